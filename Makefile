@@ -1,0 +1,55 @@
+# Everything a newcomer and the CI need. Requires make, git, and a Python 3.11 with its venv module.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.environment
+UV     := $(BIN)/uv pip
+
+.DEFAULT_GOAL := help
+.PHONY: help env up down water-dimer test bench lock clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+env: $(STAMP)  ## the environment in .venv, from the lock file
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
+		{ echo "Spotwave needs Python 3.11 to 3.13, and $(PYTHON) is not: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "environment: installing what requirements.lock names"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@awk '/^uv==/ { found = 1 } found { print } found && !/\\$$/ { exit }' requirements.lock > $(VENV)/uv.txt
+	@test -x $(BIN)/uv || \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $(VENV)/uv.txt
+	@$(UV) sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@$(UV) install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+up: $(STAMP)  ## start Prefect (if none is configured), blocks, deployments and the controller's worker
+	@$(BIN)/spotwave up
+
+down:  ## end everything of ours on this computer
+	@if [ -x $(BIN)/spotwave ]; then $(BIN)/spotwave down; fi
+
+water-dimer: $(STAMP)  ## from nothing to the energy of the water dimer, followed in the terminal
+	@$(BIN)/spotwave run shci/water-dimer
+
+test: $(STAMP)  ## lint, types and the whole test suite
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile
+
+bench: $(STAMP)  ## the benchmarks, each figure as `name value`
+	@for benchmark in benchmarks/*.py; do \
+		case "$$benchmark" in */_*) continue ;; esac; \
+		$(BIN)/python "$$benchmark" || exit 1; \
+	done
+
+lock: $(STAMP)  ## resolve pyproject.toml anew into requirements.lock
+	@$(UV) compile --quiet --universal --generate-hashes --python-version 3.11 --extra dev \
+		--no-emit-index-url --no-emit-find-links pyproject.toml --output-file requirements.lock
+
+clean: down  ## end everything, and remove the environment and all state but results/
+	@rm -rf $(VENV) .spotwave .pytest_cache .mypy_cache .ruff_cache dist
