@@ -1,0 +1,244 @@
+"""The machine's guardian: restores, starts the worker, syncs, renews the lease, watches, and ends the machine.
+
+It computes nothing. The work runs in the engine, a grandchild of this process, so that whatever happens to
+the work this process can still save what there is and say how it ended.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+
+from node import checkpoint
+from node.contract import (
+    AGENT_LOG,
+    BRIEF_FILE,
+    CHECKPOINT_DIR,
+    ENGINE_PID_FILE,
+    ENV_RCLONE,
+    ENV_SECRETS,
+    ENV_WORK,
+    HEARTBEAT_FILE,
+    OUTCOME_FILE,
+    OUTPUT_DIR,
+    PROGRESS_FILE,
+    SECRET_API,
+    SECRET_RCLONE,
+    STOP_FILE,
+    Brief,
+    Ending,
+    Lease,
+    Outcome,
+    Phase,
+    Progress,
+    attempt_dir,
+)
+from node.lease import Fenced, LeaseClient, LeaseKeeper
+from node.notice import notice_watcher
+from node.remote import Remote, RemoteError
+from node.sync import Syncer
+from node.worker import Engine, Worker
+
+log = logging.getLogger("agent")
+
+TICK_S = 0.5
+SAVE_S = 60.0  # kept free before the deadline for the last copy
+CRASH_PATIENCE_S = 20.0  # how long an engine may take to end after SIGTERM when no notice presses
+
+
+class Agent:
+    """One attempt on one machine. `run` returns when the machine may end."""
+
+    def __init__(self, work: Path, secrets: Path, rclone: str, brief: Brief) -> None:
+        self._work = work
+        self._brief = brief
+        api_settings = json.loads((secrets / SECRET_API).read_text())
+        self._api: dict[str, str] = {key: str(value) for key, value in api_settings.items()}
+        self._remote = Remote(rclone, secrets / SECRET_RCLONE, brief.remote)
+        self._sync = Syncer(self._remote, work, brief)
+        self._engine = Engine(work)
+        self._notice = notice_watcher()
+        self._phase = Phase.BOOTING
+        self._outcome: Outcome | None = None
+        self._stop: Outcome | None = None
+        self._end_by = brief.deadline
+        self._fenced = False
+        self._wake = threading.Event()
+        self._lease = LeaseKeeper(
+            LeaseClient(self._api, brief.lease_id), brief.lease_s, self._current_lease, self._on_fenced
+        )
+
+    def stop(self, ending: Ending, reason: str) -> None:
+        """Ask the attempt to end early; the first reason counts."""
+        if self._stop is None:
+            log.info("stopping: %s", reason)
+            self._stop = Outcome(ending, reason)
+        self._wake.set()
+
+    def run(self) -> None:
+        """Live through the attempt."""
+        (self._work / OUTPUT_DIR).mkdir(parents=True, exist_ok=True)
+        self._lease.start()
+        worker: Worker | None = None
+        try:
+            self._restore()
+            if self._stop is None:
+                worker = Worker(self._brief, self._api, self._work)
+                self._sync.start()
+                self._watch(worker)
+            self._save()
+        finally:
+            self._engine.kill()
+            if worker is not None:
+                worker.stop()
+            self._lease.stop()
+
+    def _restore(self) -> None:
+        """Fetch the newest checkpoint: without knowing it, no work may begin."""
+        try:
+            manifest = checkpoint.restore(self._remote, self._work / CHECKPOINT_DIR, log=log.warning)
+        except checkpoint.CheckpointCorrupt as error:
+            self.stop(Ending.FAILED, f"no checkpoint on the remote is whole, and none is thrown away: {error}")
+            return
+        except RemoteError as error:
+            self.stop(Ending.LOST, f"the remote cannot be read: {error}")
+            return
+        if manifest is None:
+            log.info("no checkpoint on the remote: a fresh start")
+            return
+        log.info("restored checkpoint %s (%s)", manifest.generation, manifest.step)
+        self._sync.restored(manifest.generation, manifest.step)
+
+    def _watch(self, worker: Worker) -> None:
+        """Until the engine has ended or something says that it must."""
+        booted = time.monotonic()
+        last = Progress()
+        while self._stop is None:
+            if self._engine.started:
+                self._phase = Phase.WORKING
+                if not self._engine.alive:
+                    return
+            elif not worker.alive:
+                self.stop(Ending.LOST, f"the Prefect worker did not stay up: {worker.last_lines()}")
+            elif time.monotonic() - booted > self._brief.boot_s:
+                self.stop(Ending.FORGOTTEN, f"no run came within {self._brief.boot_s:.0f} s")
+            elif self._lease.silent_s > self._brief.silence_s:
+                self.stop(Ending.FORGOTTEN, f"the Prefect API was silent for {self._lease.silent_s:.0f} s")
+            if notice := self._notice.poll():
+                self._end_by = min(self._end_by, notice.time)
+                self.stop(Ending.INTERRUPTED, f"the cloud takes the machine back in {notice.left_s:.0f} s")
+            elif time.time() >= self._brief.deadline - max(SAVE_S, 2 * self._sync.push_s):
+                self.stop(Ending.DEADLINE, "the time allowed is nearly over")
+            if (progress := self._progress()) != last:
+                last = progress
+                self._lease.changed()
+            self._wake.wait(TICK_S)
+
+    def _save(self) -> None:
+        """Copy everything, say how it ended. The outcome is the last file written."""
+        if self._fenced:
+            return
+        self._phase = Phase.SAVING
+        self._lease.changed()
+        if self._stop is not None:
+            self._end_engine()
+        outcome = self._verdict()
+        unsaved = self._sync.finish(self._end_by)
+        if unsaved is not None and outcome.ending is Ending.COMPLETED:
+            outcome = Outcome(Ending.LOST, f"the results could not be copied to the remote: {unsaved}")
+        outcome = replace(outcome, generation=self._sync.generation)
+        try:
+            self._remote.write(f"{attempt_dir(self._brief.attempt)}/{OUTCOME_FILE}", outcome.to_json().encode())
+        except RemoteError as error:
+            log.warning("outcome not written to the remote: %s", error)
+        self._outcome, self._phase = outcome, Phase.ENDED
+        log.info("%s: %s", outcome.ending, outcome.reason)
+        self._tell_the_end()
+
+    def _end_engine(self) -> None:
+        """Give the flow its checkpoint if the time left allows it, keeping what the last copy took for the next."""
+        assert self._stop is not None
+        self._stop.write(self._work / STOP_FILE)
+        if not self._engine.alive:
+            return
+        reserve = 1.0 + 1.5 * self._sync.push_s
+        patience = min(CRASH_PATIENCE_S, max(1.0, self._end_by - time.time() - reserve))
+        self._engine.terminate()
+        if not self._engine.wait(patience):
+            log.warning("the run did not end within %.0f s of SIGTERM; killed", patience)
+            self._engine.kill()
+
+    def _verdict(self) -> Outcome:
+        """What the node run says, else why it was stopped, else that it died without a word."""
+        try:
+            told = Outcome.from_json((self._work / OUTCOME_FILE).read_text())
+        except (FileNotFoundError, ValueError):
+            told = None
+        if told is not None and told.ending in (Ending.COMPLETED, Ending.FAILED):
+            return told
+        if self._stop is not None:
+            return self._stop
+        return told or Outcome(Ending.LOST, "the run's process died without a word (out of memory, or killed)")
+
+    def _tell_the_end(self) -> None:
+        """The lease carries the outcome; tried a few times, since it spares the controller a wait."""
+        for _ in range(3):
+            try:
+                if self._lease.renew():
+                    return
+            except Fenced:
+                return
+            if time.time() + TICK_S >= self._end_by:
+                return
+            time.sleep(TICK_S)
+
+    def _progress(self) -> Progress:
+        try:
+            return Progress.from_json((self._work / PROGRESS_FILE).read_text())
+        except (FileNotFoundError, ValueError):
+            return Progress()
+
+    def _current_lease(self, beat: int) -> Lease:
+        lease = Lease(beat, self._phase, self._progress(), self._sync.generation, self._outcome)
+        lease.write(self._work / HEARTBEAT_FILE)
+        return lease
+
+    def _on_fenced(self) -> None:
+        self._fenced = True
+        self.stop(Ending.LOST, "the controller has given this attempt up")
+
+
+def main() -> int:
+    """Entry point of the machine: `python -m node.agent`."""
+    work = Path(os.environ[ENV_WORK])
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(name)s %(message)s",
+        handlers=[logging.FileHandler(work / AGENT_LOG), logging.StreamHandler()],
+    )
+    # A second boot of the same machine must not take the first one's engine for its own.
+    for leftover in (ENGINE_PID_FILE, STOP_FILE, OUTCOME_FILE, PROGRESS_FILE):
+        (work / leftover).unlink(missing_ok=True)
+    brief = Brief.from_json((work / BRIEF_FILE).read_text())
+    agent = Agent(work, Path(os.environ[ENV_SECRETS]), os.environ[ENV_RCLONE], brief)
+
+    def told_to_end(_signal: int, _frame: FrameType | None) -> None:
+        agent.stop(Ending.INTERRUPTED, "the machine was told to shut down")
+
+    signal.signal(signal.SIGTERM, told_to_end)
+    # Started from a shell's background, SIGINT is ignored, and a worker that inherits that cannot be stopped.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    agent.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

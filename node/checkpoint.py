@@ -1,0 +1,237 @@
+"""Checkpoints in generations: sealed here, verified there, restored from the newest that is whole.
+
+A generation is a folder of files and a manifest with their sizes and checksums. On a machine it stands in
+``checkpoint/<generation>/``, on the remote too, where ``checkpoint/LATEST`` names the newest verified one.
+
+Files are sealed by hard link: a program must *replace* a file that it has sealed (temporary name, rename),
+never write into it. One that did is found out by its checksum before anything is sent.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from node.contract import CHECKPOINT_DIR, LATEST_FILE, MANIFEST_FILE
+from node.links import fsync, link, link_tree
+from node.manifest import CheckpointCorrupt, FileMark, Manifest, hash_file, read_manifest, verify
+from node.remote import Remote, RemoteAbsent, RemoteDiffers, RemoteError
+
+__all__ = [
+    "CheckpointCorrupt",
+    "Manifest",
+    "generation_name",
+    "latest",
+    "newest",
+    "next_generation",
+    "prune",
+    "push",
+    "read_manifest",
+    "restore",
+    "seal",
+    "verify",
+]
+
+KEPT = 2  # the newest, and the one to fall back to
+_NAME = re.compile(r"(\d{3})-(\d{5})")
+_KNOWN_GOOD = ".verified"  # generations that this machine has seen whole on the remote, one a line
+_SENDING = ".sending-"
+
+
+def generation_name(attempt: int, count: int) -> str:
+    """E.g. '001-00007': the seventh of the first attempt.
+
+    Names sort as they were made, since attempts follow each other, and no two attempts share one.
+    Raises ValueError outside of 1..999 and 1..99999.
+    """
+    if not (1 <= attempt <= 999 and 1 <= count <= 99999):
+        raise ValueError(f"no generation name for attempt {attempt}, count {count}")
+    return f"{attempt:03d}-{count:05d}"
+
+
+def next_generation(folder: Path, attempt: int) -> str:
+    """The name of the attempt's next generation, judged by those sealed in `folder`."""
+    counts = [int(name[4:]) for name in _sealed(folder) if int(name[:3]) == attempt]
+    return generation_name(attempt, max(counts, default=0) + 1)
+
+
+def seal(
+    folder: Path, generation: str, files: Mapping[str, Path], facts: Mapping[str, Any] | None = None, *, step: str = ""
+) -> Path:
+    """Make `folder`/`generation` of `files` (name in the generation -> path), all of it or nothing.
+
+    `facts` is JSON for whoever resumes (energies, hashes), `step` the task it came from. Keeps the two newest.
+    Raises ValueError for a bad name or no files, FileExistsError for a generation sealed already, OSError.
+    """
+    _checked(generation)
+    if not files:
+        raise ValueError("a checkpoint without files")
+    target = folder / generation
+    if target.exists():
+        raise FileExistsError(f"checkpoint {generation} is sealed already")
+    draft = folder / f".sealing-{generation}-{os.getpid()}"
+    shutil.rmtree(draft, ignore_errors=True)
+    try:
+        marks = {}
+        for name, source in files.items():
+            copy = draft / _inside(name)
+            link(source, copy)
+            marks[name] = FileMark(copy.stat().st_size, hash_file(copy))
+            fsync(copy)
+        manifest = Manifest(generation, time.time(), step, dict(facts or {}), marks)
+        (draft / MANIFEST_FILE).write_text(manifest.to_json())
+        for path in (draft / MANIFEST_FILE, draft):
+            fsync(path)
+        draft.rename(target)
+        fsync(folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    prune(folder)
+    return target
+
+
+def newest(folder: Path) -> Path | None:
+    """The newest sealed generation, or None."""
+    names = _sealed(folder)
+    return folder / names[-1] if names else None
+
+
+def prune(folder: Path, keep: int = KEPT) -> None:
+    """Remove all but the newest `keep` sealed generations of this machine."""
+    for name in _sealed(folder)[:-keep]:
+        shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def latest(remote: Remote) -> str | None:
+    """The generation that the remote's LATEST names, or None. Raises RemoteError if the remote does not answer."""
+    data = remote.read(LATEST_FILE)
+    name = data.decode(errors="replace").strip() if data else ""
+    return name if _NAME.fullmatch(name) else None
+
+
+def push(remote: Remote, folder: Path, generation: str) -> bool:
+    """Send a sealed generation, verify it there, let LATEST name it, then remove older ones there.
+
+    False, and LATEST untouched, if the remote holds a newer one already: a slow attempt never overtakes its
+    successor. Raises CheckpointCorrupt if the local files are not as sealed (or pruned), RemoteError, OSError.
+    """
+    _checked(generation)
+    before = latest(remote)
+    if before is not None and before > generation:
+        return False
+    sending = folder / f"{_SENDING}{generation}"
+    shutil.rmtree(sending, ignore_errors=True)
+    try:
+        # Linked aside first: sealing goes on meanwhile and prunes.
+        try:
+            link_tree(folder / generation, sending)
+        except FileNotFoundError as error:
+            raise CheckpointCorrupt(f"checkpoint {generation} is no longer here") from error
+        verify(sending)
+        there = f"{CHECKPOINT_DIR}/{generation}"
+        remote.upload(sending, there)
+        try:
+            remote.verify(sending, there)
+        except RemoteDiffers:
+            remote.purge(there)
+            raise
+    finally:
+        shutil.rmtree(sending, ignore_errors=True)
+    now = latest(remote)  # asked again: the upload may have taken minutes
+    if now is not None and now > generation:
+        return False
+    if now != generation:
+        remote.write(LATEST_FILE, f"{generation}\n".encode())
+    known = _known_good(folder)
+    fallback = next((name for name in known if name < generation), before)
+    _note_good(folder, [generation, *known])
+    for name in _on_remote(remote):
+        if name < generation and name != fallback:
+            remote.purge(f"{CHECKPOINT_DIR}/{name}")
+    return True
+
+
+def restore(remote: Remote, folder: Path, log: Callable[[str], object] = lambda line: None) -> Manifest | None:
+    """Fetch the newest whole generation into `folder`: LATEST's first, then the others, newest first.
+
+    `log` is told what is skipped and why. None if the remote holds no checkpoint (nor ever promised one).
+    Raises RemoteError if it does not answer (that is not "no checkpoint"), CheckpointCorrupt if LATEST
+    promises one and none is whole.
+    """
+    promised = latest(remote)
+    names = sorted(_on_remote(remote), reverse=True)
+    if promised is not None:
+        if promised not in names:
+            log(f"checkpoint {promised} is skipped: LATEST names it, but it is not there")
+        names.sort(key=lambda name: name == promised, reverse=True)  # stable: the others stay newest first
+    failure: RemoteError | None = None
+    for name in names:
+        try:
+            manifest = _fetch(remote, folder, name)
+        except (CheckpointCorrupt, RemoteAbsent) as error:
+            log(f"checkpoint {name} is skipped: {error}")
+        except RemoteError as error:
+            remote.list(CHECKPOINT_DIR)  # raises if it is the remote that is away
+            log(f"checkpoint {name} is skipped: {error}")
+            failure = error
+        else:
+            _note_good(folder, [name])
+            return manifest
+    if failure is not None:
+        raise failure
+    if promised is not None:
+        raise CheckpointCorrupt(f"LATEST names {promised}, but no checkpoint on the remote is whole")
+    return None
+
+
+def _fetch(remote: Remote, folder: Path, generation: str) -> Manifest:
+    draft = folder / f".restoring-{generation}"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        remote.download(f"{CHECKPOINT_DIR}/{generation}", draft)
+        manifest = verify(draft, generation)
+        shutil.rmtree(folder / generation, ignore_errors=True)
+        draft.rename(folder / generation)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return manifest
+
+
+def _on_remote(remote: Remote) -> list[str]:
+    return sorted(e.path for e in remote.list(CHECKPOINT_DIR) if e.is_dir and _NAME.fullmatch(e.path))
+
+
+def _sealed(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        return []
+    return sorted(path.name for path in folder.iterdir() if path.is_dir() and _NAME.fullmatch(path.name))
+
+
+def _known_good(folder: Path) -> list[str]:
+    """Newest first. A generation that failed its check on the remote must not be the one to fall back to."""
+    path = folder / _KNOWN_GOOD
+    return sorted(path.read_text().split(), reverse=True) if path.exists() else []
+
+
+def _note_good(folder: Path, names: list[str]) -> None:
+    part = folder / f"{_KNOWN_GOOD}.part"
+    part.write_text("\n".join(sorted(set(names), reverse=True)[:KEPT]))
+    part.replace(folder / _KNOWN_GOOD)
+
+
+def _checked(generation: str) -> None:
+    if not _NAME.fullmatch(generation):
+        raise ValueError(f"{generation!r} is no generation name (like 001-00007)")
+
+
+def _inside(name: str) -> PurePosixPath:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not path.parts or name == MANIFEST_FILE:
+        raise ValueError(f"{name!r} cannot be a file's name in a checkpoint")
+    return path

@@ -1,0 +1,187 @@
+"""What the controller and the machine agree on; with `node.remote`, all that both sides import.
+
+Standard library only: the agent must start in a blink and live in a few MiB.
+Times are Unix seconds, durations seconds, sizes bytes unless a name says otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from enum import StrEnum
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Self
+from uuid import UUID
+
+MACHINES_POOL = "machines"
+CONTROLLER_POOL = "controller"
+
+# The remote's layout, relative to <remote>/<job key>/ (docs/contracts.md draws it).
+JOB_FILE = "job.json"
+CODE_DIR = "code"
+CHECKPOINT_DIR = "checkpoint"
+LATEST_FILE = "checkpoint/LATEST"
+OUTPUT_DIR = "output"
+RESULT_FILE = "output/result.json"
+MANIFEST_FILE = "manifest.json"
+
+# The machine's own folder: the parts of the remote it has restored or will send, and five notes
+# by which agent and node run speak to each other.
+ENGINE_PID_FILE = "engine.pid"  # node run -> agent: whom to signal
+STOP_FILE = "stop.json"  # agent -> node run: why the work must end (survives a missed signal)
+PROGRESS_FILE = "progress.json"  # node run -> agent: what goes into the lease
+PUSHED_FILE = "pushed"  # agent -> node run: the newest checkpoint that is safe on the remote
+OUTCOME_FILE = "outcome.json"  # node run -> agent -> remote: how it ended
+BRIEF_FILE = "brief.json"
+MACHINE_FILE = "machine.json"
+HEARTBEAT_FILE = "heartbeat.json"
+AGENT_LOG = "agent.log"
+
+LEASE_KEY = "lease"  # where in the artifact's metadata the lease stands as JSON
+
+# Environment of every process on a machine.
+ENV_WORK = "SPOTWAVE_WORK"  # the folder above
+ENV_SECRETS = "SPOTWAVE_SECRETS"  # a folder, mode 0700: rclone.conf, api.json
+ENV_REMOTE = "SPOTWAVE_REMOTE"  # Brief.remote, for the shell
+ENV_ATTEMPT = "SPOTWAVE_ATTEMPT"
+ENV_PYTHON = "SPOTWAVE_PYTHON"
+ENV_RCLONE = "SPOTWAVE_RCLONE"
+ENV_NOTICE = "SPOTWAVE_NOTICE"  # where the cloud's notice will appear
+ENV_MACHINE = "SPOTWAVE_MACHINE"  # the machine's id; marks its processes
+SECRET_RCLONE = "rclone.conf"
+SECRET_API = "api.json"  # the PREFECT_* settings that reach the API
+
+
+def job_key_of(flow_run_id: UUID) -> str:
+    """The job key of a parent flow run: DNS-safe, 15 characters, the same for a restarted run.
+
+    Hashed, since the first digits of a time-ordered UUID are equal for runs of the same moment.
+    """
+    return f"sw-{sha256(flow_run_id.bytes).hexdigest()[:12]}"
+
+
+def attempt_name(job_key: str, attempt: int) -> str:
+    """The name of an attempt's work queue, Prefect worker and machine."""
+    return f"{job_key}-{attempt}"
+
+
+def attempt_dir(attempt: int) -> str:
+    """The attempt's folder on the remote."""
+    return f"attempts/{attempt}"
+
+
+class _Note:
+    """A dataclass that travels as JSON; unknown keys are ignored so that versions may differ."""
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=1, sort_keys=True)  # type: ignore[call-overload]
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Raises TypeError when a field without a default is missing."""
+        known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
+        return cls(**{key: value for key, value in data.items() if key in known})
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Raises ValueError for anything but a JSON object with the needed fields."""
+        try:
+            data = json.loads(text)
+            if not isinstance(data, dict):
+                raise TypeError(f"not a JSON object: {text[:40]!r}")
+            return cls.from_dict(data)
+        except TypeError as error:
+            raise ValueError(f"{cls.__name__}: {error}") from error
+
+    def write(self, path: Path) -> None:
+        write_text(path, self.to_json())
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write under a temporary name, then rename: a reader sees the old file or the new, never half."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+@dataclass(frozen=True)
+class Brief(_Note):
+    """All that a machine is told at its birth. No secrets: it stands in the user data."""
+
+    job_key: str
+    attempt: int
+    remote: str  # the job's folder as rclone spells it, e.g. "drive:spotwave/sw-0123456789ab"
+    lease_id: str  # the Prefect artifact that the agent renews; gone = fenced off
+    vcpus: int
+    memory_gib: float
+    deadline: float  # when the machine must have ended, whatever happens
+    sync_s: float = 300.0
+    lease_s: float = 5.0
+    notice_s: float = 120.0  # what the cloud promises between notice and loss
+    boot_s: float = 600.0  # without a run by then the machine is forgotten and ends itself
+    silence_s: float = 1800.0  # the API may be silent this long while nothing runs
+
+    @property
+    def name(self) -> str:
+        return attempt_name(self.job_key, self.attempt)
+
+
+class Phase(StrEnum):
+    """Where a machine stands; told in its lease."""
+
+    BOOTING = "booting"  #: agent up, restoring, worker starting
+    WORKING = "working"  #: the node run executes
+    SAVING = "saving"  #: the node run has ended or must end; last copies on their way
+    ENDED = "ended"  #: everything is on the remote; the machine is about to end itself
+
+
+class Ending(StrEnum):
+    """How an attempt ended, and what follows."""
+
+    COMPLETED = "completed"  #: the result is on the remote; collect
+    FAILED = "failed"  #: the calculation itself failed; another machine would fail too
+    INTERRUPTED = "interrupted"  #: the cloud gave notice; next attempt from the checkpoint
+    LOST = "lost"  #: the machine vanished or fell silent; next attempt from the checkpoint
+    DEADLINE = "deadline"  #: the time allowed is over; kept, not continued
+    FORGOTTEN = "forgotten"  #: nobody gave it work; next attempt
+
+
+@dataclass(frozen=True)
+class Outcome(_Note):
+    """How an attempt ended; the last file an agent writes to the remote."""
+
+    ending: Ending
+    reason: str
+    generation: str | None = None  # the newest verified checkpoint on the remote
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ending", Ending(self.ending))
+
+
+@dataclass(frozen=True)
+class Progress(_Note):
+    """One line about the running work, for people."""
+
+    step: str = ""
+    percent: float = 0.0
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Lease(_Note):
+    """A machine's sign of life: `beat` counts up; whoever watches times the changes by his own clock."""
+
+    beat: int
+    phase: Phase
+    progress: Progress = field(default_factory=Progress)
+    generation: str | None = None
+    outcome: Outcome | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "phase", Phase(self.phase))
+        if isinstance(self.progress, dict):
+            object.__setattr__(self, "progress", Progress.from_dict(self.progress))
+        if isinstance(self.outcome, dict):
+            object.__setattr__(self, "outcome", Outcome.from_dict(self.outcome))

@@ -1,0 +1,122 @@
+"""The agent's sign of life: a Prefect artifact that it renews, and that the controller deletes to fence it off.
+
+Plain HTTP of the standard library, so that the agent needs no Prefect client in its memory.
+API: PATCH /artifacts/{id} with `data` and `metadata_` (Prefect 3, server/api/artifacts.py).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+
+from node.contract import LEASE_KEY, Lease
+
+log = logging.getLogger("agent.lease")
+
+
+class Fenced(Exception):
+    """The lease is gone: the controller has given this attempt up, so it must stop and touch nothing more."""
+
+
+class LeaseClient:
+    """Renews one lease.
+
+    settings: the PREFECT_* settings that reach the API (PREFECT_API_URL, and PREFECT_API_KEY or
+        PREFECT_API_AUTH_STRING where the server asks for them).
+    """
+
+    def __init__(self, settings: Mapping[str, str], lease_id: str, timeout_s: float = 10.0) -> None:
+        self._url = f"{settings['PREFECT_API_URL'].rstrip('/')}/artifacts/{lease_id}"
+        self._timeout_s = timeout_s
+        self._headers = {"Content-Type": "application/json"}
+        if key := settings.get("PREFECT_API_KEY"):
+            self._headers["Authorization"] = f"Bearer {key}"
+        elif auth := settings.get("PREFECT_API_AUTH_STRING"):
+            self._headers["Authorization"] = "Basic " + base64.b64encode(auth.encode()).decode()
+
+    def renew(self, lease: Lease) -> None:
+        """Raises Fenced if the lease is gone, OSError if the API does not answer or answers an error."""
+        body = {"data": _for_people(lease), "metadata_": {LEASE_KEY: lease.to_json()}}
+        request = urllib.request.Request(  # noqa: S310 - the scheme is the controller's, not a user's
+            self._url, data=json.dumps(body).encode(), headers=self._headers, method="PATCH"
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=self._timeout_s):  # noqa: S310
+                return
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                raise Fenced from error
+            raise
+
+
+def _for_people(lease: Lease) -> str:
+    """The lease as the UI shows it."""
+    line = f"**{lease.phase}**, beat {lease.beat}"
+    if lease.progress.step:
+        line += f", {lease.progress.step} {lease.progress.percent:.0f} %: {lease.progress.note}"
+    if lease.outcome:
+        line += f"\n\n{lease.outcome.ending}: {lease.outcome.reason}"
+    return line
+
+
+class LeaseKeeper(threading.Thread):
+    """Renews the lease every `period_s`, or at once when told that something changed.
+
+    on_fenced: called once, when the lease is found gone.
+    """
+
+    def __init__(
+        self, client: LeaseClient, period_s: float, current: Callable[[int], Lease], on_fenced: Callable[[], None]
+    ) -> None:
+        super().__init__(name="lease", daemon=True)
+        self._client = client
+        self._period_s = period_s
+        self._current = current
+        self._on_fenced = on_fenced
+        self._beat = 0
+        self._wake = threading.Event()
+        self._stopped = threading.Event()
+        self._lock = threading.Lock()
+        self._answered = time.monotonic()
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the API last answered."""
+        return time.monotonic() - self._answered
+
+    def changed(self) -> None:
+        """Renew now."""
+        self._wake.set()
+
+    def renew(self) -> bool:
+        """Renew once from the calling thread; False if the API did not answer."""
+        with self._lock:
+            self._beat += 1
+            try:
+                self._client.renew(self._current(self._beat))
+            except OSError as error:
+                log.warning("lease not renewed: %s", error)
+                return False
+            self._answered = time.monotonic()
+            return True
+
+    def run(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                self.renew()
+            except Fenced:
+                self._on_fenced()
+                return
+            self._wake.wait(self._period_s)
+            self._wake.clear()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._wake.set()
+        self.join(timeout=15)

@@ -1,0 +1,96 @@
+"""A checkpoint's table of contents, and the proof that its files are as they were sealed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from node.contract import MANIFEST_FILE
+
+_CHUNK = 1 << 20
+
+
+class CheckpointCorrupt(Exception):
+    """A generation is not whole: the message names it and what is wrong."""
+
+
+@dataclass(frozen=True)
+class FileMark:
+    """A file's size in bytes and its sha256 (hex)."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a generation holds. `made_at` in Unix seconds; `facts` is JSON of the task that made it."""
+
+    generation: str
+    made_at: float
+    step: str
+    facts: dict[str, Any]
+    files: dict[str, FileMark]
+
+    def to_json(self) -> str:
+        """With a checksum of itself, so that a damaged fact is found out like a damaged file."""
+        data = asdict(self)
+        return json.dumps({**data, "seal": _digest(data)}, indent=1, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Manifest:
+        """Raises CheckpointCorrupt for anything but an undamaged manifest."""
+        try:
+            data = json.loads(text)
+            seal = data.pop("seal")
+            if seal != _digest(data):
+                raise CheckpointCorrupt("its manifest is damaged")
+            files = {name: FileMark(**mark) for name, mark in data.pop("files").items()}
+            return cls(files=files, **data)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CheckpointCorrupt(f"its manifest cannot be read: {error}") from error
+
+
+def _digest(data: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def hash_file(path: Path) -> str:
+    """The sha256 of a file of any size, in bounded memory."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest in a generation's folder, files unchecked. Raises CheckpointCorrupt."""
+    try:
+        return Manifest.from_json((path / MANIFEST_FILE).read_bytes())
+    except FileNotFoundError:
+        raise CheckpointCorrupt("it has no manifest") from None
+
+
+def verify(path: Path, generation: str | None = None) -> Manifest:
+    """Read every file of a generation (named `generation`, if given) and compare.
+
+    Raises CheckpointCorrupt for the first that is missing or differs.
+    """
+    manifest = read_manifest(path)
+    if generation is not None and manifest.generation != generation:
+        raise CheckpointCorrupt(f"its manifest is that of {manifest.generation}")
+    for name, mark in manifest.files.items():
+        file = path / name
+        try:
+            size = file.stat().st_size
+            if size != mark.size:
+                raise CheckpointCorrupt(f"{name} has {size} bytes instead of {mark.size}")
+            if hash_file(file) != mark.sha256:
+                raise CheckpointCorrupt(f"{name} is not what was sealed (sha256)")
+        except FileNotFoundError:
+            raise CheckpointCorrupt(f"{name} is missing") from None
+    return manifest

@@ -1,0 +1,206 @@
+"""Any SHCI program: the user's command line, energies by regular expressions, fetched and built if need be."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shlex
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from node.programs.base import (
+    CheckpointState,
+    Energies,
+    Iteration,
+    ProgramFailed,
+    ProgramMissing,
+    SolverTask,
+    Stage,
+    last_lines,
+)
+from node.programs.process import how_it_ended, lines, supervised
+
+if TYPE_CHECKING:
+    from node.calculation import CommandProgram
+
+_FETCH_S = 600.0
+_BUILD_S = 1800.0
+_KEPT = ".kept"  # folder of checkpoint files that stood still
+_STILL = 2.0
+
+
+class Command:
+    """One user's program."""
+
+    name = "command"
+
+    def __init__(self, command: CommandProgram) -> None:
+        self._command = command
+        self._words = shlex.split(command.line)
+
+    @property
+    def executables(self) -> tuple[str, ...]:
+        return ("git",) if self._command.git_url else (self._words[0],)
+
+    def check_present(self) -> None:
+        for executable in self.executables:
+            if shutil.which(executable) is None:
+                raise ProgramMissing(
+                    f"program command: {executable!r} is not on PATH here. Install it in the machine's image, or give "
+                    "command.git_url, command.commit and command.build"
+                )
+
+    def folder(self, task: SolverTask) -> Path:
+        return task.output
+
+    def prepare(self, task: SolverTask) -> list[str]:
+        """Fetch and build once per machine; a program named with a slash is then looked up in the repository."""
+        values = {
+            "fcidump": str(task.fcidump.absolute()),
+            "output": str(task.output.absolute()),
+            "checkpoint": str(task.checkpoint.absolute()),
+            "threads": str(task.threads),
+        }
+        words = [word.format(**values) for word in self._words]
+        for kept in self.checkpoint_files(task):  # brought back by an earlier attempt
+            if not (task.checkpoint / kept.name).exists():
+                shutil.copy2(kept, task.checkpoint / kept.name)
+        if self._command.git_url:
+            source = self._fetch_and_build(task)
+            if "/" in words[0] and not Path(words[0]).is_absolute():
+                words[0] = str(source / words[0])
+            if shutil.which(words[0]) is None:
+                raise ProgramMissing(f"program command: the build did not produce {words[0]!r}. Correct command.line")
+        return words
+
+    def environment(self, task: SolverTask) -> dict[str, str]:
+        return {}
+
+    def reader(self, task: SolverTask) -> CommandReader:
+        version = (self._command.commit or "")[:12] if self._command.git_url else ""
+        return CommandReader(self._command, version, task)
+
+    def checkpoint_files(self, task: SolverTask) -> list[Path]:
+        folder = task.checkpoint / _KEPT
+        return sorted(path for path in folder.glob("*") if path.is_file() and not path.name.startswith("."))
+
+    def checkpoint_state(self, folder: Path) -> CheckpointState | None:
+        return None  # what is in the files is known to the program alone
+
+    def _fetch_and_build(self, task: SolverTask) -> Path:
+        url, commit, build = self._command.git_url or "", self._command.commit or "HEAD", self._command.build
+        key = hashlib.sha256(f"{url}\n{commit}\n{build}".encode()).hexdigest()[:16]
+        root = task.output.absolute().parent / "programs"
+        source = root / key
+        if source.exists():
+            return source
+        working = root / f".{key}.part"
+        shutil.rmtree(working, ignore_errors=True)
+        working.mkdir(parents=True)
+        log = task.log.with_name("build.log")
+        git = ["git", "-c", "advice.detachedHead=false"]
+        _run([*git, "init", "--quiet"], working, log, _FETCH_S)
+        # "--" keeps an address or a commit that starts with a dash from being taken for an option.
+        _run([*git, "fetch", "--quiet", "--depth", "1", "--", url, commit], working, log, _FETCH_S)
+        _run([*git, "checkout", "--quiet", "FETCH_HEAD"], working, log, _FETCH_S)
+        if build:
+            _run(["sh", "-c", build], working, log, _BUILD_S)
+        working.replace(source)
+        return source
+
+
+class CommandReader:
+    """Looks for energies in each line; the last one found counts."""
+
+    def __init__(self, command: CommandProgram, version: str, task: SolverTask) -> None:
+        self._patterns = {
+            name: re.compile(pattern)
+            for name in ("variational_energy", "total_energy", "determinants", "error_bar")
+            if (pattern := getattr(command, name)) is not None
+        }
+        self._found: dict[str, float] = {}
+        self._version = version
+        self._checkpoint = task.checkpoint
+        self._stage = Stage.VARIATIONAL
+        self._iterations: list[Iteration] = []
+        self._started = time.monotonic()
+
+    @property
+    def stage(self) -> Stage:
+        return self._stage
+
+    def line(self, text: str) -> Iteration | None:
+        """Every line with a variational energy makes an iteration."""
+        found = {name: _number(match[1]) for name, pattern in self._patterns.items() if (match := pattern.search(text))}
+        self._found.update({name: value for name, value in found.items() if value is not None})
+        energy = found.get("variational_energy")
+        if energy is None:
+            return None
+        determinants = int(self._found.get("determinants", 0))
+        seconds = round(time.monotonic() - self._started, 3)
+        self._iterations.append(Iteration(len(self._iterations) + 1, determinants, energy, seconds))
+        return self._iterations[-1]
+
+    def tick(self) -> None:
+        """Copy checkpoint files that stood still: the program may write on, a copy is never written to again."""
+        kept = self._checkpoint / _KEPT
+        for path in self._checkpoint.glob("*"):
+            if path.name.startswith(".") or not path.is_file():
+                continue
+            before = path.stat()
+            copy = kept / path.name
+            fresh = not copy.exists() or copy.stat().st_mtime_ns != before.st_mtime_ns
+            if not fresh or time.time() - before.st_mtime < _STILL:
+                continue
+            kept.mkdir(exist_ok=True)
+            partial = kept / f".{path.name}.part"
+            shutil.copy2(path, partial)
+            after = path.stat()
+            if (after.st_mtime_ns, after.st_size) == (before.st_mtime_ns, before.st_size):
+                partial.replace(copy)
+            else:
+                partial.unlink()
+
+    def energies(self) -> Energies:
+        for name in ("variational_energy", "total_energy"):
+            if name not in self._found:
+                raise ValueError(f"no line matches command.{name} = {self._patterns[name].pattern!r}")
+        determinants = self._found.get("determinants")
+        return Energies(
+            program="command",
+            version=self._version,
+            variational_energy=self._found["variational_energy"],
+            total_energy=self._found["total_energy"],
+            determinants=None if determinants is None else int(determinants),
+            error_bar=self._found.get("error_bar"),
+            iterations=list(self._iterations),
+        )
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text.replace(",", ""))
+    except ValueError:
+        return None
+
+
+def _run(arguments: list[str], folder: Path, log: Path, limit: float) -> None:
+    """One step of fetching or building, its output in `log`. Raises ProgramFailed."""
+    deadline = time.monotonic() + limit
+    what = shlex.join(arguments)
+
+    def tick() -> None:
+        if time.monotonic() > deadline:
+            raise ProgramFailed(f"{what} took more than {limit:.0f} s. The end of its log:\n{last_lines(log)}")
+
+    quiet = {"GIT_TERMINAL_PROMPT": "0"}  # a private repository shall fail, not ask
+    with log.open("ab") as file, supervised(arguments, folder, quiet) as process:
+        file.write(f"$ {what}\n".encode())
+        for line in lines(process, tick):
+            file.write(line.encode() + b"\n")
+            file.flush()
+        code = process.wait()
+    if code:
+        raise ProgramFailed(f"{what} {how_it_ended(code)}. The end of its log:\n{last_lines(log)}")

@@ -1,0 +1,107 @@
+"""Dice's restart files, gathered into one archive that is replaced as a whole.
+
+Dice rewrites its .bkp files in place after each iteration, so they are copied only when they have stood still, and
+what was copied is dropped if they changed meanwhile.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from node.programs.base import CheckpointMismatch, Iteration
+
+ARCHIVE = "dice.tar"
+_STATE = "state.json"
+_STILL = 2.0  # seconds without a change
+_LATE = 1.0  # seconds that a line may take through mpirun and pipes
+
+Stamp = dict[str, tuple[int, int]]
+
+
+@dataclass
+class Archive:
+    """What an archive says of itself, and where it is."""
+
+    task: dict[str, float]
+    ranks: int  #: MPI processes, each with files of its own
+    iterations: list[Iteration]
+    path: Path | None = None
+    _gathered: Stamp = field(default_factory=dict)
+
+    def require(self, task: dict[str, float]) -> None:
+        """Raises CheckpointMismatch unless it is of this task."""
+        if self.task != task:
+            raise CheckpointMismatch(f"the checkpoint is of {self.task}, the calculation is {task}")
+
+    def unpack(self, folder: Path) -> None:
+        """Put the restart files where Dice looks for them."""
+        if self.path is None:
+            raise CheckpointMismatch("there is no archive to unpack")
+        with tarfile.open(self.path) as tar:
+            members = [member for member in tar.getmembers() if member.name.endswith(".bkp") and member.isfile()]
+            tar.extractall(folder, members=members, filter="data")
+
+    def gather(self, folder: Path, target: Path, read_at: list[tuple[float, Iteration]]) -> None:
+        """Archive the .bkp files if they are new and still; `read_at`: when each iteration's line was read.
+
+        Dice prints an iteration, then writes it, and its line may reach us a little later than the files: they hold
+        the last iteration read before they were written or just after.
+        """
+        stamp = _stamp(folder)
+        if not stamp or stamp == self._gathered or "0-variational.bkp" not in stamp:
+            return
+        newest = max(changed for changed, _ in stamp.values()) / 1e9
+        if time.time() - newest < _STILL:
+            return
+        known = [iteration for moment, iteration in read_at if moment <= newest + _LATE]
+        if not known:
+            return
+        iterations = [*self.iterations, *known]
+        partial = target.with_name(f".{target.name}.part")
+        with tarfile.open(partial, "w") as tar:
+            for name in sorted(stamp):
+                tar.add(folder / name, arcname=name)
+            state = {"task": self.task, "ranks": self.ranks, "iterations": [asdict(one) for one in iterations]}
+            data = json.dumps(state).encode()
+            member = tarfile.TarInfo(_STATE)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+        if _stamp(folder) == stamp:
+            partial.replace(target)
+            self._gathered = stamp
+        else:
+            partial.unlink()
+
+
+def read_archive(path: Path) -> Archive | None:
+    """The archive at `path`, None if there is none. Raises CheckpointMismatch when it cannot be read."""
+    if not path.exists():
+        return None
+    try:
+        with tarfile.open(path) as tar:
+            stored = tar.extractfile(_STATE)
+            if stored is None:
+                raise CheckpointMismatch(f"{path.name} has no state")
+            state: dict[str, Any] = json.load(stored)
+        iterations = [Iteration(**one) for one in state["iterations"]]
+        return Archive(dict(state["task"]), int(state["ranks"]), iterations, path)
+    except (tarfile.TarError, KeyError, TypeError, ValueError, EOFError) as error:
+        raise CheckpointMismatch(f"{path.name} cannot be read: {error}") from error
+
+
+def _stamp(folder: Path) -> Stamp:
+    """Change time (ns) and size of each restart file."""
+    stamp: Stamp = {}
+    for path in folder.glob("*.bkp"):
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            continue
+        stamp[path.name] = (status.st_mtime_ns, status.st_size)
+    return stamp

@@ -1,0 +1,42 @@
+"""PyCI's heat-bath CI, driven from outside: its licence (GPL-3) keeps it in a process of its own."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+
+from node.programs.base import ProgramMissing, SolverTask
+from node.programs.own import OwnProgram
+
+SNAPSHOT = "pyci.npz"
+
+
+class PyCI(OwnProgram):
+    """The default program: selection to convergence, Epstein-Nesbet PT2, a checkpoint at each iteration."""
+
+    name = "pyci"
+    snapshot = SNAPSHOT
+
+    def check_present(self) -> None:
+        if find_spec("pyci") is None:  # looked for, not imported
+            raise ProgramMissing(
+                "program pyci: the package qc-pyci is not installed here. Install it (wheels exist for Linux on x86-64 "
+                "and arm64), or choose the program 'pyscf'"
+            )
+
+    def prepare(self, task: SolverTask) -> list[str]:
+        return [
+            *(sys.executable, "-m", "node.programs.pyci_program"),
+            *("--fcidump", str(task.fcidump)),
+            *("--checkpoint", str(task.checkpoint)),
+            *("--electrons", str(task.n_electrons)),
+            *("--spin", str(task.spin)),
+            *("--eps1", repr(task.eps1)),
+            *("--eps2", repr(task.eps2)),
+            *("--threads", str(task.threads)),
+            *("--memory-gib", repr(task.memory_gib)),
+        ]
+
+    def environment(self, task: SolverTask) -> dict[str, str]:
+        # NumPy's own threads would only compete with PyCI's.
+        return {"OPENBLAS_NUM_THREADS": "1"}

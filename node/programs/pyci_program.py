@@ -1,0 +1,197 @@
+"""Heat-bath CI with PyCI, as a program: python -m node.programs.pyci_program --help
+
+Selection with |H_ij c_j| > eps1 (Holmes, Tubman, Umrigar, J. Chem. Theory Comput. 12, 3674 (2016)) until no
+determinant is added, then the Epstein-Nesbet second-order correction with eps2. PyCI is GPL-3: it is imported here
+and nowhere else, and this runs in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyci
+from numpy.typing import NDArray
+
+from node.programs.base import CheckpointMismatch, Iteration, Stage
+from node.programs.davidson import NotConverged, lowest_eigenpair
+from node.programs.events import say, tell, tell_iteration
+from node.programs.hci_matrix import HciMatrix, Rows
+from node.programs.limits import limit_memory
+from node.programs.snapshot import Snapshot
+
+SNAPSHOT = "pyci.npz"
+_MAX_ITERATIONS = 60
+_CHECKED_ROWS = 100
+_RESIDUAL = 1e-6  # a stored vector must solve the eigenproblem this well; another Hamiltonian misses by far more
+
+
+class Calculation:
+    """One run: a fresh one from the Hartree-Fock determinant, or the continuation of a snapshot."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._started = time.perf_counter()
+        self._options = options
+        self._path = Path(options.checkpoint) / SNAPSHOT
+        self._alpha = (options.electrons + options.spin) // 2
+        self._beta = (options.electrons - options.spin) // 2
+        self._ham = pyci.hamiltonian(options.fcidump)
+        self._task = {
+            "program": "pyci",
+            "n_orbitals": int(self._ham.nbasis),
+            "n_electrons": options.electrons,
+            "spin": options.spin,
+            "eps1": options.eps1,
+        }
+        self._iterations: list[Iteration] = []
+        if options.electrons > 2 * self._ham.nbasis or self._beta < 0:
+            raise CheckpointMismatch(f"{options.electrons} electrons, spin {options.spin} do not fit the orbitals")
+        say(f"{self._ham.nbasis} orbitals, {self._alpha} + {self._beta} electrons, {options.threads} threads")
+        say(f"eps1 = {options.eps1:g}, eps2 = {options.eps2:g} Hartree; {self._seconds():.1f} s to read the integrals")
+
+    def run(self) -> None:
+        state = self._restore() if self._path.exists() else self._begin()
+        wfn = self._wave_function(state.arrays["determinants"])
+        if state.stage is Stage.VARIATIONAL:
+            state = self._select(state, wfn)
+        if state.total_energy is None:
+            state = self._save(replace(state, stage=Stage.FINISHED, total_energy=self._correct(state, wfn)))
+        tell(
+            "result",
+            variational_energy=state.energy,
+            total_energy=state.total_energy,
+            determinants=len(state.arrays["coefficients"]),
+            seconds=self._seconds(),
+        )
+        say(f"variational {state.energy:.10f}, total {state.total_energy:.10f} Hartree, {self._seconds():.1f} s")
+
+    def _begin(self) -> Snapshot:
+        wfn = pyci.fullci_wfn(self._ham.nbasis, self._alpha, self._beta)
+        wfn.add_hartreefock_det()
+        matrix = HciMatrix(self._rows, 1)
+        matrix.extend(_determinants(wfn))
+        energy = float(matrix.diagonal[0]) + self._ham.ecore
+        self._count(1, energy)
+        state = self._save(self._state(energy, _determinants(wfn), np.ones(1)))
+        tell_iteration(self._iterations[-1])
+        return state
+
+    def _restore(self) -> Snapshot:
+        state = Snapshot.read(self._path)
+        state.require(self._task, {"determinants", "coefficients"})
+        error = self._residual(state)
+        if not error < _RESIDUAL:
+            raise CheckpointMismatch(f"the checkpoint's wave function does not solve this Hamiltonian ({error:.1e})")
+        self._iterations = list(state.iterations)
+        for iteration in self._iterations:
+            tell_iteration(iteration)
+        last = self._iterations[-1]
+        say(
+            f"restart after iteration {last.number}: {last.determinants} determinants, {state.energy:.10f} Hartree, "
+            f"next is the {state.stage} stage"
+        )
+        return state
+
+    def _residual(self, state: Snapshot) -> float:
+        """The largest |H c - E c| of the first rows, which are the determinants nearest to Hartree-Fock."""
+        vector = state.arrays["coefficients"]
+        rows = min(_CHECKED_ROWS, len(vector))
+        values, columns, ends = self._rows(state.arrays["determinants"], rows)
+        product = np.add.reduceat(values * vector[columns], ends[:-1])
+        expected = (state.energy - self._ham.ecore) * vector[:rows]
+        return float(np.abs(product - expected).max())
+
+    def _select(self, state: Snapshot, wfn: Any) -> Snapshot:
+        """Grow `wfn` and diagonalise until nothing is added; returns the converged state of `wfn`."""
+        matrix = HciMatrix(self._rows, self._options.threads)
+        while True:
+            vector = state.arrays["coefficients"]
+            added = pyci.add_hci(self._ham, wfn, vector, eps=self._options.eps1)
+            if not added:
+                say("no determinant is above the threshold: converged")
+                return self._save(replace(state, stage=Stage.PERTURBATIVE))
+            if len(self._iterations) > _MAX_ITERATIONS:
+                raise NotConverged(f"determinants are still added after {_MAX_ITERATIONS} iterations; raise eps1")
+            determinants = _determinants(wfn)
+            matrix.extend(determinants)
+            start = np.zeros(len(determinants))
+            start[: len(vector)] = vector
+            value, vector = lowest_eigenpair(matrix.apply, matrix.diagonal, start)
+            energy = value + self._ham.ecore
+            self._count(len(determinants), energy, f"{added:+d}, Hamiltonian {matrix.gib:.2f} GiB")
+            state = self._save(self._state(energy, determinants, vector))
+            tell_iteration(self._iterations[-1])
+
+    def _correct(self, state: Snapshot, wfn: Any) -> float:
+        tell("stage", stage=Stage.PERTURBATIVE)
+        say(f"Epstein-Nesbet PT2 of {len(wfn)} determinants with eps2 = {self._options.eps2:g} ...")
+        vector = state.arrays["coefficients"]
+        return float(pyci.compute_enpt2(self._ham, wfn, vector, state.energy, eps=self._options.eps2))
+
+    def _wave_function(self, determinants: NDArray[np.uint64]) -> Any:
+        return pyci.fullci_wfn(self._ham.nbasis, self._alpha, self._beta, determinants)
+
+    def _rows(self, determinants: NDArray[np.uint64], count: int) -> Rows:
+        """The first `count` rows of the Hamiltonian over `determinants`, without the core energy."""
+        wfn = self._wave_function(determinants)
+        op = pyci.sparse_op(self._ham, wfn, nrow=count, ncol=len(wfn), symmetric=False)
+        return np.asarray(op.data()), np.asarray(op.indices()), np.asarray(op.indptr())
+
+    def _count(self, determinants: int, energy: float, remark: str = "Hartree-Fock determinant") -> None:
+        iteration = Iteration(len(self._iterations), determinants, energy, round(self._seconds(), 3))
+        self._iterations.append(iteration)
+        say(f"iteration {iteration.number:2d} {determinants:10d} {energy:18.10f} {iteration.seconds:9.1f} s ({remark})")
+
+    def _state(self, energy: float, determinants: NDArray[np.uint64], vector: NDArray[np.float64]) -> Snapshot:
+        arrays: dict[str, NDArray[Any]] = {"determinants": determinants, "coefficients": vector}
+        return Snapshot(self._task, Stage.VARIATIONAL, energy, arrays, list(self._iterations))
+
+    def _save(self, state: Snapshot) -> Snapshot:
+        state.write(self._path)
+        return state
+
+    def _seconds(self) -> float:
+        return time.perf_counter() - self._started
+
+
+def _determinants(wfn: Any) -> NDArray[np.uint64]:
+    return np.array(wfn.to_det_array(), dtype=np.uint64)
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="pyci_program", description=__doc__)
+    parser.add_argument("--fcidump", required=True)
+    parser.add_argument("--checkpoint", required=True, help="folder; a snapshot in it is continued")
+    parser.add_argument("--electrons", type=int, required=True)
+    parser.add_argument("--spin", type=int, default=0, help="2S, the number of unpaired electrons")
+    parser.add_argument("--eps1", type=float, required=True, help="Hartree")
+    parser.add_argument("--eps2", type=float, required=True, help="Hartree")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--memory-gib", type=float, default=0.0, help="0: no limit")
+    options = parser.parse_args(arguments)
+    limit_memory(options.memory_gib)
+    pyci.set_num_threads(options.threads)
+    tell("program", name="pyci", version=pyci.__version__)
+    say(f"PyCI {pyci.__version__} (GPL-3), heat-bath CI")
+    try:
+        Calculation(options).run()
+    except (CheckpointMismatch, NotConverged) as error:
+        say(f"error: {error}")
+        return 3
+    except BrokenProcessPool as error:
+        say(f"error: a process that built the Hamiltonian was killed, maybe for lack of memory ({error})")
+        return 4
+    except MemoryError:
+        say(f"error: more than {options.memory_gib:g} GiB of memory needed; raise eps1 or eps2, or take more memory")
+        return 4
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,66 @@
+"""Runs an SHCI program: its lines to the log and to whoever listens, its end whatever happens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from node.programs.base import (
+    Energies,
+    Iteration,
+    OutputUnreadable,
+    Program,
+    ProgramFailed,
+    ProgramKilled,
+    SolverStopped,
+    SolverTask,
+    last_lines,
+)
+from node.programs.process import how_it_ended, lines, supervised, thread_variables, was_killed
+
+
+def solve(
+    program: Program,
+    task: SolverTask,
+    *,
+    on_line: Callable[[str], None],
+    on_iteration: Callable[[Iteration], None],
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Energies:
+    """Run `program` to its end; a checkpoint in `task.checkpoint` makes it a restart.
+
+    The callbacks are called in this thread; whatever they raise ends the program first. The program is also ended,
+    with all its processes, when this thread or process dies. `should_stop` is asked about four times a second. Raises
+    ProgramMissing, CheckpointMismatch, ProgramFailed (ProgramKilled), OutputUnreadable, SolverStopped.
+    """
+    program.check_present()
+    for folder in (task.output, task.checkpoint, task.log.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    arguments = program.prepare(task)
+    reader = program.reader(task)
+
+    def tick() -> None:
+        reader.tick()
+        if should_stop():
+            raise SolverStopped(f"{program.name} was told to stop")
+
+    environment = thread_variables(task.threads) | program.environment(task)
+    with task.log.open("ab") as log, supervised(arguments, program.folder(task), environment) as process:
+        log.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} {program.name}\n".encode())
+        for line in lines(process, tick):
+            log.write(line.encode() + b"\n")
+            log.flush()
+            on_line(line)
+            iteration = reader.line(line)
+            if iteration is not None:
+                on_iteration(iteration)
+        code = process.wait()
+    if code:
+        failure = ProgramKilled if was_killed(code) else ProgramFailed
+        raise failure(f"{program.name} {how_it_ended(code)}. The end of its log:\n{last_lines(task.log)}")
+    try:
+        return reader.energies()
+    except ValueError as error:
+        raise OutputUnreadable(
+            f"{program.name} ended without error, but {error}. The end of its log:\n{last_lines(task.log)}"
+        ) from error

@@ -1,0 +1,256 @@
+"""The one wrapper of the rclone binary, for controller and machine alike.
+
+rclone copies and never syncs: what is missing here is never a reason to delete it there.
+A `Remote` is a folder on any backend that rclone speaks to; paths are relative to it, with '/'.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from node.scrub import last_line, scrubber
+
+_BOUNDS = ["--retries=3", "--low-level-retries=3", "--retries-sleep=500ms", "--contimeout=10s", "--timeout=60s"]
+_NO_MODTIME_NS = 10**18  # rclone tells "no modification times" as a precision of a hundred years
+_ABSENT_CODES = (3, 4)  # directory not found, file not found
+
+
+class RemoteError(Exception):
+    """The remote could not do it: unreachable, refused, or too slow. Holds rclone's last word, without secrets."""
+
+
+class RemoteAbsent(RemoteError):
+    """The remote answered, and what was to be fetched is not there."""
+
+
+class RemoteDiffers(RemoteError):
+    """The remote answered, and holds something else than the local files."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file or folder on the remote; `path` is relative to the folder listed, `size` in bytes (folders: -1)."""
+
+    path: str
+    size: int
+    is_dir: bool
+
+
+# `list` is a method of Remote, so its annotations need other words.
+Names = list[str]
+Entries = list[Entry]
+Rows = list[dict[str, Any]]
+
+
+class Remote:
+    """A folder on a remote, e.g. ``drive:spotwave/sw-0123456789ab`` or an absolute local path.
+
+    `config` is an rclone.conf; without one (or where the file is not there: a local folder needs none) none is read,
+    not even the user's own, which would not exist on the machine.
+    Every call is bounded: `call_s` seconds for small things, `transfer_s` for copies and their checks.
+    Every method raises `RemoteError`.
+    """
+
+    def __init__(
+        self,
+        binary: str | Path,
+        config: Path | None,
+        root: str,
+        *,
+        call_s: float = 120.0,
+        transfer_s: float = 3600.0,
+    ) -> None:
+        self.binary = str(binary)
+        self.config = config if config and config.is_file() else None
+        self.root = root if root.endswith(":") else root.rstrip("/") or "/"
+        self.call_s = call_s
+        self.transfer_s = transfer_s
+        self._scrub = scrubber(self.config)
+
+    def at(self, rel: str) -> str:
+        """A path as rclone spells it. Raises ValueError for one that leaves the remote's folder."""
+        path = PurePosixPath(rel)
+        if path.is_absolute() or ".." in path.parts:
+            raise ValueError(f"{rel!r} is not a path below the remote's folder")
+        if not path.parts:
+            return self.root
+        return f"{self.root}{'' if self.root.endswith((':', '/')) else '/'}{path}"
+
+    def upload(self, local: Path, rel: str, timeout_s: float | None = None) -> None:
+        """Copy a file to, or a folder's files into, `rel`; what else is there stays.
+
+        Files that grow meanwhile (logs) are sent as long as they were. Raises FileNotFoundError for a missing
+        file and for a folder without any file: nothing to send is a mistake of the caller, not a success.
+        """
+        _something_in(local)
+        flags = ["--ignore-times"] if local.is_file() else self._comparison
+        arguments = [str(local.absolute()), self.at(rel), "--local-no-check-updated", *flags]
+        self._checked("copyto", arguments, timeout_s or self.transfer_s)
+
+    def download(self, rel: str, local: Path, timeout_s: float | None = None) -> None:
+        """Copy a file to, or a folder's files into, `local`. Raises `RemoteAbsent` when there is none."""
+        arguments = [self.at(rel), str(local.absolute()), *self._comparison]
+        self._checked("copyto", arguments, timeout_s or self.transfer_s)
+        if not local.exists():  # object stores know no empty folder: nothing was copied, without an error
+            raise RemoteAbsent(f"rclone copyto: there is no {rel} on the remote")
+
+    def verify(self, local: Path, rel: str, timeout_s: float | None = None) -> None:
+        """Compare a file or folder with its copy, by checksums, or by reading it back where there are none.
+
+        Raises `RemoteDiffers` naming the files; what else the remote holds does not matter.
+        """
+        names = _something_in(local)
+        base, far = (local.parent, str(PurePosixPath(rel).parent)) if local.is_file() else (local, rel)
+        arguments = [str(base.absolute()), self.at(far), "--one-way", "--combined=-", "--files-from-raw=-"]
+        if not self._hash_types:
+            arguments.append("--download")
+        done = self._run("check", arguments, timeout_s or self.transfer_s, "".join(f"{n}\n" for n in names).encode())
+        lines = done.stdout.decode(errors="replace").splitlines()
+        wrong = [line[2:] for line in lines if line[:2] in ("+ ", "* ")]
+        if wrong or done.returncode in _ABSENT_CODES:
+            raise RemoteDiffers(f"the remote's copy of {rel} differs: {', '.join(wrong[:5] or names[:5])}")
+        if done.returncode:
+            raise self._error("check", done)
+
+    def read(self, rel: str) -> bytes | None:
+        """A small file's content, or None if the remote answers that there is none."""
+        done = self._run("cat", [self.at(rel)], self.call_s)
+        if done.returncode in _ABSENT_CODES:
+            return None
+        if done.returncode:
+            raise self._error("cat", done)
+        if not done.stdout and not self._is_file(rel):
+            return None  # an object store lists nothing, without an error, where nothing is
+        return done.stdout
+
+    def write(self, rel: str, data: bytes) -> None:
+        """Write a small file; readers see the old or the new one, as far as the backend can promise that."""
+        with tempfile.TemporaryDirectory(prefix="spotwave-") as folder:
+            path = Path(folder) / "data"
+            path.write_bytes(data)
+            # Not compared first: backends without times would take equal sizes for equal files.
+            self._checked("copyto", [str(path), self.at(rel), "--ignore-times"], self.call_s)
+
+    def list(self, rel: str = "", recursive: bool = False) -> Entries:
+        """What is in a folder; [] if there is no such folder."""
+        found = self._lsjson(rel, ["--no-modtime", "--no-mimetype", *(["--recursive"] if recursive else [])])
+        return [Entry(str(item["Path"]), int(item["Size"]), bool(item["IsDir"])) for item in found]
+
+    def delete(self, rel: str) -> None:
+        """Remove a file; safe to repeat."""
+        if self._is_file(rel):  # asked first: rclone would try again and again to remove nothing
+            self._checked("deletefile", [self.at(rel)], self.call_s)
+
+    def purge(self, rel: str) -> None:
+        """Remove a folder below the root and all in it; safe to repeat. Raises ValueError for the root itself."""
+        if self.at(rel) == self.root:
+            raise ValueError("the remote's root is not ours to remove")
+        if self._stat(rel) is not None:
+            self._checked("purge", [self.at(rel)], self.call_s)
+
+    def hashes(self, rel: str = "", types: Iterable[str] = ("sha256", "sha1", "md5")) -> dict[str, dict[str, str]]:
+        """File path -> {type: hex digest}, of the types asked for that the backend knows."""
+        wanted = [f"--hash-type={kind}" for kind in types if kind in self._hash_types]
+        if not wanted:
+            return {entry.path: {} for entry in self.list(rel, recursive=True) if not entry.is_dir}
+        found = self._lsjson(rel, ["--recursive", "--files-only", "--no-mimetype", "--hash", *wanted])
+        return {str(item["Path"]): item.get("Hashes") or {} for item in found}
+
+    @cached_property
+    def _features(self) -> Mapping[str, object]:
+        head = re.match(r"[^/:]+:", self.root)  # the whole backend: its folder may not exist yet
+        told = self._checked("backend", ["features", head[0] if head else self.root], self.call_s).stdout
+        features: Mapping[str, object] = json.loads(told)
+        return features
+
+    @property
+    def _hash_types(self) -> Names:
+        known = self._features.get("Hashes")
+        return [str(kind) for kind in known if kind != "none"] if isinstance(known, Sequence) else []
+
+    @property
+    def _comparison(self) -> Names:
+        """How to tell a changed file where the backend keeps no times: equal sizes prove nothing."""
+        if int(str(self._features.get("Precision") or 0)) < _NO_MODTIME_NS:
+            return []
+        return ["--checksum"] if self._hash_types else ["--ignore-times"]
+
+    def _is_file(self, rel: str) -> bool:
+        item = self._stat(rel)
+        return item is not None and not item["IsDir"]
+
+    def _stat(self, rel: str) -> Mapping[str, object] | None:
+        """What is at `rel`, or None; an object store calls a folder whatever is not there."""
+        done = self._run("lsjson", ["--stat", "--no-modtime", self.at(rel)], self.call_s)
+        if done.returncode in _ABSENT_CODES:
+            return None
+        if done.returncode:
+            raise self._error("lsjson", done)
+        item: Mapping[str, object] | None = json.loads(done.stdout or b"null")
+        return item
+
+    def _lsjson(self, rel: str, flags: Sequence[str]) -> Rows:
+        done = self._run("lsjson", [*flags, self.at(rel)], self.call_s)
+        if done.returncode in _ABSENT_CODES:
+            return []
+        if done.returncode:
+            raise self._error("lsjson", done)
+        rows: Rows = json.loads(done.stdout)
+        return rows
+
+    def _checked(self, verb: str, arguments: Sequence[str], timeout_s: float) -> subprocess.CompletedProcess[bytes]:
+        done = self._run(verb, arguments, timeout_s)
+        if done.returncode:
+            raise self._error(verb, done)
+        return done
+
+    def _error(self, verb: str, done: subprocess.CompletedProcess[bytes]) -> RemoteError:
+        kind = RemoteAbsent if done.returncode in _ABSENT_CODES else RemoteError
+        word = last_line(done.stderr.decode(errors="replace")) or f"exit code {done.returncode}"
+        return kind(self._scrub(f"rclone {verb}: {word}"))
+
+    def _run(
+        self, verb: str, arguments: Sequence[str], timeout_s: float, stdin: bytes = b""
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run rclone in a process group of its own, which never outlives this call."""
+        config = str(self.config) if self.config else ""  # empty: a configuration in memory only
+        command = [self.binary, verb, f"--config={config}", "--ask-password=false", *_BOUNDS, *arguments]
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("RCLONE_")}
+        pipe = subprocess.PIPE
+        try:
+            process = subprocess.Popen(
+                command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, start_new_session=True
+            )
+        except OSError as error:
+            raise RemoteError(f"the rclone program cannot be started: {error}") from error
+        try:
+            out, told = process.communicate(stdin, timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            # Not chained: the exception it replaces quotes the whole command line.
+            raise RemoteError(f"rclone {verb}: no end after {timeout_s:g} s") from None
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            with process:  # closes the pipes, reaps
+                pass
+        return subprocess.CompletedProcess(verb, process.returncode, out, told)
+
+
+def _something_in(local: Path) -> list[str]:
+    """The file's name, or the names of all files in the folder. Raises FileNotFoundError if there is none."""
+    if local.is_file():
+        return [local.name]
+    names = [str(path.relative_to(local).as_posix()) for path in sorted(local.rglob("*")) if path.is_file()]
+    if not names:
+        raise FileNotFoundError(f"there is no file in {local.name}: nothing to send")
+    return names
