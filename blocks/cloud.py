@@ -1,0 +1,209 @@
+"""The vocabulary of the house: what is asked for, what is offered, what runs, and what a cloud can do.
+
+Prices are USD per hour, memory and disk GiB, times seconds; every wing (`blocks/<cloud>/`) speaks in
+these words only, so that tasks never need to know which cloud they are talking to.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from prefect.blocks.core import Block
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from node.contract import Brief, attempt_name
+
+if TYPE_CHECKING:  # a market is made of offers, so it imports this module
+    from blocks.market import Market
+
+Architecture = Literal["x86_64", "arm64"]
+Interruption = Literal["low", "medium", "high", "unknown"]
+
+
+class Requirements(BaseModel):
+    """What a job needs of its machine. Ranges are inclusive; an empty list means any."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    min_vcpus: int = Field(1, title="vCPUs, at least", description="Fewest vCPUs.")
+    max_vcpus: int | None = Field(None, title="vCPUs, at most", description="Most vCPUs; empty: any.")
+    min_memory_gib: float = Field(
+        1.0, title="Memory (GiB), at least", description="Least memory, GiB. Raised to what the integrals need."
+    )
+    max_memory_gib: float | None = Field(
+        None, title="Memory (GiB), at most", description="Most memory, GiB; empty: any."
+    )
+    architectures: list[Architecture] = Field(
+        ["x86_64", "arm64"], title="Architectures", description="CPU architectures the programs run on."
+    )
+    gpu: str | None = Field(None, title="GPU", description="GPU name, e.g. 'L4'; empty: none wanted.")
+    gpu_count: int = Field(0, title="GPUs", description="GPUs per machine; 0: offers with a GPU are left out.")
+    disk_gib: float = Field(20.0, title="Disk (GiB)", description="Boot disk, GiB.")
+    clouds: list[str] = Field([], title="Clouds", description="Only these clouds, e.g. ['local', 'aws'].")
+    regions: list[str] = Field([], title="Regions", description="Only these regions.")
+    not_regions: list[str] = Field([], title="Not these regions", description="Regions to leave out.")
+    max_usd_h: float | None = Field(
+        None, title="Price (USD/h), at most", description="Dearest spot price, USD per hour; empty: any."
+    )
+    burstable: bool = Field(False, title="Burstable", description="Allow types that throttle their CPU.")
+    bare_metal: bool = Field(False, title="Bare metal", description="Allow bare-metal types (slow to boot).")
+
+
+class Offer(BaseModel):
+    """One instance type in one place at one price: Linux, spot, with every part that bills by the hour."""
+
+    model_config = ConfigDict(frozen=True)
+
+    cloud: str
+    instance_type: str
+    region: str
+    zone: str | None = None  #: None: the price holds in the whole region
+    vcpus: int
+    memory_gib: float
+    architecture: Architecture
+    gpu: str | None = None
+    gpu_count: int = 0
+    spot_usd_h: float
+    on_demand_usd_h: float | None = None
+    interruption: Interruption = "unknown"
+    interruptions_per_h: float | None = None
+    notice_s: float  #: seconds between notice and loss
+    burstable: bool = False
+    bare_metal: bool = False
+    seen_at: datetime
+
+    @property
+    def pool(self) -> tuple[str, str, str]:
+        """What is taken back together: (cloud, instance type, zone or region)."""
+        return (self.cloud, self.instance_type, self.zone or self.region)
+
+    @property
+    def label(self) -> str:
+        return f"{self.cloud} {self.instance_type} {self.zone or self.region}"
+
+
+class Machine(BaseModel):
+    """A machine of ours, found again by its tags alone."""
+
+    model_config = ConfigDict(frozen=True)
+
+    cloud: str
+    id: str
+    region: str
+    zone: str | None = None
+    offer: Offer
+    job_key: str
+    attempt: int
+    launched_at: datetime
+
+    @property
+    def name(self) -> str:
+        return attempt_name(self.job_key, self.attempt)
+
+
+class MachineState(StrEnum):
+    """What the cloud says of a machine, whether it bills, and who may take it for a failure."""
+
+    PENDING = "pending"
+    """Accepted, not yet running. Bills from about now on. Never a failure before the boot deadline."""
+    RUNNING = "running"
+    """The cloud runs it. Bills. Says nothing of the work: a running machine with no lease is *silent*."""
+    INTERRUPTED = "interrupted"
+    """The cloud takes or has taken it back. No failure of the job: the watcher starts the next attempt."""
+    STOPPING = "stopping"
+    """On its way down, by us or by itself. May still bill. Wait until it is gone before a next attempt."""
+    GONE = "gone"
+    """Nothing is left that bills. A failure only if its work had not ended: the watcher decides."""
+
+
+@dataclass(frozen=True)
+class LaunchBrief:
+    """What `launch` is given: the public brief, and the secrets that travel apart from it.
+
+    `secrets` maps file names in the machine's secrets folder to contents; a wing hands them over by its
+    cloud's secret manager, never by user data, tags or arguments.
+    """
+
+    brief: Brief
+    secrets: Mapping[str, SecretStr]
+
+
+class LaunchRefused(Exception):
+    """A cloud said no. The subclass says what to skip; only `Misconfigured` ends the job."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Capacity(LaunchRefused):
+    """No such machine free in this zone just now: skip the pool."""
+
+
+class Quota(LaunchRefused):
+    """The account may not have more: skip what `scope` covers."""
+
+    def __init__(self, reason: str, scope: Literal["type", "zone", "region", "cloud"]) -> None:
+        super().__init__(reason)
+        self.scope = scope
+
+
+class Throttled(LaunchRefused):
+    """Asked too fast: back off, then the same offer with the same token."""
+
+    def __init__(self, reason: str, retry_after_s: float = 5.0) -> None:
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s
+
+
+class Misconfigured(LaunchRefused):
+    """Credentials, image, network or policy are wrong: no other offer would do better."""
+
+
+class Cloud(Block, ABC):
+    """A place that rents machines. Choose one of its kinds: Local Cloud, ..."""
+
+    _block_type_name = "Cloud"
+    _block_type_slug = "cloud"
+    _block_schema_capabilities: ClassVar[list[str]] = ["cloud"]  # type: ignore[misc]
+
+    kind: ClassVar[str]  #: the word in `Offer.cloud`
+
+    @abstractmethod
+    def market(self) -> Market:
+        """Every spot offer of this cloud now.
+
+        Raises `MarketUnavailable` if no region answers.
+        """
+
+    @abstractmethod
+    def launch(self, offer: Offer, brief: LaunchBrief) -> Machine:
+        """Start a machine for an attempt; idempotent by (job key, attempt, offer).
+
+        Raises a `LaunchRefused`.
+        """
+
+    @abstractmethod
+    def find(self, job_key: str | None = None) -> list[Machine]:
+        """Every machine of ours (of this job, or all) that may still bill, in every region, by its tags."""
+
+    @abstractmethod
+    def state(self, machine: Machine) -> MachineState:
+        """What the cloud says now."""
+
+    @abstractmethod
+    def terminate(self, machine: Machine) -> None:
+        """Remove the machine and all that bills with it; safe to repeat; returns when nothing of it runs."""
+
+    def lacks_program(self, executable: str) -> str | None:
+        """Why a program is not on this cloud's image, or None if it is there or only the machine can tell."""
+        return None
+
+
+class MarketUnavailable(Exception):
+    """A cloud's market could not be read at all; the message says why."""

@@ -1,0 +1,87 @@
+"""The local cloud: machines that are process trees on this computer."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field, NonNegativeFloat
+
+from blocks.cloud import Cloud, LaunchBrief, Machine, MachineState, Offer
+from blocks.home import absolute, home
+from blocks.local.machines import Machines
+from blocks.local.prices import KIND, host_memory_gib, host_vcpus, local_market
+from blocks.market import Market
+
+
+class LocalCloud(Cloud):
+    """
+    Machines that are process trees on this computer: nothing to rent, everything else as in a cloud.
+
+    It offers a few sizes, up to the whole computer, free unless prices are set, and can take machines back
+    as clouds do, to see a job survive it.
+
+    Example:
+        Two sizes, with prices for trying out budgets, and an interruption with half a minute of notice:
+        ```python
+        from blocks.local.block import LocalCloud
+
+        cloud = LocalCloud(prices={"local-1": 0.01, "local-2": 0.02}, notice_s=30)
+        cloud.save("here")
+
+        for machine in cloud.find():
+            cloud.interrupt(machine, notice_s=30)
+        ```
+    """
+
+    _block_type_name = "Local Cloud"
+    _block_type_slug = "local-cloud"
+
+    kind: ClassVar[str] = KIND
+
+    folder: str | None = Field(
+        None,
+        title="Folder",
+        description="Where machines live, a folder each. Empty: 'machines' in $SPOTWAVE_HOME, else in ./.spotwave.",
+    )
+    prices: dict[str, NonNegativeFloat] = Field(
+        default_factory=dict, title="Prices (USD/h)", description="USD per hour by instance type; 0 where not named."
+    )
+    notice_s: float = Field(30.0, ge=0, title="Notice (s)", description="Seconds between notice and loss.")
+    max_vcpus: int | None = Field(None, ge=1, title="vCPUs, at most", description="Empty: all of this computer's.")
+    max_memory_gib: float | None = Field(
+        None, gt=0, title="Memory (GiB), at most", description="GiB of the largest machine; empty: this computer's."
+    )
+
+    def machines(self, template: str | None = None) -> Machines:
+        """The machines in the block's folder; `template` replaces node/bootstrap.sh."""
+        folder = absolute(self.folder) if self.folder else home() / "machines"
+        return Machines(Path(folder).resolve(), template)
+
+    def market(self) -> Market:
+        """Offers local-1, local-2, local-4, ... up to this computer."""
+        vcpus = min(host_vcpus(), self.max_vcpus or host_vcpus())
+        memory_gib = min(host_memory_gib(), self.max_memory_gib or host_memory_gib())
+        return local_market(self.prices, self.notice_s, vcpus, memory_gib)
+
+    def launch(self, offer: Offer, brief: LaunchBrief) -> Machine:
+        return self.machines().launch(offer, brief)
+
+    def find(self, job_key: str | None = None) -> list[Machine]:
+        return self.machines().find(job_key)
+
+    def state(self, machine: Machine) -> MachineState:
+        return self.machines().state(machine)
+
+    def terminate(self, machine: Machine) -> None:
+        self.machines().terminate(machine)
+
+    def interrupt(self, machine: Machine, notice_s: float | None) -> None:
+        """Take the machine back `notice_s` seconds after a notice, or at once without one (None)."""
+        self.machines().interrupt(machine, notice_s)
+
+    def lacks_program(self, executable: str) -> str | None:
+        if shutil.which(executable):
+            return None
+        return f"there is no program {executable} on this computer; install it or give its full path"

@@ -1,0 +1,262 @@
+"""The local cloud's machines: a folder each, and a process tree that carries its mark.
+
+::
+
+    <folder>/<job key>-<attempt>-<instance type>/     made at once or not at all: the idempotency token
+        machine.json   the tags        root.json     the first process: {"pid", "started"}
+        secrets/       0700            notice.json   "metadata service": when it will be taken back
+        work/          the machine's   ended.json    who ended it: {"by": "cloud" | "us"}
+        console.log    what its processes say        bootstrap.sh   the user data
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+from pydantic import ValidationError
+
+from blocks.cloud import LaunchBrief, Machine, MachineState, Misconfigured, Offer
+from blocks.local.processes import environments, is_alive, kill_marked, marked
+from blocks.rclone import rclone_binary, write_secrets
+from blocks.user_data import render
+from node.contract import (
+    ENV_MACHINE,
+    ENV_NOTICE,
+    ENV_PYTHON,
+    ENV_RCLONE,
+    ENV_SECRETS,
+    ENV_WORK,
+    MACHINE_FILE,
+    write_text,
+)
+
+NOTICE_FILE = "notice.json"
+ROOT_FILE = "root.json"
+ENDED_FILE = "ended.json"
+CONSOLE_LOG = "console.log"
+
+ENV_TAGS = "SPOTWAVE_TAGS"  # machine.json, so that processes can be named after their folder is gone
+
+# Passed on from the controller: how to find programs and the way out. Never PREFECT_*, never credentials.
+_INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
+_PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
+
+# Signals ignored or blocked by the controller (nohup, a shell's &) would stay so for the whole tree.
+_FRESH_SIGNALS = """
+import os, signal, sys
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE, signal.SIGCHLD):
+    signal.signal(number, signal.SIG_DFL)
+signal.pthread_sigmask(signal.SIG_SETMASK, [])
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+_children: dict[int, subprocess.Popen[bytes]] = {}  # started by this process, hence for it to reap
+
+
+class Machines:
+    """The machines in a folder; `template` replaces node/bootstrap.sh."""
+
+    def __init__(self, folder: Path, template: str | None = None) -> None:
+        self.folder = folder
+        self._template = template
+
+    def place(self, machine: Machine) -> Path:
+        """The machine's folder."""
+        return self.folder / machine.id
+
+    def launch(self, offer: Offer, brief: LaunchBrief) -> Machine:
+        """Start a machine, or return the one that was started for this job, attempt and offer.
+
+        Holds at any line: a launcher killed here leaves a folder, and the next one finishes its work.
+        Raises Misconfigured.
+        """
+        bash = shutil.which("bash")
+        if bash is None:
+            raise Misconfigured("local: there is no bash on this computer")
+        try:
+            rclone = rclone_binary()
+            script = render(brief.brief, settings={}, template=self._template)
+            place = self.folder / f"{brief.brief.name}-{offer.instance_type}"
+            place.mkdir(parents=True, exist_ok=True)
+            with _locked(place):
+                machine = _tags(place) or _new(place, offer, brief)
+                if (place / ROOT_FILE).exists() or marked(self._mark(machine.id)):
+                    return machine  # started before, perhaps by a launcher that died right after
+                write_secrets(place / "secrets", brief.secrets)
+                write_text(place / "bootstrap.sh", script)
+                environment = {**_environment(place, machine, rclone), **self._mark(machine.id)}
+                for folder in (environment["HOME"], environment[ENV_WORK]):
+                    Path(folder).mkdir(exist_ok=True)
+                _spawn(place, bash, environment)
+                return machine
+        except (OSError, ValueError) as error:
+            raise Misconfigured(f"local: {error}") from error
+
+    def find(self, job_key: str | None = None) -> list[Machine]:
+        """Machines with a live process, told by the tags in its environment; the folder may be gone.
+
+        A process has no environment to be read in the moment of an exec; then its folder tells.
+        """
+        found: dict[str, Machine] = {}
+        for _, environment in environments():
+            id_ = environment.get(ENV_MACHINE, "")
+            if id_ in found or not self._mark(id_).items() <= environment.items():
+                continue
+            try:
+                found[id_] = Machine.model_validate_json(environment.get(ENV_TAGS, ""))
+            except ValidationError:
+                continue  # not started by us
+        for root in self.folder.glob(f"*/{ROOT_FILE}"):
+            machine = _tags(root.parent)
+            if machine is not None and machine.id not in found and self._root_alive(machine):
+                found[machine.id] = machine
+        machines = [machine for machine in found.values() if job_key in (None, machine.job_key)]
+        return sorted(machines, key=lambda machine: (machine.job_key, machine.attempt))
+
+    def state(self, machine: Machine) -> MachineState:
+        """Running while the first process lives, during a notice too, as clouds do; afterwards who ended it."""
+        place = self.place(machine)
+        ended = _ended_by(place)
+        if self._root_alive(machine):
+            return MachineState.STOPPING if ended else MachineState.RUNNING
+        if ended != "us" and (ended == "cloud" or (place / NOTICE_FILE).exists()):
+            return MachineState.INTERRUPTED
+        if ended is None and not (place / ROOT_FILE).exists() and _is_locked(place):
+            return MachineState.PENDING
+        return MachineState.GONE
+
+    def terminate(self, machine: Machine) -> None:
+        """Power off, remove secrets and disk; logs and tags stay. Raises StillRunning if a process does not end."""
+        self._power_off(machine, "us")
+        place = self.place(machine)
+        # A rented machine's disk goes with it; here hundreds of MB of integrals would pile up.
+        for folder in (place / "home", *(path for path in place.glob("work/*") if path.is_dir())):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def interrupt(self, machine: Machine, notice_s: float | None) -> None:
+        """Take the machine back `notice_s` seconds from now, or at once without notice (None); returns when done.
+
+        Raises StillRunning if a process does not end.
+        """
+        if notice_s is not None:
+            notice = {"action": "terminate", "time": time.time() + notice_s}
+            write_text(self.place(machine) / NOTICE_FILE, json.dumps(notice))
+            deadline = time.monotonic() + notice_s
+            while self._root_alive(machine) and (left := deadline - time.monotonic()) > 0:
+                time.sleep(min(0.1, left))  # the root may be nobody's child here: there is nothing to wait on
+        self._power_off(machine, "cloud")
+
+    def _power_off(self, machine: Machine, by: str) -> None:
+        place = self.place(machine)
+        if place.exists():
+            write_text(place / ENDED_FILE, json.dumps({"by": by}))
+        kill_marked(self._mark(machine.id))
+        _reap()
+        shutil.rmtree(place / "secrets", ignore_errors=True)
+
+    def _mark(self, id_: str) -> dict[str, str]:
+        """What every process of a machine carries: two homes on one host may hold machines of the same name."""
+        return {ENV_MACHINE: id_, ENV_WORK: str(self.folder / id_ / "work")}
+
+    def _root_alive(self, machine: Machine) -> bool:
+        _reap()
+        try:
+            root = json.loads((self.place(machine) / ROOT_FILE).read_text())
+        except FileNotFoundError:
+            return bool(marked(self._mark(machine.id)))  # its launcher died early, or its folder is gone
+        return is_alive(root["pid"], root["started"], self._mark(machine.id))
+
+
+def _new(place: Path, offer: Offer, brief: LaunchBrief) -> Machine:
+    machine = Machine(
+        cloud=offer.cloud,
+        id=place.name,
+        region=offer.region,
+        zone=offer.zone,
+        offer=offer,
+        job_key=brief.brief.job_key,
+        attempt=brief.brief.attempt,
+        launched_at=datetime.now(UTC),
+    )
+    write_text(place / MACHINE_FILE, machine.model_dump_json(indent=1))
+    return machine
+
+
+def _tags(place: Path) -> Machine | None:
+    path = place / MACHINE_FILE
+    return Machine.model_validate_json(path.read_text()) if path.exists() else None
+
+
+def _environment(place: Path, machine: Machine, rclone: str) -> Mapping[str, str]:
+    """A machine's environment: as little of the controller's as can be."""
+    inherited = {key: os.environ[key] for key in (*_INHERITED, *_PROXIES) if key in os.environ}
+    return {
+        **inherited,
+        **dict.fromkeys(_THREADS, str(machine.offer.vcpus)),
+        "HOME": str(place / "home"),
+        ENV_SECRETS: str(place / "secrets"),
+        ENV_NOTICE: str(place / NOTICE_FILE),
+        ENV_TAGS: machine.model_dump_json(),
+        ENV_PYTHON: sys.executable,
+        ENV_RCLONE: rclone,
+    }
+
+
+def _spawn(place: Path, bash: str, environment: Mapping[str, str]) -> None:
+    """Start the first process, in a session of its own, and note who it is."""
+    with (place / CONSOLE_LOG).open("ab") as console:
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _FRESH_SIGNALS, bash, str(place / "bootstrap.sh")],
+            cwd=place,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=console,
+            stderr=console,
+            start_new_session=True,
+        )
+    _children[process.pid] = process
+    started = psutil.Process(process.pid).create_time()
+    write_text(place / ROOT_FILE, json.dumps({"pid": process.pid, "started": started}))
+
+
+def _reap() -> None:
+    """A first process that has ended stays a zombie until its launcher, if that is us, has looked."""
+    for pid, process in list(_children.items()):
+        if process.poll() is not None:
+            _children.pop(pid, None)
+
+
+def _ended_by(place: Path) -> str | None:
+    path = place / ENDED_FILE
+    return str(json.loads(path.read_text())["by"]) if path.exists() else None
+
+
+@contextmanager
+def _locked(place: Path) -> Iterator[None]:
+    """One launcher at a time; the lock falls with its holder (and a child between fork and exec still holds it)."""
+    with (place / "launch.lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _is_locked(place: Path) -> bool:
+    try:
+        with (place / "launch.lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False

@@ -1,0 +1,67 @@
+"""The local cloud's market: a few sizes of machine, up to the whole host."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import psutil
+
+from blocks.cloud import Architecture, MarketUnavailable, Offer
+from blocks.market import Market
+
+KIND = "local"
+REGION = "here"
+_GIB = 1 << 30
+_ARCHITECTURES: dict[str, Architecture] = {"x86_64": "x86_64", "amd64": "x86_64", "arm64": "arm64", "aarch64": "arm64"}
+
+
+def host_vcpus() -> int:
+    """The CPUs that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def host_memory_gib() -> float:
+    """The host's memory, GiB."""
+    return float(psutil.virtual_memory().total) / _GIB
+
+
+def sizes(vcpus: int) -> list[int]:
+    """Powers of two below the host's CPUs, then all of them: 6 -> 1, 2, 4, 6."""
+    return [*(2**n for n in range(vcpus.bit_length()) if 2**n < vcpus), vcpus]
+
+
+def local_market(prices: Mapping[str, float], notice_s: float, vcpus: int, memory_gib: float) -> Market:
+    """Offers `local-<vCPUs>`, memory in proportion. `prices`: USD/h by instance type, 0 where not named.
+
+    There is no spot discount here, so on-demand costs the same; nobody but us takes a machine back, so
+    interruptions are rare. Raises MarketUnavailable on a CPU that no program of ours is built for.
+    """
+    architecture = _ARCHITECTURES.get(platform.machine().lower())
+    if architecture is None:
+        raise MarketUnavailable(f"local: the architecture {platform.machine()} is neither x86_64 nor arm64")
+    now = datetime.now(UTC)
+    offers = []
+    for size in sizes(vcpus):
+        name = f"local-{size}"
+        price = prices.get(name, 0.0)
+        offers.append(
+            Offer(
+                cloud=KIND,
+                instance_type=name,
+                region=REGION,
+                vcpus=size,
+                memory_gib=round(memory_gib * size / vcpus, 2),
+                architecture=architecture,
+                spot_usd_h=price,
+                on_demand_usd_h=price,
+                interruption="low",
+                notice_s=notice_s,
+                seen_at=now,
+            )
+        )
+    return Market.of(offers)

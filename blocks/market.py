@@ -1,0 +1,114 @@
+"""A dated table of offers, and the one pure predicate that says which are eligible and why not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+import polars as pl
+
+from blocks.cloud import Offer, Requirements
+
+SCHEMA: dict[str, pl.DataType] = {
+    "cloud": pl.String(),
+    "instance_type": pl.String(),
+    "region": pl.String(),
+    "zone": pl.String(),
+    "vcpus": pl.Int32(),
+    "memory_gib": pl.Float64(),
+    "architecture": pl.String(),
+    "gpu": pl.String(),
+    "gpu_count": pl.Int32(),
+    "spot_usd_h": pl.Float64(),
+    "on_demand_usd_h": pl.Float64(),
+    "interruption": pl.String(),
+    "interruptions_per_h": pl.Float64(),
+    "notice_s": pl.Float64(),
+    "burstable": pl.Boolean(),
+    "bare_metal": pl.Boolean(),
+    "seen_at": pl.Datetime("us", "UTC"),
+}
+
+
+class Market:
+    """Offers as one polars frame with the columns of `SCHEMA`, one row an offer."""
+
+    def __init__(self, frame: pl.DataFrame) -> None:
+        """Raises ValueError where a column is missing or of another type."""
+        if dict(frame.schema) != SCHEMA:
+            raise ValueError(f"a market's columns are {list(SCHEMA)}, not {frame.schema}")
+        self.frame = frame
+
+    @classmethod
+    def of(cls, offers: Iterable[Offer]) -> Market:
+        return cls(pl.DataFrame([offer.model_dump() for offer in offers], schema=SCHEMA, orient="row"))
+
+    @classmethod
+    def merged(cls, markets: Iterable[Market]) -> Market:
+        """All offers of all markets."""
+        return cls(pl.concat([pl.DataFrame(schema=SCHEMA), *(market.frame for market in markets)]))
+
+    def __len__(self) -> int:
+        return self.frame.height
+
+    @property
+    def seen_at(self) -> datetime | None:
+        """When the oldest of the offers was seen."""
+        return self.frame["seen_at"].min()  # type: ignore[return-value]
+
+    def judged(self, requirements: Requirements) -> pl.DataFrame:
+        """The frame with two columns more: `why_not` (string; null = eligible), the first requirement that excludes
+        the offer, and `misses` (int), how many do: the nearest offer misses fewest.
+
+        A pure function of offer and requirements: no clock, no network.
+        """
+        verdict = pl.lit(None, dtype=pl.String)
+        misses = pl.lit(0, dtype=pl.Int32)
+        for reason, predicate in reversed(_tests(requirements)):
+            fits = predicate.fill_null(False)
+            verdict = pl.when(fits).then(verdict).otherwise(pl.lit(reason))
+            misses = misses + (~fits).cast(pl.Int32)
+        return self.frame.with_columns(why_not=verdict, misses=misses)
+
+    def eligible(self, requirements: Requirements) -> Market:
+        """The offers that meet every requirement."""
+        return Market(self.judged(requirements).filter(pl.col("why_not").is_null()).drop("why_not", "misses"))
+
+
+def offers_of(frame: pl.DataFrame) -> list[Offer]:
+    """The rows of a frame (its further columns are ignored) as offers."""
+    return [Offer.model_validate(row) for row in frame.select(list(SCHEMA)).to_dicts()]
+
+
+def _tests(r: Requirements) -> list[tuple[str, pl.Expr]]:
+    """Each requirement as (its name and bound, the predicate), in the order in which they are asked."""
+    column = pl.col
+    tests: list[tuple[str, pl.Expr]] = [
+        ("a price of at least 0", column("spot_usd_h") >= 0),
+        (f"min_vcpus = {r.min_vcpus}", column("vcpus") >= r.min_vcpus),
+        (f"min_memory_gib = {r.min_memory_gib:g}", column("memory_gib") >= r.min_memory_gib),
+        (f"architectures = {', '.join(r.architectures)}", column("architecture").is_in(r.architectures)),
+    ]
+    if r.max_vcpus is not None:
+        tests.append((f"max_vcpus = {r.max_vcpus}", column("vcpus") <= r.max_vcpus))
+    if r.max_memory_gib is not None:
+        tests.append((f"max_memory_gib = {r.max_memory_gib:g}", column("memory_gib") <= r.max_memory_gib))
+    if r.clouds:
+        tests.append((f"clouds = {', '.join(r.clouds)}", column("cloud").is_in(r.clouds)))
+    if r.regions:
+        tests.append((f"regions = {', '.join(r.regions)}", column("region").is_in(r.regions)))
+    if r.not_regions:
+        tests.append((f"not_regions = {', '.join(r.not_regions)}", ~column("region").is_in(r.not_regions)))
+    if r.max_usd_h is not None:
+        tests.append((f"max_usd_h = {r.max_usd_h:g}", column("spot_usd_h") <= r.max_usd_h))
+    if r.gpu_count == 0 and r.gpu is None:
+        tests.append(("gpu_count = 0", column("gpu_count") == 0))
+    else:
+        tests.append((f"gpu_count = {r.gpu_count}", column("gpu_count") >= max(r.gpu_count, 1)))
+        if r.gpu is not None:
+            tests.append((f"gpu = {r.gpu}", column("gpu") == r.gpu))
+    if not r.burstable:
+        tests.append(("burstable = no", ~column("burstable")))
+    if not r.bare_metal:
+        tests.append(("bare_metal = no", ~column("bare_metal")))
+    return tests

