@@ -1,0 +1,26 @@
+"""Parameter descriptions for the UI's form, written once, where the parameter is declared."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar, get_type_hints
+
+from pydantic.fields import FieldInfo
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def described(function: F) -> F:
+    """Append an "Args:" section made of the `Field(description=...)` of each annotated parameter.
+
+    Prefect takes descriptions from the docstring only and drops those of the annotations
+    (prefect/utilities/callables.py, process_params).
+    """
+    lines = []
+    for name, hint in get_type_hints(function, include_extras=True).items():
+        for extra in getattr(hint, "__metadata__", ()):
+            if isinstance(extra, FieldInfo) and extra.description:
+                lines.append(f"    {name}: {extra.description}")
+    function.__doc__ = "\n".join([inspect.cleandoc(function.__doc__ or ""), "", "Args:", *lines])
+    return function

@@ -1,0 +1,136 @@
+"""The story of a controller that died: take its jobs up again.
+
+Nothing in Prefect restarts a run whose process is gone, and one whose worker died too stays Running for ever.
+"""
+
+from __future__ import annotations
+
+import socket
+from datetime import timedelta
+from uuid import UUID
+
+import psutil
+from prefect import flow
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    WorkPoolFilter,
+    WorkPoolFilterName,
+    WorkQueueFilter,
+    WorkQueueFilterName,
+)
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+from prefect.states import Cancelled, Crashed, Failed, Scheduled
+
+from flows.engine import engine_runs
+from node.contract import CONTROLLER_POOL, job_key_of
+from tasks import api
+
+JOBS_QUEUE = "jobs"
+HOUSEKEEPING_QUEUE = "housekeeping"
+DELAY_S = 5.0
+PENDING_S = 60.0  # a run may be between worker and engine for this long
+MOST_STARTS = 6  # a run that kills its engine again and again is given up
+AGE = timedelta(days=14)
+
+
+@flow(name="reconcile")
+def reconcile() -> dict[str, str]:
+    """The scheduled form of `take_up_again`."""
+    log = get_run_logger()
+    done = take_up_again(api.client(), me=UUID(flow_run.id))
+    for name, action in done.items():
+        log.info("%s: %s", name, action)
+    if not done:
+        log.info("no run has lost its controller process")
+    return done
+
+
+def take_up_again(prefect: SyncPrefectClient, me: UUID | None = None) -> dict[str, str]:
+    """What was done, by run name, with every run of the controller's pool whose process is gone.
+
+    A job is rescheduled, or ended if it was being cancelled. Housekeeping is ended: its schedule goes on, which a
+    dead run that holds the deployment's only place would prevent. `me` is the run that asks.
+    """
+    done: dict[str, str] = {}
+    for queue, act in ((JOBS_QUEUE, _act_on_job), (HOUSEKEEPING_QUEUE, _end)):
+        for run in _begun(prefect, queue):
+            if run.id != me and not _may_be_starting(run) and not _executed(run):
+                done[run.name] = act(prefect, run)
+    return done
+
+
+def _begun(prefect: SyncPrefectClient, queue: str) -> list[FlowRun]:
+    """Runs of the last days that have begun and not ended, all pages; crashed ones only where that is not the end."""
+    states = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
+    if queue == JOBS_QUEUE:
+        states.append(StateType.CRASHED)
+    found: list[FlowRun] = []
+    while True:
+        page = prefect.read_flow_runs(
+            work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[CONTROLLER_POOL])),
+            work_queue_filter=WorkQueueFilter(name=WorkQueueFilterName(any_=[queue])),
+            flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=states))),
+            limit=200,
+            offset=len(found),
+        )
+        found += page
+        if len(page) < 200:
+            return [run for run in found if run.created is None or api.now() - run.created < AGE]
+
+
+def _may_be_starting(run: FlowRun) -> bool:
+    """Between worker and engine there is no process to be seen."""
+    assert run.state is not None
+    young = api.now() - run.state.timestamp < timedelta(seconds=PENDING_S)
+    return run.state_type is StateType.PENDING and young
+
+
+def _act_on_job(prefect: SyncPrefectClient, run: FlowRun) -> str:
+    if run.state_type is StateType.CANCELLING:
+        prefect.set_flow_run_state(run.id, Cancelled(message="cancelled while its controller was away"), force=True)
+        return "cancelled; its machine is left to reap"
+    if (run.run_count or 0) >= MOST_STARTS:
+        message = f"given up: its controller process died {run.run_count} times. The checkpoint is kept."
+        prefect.set_flow_run_state(run.id, Failed(message=message), force=True)
+        return "given up"
+    if run.state_type is not StateType.CRASHED:
+        _end(prefect, run)
+    # Not at once: a dying worker may still report the crash, and a run restarted before that is restarted twice.
+    later = api.now() + timedelta(seconds=DELAY_S)
+    again: State[None] = Scheduled(scheduled_time=later, message="taken up again")
+    prefect.set_flow_run_state(run.id, again, force=True)
+    return f"taken up again (job {job_key_of(run.id)})"
+
+
+def _end(prefect: SyncPrefectClient, run: FlowRun) -> str:
+    gone: State[None] = Crashed(message="its controller process is gone")
+    prefect.set_flow_run_state(run.id, gone, force=True)
+    return "ended"
+
+
+def _executed(run: FlowRun) -> bool:
+    """Whether some process executes this run: here by its lock or its process, elsewhere by its worker's word."""
+    if engine_runs(job_key_of(run.id)):
+        return True
+    host, _, pid = (run.infrastructure_pid or "").rpartition(":")
+    if not pid.isdigit():
+        return False
+    if host and host != socket.gethostname():
+        return run.state_type is not StateType.CRASHED  # its own host must decide
+    return _is_engine(int(pid), run.id)
+
+
+def _is_engine(pid: int, flow_run_id: UUID) -> bool:
+    """Whether this process still executes this run, and is not another that was given its number."""
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        return process.environ().get("PREFECT__FLOW_RUN_ID") == str(flow_run_id)
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return False

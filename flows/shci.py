@@ -1,0 +1,150 @@
+"""The story of a semistochastic heat-bath CI calculation: check, find a machine, compute, bring home, show."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import UUID
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+from prefect.states import Failed
+from pydantic import Field
+from pydantic.fields import FieldInfo
+
+from blocks.cloud import Requirements
+from blocks.home import ENV_RESULTS
+from flows.form import described
+from flows.spot import Done, JobFailed, run_to_the_end
+from node.calculation import BadInput, Calculation, CommandProgram, ProgramName, Size, check
+from node.contract import job_key_of
+from node.programs import program_for
+from tasks.check import check_job
+from tasks.collect import collect, show_result
+from tasks.convergence import draw_convergence
+from tasks.job import Job
+
+_USUAL = Calculation()
+
+
+def _told(name: str) -> FieldInfo:
+    """What the UI's form says of a parameter that is a field of Calculation."""
+    description = Calculation.model_fields[name].description
+    return Field(description=description)  # type: ignore[no-any-return]
+
+
+@flow(name="shci", log_prints=False)
+@described
+def shci(
+    molecule: Annotated[str, _told("molecule")] = _USUAL.molecule,
+    charge: Annotated[int, _told("charge")] = _USUAL.charge,
+    spin: Annotated[int, _told("spin")] = _USUAL.spin,
+    basis: Annotated[str, _told("basis")] = _USUAL.basis,
+    frozen_core: Annotated[bool, _told("frozen_core")] = _USUAL.frozen_core,
+    program: Annotated[ProgramName, _told("program")] = _USUAL.program,
+    eps1: Annotated[float, _told("eps1")] = _USUAL.eps1,
+    eps2: Annotated[float, _told("eps2")] = _USUAL.eps2,
+    command: Annotated[CommandProgram | None, _told("command")] = None,
+    keep_fcidump: Annotated[bool, _told("keep_fcidump")] = _USUAL.keep_fcidump,
+    requirements: Annotated[Requirements, Field(description="What the machine must have.")] = Requirements(),
+    clouds: Annotated[
+        list[str],
+        Field(description="Cloud blocks to rent from, as '<block type>/<document>'; one per kind."),
+    ] = ["local-cloud/here"],  # noqa: B006 - Prefect copies it
+    remote: Annotated[
+        str, Field(description="The rclone remote block that keeps checkpoints and results.")
+    ] = "rclone-remote/here",
+    access: Annotated[
+        str, Field(description="The block that says how a machine reaches the Prefect API.")
+    ] = "prefect-access/here",
+    sync_minutes: Annotated[float, Field(description="Checkpoints go to the remote this often; minutes.")] = 5.0,
+    silence_minutes: Annotated[
+        float, Field(description="A machine without a sign of life for so long is given up; minutes.")
+    ] = 2.0,
+    max_hours: Annotated[float, Field(description="For all attempts together; hours of wall time.")] = 24.0,
+    max_attempts: Annotated[int, Field(description="How many machines may be lost before the job gives up.")] = 5,
+) -> dict[str, Any] | State[Any]:
+    """Energy of a molecule by Hartree-Fock and heat-bath CI with perturbation theory, on a spot machine.
+
+    Survives the loss of its machine: the next one goes on from the last verified checkpoint. Ends with
+    `results/<job key>/result.json`, and as Failed with one line that says what to change where something is wrong.
+    """
+    calculation = Calculation(
+        molecule=molecule,
+        charge=charge,
+        spin=spin,
+        basis=basis,
+        frozen_core=frozen_core,
+        program=program,
+        eps1=eps1,
+        eps2=eps2,
+        command=command,
+        keep_fcidump=keep_fcidump,
+    )
+    try:
+        size = check(calculation)
+        wanted = _with_memory(requirements, size)
+        key = job_key_of(UUID(flow_run.id))
+        job = Job(
+            key=key,
+            flow_run_id=UUID(flow_run.id),
+            node="shci-node/machine",
+            parameters={"calculation": calculation.model_dump(mode="json")},
+            requirements=wanted,
+            clouds=clouds,
+            remote=remote,
+            access=access,
+            sync_s=60 * sync_minutes,
+            silence_s=60 * silence_minutes,
+            max_hours=max_hours,
+            max_attempts=max_attempts,
+            results=Path(os.environ.get(ENV_RESULTS, "results")).absolute() / key,
+        )
+        if (problem := check_job(job, list(program_for(calculation).executables))) is not None:
+            return _refused(problem)
+        done = run_to_the_end(job)
+    except (BadInput, JobFailed) as error:
+        return _refused(str(error))
+    return _finish(job, done)
+
+
+def _finish(job: Job, done: Done) -> dict[str, Any]:
+    result = collect(job, done.attempts)
+    draw_convergence(job.results, result.get("total_energy"))
+    show_result(result, _rows(result))
+    return result
+
+
+def _refused(reason: str) -> State[Any]:
+    """A Failed state whose message is the line itself; no stack trace, since nothing in the program is wrong."""
+    get_run_logger().error(reason)
+    return Failed(message=reason)
+
+
+def _with_memory(requirements: Requirements, size: Size) -> Requirements:
+    """The requirements, raised to the memory that the calculation needs. Raises BadInput if they cap it below."""
+    needed = round(size.memory_gib, 2)
+    if requirements.max_memory_gib is not None and requirements.max_memory_gib < needed:
+        raise BadInput(
+            "requirements.max_memory_gib",
+            f"{requirements.max_memory_gib:g} GiB cannot hold the integrals: {size.n_correlated_orbitals} orbitals "
+            f"need {needed:g} GiB, of which 8 bytes x n^4/8 = {size.integrals_gib:.3g} GiB are the integrals",
+            "Allow more memory, freeze the core, or take a smaller basis",
+        )
+    return requirements.model_copy(update={"min_memory_gib": max(requirements.min_memory_gib, needed)})
+
+
+def _rows(result: dict[str, Any]) -> list[tuple[str, str]]:
+    """What a chemist looks for first. Energies in Hartree."""
+    rows = [
+        ("RHF energy", f"{result['rhf_energy']:.10f} Ha"),
+        ("variational energy", f"{result['variational_energy']:.8f} Ha"),
+        ("total energy", f"**{result['total_energy']:.8f} Ha**"),
+        ("determinants", f"{result['determinants']:,}" if result.get("determinants") else "not told"),
+    ]
+    if result.get("error_bar") is not None:
+        rows.append(("error bar", f"{result['error_bar']:.1e} Ha"))
+    return rows

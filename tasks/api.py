@@ -1,0 +1,119 @@
+"""What the steps need of the Prefect API beyond artifacts: the machine's lease, its queue, worker and node run."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import ArtifactCreate
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterId
+from prefect.client.schemas.objects import FlowRun, State, StateType, WorkerStatus
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.states import Cancelled, Crashed
+
+from node.contract import LEASE_KEY, MACHINES_POOL, Lease, attempt_name
+
+
+def client() -> SyncPrefectClient:
+    """The controller's client, as configured by its profile or environment."""
+    return get_client(sync_client=True)
+
+
+def create_lease(api: SyncPrefectClient, job_key: str, attempt: int, flow_run_id: UUID) -> str:
+    """Make the artifact that the attempt's agent will renew; its id."""
+    name = attempt_name(job_key, attempt)
+    artifact = api.create_artifact(
+        ArtifactCreate(
+            key=f"lease-{name}",
+            type="markdown",
+            description=f"Sign of life of machine {name}",
+            data="not yet seen",
+            flow_run_id=flow_run_id,
+        )
+    )
+    return str(artifact.id)
+
+
+def read_lease(api: SyncPrefectClient, lease_id: str) -> Lease | None:
+    """The newest lease, or None if the agent has not yet spoken.
+
+    Raises ObjectNotFound if the artifact is gone.
+    """
+    wanted = ArtifactFilter(id=ArtifactFilterId(any_=[UUID(lease_id)]))
+    found = api.read_artifacts(artifact_filter=wanted, limit=1)
+    if not found:
+        raise ObjectNotFound(http_exc=LookupError(f"lease {lease_id} is gone"))
+    told = (found[0].metadata_ or {}).get(LEASE_KEY)
+    return Lease.from_json(told) if told else None
+
+
+def fence(api: SyncPrefectClient, lease_id: str) -> None:
+    """Delete the lease: an agent that was only silent learns from it that it must stop. Safe to repeat."""
+    try:
+        api.delete_artifact(UUID(lease_id))
+    except ObjectNotFound:
+        return
+
+
+def worker_is_online(api: SyncPrefectClient, name: str) -> bool:
+    """Whether the machine's Prefect worker polls its queue."""
+    workers = api.read_workers_for_work_pool(MACHINES_POOL)
+    return any(worker.name == name and worker.status == WorkerStatus.ONLINE for worker in workers)
+
+
+def settle_node_run(api: SyncPrefectClient, node_run_id: UUID, *, cancelled: bool, reason: str) -> None:
+    """Give a node run whose machine is gone a final state: nothing else ever would."""
+    try:
+        run = api.read_flow_run(node_run_id)
+    except ObjectNotFound:
+        return  # deleted by a user
+    if is_final(run):
+        return
+    state: State[None] = Cancelled(message=reason) if cancelled else Crashed(message=reason, name="Lost")
+    api.set_flow_run_state(node_run_id, state, force=True)
+
+
+def is_final(run: FlowRun) -> bool:
+    """Completed, Failed, Crashed or Cancelled."""
+    return run.state is not None and run.state.is_final()
+
+
+def being_cancelled(api: SyncPrefectClient, flow_run_id: UUID) -> bool:
+    """Whether somebody has asked Prefect to cancel this run."""
+    state_type = api.read_flow_run(flow_run_id).state_type
+    return state_type in (StateType.CANCELLING, StateType.CANCELLED)
+
+
+def remove_queue_and_worker(api: SyncPrefectClient, name: str) -> None:
+    """Delete what an attempt leaves in the machines' pool; safe to repeat."""
+    try:
+        queue = api.read_work_queue_by_name(name, work_pool_name=MACHINES_POOL)
+        api.delete_work_queue_by_id(queue.id)
+    except ObjectNotFound:
+        pass
+    try:
+        api.request(
+            "DELETE",
+            "/work_pools/{work_pool_name}/workers/{name}",
+            path_params={"work_pool_name": MACHINES_POOL, "name": name},
+        )
+    except PrefectHTTPStatusError as error:
+        if error.response.status_code != 404:
+            raise
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def superseded(api: SyncPrefectClient, flow_run_id: UUID, run_count: int) -> bool:
+    """Whether the server counts a later start of this run than the engine that asks is."""
+    return (api.read_flow_run(flow_run_id).run_count or 0) > run_count
+
+
+def tag_run(api: SyncPrefectClient, flow_run_id: UUID, tag: str) -> None:
+    """Add a tag, so that a run is found by its job key."""
+    tags = set(api.read_flow_run(flow_run_id).tags)
+    if tag not in tags:
+        api.update_flow_run(flow_run_id, tags=sorted(tags | {tag}))

@@ -1,0 +1,53 @@
+"""Step: remove a machine and all that an attempt leaves behind. The one place where the order is written.
+
+1. Fence: delete the lease, so that an agent that was only silent stops by itself.
+2. Terminate the machine: from here on nothing bills.
+3. Settle the node run: a run whose machine is gone would stay Running for ever.
+4. Delete the attempt's work queue and worker row.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from prefect import task
+from prefect.logging import get_run_logger
+
+from blocks.cloud import Machine
+from tasks import api
+from tasks.documents import load_cloud
+from tasks.job import Job
+from tasks.once import ONCE
+
+
+@task(
+    name="terminate",
+    retries=5,
+    retry_delay_seconds=[1, 2, 5, 10, 30],
+    persist_result=True,
+    cache_policy=ONCE,
+)
+def terminate(job: Job, machine: Machine, cloud: str, lease_id: str, node_run_id: UUID | None) -> datetime:
+    """When the machine was gone. Safe to repeat, and repeated until all of it has worked."""
+    prefect = api.client()
+    api.fence(prefect, lease_id)
+    load_cloud(cloud).terminate(machine)
+    gone = api.now()
+    if node_run_id is not None:
+        cancelled = api.being_cancelled(prefect, job.flow_run_id)
+        reason = "the job was cancelled" if cancelled else f"machine {machine.id} was lost"
+        api.settle_node_run(prefect, node_run_id, cancelled=cancelled, reason=reason)
+    api.remove_queue_and_worker(prefect, machine.name)
+    get_run_logger().info("%s is gone, and nothing of it is left", machine.id)
+    return gone
+
+
+@task(name="sweep", retries=5, retry_delay_seconds=[1, 2, 5, 10, 30])
+def sweep(job: Job) -> None:
+    """At the end of a job: whatever still carries its tag is terminated, also a launch that was cut short."""
+    for cloud in map(load_cloud, job.clouds):
+        for machine in cloud.find(job.key):
+            get_run_logger().warning("%s was still there; terminated", machine.id)
+            cloud.terminate(machine)
+            api.remove_queue_and_worker(api.client(), machine.name)

@@ -1,0 +1,38 @@
+"""Step: show the attempts so far: when, where, at what price, and how each ended."""
+
+from __future__ import annotations
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+
+from tasks.job import Attempt
+from tasks.money import receipt
+
+
+@task(name="timeline")
+def timeline(attempts: list[Attempt], begun: float) -> None:
+    """begun: Unix seconds of the job's start. Draws the markdown artifact `attempts`."""
+    create_markdown_artifact(key="attempts", markdown=_table(attempts, begun), description="The machines of this job")
+
+
+def _table(attempts: list[Attempt], begun: float) -> str:
+    lines = ["| | machine | from | to | USD/h | USD | ended | why |", "|--|--|--|--|--:|--:|--|--|"]
+    for a in attempts:
+        start, end = a.machine.launched_at.timestamp() - begun, a.ended_at.timestamp() - begun
+        lines.append(
+            f"| {a.number} | {a.machine.offer.label} | +{_clock(start)} | +{_clock(end)} "
+            f"| {a.machine.offer.spot_usd_h:.4f} | {a.usd:.4f} | {a.outcome.ending} "
+            f"| {a.outcome.reason.replace('|', '/')} |"
+        )
+    total = receipt(attempts)
+    lines += ["", f"Together {total['hours']:.3f} machine hours, {total['usd']:.4f} USD."]
+    kept = [a.outcome.generation for a in attempts if a.outcome.generation]
+    if kept:
+        lines.append(f"Newest verified checkpoint: `{kept[-1]}`.")
+    return "\n".join(lines)
+
+
+def _clock(seconds: float) -> str:
+    """h:mm:ss"""
+    total = max(0, round(seconds))
+    return f"{total // 3600}:{total // 60 % 60:02d}:{total % 60:02d}"

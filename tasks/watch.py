@@ -1,0 +1,145 @@
+"""Step: follow a machine until its attempt has ended, and say how.
+
+Two witnesses are heard: the lease that the agent renews, and the cloud's own state. A lease that stops while the
+cloud says the machine runs is *silence*; a machine that is gone is an *interruption*.
+"""
+
+from __future__ import annotations
+
+import time
+from uuid import UUID
+
+import httpx
+from prefect import task
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.client.schemas.objects import StateType
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.logging import get_run_logger
+
+from blocks.cloud import Machine, MachineState
+from node.contract import OUTCOME_FILE, Ending, Lease, Outcome, Phase, Progress, attempt_dir
+from node.remote import RemoteError
+from tasks import api
+from tasks.documents import load_cloud, load_remote
+from tasks.job import Job
+from tasks.once import ONCE
+
+POLL_S = 1.0
+STATE_S = 5.0  # how often the cloud is asked
+STOPPING_S = 300.0  # how long a machine may be on its way down
+
+
+class Superseded(RuntimeError):
+    """A newer engine runs this flow run; this one must touch nothing more."""
+
+
+class _Watch:
+    """The state of one task run's watching."""
+
+    def __init__(
+        self, job: Job, machine: Machine, cloud: str, lease_id: str, node_run_id: UUID, run_count: int
+    ) -> None:
+        self.job, self.machine, self.lease_id, self.node_run_id = job, machine, lease_id, node_run_id
+        self.run_count = run_count
+        self.cloud = load_cloud(cloud)
+        self.api = api.client()
+        self.log = get_run_logger()
+        self.lease: Lease | None = None
+        self.changed = time.monotonic()
+        self.asked = float("-inf")
+        self.stopping_since: float | None = None
+        bar = create_progress_artifact(0.0, key="progress", description="Waiting for the machine")
+        assert isinstance(bar, UUID)  # not a coroutine: this is no async context
+        self.bar = bar
+        self.told = Progress()
+
+    def look(self) -> Outcome | None:
+        """Read the lease and the node run.
+
+        Raises httpx.HTTPError or PrefectHTTPStatusError if the API does not answer, Superseded.
+        """
+        if api.superseded(self.api, self.job.flow_run_id, self.run_count):
+            raise Superseded(f"flow run {self.job.flow_run_id} has a newer engine")
+        try:
+            lease = api.read_lease(self.api, self.lease_id)
+        except ObjectNotFound:
+            return Outcome(Ending.LOST, "its lease was deleted")
+        if lease is not None and (self.lease is None or lease.beat != self.lease.beat):
+            self.lease, self.changed = lease, time.monotonic()
+            self.show(lease.progress)
+            if lease.phase is Phase.ENDED and lease.outcome is not None:
+                return lease.outcome
+        run = self.api.read_flow_run(self.node_run_id)
+        if run.state_type in (StateType.CANCELLED, StateType.CANCELLING) and not api.being_cancelled(
+            self.api, self.job.flow_run_id
+        ):
+            return Outcome(Ending.FAILED, "the node run was cancelled in Prefect")
+        return None
+
+    def ask_the_cloud(self) -> Outcome | None:
+        """What follows from the machine's state."""
+        if time.monotonic() - self.asked < STATE_S:
+            return None
+        self.asked = time.monotonic()
+        state = self.cloud.state(self.machine)
+        if state is MachineState.STOPPING:
+            self.stopping_since = self.stopping_since or time.monotonic()
+            if time.monotonic() - self.stopping_since < STOPPING_S:
+                return None
+        elif state in (MachineState.PENDING, MachineState.RUNNING):
+            if time.monotonic() - self.changed > self.job.silence_s:
+                return self.last_word() or Outcome(
+                    Ending.LOST, f"silent for {self.job.silence_s:.0f} s on a {state} machine"
+                )
+            return None
+        if (told := self.last_word()) is not None:
+            return told
+        if state is MachineState.INTERRUPTED:
+            return Outcome(Ending.INTERRUPTED, "taken back by the cloud before it could say so")
+        return Outcome(Ending.LOST, f"the machine is {state} without a word")
+
+    def last_word(self) -> Outcome | None:
+        """The outcome on the remote: the agent's last file, there even if the API was out of its reach."""
+        path = f"{attempt_dir(self.machine.attempt)}/{OUTCOME_FILE}"
+        try:
+            with load_remote(self.job.remote).job(self.job.key) as remote:
+                told = remote.read(path)
+        except RemoteError as error:
+            self.log.warning("the remote was not readable: %s", error)
+            return None
+        return Outcome.from_json(told) if told else None
+
+    def show(self, progress: Progress) -> None:
+        """Move the bar, and log what is new."""
+        if progress == self.told or not progress.step:
+            return
+        self.told = progress
+        line = f"{progress.step}: {progress.note}"
+        self.log.info("attempt %d, %s", self.machine.attempt, line)
+        update_progress_artifact(self.bar, progress=progress.percent, description=line)
+
+
+@task(name="watch", persist_result=True, cache_policy=ONCE - "run_count")
+def watch(job: Job, machine: Machine, cloud: str, lease_id: str, node_run_id: UUID, run_count: int) -> Outcome:
+    """How the attempt ended.
+
+    run_count: which start of the parent run this engine is; a higher one on the server ends this engine.
+    Raises Superseded.
+    """
+    seen = _Watch(job, machine, cloud, lease_id, node_run_id, run_count)
+    patience = True
+    while True:
+        try:
+            outcome = seen.look() or seen.ask_the_cloud()
+            patience = True
+        except (httpx.HTTPError, PrefectHTTPStatusError) as error:
+            # The API is away: nothing is known of the lease, so its silence must not count.
+            if patience:
+                seen.log.warning("the Prefect API does not answer, watching on: %s", error)
+            patience = False
+            seen.changed = time.monotonic()
+            outcome = None
+        if outcome is not None:
+            seen.log.info("attempt %d %s: %s", machine.attempt, outcome.ending, outcome.reason)
+            return outcome
+        time.sleep(POLL_S)  # a poll by design: the API and three clouds have no common event
