@@ -1,0 +1,109 @@
+"""Prints `engine_overhead`: seconds from `deployment run` to hartree_fock running, over the bare start-up times of the
+parts that must start for it, summed. Both are measured in this run, on an embedded default of its own.
+
+    python -m benchmarks.engine_overhead
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags, TaskRunFilter, TaskRunFilterFlowRunId
+from prefect.states import Scheduled
+
+from deployments.api import Api
+from deployments.down import down
+from deployments.home import Home
+from deployments.up import up
+from node.contract import job_key_of
+
+RUNS = 3
+# What has to start, one after the other, each as bare as can be: a process that only imports what it needs.
+PARTS = {
+    "controller engine": [sys.executable, "-c", "import prefect.flow_engine, flows.shci"],
+    "agent": [sys.executable, "-c", "import node.agent"],
+    "machine's worker": [sys.executable, "-c", "import prefect.cli, prefect.workers.process"],
+    "node engine": [sys.executable, "-c", "import prefect.flow_engine, node.shci"],
+}
+
+
+def seconds_of(command: list[str]) -> float:
+    begun = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True)
+    return time.perf_counter() - begun
+
+
+def bare() -> float:
+    """The parts' start-up times, each the median of RUNS, summed."""
+    total = 0.0
+    for name, command in PARTS.items():
+        seconds = median(seconds_of(command) for _ in range(RUNS))
+        print(f"  {name}: {seconds:.2f} s", file=sys.stderr)
+        total += seconds
+    return total
+
+
+def first(what: str, look: Callable[[], Any], within_s: float = 120.0) -> Any:
+    limit = time.monotonic() + within_s
+    while time.monotonic() < limit:
+        if found := look():
+            return found
+        time.sleep(0.1)
+    sys.exit(f"engine_overhead: not within {within_s:.0f} s: {what}")
+
+
+def to_hartree_fock(client: SyncPrefectClient) -> float:
+    """Seconds from creating the run to the start of its hartree_fock, by the server's record."""
+    deployment = client.read_deployment_by_name("shci/water-dimer")
+    run = client.create_flow_run_from_deployment(deployment.id, parameters={"basis": "sto-3g"}, state=Scheduled())
+    assert run.created is not None
+
+    def started() -> float | None:
+        tagged = FlowRunFilter(tags=FlowRunFilterTags(all_=[job_key_of(run.id)]))
+        for node_run in client.read_flow_runs(flow_run_filter=tagged):
+            if node_run.parent_task_run_id is None:
+                continue
+            tasks = client.read_task_runs(
+                task_run_filter=TaskRunFilter(flow_run_id=TaskRunFilterFlowRunId(any_=[node_run.id]))
+            )
+            for task in tasks:
+                if task.name.startswith("hartree_fock") and task.start_time is not None:
+                    return (task.start_time - run.created).total_seconds()  # type: ignore[operator]
+        return None
+
+    seconds = float(first("hartree_fock runs", started))
+    first("the run ends", lambda: (state := client.read_flow_run(run.id).state) is not None and state.is_final())
+    return seconds
+
+
+def main() -> None:
+    with TemporaryDirectory(prefix="spotwave-bench-") as folder:
+        home = Home(Path(folder).resolve())
+        home.create()
+        (home.run / "port").write_text("0")
+        os.environ.update(PREFECT_API_URL="", SPOTWAVE_HOME=str(home.path))
+        quiet: Callable[[str], None] = lambda line: None  # noqa: E731
+        try:
+            api: Api = up(home, quiet, reconcile=False).api
+            with api.in_use(home), get_client(sync_client=True) as client:
+                to_hartree_fock(client)  # files into the page cache, byte code compiled
+                seconds = median(to_hartree_fock(client) for _ in range(RUNS))
+        finally:
+            down(home, quiet)
+    parts = bare()
+    print(f"engine_seconds {seconds:.2f}")
+    print(f"engine_parts_seconds {parts:.2f}")
+    print(f"engine_overhead {seconds / parts:.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""`down`: everything of ours on this computer ends; machines in clouds go on.
+
+The order, and why:
+
+1. The controller's worker and its engines, by SIGKILL. Asked politely, an engine would run its teardown and
+   terminate the machine of its job; killed, it leaves a job that `reconcile` takes up at the next `up`.
+2. The local cloud takes its machines back: after a notice, in which they save a checkpoint and tell the
+   still running server.
+3. The embedded server, by SIGTERM, then SIGKILL. A server that the user configured is not touched.
+4. Our prefect.toml, so that no command looks for a server that is gone.
+5. A sweep by environment mark, for whatever slipped out of its note.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+
+import psutil
+from prefect.client.orchestration import get_client
+
+from blocks.cloud import Machine
+from deployments import server, worker
+from deployments.api import Api, configured_url, remove_prefect_toml
+from deployments.home import Home
+from deployments.machines import Found, Silent, find_all
+from deployments.processes import end, marked
+
+_NOTICE_S = 10.0
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Left:
+    """What runs on after `down`: machines in clouds by name, and our processes that could not be ended."""
+
+    machines: list[str]
+    processes: list[psutil.Process]
+
+
+def down(home: Home, say: Say) -> Left:
+    """End everything of this home on this computer. Safe to repeat."""
+    with home.locked():
+        url = configured_url(home, server.own_url(home))
+        away = _machines_away(home, url)
+        killed = worker.kill(home)
+        if killed:
+            say(f"controller's worker ended, {killed} process(es); running jobs are taken up again at the next `up`")
+        stopped = _stop_local_machines(home)
+        if stopped:
+            say(f"local machines ended: {', '.join(stopped)}")
+        if server.stop(home):
+            say("Prefect server ended")
+        remove_prefect_toml(home)
+        return Left(away, _sweep(home))
+
+
+def _machines_away(home: Home, url: str | None) -> list[str]:
+    """Names of our machines on clouds other than this computer, as far as the API still answers."""
+    note = server.running(home)
+    api = Api(url, embedded=False) if url else Api(note.url, embedded=True) if note else None
+    if api is None:
+        return []
+    with api.in_use(home), get_client(sync_client=True) as client:
+        if client.api_healthcheck() is not None:
+            return []
+        return [_described(one) for one in find_all(client, leave_out="local")]
+
+
+def _described(one: Found | Silent) -> str:
+    if isinstance(one, Silent):
+        return f"perhaps something on {one.block}, which could not be asked ({one.reason})"
+    return f"{one.machine.name} ({one.machine.offer.label})"
+
+
+def _stop_local_machines(home: Home) -> list[str]:
+    if not any(home.machines.iterdir()):
+        return []  # and no need to import the cloud's code
+    from blocks.local.block import LocalCloud
+    from blocks.local.processes import StillRunning
+
+    cloud = LocalCloud(folder=str(home.machines))
+
+    def stop(machine: Machine) -> str:
+        with suppress(StillRunning):  # the sweep names what could not be ended
+            cloud.interrupt(machine, notice_s=_NOTICE_S)
+        return machine.name
+
+    machines = cloud.find()
+    if not machines:
+        return []
+    with ThreadPoolExecutor(len(machines)) as pool:  # one notice time for all, not one after the other
+        return list(pool.map(stop, machines))
+
+
+def _sweep(home: Home) -> list[psutil.Process]:
+    """End whatever still carries the home's mark; returns what could not be ended."""
+    for machines in (False, True):
+        end(marked(home.path, machines), grace_s=2)
+    return [process for machines in (False, True) for process in marked(home.path, machines)]

@@ -1,0 +1,69 @@
+"""Starting a deployment's run and following it to its end in the terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.states import Scheduled
+from rich.console import Console
+
+from deployments.api import Api, Unavailable
+from deployments.home import Home
+from deployments.table import closing_table
+from deployments.watch import ApiSilent, follow
+from node.contract import job_key_of
+
+
+def run_job(home: Home, api: Api, deployment: str, parameters: dict[str, Any], console: Console) -> int:
+    """Run `deployment` and follow it; the exit code is 0 only if it completed.
+
+    Raises Unavailable if there is no such deployment or it does not take these parameters.
+    """
+    with get_client(sync_client=True) as client:
+        run = _create(client, deployment, parameters)
+        url = api.flow_run_url(run.id)
+        key = job_key_of(run.id)
+        console.print(f"{deployment} as {run.name}, job {key}: {url}", markup=False, highlight=False, soft_wrap=True)
+        try:
+            run = follow(client, run.id, console)
+        except KeyboardInterrupt:
+            console.print(_farewell("The job goes on.", run), markup=False, highlight=False, soft_wrap=True)
+            return 130
+        except ApiSilent as silent:
+            message = f"The Prefect API no longer answers ({silent}). The job goes on without us."
+            console.print(_farewell(message, run), markup=False, highlight=False, soft_wrap=True)
+            return 1
+    state = run.state
+    if state is not None and state.is_completed():
+        collected = (home.results / key / "result.json").exists()  # not by housekeeping, or on another controller
+        closing = closing_table(home.results / key, url) if collected else f"Completed. run: {url}"
+        console.print("\n" + closing, markup=False, highlight=False, soft_wrap=True)
+        return 0
+    message = " ".join((state.message or "no message").split()) if state else "no state"
+    name = state.name if state else "unknown"
+    console.print(f"{name}: {message}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"run: {url}", markup=False, highlight=False, soft_wrap=True)
+    return 1
+
+
+def _create(client: SyncPrefectClient, name: str, parameters: dict[str, Any]) -> FlowRun:
+    try:
+        deployment = client.read_deployment_by_name(name)
+    except (ObjectNotFound, ValueError) as error:
+        raise Unavailable(f"There is no deployment {name!r}: `prefect deployment ls` shows what there is.") from error
+    known = deployment.parameter_openapi_schema.get("properties", {}) if deployment.parameter_openapi_schema else {}
+    unknown = sorted(set(parameters) - set(known))
+    if unknown:
+        raise Unavailable(f"{name} has no parameter {unknown[0]!r}; it has {', '.join(sorted(known))}.")
+    try:
+        return client.create_flow_run_from_deployment(deployment.id, parameters=parameters, state=Scheduled())
+    except PrefectHTTPStatusError as error:
+        detail = error.response.json().get("detail", str(error))
+        raise Unavailable(f"{name}: {detail}") from error
+
+
+def _farewell(message: str, run: FlowRun) -> str:
+    return f"{message}\n  watch it:  prefect flow-run watch {run.id}\n  cancel it: prefect flow-run cancel {run.id}"

@@ -1,0 +1,82 @@
+"""The machines of ours on every configured cloud, for `ls` and for what `down` leaves running."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.exceptions import ObjectNotFound
+from rich.table import Table
+
+from blocks.cloud import Cloud, LaunchRefused, Machine, MachineState
+from blocks.wings import WINGS, wing
+
+
+@dataclass(frozen=True)
+class Found:
+    """A machine, the cloud it is on, and what that cloud says of it."""
+
+    cloud: Cloud
+    machine: Machine
+    state: MachineState
+
+
+@dataclass(frozen=True)
+class Silent:
+    """A configured cloud that could not be asked: machines may run there unseen."""
+
+    block: str
+    reason: str
+
+
+def find_all(client: SyncPrefectClient, leave_out: str = "") -> Iterator[Found | Silent]:
+    """Every machine of ours on every cloud that has a block, but for clouds of the kind `leave_out`.
+
+    A cloud that refuses to answer is reported, not passed over.
+    """
+    for kind in WINGS:
+        if kind == leave_out:
+            continue
+        block_type = wing(kind)
+        slug = block_type.get_block_type_slug()
+        try:
+            documents = client.read_block_documents_by_type(slug, include_secrets=False)
+        except ObjectNotFound:
+            continue  # this API has never heard of such a cloud
+        for document in documents:
+            if document.name is not None:
+                yield from _machines_of(block_type, slug, document.name)
+
+
+def _machines_of(block_type: type[Cloud], slug: str, name: str) -> Iterator[Found | Silent]:
+    cloud = block_type.load(name)
+    assert isinstance(cloud, Cloud)  # outside an event loop, `load` does not return a coroutine
+    try:
+        for machine in cloud.find():
+            yield Found(cloud, machine, cloud.state(machine))
+    except LaunchRefused as refused:
+        yield Silent(f"{slug}/{name}", refused.reason)
+
+
+def as_table(found: list[Found], now: datetime | None = None) -> Table:
+    """The listing: machine, job, attempt, where, state, age in hours and minutes, USD per hour."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("machine", "job", "attempt", "on", "state"):
+        table.add_column(title)
+    table.add_column("age", justify="right")
+    table.add_column("USD/h", justify="right")
+    for one in found:
+        machine = one.machine
+        minutes = int(((now or datetime.now(UTC)) - machine.launched_at).total_seconds() // 60)
+        table.add_row(
+            machine.name,
+            machine.job_key,
+            str(machine.attempt),
+            machine.offer.label,
+            one.state.value,
+            f"{minutes // 60}:{minutes % 60:02d}",
+            f"{machine.offer.spot_usd_h:.4f}",
+        )
+    return table

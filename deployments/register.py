@@ -1,0 +1,100 @@
+"""Making blocks and deployments known to the API; skipped when nothing has changed since the last time."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
+
+from deployments.api import Api, Unavailable
+from deployments.home import ROOT, Home
+from deployments.processes import last_lines
+from node.contract import write_text
+
+PREFECT_FILE = Path("deployments/prefect.yaml")
+_SOURCES = ("flows", "blocks", "node", "deployments")  # a task's code is in no form and no schedule
+_DEPLOY_S = 180
+
+
+def ensure_registered(home: Home, api: Api, client: SyncPrefectClient) -> bool:
+    """Register blocks and deployments unless the API has this checkout's already. Returns whether it did.
+
+    Raises Unavailable, with the last log lines, if Prefect refuses the deployments.
+    """
+    stamp = home.run / "registered.json"
+    digest = _digest(api)
+    if _is_current(stamp, digest, client):
+        return False
+    stamp.unlink(missing_ok=True)
+    # One after the other: two writers gain two seconds and risk a minute, the busy timeout of SQLite.
+    _register_blocks(home, client)
+    _deploy(home, api)
+    write_text(stamp, json.dumps({"digest": digest, "deployments": sorted(_deployments(client))}))
+    return True
+
+
+def _digest(api: Api) -> str:
+    """Changes whenever a registration could come out differently."""
+    hasher = sha256(f"{api.url} {version('prefect')}".encode())
+    files = [ROOT / PREFECT_FILE, *(p for folder in _SOURCES for p in sorted((ROOT / folder).rglob("*.py")))]
+    for path in files:
+        hasher.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
+    return hasher.hexdigest()
+
+
+def _is_current(stamp: Path, digest: str, client: SyncPrefectClient) -> bool:
+    try:
+        noted = json.loads(stamp.read_text())
+    except (FileNotFoundError, ValueError):
+        return False
+    if noted.get("digest") != digest:
+        return False
+    # The database may have been replaced, or a deployment deleted, behind the stamp's back.
+    return bool(noted["deployments"]) and set(noted["deployments"]) <= _deployments(client)
+
+
+def _deployments(client: SyncPrefectClient) -> set[str]:
+    ours = DeploymentFilter(tags=DeploymentFilterTags(all_=["spotwave"]))
+    return {str(deployment.id) for deployment in client.read_deployments(deployment_filter=ours)}
+
+
+def _deploy(home: Home, api: Api) -> None:
+    log = _log(home)
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(PREFECT_FILE)]
+    with log.open("wb") as output:
+        try:
+            done = subprocess.run(
+                command,
+                cwd=ROOT,  # from any other folder the entrypoints are not found
+                env=api.environment(home),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                timeout=_DEPLOY_S,
+            )
+        except subprocess.TimeoutExpired:
+            why = f"took more than {_DEPLOY_S} s"
+        else:
+            if done.returncode == 0:
+                return
+            why = f"failed with exit code {done.returncode}"
+    raise Unavailable(f"`prefect deploy` {why}. Last lines of {log}:\n{last_lines(log, 12)}")
+
+
+def _register_blocks(home: Home, client: SyncPrefectClient) -> None:
+    # Imported here: a registration that is up to date must not wait for three clouds' SDKs.
+    from blocks.wings import register_all
+    from deployments.defaults import create_default_blocks
+
+    register_all()
+    create_default_blocks(home, client)
+
+
+def _log(home: Home) -> Path:
+    return home.logs / "deploy.log"

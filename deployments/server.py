@@ -1,0 +1,136 @@
+"""The embedded Prefect server: SQLite, on 127.0.0.1, running until `down`.
+
+Started at most once per home (the caller holds the home's lock), found again by its note, and on the same
+port as last time whenever that port is free, so that bookmarks and open pages stay good.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from pathlib import Path
+
+import httpx
+from cryptography.fernet import Fernet
+
+from deployments.api import Api, Unavailable
+from deployments.home import Home
+from deployments.processes import Note, end, has_ended, last_lines, start
+
+_HOST = "127.0.0.1"
+_USUAL_PORT = 4200
+_START_S = 120.0  # a fresh database takes 9 s on an idle machine; CI machines are not idle
+_STOP_S = 10.0
+
+
+def own_url(home: Home) -> str | None:
+    """The address of this home's server, running or not; None if it never had one."""
+    port = _remembered_port(home)
+    return _url(port) if port is not None else None
+
+
+def running(home: Home) -> Note | None:
+    """The note on the server if its process runs."""
+    note = Note.read(_note_path(home))
+    return note if note is not None and note.process() is not None else None
+
+
+def ensure(home: Home) -> tuple[Api, bool]:
+    """The embedded API, started if need be, and whether it had to be; returns once it answers.
+
+    Raises Unavailable with the last log lines if it ends or does not answer in time.
+    """
+    note = running(home)
+    started = note is None
+    if note is None:
+        note = _start(home)
+    _wait_healthy(home, note)
+    return Api(note.url, embedded=True), started
+
+
+def stop(home: Home) -> bool:
+    """End the server: SIGTERM, then SIGKILL. Returns whether one ran."""
+    note = running(home)
+    process = note.process() if note else None
+    if process is not None:
+        end([process], grace_s=_STOP_S)
+    _note_path(home).unlink(missing_ok=True)
+    return process is not None
+
+
+def encryption_key(home: Home) -> str:
+    """The key that encrypts blocks at rest; made once, mode 0600. Without it blocks cannot be read again."""
+    path = home.secrets / "encryption.key"
+    if not path.exists():
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(Fernet.generate_key())
+    return path.read_text().strip()
+
+
+def _start(home: Home) -> Note:
+    port = _choose_port(_remembered_port(home))
+    url = _url(port)
+    environment = Api(url, embedded=True).environment(home)
+    # The server must not take itself for a client of some API.
+    environment.pop("PREFECT_API_URL")
+    environment |= {
+        "PREFECT_SERVER_UI_API_URL": url,  # else the pages ask port 4200, whatever the port
+        "PREFECT_SERVER_ENCRYPTION_KEY": encryption_key(home),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    }
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", _HOST, "--port", str(port)]
+    (home.run / "port").write_text(str(port))
+    note = start(command, environment, cwd=home.prefect, log=home.logs / "server.log", url=url)
+    note.write(_note_path(home))
+    return note
+
+
+def _wait_healthy(home: Home, note: Note) -> None:
+    deadline = time.monotonic() + _START_S
+    with httpx.Client(trust_env=False, timeout=5) as client:  # a proxy has no business with 127.0.0.1
+        while True:
+            try:
+                if client.get(f"{note.url}/health").status_code == httpx.codes.OK:
+                    return
+                problem = "is not healthy"
+            except httpx.TransportError:
+                problem = "does not answer"
+            if has_ended(note):
+                problem = "ended at once"
+            elif time.monotonic() < deadline:
+                time.sleep(0.1)
+                continue
+            log = home.logs / "server.log"
+            raise Unavailable(f"The embedded Prefect server {problem}. Last lines of {log}:\n{last_lines(log)}")
+
+
+def _choose_port(remembered: int | None) -> int:
+    for port in (_USUAL_PORT if remembered is None else remembered, 0):
+        with socket.socket() as probe:
+            # As the server itself binds: connections in TIME_WAIT from its last life do not count.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((_HOST, port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise Unavailable(f"No free port on {_HOST} for the embedded Prefect server.")
+
+
+def _remembered_port(home: Home) -> int | None:
+    try:
+        return int((home.run / "port").read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _note_path(home: Home) -> Path:
+    return home.run / "server.json"
+
+
+def _url(port: int) -> str:
+    return f"http://{_HOST}:{port}/api"

@@ -1,0 +1,100 @@
+"""`up`: from nothing, or from whatever is left, to a Prefect that is ready to run jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.settings import get_current_settings
+
+from deployments import server, worker
+from deployments.api import Api, Unavailable, check, configured_url, remove_prefect_toml, write_prefect_toml
+from deployments.home import Home
+from deployments.pools import ensure_pools
+from deployments.register import ensure_registered
+from flows.reconcile import take_up_again
+from node.contract import CONTROLLER_POOL
+
+_ONLINE_S = 60.0
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Up:
+    """What `up` found or made."""
+
+    api: Api
+    server_started: bool
+    worker_started: bool
+    registered: bool
+
+
+def up(home: Home, say: Say, reconcile: bool = True) -> Up:
+    """Make everything run that a job needs; what runs already is left alone. Safe to repeat, and to race.
+
+    At the end, if asked to or if the worker had to be started, jobs that lost their process are taken up again.
+
+    Raises Unavailable with a message for the user.
+    """
+    with home.locked():
+        api, server_started = _api(home, say)
+        with api.in_use(home), get_client(sync_client=True) as client:
+            ensure_pools(client)
+            worker_started = worker.ensure(home, api)
+            registered = ensure_registered(home, api, client)
+            if registered:
+                say("blocks and deployments registered")
+            if worker_started:
+                _wait_online(home, client)
+                say(f"controller's worker started: {worker.name()}")
+            if reconcile or worker_started:
+                # Here and not as a run: a dead one may hold the only place that the deployment has.
+                for name, action in take_up_again(client).items():
+                    say(f"{name}: {action}")
+    return Up(api, server_started, worker_started, registered)
+
+
+def _api(home: Home, say: Say) -> tuple[Api, bool]:
+    url = configured_url(home, server.own_url(home))
+    if url is not None:
+        if get_current_settings().api.url != url:
+            remove_prefect_toml(home)  # it hides a profile's setting from plain `prefect` commands
+        api = Api(url, embedded=False)
+        with api.in_use(home):
+            asyncio.run(check(url))
+        say(f"Prefect API as configured: {url}")
+        return api, False
+    if server.running(home) is None:
+        say("starting the Prefect server")
+    api, started = server.ensure(home)
+    write_prefect_toml(home, api.url)
+    say(f"Prefect {'server started' if started else 'server runs'}: {api.ui_url}")
+    return api, started
+
+
+def _wait_online(home: Home, client: SyncPrefectClient) -> None:
+    """Wait until the API knows the worker as online. Raises Unavailable with the worker's last words."""
+    deadline = time.monotonic() + _ONLINE_S
+    while (note := worker.running(home)) is not None and time.monotonic() < deadline:
+        rows = client.read_workers_for_work_pool(CONTROLLER_POOL)
+        # The row of a worker that was killed stays online for a while: only a fresh heartbeat counts.
+        seen = [row.last_heartbeat_time for row in rows if row.name == worker.name()]
+        if any(time_ is not None and time_.timestamp() > note.started for time_ in seen):
+            return
+        time.sleep(0.2)
+    raise Unavailable(f"The controller's worker does not come up. {worker.quoted_log(home)}")
+
+
+def existing_api(home: Home) -> Api:
+    """The API in use, without starting anything. Raises Unavailable if there is none."""
+    url = configured_url(home, server.own_url(home))
+    if url is not None:
+        return Api(url, embedded=False)
+    note = server.running(home)
+    if note is None:
+        raise Unavailable("Nothing runs: start it with `spotwave up`.")
+    return Api(note.url, embedded=True)

@@ -1,0 +1,127 @@
+"""Following a flow run in the terminal: its log lines as they come, and its progress on one line below.
+
+Asks the API once a second rather than holding Prefect's event and log streams open: on SQLite each open
+stream takes one of the server's 100 connections, of which a running job needs eight.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import timedelta
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    ArtifactFilterKey,
+    LogFilter,
+    LogFilterFlowRunId,
+    LogFilterTimestamp,
+)
+from prefect.client.schemas.objects import FlowRun, Log
+from prefect.client.schemas.sorting import ArtifactSort, LogSort
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+PROGRESS_KEY = "progress"
+_POLL_S = 1.0
+_SILENCE_S = 120.0  # how long the API may not answer before we stop following
+_LATE = timedelta(seconds=20)  # lines of one run reach the API in batches, hence out of order
+_PAGE = 200
+_TASKS = "prefect.task_runs"
+_NAMELESS = "Finished in state Completed()"
+_RUNS = "prefect.flow_runs"
+_LAST_WORDS = "Finished in state"
+_LAST_LINES_S = 4.0  # a run that crashed has no last words
+
+
+class ApiSilent(Exception):
+    """The API has not answered for too long; the run itself goes on."""
+
+
+class LogTail:
+    """The log of one run, each line once, in the order of their times as far as they have arrived."""
+
+    def __init__(self, flow_run_id: UUID) -> None:
+        self._run = LogFilterFlowRunId(any_=[flow_run_id])
+        self._seen: set[UUID] = set()
+        self.complete = False  #: whether the line with which Prefect closes a run has come
+        self._since: LogFilterTimestamp | None = None
+
+    def fresh(self, client: SyncPrefectClient) -> list[Log]:
+        """The lines that have arrived since the last call."""
+        lines: list[Log] = []
+        offset = 0
+        while True:
+            wanted = LogFilter(flow_run_id=self._run, timestamp=self._since)
+            page = client.read_logs(wanted, limit=_PAGE, offset=offset, sort=LogSort.TIMESTAMP_ASC)
+            lines += [line for line in page if line.id not in self._seen]
+            offset += len(page)
+            if len(page) < _PAGE:
+                break
+        self._seen.update(line.id for line in lines if line.id is not None)
+        if lines:
+            self.complete |= any(line.name == _RUNS and line.message.startswith(_LAST_WORDS) for line in lines)
+            self._since = LogFilterTimestamp(after_=max(line.timestamp for line in lines) - _LATE)
+        return lines
+
+
+def follow(client: SyncPrefectClient, flow_run_id: UUID, console: Console) -> FlowRun:
+    """Print the run's life until it ends; returns it in its final state.
+
+    Raises ApiSilent when the API stays away for two minutes; KeyboardInterrupt passes through.
+    """
+    tail = LogTail(flow_run_id)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+    with Progress(
+        *columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task("waiting", total=100)
+        answered = time.monotonic()
+        while True:
+            try:
+                run = client.read_flow_run(flow_run_id)
+                _print(console, tail.fresh(client))
+                percent, doing = _progress(client, flow_run_id)
+                bar.update(task, description=doing or _state_name(run), completed=percent)
+                answered = time.monotonic()
+                if run.state is not None and run.state.is_final():
+                    break
+            except httpx.HTTPError as error:
+                if time.monotonic() - answered > _SILENCE_S:
+                    raise ApiSilent(str(error) or type(error).__name__) from error
+                bar.update(task, description="the API is silent")
+            time.sleep(_POLL_S)
+    # The state is there before the last batch of lines, which the run sends as it exits.
+    deadline = time.monotonic() + _LAST_LINES_S
+    while not tail.complete and time.monotonic() < deadline:
+        time.sleep(_POLL_S / 4)
+        _print(console, tail.fresh(client))
+    return run
+
+
+def _print(console: Console, lines: list[Log]) -> None:
+    for line in lines:
+        if line.name == _TASKS and line.message == _NAMELESS:
+            continue  # which task, the line does not say
+        clock = line.timestamp.astimezone().strftime("%H:%M:%S")
+        level = "" if line.level == logging.INFO else f"{logging.getLevelName(line.level)} "
+        console.print(f"{clock} {level}{line.message}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _state_name(run: FlowRun) -> str:
+    return ((run.state.name if run.state else None) or "scheduled").lower()
+
+
+def _progress(client: SyncPrefectClient, flow_run_id: UUID) -> tuple[float, str]:
+    """The run's newest progress artifact: percent and what is being done; (0, "") as long as there is none."""
+    wanted = ArtifactFilter(
+        flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_id]), key=ArtifactFilterKey(any_=[PROGRESS_KEY])
+    )
+    newest = client.read_artifacts(artifact_filter=wanted, sort=ArtifactSort.UPDATED_DESC, limit=1)
+    if not newest or not isinstance(newest[0].data, (int, float)):
+        return 0.0, ""
+    return float(newest[0].data), newest[0].description or ""

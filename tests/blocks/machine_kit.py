@@ -1,0 +1,100 @@
+"""What the tests of the local cloud share: a bootstrap of their own, offers and briefs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import SecretStr
+
+from blocks.cloud import LaunchBrief, Offer
+from node.contract import Brief
+
+T = TypeVar("T")
+
+HEAD = """#!/usr/bin/env bash
+set -euo pipefail
+@SETTINGS@
+cat >"$SPOTWAVE_WORK/brief.json" <<'BRIEF'
+@BRIEF@
+BRIEF
+"""
+
+# A machine that works until it is ended.
+IDLE = HEAD + 'touch "$SPOTWAVE_WORK/up"\nwhile true; do sleep 0.1; done\n'
+
+# One with a daemon: another session, no parent, deaf to SIGTERM, and starting new children all the time.
+DAEMON = """
+import os, signal, time
+if os.fork():
+    os._exit(0)
+os.setsid()
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+with open(os.environ["SPOTWAVE_WORK"] + "/daemon.pid.part", "w") as out:
+    out.write(str(os.getpid()))
+os.rename(out.name, out.name.removesuffix(".part"))
+while True:
+    if os.fork() == 0:
+        os.setsid()
+        time.sleep(60)
+        os._exit(0)
+    time.sleep(0.05)
+    try:
+        os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        pass
+"""
+WITH_DAEMON = HEAD + f"\"$SPOTWAVE_PYTHON\" - <<'PY'\n{DAEMON}\nPY\n" + 'touch "$SPOTWAVE_WORK/up"\nsleep 600\n'
+
+# One that heeds a notice: it saves and ends by itself.
+HEEDING = (
+    HEAD
+    + """touch "$SPOTWAVE_WORK/up"
+while [[ ! -f $SPOTWAVE_NOTICE ]]; do sleep 0.05; done
+cp "$SPOTWAVE_NOTICE" "$SPOTWAVE_WORK/saved.json"
+"""
+)
+
+
+def offer(instance_type: str = "local-1", vcpus: int = 1) -> Offer:
+    return Offer(
+        cloud="local",
+        instance_type=instance_type,
+        region="here",
+        vcpus=vcpus,
+        memory_gib=1.0,
+        architecture="x86_64",
+        spot_usd_h=0.0,
+        notice_s=30.0,
+        seen_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+
+
+def brief(job_key: str = "sw-0123456789ab", attempt: int = 1) -> LaunchBrief:
+    public = Brief(
+        job_key=job_key,
+        attempt=attempt,
+        remote=f"/nowhere/{job_key}",
+        lease_id="00000000-0000-0000-0000-000000000000",
+        vcpus=1,
+        memory_gib=1.0,
+        deadline=time.time() + 600,
+    )
+    return LaunchBrief(public, {"api.json": SecretStr('{"PREFECT_API_URL": "x"}'), "rclone.conf": SecretStr("[a]\n")})
+
+
+def until(look: Callable[[], T], timeout_s: float = 30.0) -> T:
+    """Poll until the look is true, and return it."""
+    deadline = time.monotonic() + timeout_s
+    while not (seen := look()):
+        assert time.monotonic() < deadline, f"still {seen!r} after {timeout_s} s"
+        time.sleep(0.02)
+    return seen
+
+
+def up(place: Path) -> None:
+    until(lambda: (place / "work/up").exists())

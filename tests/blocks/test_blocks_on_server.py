@@ -1,0 +1,55 @@
+"""Blocks against a real Prefect server: registered, saved, loaded by name, masked."""
+
+from __future__ import annotations
+
+import pytest
+from prefect.blocks.core import Block
+from prefect.client.orchestration import get_client
+from pydantic import SecretStr
+
+from blocks.access import PrefectAccess
+from blocks.local.block import LocalCloud
+from blocks.rclone import RcloneRemote
+from blocks.wings import WINGS, block_types, register_all, wing
+
+
+@pytest.mark.usefixtures("api")
+def test_blocks_are_saved_loaded_and_masked() -> None:
+    register_all()
+    register_all()
+    LocalCloud(notice_s=5, prices={"local-1": 0.25}).save("here")
+    RcloneRemote(config=SecretStr("[d]\npass = tOpSeCrEt\n"), path="d:spotwave").save("drive")
+    PrefectAccess(api_key=SecretStr("pnu_tOpSeCrEt"), auth_string=SecretStr("u:tOpSeCrEt")).save("server")
+
+    cloud = Block.load("local-cloud/here")
+    assert isinstance(cloud, LocalCloud)
+    assert (cloud.notice_s, cloud.prices) == (5, {"local-1": 0.25})
+    remote = Block.load("rclone-remote/drive")
+    assert isinstance(remote, RcloneRemote)
+    assert remote.config is not None
+    assert remote.config.get_secret_value() == "[d]\npass = tOpSeCrEt\n"
+    assert isinstance(Block.load("prefect-access/server"), PrefectAccess)
+
+    with get_client(sync_client=True) as client:
+        shown = client.request("POST", "/block_documents/filter", json={}).text
+        assert "d:spotwave" in shown
+        assert "tOpSeCrEt" not in shown
+        types = {t["slug"]: t for t in client.request("POST", "/block_types/filter", json={}).json()}
+    for block_type in block_types():
+        told = types[block_type.get_block_type_slug()]
+        assert told["description"]
+        assert f"from {block_type.__module__} import {block_type.__name__}" in told["code_example"]
+
+
+def test_every_field_explains_itself_in_the_form() -> None:
+    for block_type in block_types():
+        for name, field in block_type.model_fields.items():
+            assert field.title, (block_type, name)
+            assert field.description, (block_type, name)
+
+
+def test_wings_are_known_by_their_kind() -> None:
+    for kind in WINGS:
+        assert wing(kind).kind == kind
+    with pytest.raises(ValueError, match="nimbus"):
+        wing("nimbus")

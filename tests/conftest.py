@@ -1,0 +1,107 @@
+"""Shared by all tests: nothing of the developer's Prefect is touched, and one embedded default for end-to-end tests.
+
+A developer's own server may be up while tests run, and may have left its address in the checkout's
+prefect.toml; hence the environment is set before Prefect is imported, and everything that is started gets a
+home of its own.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+
+_OWN = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "SPOTWAVE_"))}
+os.environ.clear()
+os.environ.update(_OWN)
+os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="spotwave-tests-")
+os.environ["PREFECT_API_URL"] = ""  # goes before any prefect.toml; empty is "none configured"
+os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+atexit.register(shutil.rmtree, os.environ["PREFECT_HOME"], ignore_errors=True)
+
+import subprocess  # noqa: E402
+import sys  # noqa: E402
+from collections.abc import Iterator  # noqa: E402
+from dataclasses import dataclass  # noqa: E402
+
+import pytest  # noqa: E402
+
+from deployments.api import Api  # noqa: E402
+from deployments.home import Home  # noqa: E402
+from deployments.processes import marked  # noqa: E402
+from deployments.server import own_url  # noqa: E402
+
+_UP_S = 240.0
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A running embedded default: server, controller's worker, pools, blocks, deployments."""
+
+    home: Home
+    api: Api
+    environment: dict[str, str]  #: of commands that speak to it
+
+    def spotwave(self, *arguments: str, timeout_s: float = _UP_S, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run the console command on this home, from its folder; `more` goes into the environment."""
+        return run_spotwave(self.home, *arguments, timeout_s=timeout_s, **more)
+
+    def left(self) -> list[str]:
+        """What runs of this home, machines included, as readable lines."""
+        return processes_of(self.home)
+
+
+def run_spotwave(
+    home: Home, *arguments: str, timeout_s: float = _UP_S, **more: str
+) -> subprocess.CompletedProcess[str]:
+    """`spotwave <arguments>` as a user would type it, but from the home's folder and for that home."""
+    return subprocess.run(
+        [sys.executable, "-m", "deployments.cli", *arguments],
+        cwd=home.path,
+        env={**_OWN, "SPOTWAVE_HOME": str(home.path), "PREFECT_HOME": os.environ["PREFECT_HOME"], **more},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+    )
+
+
+def processes_of(home: Home) -> list[str]:
+    """Processes that carry the home's mark."""
+    found = [*marked(home.path, machines=False), *marked(home.path, machines=True)]
+    return [f"{process.pid} {' '.join(process.cmdline())}" for process in found if process.is_running()]
+
+
+@pytest.fixture(scope="session")
+def spotwave_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home for the session's embedded default, away from the checkout's."""
+    home = Home(tmp_path_factory.mktemp("spotwave").resolve())
+    home.create()
+    # Away from 4200, where a developer's own server may want to be.
+    (home.run / "port").write_text("0")
+    return home
+
+
+@pytest.fixture(scope="session")
+def embedded(spotwave_home: Home) -> Iterator[Embedded]:
+    """The embedded default, brought up once by `spotwave up` and taken down at the end, leaving nothing."""
+    done = run_spotwave(spotwave_home, "up")
+    try:
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+        url = own_url(spotwave_home)
+        assert url is not None
+        api = Api(url, embedded=True)
+        yield Embedded(spotwave_home, api, api.environment(spotwave_home))
+    finally:
+        down = run_spotwave(spotwave_home, "down")
+    assert down.returncode == 0, f"{down.stdout}\n{down.stderr}"
+    assert processes_of(spotwave_home) == []
+    assert not spotwave_home.prefect_toml.exists()
+
+
+@pytest.fixture
+def prefect_api(embedded: Embedded) -> Iterator[Api]:
+    """Prefect calls of the test itself go to the embedded server."""
+    with embedded.api.in_use(embedded.home):
+        yield embedded.api

@@ -1,0 +1,145 @@
+"""Homes, their lock, and processes that outlive the command that started them."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from deployments import api, server
+from deployments.home import ROOT, Home, home_of
+from deployments.processes import ENV_MARK, Note, end, has_ended, last_lines, marked, start
+from node.contract import ENV_MACHINE, ENV_WORK
+
+_SLEEP = [sys.executable, "-c", "import signal; print('started', flush=True); signal.pause()"]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    home = Home(tmp_path.resolve())
+    home.create()
+    return home
+
+
+@pytest.fixture
+def sleeper(home: Home) -> Iterator[Note]:
+    environment = {**os.environ, ENV_MARK: str(home.path)}
+    note = start(_SLEEP, environment, cwd=home.path, log=home.logs / "sleeper.log", url="http://127.0.0.1:1/api")
+    yield note
+    process = note.process()
+    end([process] if process else [], grace_s=0)
+
+
+def test_the_checkouts_own_home_is_the_default() -> None:
+    home = home_of({})
+    assert home.path == ROOT / ".spotwave"
+    assert home.prefect_toml == ROOT / "prefect.toml"
+    assert home.results == ROOT / "results"
+
+
+def test_another_home_keeps_its_hands_off_the_checkout(tmp_path: Path) -> None:
+    home = home_of({"SPOTWAVE_HOME": str(tmp_path / "other")})
+    assert home.prefect_toml.is_relative_to(tmp_path)
+    assert home.results.is_relative_to(tmp_path)
+
+
+def test_folders_are_closed_to_others(home: Home) -> None:
+    for folder in (home.secrets, home.prefect, home.machines, home.remote, home.logs, home.run):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_the_lock_excludes_and_is_released(home: Home) -> None:
+    with home.locked(), (home.run / "lock").open("w") as other, pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with (home.run / "lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_encryption_key_is_made_once_and_private(home: Home) -> None:
+    first = server.encryption_key(home)
+    assert server.encryption_key(home) == first
+    assert stat.S_IMODE((home.secrets / "encryption.key").stat().st_mode) == 0o600
+
+
+def test_a_started_process_is_on_its_own(home: Home, sleeper: Note) -> None:
+    process = sleeper.process()
+    assert process is not None
+    assert os.getsid(sleeper.pid) == sleeper.pid
+    assert not has_ended(sleeper)
+    end([process], grace_s=5)
+    assert has_ended(sleeper)
+    assert stat.S_IMODE((home.logs / "sleeper.log").stat().st_mode) == 0o600
+
+
+def test_sigint_is_at_its_default_although_ours_is_ignored(home: Home) -> None:
+    script = (
+        "import signal, sys; from pathlib import Path; from deployments.processes import start, has_ended\n"
+        "assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN\n"
+        "code = 'import signal; print(signal.getsignal(signal.SIGINT), flush=True)'\n"
+        "note = start([sys.executable, '-c', code], {}, Path('.'), Path(sys.argv[1]), '')\n"
+        "while not has_ended(note): pass\n"
+    )
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell's `&` would leave it
+    try:
+        subprocess.run([sys.executable, "-c", script, str(home.logs / "child.log")], cwd=ROOT, check=True, timeout=60)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert "default_int_handler" in (home.logs / "child.log").read_text()
+
+
+def test_a_reused_pid_is_not_ours(sleeper: Note) -> None:
+    assert Note(sleeper.pid, sleeper.started - 60, sleeper.url).process() is None
+
+
+def test_half_a_note_is_none(home: Home) -> None:
+    path = home.run / "note.json"
+    assert Note.read(path) is None
+    path.write_text('{"pid": 1')
+    assert Note.read(path) is None
+    path.write_text('{"pid": 1}')
+    assert Note.read(path) is None
+
+
+def test_marked_tells_machines_from_the_rest(home: Home, sleeper: Note) -> None:
+    work = home.machines / "sw-1" / "work"
+    machine = subprocess.Popen(_SLEEP, env={ENV_MACHINE: "sw-1", ENV_WORK: str(work)}, stdout=subprocess.PIPE)
+    assert machine.stdout is not None
+    try:
+        assert machine.stdout.readline() == b"started\n"  # before its exec, it still has our environment
+        assert [p.pid for p in marked(home.path, machines=False)] == [sleeper.pid]
+        assert [p.pid for p in marked(home.path, machines=True)] == [machine.pid]
+        assert marked(home.path / "elsewhere", machines=True) == []
+    finally:
+        end([psutil.Process(machine.pid)], grace_s=0)
+        machine.stdout.close()
+        machine.wait()
+
+
+def test_last_lines_leave_out_the_empty_ones(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    assert last_lines(log) == "(no log)"
+    log.write_text("one\n\ntwo\n   \nthree\n")
+    assert last_lines(log, 2) == "two\nthree"
+
+
+def test_prefect_toml_of_the_users_own_is_never_touched(home: Home) -> None:
+    home.prefect_toml.write_text('[api]\nurl = "https://prefect.example.org/api"\n')
+    api.write_prefect_toml(home, "http://127.0.0.1:4200/api")
+    api.remove_prefect_toml(home)
+    assert "prefect.example.org" in home.prefect_toml.read_text()
+
+
+def test_our_prefect_toml_is_written_and_removed(home: Home) -> None:
+    api.write_prefect_toml(home, "http://127.0.0.1:4200/api")
+    assert 'url = "http://127.0.0.1:4200/api"' in home.prefect_toml.read_text()
+    api.remove_prefect_toml(home)
+    assert not home.prefect_toml.exists()
+    api.remove_prefect_toml(home)

@@ -1,0 +1,25 @@
+"""`spotwave run`: clear lines for what cannot be run (tests/flows/test_shci.py follows one that can)."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conftest import Embedded
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["shci/nothing"], "There is no deployment 'shci/nothing'"),
+        (["shci/water-dimer", "-p", "bais=sto-3g"], "has no parameter 'bais'; it has"),
+        (["shci/water-dimer", "-p", "frozen_core=perhaps"], "frozen_core"),
+        (["shci/water-dimer", "-p", "basis"], "write it as key=value"),
+    ],
+)
+def test_what_cannot_be_run_gets_one_line(embedded: Embedded, arguments: list[str], complaint: str) -> None:
+    done = embedded.spotwave("run", *arguments)
+    assert done.returncode == 1
+    assert complaint in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1

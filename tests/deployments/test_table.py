@@ -1,0 +1,100 @@
+"""The closing table, the machines' listing, and parameters from the command line."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from blocks.cloud import Machine, MachineState, Offer
+from blocks.local.block import LocalCloud
+from deployments.cli import parsed
+from deployments.machines import Found, as_table
+from deployments.table import closing_table
+
+_URL = "http://127.0.0.1:4200/runs/flow-run/5b2d4f5e-3c9f-4a51-9f67-1f1c3a8a5a10"
+_RESULT = {
+    "rhf_energy": -151.9797610271,
+    "variational_energy": -152.23786,
+    "total_energy": -152.254163,
+    "determinants": 1234567,
+    "attempts": [{"attempt": 1, "machine": "sw-0123456789ab-1"}, {"attempt": 2, "machine": "sw-0123456789ab-2"}],
+    "wall_seconds": {"hartree_fock": 1.25, "run_shci": 40.5},
+    "cost": 0.0123,
+}
+
+
+def test_closing_table_shows_the_answer(tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text(json.dumps(_RESULT))
+    table = closing_table(tmp_path, _URL)
+    for expected in (
+        "-151.9797610271 Ha",
+        "-152.2541630000 Ha",
+        "1,234,567",
+        "2 (sw-0123456789ab-1, sw-0123456789ab-2)",
+        "41.8 s (hartree_fock 1.2, run_shci 40.5)",
+        "0.0123 USD",
+        str(tmp_path),
+        _URL,
+    ):
+        assert expected in table
+    starts = {line.index("  ") for line in table.splitlines() if line.startswith("total energy (with PT2)")}
+    assert starts == {len("total energy (with PT2)")}
+
+
+def test_closing_table_invents_nothing(tmp_path: Path) -> None:
+    table = closing_table(tmp_path / "collected-elsewhere", _URL)
+    assert [line.split()[-1] for line in table.splitlines()[:7]] == ["-"] * 7
+
+
+def test_listing_of_machines() -> None:
+    launched = datetime(2025, 5, 4, 10, 0, tzinfo=UTC)
+    offer = Offer(
+        cloud="local",
+        instance_type="local-2",
+        region="here",
+        vcpus=2,
+        memory_gib=4,
+        architecture="x86_64",
+        spot_usd_h=0.0125,
+        notice_s=30,
+        seen_at=launched,
+    )
+    machine = Machine(
+        cloud="local", id="m", region="here", offer=offer, job_key="sw-0123456789ab", attempt=2, launched_at=launched
+    )
+    console = Console(record=True, width=120)
+    found = Found(LocalCloud(), machine, MachineState.RUNNING)
+    console.print(as_table([found], now=launched + timedelta(minutes=75)))
+    line = console.export_text().splitlines()[1]
+    assert line.split() == [
+        "sw-0123456789ab-2",
+        "sw-0123456789ab",
+        "2",
+        "local",
+        "local-2",
+        "here",
+        "running",
+        "1:15",
+        "0.0125",
+    ]
+
+
+def test_parameters_are_json_or_text() -> None:
+    pairs = ["basis=sto-3g", "frozen_core=true", "eps1=5e-4", 'requirements={"min_vcpus": 2}', "molecule=O 0 0 0=1"]
+    assert parsed(pairs) == {
+        "basis": "sto-3g",
+        "frozen_core": True,
+        "eps1": 5e-4,
+        "requirements": {"min_vcpus": 2},
+        "molecule": "O 0 0 0=1",
+    }
+
+
+@pytest.mark.parametrize("pair", ["basis", "=sto-3g"])
+def test_a_parameter_without_a_name_or_value_is_named(pair: str) -> None:
+    with pytest.raises(ValueError, match=f"-p {pair}: write it as key=value"):
+        parsed([pair])

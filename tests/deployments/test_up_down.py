@@ -1,0 +1,121 @@
+"""A real `up`: what it makes, that it can be repeated, raced and interrupted, and that `down` takes all away."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import get_client
+
+from blocks.access import PrefectAccess
+from blocks.local.block import LocalCloud
+from blocks.rclone import RcloneRemote
+from deployments import server, worker
+from deployments.api import Api
+from deployments.home import Home
+from flows.reconcile import HOUSEKEEPING_QUEUE, JOBS_QUEUE
+from node.contract import CONTROLLER_POOL, MACHINES_POOL
+from tests.conftest import Embedded, processes_of, run_spotwave
+
+pytestmark = pytest.mark.slow
+
+_DEPLOYMENTS = (
+    "shci/water-dimer",
+    "shci/water-dimer-avdz",
+    "shci-node/machine",
+    "reconcile/every-5-minutes",
+    "reap/every-10-minutes",
+)
+
+
+def test_pools_hold_sqlites_limits(prefect_api: Api) -> None:
+    with get_client(sync_client=True) as client:
+        controller = client.read_work_pool(CONTROLLER_POOL)
+        machines = client.read_work_pool(MACHINES_POOL)
+        jobs = client.read_work_queue_by_name(JOBS_QUEUE, work_pool_name=CONTROLLER_POOL)
+        housekeeping = client.read_work_queue_by_name(HOUSEKEEPING_QUEUE, work_pool_name=CONTROLLER_POOL)
+    assert (controller.concurrency_limit, machines.concurrency_limit) == (10, 8)
+    assert (jobs.concurrency_limit, housekeeping.concurrency_limit) == (8, 2)
+    assert "command" not in controller.base_job_template["variables"]["properties"]
+    assert "command" not in controller.base_job_template["job_configuration"]
+    assert machines.base_job_template["variables"]["properties"]["stream_output"]["default"] is False
+
+
+def test_deployments_are_there_and_name_no_folder(prefect_api: Api) -> None:
+    with get_client(sync_client=True) as client:
+        for name in _DEPLOYMENTS:
+            deployment = client.read_deployment_by_name(name)
+            assert deployment.pull_steps == []
+            assert "requirements" not in deployment.parameters or deployment.parameters["basis"] == "aug-cc-pVDZ"
+
+
+def test_default_blocks_load(embedded: Embedded, prefect_api: Api) -> None:
+    assert LocalCloud.load("here").find() == []
+    assert RcloneRemote.load("here").path == str(embedded.home.remote)
+    assert PrefectAccess.load("here").api_url is None
+
+
+def test_a_plain_prefect_command_finds_the_server(embedded: Embedded) -> None:
+    environment = {key: value for key, value in embedded.environment.items() if key != "PREFECT_API_URL"}
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", "config", "view"],
+        cwd=embedded.home.prefect_toml.parent,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert f"PREFECT_API_URL='{embedded.api.url}'" in "".join(done.stdout.split("\n"))
+
+
+def test_up_again_leaves_alone_what_runs(embedded: Embedded) -> None:
+    before = (server.running(embedded.home), worker.running(embedded.home))
+    done = embedded.spotwave("up")
+    assert done.returncode == 0, done.stderr
+    assert (server.running(embedded.home), worker.running(embedded.home)) == before
+    assert "registered" not in done.stdout
+
+
+def test_a_killed_worker_is_replaced_once_by_two_racing_ups(embedded: Embedded) -> None:
+    killed = worker.running(embedded.home)
+    assert killed is not None
+    os.kill(killed.pid, signal.SIGKILL)
+    with ThreadPoolExecutor(2) as pool:
+        for done in pool.map(lambda _: embedded.spotwave("up"), range(2)):
+            assert done.returncode == 0, done.stderr
+    fresh = worker.running(embedded.home)
+    assert fresh is not None
+    assert fresh.pid != killed.pid
+    workers = [line for line in embedded.left() if " worker start " in line]
+    assert len(workers) == 1
+
+
+def test_a_configured_api_is_used_and_nothing_started_beside_it(embedded: Embedded, tmp_path: Path) -> None:
+    home = Home(tmp_path.resolve())
+    up = run_spotwave(home, "up", PREFECT_API_URL=embedded.api.url)
+    try:
+        assert up.returncode == 0, f"{up.stdout}\n{up.stderr}"
+        assert f"as configured: {embedded.api.url}" in up.stdout
+        assert server.running(home) is None
+        assert not home.prefect_toml.exists()
+        assert worker.running(home) is not None
+    finally:
+        down = run_spotwave(home, "down", PREFECT_API_URL=embedded.api.url)
+    assert down.returncode == 0, f"{down.stdout}\n{down.stderr}"
+    assert processes_of(home) == []
+    assert server.running(embedded.home) is not None
+    assert worker.running(embedded.home) is not None
+
+
+def test_a_configured_api_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
+    up = run_spotwave(Home(tmp_path.resolve()), "up", PREFECT_API_URL="http://127.0.0.1:9/api")
+    assert up.returncode == 1
+    assert "The configured Prefect API http://127.0.0.1:9/api does not answer" in up.stderr
+    assert len(up.stderr.strip().splitlines()) == 1
+    assert processes_of(Home(tmp_path.resolve())) == []

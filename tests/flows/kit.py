@@ -1,0 +1,163 @@
+"""What the end-to-end tests do to a job: start it, find its machine, wait, harm it, read what came of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    FlowRunFilter,
+    FlowRunFilterTags,
+    TaskRunFilter,
+    TaskRunFilterFlowRunId,
+)
+from prefect.client.schemas.objects import Artifact, FlowRun, State, TaskRun
+from prefect.states import Scheduled
+
+from blocks.cloud import Machine
+from blocks.local.block import LocalCloud
+from deployments.home import Home
+from node.contract import ENGINE_PID_FILE, ENV_MACHINE, LATEST_FILE, job_key_of
+from tests.conftest import Embedded
+
+T = TypeVar("T")
+
+# Big enough to be caught in the act, small enough for a test: about ten seconds of heat-bath CI.
+CALCULATION = {"basis": "6-31g", "eps1": 2e-3, "eps2": 2e-4}
+
+
+def eventually(what: str, look: Callable[[], T | None], within_s: float = 120.0, every_s: float = 0.1) -> T:
+    """The first true value of `look`; fails when the time is over."""
+    limit = time.monotonic() + within_s
+    while True:
+        if found := look():
+            return found
+        assert time.monotonic() < limit, f"not within {within_s:.0f} s: {what}"
+        time.sleep(every_s)
+
+
+def local_cloud(home: Home) -> LocalCloud:
+    """The local cloud of this home, as the embedded default has it."""
+    return LocalCloud(folder=str(home.machines))
+
+
+@dataclass
+class Job:
+    """A run of shci/water-dimer, from the outside."""
+
+    home: Home
+    client: SyncPrefectClient
+    run_id: Any
+
+    @property
+    def key(self) -> str:
+        return job_key_of(self.run_id)
+
+    @property
+    def run(self) -> FlowRun:
+        return self.client.read_flow_run(self.run_id)
+
+    @property
+    def result(self) -> dict[str, Any]:
+        found = json.loads((self.home.results / self.key / "result.json").read_text())
+        assert isinstance(found, dict)
+        return found
+
+    @property
+    def remote(self) -> Path:
+        return self.home.remote / self.key
+
+    def node_runs(self) -> list[FlowRun]:
+        """The attempts, oldest first."""
+        tagged = FlowRunFilter(tags=FlowRunFilterTags(all_=[self.key]))
+        runs = [run for run in self.client.read_flow_runs(flow_run_filter=tagged) if run.parent_task_run_id]
+        return sorted(runs, key=lambda run: run.name)
+
+    def tasks_of(self, run: FlowRun) -> list[TaskRun]:
+        return self.client.read_task_runs(
+            task_run_filter=TaskRunFilter(flow_run_id=TaskRunFilterFlowRunId(any_=[run.id]))
+        )
+
+    def artifacts_of(self, run_id: Any) -> dict[str, Artifact]:
+        wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]))
+        return {str(found.key): found for found in self.client.read_artifacts(artifact_filter=wanted)}
+
+    def machine(self, attempt: int = 1) -> Machine:
+        """The attempt's machine, as soon as the cloud has it."""
+        return eventually(
+            f"machine {attempt} of {self.key}",
+            lambda: next((m for m in local_cloud(self.home).find(self.key) if m.attempt == attempt), None),
+        )
+
+    def work(self, attempt: int = 1) -> Path:
+        return self.home.machines / self.machine(attempt).id / "work"
+
+    def engine(self, attempt: int = 1) -> int:
+        """The pid of the attempt's node run."""
+        path = self.work(attempt) / ENGINE_PID_FILE
+        return int(eventually("node run started", lambda: path.read_text() if path.exists() else None))
+
+    def solving(self, attempt: int = 1) -> None:
+        """Return when the SHCI program has left a checkpoint of an iteration."""
+        folder = self.work(attempt) / "checkpoint"
+        eventually("a checkpoint with a wave function", lambda: any(folder.glob("*/program/*")))
+
+    def saved(self) -> None:
+        """Return when a verified checkpoint is on the remote."""
+        eventually("LATEST is on the remote", (self.remote / LATEST_FILE).exists)
+
+    def finished(self, within_s: float = 240.0) -> State[Any]:
+        state = eventually(
+            "the job ends", lambda: s if (s := self.run.state) is not None and s.is_final() else None, within_s, 0.5
+        )
+        assert isinstance(state, State)
+        return state
+
+    def completed(self) -> dict[str, Any]:
+        state = self.finished()
+        assert state.is_completed(), state.message
+        return self.result
+
+
+def start(embedded: Embedded, client: SyncPrefectClient, **parameters: Any) -> Job:
+    deployment = client.read_deployment_by_name("shci/water-dimer")
+    run = client.create_flow_run_from_deployment(deployment.id, parameters=parameters, state=Scheduled())
+    return Job(embedded.home, client, run.id)
+
+
+def marked_processes(machine_id: str) -> list[psutil.Process]:
+    """Every living process of a machine."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.status() != psutil.STATUS_ZOMBIE and process.environ().get(ENV_MACHINE) == machine_id:
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
+
+
+def nothing_left(job: Job) -> None:
+    """No machine of the job, no process of any of its machines, no queue."""
+    assert local_cloud(job.home).find(job.key) == []
+    for folder in job.home.machines.glob(f"{job.key}-*"):
+        assert marked_processes(folder.name) == []
+    queues = job.client.read_work_queues(work_pool_name="machines")
+    assert not [queue.name for queue in queues if queue.name.startswith(job.key)]
+
+
+def kill_group(pid: int) -> None:
+    os.killpg(pid, signal.SIGKILL)
+
+
+__all__ = ["CALCULATION", "Job", "eventually", "get_client", "kill_group", "marked_processes", "nothing_left", "start"]

@@ -1,0 +1,86 @@
+"""Bad input: one clear line that names the parameter and the remedy, before anything is launched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+from blocks.rclone import RcloneRemote
+from flows.shci import shci
+from tests.conftest import Embedded
+from tests.flows.kit import local_cloud
+
+pytestmark = pytest.mark.slow
+
+H2 = "H 0 0 0; H 0 0 0.74"
+# parameters, how the line begins, what else it says
+CASES: dict[str, tuple[dict[str, Any], str, str]] = {
+    "unknown basis": ({"basis": "6-31gg"}, "basis:", "6-31g"),
+    "unknown element": ({"molecule": "Qq 0 0 0"}, "molecule", "Qq"),
+    "broken geometry": ({"molecule": "H 0 0 0; H 0 0"}, "molecule", "H 0 0"),
+    "odd electrons": ({"molecule": "H 0 0 0"}, "spin", "1"),
+    "eps1 too big": ({"eps1": 2.0}, "eps1:", "0.1"),
+    "eps2 above eps1": ({"eps1": 1e-4, "eps2": 1e-3}, "eps2:", "0.0001"),
+    "too many vCPUs": ({"requirements": {"min_vcpus": 4096}}, "requirements:", "min_vcpus = 4096"),
+    "architecture": ({"requirements": {"max_usd_h": -1.0}}, "requirements:", "max_usd_h = -1"),
+    "too little memory": (
+        {"basis": "aug-cc-pvqz", "molecule": H2, "requirements": {"max_memory_gib": 0.2}},
+        "requirements.max_memory_gib:",
+        "8 bytes x n^4/8",
+    ),
+    "more memory than any offer": ({"basis": "aug-cc-pvqz"}, "requirements:", "min_memory_gib"),
+    "program that is not there": ({"program": "dice"}, "program:", "Dice"),
+    "own program without a line": ({"program": "command"}, "command", ""),
+    "no cloud": ({"clouds": []}, "clouds:", "local-cloud/here"),
+    "unknown cloud": ({"clouds": ["local-cloud/nowhere"]}, "clouds:", "local-cloud/nowhere"),
+    "not a cloud": ({"clouds": ["rclone-remote/here"]}, "clouds:", "Cloud"),
+    "unknown remote": ({"remote": "rclone-remote/nowhere"}, "remote:", "prefect block ls"),
+    "unknown access": ({"access": "here"}, "access:", "<block type>/<document>"),
+    "sync period": ({"sync_minutes": 0}, "sync_minutes:", "5 is usual"),
+    "hours": ({"max_hours": float("nan")}, "max_hours:", "hours"),
+    "machines": ({"max_attempts": 0}, "max_attempts:", "1 to 100"),
+}
+
+
+@pytest.fixture(autouse=True)
+def quick_flows() -> Any:
+    """Without the heartbeat thread, whose end costs a second per flow run."""
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        yield
+
+
+def refused(**parameters: Any) -> str:
+    """The message of the failed run."""
+    state = shci(**parameters, return_state=True)
+    assert state.is_failed()
+    assert state.message is not None
+    return state.message
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_input(embedded: Embedded, client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
+    monkeypatch.setenv("SPOTWAVE_HOME", str(embedded.home.path))
+    parameters, begins, says = CASES[case]
+    machines = sorted(embedded.home.machines.iterdir())
+    message = refused(**parameters)
+    assert message.startswith(begins), message
+    assert says in message
+    assert "\n" not in message.strip()
+    assert "Traceback" not in message
+    assert sorted(embedded.home.machines.iterdir()) == machines, "nothing was launched"
+    assert local_cloud(embedded.home).find() == []
+
+
+def test_a_remote_that_cannot_be_written(
+    embedded: Embedded, client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SPOTWAVE_HOME", str(embedded.home.path))
+    file = tmp_path / "a-file"
+    file.write_text("a remote cannot lie below a file")
+    RcloneRemote(path=str(file / "folder")).save("unwritable", overwrite=True)
+    message = refused(molecule=H2, basis="sto-3g", remote="rclone-remote/unwritable")
+    assert message.startswith("remote:"), message

@@ -1,0 +1,178 @@
+"""What keeps house: the limits of the queues, reconcile, reap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import psutil
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.states import Cancelled, Completed, Crashed, Pending, Running, Scheduled
+from pydantic import SecretStr
+
+from blocks.cloud import LaunchBrief, Machine
+from blocks.market import offers_of
+from flows.engine import EngineBusy, engine_runs, sole_engine
+from flows.reap import reap
+from flows.reconcile import MOST_STARTS, reconcile, take_up_again
+from node.contract import SECRET_API, Brief, job_key_of
+from tests.conftest import Embedded
+from tests.flows.kit import eventually, local_cloud, marked_processes
+
+pytestmark = pytest.mark.slow
+
+SCHEDULED = ("reconcile/every-5-minutes", "reap/every-10-minutes")
+
+
+@pytest.fixture(autouse=True)
+def quick_flows() -> Iterator[None]:
+    """Without the heartbeat thread, whose end costs a second per flow run."""
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def no_schedule(client: SyncPrefectClient) -> Iterator[None]:
+    """The embedded default's own housekeeping would tidy up what these tests have put there."""
+    scheduled = [client.read_deployment_by_name(name).id for name in SCHEDULED]
+    for deployment_id in scheduled:
+        client.pause_deployment(deployment_id)
+    yield
+    for deployment_id in scheduled:
+        client.resume_deployment(deployment_id)
+
+
+@pytest.fixture
+def parked(client: SyncPrefectClient) -> Iterator[Any]:
+    """Make job runs that no worker will take: scheduled for tomorrow, then put into a state by force."""
+    made: list[UUID] = []
+    deployment = client.read_deployment_by_name("shci/water-dimer")
+
+    def park(state: Any) -> FlowRun:
+        tomorrow = Scheduled(scheduled_time=datetime.now(UTC) + timedelta(days=1))
+        run = client.create_flow_run_from_deployment(deployment.id, parameters={"basis": "sto-3g"}, state=tomorrow)
+        made.append(run.id)
+        client.set_flow_run_state(run.id, state, force=True)
+        return client.read_flow_run(run.id)
+
+    yield park
+    for run_id in made:
+        client.set_flow_run_state(run_id, Cancelled(), force=True)
+        client.delete_flow_run(run_id)
+
+
+def test_a_ninth_job_waits_visibly(client: SyncPrefectClient, parked: Any) -> None:
+    running = [parked(Running()) for _ in range(8)]
+    deployment = client.read_deployment_by_name("shci/water-dimer")
+    ninth = client.create_flow_run_from_deployment(
+        deployment.id, parameters={"basis": "no-such-basis"}, state=Scheduled()
+    )
+
+    def late() -> bool:
+        state = client.read_flow_run(ninth.id).state
+        assert state is not None
+        assert state.type is StateType.SCHEDULED, "only eight at once"
+        return state.name == "Late"
+
+    eventually("the ninth is shown as Late", late, 60)
+    client.set_flow_run_state(running[0].id, Completed(), force=True)
+    eventually("the ninth runs when one has ended", lambda: client.read_flow_run(ninth.id).state_type == "FAILED", 60)
+
+
+def as_old(monkeypatch: pytest.MonkeyPatch, by: timedelta) -> None:
+    """Let reconcile and reap look from a later time."""
+    monkeypatch.setattr("tasks.api.now", lambda: datetime.now(UTC) + by)
+
+
+def test_a_run_without_process_is_taken_up_again(
+    client: SyncPrefectClient, parked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_old(monkeypatch, timedelta(minutes=2))
+    orphans = [parked(state) for state in (Running(), Crashed(), Pending())]
+    done = reconcile()
+    for orphan in orphans:
+        assert done[orphan.name].startswith("taken up again")
+        assert client.read_flow_run(orphan.id).state_type is StateType.SCHEDULED
+
+
+def test_dead_housekeeping_gives_its_place_back(client: SyncPrefectClient) -> None:
+    """Its deployment allows one run at a time and cancels the next: a dead one must not stop all that follow."""
+    deployment = client.read_deployment_by_name("reap/every-10-minutes")
+    dead = client.create_flow_run_from_deployment(deployment.id, state=Scheduled())
+    eventually("the worker has started it", lambda: client.read_flow_run(dead.id).infrastructure_pid, 60)
+    pid = str(client.read_flow_run(dead.id).infrastructure_pid).rpartition(":")[2]
+    eventually("reap has ended", lambda: not psutil.pid_exists(int(pid)), 60)
+    client.set_flow_run_state(dead.id, Running(), force=True)
+    assert take_up_again(client)[dead.name] == "ended"
+    assert client.read_flow_run(dead.id).state_type is StateType.CRASHED
+
+
+def test_a_run_that_somebody_executes_is_left_alone(client: SyncPrefectClient, parked: Any) -> None:
+    run = parked(Running())
+    with sole_engine(job_key_of(run.id)):
+        assert run.name not in reconcile()
+    assert run.name in reconcile()
+
+
+def test_a_run_that_always_crashes_is_given_up(client: SyncPrefectClient, parked: Any) -> None:
+    run = parked(Running())
+    for _ in range(MOST_STARTS):
+        client.set_flow_run_state(run.id, Scheduled(), force=True)
+        client.set_flow_run_state(run.id, Running(), force=True)
+    assert reconcile()[run.name] == "given up"
+    assert client.read_flow_run(run.id).state_type is StateType.FAILED
+
+
+def test_a_lock_excludes_a_second_engine(client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.engine.WAIT_S", 0.0)
+    with sole_engine("sw-locked"):
+        assert engine_runs("sw-locked")
+        with pytest.raises(EngineBusy, match="sw-locked"), sole_engine("sw-locked"):
+            pass
+    assert not engine_runs("sw-locked")
+
+
+def launch(embedded: Embedded, job_key: str) -> Machine:
+    """A real machine that nobody will give work to."""
+    cloud = local_cloud(embedded.home)
+    offer = offers_of(cloud.market().frame)[0]
+    brief = Brief(
+        job_key=job_key,
+        attempt=1,
+        remote=str(embedded.home.remote / job_key),
+        lease_id="00000000-0000-0000-0000-000000000000",
+        vcpus=1,
+        memory_gib=1.0,
+        deadline=datetime.now(UTC).timestamp() + 600,
+    )
+    # The real bootstrap would end for want of code on the remote; this one waits.
+    return cloud.machines(template="sleep 600\nexit\n@SETTINGS@\n@BRIEF@\n").launch(
+        offer, LaunchBrief(brief, {SECRET_API: SecretStr("{}")})
+    )
+
+
+def test_reap_takes_what_no_living_job_wants(
+    embedded: Embedded, client: SyncPrefectClient, parked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPOTWAVE_HOME", str(embedded.home.path))
+    living, ended = parked(Running()), parked(Completed())
+    for run in (living, ended):
+        client.update_flow_run(run.id, tags=[job_key_of(run.id)])
+    wanted = launch(embedded, job_key_of(living.id))
+    forgotten = launch(embedded, job_key_of(ended.id))
+    unknown = launch(embedded, "sw-nobodys")
+    try:
+        assert reap() == [], "all are younger than the grace"
+        as_old(monkeypatch, timedelta(minutes=5))
+        assert sorted(reap()) == sorted([forgotten.id, unknown.id])
+        assert marked_processes(forgotten.id) == []
+        assert marked_processes(wanted.id)
+        assert [machine.id for machine in local_cloud(embedded.home).find(wanted.job_key)] == [wanted.id]
+    finally:
+        for machine in (wanted, forgotten, unknown):
+            local_cloud(embedded.home).terminate(machine)

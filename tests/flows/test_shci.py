@@ -1,0 +1,84 @@
+"""shci/water-dimer end to end: a real server, worker, rclone, Hartree-Fock and heat-bath CI."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any
+from uuid import UUID
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+
+from tests.conftest import Embedded
+from tests.flows.kit import Job, nothing_left
+
+pytestmark = pytest.mark.slow
+
+
+def test_the_water_dimer_in_a_minimal_basis(embedded: Embedded, client: SyncPrefectClient) -> None:
+    """As a user runs it: followed in the terminal to the closing table."""
+    done = embedded.spotwave("run", "shci/water-dimer", "-p", "basis=sto-3g", "-p", "keep_fcidump=true")
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    found = re.search(r"/runs/flow-run/([0-9a-f-]{36})", done.stdout)
+    assert found is not None
+    run = Job(embedded.home, client, UUID(found.group(1)))
+    result = run.result
+    assert "Finished in state Completed" in done.stdout
+    for shown in (
+        f"{result['total_energy']:.10f}",
+        f"{result['determinants']:,}",
+        str(embedded.home.results / run.key),
+    ):
+        assert shown in done.stdout
+    nothing_left(run)
+    assert result["rhf_energy"] == pytest.approx(-149.9353759264, abs=1e-8)
+    assert result["total_energy"] < result["variational_energy"] < result["rhf_energy"]
+    assert result["nuclear_repulsion"] == pytest.approx(36.66284801, abs=1e-7)
+    assert [a["ending"] for a in result["attempts"]] == ["completed"]
+    assert set(result["wall_seconds"]) == {"hartree_fock", "write_fcidump", "run_shci"}
+    assert result["cost"]["usd"] == 0.0
+    assert result["parameters"]["basis"] == "sto-3g"
+    assert len(result["geometry"]) == 6
+
+    home = embedded.home.results / run.key
+    assert hashlib.sha256((home / "FCIDUMP").read_bytes()).hexdigest() == result["integrals_sha256"]
+    assert (home / "convergence.png").read_bytes().startswith(b"\x89PNG")
+    assert "determinants" in (home / "iterations.csv").read_text()
+    assert (home / "shci.log").stat().st_size > 0
+    assert (home / "attempts/1/agent.log").stat().st_size > 0
+    assert json.loads((run.remote / "output/result.json").read_text()) == result
+
+    parts_of_the_run_are_visible(run)
+    no_secret_and_no_code_in_the_brief(run)
+
+
+def parts_of_the_run_are_visible(run: Job) -> None:
+    steps = {task.name.rpartition("-")[0] for task in run.tasks_of(run.run)}
+    expected = "check_job stage fetch_prices select open_lease provision await_boot watch terminate timeline collect"
+    assert steps >= set(expected.split())
+    (node_run,) = run.node_runs()
+    assert node_run.name == "attempt-1"
+    names = {task.name.rpartition("-")[0] for task in run.tasks_of(node_run)}
+    assert names == {"hartree_fock", "write_fcidump", "run_shci"}
+    artifacts = run.artifacts_of(run.run_id)
+    assert set(artifacts) == {"offers", "attempts", "progress", "convergence", "result"}
+    assert artifacts["progress"].data == 100
+    assert "local-1" in str(artifacts["offers"].data)
+    assert "data:image/png;base64," in str(artifacts["convergence"].data)
+    assert run.key in run.run.tags
+
+
+def no_secret_and_no_code_in_the_brief(run: Job) -> None:
+    (folder,) = run.home.machines.glob(f"{run.key}-*")
+    user_data = (folder / "bootstrap.sh").read_bytes()
+    assert len(user_data) < 16384
+    assert not (folder / "secrets").exists()
+
+
+def test_the_reference_is_between_its_bounds(reference: dict[str, Any]) -> None:
+    """Hartree-Fock exactly; the variational energy above the one at a tighter threshold, and PT2 below it."""
+    assert reference["rhf_energy"] == pytest.approx(-151.9797610271, abs=1e-8)
+    assert -152.23786 < reference["variational_energy"] < reference["rhf_energy"] - 0.2
+    assert reference["total_energy"] < reference["variational_energy"] - 0.005

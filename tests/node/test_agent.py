@@ -1,0 +1,190 @@
+"""The machine's guardian on its own: a real agent, worker and rclone, and an API that knows one lease.
+
+The API answers the lease as Prefect does and everything else with 503, which a worker outlives.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from blocks.rclone import rclone_binary
+from node.contract import (
+    BRIEF_FILE,
+    ENV_NOTICE,
+    ENV_RCLONE,
+    ENV_SECRETS,
+    ENV_WORK,
+    LEASE_KEY,
+    SECRET_API,
+    Brief,
+    Ending,
+    Lease,
+    Outcome,
+    Phase,
+)
+
+LEASE_ID = "5b0c1f6e-0000-4000-8000-000000000001"
+
+
+@dataclass
+class Api:
+    """What the agent has told, and whether the lease still exists."""
+
+    url: str
+    leases: list[Lease] = field(default_factory=list)
+    fenced: bool = False
+
+
+@pytest.fixture
+def api() -> Iterator[Api]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_PATCH(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            known = self.path == f"/api/artifacts/{LEASE_ID}" and not found.fenced
+            if known:
+                found.leases.append(Lease.from_json(body["metadata_"][LEASE_KEY]))
+            self.send_response(204 if known else 404)
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            self.send_response(503)
+            self.end_headers()
+
+        do_POST = do_GET
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Silent."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        found = Api(f"http://127.0.0.1:{server.server_port}/api")
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield found
+        server.shutdown()
+        thread.join()
+
+
+@dataclass
+class Running:
+    """An agent at work."""
+
+    process: subprocess.Popen[bytes]
+    work: Path
+    remote: Path
+
+    def ended(self, within_s: float = 60) -> None:
+        assert self.process.wait(within_s) == 0, (self.work / "console.log").read_text()
+
+    @property
+    def outcome(self) -> Outcome:
+        return Outcome.from_json((self.remote / "attempts/1/outcome.json").read_text())
+
+
+Start = Callable[..., Running]
+
+
+@pytest.fixture
+def agent(api: Api, tmp_path: Path) -> Iterator[Start]:
+    started: list[Running] = []
+
+    def start(**brief: Any) -> Running:
+        work, secrets, remote = (tmp_path / name for name in ("work", "secrets", "remote"))
+        for folder in (work, secrets):
+            folder.mkdir()
+        (secrets / SECRET_API).write_text(json.dumps({"PREFECT_API_URL": api.url}))
+        fields = {"deadline": time.time() + 600, "lease_s": 0.5, "sync_s": 300.0} | brief
+        Brief("sw-alone", 1, str(remote), LEASE_ID, 1, 1.0, **fields).write(work / BRIEF_FILE)
+        environment = {
+            **os.environ,
+            ENV_WORK: str(work),
+            ENV_SECRETS: str(secrets),
+            ENV_RCLONE: rclone_binary(),
+            ENV_NOTICE: str(tmp_path / "notice.json"),
+        }
+        with (work / "console.log").open("wb") as console:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "node.agent"], env=environment, stdout=console, stderr=console
+            )
+        started.append(Running(process, work, remote))
+        return started[-1]
+
+    yield start
+    for one in started:
+        for process in [*psutil.Process(one.process.pid).children(True)] if one.process.poll() is None else []:
+            process.kill()
+        one.process.kill()
+        one.process.wait()
+
+
+def until(look: Callable[[], object], within_s: float = 30) -> None:
+    limit = time.monotonic() + within_s
+    while not look():
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+
+
+def test_a_forgotten_machine_ends_itself_and_says_so(api: Api, agent: Start) -> None:
+    machine = agent(boot_s=2.0)
+    machine.ended()
+    assert machine.outcome.ending is Ending.FORGOTTEN
+    last = api.leases[-1]
+    assert last.phase is Phase.ENDED
+    assert last.outcome == machine.outcome
+    assert [lease.beat for lease in api.leases] == sorted({lease.beat for lease in api.leases})
+    assert (machine.remote / "attempts/1/agent.log").stat().st_size > 0
+
+
+def test_a_fenced_machine_stops_and_touches_nothing(api: Api, agent: Start) -> None:
+    machine = agent()
+    until(lambda: api.leases)
+    api.fenced = True
+    machine.ended()
+    assert not (machine.remote / "attempts").exists()
+
+
+def test_a_machine_past_its_deadline_ends(agent: Start) -> None:
+    machine = agent(deadline=time.time() + 62)  # a minute is kept free for the last copy
+    machine.ended()
+    assert machine.outcome.ending is Ending.DEADLINE
+
+
+def test_a_notice_before_any_work_is_an_interruption(api: Api, agent: Start, tmp_path: Path) -> None:
+    machine = agent()
+    until(lambda: api.leases)
+    (tmp_path / "notice.json").write_text(json.dumps({"action": "terminate", "time": time.time() + 20}))
+    machine.ended(20)
+    assert machine.outcome.ending is Ending.INTERRUPTED
+
+
+def test_no_work_begins_when_no_checkpoint_is_whole(agent: Start, tmp_path: Path) -> None:
+    damaged = tmp_path / "remote" / "checkpoint" / "001-00001"
+    damaged.mkdir(parents=True)
+    (damaged / "manifest.json").write_text("{")
+    (damaged.parent / "LATEST").write_text("001-00001\n")
+    machine = agent()
+    machine.ended()
+    assert machine.outcome.ending is Ending.FAILED
+    assert "001-00001" in machine.outcome.reason
+    assert not (machine.work / "worker.log").exists()
+    assert (damaged / "manifest.json").read_text() == "{", "what is there stays"
+
+
+def test_an_agent_told_to_shut_down_says_so(api: Api, agent: Start) -> None:
+    machine = agent()
+    until(lambda: api.leases)
+    machine.process.terminate()
+    machine.ended()
+    assert machine.outcome.ending is Ending.INTERRUPTED

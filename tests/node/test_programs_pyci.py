@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import psutil
+import pytest
+
+from node.calculation import Calculation
+from node.fcidump import IntegralsProof
+from node.programs.base import CheckpointMismatch, Iteration, ProgramFailed, SolverStopped, SolverTask, Stage
+from node.programs.pyci import PyCI
+from node.programs.run import solve
+from tests.node.chemistry import dump, exact_energy, nitrogen, quiet, task_for
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="PyCI has wheels for Linux only")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("pyci")
+
+
+@pytest.fixture(scope="module")
+def small(folder: Path) -> IntegralsProof:
+    """N2 in STO-3G: 10 orbitals, 14 electrons, 14,400 determinants in all."""
+    return dump(nitrogen(), folder)
+
+
+@pytest.fixture(scope="module")
+def larger(folder: Path) -> tuple[IntegralsProof, Path]:
+    """N2 in 6-31G, all electrons: a second's work for the thresholds of `task_for`."""
+    own = folder / "6-31g"
+    return dump(nitrogen("6-31g"), own), own
+
+
+def program_pids() -> list[int]:
+    """Processes of the PyCI program below this one."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if "node.programs.pyci_program" in process.cmdline() and "supervise.py" not in str(process.cmdline()):
+                found.append(process.pid)
+        except psutil.Error:
+            continue
+    return found
+
+
+def run(task: SolverTask, threads: int | None = None) -> tuple[list[Iteration], float, float]:
+    seen: list[Iteration] = []
+    task = task if threads is None else replace(task, threads=threads)
+    energies = solve(PyCI(), task, on_line=quiet, on_iteration=seen.append)
+    return seen, energies.variational_energy, energies.total_energy
+
+
+def test_tiny_thresholds_give_full_ci(folder: Path, small: IntegralsProof) -> None:
+    task = task_for(small, folder, eps1=1e-8, eps2=1e-10, threads=2, name="fci")
+    energies = solve(PyCI(), task, on_line=quiet, on_iteration=lambda iteration: None)
+    assert energies.variational_energy == pytest.approx(exact_energy(folder / "FCIDUMP"), abs=1e-8)
+    assert energies.total_energy == pytest.approx(energies.variational_energy, abs=1e-8)
+    assert energies.program == "pyci"
+    assert energies.version
+    assert energies.error_bar is None
+
+
+def test_selection_falls_and_the_correction_helps(folder: Path, small: IntegralsProof) -> None:
+    task = task_for(small, folder, eps1=1e-2, eps2=1e-6, name="coarse")
+    lines: list[str] = []
+    seen: list[Iteration] = []
+    energies = solve(PyCI(), task, on_line=lines.append, on_iteration=seen.append)
+    exact = exact_energy(folder / "FCIDUMP")
+    assert exact < energies.variational_energy
+    assert abs(energies.total_energy - exact) < 0.3 * (energies.variational_energy - exact)
+    assert energies.pt2_energy < 0
+    assert [one.number for one in seen] == list(range(len(seen)))
+    assert all(a.variational_energy > b.variational_energy for a, b in pairwise(seen))
+    assert all(a.determinants < b.determinants for a, b in pairwise(seen))
+    assert energies.iterations == seen
+    assert task.log.read_text().splitlines()[1:] == lines
+    assert PyCI().checkpoint_state(task.checkpoint).stage is Stage.FINISHED  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_killed_and_restarted_it_ends_with_the_same_energies(
+    larger: tuple[IntegralsProof, Path], tmp_path: Path, threads: int
+) -> None:
+    proof, folder = larger
+    whole = run(task_for(proof, folder, eps1=1e-3, eps2=2e-5, name=f"whole{threads}"), threads)
+    task = task_for(proof, folder, eps1=1e-3, eps2=2e-5, name=f"killed{threads}")
+    kept: list[Path] = []
+
+    def kill(iteration: Iteration) -> None:
+        if iteration.number == 1:
+            for file in PyCI().checkpoint_files(task):  # as the node does: by a hard link
+                kept.append(tmp_path / file.name)
+                os.link(file, kept[-1])
+            for pid in program_pids():
+                os.kill(pid, signal.SIGKILL)
+
+    with pytest.raises(ProgramFailed, match=r"killed by SIGKILL(.|\n)*iteration  1"):
+        solve(PyCI(), replace(task, threads=threads), on_line=quiet, on_iteration=kill)
+    assert program_pids() == []
+    # Another machine: nothing but the files kept, and another number of threads.
+    shutil.rmtree(task.checkpoint)
+    task.checkpoint.mkdir()
+    for file in kept:
+        shutil.copy(file, task.checkpoint)
+    state = PyCI().checkpoint_state(task.checkpoint)
+    assert state is not None
+    assert state.stage is Stage.VARIATIONAL
+    lines: list[str] = []
+    again = solve(PyCI(), replace(task, threads=3 - threads), on_line=lines.append, on_iteration=lambda i: None)
+    assert any(line.startswith("restart after iteration") for line in lines)
+    assert again.variational_energy == pytest.approx(whole[1], abs=1e-8)
+    assert again.total_energy == pytest.approx(whole[2], abs=1e-8)
+    assert again.variational_energy <= state.variational_energy + 1e-9
+    assert [one.number for one in again.iterations] == [one.number for one in whole[0]]
+
+
+def test_killed_in_the_correction_it_does_not_select_again(larger: tuple[IntegralsProof, Path]) -> None:
+    proof, folder = larger
+    task = task_for(proof, folder, eps1=2e-3, eps2=1e-6, name="pt2")
+
+    class Killed(BaseException):
+        """As Prefect's TerminationSignal: not an Exception."""
+
+    def listen(line: str) -> None:
+        if '"stage": "perturbative"' in line:
+            raise Killed
+
+    with pytest.raises(Killed):
+        solve(PyCI(), task, on_line=listen, on_iteration=lambda iteration: None)
+    assert program_pids() == []
+    before = PyCI().checkpoint_state(task.checkpoint)
+    assert before is not None
+    assert before.stage is Stage.PERTURBATIVE
+    lines: list[str] = []
+    seen: list[Iteration] = []
+    energies = solve(PyCI(), task, on_line=lines.append, on_iteration=seen.append)
+    assert energies.variational_energy == before.variational_energy
+    assert not [line for line in lines if line.startswith("iteration")]
+    assert seen[-1].number == before.iteration
+    # And once more: everything is known.
+    assert solve(PyCI(), task, on_line=quiet, on_iteration=lambda i: None).total_energy == energies.total_energy
+
+
+def test_another_calculations_checkpoint_is_refused(folder: Path, small: IntegralsProof, tmp_path: Path) -> None:
+    task = task_for(small, folder, eps1=1e-2, eps2=1e-4, name="mine")
+    run(task)
+    with pytest.raises(ProgramFailed, match="the checkpoint is of"):
+        run(replace(task, eps1=2e-2))
+    other = dump(nitrogen().model_copy(update={"molecule": "N 0 0 0; N 0 0 1.3"}), tmp_path)
+    elsewhere = replace(task_for(other, tmp_path, eps1=1e-2, eps2=1e-4), checkpoint=task.checkpoint)
+    with pytest.raises(ProgramFailed, match="does not solve this Hamiltonian"):
+        run(elsewhere)
+    (file,) = PyCI().checkpoint_files(task)
+    file.write_bytes(file.read_bytes()[:-200])
+    with pytest.raises(CheckpointMismatch, match="cannot be read"):
+        PyCI().checkpoint_state(task.checkpoint)
+    with pytest.raises(ProgramFailed, match="cannot be read"):
+        run(task)
+
+
+def test_it_stops_when_told(larger: tuple[IntegralsProof, Path]) -> None:
+    proof, folder = larger
+    task = task_for(proof, folder, eps1=1e-5, eps2=1e-7, name="stopped")
+    with pytest.raises(SolverStopped):
+        solve(
+            PyCI(),
+            task,
+            on_line=quiet,
+            on_iteration=lambda iteration: None,
+            should_stop=lambda: bool(PyCI().checkpoint_files(task)),
+        )
+    assert program_pids() == []
+
+
+def test_short_of_memory_it_says_so(larger: tuple[IntegralsProof, Path]) -> None:
+    proof, folder = larger
+    task = task_for(proof, folder, eps1=1e-5, eps2=1e-6, name="memory", memory_gib=0.05)
+    with pytest.raises(ProgramFailed, match=r"more than 0\.05 GiB|bad_alloc"):
+        run(task)
+
+
+@pytest.mark.parametrize(
+    ("molecule", "spin", "charge"), [("H 0 0 0", 1, 0), ("He 0 0 0", 0, 0), ("H 0 0 0; H 0 0 0.74", 2, 0)]
+)
+def test_smallest_systems(tmp_path: Path, molecule: str, spin: int, charge: int) -> None:
+    calculation = Calculation(molecule=molecule, spin=spin, charge=charge, basis="sto-3g")
+    proof = dump(calculation, tmp_path)
+    seen, variational, total = run(task_for(proof, tmp_path))
+    assert variational == pytest.approx(exact_energy(tmp_path / "FCIDUMP"), abs=1e-10)
+    assert total == pytest.approx(variational, abs=1e-12)
+    assert seen[0].determinants == 1
+
+
+def test_unpaired_electrons(tmp_path: Path) -> None:
+    oxygen = Calculation(molecule="O 0 0 0; O 0 0 1.2", basis="sto-3g", spin=2)
+    proof = dump(oxygen, tmp_path)
+    assert proof.spin == 2
+    _, _, total = run(task_for(proof, tmp_path, eps1=1e-6, eps2=1e-9))
+    assert total == pytest.approx(exact_energy(tmp_path / "FCIDUMP"), abs=1e-8)

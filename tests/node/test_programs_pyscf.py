@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from node.fcidump import IntegralsProof
+from node.programs.base import Iteration, ProgramFailed, Stage
+from node.programs.pyscf_ci import PySCF
+from node.programs.run import solve
+from tests.node.chemistry import dump, exact_energy, nitrogen, quiet, task_for
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("pyscf")
+
+
+@pytest.fixture(scope="module")
+def proof(folder: Path) -> IntegralsProof:
+    return dump(nitrogen(), folder)
+
+
+def test_tiny_threshold_gives_full_ci_and_it_says_what_it_is(folder: Path, proof: IntegralsProof) -> None:
+    lines: list[str] = []
+    task = task_for(proof, folder, eps1=1e-6, name="fci")
+    energies = solve(PySCF(), task, on_line=lines.append, on_iteration=lambda iteration: None)
+    assert energies.variational_energy == pytest.approx(exact_energy(folder / "FCIDUMP"), abs=1e-8)
+    assert energies.total_energy == energies.variational_energy
+    assert "no perturbative correction" in energies.note
+    assert any("stands in for heat-bath CI" in line for line in lines)
+
+
+def test_interrupted_it_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    proof = dump(nitrogen("6-31g"), tmp_path)
+    whole = solve(
+        PySCF(), task_for(proof, tmp_path, eps1=3e-2, name="whole"), on_line=quiet, on_iteration=lambda iteration: None
+    )
+    task = task_for(proof, tmp_path, eps1=3e-2, name="interrupted")
+
+    def stop(iteration: Iteration) -> None:
+        if iteration.number == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        solve(PySCF(), task, on_line=quiet, on_iteration=stop)
+    state = PySCF().checkpoint_state(task.checkpoint)
+    assert state is not None
+    assert state.stage is Stage.VARIATIONAL
+    lines: list[str] = []
+    again = solve(PySCF(), task, on_line=lines.append, on_iteration=lambda iteration: None)
+    assert any(line.startswith("restart after iteration") for line in lines)
+    assert again.variational_energy == pytest.approx(whole.variational_energy, abs=1e-8)
+    assert [one.determinants for one in again.iterations] == [one.determinants for one in whole.iterations]
+
+
+def test_it_needs_both_spins(tmp_path: Path) -> None:
+    proof = dump(nitrogen().model_copy(update={"molecule": "H 0 0 0", "spin": 1}), tmp_path)
+    with pytest.raises(ProgramFailed, match="needs an electron of each spin"):
+        solve(PySCF(), task_for(proof, tmp_path), on_line=quiet, on_iteration=lambda iteration: None)

@@ -1,0 +1,70 @@
+"""What an attempt costs, and what a job is expected to."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from blocks.cloud import Machine, Offer
+from blocks.market import Market
+from node.contract import Ending, Outcome
+from tasks.job import Attempt
+from tasks.money import receipt, with_cost
+
+BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def an_offer(**more: object) -> Offer:
+    return Offer.model_validate(
+        {
+            "cloud": "here",
+            "instance_type": "t",
+            "region": "r",
+            "vcpus": 4,
+            "memory_gib": 16.0,
+            "architecture": "x86_64",
+            "spot_usd_h": 0.25,
+            "on_demand_usd_h": 1.0,
+            "notice_s": 30.0,
+            "seen_at": BEGUN,
+            **more,
+        }
+    )
+
+
+def an_attempt(number: int, hours: float, offer: Offer) -> Attempt:
+    machine = Machine(
+        cloud="here", id=f"m{number}", region="r", offer=offer, job_key="sw-0", attempt=number, launched_at=BEGUN
+    )
+    return Attempt(
+        number=number,
+        machine=machine,
+        node_run_id=None,
+        refusals=[],
+        why="",
+        outcome=Outcome(Ending.LOST, "gone"),
+        ended_at=BEGUN + timedelta(hours=hours),
+    )
+
+
+def test_a_receipt_adds_all_attempts() -> None:
+    told = receipt([an_attempt(1, 2.0, an_offer()), an_attempt(2, 4.0, an_offer(spot_usd_h=0.5))])
+    assert told == {"usd": 2.5, "hours": 6.0, "on_demand_usd": 6.0}
+
+
+def test_an_unknown_on_demand_price_is_not_zero() -> None:
+    told = receipt([an_attempt(1, 2.0, an_offer()), an_attempt(2, 4.0, an_offer(on_demand_usd_h=None))])
+    assert told["on_demand_usd"] is None
+
+
+@pytest.mark.parametrize(("rate", "least", "most"), [(0.0, 0.0, 0.0), (0.1, 0.04, 0.06), (50.0, 0.95, 0.95)])
+def test_waste_grows_with_the_rate_and_is_bounded(rate: float, least: float, most: float) -> None:
+    frame = with_cost(Market.of([an_offer(interruptions_per_h=rate)]).frame, 4.0)
+    assert least <= frame["waste"][0] <= most
+
+
+def test_expected_cost_is_price_times_time_with_waste() -> None:
+    row = with_cost(Market.of([an_offer(interruptions_per_h=0.0)]).frame, 8.0).row(0, named=True)
+    assert row["hours"] == pytest.approx(2.0 + 120 / 3600)
+    assert row["expected_usd"] == pytest.approx(0.25 * row["hours"])
