@@ -7,8 +7,8 @@ these words only, so that tasks never need to know which cloud they are talking 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -18,7 +18,17 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from node.contract import Brief, attempt_name
 
-if TYPE_CHECKING:  # a market is made of offers, so it imports this module
+Tell = Callable[[int, int], None]  #: told (calls done, calls known of so far)
+
+
+def untold(done: int, total: int) -> None:
+    """Nobody listens."""
+
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    # A market is made of offers, so it imports this module.
     from blocks.market import Market
 
 Architecture = Literal["x86_64", "arm64"]
@@ -63,11 +73,14 @@ class Offer(BaseModel):
     instance_type: str
     region: str
     zone: str | None = None  #: None: the price holds in the whole region
+    zone_id: str | None = None  #: the zone's name for all accounts, where `zone` is one account's own (AWS)
+    family: str  #: types of one CPU and build: what is measured on one holds for the others
     vcpus: int
+    cores: float  #: physical cores: half the vCPUs where they are hyperthreads
     memory_gib: float
     architecture: Architecture
     gpu: str | None = None
-    gpu_count: int = 0
+    gpu_count: float = 0.0  #: below 1: a part of a GPU
     spot_usd_h: float
     on_demand_usd_h: float | None = None
     interruption: Interruption = "unknown"
@@ -75,6 +88,10 @@ class Offer(BaseModel):
     notice_s: float  #: seconds between notice and loss
     burstable: bool = False
     bare_metal: bool = False
+    boot_s: float = 120.0  #: from launch to work, as a rule
+    disk_usd_gib_month: float = 0.0  #: the boot disk's list price; 0 where it costs nothing
+    ip_usd_h: float = 0.0  #: of the public address that a machine needs to be of use
+    egress_usd_gib: float = 0.0  #: what leaves the cloud for the internet
     seen_at: datetime
 
     @property
@@ -174,12 +191,25 @@ class Cloud(Block, ABC):
 
     kind: ClassVar[str]  #: the word in `Offer.cloud`
 
-    @abstractmethod
-    def market(self) -> Market:
-        """Every spot offer of this cloud now.
+    def catalogue(self, tell: Tell = untold) -> Catalogue:
+        """What `market` needs and what changes once a day at most: types, list prices, interruption tables.
 
-        Raises `MarketUnavailable` if no region answers.
+        Raises `MarketUnavailable`. `tell` hears of the progress, from any thread.
         """
+        return Catalogue()
+
+    @abstractmethod
+    def market(self, catalogue: Catalogue | None = None, tell: Tell = untold) -> Market:
+        """Every spot offer of this cloud now; a catalogue of today spares reading it again.
+
+        A region that fails is named in the market's `missing` and left out. Raises `MarketUnavailable` if none
+        answers, or if the cloud cannot be asked at all (credentials).
+        """
+
+    def interruptions(self, offers: Sequence[Offer]) -> dict[tuple[str, str, str], Interruption]:
+        """Interruption by pool for a few leading offers, where that takes a call for each; {} if there is no such
+        call or it fails: an unknown stays unknown."""
+        return {}
 
     @abstractmethod
     def launch(self, offer: Offer, brief: LaunchBrief) -> Machine:
@@ -203,6 +233,15 @@ class Cloud(Block, ABC):
     def lacks_program(self, executable: str) -> str | None:
         """Why a program is not on this cloud's image, or None if it is there or only the machine can tell."""
         return None
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The slow-moving half of a cloud's market: tables of the wing's own, and what could not be read of them."""
+
+    tables: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    dropped: Mapping[str, int] = field(default_factory=dict)  #: as in `Market.dropped`
+    missing: Mapping[str, str] = field(default_factory=dict)  #: as in `Market.missing`
 
 
 class MarketUnavailable(Exception):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 import polars as pl
@@ -14,11 +15,14 @@ SCHEMA: dict[str, pl.DataType] = {
     "instance_type": pl.String(),
     "region": pl.String(),
     "zone": pl.String(),
+    "zone_id": pl.String(),
+    "family": pl.String(),
     "vcpus": pl.Int32(),
+    "cores": pl.Float64(),
     "memory_gib": pl.Float64(),
     "architecture": pl.String(),
     "gpu": pl.String(),
-    "gpu_count": pl.Int32(),
+    "gpu_count": pl.Float64(),
     "spot_usd_h": pl.Float64(),
     "on_demand_usd_h": pl.Float64(),
     "interruption": pl.String(),
@@ -26,18 +30,30 @@ SCHEMA: dict[str, pl.DataType] = {
     "notice_s": pl.Float64(),
     "burstable": pl.Boolean(),
     "bare_metal": pl.Boolean(),
+    "boot_s": pl.Float64(),
+    "disk_usd_gib_month": pl.Float64(),
+    "ip_usd_h": pl.Float64(),
+    "egress_usd_gib": pl.Float64(),
     "seen_at": pl.Datetime("us", "UTC"),
 }
 
 
 class Market:
-    """Offers as one polars frame with the columns of `SCHEMA`, one row an offer."""
+    """Offers as one polars frame with the columns of `SCHEMA`, one row an offer; and what is not among them.
 
-    def __init__(self, frame: pl.DataFrame) -> None:
+    dropped: rows left out by reason, as {"aws: price of zero or less": 3}.
+    missing: places that did not answer and why, as {"aws eu-south-2": "not enabled for this account"}.
+    """
+
+    def __init__(
+        self, frame: pl.DataFrame, dropped: Mapping[str, int] | None = None, missing: Mapping[str, str] | None = None
+    ) -> None:
         """Raises ValueError where a column is missing or of another type."""
         if dict(frame.schema) != SCHEMA:
             raise ValueError(f"a market's columns are {list(SCHEMA)}, not {frame.schema}")
         self.frame = frame
+        self.dropped = dict(dropped or {})
+        self.missing = dict(missing or {})
 
     @classmethod
     def of(cls, offers: Iterable[Offer]) -> Market:
@@ -46,7 +62,13 @@ class Market:
     @classmethod
     def merged(cls, markets: Iterable[Market]) -> Market:
         """All offers of all markets."""
-        return cls(pl.concat([pl.DataFrame(schema=SCHEMA), *(market.frame for market in markets)]))
+        parts = list(markets)
+        dropped: Counter[str] = Counter()
+        missing: dict[str, str] = {}
+        for market in parts:
+            dropped.update(market.dropped)
+            missing |= market.missing
+        return cls(pl.concat([pl.DataFrame(schema=SCHEMA), *(market.frame for market in parts)]), dropped, missing)
 
     def __len__(self) -> int:
         return self.frame.height

@@ -125,22 +125,34 @@ def shci_node(job_key: str, attempt: int, calculation: Calculation) -> State[Any
         desk.go_on()
         energies = run_shci(bench)
         result = _write_result(bench, mean_field, proof, energies)
-    except (TerminationSignal, SolverStopped, StopAsked):
-        stop = desk.stop_asked()
-        if stop is None:
-            raise  # cancelled in Prefect, not by our agent
-        return Crashed(name="Interrupted", message=stop.reason)
-    except ProgramKilled as error:
-        log.error(str(error))
-        desk.end(Ending.LOST, str(error).partition("\n")[0])
-        return Crashed(name="Killed", message=str(error))
-    except Mistake as error:
-        log.error(str(error))
-        desk.end(Ending.FAILED, str(error))
-        return Failed(message=str(error))
+    except (TerminationSignal, Exception) as error:
+        state = _cut_short(desk, error)
+        if state is None:
+            raise
+        return state
     desk.tell("done", 100, f"{energies.total_energy:.8f} Ha")
     desk.end(Ending.COMPLETED, f"total energy {energies.total_energy:.8f} Ha")
     return result
+
+
+def _cut_short(desk: Desk, error: BaseException) -> State[Any] | None:
+    """How a run without a result ended; None where `error` is neither the agent's doing nor the calculation's: a fault
+    of ours, or a signal from Prefect, which cancels."""
+    stop = desk.stop_asked()
+    if stop is not None:
+        # Whatever the error says: a signal may strike a library in the midst of a file, and come out as its own.
+        if not isinstance(error, (TerminationSignal, SolverStopped, StopAsked)):
+            get_run_logger().info("the signal to stop came out as %r", error)
+        return Crashed(name="Interrupted", message=stop.reason)
+    if isinstance(error, ProgramKilled):
+        get_run_logger().error(str(error))
+        desk.end(Ending.LOST, str(error).partition("\n")[0])
+        return Crashed(name="Killed", message=str(error))
+    if isinstance(error, Mistake):
+        get_run_logger().error(str(error))
+        desk.end(Ending.FAILED, str(error))
+        return Failed(message=str(error))
+    return None
 
 
 @task(name="hartree_fock", cache_policy=NO_CACHE)

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from pydantic import Field, NonNegativeFloat
 
-from blocks.cloud import Cloud, LaunchBrief, Machine, MachineState, Offer
+from blocks.cloud import Catalogue, Cloud, LaunchBrief, Machine, MachineState, Offer, Tell, untold
 from blocks.home import absolute, home
 from blocks.local.machines import Machines
 from blocks.local.prices import KIND, host_memory_gib, host_vcpus, local_market
@@ -59,7 +59,7 @@ class LocalCloud(Cloud):
         folder = absolute(self.folder) if self.folder else home() / "machines"
         return Machines(Path(folder).resolve(), template)
 
-    def market(self) -> Market:
+    def market(self, catalogue: Catalogue | None = None, tell: Tell = untold) -> Market:
         """Offers local-1, local-2, local-4, ... up to this computer."""
         vcpus = min(host_vcpus(), self.max_vcpus or host_vcpus())
         memory_gib = min(host_memory_gib(), self.max_memory_gib or host_memory_gib())

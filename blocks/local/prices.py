@@ -14,6 +14,7 @@ from blocks.market import Market
 
 KIND = "local"
 REGION = "here"
+BOOT_S = 10.0  # measured: from launch to a worker that polls
 _GIB = 1 << 30
 _ARCHITECTURES: dict[str, Architecture] = {"x86_64": "x86_64", "amd64": "x86_64", "arm64": "arm64", "aarch64": "arm64"}
 
@@ -45,6 +46,9 @@ def local_market(prices: Mapping[str, float], notice_s: float, vcpus: int, memor
     if architecture is None:
         raise MarketUnavailable(f"local: the architecture {platform.machine()} is neither x86_64 nor arm64")
     now = datetime.now(UTC)
+    threads_per_core = max(
+        1.0, (psutil.cpu_count() or 1) / (psutil.cpu_count(logical=False) or psutil.cpu_count() or 1)
+    )
     offers = []
     for size in sizes(vcpus):
         name = f"local-{size}"
@@ -54,13 +58,16 @@ def local_market(prices: Mapping[str, float], notice_s: float, vcpus: int, memor
                 cloud=KIND,
                 instance_type=name,
                 region=REGION,
+                family=KIND,
                 vcpus=size,
+                cores=size / threads_per_core,
                 memory_gib=round(memory_gib * size / vcpus, 2),
                 architecture=architecture,
                 spot_usd_h=price,
                 on_demand_usd_h=price,
                 interruption="low",
                 notice_s=notice_s,
+                boot_s=BOOT_S,
                 seen_at=now,
             )
         )

@@ -112,6 +112,14 @@ class Job:
         folder = self.work(attempt) / "checkpoint"
         eventually("a checkpoint with a wave function", lambda: any(folder.glob("*/program/*")))
 
+    def hold_solver(self, attempt: int = 1) -> None:
+        """Stop the SHCI program in the midst of its work: from here on the job cannot end before it is harmed."""
+        self.solving(attempt)
+        solver = [p for p in marked_processes(self.machine(attempt).id) if "node.programs.pyci_program" in p.cmdline()]
+        assert solver
+        for process in solver:
+            process.suspend()
+
     def saved(self) -> None:
         """Return when a verified checkpoint is on the remote."""
         eventually("LATEST is on the remote", (self.remote / LATEST_FILE).exists)

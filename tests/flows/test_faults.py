@@ -96,7 +96,7 @@ def test_a_notice_in_each_of_the_three_tasks(job: Start, reference: dict[str, An
 
 def test_a_machine_killed_without_a_word(job: Start, reference: dict[str, Any]) -> None:
     run = job(**CALCULATION)
-    run.solving()
+    run.hold_solver()
     machine = run.machine()
     root = min(marked_processes(machine.id), key=lambda process: process.create_time())
     run.saved()
@@ -112,7 +112,7 @@ def test_a_machine_killed_without_a_word(job: Start, reference: dict[str, Any]) 
 
 def test_a_silent_machine_is_given_up_and_fenced(job: Start, reference: dict[str, Any]) -> None:
     run = job(**CALCULATION, silence_minutes=0.25)
-    run.solving()
+    run.hold_solver()
     agent = next(p for p in marked_processes(run.machine().id) if "node.agent" in p.cmdline())
     agent.suspend()
     result = run.completed()
@@ -124,7 +124,7 @@ def test_a_silent_machine_is_given_up_and_fenced(job: Start, reference: dict[str
 def test_a_corrupt_newest_checkpoint_is_passed_over(job: Start, reference: dict[str, Any]) -> None:
     run = job(**CALCULATION, sync_minutes=0.05)
     checkpoints = run.home.remote / run.key / CHECKPOINT_DIR
-    run.solving()
+    run.hold_solver()
     eventually("two generations on the remote", lambda: len(list(checkpoints.glob("*/manifest.json"))) > 1)
     machine = run.machine()
     local_cloud(run.home).interrupt(machine, None)
@@ -139,7 +139,7 @@ def test_a_corrupt_newest_checkpoint_is_passed_over(job: Start, reference: dict[
 def test_too_many_losses_are_a_clear_failure_that_keeps_everything(job: Start) -> None:
     """Here of the solver, as the kernel does when memory is short: another machine could do better."""
     run = job(**CALCULATION, max_attempts=1)
-    run.solving()
+    run.hold_solver()
     run.saved()
     solver = [p for p in marked_processes(run.machine().id) if "node.programs.pyci_program" in p.cmdline()]
     assert solver
@@ -157,7 +157,7 @@ def test_too_many_losses_are_a_clear_failure_that_keeps_everything(job: Start) -
 
 def test_cancelling_the_run_terminates_the_machine(embedded: Embedded, job: Start) -> None:
     run = job(**CALCULATION)
-    run.engine()
+    run.hold_solver()
     command = [sys.executable, "-m", "prefect", "flow-run", "cancel", str(run.run_id)]
     subprocess.run(command, env=embedded.environment, check=True, capture_output=True, timeout=60)
     assert run.finished().is_cancelled()
@@ -191,7 +191,7 @@ def kill_controller(embedded: Embedded, run: Job) -> None:
 
 def test_down_keeps_the_work_and_up_goes_on_with_it(embedded: Embedded, job: Start, reference: dict[str, Any]) -> None:
     run = job(**CALCULATION)
-    run.solving()
+    run.hold_solver()
     done = embedded.spotwave("down")
     assert done.returncode == 0, done.stdout + done.stderr
     assert embedded.left() == []

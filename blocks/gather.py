@@ -1,0 +1,44 @@
+"""Many questions at once, not too many, and the answers that came."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import TypeVar
+
+from blocks.cloud import Tell, untold
+
+T = TypeVar("T")
+
+
+class Unavailable(Exception):
+    """One place, or one table, did not answer; the message says why, in one line and without secrets."""
+
+
+def gather(
+    questions: Mapping[str, Callable[[], T]], at_most: int, tell: Tell = untold
+) -> tuple[dict[str, T], dict[str, str]]:
+    """Ask all, `at_most` at a time: (answers, why the others failed), both by name and in the order asked.
+
+    Only `Unavailable` counts as no answer; any other error is a fault of ours, and raised.
+    """
+    answers: dict[str, T] = {}
+    failed: dict[str, str] = {}
+    if not questions:
+        return answers, failed
+    with ThreadPoolExecutor(max_workers=min(at_most, len(questions))) as pool:
+        pending = {pool.submit(ask): name for name, ask in questions.items()}
+        try:
+            for done, future in enumerate(as_completed(pending), start=1):
+                name = pending[future]
+                try:
+                    answers[name] = future.result()
+                except Unavailable as error:
+                    failed[name] = str(error)
+                tell(done, len(questions))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+    order = list(questions)
+    return {name: answers[name] for name in order if name in answers}, {
+        name: failed[name] for name in order if name in failed
+    }

@@ -1,0 +1,53 @@
+"""What no honest price list holds: such rows are dropped, and counted by reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from blocks.market import SCHEMA, Market
+
+DEAREST = 1.2  #: times the on-demand price; spot is capped at it, the rest is rounding and age
+CHEAPEST = 0.01  #: of the on-demand price; no cloud has ever given more than 95 % off
+
+
+def vetted(
+    kind: str,
+    frame: pl.DataFrame,
+    dropped: Mapping[str, int] | None = None,
+    missing: Mapping[str, str] | None = None,
+) -> Market:
+    """A wing's rows as its market, without the absurd ones.
+
+    frame: at least the columns of `SCHEMA` (others are ignored), still with nulls and nonsense among the values.
+    dropped, missing: what the wing itself has left out, by bare reason and by bare place; `kind` is put before each.
+    """
+    reasons: list[tuple[str, pl.Expr]] = [
+        ("no price", pl.col("spot_usd_h").is_null() | ~pl.col("spot_usd_h").is_finite()),
+        ("price of zero or less", pl.col("spot_usd_h") <= 0),
+        ("no vCPUs or no memory", ~((pl.col("vcpus") > 0) & (pl.col("cores") > 0) & (pl.col("memory_gib") > 0))),
+        ("architecture unknown", pl.col("architecture").is_null()),
+        (
+            f"price above {DEAREST:g} times on-demand",
+            pl.col("spot_usd_h") > DEAREST * pl.col("on_demand_usd_h"),
+        ),
+        (
+            f"price below {CHEAPEST:.0%} of on-demand",
+            pl.col("spot_usd_h") < CHEAPEST * pl.col("on_demand_usd_h"),
+        ),
+    ]
+    verdict = pl.lit(None, dtype=pl.String)
+    for reason, absurd in reversed(reasons):
+        # A comparison with null: an unknown on-demand price proves nothing, unknown vCPUs do.
+        verdict = pl.when(absurd.fill_null(reason.startswith("no "))).then(pl.lit(reason)).otherwise(verdict)
+    judged = frame.with_columns(absurd=verdict)
+    counts = dict(judged.drop_nulls("absurd").group_by("absurd").len().iter_rows())
+    for reason, count in (dropped or {}).items():
+        if count:
+            counts[reason] = counts.get(reason, 0) + count
+    return Market(
+        judged.filter(pl.col("absurd").is_null()).select(pl.col(name).cast(kept) for name, kept in SCHEMA.items()),
+        {f"{kind}: {reason}": counts[reason] for reason in sorted(counts)},
+        {f"{kind} {place}": why for place, why in (missing or {}).items()},
+    )

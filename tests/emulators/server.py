@@ -1,0 +1,147 @@
+"""What the emulated services share: an HTTP server on the loopback that can be slow, busy, broken, empty or absurd."""
+
+from __future__ import annotations
+
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socket import SHUT_RDWR
+from types import TracebackType
+from typing import Self
+from urllib.parse import parse_qs, urlsplit
+
+
+@dataclass(frozen=True)
+class Request:
+    method: str
+    path: str
+    query: dict[str, str]  #: the first value of each
+    headers: dict[str, str]  #: names in lower case
+    body: bytes
+    url: str  #: where this server is reached, e.g. http://127.0.0.1:4711
+
+
+@dataclass(frozen=True)
+class Response:
+    body: bytes
+    status: int = 200
+    content_type: str = "application/json"
+    headers: dict[str, str] = field(default_factory=dict)
+    cut: bool = False  #: send half of the body, then drop the connection
+
+
+@dataclass
+class Fault:
+    """What goes wrong with the calls that `meets` picks, the next `times` of them."""
+
+    meets: Callable[[Request], bool]
+    answer: Callable[[Request, Response], Response]  #: given what would have been answered
+    times: int = 10**9
+
+
+class Emulator(ABC):
+    """A service; `with emulator: ...` serves it at `emulator.url`. Counts its calls, and how many were at once."""
+
+    def __init__(self, latency_s: float = 0.0) -> None:
+        self.latency_s = latency_s
+        self.calls: list[str] = []  #: what was asked, in the service's own words
+        self.most_at_once = 0
+        self._at_once = 0
+        self._faults: list[Fault] = []
+        self._lock = threading.Lock()
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
+        self._server.daemon_threads = True
+
+    @abstractmethod
+    def answer(self, request: Request) -> Response:
+        """What the service says when nothing is wrong."""
+
+    @abstractmethod
+    def name_of(self, request: Request) -> str:
+        """The call's name for `calls` and for faults, e.g. 'DescribeSpotPriceHistory us-east-1'."""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def fail(self, fault: Fault) -> None:
+        self._faults.append(fault)
+
+    def heal(self) -> None:
+        self._faults.clear()
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def serve(self, request: Request) -> Response:
+        with self._lock:
+            self.calls.append(self.name_of(request))
+            self._at_once += 1
+            self.most_at_once = max(self.most_at_once, self._at_once)
+            fault = next((one for one in self._faults if one.times > 0 and one.meets(request)), None)
+            if fault is not None:
+                fault.times -= 1
+        try:
+            # This is what a slow service is; nothing waits for it but its client.
+            time.sleep(self.latency_s)
+            said = self.answer(request)
+            return said if fault is None else fault.answer(request, said)
+        finally:
+            with self._lock:
+                self._at_once -= 1
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 256
+
+
+def _handler(emulator: Emulator) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+        wbufsize = -1
+
+        def _serve(self) -> None:
+            parts = urlsplit(self.path)
+            length = int(self.headers.get("Content-Length") or 0)
+            response = emulator.serve(
+                Request(
+                    method=self.command,
+                    path=parts.path,
+                    query={name: values[0] for name, values in parse_qs(parts.query, keep_blank_values=True).items()},
+                    headers={name.lower(): value for name, value in self.headers.items()},
+                    body=self.rfile.read(length),
+                    url=emulator.url,
+                )
+            )
+            self.send_response(response.status)
+            self.send_header("Content-Type", response.content_type)
+            self.send_header("Content-Length", str(len(response.body)))
+            for name, value in response.headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            if response.cut:
+                self.wfile.write(response.body[: len(response.body) // 2])
+                self.wfile.flush()
+                self.close_connection = True
+                self.connection.shutdown(SHUT_RDWR)
+                return
+            self.wfile.write(response.body)
+            self.wfile.flush()
+
+        do_GET = do_POST = do_PUT = do_DELETE = _serve
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Silent: `Emulator.calls` keeps the log."""
+
+    return Handler
