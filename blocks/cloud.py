@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from prefect.blocks.core import Block
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from node.contract import Brief, attempt_name
 
@@ -93,6 +93,14 @@ class Offer(BaseModel):
     ip_usd_h: float = 0.0  #: of the public address that a machine needs to be of use
     egress_usd_gib: float = 0.0  #: what leaves the cloud for the internet
     seen_at: datetime
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_an_earlier_version(cls, fields: Any) -> Any:
+        """A machine that was launched before an upgrade must be found after it: it bills."""
+        if isinstance(fields, dict):
+            return {"family": fields.get("instance_type"), "cores": fields.get("vcpus"), **fields}
+        return fields
 
     @property
     def pool(self) -> tuple[str, str, str]:

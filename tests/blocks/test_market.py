@@ -147,3 +147,8 @@ def test_another_table_is_refused() -> None:
         Market(pl.DataFrame({"cloud": ["aws"]}))
     with pytest.raises(ValueError, match="columns"):
         Market(Market.of([an_offer()]).frame.with_columns(vcpus=pl.col("vcpus").cast(pl.Int64)))
+
+
+def test_an_offer_of_an_earlier_version_is_still_read() -> None:
+    fields = an_offer().model_dump(exclude={"family", "cores", "boot_s", "disk_usd_gib_month", "zone_id"})
+    assert Offer.model_validate(fields).cores == 4
