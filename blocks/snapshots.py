@@ -1,0 +1,255 @@
+"""Snapshots of the market, and what our own jobs have learned of it: Parquet and JSON files in a folder or a bucket.
+
+    <url>/prices/v1/date=2026-11-21/cloud=aws/030012Z.parquet    offers as in blocks.market.SCHEMA, one row an offer
+    <url>/runs/v1/<job key>.json                                 what a finished job measured
+    <url>/losses/v1/2026-11-21/<name>.json                       a pool that refused or lost a machine
+
+A snapshot is never written over: a new one is a new file. Its key-value metadata (key `spotwave`, JSON) holds what was
+dropped and missing, and the seconds it took. `v1` is the schema's version: columns may be added in it (older files read
+as null there), never renamed or given another meaning; that would be v2.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from io import BytesIO
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import polars as pl
+from prefect.blocks.core import Block
+from prefect.blocks.fields import SecretDict
+from pydantic import Field
+
+from blocks.home import absolute, home
+from blocks.market import SCHEMA, Market
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+VERSION = "v1"
+_METADATA = "spotwave"
+# Object stores have no folders; asked for one, s3fs would make the bucket, which nobody has asked for.
+_WITHOUT_FOLDERS = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl"}
+
+
+class StoreUnavailable(OSError):
+    """The store cannot be reached, read or written; the message names the field and the remedy."""
+
+
+@dataclass(frozen=True, order=True)
+class Snapshot:
+    """One cloud's market at one time."""
+
+    taken_at: datetime
+    cloud: str
+    path: str
+
+
+class SnapshotStore(Block):
+    """
+    Where snapshots of the market are kept: a folder, or a bucket of any object store that fsspec speaks to.
+
+    The deployment `prices/nightly` adds one for every cloud each night; jobs read what earlier jobs measured.
+
+    Example:
+        A bucket, and all prices of the last week as one polars frame:
+        ```python
+        from datetime import date, timedelta
+
+        from blocks.snapshots import SnapshotStore
+
+        store = SnapshotStore(url="s3://my-bucket/spotwave", options={"key": "...", "secret": "..."})
+        store.save("bucket")
+        week = store.frame(since=date.today() - timedelta(days=7))
+        ```
+    """
+
+    _block_type_name = "Snapshot Store"
+    _block_type_slug = "snapshot-store"
+
+    url: str = Field(
+        default_factory=lambda: str(home() / "store"),
+        title="Place",
+        description="A folder ('~' and relative paths are made absolute when used), or an address such as "
+        "'s3://bucket/folder', 'gs://bucket/folder', 'abfs://container/folder'. Default: 'store' in $SPOTWAVE_HOME.",
+    )
+    options: SecretDict = Field(
+        default_factory=lambda: SecretDict({}),
+        title="Options",
+        description="What fsspec needs to open it, as JSON: {'key': ..., 'secret': ..., 'endpoint_url': ...} for s3. "
+        "Empty: a folder, or the credentials that the environment already has.",
+    )
+
+    def publish(self, cloud: str, market: Market, facts: dict[str, Any], taken_at: datetime | None = None) -> Snapshot:
+        """Add a snapshot: written under a temporary name, read back, compared, then renamed.
+
+        facts: kept with it, as JSON; what was dropped and missing is added. Raises StoreUnavailable.
+        """
+        taken = (taken_at or datetime.now(UTC)).astimezone(UTC).replace(microsecond=0)
+        folder = f"prices/{VERSION}/date={taken:%Y-%m-%d}/cloud={cloud}"
+        content = BytesIO()
+        told = json.dumps({"dropped": market.dropped, "missing": market.missing, **facts})
+        market.frame.sort("region", "instance_type", "zone").write_parquet(content, metadata={_METADATA: told})
+        return Snapshot(taken, cloud, self._write(f"{folder}/{taken:%H%M%S}Z.parquet", content.getvalue()))
+
+    def snapshots(
+        self, clouds: Iterable[str] | None = None, since: date | None = None, until: date | None = None
+    ) -> list[Snapshot]:
+        """All of them, oldest first; dates are UTC and inclusive. Raises StoreUnavailable."""
+        days = self._days(since, until)
+        wanted = None if clouds is None else set(clouds)
+        found = [_parsed(path) for day in days for path in self._list(f"prices/{VERSION}/{day}", ".parquet")]
+        return sorted(one for one in found if one is not None and (wanted is None or one.cloud in wanted))
+
+    def latest(self, cloud: str, before: datetime | None = None) -> Snapshot | None:
+        """The newest of a cloud (taken before a time), or None. Raises StoreUnavailable."""
+        # Day by day from the newest: a year of nights needs not be listed to find yesterday's.
+        for day in reversed(self._days(None, None if before is None else before.date())):
+            names = self._list(f"prices/{VERSION}/{day}/cloud={cloud}", ".parquet")
+            found = [one for one in map(_parsed, names) if one is not None]
+            if matching := [one for one in found if before is None or one.taken_at < before]:
+                return max(matching)
+        return None
+
+    def clouds(self) -> list[str]:
+        """Every cloud that has a snapshot. Raises StoreUnavailable."""
+        return sorted({one.cloud for one in self.snapshots()})
+
+    def read(self, snapshot: Snapshot) -> Market:
+        """The market as it was. Raises StoreUnavailable."""
+        content = self._read(snapshot.path)
+        facts = self._facts(content)
+        frame = _as_schema(pl.read_parquet(BytesIO(content)))
+        return Market(frame, facts.get("dropped"), facts.get("missing"))
+
+    def facts(self, snapshot: Snapshot) -> dict[str, Any]:
+        """What was told when it was published. Raises StoreUnavailable."""
+        return self._facts(self._read(snapshot.path))
+
+    def frame(
+        self, clouds: Iterable[str] | None = None, since: date | None = None, until: date | None = None
+    ) -> pl.DataFrame:
+        """Every snapshot in one frame: the columns of SCHEMA, and `taken_at` (UTC). Raises StoreUnavailable."""
+        parts = [
+            self.read(one).frame.with_columns(taken_at=pl.lit(one.taken_at, dtype=pl.Datetime("us", "UTC")))
+            for one in self.snapshots(clouds, since, until)
+        ]
+        empty = pl.DataFrame(schema={**SCHEMA, "taken_at": pl.Datetime("us", "UTC")})
+        return pl.concat([empty, *parts])
+
+    def note(self, folder: str, name: str, fields: dict[str, Any]) -> None:
+        """Keep a small JSON document, e.g. note("runs", job key, {...}); the same name again replaces it.
+
+        Raises StoreUnavailable.
+        """
+        self._write(f"{folder}/{name}.json", json.dumps(fields).encode())
+
+    def notes(self, folder: str) -> list[dict[str, Any]]:
+        """All documents of a folder, by name. Raises StoreUnavailable."""
+        return [json.loads(self._read(path)) for path in self._list(folder, ".json")]
+
+    def _days(self, since: date | None, until: date | None) -> list[str]:
+        """Folder names date=..., oldest first."""
+        earliest = f"date={since:%Y-%m-%d}" if since else ""
+        latest = f"date={until:%Y-%m-%d}" if until else "date=~"
+        names = {PurePosixPath(path).name for path in self._list(f"prices/{VERSION}", "")}
+        return sorted(name for name in names if name.startswith("date=") and earliest <= name <= latest)
+
+    def _list(self, folder: str, ending: str) -> list[str]:
+        """Full paths of what lies in a folder (of a day: in its clouds' folders too), sorted."""
+        fs, root = self._open()
+        try:
+            fs.invalidate_cache()  # another process may have added some
+            if ending == ".parquet" and "cloud=" not in folder:
+                found = fs.glob(f"{root}/{folder}/cloud=*/*{ending}")
+            else:
+                found = fs.ls(f"{root}/{folder}", detail=False)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise self._trouble("read", error) from error
+        return sorted(path for path in found if path.endswith(ending))
+
+    def _read(self, path: str) -> bytes:
+        fs, _ = self._open()
+        try:
+            return bytes(fs.cat_file(path))
+        except OSError as error:
+            raise self._trouble("read", error) from error
+
+    def _write(self, name: str, content: bytes) -> str:
+        fs, root = self._open()
+        path = f"{root}/{name}"
+        temporary = f"{path}.{uuid4().hex[:8]}.part"
+        try:
+            if not set(_names(fs)) & _WITHOUT_FOLDERS:
+                fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            fs.pipe_file(temporary, content)
+            if fs.cat_file(temporary) != content:
+                fs.rm_file(temporary)
+                raise StoreUnavailable(f"url: what was written to {self.url} reads back differently; nothing is kept")
+            fs.mv(temporary, path)
+        except StoreUnavailable:
+            raise
+        except OSError as error:
+            raise self._trouble("write", error) from error
+        return path
+
+    def _open(self) -> tuple[AbstractFileSystem, str]:
+        from fsspec.core import url_to_fs
+
+        place = self.url if "://" in self.url else str(absolute(self.url))
+        try:
+            fs, root = url_to_fs(place, **self.options.get_secret_value())
+        except (ValueError, ImportError) as error:
+            raise StoreUnavailable(
+                f"url: '{self.url}' cannot be opened ({error}). Give a folder, or s3://, gs:// or abfs://."
+            ) from error
+        return fs, str(root).rstrip("/")
+
+    def _trouble(self, what: str, error: OSError) -> StoreUnavailable:
+        return StoreUnavailable(f"url: cannot {what} {self.url}: {error}. Check the place and the block's options.")
+
+    @staticmethod
+    def _facts(content: bytes) -> dict[str, Any]:
+        found = json.loads(pl.read_parquet_metadata(BytesIO(content)).get(_METADATA, "{}"))
+        assert isinstance(found, dict)
+        return found
+
+
+def _names(fs: AbstractFileSystem) -> tuple[str, ...]:
+    """The schemes of a file system, as ("file", "local")."""
+    return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
+
+
+def _parsed(path: str) -> Snapshot | None:
+    """The snapshot that a path names, None for anything else that lies there."""
+    day, cloud, name = PurePosixPath(path).parts[-3:]
+    try:
+        taken = datetime.strptime(f"{day} {name}", "date=%Y-%m-%d %H%M%SZ.parquet").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return Snapshot(taken, cloud.removeprefix("cloud="), path)
+
+
+def _as_schema(frame: pl.DataFrame) -> pl.DataFrame:
+    """Columns that a file of an older version lacks are null; those that a newer one has more are left out."""
+    return frame.select(
+        (pl.col(name) if name in frame.columns else pl.lit(None)).cast(kept).alias(name)
+        for name, kept in SCHEMA.items()
+    )
+
+
+def yesterday(now: datetime) -> datetime:
+    """The time that 'since yesterday' compares with: the start of this UTC day, so that two runs of one day do not
+    compare with each other."""
+    return now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def days_ago(now: datetime, days: int) -> date:
+    return (now.astimezone(UTC) - timedelta(days=days)).date()

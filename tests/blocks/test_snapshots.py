@@ -1,0 +1,123 @@
+"""The store of snapshots: what goes in comes out, nothing is half written, nothing is written over."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import boto3
+import polars as pl
+import pytest
+from moto.server import ThreadedMotoServer
+
+from blocks.market import Market
+from blocks.snapshots import SnapshotStore, StoreUnavailable
+from tests.blocks.test_market import an_offer
+
+NIGHT = datetime(2026, 5, 4, 3, 0, 12, tzinfo=UTC)
+KEYS = {"key": "k", "secret": "s"}
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    """The address of an S3 service with a bucket 'prices'."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    url = f"http://{host}:{port}"
+    client = boto3.client(
+        "s3", endpoint_url=url, region_name="us-east-1", aws_access_key_id="k", aws_secret_access_key="s"
+    )
+    client.create_bucket(Bucket="prices")
+    yield url
+    server.stop()
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> SnapshotStore:
+    if request.param == "folder":
+        return SnapshotStore(url=str(tmp_path / "store"))
+    url = request.getfixturevalue("bucket")
+    return SnapshotStore(url=f"s3://prices/{tmp_path.name}", options={**KEYS, "client_kwargs": {"endpoint_url": url}})
+
+
+def a_market(usd: float = 0.1, cloud: str = "aws") -> Market:
+    offers = [an_offer(cloud=cloud, spot_usd_h=usd), an_offer(cloud=cloud, zone="eu-central-1b", spot_usd_h=2 * usd)]
+    return Market(Market.of(offers).frame, {"aws: no price": 3}, {"aws mx-central-1": "not enabled"})
+
+
+def test_what_is_published_is_read(store: SnapshotStore) -> None:
+    market = a_market()
+    published = store.publish("aws", market, {"seconds": 1.5}, NIGHT)
+    assert store.snapshots() == [published]
+    again = store.read(published)
+    assert again.frame.equals(market.frame)
+    assert (again.dropped, again.missing) == (market.dropped, market.missing)
+    assert store.facts(published)["seconds"] == 1.5
+    assert published.path.endswith("prices/v1/date=2026-05-04/cloud=aws/030012Z.parquet")
+
+
+def test_one_frame_of_all(store: SnapshotStore) -> None:
+    for day in range(3):
+        for cloud in ("aws", "gcp"):
+            store.publish(cloud, a_market(0.1 + day, cloud), {}, NIGHT + timedelta(days=day))
+    assert store.frame().height == 12
+    some = store.frame(["gcp"], since=date(2026, 5, 5), until=date(2026, 5, 5))
+    assert some.select("cloud", "taken_at").unique().rows() == [("gcp", NIGHT + timedelta(days=1))]
+    assert store.clouds() == ["aws", "gcp"]
+
+
+def test_the_latest(store: SnapshotStore) -> None:
+    assert store.latest("aws") is None
+    first = store.publish("aws", a_market(), {}, NIGHT)
+    second = store.publish("aws", a_market(0.2), {}, NIGHT + timedelta(hours=5))
+    store.publish("gcp", a_market(cloud="gcp"), {}, NIGHT + timedelta(days=9))
+    assert store.latest("aws") == second
+    assert store.latest("aws", before=second.taken_at) == first
+    assert store.latest("aws", before=NIGHT) is None
+
+
+def test_notes(store: SnapshotStore) -> None:
+    assert store.notes("runs/v1") == []
+    store.note("runs/v1", "sw-1", {"core_h": 2})
+    store.note("runs/v1", "sw-1", {"core_h": 3})
+    assert store.notes("runs/v1") == [{"core_h": 3}]
+
+
+def test_what_is_half_written_is_no_snapshot(tmp_path: Path) -> None:
+    store = SnapshotStore(url=str(tmp_path))
+    published = store.publish("aws", a_market(), {}, NIGHT)
+    (Path(published.path).parent / "040000Z.parquet.1a2b3c4d.part").write_bytes(b"PAR1")
+    (Path(published.path).parent / "notes.parquet").write_bytes(b"")
+    assert store.snapshots() == [published]
+
+
+def test_a_file_of_an_older_version_reads_with_nulls(tmp_path: Path) -> None:
+    store = SnapshotStore(url=str(tmp_path))
+    published = store.publish("aws", a_market(), {}, NIGHT)
+    pl.read_parquet(published.path).drop("zone_id", "boot_s").write_parquet(published.path)
+    assert store.read(published).frame["boot_s"].null_count() == 2
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreUnavailable, match=r"^url: cannot write .*Check the place"):
+        SnapshotStore(url=str(tmp_path / "file")).publish("aws", a_market(), {}, NIGHT)
+
+
+def test_an_address_that_nobody_speaks() -> None:
+    with pytest.raises(StoreUnavailable, match=r"^url: 'ftps3://x' cannot be opened"):
+        SnapshotStore(url="ftps3://x").snapshots()
+
+
+def test_secrets_of_the_store_are_never_shown(bucket: str) -> None:
+    store = SnapshotStore(
+        url="s3://no-such-bucket/x",
+        options={"key": "AKIA0", "secret": "hush", "client_kwargs": {"endpoint_url": bucket}},
+    )
+    with pytest.raises(StoreUnavailable) as caught:
+        store.publish("aws", a_market(), {}, NIGHT)
+    shown = f"{store!r} {json.dumps(store.model_dump(mode='json'))} {caught.value}"
+    assert "hush" not in shown
