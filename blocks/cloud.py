@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from prefect.blocks.core import Block
@@ -108,6 +109,11 @@ class Offer(BaseModel):
         return (self.cloud, self.instance_type, self.zone or self.region)
 
     @property
+    def saving(self) -> float | None:
+        """Against the on-demand price, 0 to 1; None if that is unknown."""
+        return 1 - self.spot_usd_h / self.on_demand_usd_h if self.on_demand_usd_h else None
+
+    @property
     def label(self) -> str:
         return f"{self.cloud} {self.instance_type} {self.zone or self.region}"
 
@@ -198,6 +204,11 @@ class Cloud(Block, ABC):
     _block_schema_capabilities: ClassVar[list[str]] = ["cloud"]  # type: ignore[misc]
 
     kind: ClassVar[str]  #: the word in `Offer.cloud`
+    rented: ClassVar[bool] = True  #: from a market whose prices are kept, and whose pools are avoided after a loss
+
+    def fingerprint(self) -> str:
+        """Of the block's settings, without its secrets: what was read through one document is not another's."""
+        return sha256(self.model_dump_json().encode()).hexdigest()[:12]
 
     def catalogue(self, tell: Tell = untold) -> Catalogue:
         """What `market` needs and what changes once a day at most: types, list prices, interruption tables.

@@ -79,18 +79,21 @@ class Market:
         return self.frame["seen_at"].min()  # type: ignore[return-value]
 
     def judged(self, requirements: Requirements) -> pl.DataFrame:
-        """The frame with two columns more: `why_not` (string; null = eligible), the first requirement that excludes
-        the offer, and `misses` (int), how many do: the nearest offer misses fewest.
+        """The frame with two columns more: `why_not` (an Enum; null = eligible), the first requirement that excludes
+        the offer, and `misses` (UInt8), how many do: the nearest offer misses fewest.
 
         A pure function of offer and requirements: no clock, no network.
         """
-        verdict = pl.lit(None, dtype=pl.String)
-        misses = pl.lit(0, dtype=pl.Int32)
-        for reason, predicate in reversed(_tests(requirements)):
+        tests = _tests(requirements)
+        first = pl.lit(None, dtype=pl.UInt8)
+        misses = pl.lit(0, dtype=pl.UInt8)
+        for number, (_, predicate) in reversed(list(enumerate(tests))):
             fits = predicate.fill_null(False)
-            verdict = pl.when(fits).then(verdict).otherwise(pl.lit(reason))
-            misses = misses + (~fits).cast(pl.Int32)
-        return self.frame.with_columns(why_not=verdict, misses=misses)
+            first = pl.when(fits).then(first).otherwise(pl.lit(number, dtype=pl.UInt8))
+            misses = misses + (~fits).cast(pl.UInt8)
+        # As numbers until here: a million strings cost a tenth of a second.
+        reasons = pl.Enum([reason for reason, _ in tests])
+        return self.frame.with_columns(why_not=first.cat.to(reasons), misses=misses)
 
     def eligible(self, requirements: Requirements) -> Market:
         """The offers that meet every requirement."""

@@ -1,6 +1,7 @@
 """Snapshots of the market, and what our own jobs have learned of it: Parquet and JSON files in a folder or a bucket.
 
     <url>/prices/v1/date=2026-11-21/cloud=aws/030012Z.parquet    offers as in blocks.market.SCHEMA, one row an offer
+    <url>/catalogues/v1/aws-<fingerprint>/...                    types and list prices, replaced once a day
     <url>/runs/v1/<job key>.json                                 what a finished job measured
     <url>/losses/v1/2026-11-21/<name>.json                       a pool that refused or lost a machine
 
@@ -25,6 +26,7 @@ from prefect.blocks.core import Block
 from prefect.blocks.fields import SecretDict
 from pydantic import Field
 
+from blocks.cloud import Catalogue
 from blocks.home import absolute, home
 from blocks.market import SCHEMA, Market
 
@@ -142,6 +144,35 @@ class SnapshotStore(Block):
         empty = pl.DataFrame(schema={**SCHEMA, "taken_at": pl.Datetime("us", "UTC")})
         return pl.concat([empty, *parts])
 
+    def keep_catalogue(self, name: str, catalogue: Catalogue, taken_at: datetime) -> None:
+        """Keep a cloud's catalogue; the same name again replaces it. Raises StoreUnavailable."""
+        folder = f"catalogues/{VERSION}/{name}"
+        for table, frame in catalogue.tables.items():
+            content = BytesIO()
+            frame.write_parquet(content)
+            self._write(f"{folder}/{taken_at:%Y%m%dT%H%M%SZ}-{table}.parquet", content.getvalue())
+        before = self._list(folder, ".parquet")
+        fields = {"taken_at": taken_at.isoformat(), "tables": list(catalogue.tables)}
+        # Last, since it is what `catalogue` looks for: a catalogue cut short is none.
+        self.note(folder, "catalogue", {**fields, "dropped": catalogue.dropped, "missing": catalogue.missing})
+        for path in before:
+            if f"/{taken_at:%Y%m%dT%H%M%SZ}-" not in path:
+                self._remove(path)
+
+    def catalogue(self, name: str) -> tuple[datetime, Catalogue] | None:
+        """A kept catalogue and when it was read, or None. Raises StoreUnavailable."""
+        folder = f"catalogues/{VERSION}/{name}"
+        found = self.notes(folder)
+        if not found:
+            return None
+        told, (_, root) = found[0], self._open()
+        taken_at = datetime.fromisoformat(told["taken_at"])
+        tables = {
+            table: pl.read_parquet(BytesIO(self._read(f"{root}/{folder}/{taken_at:%Y%m%dT%H%M%SZ}-{table}.parquet")))
+            for table in told["tables"]
+        }
+        return taken_at, Catalogue(tables, told["dropped"], told["missing"])
+
     def note(self, folder: str, name: str, fields: dict[str, Any]) -> None:
         """Keep a small JSON document, e.g. note("runs", job key, {...}); the same name again replaces it.
 
@@ -199,6 +230,15 @@ class SnapshotStore(Block):
         except OSError as error:
             raise self._trouble("write", error) from error
         return path
+
+    def _remove(self, path: str) -> None:
+        fs, _ = self._open()
+        try:
+            fs.rm_file(path)
+        except FileNotFoundError:  # another process was quicker
+            pass
+        except OSError as error:
+            raise self._trouble("write", error) from error
 
     def _open(self) -> tuple[AbstractFileSystem, str]:
         from fsspec.core import url_to_fs

@@ -6,12 +6,21 @@ from importlib import import_module
 
 from prefect.blocks.core import Block
 
-from blocks.access import PrefectAccess
 from blocks.cloud import Cloud
-from blocks.rclone import RcloneRemote
 
-WINGS: dict[str, tuple[str, str]] = {
-    "local": ("blocks.local.block", "LocalCloud"),
+# kind: (slug of its block type, module, class). Imported when needed: a cloud's SDK takes seconds.
+WINGS: dict[str, tuple[str, str, str]] = {
+    "local": ("local-cloud", "blocks.local.block", "LocalCloud"),
+    "aws": ("aws-cloud", "blocks.aws.block", "AwsCloud"),
+    "gcp": ("gcp-cloud", "blocks.gcp.block", "GcpCloud"),
+    "azure": ("azure-cloud", "blocks.azure.block", "AzureCloud"),
+}
+# The block types that are no clouds: slug: (module, class).
+_OTHERS: dict[str, tuple[str, str]] = {
+    "rclone-remote": ("blocks.rclone", "RcloneRemote"),
+    "prefect-access": ("blocks.access", "PrefectAccess"),
+    "snapshot-store": ("blocks.snapshots", "SnapshotStore"),
+    "azure-compute-credentials": ("blocks.azure.credentials", "AzureCredentials"),
 }
 
 
@@ -19,14 +28,27 @@ def wing(kind: str) -> type[Cloud]:
     """The block class of a cloud, e.g. of 'local'. Raises ValueError for an unknown one."""
     if kind not in WINGS:
         raise ValueError(f"clouds: there is no cloud '{kind}'; choose among {', '.join(WINGS)}")
-    module, name = WINGS[kind]
+    _, module, name = WINGS[kind]
     found: type[Cloud] = getattr(import_module(module), name)
     return found
 
 
+def block_type(slug: str) -> type[Block] | None:
+    """Our block class of that slug, e.g. of 'aws-cloud', or None. Imports no other wing."""
+    for kind, (its_slug, _, _) in WINGS.items():
+        if its_slug == slug:
+            return wing(kind)
+    if slug not in _OTHERS:
+        return None
+    module, name = _OTHERS[slug]
+    found: type[Block] = getattr(import_module(module), name)
+    return found
+
+
 def block_types() -> list[type[Block]]:
-    """All of ours; importing them is what lets `Block.load` find them."""
-    return [*(wing(kind) for kind in WINGS), RcloneRemote, PrefectAccess]
+    """All of ours."""
+    slugs = [slug for slug, _, _ in WINGS.values()] + list(_OTHERS)
+    return [found for slug in slugs if (found := block_type(slug)) is not None]
 
 
 def register_all() -> None:
@@ -34,5 +56,5 @@ def register_all() -> None:
 
     From synchronous code: where an event loop runs, Prefect would only hand out coroutines.
     """
-    for block_type in block_types():
-        block_type.register_type_and_schema()
+    for found in block_types():
+        found.register_type_and_schema()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from typing import Annotated, Any
 
 import cyclopts
 from rich.console import Console
 
+from deployments.asked import Asked
 from deployments.home import home_of
 
 app = cyclopts.App(name="spotwave", help="Long calculations on the cheapest spot machines, as Prefect flows.")
@@ -18,6 +20,10 @@ errors = Console(stderr=True)
 
 def _say(message: str) -> None:
     console.print(message, markup=False, highlight=False, soft_wrap=True)
+
+
+def _say_raw(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
 
 
 @app.command
@@ -99,6 +105,75 @@ def reap() -> None:
         reap_flow()
 
 
+@app.command
+def prices(
+    asked: Asked = Asked(),
+    *,
+    top: int = 10,
+    now: Annotated[bool, cyclopts.Parameter(negative="")] = False,
+    as_json: Annotated[bool, cyclopts.Parameter(name="--json", negative="")] = False,
+    as_csv: Annotated[bool, cyclopts.Parameter(name="--csv", negative="")] = False,
+) -> None:
+    """The offers that finish a job for least, out of the last snapshots of all clouds.
+
+    Parameters
+    ----------
+    top
+        How many to show.
+    now
+        Ask the clouds instead of the snapshots.
+    as_json
+        As JSON, with every term of the cost.
+    as_csv
+        As CSV, with every term of the cost.
+    """
+    from deployments import prices as market
+
+    asked.requirements()  # what was mistyped is said before anything is asked for
+    if top < 1:
+        raise ValueError(f"--top: {top} is no number of offers; give 1 or more")
+    with market.place(home_of()) as (store, client):
+        seen = market.look(asked, now, store, client, errors)
+        choice = market.choose(asked, seen, store)
+    if as_json:
+        _say_raw(market.as_json(choice, seen, top))
+    elif as_csv:
+        market.write_csv(choice, top)
+    else:
+        if choice.ranked:
+            console.print(market.as_table(choice, top))
+        for line in market.closing(choice, seen):
+            _say(line)
+    if not choice.ranked:
+        sys.exit(1)
+
+
+@app.command
+def why(*what: str, asked: Asked = Asked()) -> None:
+    """Explain a choice: of a job (its key), or where an offer stands and why.
+
+    Parameters
+    ----------
+    what
+        A job key (sw-...), or words that name an offer: m7i.4xlarge us-east-1.
+    """
+    from rich.markdown import Markdown
+
+    from deployments import prices as market
+
+    words = [word for words in what for word in words.split()]
+    if not words:
+        raise ValueError("why: name a job (sw-...) or an offer, e.g. 'm7i.4xlarge us-east-1'")
+    with market.place(home_of()) as (store, client):
+        told = market.why_job(client, words[0]) if client is not None and len(words) == 1 else None
+        if told is not None:
+            # Wide, even if the terminal is not: a table whose cells are cut tells nothing.
+            Console(width=max(console.width, 130)).print(Markdown(told))
+            return
+        for line in market.why_offer(words, asked, store):
+            _say(line)
+
+
 def parsed(pairs: list[str]) -> dict[str, Any]:
     """Parameters from "key=value" pairs, values as JSON or else as text. Raises ValueError for anything else."""
     parameters: dict[str, Any] = {}
@@ -117,6 +192,8 @@ def main() -> None:
     """Entry point: errors meant for the user are one line and exit code 1."""
     from deployments.api import Unavailable
 
+    # Loading a block is an event, which Prefect sends while the command ends; that it waits for it is no news.
+    logging.getLogger("EventsWorker").setLevel(logging.ERROR)
     try:
         app()
     except (Unavailable, ValueError) as error:

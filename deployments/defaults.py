@@ -1,24 +1,34 @@
-"""The block documents a newcomer starts with, all named `here`; created if absent, never overwritten."""
+"""The block documents a newcomer starts with; created if absent, never overwritten."""
 
 from __future__ import annotations
 
+from blocks.azure.block import AzureCloud
 from prefect.blocks.core import Block
 from prefect.client.orchestration import SyncPrefectClient
 
 from blocks.access import PrefectAccess
 from blocks.local.block import LocalCloud
 from blocks.rclone import RcloneRemote
+from blocks.snapshots import SnapshotStore
 from deployments.home import Home
 
 NAME = "here"
+PUBLIC = "public"
 
 
 def create_default_blocks(home: Home, client: SyncPrefectClient) -> None:
-    """Save `local-cloud/here`, `rclone-remote/here` and `prefect-access/here` where there is none."""
+    """Save `local-cloud/here`, `rclone-remote/here`, `prefect-access/here`, `snapshot-store/here` and, of the clouds
+    the one whose price list needs no account, `azure-cloud/public`, where there is none."""
     # The local cloud names no folder: two computers that share an API each have their own.
-    defaults: list[Block] = [LocalCloud(), RcloneRemote(path=str(home.remote)), PrefectAccess()]
-    for block in defaults:
+    defaults: list[tuple[str, Block]] = [
+        (NAME, LocalCloud()),
+        (NAME, RcloneRemote(path=str(home.remote))),
+        (NAME, PrefectAccess()),
+        (NAME, SnapshotStore(url=str(home.store))),
+        (PUBLIC, AzureCloud()),
+    ]
+    for name, block in defaults:
         slug = block.get_block_type_slug()
         present = {d.name for d in client.read_block_documents_by_type(slug, include_secrets=False)}
-        if NAME not in present:
-            block.save(NAME)
+        if name not in present:
+            block.save(name)

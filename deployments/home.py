@@ -53,6 +53,11 @@ class Home:
         return self.path / "remote"
 
     @property
+    def store(self) -> Path:
+        """The default snapshot store: a plain folder."""
+        return self.path / "store"
+
+    @property
     def machines(self) -> Path:
         """The local cloud's machines."""
         return self.path / "machines"

@@ -36,18 +36,16 @@ def find_all(client: SyncPrefectClient, leave_out: str = "") -> Iterator[Found |
 
     A cloud that refuses to answer is reported, not passed over.
     """
-    for kind in WINGS:
+    for kind, (slug, _, _) in WINGS.items():
         if kind == leave_out:
             continue
-        block_type = wing(kind)
-        slug = block_type.get_block_type_slug()
         try:
             documents = client.read_block_documents_by_type(slug, include_secrets=False)
         except ObjectNotFound:
             continue  # this API has never heard of such a cloud
         for document in documents:
             if document.name is not None:
-                yield from _machines_of(block_type, slug, document.name)
+                yield from _machines_of(wing(kind), slug, document.name)
 
 
 def _machines_of(block_type: type[Cloud], slug: str, name: str) -> Iterator[Found | Silent]:

@@ -25,7 +25,8 @@ from node.programs import program_for
 from tasks.check import check_job
 from tasks.collect import collect, show_result
 from tasks.convergence import draw_convergence
-from tasks.job import Job
+from tasks.history import remember_run
+from tasks.job import Job, Objective
 
 _USUAL = Calculation()
 
@@ -60,6 +61,16 @@ def shci(
     access: Annotated[
         str, Field(description="The block that says how a machine reaches the Prefect API.")
     ] = "prefect-access/here",
+    store: Annotated[
+        str, Field(description="The snapshot store: prices, and what earlier jobs measured.")
+    ] = "snapshot-store/here",
+    objective: Annotated[
+        Objective, Field(description="'cost': least expected USD to finish; 'price': least USD per hour.")
+    ] = "cost",
+    work_core_h: Annotated[
+        float | None,
+        Field(description="The work in core-hours, for the expected cost. Empty: learned from earlier runs of it."),
+    ] = None,
     sync_minutes: Annotated[float, Field(description="Checkpoints go to the remote this often; minutes.")] = 5.0,
     silence_minutes: Annotated[
         float, Field(description="A machine without a sign of life for so long is given up; minutes.")
@@ -97,6 +108,9 @@ def shci(
             clouds=clouds,
             remote=remote,
             access=access,
+            store=store,
+            objective=objective,
+            work_core_h=work_core_h,
             sync_s=60 * sync_minutes,
             silence_s=60 * silence_minutes,
             max_hours=max_hours,
@@ -113,6 +127,7 @@ def shci(
 
 def _finish(job: Job, done: Done) -> dict[str, Any]:
     result = collect(job, done.attempts)
+    remember_run(job, done.attempts, sum(result["wall_seconds"].values()))
     draw_convergence(job.results, result.get("total_energy"))
     show_result(result, _rows(result))
     return result

@@ -22,9 +22,12 @@ from tasks import api
 from tasks.await_boot import await_boot
 from tasks.documents import load_cloud
 from tasks.fetch_prices import fetch_prices
+from tasks.history import recall, remember_losses
 from tasks.job import Attempt, Choice, Job, Placed
+from tasks.money import Work
 from tasks.provision import NoMachine, open_lease, provision
-from tasks.select import select, why
+from tasks.rank import why
+from tasks.select import select
 from tasks.stage import stage
 from tasks.submit import submit
 from tasks.terminate import sweep, terminate
@@ -79,6 +82,7 @@ def _attempts(job: Job, begun: float) -> Done:
     attempts: list[Attempt] = []
     while len(attempts) < job.max_attempts:
         attempts.append(_attempt(job, begun, attempts))
+        remember_losses(job, attempts[-1])
         timeline(attempts, begun)
         if _settled(job, attempts):
             return Done(attempts, begun)
@@ -139,8 +143,23 @@ def _choose(job: Job, number: int, earlier: list[Attempt]) -> Choice:
     """A fresh market and a fresh choice; pools that were lost or refused come last."""
     cooling = {a.machine.offer.label: f"lost in attempt {a.number}" for a in earlier}
     cooling |= {r.offer.label: f"refused in attempt {a.number}" for a in earlier for r in a.refusals}
-    market = fetch_prices(job.clouds)
-    choice = select(market, job.requirements, job.work_core_h, cooling, number)
+    speeds, learned_core_h, cooling_all = recall(job, number)
+    work = Work(
+        core_h=job.work_core_h or learned_core_h or 1.0,
+        disk_gib=job.requirements.disk_gib,
+        results_gib=job.results_gib,
+    )
+    market = fetch_prices(job.clouds, job.store)
+    choice = select(
+        market,
+        job.requirements,
+        work,
+        cooling_all | cooling,
+        number,
+        clouds=job.clouds,
+        objective=job.objective,
+        speeds=speeds,
+    )
     if choice.remedy is not None:
         raise JobFailed(choice.remedy)
     return choice

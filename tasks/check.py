@@ -6,7 +6,7 @@ from prefect import task
 from prefect.logging import get_run_logger
 
 from blocks.cloud import Cloud
-from tasks.documents import NoSuchBlock, load_access, load_cloud, load_remote
+from tasks.documents import NoSuchBlock, load_access, load_cloud, load_remote, load_store
 from tasks.job import Job
 
 
@@ -25,10 +25,12 @@ def check_job(job: Job, executables: list[str]) -> str | None:
 
 def _limits(job: Job) -> str | None:
     """Out of range? Named as the flows name their parameters."""
+    work_core_h = 1.0 if job.work_core_h is None else job.work_core_h
     ranges = (
         ("sync_minutes", job.sync_s / 60, 0.05, 1440, "minutes; 5 is usual"),
         ("silence_minutes", job.silence_s / 60, 0.2, 1440, "minutes; 2 is usual"),
         ("max_hours", job.max_hours, 0.02, 8760, "hours"),
+        ("work_core_h", work_core_h, 1e-6, 1e9, "core-hours, or leave it empty"),
         ("max_attempts", job.max_attempts, 1, 100, "machines; 5 is usual"),
     )
     for name, value, low, high, unit in ranges:
@@ -44,6 +46,7 @@ def _documents(job: Job, executables: list[str]) -> str | None:
     try:
         clouds: list[Cloud] = [load_cloud(name) for name in job.clouds]
         load_access(job.access).secrets()
+        load_store(job.store)
         load_remote(job.remote).check_writable()
     except (NoSuchBlock, ValueError) as error:
         return str(error)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 from prefect import task
-from prefect.artifacts import create_markdown_artifact
+
+from tasks.picture import show
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,21 +21,17 @@ PICTURE_FILE = "convergence.png"
 def draw_convergence(results: Path, total_energy: float | None) -> None:
     """Draw `iterations.csv` (columns iteration, determinants, variational_energy in Hartree) as the artifact
     `convergence` and the file `convergence.png`. total_energy: Hartree, with the perturbative correction.
-
-    As a data URI inside markdown: the one form of a picture that the UI draws cleanly.
     """
     table = pl.read_csv(results / ITERATIONS_FILE)
     if table.is_empty():
         return
-    image = BytesIO()
-    _figure(table, total_energy).savefig(image, format="png", dpi=110)
-    (results / PICTURE_FILE).write_bytes(image.getvalue())
-    encoded = base64.b64encode(image.getvalue()).decode()
-    create_markdown_artifact(
-        key="convergence",
-        markdown=f"![Energy against iteration](data:image/png;base64,{encoded})",
-        description="Variational energy and determinants by iteration",
+    picture = show(
+        _figure(table, total_energy),
+        "convergence",
+        "Energy against iteration",
+        "Variational energy and determinants by iteration",
     )
+    (results / PICTURE_FILE).write_bytes(picture)
 
 
 def _figure(table: pl.DataFrame, total_energy: float | None) -> Figure:

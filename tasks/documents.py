@@ -10,7 +10,8 @@ from prefect.client.orchestration import get_client
 from blocks.access import PrefectAccess
 from blocks.cloud import Cloud
 from blocks.rclone import RcloneRemote
-from blocks.wings import block_types
+from blocks.snapshots import SnapshotStore
+from blocks.wings import WINGS, block_type
 
 B = TypeVar("B", bound=Block)
 
@@ -34,31 +35,38 @@ def load_access(name: str) -> PrefectAccess:
     return _load(name, PrefectAccess, "access")
 
 
+def load_store(name: str) -> SnapshotStore:
+    """Raises NoSuchBlock."""
+    return _load(name, SnapshotStore, "store")
+
+
 def _load(name: str, kind: type[B], parameter: str) -> B:
     remedy = "Make it under Blocks in the UI, or name one that `prefect block ls` shows as '<type>/<name>'."
     slug, slash, document = name.partition("/")
     if not slash or not document or "/" in document:
         raise NoSuchBlock(f"{parameter}: '{name}' is not of the form '<block type>/<document>'. {remedy}")
     # By its class: Block.load(name) first imports every installed Prefect integration, seconds of them.
-    classes = {one.get_block_type_slug(): one for one in block_types()}
-    if slug not in classes or not issubclass(classes[slug], kind):
+    found = block_type(slug)
+    if found is None or not issubclass(found, kind):
         raise NoSuchBlock(f"{parameter}: '{name}' is no {kind.__name__}. {remedy}")
     try:
-        block = classes[slug].load(document)
+        block = found.load(document)
     except ValueError as error:  # what Prefect raises for an unknown document
         raise NoSuchBlock(f"{parameter}: there is no block '{name}'. {remedy}") from error
     assert isinstance(block, kind)  # not a coroutine: this is no async context
     return block
 
 
+def rented_clouds() -> dict[str, Cloud]:
+    """Those of `all_clouds` that have a market."""
+    return {name: cloud for name, cloud in all_clouds().items() if cloud.rented}
+
+
 def all_clouds() -> dict[str, Cloud]:
     """Every saved Cloud block, by its name '<block type>/<document>'."""
     found: dict[str, Cloud] = {}
     with get_client(sync_client=True) as client:
-        for block_type in block_types():
-            if not issubclass(block_type, Cloud):
-                continue
-            slug = block_type.get_block_type_slug()
+        for slug, _, _ in WINGS.values():
             for document in client.read_block_documents_by_type(slug, include_secrets=False):
                 if document.name is not None:
                     found[f"{slug}/{document.name}"] = load_cloud(f"{slug}/{document.name}")

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 
 from prefect import task
 from prefect.logging import get_run_logger
 
-from blocks.cloud import MarketUnavailable
+from blocks.cloud import Cloud, MarketUnavailable, Tell, untold
 from blocks.market import Market
-from tasks.documents import load_cloud
+from blocks.snapshots import SnapshotStore, StoreUnavailable
+from tasks.documents import load_cloud, load_store
+
+FRESH_S = 600.0  # prices this young need not be asked for again: spot prices move a few times a day
+CATALOGUE_S = 86400.0
+INCOMPLETE_S = 600.0  # a catalogue with something missing is not trusted for a day
 
 
 class NoMarket(RuntimeError):
@@ -17,16 +23,18 @@ class NoMarket(RuntimeError):
 
 
 @task(name="fetch_prices", retries=2, retry_delay_seconds=[2, 10])
-def fetch_prices(clouds: list[str]) -> Market:
-    """The offers of all clouds now; a cloud that fails is named and left out.
+def fetch_prices(clouds: list[str], store: str) -> Market:
+    """The offers of all clouds, at most ten minutes old; a cloud that fails is named and left out.
 
-    clouds: names of Cloud block documents. Raises NoMarket if none answers.
+    clouds: names of Cloud block documents; store: of the SnapshotStore, whose newest snapshots are taken where they
+    are young enough. Raises NoMarket if no cloud answers.
     """
     log = get_run_logger()
+    shelf = load_store(store)
     blocks = [load_cloud(name) for name in clouds]
     markets: list[Market] = []
     with ThreadPoolExecutor(max_workers=max(1, len(blocks))) as pool:
-        pending = {name: pool.submit(block.market) for name, block in zip(clouds, blocks, strict=True)}
+        pending = {name: pool.submit(_recent, block, shelf) for name, block in zip(clouds, blocks, strict=True)}
         for name, future in pending.items():
             try:
                 market = future.result()
@@ -38,3 +46,37 @@ def fetch_prices(clouds: list[str]) -> Market:
     if not markets:
         raise NoMarket(f"none of {', '.join(clouds)} gave its prices")
     return Market.merged(markets)
+
+
+def market_now(cloud: Cloud, store: SnapshotStore, tell: Tell = untold) -> Market:
+    """A cloud's prices now; its catalogue out of the store if it is of today, else read anew and kept there.
+
+    Raises MarketUnavailable.
+    """
+    if not cloud.rented:
+        return cloud.market(tell=tell)
+    name = f"{cloud.kind}-{cloud.fingerprint()}"
+    now = datetime.now(UTC)
+    try:
+        kept = store.catalogue(name)
+        if kept is not None:
+            taken_at, catalogue = kept
+            if now - taken_at < timedelta(seconds=INCOMPLETE_S if catalogue.missing else CATALOGUE_S):
+                return cloud.market(catalogue, tell)
+        catalogue = cloud.catalogue(tell)
+        store.keep_catalogue(name, catalogue, now)
+    except StoreUnavailable:  # no shelf: slower, not worse
+        catalogue = cloud.catalogue(tell)
+    return cloud.market(catalogue, tell)
+
+
+def _recent(cloud: Cloud, store: SnapshotStore) -> Market:
+    """The cloud's newest snapshot if it is fresh, else its market now."""
+    if cloud.rented:
+        try:
+            newest = store.latest(cloud.kind)
+            if newest is not None and datetime.now(UTC) - newest.taken_at < timedelta(seconds=FRESH_S):
+                return store.read(newest)
+        except StoreUnavailable:  # said by `recall`; the cloud itself still knows
+            pass
+    return market_now(cloud, store)

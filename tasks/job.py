@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
 from blocks.cloud import Machine, Offer, Requirements
 from node.contract import Outcome
+
+Objective = Literal["cost", "price"]  #: rank by expected USD to finish, or by USD/h alone
 
 
 class _Record(BaseModel):
@@ -28,7 +30,10 @@ class Job(_Record):
     clouds: list[str]  #: Cloud block documents, e.g. "local-cloud/here"
     remote: str  #: RcloneRemote block document
     access: str  #: PrefectAccess block document
-    work_core_h: float = 1.0  #: core-hours, for the expected cost; not known beforehand, so told per core-hour
+    store: str  #: SnapshotStore block document: prices, and what earlier jobs measured
+    objective: Objective = "cost"
+    work_core_h: float | None = None  #: of a reference core; None: learned, else cost is told per core-hour
+    results_gib: float = 0.1  #: for the expected cost of bringing them home
     sync_s: float = 300.0
     silence_s: float = 120.0  #: a lease unchanged for so long, on a running machine, is given up
     max_hours: float = 24.0  #: for all attempts together, seconds of the first start counted
@@ -37,12 +42,19 @@ class Job(_Record):
 
 
 class Ranked(_Record):
-    """An eligible offer with the terms of its expected cost."""
+    """An eligible offer with every term of its expected cost to finish (tasks.money.with_cost)."""
 
     offer: Offer
-    hours: float  #: expected hours to finish, waste included
+    speed: float  #: of one physical core, relative to the reference core
+    measured_speed: bool  #: whether our own runs say so
+    rate: float  #: interruptions per hour
     waste: float  #: share of the machine's time lost to interruptions, checkpoints and boots
-    expected_usd: float  #: to finish the job
+    hours: float  #: expected hours to finish, waste included
+    machine_usd: float
+    disk_usd: float
+    ip_usd: float
+    egress_usd: float
+    expected_usd: float  #: to finish the job: the four together
     cooling: str | None = None  #: why it is ranked last: its pool was lost or refused lately
 
 
@@ -54,13 +66,24 @@ class Rejected(_Record):
     example: str
 
 
+class Near(_Record):
+    """An offer that misses the requirements by little, and by which."""
+
+    offer: Offer
+    why_not: str  #: the first requirement that excludes it
+    misses: int  #: how many do
+
+
 class Choice(_Record):
     """The ranking, best first, and what was left out. `ranked` may be empty: then `remedy` says why."""
 
+    objective: Objective = "cost"
     ranked: list[Ranked]  #: the best of them
-    eligible: int  #: how many there were
+    seen: int  #: how many offers there were
+    eligible: int  #: how many of them met the requirements
     work_core_h: float  #: the work that hours and USD are told for
     rejected: list[Rejected]
+    nearest: list[Near] = []  #: where nothing is eligible
     remedy: str | None = None
 
 

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import polars as pl
 
 from tasks.job import Attempt
+from tasks.speed import with_speed
 
 # Assumed losses per hour of running where a cloud gives only a word. Unknown counts as medium, never as zero.
 RATE_PER_H = {"low": 0.005, "medium": 0.02, "high": 0.05, "unknown": 0.02}
-CHECKPOINT_S = 30.0
-BOOT_S = 120.0
+CHECKPOINT_S = 30.0  # until a run has measured its own
+HOURS_A_MONTH = 730.0  # as all three clouds count
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be done, as far as its cost depends on it."""
+
+    core_h: float  #: core-hours of a reference core (tasks.speed)
+    disk_gib: float = 20.0  #: boot disk
+    results_gib: float = 0.1  #: brought home: leaves the cloud
+    checkpoint_s: float = CHECKPOINT_S  #: to write one and bring it away
 
 
 def interruption_rate() -> pl.Expr:
@@ -20,25 +32,42 @@ def interruption_rate() -> pl.Expr:
     return pl.coalesce(pl.col("interruptions_per_h"), by_word).alias("rate")
 
 
-def waste(checkpoint_s: float = CHECKPOINT_S, boot_s: float = BOOT_S) -> pl.Expr:
-    """Column `waste`: the share of time lost, from column `rate` (1/h); between 0 and 0.95.
+def waste(checkpoint_s: float = CHECKPOINT_S) -> pl.Expr:
+    """Column `waste`: the share of time lost, from columns `rate` (1/h) and `boot_s`; between 0 and 0.95.
 
     With checkpoints of cost C every T = sqrt(2 C / rate) (Young 1974, Commun. ACM 17, 530), a machine loses C/T
     to checkpoints, rate * T/2 to repeated work, and rate * (boot + restore) to starting again.
     """
-    checkpoint_h, restart_h = checkpoint_s / 3600, (boot_s + checkpoint_s) / 3600
-    rate = pl.col("rate")
+    checkpoint_h = checkpoint_s / 3600
+    rate, restart_h = pl.col("rate"), pl.col("boot_s") / 3600 + checkpoint_h
     young = (2 * checkpoint_h * rate).sqrt()  # = C/T + rate * T/2
     return (young + rate * restart_h).clip(0.0, 0.95).alias("waste")
 
 
-def with_cost(offers: pl.DataFrame, work_core_h: float) -> pl.DataFrame:
-    """Offers with columns rate, waste, hours, expected_usd: price x (work / speed) / (1 - waste)."""
+def with_cost(offers: pl.DataFrame, work: Work, speeds: pl.DataFrame | None = None) -> pl.DataFrame:
+    """Offers with every term of the expected cost to finish, and their sum `expected_usd`:
+
+    speed, measured_speed   of one physical core (tasks.speed)
+    rate, waste             interruptions per hour, share of the time lost to them
+    hours                   boot + work / (cores x speed) / (1 - waste)
+    machine_usd, disk_usd, ip_usd   hours x price per hour of each
+    egress_usd              results x price per GiB
+    """
+    hours = pl.col("boot_s") / 3600 + (work.core_h / (pl.col("cores") * pl.col("speed"))) / (1 - pl.col("waste"))
+    disk_usd_h = pl.col("disk_usd_gib_month") * work.disk_gib / HOURS_A_MONTH
+    terms = ("machine_usd", "disk_usd", "ip_usd", "egress_usd")
     return (
-        offers.with_columns(interruption_rate())
-        .with_columns(waste())
-        .with_columns(hours=(work_core_h / pl.col("vcpus")) / (1 - pl.col("waste")) + BOOT_S / 3600)
-        .with_columns(expected_usd=pl.col("spot_usd_h") * pl.col("hours"))
+        with_speed(offers, speeds)
+        .with_columns(interruption_rate())
+        .with_columns(waste(work.checkpoint_s))
+        .with_columns(hours=hours)
+        .with_columns(
+            machine_usd=pl.col("spot_usd_h") * pl.col("hours"),
+            disk_usd=disk_usd_h * pl.col("hours"),
+            ip_usd=pl.col("ip_usd_h") * pl.col("hours"),
+            egress_usd=pl.col("egress_usd_gib") * work.results_gib,
+        )
+        .with_columns(expected_usd=pl.sum_horizontal(terms))
     )
 
 

@@ -39,6 +39,7 @@ class LocalCloud(Cloud):
     _block_type_slug = "local-cloud"
 
     kind: ClassVar[str] = KIND
+    rented: ClassVar[bool] = False
 
     folder: str | None = Field(
         None,

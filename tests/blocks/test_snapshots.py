@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 from moto.server import ThreadedMotoServer
 
+from blocks.cloud import Catalogue
 from blocks.market import Market
 from blocks.snapshots import SnapshotStore, StoreUnavailable
 from tests.blocks.test_market import an_offer
@@ -121,3 +122,14 @@ def test_secrets_of_the_store_are_never_shown(bucket: str) -> None:
         store.publish("aws", a_market(), {}, NIGHT)
     shown = f"{store!r} {json.dumps(store.model_dump(mode='json'))} {caught.value}"
     assert "hush" not in shown
+
+
+def test_a_catalogue_is_kept_and_replaced(store: SnapshotStore) -> None:
+    assert store.catalogue("aws-1") is None
+    for night in (NIGHT, NIGHT + timedelta(days=1)):
+        types = pl.DataFrame({"type": ["m5.large"], "vcpus": [night.day]})
+        store.keep_catalogue("aws-1", Catalogue({"types": types}, {"no spot": 2}, {"x": "why"}), night)
+    taken_at, kept = store.catalogue("aws-1") or pytest.fail("nothing kept")
+    assert taken_at == night
+    assert kept.tables["types"].equals(types)
+    assert (kept.dropped, kept.missing) == ({"no spot": 2}, {"x": "why"})

@@ -10,7 +10,7 @@ from blocks.cloud import Machine, Offer
 from blocks.market import Market
 from node.contract import Ending, Outcome
 from tasks.job import Attempt
-from tasks.money import receipt, with_cost
+from tasks.money import Work, receipt, with_cost
 
 BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -22,7 +22,7 @@ def an_offer(**more: object) -> Offer:
             "instance_type": "t",
             "region": "r",
             "family": "t",
-            "vcpus": 4,
+            "vcpus": 8,
             "cores": 4,
             "memory_gib": 16.0,
             "architecture": "x86_64",
@@ -62,11 +62,26 @@ def test_an_unknown_on_demand_price_is_not_zero() -> None:
 
 @pytest.mark.parametrize(("rate", "least", "most"), [(0.0, 0.0, 0.0), (0.1, 0.04, 0.06), (50.0, 0.95, 0.95)])
 def test_waste_grows_with_the_rate_and_is_bounded(rate: float, least: float, most: float) -> None:
-    frame = with_cost(Market.of([an_offer(interruptions_per_h=rate)]).frame, 4.0)
+    frame = with_cost(Market.of([an_offer(interruptions_per_h=rate)]).frame, Work(4.0))
     assert least <= frame["waste"][0] <= most
 
 
 def test_expected_cost_is_price_times_time_with_waste() -> None:
-    row = with_cost(Market.of([an_offer(interruptions_per_h=0.0)]).frame, 8.0).row(0, named=True)
+    row = with_cost(Market.of([an_offer(interruptions_per_h=0.0)]).frame, Work(8.0)).row(0, named=True)
     assert row["hours"] == pytest.approx(2.0 + 120 / 3600)
     assert row["expected_usd"] == pytest.approx(0.25 * row["hours"])
+
+
+def test_every_term_adds_to_the_expected_cost() -> None:
+    priced = an_offer(interruptions_per_h=0.0, disk_usd_gib_month=7.3, ip_usd_h=0.5, egress_usd_gib=0.1)
+    row = with_cost(Market.of([priced]).frame, Work(8.0, disk_gib=10.0, results_gib=3.0)).row(0, named=True)
+    assert row["disk_usd"] == pytest.approx(0.1 * row["hours"])
+    assert row["ip_usd"] == pytest.approx(0.5 * row["hours"])
+    assert row["egress_usd"] == pytest.approx(0.3)
+    assert row["expected_usd"] == pytest.approx(0.25 * row["hours"] + row["disk_usd"] + row["ip_usd"] + 0.3)
+
+
+def test_a_whole_core_counts_more_than_a_hyperthread() -> None:
+    hyperthreads, whole = an_offer(vcpus=8, cores=4), an_offer(vcpus=8, cores=8)
+    hours = with_cost(Market.of([hyperthreads, whole]).frame, Work(80.0))["hours"].to_list()
+    assert 1.5 < hours[0] / hours[1] < 2.0

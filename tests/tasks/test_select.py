@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pytest
 
-from blocks.cloud import Offer, Requirements
+from blocks.cloud import Interruption, Offer, Requirements
+from blocks.local.block import LocalCloud
 from blocks.market import Market
-from tasks.select import rank, why
+from tasks.explain import explain
+from tasks.money import Work
+from tasks.rank import rank, why
+from tasks.sharpen import sharpened
+from tests.blocks.test_market import random_market, random_requirements
 
 SEEN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -34,7 +40,7 @@ def offer(name: str, vcpus: int = 4, usd: float = 0.1, **more: object) -> Offer:
 
 def chosen(offers: list[Offer], requirements: Requirements | None = None, **cooling: str) -> str:
     choice = rank(
-        Market.of(offers), requirements or Requirements(), 10.0, {f"here {k} r1": v for k, v in cooling.items()}
+        Market.of(offers), requirements or Requirements(), Work(10.0), {f"here {k} r1": v for k, v in cooling.items()}
     )
     return choice.ranked[0].offer.instance_type
 
@@ -51,7 +57,10 @@ def test_frequent_interruptions_cost() -> None:
 
 def test_unknown_interruption_counts_as_medium() -> None:
     choice = rank(
-        Market.of([offer("a", interruption="unknown"), offer("b", interruption="medium")]), Requirements(), 10.0, {}
+        Market.of([offer("a", interruption="unknown"), offer("b", interruption="medium")]),
+        Requirements(),
+        Work(10.0),
+        {},
     )
     assert choice.ranked[0].expected_usd == pytest.approx(choice.ranked[1].expected_usd, rel=1e-12)
 
@@ -63,37 +72,37 @@ def test_a_measured_rate_counts_more_than_a_word() -> None:
 def test_free_offers_are_ranked_by_speed_then_by_name() -> None:
     free = [offer("b", usd=0.0), offer("a", usd=0.0), offer("big", vcpus=8, usd=0.0)]
     assert chosen(free) == "big"
-    names = [r.offer.instance_type for r in rank(Market.of(free), Requirements(), 1.0, {}).ranked]
+    names = [r.offer.instance_type for r in rank(Market.of(free), Requirements(), Work(1.0), {}).ranked]
     assert names == ["big", "a", "b"]
 
 
 def test_a_pool_that_was_lost_comes_last_but_is_better_than_none() -> None:
     two = [offer("cheap", usd=0.01), offer("dear", usd=1.0)]
     assert chosen(two, cheap="lost in attempt 1") == "dear"
-    only = rank(Market.of(two[:1]), Requirements(), 1.0, {"here cheap r1": "lost in attempt 1"})
+    only = rank(Market.of(two[:1]), Requirements(), Work(1.0), {"here cheap r1": "lost in attempt 1"})
     assert only.ranked[0].offer.instance_type == "cheap"
     assert "cooling down" in why(only)
 
 
 def test_the_order_of_the_market_does_not_matter() -> None:
     offers = [offer(f"t{n}", vcpus=2 + n % 5, usd=round(0.01 * (n % 7), 2)) for n in range(60)]
-    expected = rank(Market.of(offers), Requirements(), 3.0, {})
+    expected = rank(Market.of(offers), Requirements(), Work(3.0), {})
     for seed in range(5):
         shuffled = offers[:]
         random.Random(seed).shuffle(shuffled)
-        assert rank(Market.of(shuffled), Requirements(), 3.0, {}) == expected
+        assert rank(Market.of(shuffled), Requirements(), Work(3.0), {}) == expected
 
 
 def test_the_rejected_are_counted_by_reason() -> None:
     offers = [offer("small", vcpus=1), offer("tiny", vcpus=1), offer("burst", burstable=True), offer("good")]
-    choice = rank(Market.of(offers), Requirements(min_vcpus=2), 1.0, {})
+    choice = rank(Market.of(offers), Requirements(min_vcpus=2), Work(1.0), {})
     assert [(r.reason, r.count) for r in choice.rejected] == [("min_vcpus = 2", 2), ("burstable = no", 1)]
     assert [r.offer.instance_type for r in choice.ranked] == ["good"]
 
 
 def test_when_nothing_fits_the_nearest_and_its_obstacle_are_named() -> None:
     offers = [offer("small", vcpus=2), offer("large", vcpus=8), offer("small-arm", vcpus=2, architecture="arm64")]
-    choice = rank(Market.of(offers), Requirements(min_vcpus=16, architectures=["x86_64"]), 1.0, {})
+    choice = rank(Market.of(offers), Requirements(min_vcpus=16, architectures=["x86_64"]), Work(1.0), {})
     assert not choice.ranked
     assert choice.remedy is not None
     assert "here large r1" in choice.remedy
@@ -101,6 +110,62 @@ def test_when_nothing_fits_the_nearest_and_its_obstacle_are_named() -> None:
 
 
 def test_an_empty_market_has_a_remedy() -> None:
-    choice = rank(Market.of([]), Requirements(), 1.0, {})
+    choice = rank(Market.of([]), Requirements(), Work(1.0), {})
     assert choice.remedy is not None
     assert choice.remedy.startswith("clouds:")
+
+
+def test_by_price_alone_the_cheapest_hour_wins() -> None:
+    slow = offer("slow", vcpus=2, usd=0.05, interruption="high")
+    fast = offer("fast", vcpus=8, usd=0.12)
+    choice = rank(Market.of([fast, slow]), Requirements(), Work(10.0), {}, objective="price")
+    assert choice.ranked[0].offer.instance_type == "slow"
+    assert "by price alone" in why(choice)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_by_price_alone_the_choice_is_the_true_minimum(seed: int) -> None:
+    dice = random.Random(seed)
+    market, asked = random_market(dice), random_requirements(dice)
+    choice = rank(market, asked, Work(10.0), {}, objective="price")
+    eligible = market.eligible(asked).frame["spot_usd_h"]
+    assert choice.eligible == len(eligible)
+    if len(eligible):
+        assert choice.ranked[0].offer.spot_usd_h == eligible.min()
+        assert choice.remedy is None
+    else:
+        assert choice.remedy
+
+
+def test_the_nearest_are_of_different_types_and_say_what_excludes_them() -> None:
+    offers = [offer("big", vcpus=8, zone=z) for z in ("a", "b")] + [offer("small"), offer("tiny", vcpus=1)]
+    choice = rank(Market.of(offers), Requirements(min_vcpus=16), Work(1.0), {})
+    assert [near.offer.instance_type for near in choice.nearest] == ["big", "small", "tiny"]
+    assert {near.why_not for near in choice.nearest} == {"min_vcpus = 16"}
+
+
+def test_leading_offers_are_asked_for_their_interruption() -> None:
+    class Knows(LocalCloud):
+        _block_type_slug = "knows"  # else it would stand for the local cloud in this process
+
+        def interruptions(self, offers: Sequence[Offer]) -> dict[tuple[str, str, str], Interruption]:
+            return {one.pool: "high" for one in offers if one.instance_type == "restless"}
+
+    market = Market.of(
+        [offer("restless", usd=0.1, interruption="unknown"), offer("calm", usd=0.101, interruption="unknown")]
+    )
+    choice = rank(market, Requirements(), Work(10.0), {})
+    assert choice.ranked[0].offer.instance_type == "restless"
+    known = sharpened(market, choice, {"here": Knows()})
+    assert rank(known, Requirements(), Work(10.0), {}).ranked[0].offer.instance_type == "calm"
+    assert sharpened(market, choice, {"there": Knows()}) is market
+
+
+def test_an_offer_is_explained_by_its_place_and_terms() -> None:
+    market = Market.of([offer("a", usd=0.1), offer("b", usd=0.2), offer("small", vcpus=1)])
+    found, choice = explain(market, ["b", "r1"], Requirements(min_vcpus=2), Work(10.0))
+    assert [(one.offer.instance_type, one.place, one.why_not) for one in found] == [("b", 2, None)]
+    assert found[0].ranked.expected_usd == choice.ranked[1].expected_usd
+    found, _ = explain(market, ["small"], Requirements(min_vcpus=2), Work(10.0))
+    assert [(one.place, one.why_not) for one in found] == [(None, "min_vcpus = 2")]
+    assert explain(market, ["nimbus"], Requirements(), Work(10.0))[0] == []

@@ -1,0 +1,147 @@
+"""Clients of every region from one set of credentials; how many calls at once, how patient, and what errors say."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from botocore.config import Config  # type: ignore[import-untyped]
+from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+from botocore.parsers import ResponseParserError  # type: ignore[import-untyped]
+from botocore.session import Session  # type: ignore[import-untyped]
+from prefect_aws import AwsCredentials
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from blocks.aws.sparing import Parsers, loader
+from blocks.cloud import MarketUnavailable
+from blocks.gather import Unavailable
+
+AT_MOST = 24  #: calls at once, over all regions and services
+HOME = "us-east-1"  #: where the Price List API is, and the region that is asked where any would do
+
+_CHECK_KEYS = "check the keys of the AWS Credentials block, and that the region is enabled for the account"
+_WAIT = "too many calls; try again in a few minutes"
+_REMEDIES = {
+    "AuthFailure": _CHECK_KEYS,
+    "InvalidClientTokenId": _CHECK_KEYS,
+    "SignatureDoesNotMatch": _CHECK_KEYS,
+    "UnrecognizedClientException": _CHECK_KEYS,
+    "OptInRequired": "enable the region for the account, or leave it out",
+    "ExpiredToken": "renew the session token of the AWS Credentials block",
+    "ExpiredTokenException": "renew the session token of the AWS Credentials block",
+    "RequestExpired": "set the clock of this computer",
+    "RequestLimitExceeded": _WAIT,
+    "Throttling": _WAIT,
+    "ThrottlingException": _WAIT,
+}
+_DENIED = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"}
+_GIVE_KEYS = "fill in the AWS Credentials block, or run `aws configure`"
+
+
+class _Broken(Exception):
+    """An answer that cannot be read."""
+
+
+class Clients:
+    """One botocore session, a client per service and region made when first asked for, and a bound on calls."""
+
+    def __init__(self, credentials: AwsCredentials, at_most: int = AT_MOST) -> None:
+        """Raises MarketUnavailable if there are no credentials, or none that can be read."""
+        self._session = _session(credentials)
+        self._parameters = credentials.aws_client_parameters.get_params_override()
+        patience = Config(
+            # Standard mode waits up to 1, 2, 4, 8 s at random, and stops early when a whole service is down.
+            retries={"mode": "standard", "total_max_attempts": 5},
+            connect_timeout=5,
+            read_timeout=30,
+            max_pool_connections=at_most,
+        )
+        self._parameters["config"] = patience.merge(self._parameters.get("config", Config()))
+        self._clients: dict[tuple[str, str], Any] = {}
+        self._lock = threading.Lock()  # sessions are not thread-safe, clients are
+        self._turns = threading.BoundedSemaphore(at_most)
+        self.home: str = credentials.region_name or self._session.get_config_variable("region") or HOME
+
+    def rows(self, service: str, region: str, operation: str, member: str, **parameters: Any) -> Iterator[Any]:
+        """The list `member` of an answer, all pages of it, one call each. Raises Unavailable."""
+        with _said(service, operation):
+            while True:
+                answer = self._answer(service, region, operation, member, parameters)
+                yield from answer[member]
+                token = answer.get("NextToken")
+                if not token:
+                    return
+                if token == parameters.get("NextToken"):
+                    raise Unavailable(f"{operation} failed: it gives the same page again")
+                parameters["NextToken"] = token
+
+    @retry(
+        # botocore repeats what was refused or not answered, but takes half a body for a whole one.
+        retry=retry_if_exception_type(_Broken),
+        stop=stop_after_attempt(3),
+        wait=wait_random_exponential(multiplier=0.5, max=5),
+        reraise=True,
+    )
+    def _answer(
+        self, service: str, region: str, operation: str, member: str, parameters: dict[str, Any]
+    ) -> dict[str, Any]:
+        client = self._client(service, region)
+        try:
+            with self._turns:
+                answer: dict[str, Any] = getattr(client, operation)(**parameters)
+        except ResponseParserError as error:
+            raise _Broken from error
+        if member not in answer:  # what is no JSON, botocore gives as the message of an error that was none
+            raise _Broken
+        return answer
+
+    def _client(self, service: str, region: str) -> Any:
+        with self._lock:
+            found = self._clients.get((service, region))
+            if found is None:
+                found = self._session.create_client(service, region_name=region, **self._parameters)
+                self._clients[service, region] = found
+            return found
+
+
+def _session(credentials: AwsCredentials) -> Any:
+    """A session of our own, spared what we have no use for, with what the block's credentials come to."""
+    try:
+        found = credentials.get_boto3_session().get_credentials()
+        frozen = found.get_frozen_credentials() if found is not None else None
+        session = Session(profile=credentials.profile_name)
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        raise MarketUnavailable(f"aws: the role cannot be assumed: {code}; {_remedy('sts', error)}") from error
+    except BotoCoreError as error:
+        raise MarketUnavailable(f"aws: no credentials: {type(error).__name__}; {_GIVE_KEYS}") from error
+    if frozen is None:
+        raise MarketUnavailable(f"aws: no credentials; {_GIVE_KEYS}")
+    session.set_credentials(frozen.access_key, frozen.secret_key, frozen.token)
+    session.register_component("data_loader", loader(session.get_config_variable("data_path")))
+    parsers = session.get_component("response_parser_factory")
+    session.register_component("response_parser_factory", Parsers(parsers))
+    return session
+
+
+@contextmanager
+def _said(service: str, operation: str) -> Iterator[None]:
+    """Turns the SDK's errors into one line: what failed, the code, the remedy."""
+    try:
+        yield
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        raise Unavailable(f"{error.operation_name} failed: {code}; {_remedy(service, error)}") from error
+    except BotoCoreError as error:
+        raise Unavailable(f"{operation} failed: {type(error).__name__}; check the network and try again") from error
+    except _Broken as error:
+        raise Unavailable(f"{operation} failed: its answer cannot be read; try again later") from error
+
+
+def _remedy(service: str, error: ClientError) -> str:
+    code = error.response["Error"]["Code"]
+    if code in _DENIED:
+        return f"allow {service}:{error.operation_name} to the credentials"
+    return _REMEDIES.get(code, "try again later")

@@ -1,0 +1,126 @@
+"""Shapes of instance types (EC2 API, DescribeInstanceTypeOfferings and DescribeInstanceTypes).
+
+A type's shape is the same everywhere. So every region is asked for the names it has, and each shape is asked for
+once: some calls of a hundred names, all at once, instead of one long chain of pages a region.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import polars as pl
+
+from blocks.aws.clients import AT_MOST, HOME, Clients
+from blocks.aws.reading import Part, named
+from blocks.cloud import Tell
+from blocks.gather import gather
+
+TYPES = {
+    "instance_type": pl.String,
+    "family": pl.String,
+    "vcpus": pl.Int32,
+    "cores": pl.Float64,
+    "memory_gib": pl.Float64,
+    "architecture": pl.String,
+    "gpu": pl.String,
+    "gpu_count": pl.Float64,
+    "burstable": pl.Boolean,
+    "bare_metal": pl.Boolean,
+    "no_use": pl.String,
+}
+_NAMES = 100  # to one DescribeInstanceTypes; the API's limit
+_GPU_MAKERS = {"NVIDIA", "AMD"}  # Habana's accelerators are listed among the GPUs too
+_OTHERS = ("InferenceAcceleratorInfo", "NeuronInfo", "FpgaInfo", "MediaAcceleratorInfo")
+_BIG_A100_MIB = 60_000  # one name, two models: 40 and 80 GB
+
+
+def read_types(clients: Clients, regions: Sequence[str], tell: Tell) -> Part:
+    """Every type that one of the regions has, as `types_frame` has them."""
+
+    def names(region: str) -> set[str]:
+        operation, member = "describe_instance_type_offerings", "InstanceTypeOfferings"
+        return {row["InstanceType"] for row in clients.rows("ec2", region, operation, member, LocationType="region")}
+
+    def shapes(region: str, batch: list[str]) -> list[dict[str, Any]]:
+        return list(clients.rows("ec2", region, "describe_instance_types", "InstanceTypes", InstanceTypes=batch))
+
+    offered, silent = gather({region: partial(names, region) for region in regions}, AT_MOST, tell)
+    questions = {
+        f"{batch[0]} to {batch[-1]} in {region}": partial(shapes, region, batch)
+        for region, batch in _shared_out(offered)
+    }
+
+    def further(done: int, total: int) -> None:
+        tell(len(regions) + done, len(regions) + total)
+
+    answers, failed = gather(questions, AT_MOST, further)
+    missing = named(silent, "instance types", len(regions)) | named(failed, "instance types", len(questions))
+    return Part(types_frame(row for rows in answers.values() for row in rows), missing)
+
+
+def _shared_out(offered: Mapping[str, set[str]]) -> list[tuple[str, list[str]]]:
+    """Each name once, in batches, to a region that has it; the richest region takes all that it can."""
+    known: set[str] = set()
+    batches = []
+    for region in sorted(offered, key=lambda region: (region != HOME, -len(offered[region]))):
+        new = sorted(offered[region] - known)
+        known.update(new)
+        batches += [(region, new[start : start + _NAMES]) for start in range(0, len(new), _NAMES)]
+    return batches
+
+
+def types_frame(rows: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
+    """Rows of DescribeInstanceTypes; `no_use` says why a type is never offered, null if it may be."""
+    return pl.DataFrame([_type(row) for row in rows], schema=TYPES, orient="row").unique(
+        "instance_type", keep="first", maintain_order=True
+    )
+
+
+def _type(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    name = row["InstanceType"]
+    cpu = row.get("VCpuInfo") or {}
+    vcpus = cpu.get("DefaultVCpus")
+    memory_mib = (row.get("MemoryInfo") or {}).get("SizeInMiB")
+    architectures = (row.get("ProcessorInfo") or {}).get("SupportedArchitectures") or []
+    gpu, gpu_count = _gpu(row)
+    return (
+        name,
+        name.partition(".")[0],
+        vcpus,
+        cpu.get("DefaultCores", vcpus),
+        memory_mib / 1024 if memory_mib else None,
+        next((kind for kind in ("x86_64", "arm64") if kind in architectures), None),
+        gpu,
+        gpu_count,
+        bool(row.get("BurstablePerformanceSupported")),
+        bool(row.get("BareMetal")),
+        _no_use(row),
+    )
+
+
+def _gpus(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return (row.get("GpuInfo") or {}).get("Gpus") or []
+
+
+def _gpu(row: Mapping[str, Any]) -> tuple[str | None, float]:
+    """Short name and count. Where a GPU is shared, Count is 0 and the share stands in GpuPartitionSize."""
+    gpus = _gpus(row)
+    if not gpus:
+        return None, 0.0
+    name = gpus[0].get("Name", "").replace(" Server", "")
+    if name == "A100" and (gpus[0].get("MemoryInfo") or {}).get("SizeInMiB", 0) > _BIG_A100_MIB:
+        name = "A100 80GB"
+    count = sum(gpu.get("Count") or gpu.get("LogicalGpuCount", 0) * gpu.get("GpuPartitionSize", 1.0) for gpu in gpus)
+    return name, float(count)
+
+
+def _no_use(row: Mapping[str, Any]) -> str | None:
+    if "spot" not in (row.get("SupportedUsageClasses") or []):
+        return "type without spot"
+    if not row.get("CurrentGeneration"):
+        return "previous generation"
+    if any(row.get(kind) for kind in _OTHERS) or any(gpu.get("Manufacturer") not in _GPU_MAKERS for gpu in _gpus(row)):
+        return "accelerator that is no GPU"
+    return None

@@ -1,0 +1,83 @@
+"""The wing's catalogue and market, each read in one go with everything at once that does not wait for another."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from blocks.aws.advisor import read_interruptions
+from blocks.aws.clients import Clients
+from blocks.aws.instance_types import read_types
+from blocks.aws.on_demand import read_on_demand
+from blocks.aws.reading import Part, Progress
+from blocks.aws.spot_prices import offers, read_spot_prices
+from blocks.aws.zones import enabled_regions, read_zones
+from blocks.cloud import Catalogue, MarketUnavailable, Tell
+from blocks.gather import gather
+from blocks.market import Market
+from blocks.sanity import vetted
+
+Read = Mapping[str, Callable[[], Part]]
+
+
+def read_catalogue(clients: Clients, wanted: Sequence[str], advisor: str, tell: Tell) -> Catalogue:
+    """Zones, types, on-demand prices and interruption words. Raises MarketUnavailable."""
+    regions, missing = enabled_regions(clients, wanted)
+    return _catalogue(_all_at_once(_tables(clients, regions, advisor, Progress(tell))), missing)
+
+
+def read_market(
+    clients: Clients, wanted: Sequence[str], advisor: str, catalogue: Catalogue | None, tell: Tell
+) -> Market:
+    """All offers. Without a catalogue its tables are read beside the prices, which do not wait for them.
+
+    Raises MarketUnavailable.
+    """
+    now, progress = datetime.now(UTC), Progress(tell)
+    if catalogue is None:
+        regions, missing = enabled_regions(clients, wanted)
+        tables = _tables(clients, regions, advisor, progress)
+    else:
+        known = catalogue.tables["zones"]["region"].unique(maintain_order=True).to_list()
+        regions = [region for region in known if not wanted or region in wanted]
+        missing = {region: "not in the catalogue; read it anew" for region in wanted if region not in known}
+        tables = {}
+    tell_prices = progress.part()
+    parts = _all_at_once({"spot": lambda: read_spot_prices(clients, regions, now, tell_prices), **tables})
+    spot = parts.pop("spot")
+    if spot.frame.is_empty():
+        raise MarketUnavailable(f"aws: no region gives prices: {next(iter(spot.missing.values()), 'none is enabled')}")
+    if catalogue is None:
+        catalogue = _catalogue(parts, missing)
+    rows, dropped = offers(spot.frame, catalogue.tables, now)
+    left_out = Counter(dropped) + Counter(catalogue.dropped)
+    return vetted("aws", rows, left_out, {**missing, **spot.missing, **catalogue.missing})
+
+
+def _tables(clients: Clients, regions: Sequence[str], advisor: str, progress: Progress) -> Read:
+    parts = [progress.part() for _ in range(4)]
+    return {
+        # The longest chain first.
+        "on_demand": lambda: read_on_demand(clients, regions, parts[0]),
+        "types": lambda: read_types(clients, regions, parts[1]),
+        "zones": lambda: read_zones(clients, regions, parts[2]),
+        "interruptions": lambda: read_interruptions(advisor, parts[3]),
+    }
+
+
+def _all_at_once(read: Read) -> dict[str, Part]:
+    """Every part; the bound on calls is the clients'."""
+    return gather(read, len(read))[0]
+
+
+def _catalogue(parts: Mapping[str, Part], missing: Mapping[str, str]) -> Catalogue:
+    """Raises MarketUnavailable where no offer can come of it."""
+    for name, what in (("zones", "zones"), ("types", "instance types")):
+        if parts[name].frame.is_empty():
+            why = next(iter(parts[name].missing.values()), "the answers are empty")
+            raise MarketUnavailable(f"aws: no {what} are listed: {why}")
+    return Catalogue(
+        tables={name: part.frame for name, part in parts.items()},
+        missing={**missing, **{place: why for part in parts.values() for place, why in part.missing.items()}},
+    )

@@ -1,0 +1,119 @@
+"""Spot prices (EC2 API, DescribeSpotPriceHistory) and what they are joined with: the wing's offers."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import polars as pl
+
+from blocks.aws import extras
+from blocks.aws.clients import AT_MOST, Clients
+from blocks.aws.reading import Part
+from blocks.cloud import Tell
+from blocks.gather import Unavailable, gather
+
+SPOT: dict[str, pl.DataType] = {
+    "region": pl.String(),
+    "zone": pl.String(),
+    "instance_type": pl.String(),
+    "product": pl.String(),
+    "price": pl.String(),
+    "at": pl.Datetime("us", "UTC"),
+}
+# The second spelling is of accounts that still know EC2-Classic.
+LINUX = ("Linux/UNIX", "Linux/UNIX (Amazon VPC)")
+_MEMBERS = ("AvailabilityZone", "InstanceType", "ProductDescription", "SpotPrice", "Timestamp")
+
+
+def read_spot_prices(clients: Clients, regions: Sequence[str], now: datetime, tell: Tell) -> Part:
+    """The prices that hold at `now` in every region, as `spot_frame` has them.
+
+    From a start time of now on there are no changes; the API adds the last one before it for every pool.
+    """
+
+    def ask(region: str) -> pl.DataFrame:
+        operation, member = "describe_spot_price_history", "SpotPriceHistory"
+        asked = {"StartTime": now, "ProductDescriptions": [LINUX[0]]}
+        found = spot_frame(region, clients.rows("ec2", region, operation, member, **asked))
+        if found.is_empty():
+            raise Unavailable("no spot price is listed")
+        return found
+
+    answers, failed = gather({region: partial(ask, region) for region in regions}, AT_MOST, tell)
+    return Part(pl.concat([pl.DataFrame(schema=SPOT), *answers.values()]), failed)
+
+
+def spot_frame(region: str, rows: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
+    """Rows as boto3 gives them; prices stay the strings they are."""
+    listed = list(rows)
+    columns = [[row.get(member) for row in listed] for member in _MEMBERS]
+    names = list(SPOT)[1:]
+    return pl.DataFrame(dict(zip(names, columns, strict=True)), schema={name: SPOT[name] for name in names}).select(
+        pl.lit(region).alias("region"), *names
+    )
+
+
+def saved_rows(text: str) -> list[dict[str, Any]]:
+    """The rows of an answer that `aws ec2 describe-spot-price-history` has printed. Raises ValueError."""
+    try:
+        rows: list[dict[str, Any]] = json.loads(text)["SpotPriceHistory"]
+        return [{**row, "Timestamp": datetime.fromisoformat(row["Timestamp"])} for row in rows]
+    except (ValueError, LookupError, TypeError) as error:
+        raise ValueError(f"this is no one answer of DescribeSpotPriceHistory in JSON: {error}") from error
+
+
+def offers(
+    spot: pl.DataFrame, tables: Mapping[str, pl.DataFrame], now: datetime
+) -> tuple[pl.DataFrame, dict[str, int]]:
+    """(the rows with the columns of `market.SCHEMA` among others, not vetted yet; how many were left out, by reason).
+
+    spot: as `spot_frame` has it; tables: the catalogue's.
+    """
+    dropped: Counter[str] = Counter()
+
+    def without(frame: pl.DataFrame, reason: pl.Expr) -> pl.DataFrame:
+        judged = frame.with_columns(left_out=reason)
+        dropped.update(dict(judged.drop_nulls("left_out").group_by("left_out").len().iter_rows()))
+        return judged.filter(pl.col("left_out").is_null()).drop("left_out")
+
+    def because(reason: str, wrong: pl.Expr) -> pl.Expr:
+        return pl.when(wrong).then(pl.lit(reason))
+
+    linux = without(spot, because("operating system other than Linux", ~pl.col("product").is_in(LINUX)))
+    newest = linux.sort("at", descending=True, nulls_last=True).unique(
+        ["region", "zone", "instance_type"], keep="first", maintain_order=True
+    )
+    dropped["price that a newer one replaces"] = linux.height - newest.height
+    placed = without(
+        newest.join(tables["zones"], on=["region", "zone"], how="left"),
+        pl.coalesce("no_zone", because("zone unknown", pl.col("zone_id").is_null())),
+    )
+    shaped = without(
+        placed.join(tables["types"], on="instance_type", how="left"),
+        pl.coalesce("no_use", because("instance type unknown", pl.col("family").is_null())),
+    )
+    priced = without(
+        shaped.with_columns(spot_usd_h=pl.col("price").cast(pl.Float64, strict=False)),
+        because("price that is no number", pl.col("spot_usd_h").is_null()),
+    )
+    joined = (
+        priced.join(tables["on_demand"], on=["region", "instance_type"], how="left")
+        .join(tables["interruptions"], on=["region", "instance_type"], how="left")
+        .with_columns(
+            pl.lit("aws").alias("cloud"),
+            pl.col("interruption").fill_null("unknown"),
+            pl.lit(None, dtype=pl.Float64).alias("interruptions_per_h"),
+            pl.lit(extras.NOTICE_S).alias("notice_s"),
+            pl.when("bare_metal").then(extras.METAL_BOOT_S).otherwise(extras.BOOT_S).alias("boot_s"),
+            pl.lit(extras.DISK_USD_GIB_MONTH).alias("disk_usd_gib_month"),
+            pl.lit(extras.IP_USD_H).alias("ip_usd_h"),
+            pl.lit(extras.EGRESS_USD_GIB).alias("egress_usd_gib"),
+            pl.lit(now).alias("seen_at"),
+        )
+    )
+    return joined, dict(dropped)

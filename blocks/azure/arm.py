@@ -1,0 +1,142 @@
+"""Azure Resource Manager with one set of credentials: Resource SKUs, and eviction rates by Resource Graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import polars as pl
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    DecodeError,
+    HttpResponseError,
+    IncompleteReadError,
+    ServiceResponseError,
+)
+from azure.core.pipeline.policies import BearerTokenCredentialPolicy
+from azure.core.rest import HttpRequest
+from azure.mgmt.compute import ComputeManagementClient
+from azure.mgmt.resourcegraph import ResourceGraphClient
+from azure.mgmt.resourcegraph.models import QueryRequest, QueryRequestOptions
+
+from blocks.azure.evictions import QUERY, rates
+from blocks.azure.pages import Garbled, all_pages, listed, patiently
+from blocks.azure.skus import SKU
+from blocks.endpoints import is_loopback
+from blocks.gather import Unavailable
+
+if TYPE_CHECKING:
+    from azure.core.pipeline import PipelineRequest
+
+    from blocks.azure.credentials import AzureCredentials
+
+_SCOPE = "https://management.azure.com/.default"
+_SKUS_VERSION = "2021-07-01"
+# About seven seconds of 429 and 5xx at the most, unless a Retry-After asks for more.
+_PATIENCE = {"retry_total": 4, "retry_backoff_factor": 0.5, "retry_backoff_max": 8, "connection_timeout": 5}
+_MOST_PAGES = 200
+
+_CHECK = "check the Azure Compute Credentials block, and that its secret has not expired"
+_REMEDIES = {
+    401: _CHECK,
+    403: "give the identity the Reader role on the subscription",
+    404: "check the subscription ID of the Azure Compute Credentials block",
+    429: "too many calls; try again in a few minutes",
+}
+
+
+class _LoopbackBearer(BearerTokenCredentialPolicy[Any, Any]):
+    """Sends tokens over plain http: to this computer alone, see `Endpoint`."""
+
+    def on_request(self, request: PipelineRequest[Any]) -> None:
+        request.context.options["enforce_https"] = False
+        super().on_request(request)
+
+
+class Arm:
+    """A subscription's view of Azure, at the management endpoint. Safe to use from several threads."""
+
+    def __init__(self, credentials: AzureCredentials, endpoint: str) -> None:
+        self._credential = credentials.credential()
+        self._endpoint = endpoint
+        self._subscription = credentials.subscription_id
+        settings: dict[str, Any] = {"base_url": endpoint, **_PATIENCE}
+        if is_loopback(endpoint):
+            settings["authentication_policy"] = _LoopbackBearer(self._credential, _SCOPE)
+        else:
+            settings["credential_scopes"] = [_SCOPE]
+        self._compute = ComputeManagementClient(self._credential, self._subscription, **settings)
+        self._graph = ResourceGraphClient(self._credential, **settings)
+
+    def log_in(self) -> None:
+        """Get a token, which all calls then share. Raises Unavailable."""
+
+        def ask() -> None:
+            with _said("the login"):
+                self._credential.get_token(_SCOPE)
+
+        patiently(ask, "the login")
+
+    def skus(self, region: str) -> pl.DataFrame:
+        """The Resource SKUs of a region, as `SKU`. Raises Unavailable.
+
+        Asked for by the client's own pipeline but read as bytes: `resource_skus.list` makes a Python object of every
+        capability, half a second of CPU for a region.
+        """
+        here = quote(f"location eq '{region}'", safe="")
+        first = (
+            f"{self._endpoint}/subscriptions/{self._subscription}/providers/Microsoft.Compute/skus"
+            f"?api-version={_SKUS_VERSION}&$filter={here}"
+        )
+        return all_pages(first, self._endpoint, self._page)
+
+    def _page(self, address: str) -> tuple[pl.DataFrame, str | None]:
+        return patiently(lambda: listed(self._get(address), "value", "nextLink", SKU), "Resource SKUs")
+
+    def _get(self, address: str) -> bytes:
+        with _said("Resource SKUs"):
+            answer = self._compute.send_request(HttpRequest("GET", address), stream=True)
+            with answer:
+                body: bytes = answer.read()  # first: the code of a refusal stands in it
+                answer.raise_for_status()
+            return body
+
+    def eviction_rates(self) -> pl.DataFrame:
+        """Every known eviction rate, as `evictions.RATES`. Raises Unavailable."""
+        found: list[dict[str, Any]] = []
+        token: str | None = None
+        for _ in range(_MOST_PAGES):
+            page = patiently(lambda token=token: self._rates(token), "Resource Graph")  # type: ignore[misc]
+            found += page.data
+            token = page.skip_token
+            if not token:
+                break
+        return rates(found)
+
+    def _rates(self, token: str | None) -> Any:
+        asked = QueryRequest(query=QUERY, options=QueryRequestOptions(top=1000, skip_token=token))
+        with _said("Resource Graph"):
+            page = self._graph.resources(asked)
+        if not isinstance(page.data, list):
+            raise Garbled("it has no 'data'")
+        return page
+
+
+@contextmanager
+def _said(what: str) -> Iterator[None]:
+    """Turns the SDK's errors into one line: what failed, the code, the remedy. Raises Unavailable or Garbled."""
+    try:
+        yield
+    except (DecodeError, IncompleteReadError, ServiceResponseError) as error:
+        raise Garbled(f"the connection was cut, or it is no JSON ({type(error).__name__})") from error
+    except HttpResponseError as error:
+        status = error.status_code or 0
+        if isinstance(error, ClientAuthenticationError) and not status:
+            raise Unavailable(f"{what} failed: no credential gives a token; {_CHECK}") from error
+        code = f"{status} {error.error.code}" if error.error and error.error.code else f"{status}"
+        raise Unavailable(f"{what} failed: {code}; {_REMEDIES.get(status, 'try again later')}") from error
+    except AzureError as error:
+        raise Unavailable(f"{what} failed: {type(error).__name__}; check the network and try again") from error

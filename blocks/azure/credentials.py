@@ -1,0 +1,96 @@
+"""Who asks Azure Resource Manager: a subscription, and an identity that may read it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from prefect.blocks.core import Block
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
+
+# So that throttled answers are waited for, and a service that is down is given up within seconds.
+_PATIENCE = {"retry_total": 3, "retry_status": 3, "retry_backoff_factor": 0.25, "retry_backoff_max": 4}
+
+
+class AzureCredentials(Block):
+    """
+    An Azure subscription, and an identity that may read it: a service principal, or the one of this computer.
+
+    The Reader role on the subscription is enough to see which sizes it may use, and their eviction rates.
+
+    Example:
+        A service principal, as `az ad sp create-for-rbac --role Reader` makes one:
+        ```python
+        from blocks.azure.credentials import AzureCredentials
+
+        AzureCredentials(
+            subscription_id="00000000-0000-0000-0000-000000000001",
+            tenant_id="00000000-0000-0000-0000-000000000002",
+            client_id="00000000-0000-0000-0000-000000000003",
+            client_secret="its password",
+        ).save("mine")
+        ```
+    """
+
+    _block_type_name = "Azure Compute Credentials"
+    _block_type_slug = "azure-compute-credentials"
+
+    subscription_id: str = Field(
+        title="Subscription ID", description="Whose sizes and zones count; `az account show --query id` prints it."
+    )
+    tenant_id: str | None = Field(None, title="Tenant ID", description="Of the service principal.")
+    client_id: str | None = Field(None, title="Client ID", description="The service principal's application ID.")
+    client_secret: SecretStr | None = Field(
+        None,
+        title="Client secret",
+        description="The service principal's password. With tenant and client ID also empty: the environment "
+        "variables AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_CLIENT_SECRET, or this machine's managed identity.",
+    )
+
+    @field_validator("subscription_id")
+    @classmethod
+    def _a_guid(cls, subscription_id: str) -> str:
+        """It becomes part of an address."""
+        try:
+            return str(UUID(subscription_id))
+        except ValueError as error:
+            raise ValueError(
+                "subscription_id: it looks like 00000000-0000-0000-0000-000000000000; "
+                "`az account show --query id` prints it"
+            ) from error
+
+    @model_validator(mode="after")
+    def _whole_or_none(self) -> AzureCredentials:
+        parts = {"tenant_id": self.tenant_id, "client_id": self.client_id, "client_secret": self.client_secret}
+        empty = [name for name, value in parts.items() if not value]
+        if empty and len(empty) < len(parts):
+            raise ValueError(
+                f"{', '.join(empty)}: fill in the whole service principal, or leave {', '.join(parts)} all empty"
+            )
+        return self
+
+    def credential(self) -> TokenCredential:
+        """Gives tokens, when asked: making it calls nobody.
+
+        Without a service principal it looks in the environment and asks the managed identity; sources that start
+        programs of the desktop (CLI, PowerShell, editors, brokers) are left out: each takes seconds to say no.
+        """
+        # Imported here, as all of the SDK: the form needs none of it.
+        from azure.identity import ClientSecretCredential, DefaultAzureCredential
+
+        if self.tenant_id and self.client_id and self.client_secret:
+            return ClientSecretCredential(
+                self.tenant_id, self.client_id, self.client_secret.get_secret_value(), **_PATIENCE
+            )
+        return DefaultAzureCredential(
+            exclude_shared_token_cache_credential=True,
+            exclude_visual_studio_code_credential=True,
+            exclude_cli_credential=True,
+            exclude_developer_cli_credential=True,
+            exclude_powershell_credential=True,
+            exclude_broker_credential=True,
+            **_PATIENCE,
+        )

@@ -1,0 +1,219 @@
+"""The wing's catalogue and market: one round of questions each, all at once after the regions are known."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from blocks.azure.evictions import RATES
+from blocks.azure.offers import offers
+from blocks.azure.prices import Kind, RetailPrices, in_region, of_size, usable
+from blocks.azure.skus import SIZES, sizes
+from blocks.cloud import Catalogue, MarketUnavailable, Tell, untold
+from blocks.gather import Unavailable, gather
+from blocks.market import Market
+from blocks.sanity import vetted
+
+if TYPE_CHECKING:
+    # A second of SDK that the public price list does without.
+    from blocks.azure.arm import Arm
+
+AT_MOST = 24  #: calls at once, over all services
+
+# Sizes that every region sells: together they name all regions, and outlive the retirement of one.
+_UBIQUITOUS = ("Standard_D2s_v3", "Standard_D2s_v5", "Standard_D2as_v5")
+_BY_NAME = "read from their names; add credentials to the block for restrictions, zones and eviction rates"
+_PRICES: dict[str, pl.DataType] = {
+    "region": pl.String(),
+    "size": pl.String(),
+    "name": pl.String(),
+    "usd_h": pl.Float64(),
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one question brought."""
+
+    frame: pl.DataFrame = field(default_factory=pl.DataFrame)
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Who is asked. Without `arm` the public price list alone."""
+
+    retail: RetailPrices
+    arm: Arm | None
+    wanted: Sequence[str]  #: regions; empty: all that sell spot
+
+
+Questions = dict[tuple[str, str], Callable[[], Part]]  #: by table and region ("": of all regions)
+Answers = tuple[dict[tuple[str, str], Part], dict[tuple[str, str], str]]
+
+
+def read_catalogue(sources: Sources, tell: Tell) -> Catalogue:
+    """Regions, on-demand prices and, with credentials, sizes and eviction rates. Raises MarketUnavailable."""
+    now = datetime.now(UTC)
+    regions, missing = _regions(sources)
+    return _catalogue(_asked(_slow(sources, regions, now), tell), regions, missing, sources.arm is not None)
+
+
+def read_market(sources: Sources, catalogue: Catalogue | None, tell: Tell) -> Market:
+    """All offers. Without a catalogue its tables are read beside the prices. Raises MarketUnavailable."""
+    now = datetime.now(UTC)
+    if catalogue is None:
+        regions, missing = _regions(sources)
+        slow = _slow(sources, regions, now)
+    else:
+        known = catalogue.tables["regions"]["region"].to_list()
+        regions = [region for region in known if not sources.wanted or region in sources.wanted]
+        missing = {region: "not in the catalogue; read it anew" for region in sources.wanted if region not in known}
+        slow = {}
+    spot: Questions = {("spot", region): _priced(sources, region, "spot", now) for region in regions}
+    # The longest chains of pages first.
+    answers = _asked({**slow, **spot}, tell)
+    if catalogue is None:
+        catalogue = _catalogue(answers, regions, missing, sources.arm is not None)
+        missing = {}
+    prices, dropped, silent = _spot(answers, regions)
+    rows, left_out = offers(prices, catalogue.tables, now)
+    dropped = Counter(dropped) + Counter(left_out) + Counter(catalogue.dropped)
+    return vetted("azure", rows, dropped, {**missing, **catalogue.missing, **silent})
+
+
+def _regions(sources: Sources) -> tuple[list[str], dict[str, str]]:
+    """Those wanted, or all that sell a ubiquitous size; a login beside it, so that a wrong secret is said once."""
+    asked: dict[str, Callable[[], pl.DataFrame]] = {}
+    if not sources.wanted:
+        asked = {size: _named(sources.retail, size) for size in _UBIQUITOUS}
+    if sources.arm is not None:
+        asked["login"] = _logged_in(sources.arm)
+    found, failed = gather(asked, AT_MOST, untold)
+    if "login" in failed:
+        raise MarketUnavailable(f"azure: {failed['login']}")
+    if sources.wanted:
+        return list(dict.fromkeys(sources.wanted)), {}
+    names = sorted({region for frame in found.values() for region in frame["armRegionName"].drop_nulls() if region})
+    if not names:
+        why = next(iter(failed.values()), "its answer is empty; check the prices endpoint of the block")
+        raise MarketUnavailable(f"azure: the price list names no region: {why}")
+    missing = {"regions": f"some may be left out: {next(iter(failed.values()))}"} if failed else {}
+    return names, missing
+
+
+def _named(retail: RetailPrices, size: str) -> Callable[[], pl.DataFrame]:
+    return lambda: retail.items(of_size(size)).select("armRegionName")
+
+
+def _logged_in(arm: Arm) -> Callable[[], pl.DataFrame]:
+    def ask() -> pl.DataFrame:
+        arm.log_in()
+        return pl.DataFrame({"armRegionName": []}, schema={"armRegionName": pl.String})
+
+    return ask
+
+
+def _slow(sources: Sources, regions: Sequence[str], now: datetime) -> Questions:
+    """What goes into the catalogue."""
+    questions: Questions = {("on-demand", region): _priced(sources, region, "on-demand", now) for region in regions}
+    if sources.arm is not None:
+        questions |= {("sizes", region): _sized(sources.arm, region) for region in regions}
+        questions["evictions", ""] = _evicted(sources.arm)
+    return questions
+
+
+def _priced(sources: Sources, region: str, kind: Kind, now: datetime) -> Callable[[], Part]:
+    def ask() -> Part:
+        frame, dropped = usable(sources.retail.items(in_region(region, kind)), kind, now)
+        # Windows and spot among the on-demand prices are no loss to anybody.
+        return Part(frame, dropped if kind == "spot" else {})
+
+    return ask
+
+
+def _sized(arm: Arm, region: str) -> Callable[[], Part]:
+    def ask() -> Part:
+        found = sizes(arm.skus(region), region)
+        if found.is_empty():
+            raise Unavailable("Resource SKUs list no size there; check the region's name")
+        return Part(found)
+
+    return ask
+
+
+def _evicted(arm: Arm) -> Callable[[], Part]:
+    def ask() -> Part:
+        found = arm.eviction_rates()
+        if found.is_empty():
+            raise Unavailable("Resource Graph knows none; give the identity the Reader role on the subscription")
+        return Part(found)
+
+    return ask
+
+
+def _asked(questions: Questions, tell: Tell) -> Answers:
+    names = {f"{table} {region}": (table, region) for table, region in questions}
+    found, failed = gather({name: questions[key] for name, key in names.items()}, AT_MOST, tell)
+    return {names[name]: part for name, part in found.items()}, {names[name]: why for name, why in failed.items()}
+
+
+def _catalogue(answers: Answers, regions: Sequence[str], missing: Mapping[str, str], with_sizes: bool) -> Catalogue:
+    """Raises MarketUnavailable if no offer can come of it."""
+    failed = _failed(answers, "sizes")
+    if with_sizes and len(failed) == len(regions):
+        raise MarketUnavailable(f"azure: no sizes are listed: {next(iter(failed.values()))}")
+    tables = {
+        "regions": pl.DataFrame({"region": regions}, schema={"region": pl.String}),
+        "on_demand": _table(answers, "on-demand", _PRICES),
+    }
+    found = {**missing}
+    if with_sizes:
+        tables["sizes"] = _table(answers, "sizes", SIZES)
+        tables["evictions"] = _table(answers, "evictions", RATES)
+        found |= failed
+        if "" in (unrated := _failed(answers, "evictions")):
+            found["eviction rates"] = unrated[""]
+    else:
+        found["sizes"] = _BY_NAME
+    lost = _failed(answers, "on-demand")
+    if lost and len(lost) == len(regions):
+        found["on-demand prices"] = next(iter(lost.values()))
+    else:
+        found |= {f"on-demand prices of {region}": why for region, why in lost.items()}
+    return Catalogue(tables=tables, missing=found)
+
+
+def _spot(answers: Answers, regions: Sequence[str]) -> tuple[pl.DataFrame, Counter[str], dict[str, str]]:
+    """Spot prices, what was dropped of them, and the regions without any. Raises MarketUnavailable without one."""
+    frame = _table(answers, "spot", _PRICES)
+    missing = _failed(answers, "spot")
+    if frame.is_empty():
+        why = next(iter(missing.values()), "the answers are empty; check the prices endpoint and regions of the block")
+        raise MarketUnavailable(f"azure: no region gives spot prices: {why}")
+    priced = set(frame["region"].unique())
+    missing |= {
+        region: "the price list has no spot price there; check the region's name"
+        for region in regions
+        if region not in priced and region not in missing
+    }
+    dropped: Counter[str] = Counter()
+    for (table, _), part in answers[0].items():
+        if table == "spot":
+            dropped.update(part.dropped)
+    return frame, dropped, missing
+
+
+def _table(answers: Answers, table: str, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    return pl.concat(
+        [pl.DataFrame(schema=schema), *(part.frame for key, part in answers[0].items() if key[0] == table)]
+    )
+
+
+def _failed(answers: Answers, table: str) -> dict[str, str]:
+    return {region: why for (its, region), why in answers[1].items() if its == table}

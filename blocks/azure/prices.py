@@ -1,0 +1,146 @@
+"""Azure Retail Prices: what to ask, and which rows are the price of a Linux machine by the hour.
+
+Source: Azure Retail Prices REST API, 2023-01-01-preview. No credentials; values in filters are case-sensitive.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Literal
+from urllib.parse import quote
+
+import polars as pl
+import requests
+
+from blocks.azure.pages import Garbled, all_pages, listed, patiently
+from blocks.gather import Unavailable
+
+Kind = Literal["spot", "on-demand"]
+
+_PATH = "/api/retail/prices?api-version=2023-01-01-preview&$filter="
+_TIMEOUT_S = (5.0, 60.0)  # to connect; between two bytes
+# A list that is being renewed still gives last month's prices on the first of the next.
+_GRACE = timedelta(days=1)
+
+# The fields of an item that are read.
+ITEM: dict[str, pl.DataType] = {
+    "currencyCode": pl.String(),
+    "retailPrice": pl.Float64(),
+    "armRegionName": pl.String(),
+    "armSkuName": pl.String(),
+    "productName": pl.String(),
+    "skuName": pl.String(),
+    "meterName": pl.String(),
+    "serviceName": pl.String(),
+    "unitOfMeasure": pl.String(),
+    "type": pl.String(),
+    "effectiveStartDate": pl.String(),
+    "effectiveEndDate": pl.String(),
+}
+
+
+def in_region(region: str, kind: Kind) -> str:
+    """The filter for a region. On-demand prices cannot be asked for alone: spot and Windows come with them."""
+    asked = (
+        f"serviceName eq 'Virtual Machines' and priceType eq 'Consumption' and armRegionName eq '{_literal(region)}'"
+    )
+    return f"{asked} and contains(skuName, 'Spot')" if kind == "spot" else asked
+
+
+def of_size(size: str) -> str:
+    """The filter for a size's spot prices, in every region."""
+    return (
+        "serviceName eq 'Virtual Machines' and priceType eq 'Consumption' "
+        f"and armSkuName eq '{_literal(size)}' and contains(skuName, 'Spot')"
+    )
+
+
+def _literal(value: str) -> str:
+    return value.replace("'", "''")
+
+
+class RetailPrices:
+    """The public price list at `endpoint`."""
+
+    def __init__(self, http: requests.Session, endpoint: str) -> None:
+        self._http = http
+        self._endpoint = endpoint
+
+    def items(self, asked: str) -> pl.DataFrame:
+        """All items that meet a filter, as `ITEM`. Raises Unavailable."""
+        # Spaces as %20: the service does not take them as '+'.
+        first = f"{self._endpoint}{_PATH}{quote(asked, safe='')}"
+        return all_pages(first, self._endpoint, self._page)
+
+    def _page(self, address: str) -> tuple[pl.DataFrame, str | None]:
+        return patiently(lambda: listed(self._get(address), "Items", "NextPageLink", ITEM), "the price list")
+
+    def _get(self, address: str) -> bytes:
+        try:
+            answer = self._http.get(address, timeout=_TIMEOUT_S)
+        except requests.exceptions.ChunkedEncodingError as error:
+            raise Garbled("the connection was cut") from error
+        except requests.RequestException as error:
+            raise Unavailable(
+                f"the price list at {self._endpoint} cannot be reached: {type(error).__name__}; check the network"
+            ) from error
+        if answer.status_code != requests.codes.ok:
+            raise Unavailable(
+                f"the price list at {self._endpoint} answered {answer.status_code} {answer.reason}; try again later"
+            )
+        return answer.content
+
+
+def usable(items: pl.DataFrame, kind: Kind, now: datetime) -> tuple[pl.DataFrame, dict[str, int]]:
+    """The prices in force of Linux machines, one for each region and size, and the rows left out by reason.
+
+    items: as `ITEM`; now: aware. Columns: region, size (lower case: the join ignores case), name, usd_h.
+    Which operating system a price is for stands in the product's name alone.
+    """
+    column = pl.col
+    rows = items.with_columns(
+        start=column("effectiveStartDate").str.to_datetime("%+", time_zone="UTC", strict=False),
+        end=column("effectiveEndDate").str.to_datetime("%+", time_zone="UTC", strict=False),
+    )
+    is_spot = column("skuName").str.ends_with(" Spot") & column("meterName").str.ends_with(" Spot")
+    other = [("not a spot price", ~is_spot)] if kind == "spot" else [("a spot price", is_spot)]
+    tests: list[tuple[str, pl.Expr]] = [
+        ("not a virtual machine", column("serviceName") != "Virtual Machines"),
+        ("price of a reservation", column("type") == "Reservation"),
+        ("price for dev/test subscriptions", column("type") == "DevTestConsumption"),
+        ("not a price by consumption", column("type") != "Consumption"),
+        ("not priced by the hour", column("unitOfMeasure") != "1 Hour"),
+        ("price in another currency", column("currencyCode") != "USD"),
+        ("Windows", column("productName").str.contains("Windows", literal=True)),
+        ("Cloud Services", column("productName").str.contains("Cloud ?Services")),
+        ("dedicated host", column("productName").str.contains("Dedicated", literal=True)),
+        ("Low Priority (of Azure Batch)", column("skuName").str.contains("Low Priority", literal=True)),
+        *other,
+        ("no size named", column("armSkuName").str.len_chars() == 0),
+        ("price of zero or less", column("retailPrice") <= 0),
+        ("price of a date to come", column("start") > now),
+        ("price of a date past", (column("end") < now - _GRACE).fill_null(False)),
+    ]
+    verdict = pl.lit(None, dtype=pl.String)
+    for reason, unfit in reversed(tests):
+        verdict = pl.when(unfit.fill_null(True)).then(pl.lit(reason)).otherwise(verdict)
+    judged = rows.with_columns(verdict=verdict)
+    dropped = _counts(judged)
+    good = judged.filter(column("verdict").is_null()).select(
+        region=column("armRegionName"),
+        size=column("armSkuName").str.to_lowercase(),
+        name=column("armSkuName"),
+        usd_h=column("retailPrice"),
+        start=column("start"),
+    )
+    # Newest first, then dearest: of two that hold at once, the one that promises less.
+    newest = good.sort(["start", "usd_h"], descending=True).unique(
+        ["region", "size"], keep="first", maintain_order=True
+    )
+    if good.height > newest.height:
+        dropped["older price of the same size"] = good.height - newest.height
+    return newest.drop("start"), dropped
+
+
+def _counts(judged: pl.DataFrame) -> dict[str, int]:
+    return dict(judged.drop_nulls("verdict").group_by("verdict").len().iter_rows())

@@ -1,0 +1,131 @@
+"""Resource SKUs: the shape of every size in a region, where it may be deployed, and why not.
+
+Source: Azure Compute REST API, Resource Skus - List (2021-07-01). Capabilities are names and values, both text.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from blocks.azure.names import gpu_model, gpu_share, is_burstable
+
+_TEXTS = pl.List(pl.String)
+
+# The fields of a SKU that are read.
+SKU: dict[str, pl.DataType] = {
+    "name": pl.String(),
+    "resourceType": pl.String(),
+    "capabilities": pl.List(pl.Struct({"name": pl.String, "value": pl.String})),
+    "locationInfo": pl.List(pl.Struct({"zones": _TEXTS})),
+    "restrictions": pl.List(pl.Struct({"type": pl.String, "restrictionInfo": pl.Struct({"zones": _TEXTS})})),
+}
+_READ = [
+    "vCPUs",
+    "vCPUsAvailable",  # fewer than vCPUs on constrained sizes
+    "vCPUsPerCore",
+    "MemoryGB",  # GiB, and "0.75" is one
+    "CpuArchitectureType",
+    "LowPriorityCapable",
+    "GPUs",
+]
+_ARCHITECTURES = {"x64": "x86_64", "Arm64": "arm64"}
+
+NOT_ALLOWED = "not available for this subscription"
+NOT_SPOT = "a size that cannot be deployed as spot"
+NO_SHAPE = "a size listed without vCPUs or memory"
+
+#: zones: empty where the size is regional; zones_lost: how many restrictions have taken away
+SIZES: dict[str, pl.DataType] = {
+    "region": pl.String(),
+    "size": pl.String(),
+    "instance_type": pl.String(),
+    "vcpus": pl.Int32(),
+    "cores": pl.Float64(),
+    "memory_gib": pl.Float64(),
+    "architecture": pl.String(),
+    "gpu": pl.String(),
+    "gpu_count": pl.Float64(),
+    "burstable": pl.Boolean(),
+    "zones": _TEXTS,
+    "zones_lost": pl.UInt32(),
+    "why_not": pl.String(),
+}
+
+
+def sizes(skus: pl.DataFrame, region: str) -> pl.DataFrame:
+    """The sizes of a region, as `SIZES`, of its SKUs, as `SKU`; `why_not` says why one is of no use, else null."""
+    machines = (
+        skus.filter(pl.col("resourceType") == "virtualMachines")
+        .unique("name", keep="first", maintain_order=True)
+        .with_row_index("row")
+    )
+    told = _told(machines)
+    models = pl.DataFrame(
+        [_of_name(name, vcpus) for name, vcpus in told.select("name", "vcpus").iter_rows()],
+        schema={"gpu": pl.String, "share": pl.Float64, "burstable": pl.Boolean},
+        orient="row",
+    )
+    count = pl.col("GPUs").cast(pl.Float64, strict=False).fill_null(0.0)
+    rows = pl.concat([told, models], how="horizontal").with_columns(
+        region=pl.lit(region),
+        size=pl.col("name").str.to_lowercase(),
+        instance_type=pl.col("name"),
+        gpu=pl.when(count > 0).then(pl.col("gpu")),
+        gpu_count=pl.when(count > 0).then(pl.coalesce("share", count)).otherwise(0.0),
+        zones=pl.col("offered").list.set_difference("lost").list.sort(),
+        zones_lost=pl.col("offered").list.set_intersection("lost").list.len(),
+    )
+    nowhere_left = (pl.col("zones_lost") > 0) & (pl.col("zones").list.len() == 0)
+    why_not = (
+        pl.when(pl.col("everywhere") | nowhere_left)
+        .then(pl.lit(NOT_ALLOWED))
+        .when(pl.col("LowPriorityCapable") == "False")
+        .then(pl.lit(NOT_SPOT))
+        .when(pl.col("vcpus").is_null() | pl.col("memory_gib").is_null())
+        .then(pl.lit(NO_SHAPE))
+    )
+    return rows.with_columns(why_not=why_not).select(pl.col(name).cast(kind) for name, kind in SIZES.items())
+
+
+def _told(machines: pl.DataFrame) -> pl.DataFrame:
+    """What the SKUs say, in columns, in their order."""
+    capabilities = (
+        machines.select("row", "capabilities")
+        .explode("capabilities")
+        .select("row", key=pl.col("capabilities").struct["name"], value=pl.col("capabilities").struct["value"])
+        .filter(pl.col("key").is_in(_READ))
+        .group_by("row")
+        .agg(pl.col("value").filter(pl.col("key") == key).first().alias(key) for key in _READ)
+    )
+    restrictions = (
+        machines.select("row", "restrictions")
+        .explode("restrictions")
+        .drop_nulls("restrictions")
+        .unnest("restrictions")
+        .group_by("row")
+        .agg(
+            everywhere=(pl.col("type") == "Location").any(),
+            lost=pl.col("restrictionInfo").struct["zones"].filter(pl.col("type") == "Zone").explode().drop_nulls(),
+        )
+    )
+    none = pl.lit([], dtype=_TEXTS)
+    vcpus = pl.coalesce("vCPUsAvailable", "vCPUs").cast(pl.Int32, strict=False)
+    return (
+        machines.select("row", "name", offered=pl.col("locationInfo").list.first().struct["zones"])
+        .join(capabilities, on="row", how="left")
+        .join(restrictions, on="row", how="left")
+        .sort("row")
+        .with_columns(
+            pl.col("offered").fill_null(none),
+            pl.col("lost").fill_null(none),
+            pl.col("everywhere").fill_null(False),
+            vcpus=vcpus,
+            cores=vcpus / pl.coalesce(pl.col("vCPUsPerCore").cast(pl.Float64, strict=False), 1.0),
+            memory_gib=pl.col("MemoryGB").cast(pl.Float64, strict=False),
+            architecture=pl.col("CpuArchitectureType").replace_strict(_ARCHITECTURES, default=None),
+        )
+    )
+
+
+def _of_name(size: str, vcpus: int | None) -> tuple[str, float | None, bool]:
+    return gpu_model(size), gpu_share(size, vcpus or 0), is_burstable(size)

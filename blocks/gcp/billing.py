@@ -1,0 +1,61 @@
+"""Google's public price list of Compute Engine, SKU by SKU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from google.auth.exceptions import GoogleAuthError
+
+from blocks.cloud import MarketUnavailable, Tell
+from blocks.gather import Unavailable
+from blocks.gcp.clients import Clients, why
+from blocks.http import get_json
+
+_COMPUTE_ENGINE = "6F81-5844-456A"  # the service, by which the price list names it
+_PAGE = 5000  # the most that there is
+_MOST_PAGES = 200  # five times what it could be; a token that leads in a circle must end somewhere
+FIELDS = (
+    "skus(description,category(resourceGroup,usageType),serviceRegions,"
+    "pricingInfo/pricingExpression(usageUnit,tieredRates/unitPrice)),"
+    "nextPageToken"
+)
+
+
+def read_skus(clients: Clients, tell: Tell) -> Iterator[dict[str, Any]]:
+    """All SKUs of Compute Engine (Cloud Billing API, services.skus.list), in USD, as their pages come.
+
+    A list that breaks off is of no use: the dearer of two SKUs could be in the rest. Raises MarketUnavailable.
+    """
+    count = 0
+    try:
+        for skus in _pages(clients, tell):
+            count += len(skus)
+            yield from skus
+    except Unavailable as error:
+        raise MarketUnavailable(
+            f"gcp: the price list cannot be read: {error}; "
+            f"the Cloud Billing API must be enabled in the project {clients.project}"
+        ) from error
+    except GoogleAuthError as error:
+        raise MarketUnavailable(f"gcp: the price list cannot be read: {why(error)}") from error
+    if not count:
+        raise MarketUnavailable("gcp: the price list is empty; try again later")
+
+
+def _pages(clients: Clients, tell: Tell) -> Iterator[list[dict[str, Any]]]:
+    """Raises Unavailable and GoogleAuthError."""
+    url = f"{clients.billing_endpoint}/v1/services/{_COMPUTE_ENGINE}/skus"
+    asked = {"pageSize": str(_PAGE), "currencyCode": "USD", "fields": FIELDS}
+    with clients.billing() as http:
+        for page in range(1, _MOST_PAGES + 1):
+            listed = get_json(http, url, asked)
+            if not isinstance(listed, dict):
+                raise Unavailable(f"page {page} is no price list")
+            token = listed.get("nextPageToken")
+            tell(page, page + bool(token))
+            yield listed.get("skus") or []
+            if not token:
+                return
+            asked["pageToken"] = token
+    raise Unavailable(f"it has no end: {_MOST_PAGES} pages")

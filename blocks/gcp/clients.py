@@ -1,0 +1,143 @@
+"""The SDK's clients, bound to a block's credentials and endpoints, and what their errors mean in one line."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import requests
+from google.api_core.client_options import ClientOptions
+from google.api_core.exceptions import (
+    BadGateway,
+    Forbidden,
+    GatewayTimeout,
+    GoogleAPICallError,
+    InternalServerError,
+    RetryError,
+    ServiceUnavailable,
+    TooManyRequests,
+)
+from google.api_core.retry import Retry
+from google.auth import jwt
+from google.auth.exceptions import GoogleAuthError
+from google.auth.transport.requests import AuthorizedSession
+from google.oauth2 import credentials as oauth2
+from google.oauth2 import service_account
+from google.protobuf.json_format import ParseError
+from prefect_gcp import GcpCredentials
+
+from blocks import http
+from blocks.cloud import MarketUnavailable
+
+FAILURES = (GoogleAPICallError, RetryError, GoogleAuthError, requests.RequestException, ParseError)
+
+_TIMEOUT_S = 60.0  # of one try
+_TRANSIENT = (
+    TooManyRequests,
+    InternalServerError,
+    BadGateway,
+    ServiceUnavailable,
+    GatewayTimeout,
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    ParseError,  # an answer that broke off, or came from somebody in between
+)
+_BUSY = {"rateLimitExceeded", "userRateLimitExceeded"}
+_REMEDIES = {
+    401: "check the key in the GCP Credentials block",
+    403: "enable the Compute Engine API, and grant roles/compute.viewer in the project",
+    404: "check the project's name",
+    429: "the project's quota of requests is used up; try later",
+}
+
+
+class Clients:
+    """One block's. Raises MarketUnavailable without credentials or project."""
+
+    def __init__(
+        self, credentials: GcpCredentials, project: str | None, compute_endpoint: str, billing_endpoint: str
+    ) -> None:
+        try:
+            self._credentials = credentials.get_credentials_from_service_account()
+        except (GoogleAuthError, ValueError) as error:
+            raise MarketUnavailable(
+                f"gcp: the credentials cannot be used ({type(error).__name__}); "
+                "paste a service account's key into the GCP Credentials block"
+            ) from error
+        found = project or credentials.project
+        if not found:
+            raise MarketUnavailable("gcp: no project is named; fill in 'Project' in the GCP Cloud block")
+        self.project: str = found
+        self.compute_endpoint = compute_endpoint
+        self.billing_endpoint = billing_endpoint
+
+    @staticmethod
+    def call(patience_s: float) -> dict[str, Any]:
+        """How a call of the SDK repeats, and when it gives up."""
+        return {
+            "retry": Retry(predicate=_is_transient, initial=0.5, maximum=8.0, timeout=patience_s),
+            "timeout": _TIMEOUT_S,
+        }
+
+    @cached_property
+    def machine_types(self) -> Any:
+        from google.cloud.compute_v1 import MachineTypesClient
+
+        return MachineTypesClient(**self._options())
+
+    @cached_property
+    def advice(self) -> Any:
+        from google.cloud.compute_v1 import AdviceClient
+
+        return AdviceClient(**self._options())
+
+    def billing(self) -> requests.Session:
+        """For the price list: signs its requests, and repeats them as `blocks.http` does."""
+        signing: requests.Session = AuthorizedSession(  # type: ignore[no-untyped-call]
+            self._token_for("https://cloudbilling.googleapis.com/")
+        )
+        for start, adapter in http.session(at_most=1).adapters.items():
+            signing.mount(start, adapter)
+        return signing
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "credentials": self._token_for("https://compute.googleapis.com/"),
+            "client_options": ClientOptions(api_endpoint=self.compute_endpoint),
+        }
+
+    def _token_for(self, audience: str) -> Any:
+        """Of a service account's key: a token for one service alone, signed here without asking anybody (Google's
+        AIP-4111). It lasts an hour, longer than any reading."""
+        if not isinstance(self._credentials, service_account.Credentials):
+            return self._credentials
+        signed = jwt.Credentials.from_signing_credentials(self._credentials, audience)  # type: ignore[no-untyped-call]
+        signed.refresh(None)
+        return oauth2.Credentials(token=signed.token.decode())  # type: ignore[no-untyped-call]
+
+
+def why(error: Exception) -> str:
+    """One of `FAILURES` in a line. The service's own message stays out: it quotes the request."""
+    if isinstance(error, RetryError):
+        cause = error.cause
+        return f"{why(cause) if isinstance(cause, FAILURES) else 'no answer'}, however often it was asked"
+    if isinstance(error, GoogleAPICallError):
+        code = int(error.code or 0)
+        reasons = "".join(f" {reason}" for reason in _reasons(error)[:1])
+        remedy = f"; {_REMEDIES[code]}" if code in _REMEDIES else ""
+        return f"Compute Engine answered {code}{reasons}{remedy}"
+    if isinstance(error, GoogleAuthError):
+        return f"the credentials are refused ({type(error).__name__}); check the GCP Credentials block"
+    if isinstance(error, ParseError):
+        return "the answer is no JSON of Compute Engine's"
+    return f"the endpoint cannot be reached: {type(error).__name__}"
+
+
+def _reasons(error: GoogleAPICallError) -> list[str]:
+    return [str(one["reason"]) for one in error.errors if isinstance(one, dict) and one.get("reason")]
+
+
+def _is_transient(error: Exception) -> bool:
+    # Compute Engine has said 'too fast' with 403 too.
+    return isinstance(error, _TRANSIENT) or (isinstance(error, Forbidden) and bool(_BUSY & set(_reasons(error))))

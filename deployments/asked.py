@@ -1,0 +1,92 @@
+"""What a user asks of a machine on the command line, read into the house's words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+from pydantic import ValidationError
+
+from blocks.cloud import Requirements
+
+Architecture = Literal["x86_64", "arm64"]
+Objective = Literal["cost", "price"]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Asked:
+    """Options that `prices` and `why` share."""
+
+    vcpus: str = "16-32"
+    "vCPUs, as 16-32, 16, 16- (at least) or -32 (at most)."
+    memory: str = "64-256"
+    "Memory in GiB, in the same form."
+    arch: Annotated[list[Architecture] | None, Parameter(negative="")] = None
+    "CPU architecture, may be repeated; both if not given."
+    cloud: Annotated[list[str] | None, Parameter(negative="")] = None
+    "Only this cloud, may be repeated."
+    region: Annotated[list[str] | None, Parameter(negative="")] = None
+    "Only this region, may be repeated."
+    not_region: Annotated[list[str] | None, Parameter(negative="")] = None
+    "Leave this region out, may be repeated."
+    gpu: str | None = None
+    "GPU by name, e.g. L4."
+    gpus: int = 0
+    "GPUs per machine."
+    max_usd_h: float | None = None
+    "Dearest spot price, USD/h."
+    burstable: Annotated[bool, Parameter(negative="")] = False
+    "Allow types that throttle their CPU."
+    bare_metal: Annotated[bool, Parameter(negative="")] = False
+    "Allow bare metal."
+    objective: Objective = "cost"
+    "Rank by expected USD to finish ('cost') or by USD/h alone ('price')."
+    work: float = 100.0
+    "The work in core-hours of a reference core (a physical x86-64 core), for the expected cost."
+    disk: float = 20.0
+    "Boot disk, GiB."
+    results: float = 0.1
+    "Results to bring home, GiB."
+
+    def requirements(self) -> Requirements:
+        """Raises ValueError with the option's name and the remedy."""
+        least_vcpus, most_vcpus = interval("--vcpus", self.vcpus)
+        least_gib, most_gib = interval("--memory", self.memory)
+        for name, value in (("--work", self.work), ("--disk", self.disk), ("--results", self.results)):
+            if not 0 <= value < float("inf") or (name == "--work" and value == 0):
+                raise ValueError(f"{name}: {value:g} is no amount; give a positive number")
+        try:
+            return Requirements(
+                min_vcpus=int(least_vcpus or 1),
+                max_vcpus=None if most_vcpus is None else int(most_vcpus),
+                min_memory_gib=least_gib or 0.0,
+                max_memory_gib=most_gib,
+                architectures=self.arch or ["x86_64", "arm64"],
+                clouds=self.cloud or [],
+                regions=self.region or [],
+                not_regions=self.not_region or [],
+                gpu=self.gpu,
+                gpu_count=self.gpus,
+                disk_gib=self.disk,
+                max_usd_h=self.max_usd_h,
+                burstable=self.burstable,
+                bare_metal=self.bare_metal,
+            )
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def interval(name: str, text: str) -> tuple[float | None, float | None]:
+    """(least, most) of "16-32", "16", "16-" or "-32". Raises ValueError that names the option."""
+    low, dash, high = text.strip().partition("-")
+    try:
+        least = float(low) if low else None
+        most = float(high) if high else (None if dash else least)
+    except ValueError:
+        least = most = None
+    if (least is None and most is None) or (least or 0) < 0 or (most is not None and most < (least or 0)):
+        raise ValueError(f"{name}: '{text}' is no range; write 16-32, 16, 16- or -32")
+    return least, most

@@ -1,0 +1,245 @@
+"""`spotwave prices` and `spotwave why`: the market as a table, and the reasons in words."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from blocks.cloud import Cloud, Offer, Tell, untold
+from blocks.snapshots import SnapshotStore
+from blocks.wings import WINGS, wing
+from deployments.api import Unavailable
+from deployments.asked import Asked
+from deployments.home import Home
+from deployments.up import existing_api
+from flows.offers import (
+    Choice,
+    Explained,
+    Follow,
+    Ranked,
+    Seen,
+    Work,
+    explain,
+    last_seen,
+    measured_speeds,
+    rank,
+    rented_clouds,
+    seen_now,
+    the_store,
+    why,
+)
+
+_KIND = "shci-node/machine"  # whose measured speeds count, until there is a second kind of job
+
+
+def work_of(asked: Asked) -> Work:
+    return Work(core_h=asked.work, disk_gib=asked.disk, results_gib=asked.results)
+
+
+@contextmanager
+def place(home: Home) -> Iterator[tuple[SnapshotStore, SyncPrefectClient | None]]:
+    """The store in use, and the API if there is one: prices can be looked at without anything running."""
+    try:
+        api = existing_api(home)
+    except Unavailable:
+        yield SnapshotStore(url=str(home.store)), None
+        return
+    with api.in_use(home), get_client(sync_client=True) as client:
+        if client.api_healthcheck() is not None:
+            yield SnapshotStore(url=str(home.store)), None
+        else:
+            yield the_store() or SnapshotStore(url=str(home.store)), client
+
+
+def look(asked: Asked, now: bool, store: SnapshotStore, client: SyncPrefectClient | None, console: Console) -> Seen:
+    """The market out of the last snapshots, or from the clouds with a bar for each. Raises StoreUnavailable."""
+    kinds = [kind for kind in WINGS if kind != "local" and kind in (asked.cloud or WINGS)]
+    if not now:
+        return last_seen(store, kinds)
+    documents = {name: cloud for name, cloud in _documents(client).items() if cloud.kind in kinds}
+    with _bars(console) as follow:
+        seen = seen_now(documents, store, follow)
+    present = {cloud.kind for cloud in documents.values()}
+    absent = [
+        f"{kind}: skipped, no credentials; make a block '{wing(kind).get_block_type_name()}' under Blocks in the "
+        "Prefect UI (`spotwave up` says where)"
+        for kind in kinds
+        if kind not in present
+    ]
+    return Seen(seen.market, seen.taken_at, [*seen.notes, *absent])
+
+
+def _documents(client: SyncPrefectClient | None) -> dict[str, Cloud]:
+    """The saved Cloud blocks; without an API, those clouds whose price list needs no account."""
+    if client is not None:
+        return rented_clouds()
+    return {slug: wing(kind)() for kind, (slug, _, _) in WINGS.items() if kind in PUBLIC}
+
+
+PUBLIC = ("azure",)  # whose block works with nothing filled in
+
+
+@contextmanager
+def _bars(console: Console) -> Iterator[Follow]:
+    if not console.is_terminal:
+        yield lambda kind: untold
+        return
+    columns = (TextColumn("{task.description:6}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bars:
+
+        def follow(kind: str) -> Tell:
+            bar = bars.add_task(kind, total=None)
+            return lambda done, total: bars.update(bar, completed=done, total=total)
+
+        yield follow
+
+
+def choose(asked: Asked, seen: Seen, store: SnapshotStore) -> Choice:
+    """Raises ValueError for bad options, StoreUnavailable."""
+    requirements = asked.requirements()
+    speeds = measured_speeds(store, _KIND)
+    return rank(seen.market, requirements, work_of(asked), {}, objective=asked.objective, speeds=speeds)
+
+
+def as_table(choice: Choice, top: int) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title, side in (
+        ("cloud", "left"),
+        ("instance type", "left"),
+        ("region", "left"),
+        ("zone", "left"),
+        ("vCPUs", "right"),
+        ("GiB", "right"),
+        ("USD/h", "right"),
+        ("saving", "right"),
+        ("interruption", "left"),
+        ("USD to finish", "right"),
+    ):
+        table.add_column(title, justify="right" if side == "right" else "left", no_wrap=True)
+    for one in choice.ranked[:top]:
+        offer = one.offer
+        table.add_row(
+            offer.cloud,
+            offer.instance_type,
+            offer.region,
+            offer.zone or "any",
+            str(offer.vcpus),
+            f"{offer.memory_gib:g}",
+            f"{offer.spot_usd_h:.4f}",
+            _saving(offer),
+            offer.interruption,
+            f"{one.expected_usd:.2f}",
+        )
+    return table
+
+
+def _saving(offer: Offer) -> str:
+    return "?" if offer.saving is None else f"{offer.saving:.0%}"
+
+
+def closing(choice: Choice, seen: Seen) -> list[str]:
+    """The lines below the table: why the first is first, how old the prices are, who is missing."""
+    lines = [f"{choice.eligible:,} of {choice.seen:,} offers are eligible."]
+    if choice.ranked:
+        lines.append(f"first: {why(choice)}")
+        if choice.objective == "cost":
+            lines[-1] += f" (work: {choice.work_core_h:g} core-hours, set it with --work)"
+    elif choice.remedy:
+        lines.append(choice.remedy)
+        for near in choice.nearest:
+            lines.append(f"  near: {near.offer.label}, {near.offer.spot_usd_h:.4f} USD/h, excluded by {near.why_not}")
+    if seen.taken_at:
+        told = ", ".join(f"{kind} {at:%Y-%m-%d %H:%M} UTC" for kind, at in sorted(seen.taken_at.items()))
+        lines.append(f"prices of {told}")
+    return lines + seen.notes
+
+
+def as_json(choice: Choice, seen: Seen, top: int) -> str:
+    """Every term of the first `top` offers, the rejected by reason, the nearest, and what is not in it."""
+    told = choice.model_dump(mode="json")
+    told["ranked"] = told["ranked"][:top]
+    told["taken_at"] = {kind: at.isoformat() for kind, at in seen.taken_at.items()}
+    told["dropped"] = seen.market.dropped
+    told["notes"] = seen.notes
+    return json.dumps(told, indent=1)
+
+
+def write_csv(choice: Choice, top: int) -> None:
+    """The first `top` offers with every term, to standard output."""
+    rows = [_flat(one) for one in choice.ranked[:top]]
+    fields = list(Offer.model_fields) + [name for name in Ranked.model_fields if name != "offer"]
+    writer = csv.DictWriter(sys.stdout, fields)
+    writer.writeheader()
+    writer.writerows(rows)
+
+
+def _flat(one: Ranked) -> dict[str, Any]:
+    terms = one.model_dump(mode="json")
+    return {**terms.pop("offer"), **terms}
+
+
+def why_offer(words: list[str], asked: Asked, store: SnapshotStore) -> list[str]:
+    """The reasons for the offers that the words name, out of the last snapshots. Raises ValueError if there is none."""
+    seen = last_seen(store, [kind for kind in WINGS if kind != "local"])
+    found, choice = explain(
+        seen.market,
+        words,
+        asked.requirements(),
+        work_of(asked),
+        objective=asked.objective,
+        speeds=measured_speeds(store, _KIND),
+    )
+    if not found:
+        raise ValueError(
+            f"{' '.join(words)}: neither a job of ours nor an offer of the last snapshots; write a job key (sw-...) or "
+            "e.g. 'm7i.4xlarge us-east-1'"
+        )
+    lines = [line for one in found for line in _reasons(one, choice)]
+    if choice.ranked:
+        lines.append(f"first of the ranking: {choice.ranked[0].offer.label}, {why(choice)}")
+    return lines
+
+
+def _reasons(one: Explained, choice: Choice) -> list[str]:
+    offer, terms = one.offer, one.ranked
+    place = f"place {one.place:,} of {choice.eligible:,}" if one.place else f"not eligible: {one.why_not}"
+    measured = "measured by our own runs" if terms.measured_speed else "assumed"
+    return [
+        f"{offer.label}: {place}",
+        f"  {offer.vcpus} vCPUs on {offer.cores:g} cores, {offer.memory_gib:g} GiB, {offer.spot_usd_h:.4f} USD/h "
+        f"(saving {_saving(offer)}), interruption {offer.interruption}",
+        f"  {choice.work_core_h:g} core-hours at {terms.speed:.2f} a core ({measured}), {terms.waste:.1%} lost to "
+        f"interruptions and checkpoints, boot {offer.boot_s:.0f} s: {terms.hours:.2f} h",
+        f"  machine {terms.machine_usd:.4f} + disk {terms.disk_usd:.4f} + IP {terms.ip_usd:.4f} + egress "
+        f"{terms.egress_usd:.4f} = {terms.expected_usd:.4f} USD to finish",
+    ]
+
+
+def why_job(client: SyncPrefectClient, key: str) -> str | None:
+    """The table of offers of a job's last attempt, as the UI shows it; None if there is no such job."""
+    from prefect.client.schemas.filters import (
+        ArtifactFilter,
+        ArtifactFilterFlowRunId,
+        ArtifactFilterKey,
+        FlowRunFilter,
+        FlowRunFilterTags,
+    )
+    from prefect.client.schemas.sorting import ArtifactSort
+
+    runs = client.read_flow_runs(flow_run_filter=FlowRunFilter(tags=FlowRunFilterTags(all_=[key])))
+    wanted = ArtifactFilter(
+        flow_run_id=ArtifactFilterFlowRunId(any_=[run.id for run in runs]), key=ArtifactFilterKey(any_=["offers"])
+    )
+    if not runs:
+        return None
+    found = client.read_artifacts(artifact_filter=wanted, sort=ArtifactSort.CREATED_DESC, limit=1)
+    return str(found[0].data) if found else None

@@ -1,0 +1,82 @@
+"""What the terminal asks of the market, without a flow run: the ranking, and the reasons. Plain code over the steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from blocks.cloud import Cloud, MarketUnavailable, Tell
+from blocks.market import Market
+from blocks.snapshots import SnapshotStore
+from tasks.documents import NoSuchBlock, load_store, rented_clouds
+from tasks.explain import Explained, explain
+from tasks.fetch_prices import market_now
+from tasks.history import measured_speeds
+from tasks.job import Choice, Ranked
+from tasks.money import Work
+from tasks.rank import rank, why
+
+__all__ = [
+    "Choice",
+    "Explained",
+    "Ranked",
+    "Work",
+    "explain",
+    "measured_speeds",
+    "rank",
+    "rented_clouds",
+    "why",
+]
+
+Follow = Callable[[str], Tell]  #: who is told of one cloud's progress
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A market, and what is to be said of it."""
+
+    market: Market
+    taken_at: dict[str, datetime] = field(default_factory=dict)  #: by cloud
+    notes: list[str] = field(default_factory=list)  #: a line each: clouds that are not in it, and why
+
+
+def the_store(name: str = "snapshot-store/here") -> SnapshotStore | None:
+    """The saved store, or None if the API has none."""
+    try:
+        return load_store(name)
+    except NoSuchBlock:
+        return None
+
+
+def last_seen(store: SnapshotStore, kinds: list[str]) -> Seen:
+    """The newest snapshot of each cloud. Raises StoreUnavailable."""
+    markets, taken_at, notes = [], {}, []
+    for kind in kinds:
+        newest = store.latest(kind)
+        if newest is None:
+            notes.append(f"{kind}: no snapshot yet; `spotwave prices --now` asks the clouds, `prices/now` keeps one")
+            continue
+        markets.append(store.read(newest))
+        taken_at[kind] = newest.taken_at
+    return Seen(Market.merged(markets), taken_at, notes)
+
+
+def seen_now(clouds: Mapping[str, Cloud], store: SnapshotStore, follow: Follow) -> Seen:
+    """The market of these clouds (by document) now, all at once; one that fails is a note."""
+    markets: list[Market] = []
+    notes: list[str] = []
+    with ThreadPoolExecutor(max_workers=max(1, len(clouds))) as pool:
+        pending = {pool.submit(market_now, cloud, store, follow(cloud.kind)): cloud.kind for cloud in clouds.values()}
+        for future in as_completed(pending):
+            try:
+                market = future.result()
+            except MarketUnavailable as error:
+                notes.append(str(error))
+            else:
+                markets.append(market)
+                notes += [f"{place} left out: {why}" for place, why in market.missing.items()]
+    merged = Market.merged(sorted(markets, key=lambda market: market.frame["cloud"].first() or ""))
+    times = {pending[future]: merged.seen_at for future in pending}
+    return Seen(merged, {kind: at for kind, at in times.items() if at is not None}, sorted(notes))

@@ -1,0 +1,70 @@
+"""The story of the market: read every cloud's spot prices, judge them, keep a snapshot, show what moved."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.futures import wait
+from prefect.logging import get_run_logger
+from prefect.states import Completed, Failed
+from pydantic import Field
+
+from blocks.cloud import Requirements
+from flows.form import described
+from tasks.documents import NoSuchBlock, load_store, rented_clouds
+from tasks.price_history import draw_prices
+from tasks.prices_report import report
+from tasks.publish import Published, publish
+
+USUAL = Requirements(min_vcpus=16, max_vcpus=32, min_memory_gib=64, max_memory_gib=256, architectures=["x86_64"])
+
+
+@flow(name="prices", log_prints=False)
+@described
+def prices(
+    clouds: Annotated[
+        list[str], Field(description="Cloud blocks, as '<block type>/<document>'. Empty: all that are saved.")
+    ] = [],  # noqa: B006 - Prefect copies it
+    store: Annotated[str, Field(description="Where the snapshots go.")] = "snapshot-store/here",
+    requirements: Annotated[
+        Requirements, Field(description="What the report's cheapest offers and the picture are for.")
+    ] = USUAL,
+    accept: Annotated[
+        list[str],
+        Field(description="Clouds ('aws', ...) whose mass change you have looked at and take for the market itself."),
+    ] = [],  # noqa: B006
+) -> State[Any]:
+    """A snapshot of the whole spot market, every cloud's published only if nothing speaks against it.
+
+    A cloud that fails keeps its last snapshot, and the run says so; it ends as Failed only if no cloud gave a fresh
+    one.
+    """
+    log = get_run_logger()
+    try:
+        named = clouds or list(rented_clouds())
+        load_store(store)
+    except NoSuchBlock as error:
+        return _refused(str(error))
+    if not named:
+        return _refused("clouds: none is saved. Make an AWS Cloud, GCP Cloud or Azure Cloud under Blocks in the UI.")
+    futures = [publish.submit(cloud, store, accept) for cloud in named]
+    wait(futures)
+    published = [future.result() for future in futures]
+    report(published, store, requirements)
+    draw_prices(published, store, requirements)
+    told = "; ".join(one.line for one in published)
+    log.info(told)
+    if not any(one.fresh for one in published):
+        return Failed(message=f"no fresh snapshot. {told}")
+    return Completed(message=told, data=[_plain(one) for one in published])
+
+
+def _plain(one: Published) -> dict[str, Any]:
+    return one.model_dump(mode="json")
+
+
+def _refused(reason: str) -> State[Any]:
+    get_run_logger().error(reason)
+    return Failed(message=reason)

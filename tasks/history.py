@@ -1,0 +1,118 @@
+"""What jobs leave for later ones in the snapshot store: how long the work took, and which pools let them down."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+import polars as pl
+from prefect import task
+from prefect.logging import get_run_logger
+
+from blocks.cloud import Offer
+from blocks.market import Market
+from blocks.snapshots import SnapshotStore, StoreUnavailable
+from node.contract import Ending
+from tasks.documents import load_cloud, load_store
+from tasks.job import Attempt, Job
+from tasks.once import ONCE
+from tasks.speed import assumed_speed, learned
+
+COOL_S = 3600.0  # nine tenths of the interruptions of a pool fall within minutes of each other; an hour is polite
+_RUNS = "runs/v1"
+_LOSSES = "losses/v1"
+
+
+def work_of(job: Job) -> str:
+    """The calculation's fingerprint: what does not change it (memory, clouds, limits) is no part of it."""
+    return sha256(json.dumps([job.node, job.parameters], sort_keys=True).encode()).hexdigest()[:16]
+
+
+@task(name="recall", persist_result=True, cache_policy=ONCE)
+def recall(job: Job, attempt: int) -> tuple[pl.DataFrame | None, float | None, dict[str, str]]:
+    """(measured speeds, the job's work in reference core-hours if known, pools that cool down with the reason).
+
+    Once an attempt: a restarted controller must come to the choice that it made, not to what it would choose now.
+    A store that cannot be read is no reason not to compute: then nothing is known.
+    """
+    log = get_run_logger()
+    store = load_store(job.store)
+    try:
+        runs = store.notes(_RUNS)
+        cooling = cooling_pools(store, datetime.now(UTC))
+    except StoreUnavailable as error:
+        log.warning("nothing recalled of earlier jobs: %s", error)
+        return None, None, {}
+    speeds, core_h = learned(runs, job.node, work_of(job))
+    if core_h is not None:
+        log.info("earlier runs of this very calculation: %.3g core-hours", core_h)
+    return speeds, core_h, cooling
+
+
+def measured_speeds(store: SnapshotStore, kind: str) -> pl.DataFrame:
+    """Speeds by family that jobs of a kind measured (tasks.speed.SPEEDS). Raises StoreUnavailable."""
+    return learned(store.notes(_RUNS), kind, "")[0]
+
+
+def cooling_pools(store: SnapshotStore, now: datetime) -> dict[str, str]:
+    """Labels of the offers whose pool refused or lost a machine within `COOL_S`. Raises StoreUnavailable."""
+    days = {(now - timedelta(seconds=COOL_S)).date(), now.date()}
+    found: dict[str, str] = {}
+    for note in (note for day in sorted(days) for note in store.notes(f"{_LOSSES}/{day:%Y-%m-%d}")):
+        age_s = (now - datetime.fromisoformat(note["at"])).total_seconds()
+        if 0 <= age_s < COOL_S:
+            found[note["offer"]] = f"{note['what']} {age_s / 60:.0f} min ago"
+    return found
+
+
+@task(name="remember_losses")
+def remember_losses(job: Job, attempt: Attempt) -> None:
+    """Let later jobs avoid the pools that refused or took back a machine of this attempt, for a while."""
+    events = [(refusal.offer, f"refused ({refusal.kind})") for refusal in attempt.refusals]
+    if attempt.outcome.ending in (Ending.INTERRUPTED, Ending.LOST):
+        events.append((attempt.machine.offer, str(attempt.outcome.ending)))
+    rented = {cloud.kind for cloud in map(load_cloud, job.clouds) if cloud.rented}
+    for number, (offer, what) in enumerate(events):
+        if offer.cloud in rented:
+            at = attempt.ended_at.astimezone(UTC)
+            name = f"{job.key}-{attempt.number}-{number}"
+            fields = {"offer": offer.label, "what": what, "at": at.isoformat()}
+            _note(job, f"{_LOSSES}/{at:%Y-%m-%d}", name, fields)
+
+
+@task(name="remember_run")
+def remember_run(job: Job, attempts: list[Attempt], seconds: float) -> None:
+    """Keep what the finished job measured. seconds: of computing, all attempts together.
+
+    A job that saw several families says nothing of any one of them, and is not kept.
+    """
+    offers = [attempt.machine.offer for attempt in attempts]
+    if len({(offer.cloud, offer.family, offer.cores) for offer in offers}) > 1 or seconds <= 0:
+        get_run_logger().info("machines of several kinds: no speed can be told")
+        return
+    offer = offers[-1]
+    _note(job, _RUNS, job.key, run_note(job.node, work_of(job), offer, seconds, attempts[-1].ended_at))
+
+
+def run_note(kind: str, work: str, offer: Offer, seconds: float, at: datetime) -> dict[str, Any]:
+    """What `tasks.speed.learned` learns from."""
+    assumed = Market.of([offer]).frame.select(assumed_speed()).item()
+    return {
+        "kind": kind,
+        "work": work,
+        "cloud": offer.cloud,
+        "family": offer.family,
+        "instance_type": offer.instance_type,
+        "core_h": seconds / 3600 * offer.cores,
+        "assumed": assumed,
+        "at": at.isoformat(),
+    }
+
+
+def _note(job: Job, folder: str, name: str, fields: dict[str, Any]) -> None:
+    try:
+        load_store(job.store).note(folder, name, fields)
+    except StoreUnavailable as error:
+        get_run_logger().warning("not remembered for later jobs: %s", error)

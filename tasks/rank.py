@@ -1,0 +1,123 @@
+"""Which offer finishes the job for least: filter, cost, sort. Pure: the same market gives the same choice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from blocks.cloud import Requirements
+from blocks.market import Market, offers_of
+from tasks.job import Choice, Near, Objective, Ranked, Rejected
+from tasks.money import Work, with_cost
+
+KEPT = 50  # in the ranking: more than are ever tried
+NEAREST = 3
+# Ties go to the faster, then by name, so that the order of the rows decides nothing.
+ORDER: dict[Objective, tuple[str, ...]] = {
+    "cost": ("expected_usd", "hours", "spot_usd_h"),
+    "price": ("spot_usd_h", "expected_usd", "hours"),
+}
+_NAME = ("cloud", "region", "zone", "instance_type")
+TERMS = tuple(name for name in Ranked.model_fields if name not in ("offer", "cooling"))
+
+
+def rank(
+    market: Market,
+    requirements: Requirements,
+    work: Work,
+    cooling: Mapping[str, str],
+    *,
+    objective: Objective = "cost",
+    speeds: pl.DataFrame | None = None,
+) -> Choice:
+    """The best `KEPT` eligible offers with each term of their cost, and what was left out and why.
+
+    cooling: labels of offers (`Offer.label`) whose pool was lost or refused lately, with the reason; they come last.
+    speeds: what was measured (tasks.speed.SPEEDS); None: nothing yet.
+    """
+    judged = market.judged(requirements)
+    eligible = with_cost(judged.filter(pl.col("why_not").is_null()), work, speeds)
+    cool = _label().is_in(list(cooling)) if cooling else pl.lit(False)
+    keys = ["cool", *ORDER[objective], *_NAME]
+    best = eligible.with_columns(cool=cool).bottom_k(KEPT, by=keys).sort(keys)
+    ranked = [
+        Ranked(offer=offer, cooling=cooling.get(offer.label), **{name: row[name] for name in TERMS})
+        for offer, row in zip(offers_of(best), best.to_dicts(), strict=True)
+    ]
+    refused = judged.filter(pl.col("why_not").is_not_null())
+    nearest = [] if ranked else _nearest(refused)
+    return Choice(
+        objective=objective,
+        ranked=ranked,
+        seen=len(market),
+        eligible=eligible.height,
+        work_core_h=work.core_h,
+        rejected=_groups(refused),
+        nearest=nearest,
+        remedy=None if ranked else _remedy(nearest),
+    )
+
+
+def why(choice: Choice) -> str:
+    """One line: why the first of the ranking is first."""
+    first = choice.ranked[0]
+    if choice.objective == "price":
+        text = f"{first.offer.spot_usd_h:.4f} USD/h, by price alone"
+    else:
+        text = (
+            f"{first.expected_usd:.4f} USD and {first.hours:.2f} h expected for {choice.work_core_h:g} core-hours of "
+            f"work at {first.offer.spot_usd_h:.4f} USD/h"
+        )
+    if first.cooling:
+        return f"{text}; the only ones left are cooling down ({first.cooling})"
+    if len(choice.ranked) == 1:
+        return f"{text}; the only eligible offer"
+    second = choice.ranked[1]
+    if second.cooling:
+        return f"{text}; the others are cooling down ({second.cooling})"
+    if choice.objective == "price":
+        return f"{text}; next best {second.offer.label} at {second.offer.spot_usd_h:.4f} USD/h"
+    if second.expected_usd > first.expected_usd:
+        return f"{text}; next best {second.offer.label} at {second.expected_usd:.4f} USD"
+    return f"{text}; as cheap as {second.offer.label}, and no slower"
+
+
+def _label() -> pl.Expr:
+    """`Offer.label` as a column."""
+    return pl.concat_str("cloud", "instance_type", pl.coalesce("zone", "region"), separator=" ")
+
+
+def _groups(refused: pl.DataFrame) -> list[Rejected]:
+    """Offers by the first requirement that excludes them, the biggest group first."""
+    groups = (
+        refused.group_by("why_not")
+        .agg(pl.len().alias("count"), pl.col("instance_type").min().alias("example"))
+        .with_columns(pl.col("why_not").cast(pl.String))
+        .sort("count", "why_not", descending=[True, False])
+    )
+    return [Rejected(reason=row["why_not"], count=row["count"], example=row["example"]) for row in groups.to_dicts()]
+
+
+def _nearest(refused: pl.DataFrame) -> list[Near]:
+    """The offers that miss fewest requirements, the biggest of them first, one of a type."""
+    keys = ["misses", "vcpus", "memory_gib", *_NAME]
+    order = [False, True, True, *(False for _ in _NAME)]
+    one_of_a_type = refused.filter(pl.col("misses") == pl.col("misses").min()).sort(keys, descending=order)
+    near = one_of_a_type.unique(["cloud", "instance_type"], keep="first", maintain_order=True).head(NEAREST)
+    return [
+        Near(offer=offer, why_not=row["why_not"], misses=row["misses"])
+        for offer, row in zip(offers_of(near), near.to_dicts(), strict=True)
+    ]
+
+
+def _remedy(nearest: list[Near]) -> str:
+    """Which requirement excluded the nearest offer, and what to do."""
+    if not nearest:
+        return "clouds: no cloud offered anything. Name another cloud."
+    near, offer = nearest[0], nearest[0].offer
+    return (
+        f"requirements: no offer meets them. The nearest, {offer.label} ({offer.vcpus} vCPUs, "
+        f"{offer.memory_gib:.1f} GiB, {offer.spot_usd_h:.4f} USD/h), is excluded by {near.why_not}. "
+        "Relax that requirement, or add a cloud."
+    )

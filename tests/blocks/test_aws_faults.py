@@ -1,0 +1,174 @@
+"""What goes wrong with AWS is named in one line, and everything else stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from prefect_aws import AwsCredentials
+
+from blocks.aws.block import AwsCloud
+from blocks.cloud import MarketUnavailable
+from tests.emulators.aws import (
+    Answer,
+    AwsEmulator,
+    cut,
+    empty,
+    fault,
+    garbage,
+    refused,
+    server_error,
+    throttled,
+)
+from tests.emulators.aws_cloud import SECRET, cloud_at
+
+PRICES = "DescribeSpotPriceHistory"
+OFFERS = 122  # of the small world
+
+
+@pytest.fixture
+def aws() -> Iterator[AwsEmulator]:
+    with AwsEmulator() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def no_keys_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+
+
+@pytest.mark.parametrize("answer", [throttled(), server_error(), cut()], ids=["throttled", "5xx", "cut"])
+def test_a_fault_that_passes_leaves_no_trace(aws: AwsEmulator, answer: Answer) -> None:
+    actions = (PRICES, "DescribeAvailabilityZones", "DescribeInstanceTypes", "GetProducts", "advisor")
+    for action in actions:
+        aws.fail(fault(action, answer, times=1))
+    market = cloud_at(aws).market()
+    assert market.missing == {}
+    assert len(market) == OFFERS
+    undisturbed = 3 * 4 + 2 + 2  # 3 regions; 2 shares of types; regions and advisor
+    assert len(aws.calls) == undisturbed + len(actions)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (throttled(), f"{PRICES} failed: RequestLimitExceeded; too many calls; try again in a few minutes"),
+        (server_error(), f"{PRICES} failed: InternalError; try again later"),
+        (refused("UnauthorizedOperation"), f"{PRICES} failed: UnauthorizedOperation; allow ec2:{PRICES} to the "),
+        (refused("AuthFailure", 401), f"{PRICES} failed: AuthFailure; check the keys of the AWS Credentials block"),
+        (refused("OptInRequired", 401), f"{PRICES} failed: OptInRequired; enable the region"),
+        (cut(), "describe_spot_price_history failed: "),
+        (garbage(), "describe_spot_price_history failed: its answer cannot be read; try again later"),
+        (empty(), "no spot price is listed"),
+    ],
+    ids=["throttled", "5xx", "denied", "disabled", "opt-in", "cut", "garbage", "empty"],
+)
+def test_a_region_that_fails_is_named_and_the_others_stand(aws: AwsEmulator, answer: Answer, said: str) -> None:
+    aws.fail(fault(PRICES, answer, "eu-west-1"))
+    market = cloud_at(aws, attempts=1).market()
+    assert list(market.missing) == ["aws eu-west-1"]
+    assert market.missing["aws eu-west-1"].startswith(said)
+    assert set(market.frame["region"]) == {"us-east-1", "ap-south-1"}
+
+
+def test_a_throttled_call_is_repeated_within_its_bound(aws: AwsEmulator) -> None:
+    aws.fail(fault(PRICES, throttled(), "eu-west-1"))
+    cloud_at(aws, attempts=2).market()
+    assert aws.calls.count(f"{PRICES} eu-west-1") == 2
+
+
+def test_without_the_right_to_list_prices_there_is_no_on_demand_price_and_one_line_says_so(aws: AwsEmulator) -> None:
+    aws.fail(fault("GetProducts", refused("AccessDeniedException", 400)))
+    market = cloud_at(aws).market()
+    assert market.missing == {
+        "aws on-demand prices": "GetProducts failed: AccessDeniedException; "
+        "allow pricing:GetProducts to the credentials"
+    }
+    assert market.frame["on_demand_usd_h"].is_null().all()
+    assert len(market) == OFFERS + 1  # nothing to find the absurd price by
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (throttled(), "GetProducts failed: ThrottlingException; too many calls"),
+        (garbage(), "get_products failed: its answer cannot be read"),
+        (empty(), "the price list has none"),
+    ],
+    ids=["throttled", "garbage", "empty"],
+)
+def test_a_price_list_that_fails_in_one_region_is_missing_there(aws: AwsEmulator, answer: Answer, said: str) -> None:
+    aws.fail(fault("GetProducts", answer, "eu-west-1"))
+    market = cloud_at(aws, attempts=1).market()
+    assert list(market.missing) == ["aws on-demand prices of eu-west-1"]
+    assert market.missing["aws on-demand prices of eu-west-1"].startswith(said)
+    assert market.frame.filter(region="eu-west-1")["on_demand_usd_h"].is_null().all()
+    assert not market.frame.filter(region="ap-south-1")["on_demand_usd_h"].is_null().any()
+
+
+@pytest.mark.parametrize("answer", [refused("AccessDenied", 403), empty()], ids=["denied", "empty"])
+def test_without_the_advisor_every_interruption_is_unknown(aws: AwsEmulator, answer: Answer) -> None:
+    aws.fail(fault("advisor", answer))
+    market = cloud_at(aws).market()
+    assert set(market.frame["interruption"]) == {"unknown"}
+    assert list(market.missing) == ["aws interruption table"]
+
+
+def test_a_region_without_zones_is_named_and_its_prices_are_counted(aws: AwsEmulator) -> None:
+    aws.fail(fault("DescribeAvailabilityZones", refused("UnauthorizedOperation"), "ap-south-1"))
+    market = cloud_at(aws).market()
+    assert list(market.missing) == ["aws ap-south-1"]
+    assert market.dropped["aws: zone unknown"] == 1 + 11 * 2
+
+
+def test_types_that_no_region_names_are_counted_as_unknown(aws: AwsEmulator) -> None:
+    aws.fail(fault("DescribeInstanceTypeOfferings", server_error(), "ap-south-1"))
+    market = cloud_at(aws, attempts=1).market()
+    assert list(market.missing) == ["aws instance types of ap-south-1"]
+    assert market.dropped["aws: instance type unknown"] == 1 + 2
+
+
+@pytest.mark.parametrize(
+    ("action", "answer", "said"),
+    [
+        ("DescribeRegions", refused("AuthFailure", 401), "aws: DescribeRegions failed: AuthFailure; check the keys"),
+        ("DescribeRegions", empty(), "aws: none of the regions is enabled"),
+        (PRICES, throttled(), f"aws: no region gives prices: {PRICES} failed: RequestLimitExceeded"),
+        ("DescribeInstanceTypes", empty(), "aws: no instance types are listed: the answers are empty"),
+        ("DescribeInstanceTypes", throttled(), "aws: no instance types are listed: DescribeInstanceTypes failed"),
+        ("DescribeAvailabilityZones", cut(), "aws: no zones are listed: describe_availability_zones failed"),
+    ],
+)
+def test_a_cloud_that_does_not_answer_says_why_in_one_line(
+    aws: AwsEmulator, action: str, answer: Answer, said: str
+) -> None:
+    aws.fail(fault(action, answer))
+    with pytest.raises(MarketUnavailable) as told:
+        cloud_at(aws, attempts=1).market()
+    assert str(told.value).startswith(said)
+    assert "\n" not in str(told.value)
+    assert SECRET not in str(told.value)
+
+
+def test_a_server_that_is_gone_is_no_market(aws: AwsEmulator) -> None:
+    cloud = cloud_at(aws, attempts=1)
+    aws.__exit__(None, None, None)
+    with pytest.raises(MarketUnavailable, match="check the network"):
+        cloud.market()
+
+
+@pytest.mark.usefixtures("no_keys_here")
+def test_no_credentials_is_told_with_the_remedy() -> None:
+    with pytest.raises(MarketUnavailable, match=r"^aws: no credentials; fill in the AWS Credentials block"):
+        AwsCloud(credentials=AwsCredentials()).market()
+
+
+@pytest.mark.usefixtures("no_keys_here")
+def test_a_profile_that_is_not_there_is_told_with_the_remedy() -> None:
+    with pytest.raises(MarketUnavailable, match=r"^aws: no credentials: ProfileNotFound; fill in"):
+        AwsCloud(credentials=AwsCredentials(profile_name="nobody")).catalogue()

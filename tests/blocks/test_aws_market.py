@@ -1,0 +1,212 @@
+"""The market of AWS as the block reads it, by the real SDK, from an emulator with every documented trap in it."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+import pytest
+from pydantic import ValidationError
+
+from blocks.aws.block import AwsCloud
+from blocks.aws.clients import Clients
+from blocks.aws.market import read_market
+from blocks.cloud import Requirements, untold
+from blocks.market import SCHEMA
+from tests.emulators.aws import AwsEmulator
+from tests.emulators.aws_cloud import cloud_at
+from tests.emulators.aws_rows import on_demand_usd_h, spot_price
+from tests.emulators.aws_world import World, small_world
+
+
+@pytest.fixture
+def aws() -> Iterator[AwsEmulator]:
+    with AwsEmulator() as emulator:
+        yield emulator
+
+
+@pytest.fixture(scope="module")
+def frame() -> pl.DataFrame:
+    with AwsEmulator() as emulator:
+        return cloud_at(emulator).market().frame
+
+
+def only(frame: pl.DataFrame, name: str, zone: str = "us-east-1a") -> dict[str, Any]:
+    found = frame.filter(instance_type=name, zone=zone).to_dicts()
+    assert len(found) == 1
+    return found[0]
+
+
+def test_every_usable_pool_is_offered_once_and_the_rest_is_counted(aws: AwsEmulator) -> None:
+    before = datetime.now(UTC)
+    market = cloud_at(aws).market()
+    assert market.missing == {}
+    assert market.dropped == {
+        "aws: Local or Wavelength Zone": 1,
+        "aws: accelerator that is no GPU": 9,  # dl1, inf2 and f2, three zones each
+        "aws: instance type unknown": 1,
+        "aws: previous generation": 6,  # m1 and c4
+        "aws: price above 1.2 times on-demand": 1,
+        "aws: price of zero or less": 1,
+        "aws: price that a newer one replaces": 1,
+        "aws: price that is no number": 1,
+        "aws: type without spot": 1,
+        "aws: zone not available": 1,
+        "aws: zone unknown": 1,
+    }
+    # 21 usable types in three zones less three bad prices, the first 20 in two, the first 10 and r8g in two.
+    assert len(market) == 21 * 3 - 3 + 20 * 2 + 11 * 2
+    assert market.frame.select("instance_type", "zone").is_unique().all()
+    assert market.seen_at is not None
+    assert before <= market.seen_at <= datetime.now(UTC)
+    assert dict(market.frame.schema) == SCHEMA
+
+
+def test_each_offer_has_the_price_of_its_own_zone_and_region(frame: pl.DataFrame) -> None:
+    types = small_world().types
+    for row in frame.iter_rows(named=True):
+        known = types[row["instance_type"]]
+        assert row["spot_usd_h"] == float(spot_price(row["region"], row["zone"], known))
+        if (row["instance_type"], row["region"]) != ("g6f.large", "us-east-1"):
+            assert row["on_demand_usd_h"] == on_demand_usd_h(row["region"], known)
+    assert only(frame, "c7i.large")["zone_id"] == "useast1-az1"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("c7i.2xlarge", {"family": "c7i", "vcpus": 8, "cores": 4.0, "memory_gib": 16.0, "architecture": "x86_64"}),
+        ("m6g.2xlarge", {"family": "m6g", "vcpus": 8, "cores": 8.0, "memory_gib": 32.0, "architecture": "arm64"}),
+        ("t3.large", {"burstable": True, "bare_metal": False, "boot_s": 60.0, "notice_s": 120.0}),
+        ("c7i.metal-24xl", {"burstable": False, "bare_metal": True, "boot_s": 600.0}),
+        ("c7i.large", {"gpu": None, "gpu_count": 0.0, "interruptions_per_h": None}),
+        ("g4dn.xlarge", {"gpu": "T4", "gpu_count": 1.0}),
+        ("g6.12xlarge", {"gpu": "L4", "gpu_count": 4.0}),
+        ("g6f.large", {"gpu": "L4", "gpu_count": 0.125, "on_demand_usd_h": None}),
+        ("g4ad.xlarge", {"gpu": "Radeon Pro V520", "gpu_count": 1.0}),
+        ("p4d.24xlarge", {"gpu": "A100", "gpu_count": 8.0}),
+        ("p4de.24xlarge", {"gpu": "A100 80GB", "gpu_count": 8.0}),
+    ],
+)
+def test_a_type_is_described_as_it_is(frame: pl.DataFrame, name: str, expected: dict[str, Any]) -> None:
+    offer = only(frame, name)
+    assert {key: offer[key] for key in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [
+        ("c7i.large", "low"),
+        ("c7i.xlarge", "medium"),
+        ("c7i.2xlarge", "medium"),
+        ("c7i.4xlarge", "high"),
+        ("m7i.large", "high"),
+        ("m7i.xlarge", "unknown"),  # an index that no range has
+        ("m6g.large", "unknown"),  # not in the file
+    ],
+)
+def test_interruption_is_a_word_and_never_a_guess(frame: pl.DataFrame, name: str, word: str) -> None:
+    assert only(frame, name)["interruption"] == word
+
+
+def test_a_type_that_one_region_alone_has_is_known_there(frame: pl.DataFrame) -> None:
+    assert set(frame.filter(instance_type="r8g.large")["region"]) == {"ap-south-1"}
+
+
+def test_a_catalogue_spares_all_calls_but_the_prices(aws: AwsEmulator) -> None:
+    cloud = cloud_at(aws)
+    whole = cloud.market()
+    catalogue = pickle.loads(pickle.dumps(cloud.catalogue()))
+    aws.calls.clear()
+    again = cloud.market(catalogue)
+    assert Counter(aws.calls) == {f"DescribeSpotPriceHistory {region}": 1 for region in aws.world.regions}
+    assert (
+        again.frame.drop("seen_at")
+        .sort("instance_type", "zone")
+        .equals(whole.frame.drop("seen_at").sort("instance_type", "zone"))
+    )
+    assert (again.dropped, again.missing) == (whole.dropped, whole.missing)
+
+
+def test_each_shape_is_asked_for_once_and_where_it_is(aws: AwsEmulator) -> None:
+    cloud_at(aws).catalogue()
+    asked = Counter(name for name in aws.calls if name.startswith("DescribeInstanceTypes "))
+    assert asked == {"DescribeInstanceTypes us-east-1": 1, "DescribeInstanceTypes ap-south-1": 1}
+
+
+def test_only_the_regions_that_are_wanted_are_asked(aws: AwsEmulator) -> None:
+    cloud = cloud_at(aws, regions=["eu-west-1", "me-south-1"])
+    market = cloud.market()
+    assert set(market.frame["region"]) == {"eu-west-1"}
+    assert market.missing == {"aws me-south-1": "not enabled for this account"}
+    asked = {name.partition(" ")[2] for name in aws.calls if not name.startswith(("DescribeRegions", "advisor"))}
+    assert asked == {"eu-west-1"}
+    assert cloud.market(cloud.catalogue()).missing == market.missing
+
+
+def test_progress_ends_with_all_calls_done(aws: AwsEmulator) -> None:
+    told: list[tuple[int, int]] = []
+    cloud_at(aws).market(tell=lambda done, total: told.append((done, total)))
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert told[-1][0] == told[-1][1] == 3 * 4 + 2 + 1
+
+
+def test_many_pages_come_together() -> None:
+    small = small_world()
+    region, zones = "us-east-1", [f"us-east-1{letter}" for letter in "abc"]
+    names = [f"c7i.{number}xlarge" for number in range(450)]
+    template = small.types["c7i.xlarge"]
+    types = {name: {**template, "InstanceType": name} for name in names}
+    rows = [
+        {**row, "InstanceType": name}
+        for name in names
+        for row in small.history[region]
+        if row["InstanceType"] == "c7i.xlarge" and row["AvailabilityZone"] in zones
+    ]
+    world = World({region: small.zones[region]}, types, {region: names}, {region: rows}, {region: []}, {region: {}})
+    with AwsEmulator(world, latency_s=0.02) as emulator:
+        market = cloud_at(emulator).market()
+        assert len(market) == 450 * 3
+        assert emulator.calls.count("DescribeSpotPriceHistory us-east-1") == 2
+        assert emulator.calls.count("DescribeInstanceTypes us-east-1") == 5
+    assert set(market.missing) == {"aws on-demand prices", "aws interruption table"}  # this world has neither
+    assert market.frame["on_demand_usd_h"].is_null().all()
+
+
+def test_no_more_calls_are_out_at_once_than_allowed() -> None:
+    with AwsEmulator(latency_s=0.02) as emulator:
+        clients = Clients(cloud_at(emulator).credentials, at_most=3)
+        read_market(clients, [], emulator.url, None, untold)
+        assert 3 <= emulator.most_at_once <= 3 + 1  # the advisor's file is no call of the account
+
+
+def test_the_cheapest_arm64_machine_can_be_asked_for(aws: AwsEmulator) -> None:
+    wanted = cloud_at(aws).market().eligible(Requirements(architectures=["arm64"], min_vcpus=4))
+    assert set(wanted.frame["family"]) == {"m6g"}
+
+
+def test_a_call_in_the_clear_is_refused_but_on_this_computer(aws: AwsEmulator) -> None:
+    fields = cloud_at(aws).credentials.model_dump(exclude={"aws_client_parameters"})
+    for parameters, said in (
+        ({"endpoint_url": "http://ec2.example.org"}, "plain http"),
+        ({"endpoint_url": "ec2.example.org"}, "no address"),
+        ({"use_ssl": False}, "Use SSL"),
+    ):
+        with pytest.raises(ValidationError, match=said):
+            AwsCloud.model_validate({"credentials": {**fields, "aws_client_parameters": parameters}})
+    with pytest.raises(ValidationError, match="plain http"):
+        AwsCloud(credentials=cloud_at(aws).credentials, advisor_endpoint="http://example.org")
+
+
+def test_knowing_the_block_does_not_import_what_reads_the_market() -> None:
+    code = (
+        "import sys, blocks.aws.block; print([name for name in ('blocks.aws.market', 'polars') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "blocks.aws.market" not in done.stdout

@@ -1,0 +1,174 @@
+"""The parsing functions on answers that were recorded from Amazon; skipped where the recordings are not."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from blocks.aws.advisor import INTERRUPTIONS, interruptions_frame
+from blocks.aws.instance_types import types_frame
+from blocks.aws.on_demand import on_demand_frame, on_demand_prices
+from blocks.aws.spot_prices import offers, saved_rows, spot_frame
+from blocks.aws.zones import zones_frame
+from blocks.sanity import vetted
+
+DATA = Path(__file__).parents[3] / "shared" / "data" / "aws"
+REGIONS = {
+    "apne1": "ap-northeast-1",
+    "apne2": "ap-northeast-2",
+    "apne3": "ap-northeast-3",
+    "aps1": "ap-south-1",
+    "apse1": "ap-southeast-1",
+    "apse2": "ap-southeast-2",
+    "cac1": "ca-central-1",
+    "euc1": "eu-central-1",
+    "eun1": "eu-north-1",
+    "euw1": "eu-west-1",
+    "euw2": "eu-west-2",
+    "euw3": "eu-west-3",
+    "sae1": "sa-east-1",
+    "use1": "us-east-1",
+    "use2": "us-east-2",
+    "usw1": "us-west-1",
+    "usw2": "us-west-2",
+}
+NONE = pl.DataFrame(schema=INTERRUPTIONS)
+
+
+def text_of(name: str) -> str:
+    if not DATA.exists():
+        pytest.skip("recorded data is not here")
+    return gzip.decompress((DATA / name).read_bytes()).decode()
+
+
+def all_types() -> pl.DataFrame:
+    pages = [json.loads(text_of(f"describe_instance_types_2025/page{number}.json.gz")) for number in range(1, 10)]
+    return types_frame(row for page in pages for row in page)
+
+
+def test_two_documents_in_one_file_are_refused_with_one_line() -> None:
+    text = text_of("raw_t1.micro.json.gz")
+    with pytest.raises(ValueError, match="no one answer of DescribeSpotPriceHistory in JSON: Extra data") as told:
+        saved_rows(text)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(("name", "changes", "zones"), [("m5.large", 774, 5), ("p3.2xlarge", 288, 3)])
+def test_of_a_history_one_linux_price_a_zone_remains(name: str, changes: int, zones: int) -> None:
+    rows = saved_rows(text_of(f"raw_{name}.json.gz"))
+    listed = [{"ZoneName": f"us-east-1{letter}", "ZoneId": letter, "State": "available"} for letter in "abcdef"]
+    tables = {
+        "zones": zones_frame({"us-east-1": listed}),
+        "types": all_types(),
+        "on_demand": on_demand_frame({}),
+        "interruptions": NONE,
+    }
+    found, dropped = offers(spot_frame("us-east-1", rows), tables, datetime.now().astimezone())
+    linux = [row for row in rows if row["ProductDescription"] == "Linux/UNIX"]
+    assert len(linux) == changes
+    assert dropped["operating system other than Linux"] == len(rows) - changes
+    assert dropped["price that a newer one replaces"] == changes - zones
+    newest = {row["AvailabilityZone"]: row for row in sorted(linux, key=lambda row: row["Timestamp"])}
+    assert dict(found.select("zone", "spot_usd_h").iter_rows()) == {
+        zone: float(row["SpotPrice"]) for zone, row in newest.items()
+    }
+
+
+def test_the_types_of_2025() -> None:
+    types = all_types()
+    assert types.height == 865
+    assert types["instance_type"].is_unique().all()
+    # The five without an architecture are Macs, on demand alone as well.
+    assert dict(types.group_by("architecture").len().iter_rows()) == {"x86_64": 629, "arm64": 231, None: 5}
+    assert dict(types.group_by("no_use").len().iter_rows()) == {
+        None: 767,
+        "previous generation": 55,
+        "type without spot": 22,
+        "accelerator that is no GPU": 21,
+    }
+    usable = types.filter(pl.col("no_use").is_null())
+    names = "A100 A10G H100 K80 L4 L40S Radeon_Pro_V520 T4 T4g V100".replace("_", " ")
+    assert " ".join(sorted(set(usable["gpu"].drop_nulls()))) == names
+    assert usable.select("vcpus", "cores", "memory_gib", "architecture").null_count().row(0) == (0, 0, 0, 0)
+    ratio = usable["vcpus"] / usable["cores"]
+    assert set(ratio) <= {1.0, 2.0}
+
+
+@pytest.mark.parametrize("path", ["25_instances", "pv_instances", "g2_2xlarge_group", "t3_micro_and_p3_16xl", "empty"])
+def test_older_answers_with_nulls_are_read(path: str) -> None:
+    rows: list[dict[str, Any]] = json.loads(text_of(f"recorded_api_json/DescribeInstanceTypes__{path}.json.gz"))[
+        "InstanceTypes"
+    ]
+    assert types_frame(rows).height == len(rows)
+
+
+def test_an_evening_in_seventeen_regions() -> None:
+    """9,281 Linux rows of 9,100 pools; zones stand there by their ids, which serve as names here."""
+    rows = list(csv.DictReader(io.StringIO(text_of("spot_prices_2022-05-31_17_regions.csv.gz"))))
+    by_region: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        zone = row["AvailabilityZoneId"]
+        region = REGIONS[zone.partition("-")[0]]
+        moment = datetime.fromisoformat(row["Timestamp"])
+        by_region.setdefault(region, []).append({**row, "AvailabilityZone": zone, "Timestamp": moment})
+    assert len(by_region) == 17
+    zones = {
+        region: [
+            {"ZoneName": zone, "ZoneId": zone, "State": "available"} for zone in {row["AvailabilityZone"] for row in of}
+        ]
+        for region, of in by_region.items()
+    }
+    advisor = json.loads(text_of("spot-advisor-data_2024-02.json.gz"))
+    tables = {
+        "zones": zones_frame(zones),
+        "types": all_types(),
+        "on_demand": on_demand_frame({}),
+        "interruptions": interruptions_frame(advisor),
+    }
+    spot = pl.concat([spot_frame(region, of) for region, of in by_region.items()])
+    found, dropped = offers(spot, tables, datetime.now().astimezone())
+    market = vetted("aws", found, dropped)
+    assert dropped["operating system other than Linux"] == len(rows) - 9281
+    assert dropped["price that a newer one replaces"] == 9281 - 9100
+    assert len(market) + sum(market.dropped.values()) == len(rows)
+    assert len(market) == 8014
+    assert market.dropped == {
+        "aws: accelerator that is no GPU": 113,
+        "aws: instance type unknown": 53,  # three years later
+        "aws: operating system other than Linux": 24081,
+        "aws: previous generation": 920,
+        "aws: price that a newer one replaces": 181,
+    }
+    assert dict(market.frame.group_by("interruption").len().iter_rows()) == {
+        "low": 3050,
+        "medium": 2794,
+        "high": 2165,
+        "unknown": 5,
+    }
+
+
+def test_the_advisor_of_2024() -> None:
+    table = json.loads(text_of("spot-advisor-data_2024-02.json.gz"))
+    frame = interruptions_frame(table)
+    assert frame["region"].n_unique() == 29
+    assert frame.height == sum(len(systems["Linux"]) for systems in table["spot_advisor"].values())
+    indices = Counter(row["r"] for systems in table["spot_advisor"].values() for row in systems["Linux"].values())
+    assert dict(frame.group_by("interruption").len().iter_rows()) == {
+        "low": indices[0],
+        "medium": indices[1] + indices[2],
+        "high": indices[3] + indices[4],
+    }
+
+
+def test_a_recorded_product_has_its_on_demand_price() -> None:
+    text = text_of("recorded_api_json/GetProducts__m5_large.json.gz")
+    assert list(on_demand_prices([text])) == [("m5.large", 0.096)]

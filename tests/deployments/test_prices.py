@@ -1,0 +1,130 @@
+"""`spotwave prices` and `why` as a user sees them: no server, no account, snapshots in a folder."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from blocks.market import Market
+from blocks.snapshots import SnapshotStore
+from deployments.asked import interval
+from tests.blocks.test_market import an_offer
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+FIELDS = {"vcpus": 16, "cores": 8.0, "memory_gib": 64.0, "on_demand_usd_h": 0.8, "egress_usd_gib": 0.09}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> SnapshotStore:
+    return SnapshotStore(url=str(tmp_path / "home" / "store"))
+
+
+@pytest.fixture
+def spotwave(tmp_path: Path) -> Run:
+    """The command in a folder of its own, with no Prefect API configured."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    environment = kept | {
+        "SPOTWAVE_HOME": str(tmp_path / "home"),
+        "PREFECT_HOME": str(tmp_path / "prefect"),
+        "COLUMNS": "160",
+    }
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "deployments.cli", *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+
+    return run
+
+
+def publish(store: SnapshotStore) -> None:
+    for cloud, prices in {"aws": (0.4, 0.2, 0.3), "gcp": (0.25,)}.items():
+        offers = [
+            an_offer(**FIELDS, cloud=cloud, instance_type=f"t{n}.4xlarge", spot_usd_h=usd)
+            for n, usd in enumerate(prices)
+        ]
+        store.publish(cloud, Market.of([*offers, an_offer(cloud=cloud)]), {}, datetime(2026, 5, 4, 3, tzinfo=UTC))
+
+
+def test_the_table(spotwave: Run, store: SnapshotStore) -> None:
+    publish(store)
+    done = spotwave("prices", "--vcpus", "16-32", "--memory", "64-256", "--top", "3")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].split("  ")[0] == "cloud"
+    assert [line.split()[:2] for line in lines[1:4]] == [
+        ["aws", "t1.4xlarge"],
+        ["gcp", "t0.4xlarge"],
+        ["aws", "t2.4xlarge"],
+    ]
+    assert "0.2000" in lines[1]
+    assert "75%" in lines[1]
+    assert "4 of 6 offers are eligible." in done.stdout
+    assert "2026-05-04 03:00 UTC" in done.stdout
+    assert "azure: no snapshot yet" in done.stdout
+
+
+def test_json_holds_every_term_and_csv_too(spotwave: Run, store: SnapshotStore) -> None:
+    publish(store)
+    told = json.loads(spotwave("prices", "--json", "--top", "1", "--objective", "price").stdout)
+    (first,) = told["ranked"]
+    terms = ("machine_usd", "disk_usd", "ip_usd", "egress_usd")
+    assert first["expected_usd"] == pytest.approx(sum(first[term] for term in terms))
+    assert first["offer"]["spot_usd_h"] == 0.2
+    assert told["rejected"] == [{"reason": "min_vcpus = 16", "count": 2, "example": "c7i.xlarge"}]
+    (row,) = csv.DictReader(io.StringIO(spotwave("prices", "--csv", "--top", "1").stdout))
+    assert float(row["expected_usd"]) == pytest.approx(first["expected_usd"])
+    assert row["instance_type"] == "t1.4xlarge"
+
+
+def test_nothing_fits(spotwave: Run, store: SnapshotStore) -> None:
+    publish(store)
+    done = spotwave("prices", "--vcpus", "64-")
+    assert done.returncode == 1
+    assert "is excluded by min_vcpus = 64" in done.stdout
+    assert done.stdout.count("near: ") == 3
+
+
+def test_why_an_offer(spotwave: Run, store: SnapshotStore) -> None:
+    publish(store)
+    done = spotwave("why", "aws t0.4xlarge")
+    assert done.returncode == 0, done.stderr
+    assert "place 4 of 4" in done.stdout
+    assert "USD to finish" in done.stdout
+    assert "not eligible: min_vcpus = 16" in spotwave("why", "c7i.xlarge").stdout
+    unknown = spotwave("why", "sw-0123456789ab")
+    assert unknown.returncode == 1
+    assert unknown.stderr.startswith("spotwave: sw-0123456789ab: neither a job of ours nor an offer")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--vcpus", "many"], "--vcpus: 'many' is no range; write 16-32, 16, 16- or -32"),
+        (["--memory", "64-2"], "--memory: '64-2' is no range"),
+        (["--top", "0"], "--top: 0 is no number of offers"),
+        (["--work", "nan"], "--work: nan is no amount"),
+    ],
+)
+def test_bad_options_are_one_line(spotwave: Run, arguments: list[str], says: str) -> None:
+    done = spotwave("prices", *arguments)
+    assert done.returncode == 1
+    assert says in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_intervals() -> None:
+    assert [interval("--vcpus", text) for text in ("16-32", "16", "16-", "-32")] == [
+        (16, 32),
+        (16, 16),
+        (16, None),
+        (None, 32),
+    ]

@@ -1,0 +1,28 @@
+"""The block, pointed at the emulator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect_aws import AwsCredentials
+from prefect_aws.client_parameters import AwsClientParameters
+from pydantic import SecretStr
+
+from blocks.aws.block import AwsCloud
+from tests.emulators.aws import AwsEmulator
+
+SECRET = "its-secret"
+
+
+def cloud_at(emulator: AwsEmulator, attempts: int = 5, **fields: Any) -> AwsCloud:
+    """attempts: of a call, the first included; fewer make a fault that stays quick."""
+    parameters = AwsClientParameters(
+        endpoint_url=emulator.url, config={"retries": {"mode": "standard", "total_max_attempts": attempts}}
+    )
+    credentials = AwsCredentials(
+        aws_access_key_id="AKIDEXAMPLE",
+        aws_secret_access_key=SecretStr(SECRET),
+        region_name="us-east-1",
+        aws_client_parameters=parameters,
+    )
+    return AwsCloud(credentials=credentials, advisor_endpoint=emulator.url, **fields)
