@@ -22,6 +22,11 @@ def _say(message: str) -> None:
     console.print(message, markup=False, highlight=False, soft_wrap=True)
 
 
+def _wide() -> Console:
+    """For tables: as wide as they need, even if the terminal is not, for cells that are cut tell nothing."""
+    return Console(width=max(console.width, 140))
+
+
 def _say_raw(text: str) -> None:
     sys.stdout.write(f"{text}\n")
 
@@ -141,7 +146,7 @@ def prices(
         market.write_csv(choice, top)
     else:
         if choice.ranked:
-            console.print(market.as_table(choice, top))
+            _wide().print(market.as_table(choice, top))
         for line in market.closing(choice, seen):
             _say(line)
     if not choice.ranked:
@@ -167,8 +172,7 @@ def why(*what: str, asked: Asked = Asked()) -> None:
     with market.place(home_of()) as (store, client):
         told = market.why_job(client, words[0]) if client is not None and len(words) == 1 else None
         if told is not None:
-            # Wide, even if the terminal is not: a table whose cells are cut tells nothing.
-            Console(width=max(console.width, 130)).print(Markdown(told))
+            _wide().print(Markdown(told))
             return
         for line in market.why_offer(words, asked, store):
             _say(line)

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from blocks.cloud import Cloud, Offer, Tell, untold
+from blocks.cloud import Offer, Tell, untold
 from blocks.snapshots import SnapshotStore
 from blocks.wings import WINGS, wing
 from deployments.api import Unavailable
@@ -23,16 +23,17 @@ from deployments.home import Home
 from deployments.up import existing_api
 from flows.offers import (
     Choice,
+    Clouds,
     Explained,
     Follow,
     Ranked,
     Seen,
     Work,
+    all_clouds,
     explain,
     last_seen,
     measured_speeds,
     rank,
-    rented_clouds,
     seen_now,
     the_store,
     why,
@@ -65,7 +66,8 @@ def look(asked: Asked, now: bool, store: SnapshotStore, client: SyncPrefectClien
     kinds = [kind for kind in WINGS if kind != "local" and kind in (asked.cloud or WINGS)]
     if not now:
         return last_seen(store, kinds)
-    documents = {name: cloud for name, cloud in _documents(client).items() if cloud.kind in kinds}
+    saved = _saved(client)
+    documents = {name: cloud for name, cloud in saved.rented.items() if cloud.kind in kinds}
     with _bars(console) as follow:
         seen = seen_now(documents, store, follow)
     present = {cloud.kind for cloud in documents.values()}
@@ -75,14 +77,14 @@ def look(asked: Asked, now: bool, store: SnapshotStore, client: SyncPrefectClien
         for kind in kinds
         if kind not in present
     ]
-    return Seen(seen.market, seen.taken_at, [*seen.notes, *absent])
+    return Seen(seen.market, seen.taken_at, [*seen.notes, *saved.broken.values(), *absent])
 
 
-def _documents(client: SyncPrefectClient | None) -> dict[str, Cloud]:
+def _saved(client: SyncPrefectClient | None) -> Clouds:
     """The saved Cloud blocks; without an API, those clouds whose price list needs no account."""
     if client is not None:
-        return rented_clouds()
-    return {slug: wing(kind)() for kind, (slug, _, _) in WINGS.items() if kind in PUBLIC}
+        return all_clouds()
+    return Clouds({slug: wing(kind)() for kind, (slug, _, _) in WINGS.items() if kind in PUBLIC}, {})
 
 
 PUBLIC = ("azure",)  # whose block works with nothing filled in

@@ -10,7 +10,7 @@ from datetime import datetime
 from blocks.cloud import Cloud, MarketUnavailable, Tell
 from blocks.market import Market
 from blocks.snapshots import SnapshotStore
-from tasks.documents import NoSuchBlock, load_store, rented_clouds
+from tasks.documents import Clouds, NoSuchBlock, all_clouds, load_store
 from tasks.explain import Explained, explain
 from tasks.fetch_prices import market_now
 from tasks.history import measured_speeds
@@ -20,13 +20,14 @@ from tasks.rank import rank, why
 
 __all__ = [
     "Choice",
+    "Clouds",
     "Explained",
     "Ranked",
     "Work",
+    "all_clouds",
     "explain",
     "measured_speeds",
     "rank",
-    "rented_clouds",
     "why",
 ]
 
@@ -76,7 +77,7 @@ def seen_now(clouds: Mapping[str, Cloud], store: SnapshotStore, follow: Follow) 
                 notes.append(str(error))
             else:
                 markets.append(market)
-                notes += [f"{place} left out: {why}" for place, why in market.missing.items()]
+                notes += [f"{place}: {why}" for place, why in market.missing.items()]
     merged = Market.merged(sorted(markets, key=lambda market: market.frame["cloud"].first() or ""))
     times = {pending[future]: merged.seen_at for future in pending}
     return Seen(merged, {kind: at for kind, at in times.items() if at is not None}, sorted(notes))

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from blocks.cloud import Requirements
 from flows.form import described
-from tasks.documents import NoSuchBlock, load_store, rented_clouds
+from tasks.documents import NoSuchBlock, all_clouds, load_cloud, load_store
 from tasks.price_history import draw_prices
 from tasks.prices_report import report
 from tasks.publish import Published, publish
@@ -43,15 +43,19 @@ def prices(
     """
     log = get_run_logger()
     try:
-        named = clouds or list(rented_clouds())
         load_store(store)
+        for name in clouds:
+            load_cloud(name)
+        saved = all_clouds()
     except NoSuchBlock as error:
         return _refused(str(error))
-    if not named:
+    named = clouds or list(saved.rented)
+    broken = [] if clouds else [Published(cloud=name, fresh=False, why=why) for name, why in saved.broken.items()]
+    if not named and not broken:
         return _refused("clouds: none is saved. Make an AWS Cloud, GCP Cloud or Azure Cloud under Blocks in the UI.")
     futures = [publish.submit(cloud, store, accept) for cloud in named]
     wait(futures)
-    published = [future.result() for future in futures]
+    published = [future.result() for future in futures] + broken
     report(published, store, requirements)
     draw_prices(published, store, requirements)
     told = "; ".join(one.line for one in published)

@@ -24,7 +24,10 @@ def reap() -> list[str]:
     prefect = api.client()
     log = get_run_logger()
     reaped: list[str] = []
-    for name, cloud in all_clouds().items():
+    clouds = all_clouds()
+    for why in clouds.broken.values():
+        log.error("%s; machines may run there unseen", why)
+    for name, cloud in clouds.usable.items():
         for machine in cloud.find():
             reason = _unwanted(prefect, machine)
             if reason is None:

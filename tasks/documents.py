@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TypeVar
 
 from prefect.blocks.core import Block
 from prefect.client.orchestration import get_client
+from prefect.exceptions import ObjectNotFound
+from pydantic import ValidationError
 
 from blocks.access import PrefectAccess
 from blocks.cloud import Cloud
@@ -51,23 +54,43 @@ def _load(name: str, kind: type[B], parameter: str) -> B:
         raise NoSuchBlock(f"{parameter}: '{name}' is no {kind.__name__}. {remedy}")
     try:
         block = found.load(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise NoSuchBlock(
+            f"{parameter}: the block '{name}' cannot be used: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+        ) from error
     except ValueError as error:  # what Prefect raises for an unknown document
         raise NoSuchBlock(f"{parameter}: there is no block '{name}'. {remedy}") from error
     assert isinstance(block, kind)  # not a coroutine: this is no async context
     return block
 
 
-def rented_clouds() -> dict[str, Cloud]:
-    """Those of `all_clouds` that have a market."""
-    return {name: cloud for name, cloud in all_clouds().items() if cloud.rented}
+@dataclass(frozen=True)
+class Clouds:
+    """The saved Cloud blocks by their name '<block type>/<document>', and why others cannot be used."""
+
+    usable: dict[str, Cloud]
+    broken: dict[str, str]
+
+    @property
+    def rented(self) -> dict[str, Cloud]:
+        """Those that have a market."""
+        return {name: cloud for name, cloud in self.usable.items() if cloud.rented}
 
 
-def all_clouds() -> dict[str, Cloud]:
-    """Every saved Cloud block, by its name '<block type>/<document>'."""
-    found: dict[str, Cloud] = {}
+def all_clouds() -> Clouds:
+    """Every saved Cloud block. One that does not work must not hide the others: their machines bill."""
+    usable: dict[str, Cloud] = {}
+    broken: dict[str, str] = {}
     with get_client(sync_client=True) as client:
         for slug, _, _ in WINGS.values():
-            for document in client.read_block_documents_by_type(slug, include_secrets=False):
-                if document.name is not None:
-                    found[f"{slug}/{document.name}"] = load_cloud(f"{slug}/{document.name}")
-    return found
+            try:
+                documents = client.read_block_documents_by_type(slug, include_secrets=False)
+            except ObjectNotFound:
+                continue  # this API has never heard of such a cloud
+            for name in (f"{slug}/{document.name}" for document in documents if document.name is not None):
+                try:
+                    usable[name] = load_cloud(name)
+                except NoSuchBlock as error:
+                    broken[name] = str(error)
+    return Clouds(usable, broken)

@@ -31,7 +31,7 @@ def report(published: list[Published], store: str, requirements: Requirements) -
     market = current(published, shelf)
     choice = rank(market, requirements, Work(core_h=1.0), {}, objective="price")
     moved = moves(market, earlier(published, shelf, now), requirements)
-    parts = [_clouds(published), _dropped(published), _cheapest(choice), _moved(moved)]
+    parts = [_clouds(published), _cheapest(choice), _moved(moved), _dropped(published)]
     create_markdown_artifact(
         key="prices", markdown="\n\n".join(part for part in parts if part), description="The spot market now"
     )
@@ -59,7 +59,7 @@ def _dropped(published: list[Published]) -> str:
         lines += ["| rows dropped | why |", "|--:|--|"]
         lines += [f"| {count:,} | {reason} |" for reason, count in sorted(rows, key=lambda row: (-row[1], row[0]))]
     if missing:
-        lines += ["", "| left out | why |", "|--|--|", *(f"| {place} | {why} |" for place, why in missing)]
+        lines += ["", "| not whole | why |", "|--|--|", *(f"| {place} | {why} |" for place, why in missing)]
     return "\n".join(lines)
 
 

@@ -67,7 +67,7 @@ def publish(cloud: str, store: str, accept: list[str]) -> Published:
     for remark in verdict.remarks:
         log.warning("%s: %s", block.kind, remark)
     for place, why in market.missing.items():
-        log.warning("%s left out: %s", place, why)
+        log.warning("%s: %s", place, why)
     if verdict.objections:
         why = f"held back: {'; '.join(verdict.objections)}"
         if len(market):

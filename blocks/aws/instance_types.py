@@ -119,7 +119,8 @@ def _gpu(row: Mapping[str, Any]) -> tuple[str | None, float]:
 def _no_use(row: Mapping[str, Any]) -> str | None:
     if "spot" not in (row.get("SupportedUsageClasses") or []):
         return "type without spot"
-    if not row.get("CurrentGeneration"):
+    # Amazon's flag alone would drop m5, c5 and r6g too, which run today's images; what is before Nitro does not.
+    if not row.get("CurrentGeneration") and row.get("Hypervisor") == "xen":
         return "previous generation"
     if any(row.get(kind) for kind in _OTHERS) or any(gpu.get("Manufacturer") not in _GPU_MAKERS for gpu in _gpus(row)):
         return "accelerator that is no GPU"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from prefect.blocks.core import Block
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -37,6 +37,8 @@ class AzureCredentials(Block):
 
     _block_type_name = "Azure Compute Credentials"
     _block_type_slug = "azure-compute-credentials"
+
+    model_config = ConfigDict(hide_input_in_errors=True)  # a secret may be among it
 
     subscription_id: str = Field(
         title="Subscription ID", description="Whose sizes and zones count; `az account show --query id` prints it."

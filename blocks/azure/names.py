@@ -83,12 +83,14 @@ def family(size: str) -> str:
     return f"{tier}{name.series}{name.features}{rest}"
 
 
+@lru_cache(maxsize=4096)
 def is_burstable(size: str) -> bool:
     """Whether the size lives on CPU credits: all of series B do."""
     name = parsed(size)
     return name is not None and name.series == "B"
 
 
+@lru_cache(maxsize=4096)
 def gpu_model(size: str) -> str:
     """The GPU that a size of the N series has, e.g. "A100 80GB"; "GPU" where the name does not tell."""
     if "_A100_" in size:
@@ -100,6 +102,7 @@ def gpu_model(size: str) -> str:
     return next((model for pattern, model in _OLDER if pattern.fullmatch(bare)), "GPU")
 
 
+@lru_cache(maxsize=4096)
 def gpu_share(size: str, vcpus: int) -> float | None:
     """GPUs of a size that may have a part of one (Resource SKUs say 1 then); None for all others."""
     bare = size.removeprefix("Standard_")

@@ -73,7 +73,10 @@ def all_pages(first: str, endpoint: str, read: Callable[[str], tuple[pl.DataFram
 
 def same_host(link: str, endpoint: str) -> bool:
     """Whether both are one server: https://prices.azure.com:443/... is the one of https://prices.azure.com."""
-    return _host(link) == _host(endpoint)
+    try:
+        return _host(link) == _host(endpoint)
+    except ValueError:  # no port is called that
+        return False
 
 
 def _host(url: str) -> tuple[str, str | None, int | None]:

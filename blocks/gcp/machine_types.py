@@ -74,7 +74,7 @@ def _table(rows: list[Row]) -> pl.DataFrame:
     columns = dict(zip(_READ, zip(*rows, strict=True), strict=True)) if rows else {name: () for name in _READ}
     read = pl.DataFrame(columns, {name: TYPES[name] for name in _READ}, strict=False)
     # A page that was asked for twice would count its rows twice.
-    read = read.unique(["instance_type", "zone"], keep="first", maintain_order=True)
+    read = read.unique(["instance_type", "zone"], keep="first").sort("zone", "instance_type")
     return read.with_columns(region=pl.col("zone").str.replace("-[a-z]+$", "")).select(list(TYPES))
 
 

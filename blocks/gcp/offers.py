@@ -64,8 +64,8 @@ def offers(types: pl.DataFrame, prices: pl.DataFrame, seen_at: datetime) -> tupl
     )
     judged = (
         types.drop("architecture")
-        .join(shapes, on="instance_type")
-        .join(priced, on=["instance_type", "region"], how="left")
+        .join(shapes, on="instance_type", maintain_order="left")
+        .join(priced, on=["instance_type", "region"], how="left", maintain_order="left")
         .with_columns(why_not=pl.coalesce("why_not", pl.lit("no spot SKU for its ") + pl.col("lacking")))
     )
     dropped = dict(judged.drop_nulls("why_not").group_by("why_not").len().iter_rows())

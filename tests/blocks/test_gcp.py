@@ -1,0 +1,333 @@
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from prefect_gcp import GcpCredentials
+from pydantic import ValidationError
+
+from blocks.cloud import MarketUnavailable, Offer
+from blocks.gcp import machine_types
+from blocks.gcp.block import GcpCloud
+from blocks.market import Market, offers_of
+from tests.emulators.gcp import (
+    HISTORY,
+    MACHINE_TYPES,
+    SKUS,
+    Answer,
+    GcpEmulator,
+    cut,
+    empty,
+    fault,
+    garbage,
+    refused,
+    server_error,
+    throttled,
+    throttled_as_forbidden,
+)
+
+US_A, US_B, EUROPE, EAST = "us-central1-a", "us-central1-b", "europe-west4-a", "us-east4-a"
+
+
+@pytest.fixture(scope="module")
+def credentials() -> GcpCredentials:
+    """A service account's key, made here: tokens are signed with it, and nobody else knows it."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    text = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+    return GcpCredentials(
+        service_account_info={  # type: ignore[arg-type]
+            "type": "service_account",
+            "project_id": "spotwave-test",
+            "private_key_id": "1",
+            "private_key": text,
+            "client_email": "reader@spotwave-test.iam.gserviceaccount.com",
+            "token_uri": "http://127.0.0.1:9/token",
+        }
+    )
+
+
+@pytest.fixture
+def google() -> Iterator[GcpEmulator]:
+    with GcpEmulator() as emulator:
+        yield emulator
+
+
+def a_cloud(google: GcpEmulator, credentials: GcpCredentials, **settings: Any) -> GcpCloud:
+    return GcpCloud(credentials=credentials, compute_endpoint=google.url, billing_endpoint=google.url, **settings)
+
+
+@pytest.fixture(scope="module")
+def market(credentials: GcpCredentials) -> Market:
+    with GcpEmulator() as emulator:
+        return a_cloud(emulator, credentials).market()
+
+
+@pytest.fixture(scope="module")
+def found(market: Market) -> dict[tuple[str, str], Offer]:
+    return {(offer.instance_type, str(offer.zone)): offer for offer in offers_of(market.frame)}
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "zone", "usd_h"),
+    [
+        ("n1-standard-4", US_A, 4 * 0.007 + 15 * 0.001),
+        ("n2-standard-4", US_A, 4 * 0.01 + 16 * 0.002),
+        ("n2-standard-4", EUROPE, 4 * 0.01 + 16 * 0.002),
+        ("n2d-standard-4", US_A, 4 * 0.006 + 16 * 0.001),  # the last price of a timeline, the first tier that costs
+        ("n2-standard-4", EAST, 4 * 0.011 + 16 * 0.003),  # two names of one place: the dearer core, the dearer GiB
+        ("e2-micro", US_A, 0.25 * 0.008 + 1 * 0.001),
+        ("e2-small", US_A, 0.5 * 0.008 + 2 * 0.001),
+        ("e2-medium", US_A, 1 * 0.008 + 4 * 0.001),
+        ("f1-micro", US_A, 0.0012),
+        ("g1-small", US_A, 0.0024),
+        ("c2-standard-8", US_A, 8 * 0.02 + 32 * 0.003),
+        ("c3-standard-8-lssd", US_A, 8 * 0.012 + 32 * 0.001 + 2 * 375 * 0.0292 / 730),
+        ("c4-standard-4-lssd", US_A, 4 * 0.013 + 15 * 0.001 + 375 * 0.0365 / 730),
+        ("c4-standard-288-lssd-metal", US_A, 288 * 0.013 + 1080 * 0.001 + 18_000 * 0.0365 / 730),
+        ("c4d-standard-8", US_A, 8 * 0.014 + 31 * 0.001 * 1.073741824),
+        ("z3-highmem-14-standardlssd", US_A, 14 * 0.016 + 112 * 0.001 + 3000 * 0.0292 / 730),
+        ("a2-highgpu-1g", US_A, 12 * 0.02 + 85 * 0.002 + 0.9),
+        ("a2-ultragpu-1g", US_A, 12 * 0.02 + 170 * 0.002 + 1.5 + 375 * 0.0292 / 730),
+        ("a3-megagpu-8g", US_A, 208 * 0.015 + 1872 * 0.0013 + 8 * 4.0 + 16 * 375 * 0.0292 / 730),
+        ("g2-standard-4", US_A, 4 * 0.01 + 16 * 0.001 + 0.28),
+        ("g4-standard-12", US_A, 12 * 0.01 + 45 * 0.001 + 0.25 * 1.2),
+        ("m4-ultramem-112", US_A, 112 * 0.02 + 2976 * 0.001),
+        ("m4-ultramem-224", US_A, 224 * 0.03 + 5952 * 0.002),
+    ],
+)
+def test_a_price_is_the_sum_of_its_parts(
+    found: dict[tuple[str, str], Offer], instance_type: str, zone: str, usd_h: float
+) -> None:
+    assert found[instance_type, zone].spot_usd_h == pytest.approx(usd_h, rel=1e-9)
+
+
+def test_on_demand_is_composed_alike_and_unknown_where_a_part_is(found: dict[tuple[str, str], Offer]) -> None:
+    assert found["n2-standard-4", US_A].on_demand_usd_h == pytest.approx(4 * 0.072)
+    assert found["g2-standard-4", US_A].on_demand_usd_h == pytest.approx(4 * 0.336)
+    assert found["n2d-standard-4", US_A].on_demand_usd_h is None
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "expected"),
+    [
+        ("n2-standard-4", {"family": "n2", "vcpus": 4, "cores": 2, "memory_gib": 16, "architecture": "x86_64"}),
+        ("n1-standard-4", {"architecture": "x86_64", "gpu": None, "gpu_count": 0}),
+        ("c4a-standard-4", {"cores": 4, "architecture": "arm64"}),
+        ("t2a-standard-4", {"cores": 4, "architecture": "arm64"}),
+        ("t2d-standard-4", {"cores": 4, "architecture": "x86_64"}),
+        ("e2-micro", {"vcpus": 2, "burstable": True}),
+        ("f1-micro", {"family": "f1", "burstable": True}),
+        ("c3-standard-192-metal", {"family": "c3", "bare_metal": True, "boot_s": 600}),
+        ("a2-ultragpu-1g", {"family": "a2", "gpu": "A100 80GB", "gpu_count": 1}),
+        ("a3-megagpu-8g", {"gpu": "H100", "gpu_count": 8}),
+        ("g4-standard-12", {"gpu": "RTX PRO 6000", "gpu_count": 0.25}),
+        ("m4-ultramem-224", {"family": "m4", "interruption": "unknown", "notice_s": 30, "zone_id": None}),
+    ],
+)
+def test_what_a_type_is(found: dict[tuple[str, str], Offer], instance_type: str, expected: dict[str, Any]) -> None:
+    assert found[instance_type, US_A].model_dump(include=set(expected)) == expected
+
+
+def test_what_is_left_out_is_counted_by_reason(market: Market, found: dict[tuple[str, str], Offer]) -> None:
+    assert market.dropped == {
+        "gcp: deprecated machine type": 5,
+        "gcp: family without known SKUs": 4,
+        "gcp: GPU not named": 1,
+        "gcp: GPU without known SKUs": 1,
+        "gcp: local SSD of unknown size": 1,
+        "gcp: shared-core type of unknown share": 1,
+        "gcp: no spot SKU for its core": 1,
+        "gcp: no spot SKU for its RAM": 1,
+        "gcp: no spot SKU for its GPU": 1,
+        "gcp: no spot SKU for its local SSD": 4,
+        "gcp: SKU without a price": 2,
+        "gcp: SKU in an unknown unit": 1,
+        "gcp: SKU in another currency": 1,
+        "gcp: price above 1.2 times on-demand": 1,
+    }
+    assert market.missing == {}
+    for lacking in ("g2-standard-4", "n2d-standard-4", "c3-standard-8-lssd"):
+        assert (lacking, US_A) in found
+        assert (lacking, EUROPE) not in found
+
+
+def test_lists_are_read_to_their_ends(google: GcpEmulator, credentials: GcpCredentials, market: Market) -> None:
+    google.most_types, google.most_skus = 7, 20
+    paged = a_cloud(google, credentials).market()
+    assert paged.frame.drop("seen_at").equals(market.frame.drop("seen_at"))
+    assert paged.dropped == market.dropped
+    rows = sum(len(rows) for rows in google.world.zones.values())
+    assert len([call for call in google.calls if call.startswith(MACHINE_TYPES)]) == -(-rows // 7)
+    assert len([call for call in google.calls if call.startswith(SKUS)]) == -(-len(google.world.skus) // 20)
+
+
+def test_a_catalogue_of_today_spares_the_machine_types(
+    google: GcpEmulator, credentials: GcpCredentials, market: Market
+) -> None:
+    cloud = a_cloud(google, credentials)
+    kept = pickle.loads(pickle.dumps(cloud.catalogue()))
+    assert google.calls == ["machineTypes"]
+    again = cloud.market(kept)
+    assert google.calls == ["machineTypes", "skus"]
+    assert again.frame.drop("seen_at").equals(market.frame.drop("seen_at"))
+    assert again.dropped == market.dropped
+
+
+def test_only_the_wanted_regions(google: GcpEmulator, credentials: GcpCredentials) -> None:
+    wanted = a_cloud(google, credentials, regions=["us-east4", "mars-north1"]).market()
+    assert set(wanted.frame["zone"]) == {EAST}
+    assert wanted.missing == {"gcp mars-north1": "no machine types there; check its name"}
+
+
+def test_a_mask_that_is_refused_costs_nothing_but_speed(google: GcpEmulator, credentials: GcpCredentials) -> None:
+    whole = a_cloud(google, credentials).catalogue()
+    google.refuses_masks = True
+    assert a_cloud(google, credentials).catalogue().tables["machine_types"].equals(whole.tables["machine_types"])
+
+
+def test_a_zone_that_gives_a_warning_is_missing(google: GcpEmulator, credentials: GcpCredentials) -> None:
+    google.world.warnings["us-east4-c"] = "UNREACHABLE"
+    assert a_cloud(google, credentials).market().missing == {"gcp us-east4-c": "Compute Engine warns: UNREACHABLE"}
+
+
+@pytest.mark.parametrize("kind", [MACHINE_TYPES, SKUS])
+@pytest.mark.parametrize("trouble", [throttled, server_error, cut, garbage])
+def test_passing_trouble_leaves_no_gap(
+    google: GcpEmulator, credentials: GcpCredentials, market: Market, kind: str, trouble: Any
+) -> None:
+    google.fail(fault(kind, trouble(), times=1))
+    found = a_cloud(google, credentials).market()
+    assert found.frame.drop("seen_at").equals(market.frame.drop("seen_at"))
+    assert google.calls.count(kind) == 2
+
+
+def test_too_fast_is_said_as_forbidden_too(google: GcpEmulator, credentials: GcpCredentials) -> None:
+    google.fail(fault(MACHINE_TYPES, throttled_as_forbidden(), times=1))
+    assert a_cloud(google, credentials).catalogue().missing == {}
+
+
+def test_what_came_of_a_list_that_breaks_off_stands(google: GcpEmulator, credentials: GcpCredentials) -> None:
+    google.most_types = 10
+    google.fail(fault(MACHINE_TYPES, refused(403), page=1))
+    found = a_cloud(google, credentials).market()
+    assert found.missing == {
+        "gcp machine types": "the list breaks off after page 1: Compute Engine answered 403 forbidden; "
+        "enable the Compute Engine API, and grant roles/compute.viewer in the project"
+    }
+    assert 0 < len(found) < 11
+
+
+@pytest.mark.parametrize(
+    ("kind", "answer", "said"),
+    [
+        (MACHINE_TYPES, refused(403), "grant roles/compute.viewer"),
+        (MACHINE_TYPES, refused(401, "authError"), "check the GCP Credentials block"),
+        (MACHINE_TYPES, refused(404, "notFound"), "check the project's name"),
+        (MACHINE_TYPES, empty(), "no machine types are listed for the project spotwave-test"),
+        (SKUS, refused(403), "the Cloud Billing API must be enabled in the project spotwave-test"),
+        (SKUS, refused(401, "authError"), "check the GCP Credentials block"),
+        (SKUS, empty(), "the price list is empty"),
+    ],
+)
+def test_no_market_is_one_line_with_the_remedy(
+    google: GcpEmulator, credentials: GcpCredentials, kind: str, answer: Answer, said: str
+) -> None:
+    google.fail(fault(kind, answer))
+    with pytest.raises(MarketUnavailable) as refusal:
+        a_cloud(google, credentials).market()
+    assert str(refusal.value).startswith("gcp: ")
+    assert said in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+    assert "http://127.0.0.1:9" not in str(refusal.value)
+
+
+def test_a_price_list_that_breaks_off_is_none(google: GcpEmulator, credentials: GcpCredentials) -> None:
+    google.most_skus = 50
+    google.fail(fault(SKUS, refused(400, "badRequest"), page=2))
+    with pytest.raises(MarketUnavailable, match="answered 400"):
+        a_cloud(google, credentials).market()
+
+
+def test_a_service_that_stays_broken_is_given_up(
+    google: GcpEmulator, credentials: GcpCredentials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine_types, "PATIENCE_S", 0.6)
+    google.fail(fault(MACHINE_TYPES, server_error()))
+    with pytest.raises(MarketUnavailable, match="answered 503 backendError, however often it was asked"):
+        a_cloud(google, credentials).catalogue()
+
+
+def test_a_project_must_be_known(google: GcpEmulator, credentials: GcpCredentials) -> None:
+    nameless = credentials.model_copy(update={"project": None})
+    with pytest.raises(MarketUnavailable, match="no project is named"):
+        a_cloud(google, nameless).market()
+    assert len(a_cloud(google, nameless, project="spotwave-test").market())
+
+
+def test_tokens_never_travel_in_the_clear(credentials: GcpCredentials) -> None:
+    with pytest.raises(ValidationError, match="use https"):
+        GcpCloud(credentials=credentials, compute_endpoint="http://compute.googleapis.com")
+
+
+def test_progress_ends_with_everything_done(google: GcpEmulator, credentials: GcpCredentials) -> None:
+    google.most_types, google.most_skus = 20, 60
+    told: list[tuple[int, int]] = []
+    a_cloud(google, credentials).market(tell=lambda done, total: told.append((done, total)))
+    assert told[-1] == (len(google.calls), len(google.calls))
+    assert [done for done, _ in told] == list(range(1, len(google.calls) + 1))
+    assert all(done <= total for done, total in told)
+
+
+def an_offer(instance_type: str, zone: str | None) -> Offer:
+    return Offer(
+        cloud="gcp",
+        instance_type=instance_type,
+        region="us-central1",
+        zone=zone,
+        family="n2",
+        vcpus=4,
+        cores=2,
+        memory_gib=16,
+        architecture="x86_64",
+        spot_usd_h=0.1,
+        notice_s=30,
+        seen_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+
+
+def test_interruptions_are_the_mean_of_the_last_week(google: GcpEmulator, credentials: GcpCredentials) -> None:
+    offers = [
+        an_offer("n2-standard-4", US_A),  # 4 % of late, 90 % before
+        an_offer("n2-standard-8", US_A),
+        an_offer("e2-standard-2", US_A),
+        an_offer("n1-standard-4", US_A),  # no days
+        an_offer("n2-standard-4", US_B),  # no history
+        an_offer("n2-standard-4", None),
+    ]
+    assert a_cloud(google, credentials).interruptions(offers) == {
+        ("gcp", "n2-standard-4", US_A): "low",
+        ("gcp", "n2-standard-8", US_A): "medium",
+        ("gcp", "e2-standard-2", US_A): "high",
+    }
+
+
+def test_interruptions_are_asked_for_ten_offers_at_most(google: GcpEmulator, credentials: GcpCredentials) -> None:
+    google.fail(fault(HISTORY, refused(403)))
+    offers = [an_offer(f"n2-standard-{size}", US_A) for size in range(15)]
+    assert a_cloud(google, credentials).interruptions(offers) == {}
+    assert len(google.calls) == 10
+
+
+def test_knowing_the_block_does_not_cost_its_sdk() -> None:
+    asked = "import sys, blocks.gcp.block; print([one for one in sys.modules if 'compute_v1' in one])"
+    run = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
