@@ -39,9 +39,9 @@ _SKUS_VERSION = "2021-07-01"
 _PATIENCE = {"retry_total": 4, "retry_backoff_factor": 0.5, "retry_backoff_max": 8, "connection_timeout": 5}
 _MOST_PAGES = 200
 
-_CHECK = "check the Azure Compute Credentials block, and that its secret has not expired"
+_RENEW = "check the service principal of the Azure Compute Credentials block; its secret may have expired"
 _REMEDIES = {
-    401: _CHECK,
+    401: _RENEW,
     403: "give the identity the Reader role on the subscription",
     404: "check the subscription ID of the Azure Compute Credentials block",
     429: "too many calls; try again in a few minutes",
@@ -135,7 +135,7 @@ def _said(what: str) -> Iterator[None]:
     except HttpResponseError as error:
         status = error.status_code or 0
         if isinstance(error, ClientAuthenticationError) and not status:
-            raise Unavailable(f"{what} failed: no credential gives a token; {_CHECK}") from error
+            raise Unavailable(f"{what} failed: no token; {_RENEW}, or the network be down") from error
         code = f"{status} {error.error.code}" if error.error and error.error.code else f"{status}"
         raise Unavailable(f"{what} failed: {code}; {_REMEDIES.get(status, 'try again later')}") from error
     except AzureError as error:

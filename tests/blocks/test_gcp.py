@@ -8,8 +8,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 from prefect_gcp import GcpCredentials
 from pydantic import ValidationError
 
@@ -32,27 +30,14 @@ from tests.emulators.gcp import (
     throttled,
     throttled_as_forbidden,
 )
+from tests.emulators.gcp_cloud import credentials as made_credentials
 
 US_A, US_B, EUROPE, EAST = "us-central1-a", "us-central1-b", "europe-west4-a", "us-east4-a"
 
 
 @pytest.fixture(scope="module")
 def credentials() -> GcpCredentials:
-    """A service account's key, made here: tokens are signed with it, and nobody else knows it."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    text = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    ).decode()
-    return GcpCredentials(
-        service_account_info={  # type: ignore[arg-type]
-            "type": "service_account",
-            "project_id": "spotwave-test",
-            "private_key_id": "1",
-            "private_key": text,
-            "client_email": "reader@spotwave-test.iam.gserviceaccount.com",
-            "token_uri": "http://127.0.0.1:9/token",
-        }
-    )
+    return made_credentials()
 
 
 @pytest.fixture

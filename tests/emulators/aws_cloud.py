@@ -16,8 +16,12 @@ SECRET = "its-secret"
 
 def cloud_at(emulator: AwsEmulator, attempts: int = 5, **fields: Any) -> AwsCloud:
     """attempts: of a call, the first included; fewer make a fault that stays quick."""
+    return cloud_at_url(emulator.url, attempts, **fields)
+
+
+def cloud_at_url(url: str, attempts: int = 5, **fields: Any) -> AwsCloud:
     parameters = AwsClientParameters(
-        endpoint_url=emulator.url, config={"retries": {"mode": "standard", "total_max_attempts": attempts}}
+        endpoint_url=url, config={"retries": {"mode": "standard", "total_max_attempts": attempts}}
     )
     credentials = AwsCredentials(
         aws_access_key_id="AKIDEXAMPLE",
@@ -25,4 +29,4 @@ def cloud_at(emulator: AwsEmulator, attempts: int = 5, **fields: Any) -> AwsClou
         region_name="us-east-1",
         aws_client_parameters=parameters,
     )
-    return AwsCloud(credentials=credentials, advisor_endpoint=emulator.url, **fields)
+    return AwsCloud(credentials=credentials, advisor_endpoint=url, **fields)

@@ -94,6 +94,7 @@ def _america() -> list[dict[str, Any]]:
         # The price of yesterday was higher; the free tier is none of ours.
         sku("Spot Preemptible N2D AMD Instance Core running in Americas", "CPU", 0.006, [US], before=0.06),
         sku("Spot Preemptible N2D AMD Instance Ram running in Americas", "RAM", [0, 0.001], [US], unit="GiBy.h"),
+        sku("N2D AMD Instance Ram running in Americas", "RAM", 0.004, [US], "OnDemand", "GiBy.h"),
         *local_ssd(0.0292, US),
         *gpu("Nvidia L4 GPU", 0.28, US),
         *gpu("Nvidia H100 80GB Mega GPU", 4.0, US),

@@ -1,0 +1,44 @@
+"""What the tests of Azure's market share: its emulator as this computer's cloud, and blocks that ask it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import polars as pl
+import pytest
+
+from blocks.azure.block import AzureCloud
+from blocks.azure.credentials import AzureCredentials
+from blocks.market import Market
+from tests.emulators.azure import AzureEmulator
+from tests.emulators.azure_world import SUBSCRIPTION
+
+BY_NAME = "read from their names; add credentials to the block for restrictions, zones and eviction rates"
+
+
+@contextmanager
+def emulated(monkeypatch: pytest.MonkeyPatch, emulator: AzureEmulator | None = None) -> Iterator[AzureEmulator]:
+    """An emulated Azure, whose managed identity is this computer's."""
+    with emulator or AzureEmulator() as azure:
+        for name in os.environ:
+            if name.startswith(("AZURE_", "IDENTITY_", "MSI_")):
+                monkeypatch.delenv(name)
+        monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", azure.url)
+        yield azure
+
+
+def block(azure: AzureEmulator, *regions: str) -> AzureCloud:
+    credentials = AzureCredentials(subscription_id=SUBSCRIPTION)
+    return AzureCloud(
+        credentials=credentials, regions=list(regions), management_endpoint=azure.url, prices_endpoint=azure.url
+    )
+
+
+def public(azure: AzureEmulator, *regions: str) -> AzureCloud:
+    return AzureCloud(regions=list(regions), prices_endpoint=azure.url)
+
+
+def rows(market: Market, size: str, region: str = "eastus") -> pl.DataFrame:
+    return market.frame.filter(instance_type=size, region=region).sort("zone")
