@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import requests
 from requests.adapters import HTTPAdapter
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from urllib3.exceptions import HTTPError, ProtocolError
 from urllib3.util import Retry
 
 from blocks.gather import Unavailable
 
+T = TypeVar("T")
+
 _TIMEOUT_S = (5.0, 60.0)  # to connect; between two bytes
 _ATTEMPTS = 5
+_CONNECTS = 2  # whoever refuses a connection twice is not there
+_WHOLE_ATTEMPTS = 3
 _BACKOFF_S = 0.5  # 0.5, 1, 2, 4 s and as much again at random; a Retry-After of the server counts instead
 
 
@@ -22,6 +28,7 @@ def session(at_most: int) -> requests.Session:
     found = requests.Session()
     again = Retry(
         total=_ATTEMPTS,
+        connect=_CONNECTS,
         backoff_factor=_BACKOFF_S,
         backoff_jitter=_BACKOFF_S,
         backoff_max=30,
@@ -35,8 +42,8 @@ def session(at_most: int) -> requests.Session:
     return found
 
 
-class _Cut(Exception):
-    """The answer broke off, or is no JSON."""
+class Garbled(Exception):
+    """An answer broke off, or is not what was asked for; asking again may help."""
 
 
 def get_json(
@@ -46,33 +53,56 @@ def get_json(
     headers: Mapping[str, str] | None = None,
 ) -> Any:
     """The JSON document at `url`. Raises Unavailable with the status or the reason; parameters are never told."""
-    try:
-        return _fetch(http, url, params, headers)
-    except _Cut as error:
-        raise Unavailable(f"{_place(url)} gave no whole answer in 3 attempts: {error}") from error
+
+    def ask() -> Any:
+        try:
+            return json.loads(get_bytes(http, url, params, headers))
+        except ValueError as error:
+            raise Garbled("it is no JSON") from error
+
+    return patiently(ask, _place(url))
 
 
-@retry(
-    retry=retry_if_exception_type(_Cut),
-    stop=stop_after_attempt(3),
-    wait=wait_random_exponential(multiplier=_BACKOFF_S, max=5),
-    reraise=True,
-)
-def _fetch(
-    http: requests.Session, url: str, params: Mapping[str, str] | None, headers: Mapping[str, str] | None
-) -> Any:
+def patiently(ask: Callable[[], T], what: str) -> T:
+    """The answer of `ask`, which may raise Garbled a few times. Raises Unavailable."""
+    again = retry(
+        retry=retry_if_exception_type(Garbled),
+        stop=stop_after_attempt(_WHOLE_ATTEMPTS),
+        wait=wait_random_exponential(multiplier=_BACKOFF_S, max=4),
+        reraise=True,
+    )
     try:
-        answer = http.get(url, params=params, headers=headers, timeout=_TIMEOUT_S)
-    except requests.exceptions.ChunkedEncodingError as error:  # the body broke off, which urllib3 does not repeat
-        raise _Cut("the connection was cut") from error
+        return again(ask)()
+    except Garbled as error:
+        raise Unavailable(
+            f"{what} gave no whole answer in {_WHOLE_ATTEMPTS} attempts: {error}; try again later"
+        ) from error
+
+
+def get_bytes(
+    http: requests.Session,
+    url: str,
+    params: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+    what: str | None = None,
+) -> bytes:
+    """The body at `url`, asked for once. Raises Garbled if it breaks off, Unavailable for anything else.
+
+    what: the service's name for messages; the address without its query if not given.
+    """
+    who = what or _place(url)
+    try:
+        with http.get(url, params=params, headers=headers, timeout=_TIMEOUT_S, stream=True) as answer:
+            if answer.status_code != requests.codes.ok:
+                raise Unavailable(f"{who} answered {answer.status_code} {answer.reason}; try again later")
+            # In one piece: `content` puts it together from pieces of 10 kB, at twice the CPU.
+            return bytes(answer.raw.read(decode_content=True))
+    except (ProtocolError, requests.exceptions.ChunkedEncodingError) as error:
+        raise Garbled("the connection was cut") from error  # in the midst of the body, which urllib3 does not repeat
     except requests.RequestException as error:
-        raise Unavailable(f"{_place(url)} cannot be reached: {type(error).__name__}") from error
-    if answer.status_code != requests.codes.ok:
-        raise Unavailable(f"{_place(url)} answered {answer.status_code} {answer.reason}")
-    try:
-        return answer.json()
-    except requests.exceptions.JSONDecodeError as error:
-        raise _Cut("it is no JSON") from error
+        raise Unavailable(f"{who} cannot be reached: {type(error).__name__}; check the network") from error
+    except HTTPError as error:
+        raise Unavailable(f"{who} cannot be read: {type(error).__name__}; try again later") from error
 
 
 def _place(url: str) -> str:

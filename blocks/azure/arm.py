@@ -23,10 +23,11 @@ from azure.mgmt.resourcegraph import ResourceGraphClient
 from azure.mgmt.resourcegraph.models import QueryRequest, QueryRequestOptions
 
 from blocks.azure.evictions import QUERY, rates
-from blocks.azure.pages import Garbled, all_pages, listed, patiently
+from blocks.azure.pages import all_pages, listed
 from blocks.azure.skus import SKU
 from blocks.endpoints import is_loopback
 from blocks.gather import Unavailable
+from blocks.http import Garbled, patiently
 
 if TYPE_CHECKING:
     from azure.core.pipeline import PipelineRequest

@@ -3,38 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
 from urllib.parse import urlsplit
 
 import polars as pl
 from polars._typing import SchemaDict
 from polars.exceptions import PolarsError
-from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from blocks.gather import Unavailable
+from blocks.http import Garbled
 
-T = TypeVar("T")
-
-_ATTEMPTS = 3
 _MOST = 200  #: pages of one list; more is a list that goes in circles
-
-
-class Garbled(Exception):
-    """An answer broke off, or is not what was asked for; asking again may help."""
-
-
-def patiently(ask: Callable[[], T], what: str) -> T:
-    """The answer of `ask`, which may raise Garbled a few times. Raises Unavailable."""
-    again = retry(
-        retry=retry_if_exception_type(Garbled),
-        stop=stop_after_attempt(_ATTEMPTS),
-        wait=wait_random_exponential(multiplier=0.25, max=4),
-        reraise=True,
-    )
-    try:
-        return again(ask)()
-    except Garbled as error:
-        raise Unavailable(f"{what} gave no whole answer in {_ATTEMPTS} attempts: {error}; try again later") from error
 
 
 def listed(body: bytes, items: str, link: str, schema: SchemaDict) -> tuple[pl.DataFrame, str | None]:

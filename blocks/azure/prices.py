@@ -12,13 +12,12 @@ from urllib.parse import quote
 import polars as pl
 import requests
 
-from blocks.azure.pages import Garbled, all_pages, listed, patiently
-from blocks.gather import Unavailable
+from blocks.azure.pages import all_pages, listed
+from blocks.http import get_bytes, patiently
 
 Kind = Literal["spot", "on-demand"]
 
 _PATH = "/api/retail/prices?api-version=2023-01-01-preview&$filter="
-_TIMEOUT_S = (5.0, 60.0)  # to connect; between two bytes
 # A list that is being renewed still gives last month's prices on the first of the next.
 _GRACE = timedelta(days=1)
 
@@ -73,22 +72,8 @@ class RetailPrices:
         return all_pages(first, self._endpoint, self._page)
 
     def _page(self, address: str) -> tuple[pl.DataFrame, str | None]:
-        return patiently(lambda: listed(self._get(address), "Items", "NextPageLink", ITEM), "the price list")
-
-    def _get(self, address: str) -> bytes:
-        try:
-            answer = self._http.get(address, timeout=_TIMEOUT_S)
-        except requests.exceptions.ChunkedEncodingError as error:
-            raise Garbled("the connection was cut") from error
-        except requests.RequestException as error:
-            raise Unavailable(
-                f"the price list at {self._endpoint} cannot be reached: {type(error).__name__}; check the network"
-            ) from error
-        if answer.status_code != requests.codes.ok:
-            raise Unavailable(
-                f"the price list at {self._endpoint} answered {answer.status_code} {answer.reason}; try again later"
-            )
-        return answer.content
+        what = f"the price list at {self._endpoint}"
+        return patiently(lambda: listed(get_bytes(self._http, address, what=what), "Items", "NextPageLink", ITEM), what)
 
 
 def usable(items: pl.DataFrame, kind: Kind, now: datetime) -> tuple[pl.DataFrame, dict[str, int]]:

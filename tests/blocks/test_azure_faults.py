@@ -68,7 +68,8 @@ def test_a_region_that_does_not_answer_is_named(azure: AzureEmulator) -> None:
 
     assert set(market.frame["region"]) == {"brazilsouth"}
     assert market.missing == {
-        "azure eastus": "the price list gave no whole answer in 3 attempts: it is no list in JSON; try again later",
+        "azure eastus": f"the price list at {azure.url} gave no whole answer in 3 attempts: it is no list in JSON; "
+        "try again later",
         "azure westeurope": "Resource SKUs failed: 403 AuthorizationFailed; "
         "give the identity the Reader role on the subscription",
     }
