@@ -1,0 +1,132 @@
+"""`prices/now` against three clouds that answer as the real ones do, and as they do on bad days."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+from prefect.client.schemas.objects import FlowRun
+from prefect.states import Scheduled
+
+from blocks.azure.block import AzureCloud
+from blocks.snapshots import SnapshotStore
+from tests.conftest import Embedded
+from tests.emulators import aws, aws_cloud, azure, gcp, gcp_cloud
+from tests.emulators.server import Fault
+from tests.flows.kit import eventually
+
+pytestmark = pytest.mark.slow
+
+CLOUDS = ["aws-cloud/emulated", "gcp-cloud/emulated", "azure-cloud/emulated"]
+
+
+@dataclass(frozen=True)
+class Clouds:
+    aws: aws.AwsEmulator
+    gcp: gcp.GcpEmulator
+    azure: azure.AzureEmulator
+    store: SnapshotStore
+
+    def kept(self) -> dict[str, Path]:
+        """The newest snapshot's file of every cloud."""
+        return {one.cloud: Path(one.path) for one in self.store.snapshots()}
+
+
+@pytest.fixture(scope="module")
+def clouds(embedded: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clouds]:
+    """Three emulated clouds, a block for each, and a store of their own."""
+    with aws.AwsEmulator() as amazon, gcp.GcpEmulator() as google, azure.AzureEmulator() as microsoft:
+        store = SnapshotStore(url=str(tmp_path_factory.mktemp("store")))
+        with embedded.api.in_use(embedded.home):
+            # Two attempts: the waits between more are tried in the wing's own tests.
+            aws_cloud.cloud_at(amazon, attempts=2).save("emulated")
+            gcp_cloud.cloud_at(google.url).save("emulated")
+            AzureCloud(prices_endpoint=microsoft.url).save("emulated")
+            store.save("emulated")
+        yield Clouds(amazon, google, microsoft, store)
+
+
+def run_now(client: SyncPrefectClient, **parameters: Any) -> FlowRun:
+    """`prefect deployment run prices/now`, to its end."""
+    deployment = client.read_deployment_by_name("prices/now")
+    given = {"clouds": CLOUDS, "store": "snapshot-store/emulated", **parameters}
+    started = client.create_flow_run_from_deployment(deployment.id, parameters=given, state=Scheduled())
+
+    def ended() -> FlowRun | None:
+        run = client.read_flow_run(started.id)
+        return run if run.state is not None and run.state.is_final() else None
+
+    return eventually("prices/now ends", ended, every_s=0.3)
+
+
+def message(run: FlowRun) -> str:
+    assert run.state is not None
+    return str(run.state.message)
+
+
+def artifacts(client: SyncPrefectClient, run: FlowRun) -> dict[str, str]:
+    wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]))
+    return {str(found.key): str(found.data) for found in client.read_artifacts(artifact_filter=wanted)}
+
+
+@pytest.mark.usefixtures("prefect_api")
+def test_a_night_and_the_bad_nights_after_it(client: SyncPrefectClient, clouds: Clouds, embedded: Embedded) -> None:
+    # All is well: three fresh snapshots, and what the run shows.
+    run = run_now(client)
+    assert run.state is not None
+    assert run.state.is_completed(), message(run)
+    first = clouds.kept()
+    assert set(first) == {"aws", "gcp", "azure"}
+    counts = dict(clouds.store.frame().group_by("cloud").len().iter_rows())
+    assert message(run) == "; ".join(f"{kind}: {counts[kind]} offers, fresh" for kind in ("aws", "gcp", "azure"))
+    shown = artifacts(client, run)
+    assert set(shown) == {"prices", "prices-by-region", "prices-over-time"}
+    assert "| azure: Windows |" in shown["prices"]
+    assert "cheapest of" in shown["prices"]
+    assert "| gcp | us-central1 |" in shown["prices-by-region"]
+    assert shown["prices-over-time"].startswith("![Price over time](data:image/png;base64,")
+
+    # One cloud answers 500 to everything, another an empty list: both keep what they have, and the run says so.
+    clouds.aws.fail(Fault(lambda request: True, aws.server_error()))
+    clouds.gcp.fail(gcp.fault(gcp.SKUS, gcp.empty()))
+    run = run_now(client)
+    assert run.state is not None
+    assert run.state.is_completed(), message(run)
+    second = clouds.kept()
+    assert second["azure"] != first["azure"]
+    assert (second["aws"], second["gcp"]) == (first["aws"], first["gcp"])
+    assert f"azure: {counts['azure']} offers, fresh" in message(run)
+    assert "aws: the snapshot of" in message(run)
+    assert "gcp: the snapshot of" in message(run)
+    assert "**not fresh**" in artifacts(client, run)["prices"]
+
+    # Half of one cloud's offers are gone: held back, until a person says that it is so.
+    clouds.gcp.heal()
+    clouds.aws.heal()
+    clouds.aws.fail(aws.fault("DescribeSpotPriceHistory", aws.refused("AuthFailure", 401), region="eu-west-1"))
+    run = run_now(client, clouds=CLOUDS[:1])
+    assert run.state is not None
+    assert run.state.is_failed()
+    assert "held back: 1 of" in message(run)
+    assert "accept = ['aws']" in message(run)
+    assert clouds.kept() == second
+    run = run_now(client, clouds=CLOUDS[:1], accept=["aws"])
+    assert run.state is not None
+    assert run.state.is_completed(), message(run)
+    newest = pl.read_parquet(clouds.kept()["aws"])
+    assert "eu-west-1" not in newest["region"].to_list()
+    clouds.aws.heal()
+
+
+@pytest.mark.usefixtures("prefect_api")
+def test_a_block_that_is_not_there_is_one_line(client: SyncPrefectClient) -> None:
+    run = run_now(client, clouds=["aws-cloud/nobody"])
+    assert run.state is not None
+    assert run.state.is_failed()
+    assert message(run).startswith("clouds: there is no block 'aws-cloud/nobody'.")
