@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 # The one module of an SDK that the form needs; what asks and reads is imported when it is used, so that knowing the
 # block stays cheap: google.cloud.compute_v1 alone takes seconds.
+from google.auth.exceptions import DefaultCredentialsError
 from prefect_gcp import GcpCredentials
-from pydantic import Field
+from pydantic import Field, ValidatorFunctionWrapHandler, field_validator
 
 from blocks.cloud import Catalogue, Interruption, MarketUnavailable, Offer, Tell, untold
 from blocks.endpoints import Endpoint
@@ -61,6 +62,20 @@ class GcpCloud(PricesOnly):
     regions: list[str] = Field(
         default_factory=list, title="Regions", description="Only these, e.g. ['us-central1']. Empty: every region."
     )
+
+    @field_validator("credentials", mode="wrap")
+    @classmethod
+    def _found_here(cls, given: Any, build: ValidatorFunctionWrapHandler) -> GcpCredentials:
+        """A GCP Credentials block without a key looks for this computer's own login as soon as it is built; where there
+        is none it raises an error of its own kind, which would hide every other cloud from whoever lists them."""
+        try:
+            found = build(given)
+        except DefaultCredentialsError as error:
+            raise ValueError(
+                "the GCP Credentials block has no key, and this computer no login: paste a service account's key"
+            ) from error
+        assert isinstance(found, GcpCredentials)
+        return found
 
     def catalogue(self, tell: Tell = untold) -> Catalogue:
         """The machine types of every zone.

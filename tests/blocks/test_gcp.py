@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -316,3 +317,11 @@ def test_knowing_the_block_does_not_cost_its_sdk() -> None:
     asked = "import sys, blocks.gcp.block; print([one for one in sys.modules if 'compute_v1' in one])"
     run = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_credentials_without_a_key_where_nobody_is_logged_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+    with pytest.raises(ValueError, match=r"credentials\n.*paste a service account's key"):
+        GcpCloud.model_validate({"credentials": {}})
