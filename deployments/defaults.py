@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from blocks.azure.block import AzureCloud
 from prefect.blocks.core import Block
 from prefect.client.orchestration import SyncPrefectClient
 
 from blocks.access import PrefectAccess
+from blocks.azure.block import AzureCloud
 from blocks.local.block import LocalCloud
 from blocks.rclone import RcloneRemote
 from blocks.snapshots import SnapshotStore

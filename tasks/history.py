@@ -93,7 +93,8 @@ def remember_run(job: Job, attempts: list[Attempt], seconds: float) -> None:
         get_run_logger().info("machines of several kinds: no speed can be told")
         return
     offer = offers[-1]
-    _note(job, _RUNS, job.key, run_note(job.node, work_of(job), offer, seconds, attempts[-1].ended_at))
+    note = run_note(job.node, work_of(job), offer, seconds, attempts[-1].ended_at)
+    _note(job, _RUNS, job.key, {"job": job.key, **note})
 
 
 def run_note(kind: str, work: str, offer: Offer, seconds: float, at: datetime) -> dict[str, Any]:

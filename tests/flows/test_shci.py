@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 
+from blocks.snapshots import SnapshotStore
 from tests.conftest import Embedded
 from tests.flows.kit import Job, nothing_left
 
@@ -52,6 +53,17 @@ def test_the_water_dimer_in_a_minimal_basis(embedded: Embedded, client: SyncPref
 
     parts_of_the_run_are_visible(run)
     no_secret_and_no_code_in_the_brief(run)
+    the_choice_is_explained_and_the_work_is_known(embedded, run)
+
+
+def the_choice_is_explained_and_the_work_is_known(embedded: Embedded, run: Job) -> None:
+    told = embedded.spotwave("why", run.key)
+    assert told.returncode == 0, told.stderr
+    assert "Chosen: local local-" in told.stdout
+    kept = SnapshotStore(url=str(embedded.home.store)).notes("runs/v1")
+    (note,) = [one for one in kept if one["job"] == run.key]
+    assert (note["kind"], note["cloud"], note["family"]) == ("shci-node/machine", "local", "local")
+    assert note["core_h"] > 0
 
 
 def parts_of_the_run_are_visible(run: Job) -> None:
