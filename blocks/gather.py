@@ -75,3 +75,24 @@ def gather(
     return {name: answers[name] for name in order if name in answers}, {
         name: failed[name] for name in order if name in failed
     }
+
+
+class Progress:
+    """Tells of several gathers that run at once as if they were one."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self._lock = threading.Lock()
+        self._parts: list[tuple[int, int]] = []
+
+    def part(self) -> Tell:
+        with self._lock:
+            place = len(self._parts)
+            self._parts.append((0, 0))
+
+        def told(done: int, total: int) -> None:
+            with self._lock:
+                self._parts[place] = (done, total)
+                self._tell(sum(part[0] for part in self._parts), sum(part[1] for part in self._parts))
+
+        return told

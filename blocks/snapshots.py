@@ -134,13 +134,24 @@ class SnapshotStore(Block):
         return self._facts(self._read(snapshot.path))
 
     def frame(
-        self, clouds: Iterable[str] | None = None, since: date | None = None, until: date | None = None
+        self,
+        clouds: Iterable[str] | None = None,
+        since: date | None = None,
+        until: date | None = None,
+        pools: pl.DataFrame | None = None,
     ) -> pl.DataFrame:
-        """Every snapshot in one frame: the columns of SCHEMA, and `taken_at` (UTC). Raises StoreUnavailable."""
-        parts = [
-            self.read(one).frame.with_columns(taken_at=pl.lit(one.taken_at, dtype=pl.Datetime("us", "UTC")))
-            for one in self.snapshots(clouds, since, until)
-        ]
+        """Every snapshot in one frame: the columns of SCHEMA, and `taken_at` (UTC). Raises StoreUnavailable.
+
+        pools: only the offers that a row of it names by all of its columns; a month of whole markets is millions.
+        """
+
+        def part(one: Snapshot) -> pl.DataFrame:
+            found = self.read(one).frame
+            if pools is not None:
+                found = found.join(pools, on=pools.columns, how="semi", nulls_equal=True)
+            return found.with_columns(taken_at=pl.lit(one.taken_at, dtype=pl.Datetime("us", "UTC")))
+
+        parts = [part(one) for one in self.snapshots(clouds, since, until)]
         empty = pl.DataFrame(schema={**SCHEMA, "taken_at": pl.Datetime("us", "UTC")})
         return pl.concat([empty, *parts])
 

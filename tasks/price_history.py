@@ -33,7 +33,7 @@ def draw_prices(published: list[Published], store: str, requirements: Requiremen
     if leading.is_empty():
         return
     since = days_ago(datetime.now(UTC), DAYS)
-    lines = history(shelf.frame(leading["cloud"].unique().to_list(), since=since), leading)
+    lines = history(shelf.frame(leading["cloud"].unique().to_list(), since=since, pools=leading))
     show(_figure(lines), "prices-over-time", "Price over time", f"USD/h of the leading offers, last {DAYS} days")
 
 
@@ -52,11 +52,10 @@ def leaders(market: Market, requirements: Requirements) -> pl.DataFrame:
     )
 
 
-def history(snapshots: pl.DataFrame, leading: pl.DataFrame) -> pl.DataFrame:
-    """Columns cloud, label, taken_at, spot_usd_h: the snapshots of the leading pools, by time."""
+def history(snapshots: pl.DataFrame) -> pl.DataFrame:
+    """Columns cloud, label, taken_at, spot_usd_h: each pool's prices by time."""
     return (
-        snapshots.join(leading, on=leading.columns, how="semi", nulls_equal=True)
-        .with_columns(label=pl.concat_str("instance_type", pl.coalesce("zone", "region"), separator=" "))
+        snapshots.with_columns(label=pl.concat_str("instance_type", pl.coalesce("zone", "region"), separator=" "))
         .select("cloud", "label", "taken_at", "spot_usd_h")
         .sort("cloud", "label", "taken_at")
     )

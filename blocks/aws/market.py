@@ -10,11 +10,11 @@ from blocks.aws.advisor import read_interruptions
 from blocks.aws.clients import Clients
 from blocks.aws.instance_types import read_types
 from blocks.aws.on_demand import read_on_demand
-from blocks.aws.reading import Part, Progress
+from blocks.aws.reading import Part
 from blocks.aws.spot_prices import offers, read_spot_prices
 from blocks.aws.zones import enabled_regions, read_zones
 from blocks.cloud import Catalogue, MarketUnavailable, Tell
-from blocks.gather import gather
+from blocks.gather import Progress, gather
 from blocks.market import Market
 from blocks.sanity import vetted
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -11,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from blocks.cloud import Catalogue, Tell
-from blocks.gather import gather
+from blocks.gather import Progress, gather
 from blocks.gcp.billing import read_skus
 from blocks.gcp.clients import Clients
 from blocks.gcp.machine_types import read_catalogue
@@ -23,7 +22,8 @@ from blocks.sanity import vetted
 
 def read_market(clients: Clients, wanted: list[str], catalogue: Catalogue | None, tell: Tell) -> Market:
     """All offers. Without a catalogue the machine types are read while the price list is. Raises MarketUnavailable."""
-    tell_prices, tell_types = _added_up(tell)
+    progress = Progress(tell)
+    tell_prices, tell_types = progress.part(), progress.part()
     read: dict[str, Callable[[], Any]] = {"prices": lambda: unit_prices(read_skus(clients, tell_prices))}
     if catalogue is None:
         read["types"] = lambda: read_catalogue(clients, wanted, tell_types)
@@ -33,19 +33,3 @@ def read_market(clients: Clients, wanted: list[str], catalogue: Catalogue | None
     table = types.tables["machine_types"]
     rows, dropped = offers(table.filter(pl.col("region").is_in(wanted)) if wanted else table, prices, datetime.now(UTC))
     return vetted("gcp", rows, Counter(types.dropped) + Counter(unpriced) + Counter(dropped), types.missing)
-
-
-def _added_up(tell: Tell) -> tuple[Tell, Tell]:
-    """Two that tell as one."""
-    lock = threading.Lock()
-    counts = [(0, 0), (0, 0)]
-
-    def part(place: int) -> Tell:
-        def told(done: int, total: int) -> None:
-            with lock:
-                counts[place] = (done, total)
-                tell(counts[0][0] + counts[1][0], counts[0][1] + counts[1][1])
-
-        return told
-
-    return part(0), part(1)

@@ -68,6 +68,8 @@ def test_one_frame_of_all(store: SnapshotStore) -> None:
     some = store.frame(["gcp"], since=date(2026, 5, 5), until=date(2026, 5, 5))
     assert some.select("cloud", "taken_at").unique().rows() == [("gcp", NIGHT + timedelta(days=1))]
     assert store.clouds() == ["aws", "gcp"]
+    one_pool = pl.DataFrame({"cloud": ["aws"], "zone": ["eu-central-1b"]})
+    assert store.frame(pools=one_pool)["spot_usd_h"].to_list() == pytest.approx([0.2, 2.2, 4.2])
 
 
 def test_the_latest(store: SnapshotStore) -> None:
