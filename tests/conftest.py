@@ -73,6 +73,16 @@ def processes_of(home: Home) -> list[str]:
     return [f"{process.pid} {' '.join(process.cmdline())}" for process in found if process.is_running()]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, so that two processes end at about the same time."""
+
+    def minutes(item: pytest.Item) -> float:
+        marked = item.get_closest_marker("slow")
+        return 0.0 if marked is None else float(marked.kwargs.get("minutes", 1.0))
+
+    items.sort(key=minutes, reverse=True)
+
+
 @pytest.fixture(scope="session")
 def spotwave_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A home for the session's embedded default, away from the checkout's."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import resource
 import sys
 
@@ -14,3 +16,12 @@ def limit_memory(gib: float) -> None:
         if hard != resource.RLIM_INFINITY:
             size = min(size, hard)
         resource.setrlimit(resource.RLIMIT_DATA, (size, hard))
+
+
+def is_for_lack_of_memory(error: Exception) -> bool:
+    """Whether an error is what the ceiling looks like from inside: an allocation that failed, or a thread or process
+    that could not be started, for its stack counts too (C++ says so in words alone)."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOMEM, errno.EAGAIN)
+    words = (os.strerror(errno.EAGAIN), "can't start new thread")
+    return isinstance(error, MemoryError) or any(text in str(error) for text in words)

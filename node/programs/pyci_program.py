@@ -23,7 +23,7 @@ from node.programs.base import CheckpointMismatch, Iteration, Stage
 from node.programs.davidson import NotConverged, lowest_eigenpair
 from node.programs.events import say, tell, tell_iteration
 from node.programs.hci_matrix import HciMatrix, Rows
-from node.programs.limits import limit_memory
+from node.programs.limits import is_for_lack_of_memory, limit_memory
 from node.programs.snapshot import Snapshot
 
 SNAPSHOT = "pyci.npz"
@@ -187,7 +187,9 @@ def main(arguments: list[str]) -> int:
     except BrokenProcessPool as error:
         say(f"error: a process that built the Hamiltonian was killed, maybe for lack of memory ({error})")
         return 4
-    except MemoryError:
+    except (MemoryError, OSError, RuntimeError) as error:
+        if not is_for_lack_of_memory(error):
+            raise
         say(f"error: more than {options.memory_gib:g} GiB of memory needed; raise eps1 or eps2, or take more memory")
         return 4
     return 0

@@ -23,7 +23,7 @@ from tests.flows.conftest import Start
 from tests.flows.kit import CALCULATION, Job, eventually, kill_group, local_cloud, marked_processes
 from tests.flows.logs import messages
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(minutes=6)
 
 
 def same_energies(result: dict[str, Any], reference: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ import pytest
 from node.calculation import Calculation
 from node.fcidump import IntegralsProof
 from node.programs.base import CheckpointMismatch, Iteration, ProgramFailed, SolverStopped, SolverTask, Stage
+from node.programs.limits import is_for_lack_of_memory
 from node.programs.pyci import PyCI
 from node.programs.run import solve
 from tests.node.chemistry import dump, exact_energy, nitrogen, quiet, task_for
@@ -205,3 +207,18 @@ def test_unpaired_electrons(tmp_path: Path) -> None:
     assert proof.spin == 2
     _, _, total = run(task_for(proof, tmp_path, eps1=1e-6, eps2=1e-9))
     assert total == pytest.approx(exact_energy(tmp_path / "FCIDUMP"), abs=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_so"),
+    [
+        (MemoryError(), True),
+        (RuntimeError("Resource temporarily unavailable"), True),  # std::thread, seen when its stack did not fit
+        (RuntimeError("can't start new thread"), True),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), True),
+        (RuntimeError("wfn is empty"), False),
+        (FileNotFoundError(errno.ENOENT, "No such file"), False),
+    ],
+)
+def test_what_lack_of_memory_looks_like(error: Exception, is_so: bool) -> None:
+    assert is_for_lack_of_memory(error) is is_so
