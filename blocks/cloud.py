@@ -217,6 +217,11 @@ class Cloud(Block, ABC):
         """
         return Catalogue()
 
+    @property
+    def has_account(self) -> bool:
+        """Whether the block acts for an account; without one it may still know a public price list."""
+        return True
+
     @abstractmethod
     def market(self, catalogue: Catalogue | None = None, tell: Tell = untold) -> Market:
         """Every spot offer of this cloud now; a catalogue of today spares reading it again.

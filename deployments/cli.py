@@ -192,15 +192,21 @@ def parsed(pairs: list[str]) -> dict[str, Any]:
     return parameters
 
 
-def main() -> None:
-    """Entry point: errors meant for the user are one line and exit code 1."""
+def _for_the_user() -> tuple[type[Exception], ...]:
+    """Errors that are a line for the user. Asked for only when there is one: the import takes a second."""
+    from blocks.snapshots import StoreUnavailable
     from deployments.api import Unavailable
 
+    return Unavailable, StoreUnavailable, ValueError
+
+
+def main() -> None:
+    """Entry point: errors meant for the user are one line and exit code 1."""
     # Loading a block is an event, which Prefect sends while the command ends; that it waits for it is no news.
     logging.getLogger("EventsWorker").setLevel(logging.ERROR)
     try:
         app()
-    except (Unavailable, ValueError) as error:
+    except _for_the_user() as error:
         errors.print(f"spotwave: {error}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)
 

@@ -11,6 +11,7 @@ from prefect.exceptions import ObjectNotFound
 from rich.table import Table
 
 from blocks.cloud import Cloud, LaunchRefused, Machine, MachineState
+from blocks.saved import Unusable, load
 from blocks.wings import WINGS, wing
 
 
@@ -49,8 +50,11 @@ def find_all(client: SyncPrefectClient, leave_out: str = "") -> Iterator[Found |
 
 
 def _machines_of(block_type: type[Cloud], slug: str, name: str) -> Iterator[Found | Silent]:
-    cloud = block_type.load(name)
-    assert isinstance(cloud, Cloud)  # outside an event loop, `load` does not return a coroutine
+    try:
+        cloud = load(block_type, name)
+    except Unusable as error:  # told, for its machines bill
+        yield Silent(f"{slug}/{name}", str(error))
+        return
     try:
         for machine in cloud.find():
             yield Found(cloud, machine, cloud.state(machine))

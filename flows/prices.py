@@ -12,6 +12,7 @@ from prefect.states import Completed, Failed
 from pydantic import Field
 
 from blocks.cloud import Requirements
+from blocks.snapshots import StoreUnavailable
 from flows.form import described
 from tasks.documents import NoSuchBlock, all_clouds, load_cloud, load_store
 from tasks.price_history import draw_prices
@@ -41,32 +42,44 @@ def prices(
     A cloud that fails keeps its last snapshot, and the run says so; it ends as Failed only if no cloud gave a fresh
     one.
     """
-    log = get_run_logger()
     try:
         load_store(store)
-        for name in clouds:
-            load_cloud(name)
-        saved = all_clouds()
-    except NoSuchBlock as error:
+        kinds = [load_cloud(name).kind for name in clouds]
+        if len(set(kinds)) < len(kinds):
+            return _refused("clouds: two of them are of one kind. Name one of each.")
+        named, broken = (clouds, []) if clouds else _saved()
+        if not named and not broken:
+            return _refused(
+                "clouds: none is saved. Make an AWS Cloud, GCP Cloud or Azure Cloud under Blocks in the UI."
+            )
+        return _told(_published(named, store, accept) + broken, store, requirements)
+    except (NoSuchBlock, StoreUnavailable) as error:
         return _refused(str(error))
-    named = clouds or list(saved.rented)
-    broken = [] if clouds else [Published(cloud=name, fresh=False, why=why) for name, why in saved.broken.items()]
-    if not named and not broken:
-        return _refused("clouds: none is saved. Make an AWS Cloud, GCP Cloud or Azure Cloud under Blocks in the UI.")
-    futures = [publish.submit(cloud, store, accept) for cloud in named]
+
+
+def _saved() -> tuple[list[str], list[Published]]:
+    """(the Cloud documents to ask, those that cannot be asked)."""
+    saved = all_clouds()
+    return list(saved.rented), [
+        Published(cloud=name, fresh=False, why=why) for name, why in sorted(saved.broken.items())
+    ]
+
+
+def _published(clouds: list[str], store: str, accept: list[str]) -> list[Published]:
+    """All at once; what does not come from one cloud is no matter of another's."""
+    futures = [publish.submit(cloud, store, accept) for cloud in clouds]
     wait(futures)
-    published = [future.result() for future in futures] + broken
+    return [future.result() for future in futures]
+
+
+def _told(published: list[Published], store: str, requirements: Requirements) -> State[Any]:
     report(published, store, requirements)
     draw_prices(published, store, requirements)
     told = "; ".join(one.line for one in published)
-    log.info(told)
+    get_run_logger().info(told)
     if not any(one.fresh for one in published):
         return Failed(message=f"no fresh snapshot. {told}")
-    return Completed(message=told, data=[_plain(one) for one in published])
-
-
-def _plain(one: Published) -> dict[str, Any]:
-    return one.model_dump(mode="json")
+    return Completed(message=told, data=[one.model_dump(mode="json") for one in published])
 
 
 def _refused(reason: str) -> State[Any]:

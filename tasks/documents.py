@@ -8,11 +8,11 @@ from typing import TypeVar
 from prefect.blocks.core import Block
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
-from pydantic import ValidationError
 
 from blocks.access import PrefectAccess
 from blocks.cloud import Cloud
 from blocks.rclone import RcloneRemote
+from blocks.saved import Unusable, load
 from blocks.snapshots import SnapshotStore
 from blocks.wings import WINGS, block_type
 
@@ -53,16 +53,11 @@ def _load(name: str, kind: type[B], parameter: str) -> B:
     if found is None or not issubclass(found, kind):
         raise NoSuchBlock(f"{parameter}: '{name}' is no {kind.__name__}. {remedy}")
     try:
-        block = found.load(document)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise NoSuchBlock(
-            f"{parameter}: the block '{name}' cannot be used: {'.'.join(map(str, first['loc']))}: {first['msg']}"
-        ) from error
+        return load(found, document)
+    except Unusable as error:
+        raise NoSuchBlock(f"{parameter}: the block '{name}' cannot be used: {error}") from error
     except ValueError as error:  # what Prefect raises for an unknown document
         raise NoSuchBlock(f"{parameter}: there is no block '{name}'. {remedy}") from error
-    assert isinstance(block, kind)  # not a coroutine: this is no async context
-    return block
 
 
 @dataclass(frozen=True)
@@ -74,8 +69,13 @@ class Clouds:
 
     @property
     def rented(self) -> dict[str, Cloud]:
-        """Those that have a market."""
-        return {name: cloud for name, cloud in self.usable.items() if cloud.rented}
+        """One of each kind that has a market, for a kind's snapshots must not be of one account today and of another
+        tomorrow: one with an account before one without, then the first by name."""
+        found: dict[str, tuple[str, Cloud]] = {}
+        for name, cloud in sorted(self.usable.items(), key=lambda item: (not item[1].has_account, item[0])):
+            if cloud.rented:
+                found.setdefault(cloud.kind, (name, cloud))
+        return dict(found.values())
 
 
 def all_clouds() -> Clouds:

@@ -71,6 +71,10 @@ class AzureCloud(PricesOnly):
                 raise ValueError(f"regions: '{region}' is no region; write its short name, e.g. 'eastus'")
         return regions
 
+    @property
+    def has_account(self) -> bool:
+        return self.credentials is not None
+
     def catalogue(self, tell: Tell = untold) -> Catalogue:
         """Regions and on-demand prices; with credentials also sizes, zones, restrictions and eviction rates.
 

@@ -10,12 +10,15 @@ from typing import Any
 import polars as pl
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import BlockDocumentUpdate
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Scheduled
 
 from blocks.azure.block import AzureCloud
 from blocks.snapshots import SnapshotStore
+from flows.prices import prices
+from tasks.documents import all_clouds
 from tests.conftest import Embedded
 from tests.emulators import aws, aws_cloud, azure, gcp, gcp_cloud
 from tests.emulators.server import Fault
@@ -125,8 +128,35 @@ def test_a_night_and_the_bad_nights_after_it(client: SyncPrefectClient, clouds: 
 
 
 @pytest.mark.usefixtures("prefect_api")
-def test_a_block_that_is_not_there_is_one_line(client: SyncPrefectClient) -> None:
-    run = run_now(client, clouds=["aws-cloud/nobody"])
-    assert run.state is not None
-    assert run.state.is_failed()
-    assert message(run).startswith("clouds: there is no block 'aws-cloud/nobody'.")
+def test_what_cannot_be_is_one_line(clouds: Clouds, tmp_path: Path) -> None:
+    def refused(**parameters: Any) -> str:
+        state = prices(**{"store": "snapshot-store/emulated", **parameters}, return_state=True)
+        assert state.is_failed()
+        return str(state.message)
+
+    assert refused(clouds=["aws-cloud/nobody"]).startswith("clouds: there is no block 'aws-cloud/nobody'.")
+    cloud_at = aws_cloud.cloud_at(clouds.aws)
+    cloud_at.save("twin")
+    assert refused(clouds=["aws-cloud/emulated", "aws-cloud/twin"]).startswith("clouds: two of them are of one kind.")
+    (tmp_path / "file").write_text("")
+    SnapshotStore(url=str(tmp_path / "file")).save("not-a-folder")
+    assert refused(clouds=CLOUDS[:1], store="snapshot-store/not-a-folder").startswith("url: cannot")
+
+
+@pytest.mark.usefixtures("prefect_api")
+@pytest.mark.usefixtures("clouds")
+def test_one_block_of_a_kind_is_asked_and_a_broken_one_told(client: SyncPrefectClient) -> None:
+    AzureCloud(prices_endpoint="http://127.0.0.1:9").save("broken")
+    document = client.read_block_document_by_name("broken", "azure-cloud")
+    plain = BlockDocumentUpdate(data={"prices_endpoint": "http://prices.example.org"}, merge_existing_data=True)
+    client.update_block_document(document.id, plain)
+    found = all_clouds()
+    names = {cloud.kind: name for name, cloud in found.rented.items()}
+    assert names == {"aws": "aws-cloud/emulated", "gcp": "gcp-cloud/emulated", "azure": "azure-cloud/emulated"}
+    assert "azure-cloud/public" in found.usable
+    assert "local-cloud/here" in found.usable
+    assert list(found.broken) == ["azure-cloud/broken"]
+    assert found.broken["azure-cloud/broken"].startswith(
+        "clouds: the block 'azure-cloud/broken' cannot be used: prices_endpoint: "
+    )
+    assert "is plain http to another computer" in found.broken["azure-cloud/broken"]
