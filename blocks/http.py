@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -23,9 +24,25 @@ _WHOLE_ATTEMPTS = 3
 _BACKOFF_S = 0.5  # 0.5, 1, 2, 4 s and as much again at random; a Retry-After of the server counts instead
 
 
+class _Session(requests.Session):
+    """Reads the environment's proxies and certificates once for each host, not for each of a thousand calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._of_host: dict[tuple[str, bool], Any] = {}
+
+    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+        key = (urlsplit(url).netloc, bool(stream))
+        if proxies or verify is not None or cert is not None:
+            return super().merge_environment_settings(url, proxies, stream, verify, cert)
+        if key not in self._of_host:
+            self._of_host[key] = super().merge_environment_settings(url, proxies, stream, verify, cert)
+        return dict(self._of_host[key])
+
+
 def session(at_most: int) -> requests.Session:
     """A session for `at_most` threads that repeats what was refused as too much, failed on the server or was cut."""
-    found = requests.Session()
+    found = _Session()
     again = Retry(
         total=_ATTEMPTS,
         connect=_CONNECTS,

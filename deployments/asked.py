@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from pydantic import ValidationError
 
 from blocks.cloud import Requirements
+from blocks.wings import WINGS
 
 Architecture = Literal["x86_64", "arm64"]
 Objective = Literal["cost", "price"]
@@ -57,6 +58,9 @@ class Asked:
         for name, value in (("--work", self.work), ("--disk", self.disk), ("--results", self.results)):
             if not 0 <= value < float("inf") or (name == "--work" and value == 0):
                 raise ValueError(f"{name}: {value:g} is no amount; give a positive number")
+        for kind in self.cloud or []:
+            if kind not in WINGS:
+                raise ValueError(f"--cloud: there is no cloud '{kind}'; choose among {', '.join(WINGS)}")
         try:
             return Requirements(
                 min_vcpus=int(least_vcpus or 1),

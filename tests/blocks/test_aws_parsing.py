@@ -14,7 +14,7 @@ from botocore.parsers import EC2QueryParser
 from blocks.aws.advisor import interruptions_frame
 from blocks.aws.instance_types import types_frame
 from blocks.aws.on_demand import on_demand_frame, on_demand_prices
-from blocks.aws.sparing import Parsers, spot_price_answer
+from blocks.aws.sparing import OFFERINGS, SPOT_PRICES, Parsers, table_answer
 from blocks.aws.spot_prices import offers, saved_rows, spot_frame
 from blocks.aws.zones import zones_frame
 from blocks.gather import Unavailable
@@ -38,21 +38,30 @@ def as_botocore_reads(action: str, body: bytes) -> Any:
 @pytest.mark.parametrize("token", ["", "DescribeSpotPriceHistory:1000"])
 def test_the_short_way_reads_what_botocore_reads(token: str) -> None:
     body = rendered(small_world().history["us-east-1"], token)
-    found, expected = spot_price_answer(body), as_botocore_reads(PRICES, body)
+    found, expected = table_answer(body, SPOT_PRICES), as_botocore_reads(PRICES, body)
     assert found is not None
     assert len(found["SpotPriceHistory"]) > 60
     assert found["SpotPriceHistory"] == expected["SpotPriceHistory"]
     assert found["NextToken"] == expected["NextToken"] == token
 
 
+def test_offerings_are_read_the_short_way_too() -> None:
+    rows = [{"InstanceType": name, "LocationType": "region", "Location": "us-east-1"} for name in small_world().types]
+    action = OFFERINGS.action
+    body = xml(action, OFFERINGS.rows, [fragment(action, OFFERINGS.rows, row) for row in rows], "")
+    found = table_answer(body, OFFERINGS)
+    assert found is not None
+    assert found[OFFERINGS.rows] == rows == as_botocore_reads(action, body)[OFFERINGS.rows]
+
+
 def test_an_answer_without_rows_or_zone_ids_is_read_too() -> None:
-    assert spot_price_answer(rendered([])) == {
+    assert table_answer(rendered([]), SPOT_PRICES) == {
         "SpotPriceHistory": [],
         "NextToken": "",
         "ResponseMetadata": {"HTTPStatusCode": 200},
     }
     rows = [{key: value for key, value in row.items() if key != "AvailabilityZoneId"} for row in a_history()]
-    found = spot_price_answer(rendered(rows))
+    found = table_answer(rendered(rows), SPOT_PRICES)
     assert found is not None
     assert found["SpotPriceHistory"] == rows
 
@@ -75,7 +84,7 @@ def a_history() -> list[dict[str, Any]]:
     ids=["no end", "half", "no price", "entity", "no time", "nothing", "html"],
 )
 def test_what_is_not_plain_is_left_to_botocore(spoilt: bytes) -> None:
-    assert spot_price_answer(spoilt) is None
+    assert table_answer(spoilt, SPOT_PRICES) is None
 
 
 def test_a_type_is_read_alike_without_what_nobody_asks() -> None:

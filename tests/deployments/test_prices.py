@@ -112,6 +112,7 @@ def test_why_an_offer(spotwave: Run, store: SnapshotStore) -> None:
         (["--memory", "64-2"], "--memory: '64-2' is no range"),
         (["--top", "0"], "--top: 0 is no number of offers"),
         (["--work", "nan"], "--work: nan is no amount"),
+        (["--cloud", "nimbus"], "--cloud: there is no cloud 'nimbus'; choose among local, aws, gcp, azure"),
     ],
 )
 def test_bad_options_are_one_line(spotwave: Run, arguments: list[str], says: str) -> None:
