@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 _TIMEOUT_S = (5.0, 60.0)  # to connect; between two bytes
 _ATTEMPTS = 5
+_LONGEST_WAIT_S = 60
 _CONNECTS = 2  # whoever refuses a connection twice is not there
 _WHOLE_ATTEMPTS = 3
 _BACKOFF_S = 0.5  # 0.5, 1, 2, 4 s and as much again at random; a Retry-After of the server counts instead
@@ -46,6 +47,7 @@ def session(at_most: int) -> requests.Session:
     again = Retry(
         total=_ATTEMPTS,
         connect=_CONNECTS,
+        retry_after_max=_LONGEST_WAIT_S,  # else a server may ask for six hours
         backoff_factor=_BACKOFF_S,
         backoff_jitter=_BACKOFF_S,
         backoff_max=30,
