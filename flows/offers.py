@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -66,18 +66,15 @@ def last_seen(store: SnapshotStore, kinds: list[str]) -> Seen:
 
 def seen_now(clouds: Mapping[str, Cloud], store: SnapshotStore, follow: Follow) -> Seen:
     """The market of these clouds (by document) now, all at once; one that fails is a note."""
-    markets: list[Market] = []
+    markets: dict[str, Market] = {}
     notes: list[str] = []
     with ThreadPoolExecutor(max_workers=max(1, len(clouds))) as pool:
-        pending = {pool.submit(market_now, cloud, store, follow(cloud.kind)): cloud.kind for cloud in clouds.values()}
-        for future in as_completed(pending):
+        pending = {cloud.kind: pool.submit(market_now, cloud, store, follow(cloud.kind)) for cloud in clouds.values()}
+        for kind, future in pending.items():
             try:
-                market = future.result()
+                markets[kind] = future.result()
             except MarketUnavailable as error:
                 notes.append(str(error))
-            else:
-                markets.append(market)
-                notes += [f"{place}: {why}" for place, why in market.missing.items()]
-    merged = Market.merged(sorted(markets, key=lambda market: market.frame["cloud"].first() or ""))
-    times = {pending[future]: merged.seen_at for future in pending}
-    return Seen(merged, {kind: at for kind, at in times.items() if at is not None}, sorted(notes))
+    merged = Market.merged(markets.values())
+    notes += [f"{place}: {why}" for place, why in merged.missing.items()]
+    return Seen(merged, {kind: at for kind, market in markets.items() if (at := market.seen_at)}, sorted(notes))

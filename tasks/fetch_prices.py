@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from prefect import task
 from prefect.logging import get_run_logger
 
-from blocks.cloud import Cloud, MarketUnavailable, Tell, untold
+from blocks.cloud import Catalogue, Cloud, MarketUnavailable, Tell, untold
 from blocks.market import Market
 from blocks.snapshots import SnapshotStore, StoreUnavailable
 from tasks.documents import load_cloud, load_store
@@ -55,19 +56,23 @@ def market_now(cloud: Cloud, store: SnapshotStore, tell: Tell = untold) -> Marke
     """
     if not cloud.rented:
         return cloud.market(tell=tell)
+    return cloud.market(_catalogue(cloud, store, tell), tell)
+
+
+def _catalogue(cloud: Cloud, store: SnapshotStore, tell: Tell) -> Catalogue:
+    """The kept one while it holds, else a fresh one, kept. Without a shelf it is slower, not worse."""
     name = f"{cloud.kind}-{cloud.fingerprint()}"
     now = datetime.now(UTC)
-    try:
+    with suppress(StoreUnavailable):
         kept = store.catalogue(name)
         if kept is not None:
             taken_at, catalogue = kept
             if now - taken_at < timedelta(seconds=INCOMPLETE_S if catalogue.missing else CATALOGUE_S):
-                return cloud.market(catalogue, tell)
-        catalogue = cloud.catalogue(tell)
+                return catalogue
+    catalogue = cloud.catalogue(tell)
+    with suppress(StoreUnavailable):
         store.keep_catalogue(name, catalogue, now)
-    except StoreUnavailable:  # no shelf: slower, not worse
-        catalogue = cloud.catalogue(tell)
-    return cloud.market(catalogue, tell)
+    return catalogue
 
 
 def _recent(cloud: Cloud, store: SnapshotStore) -> Market:
