@@ -84,7 +84,9 @@ def read_market(sources: Sources, catalogue: Catalogue | None, tell: Tell) -> Ma
     prices, dropped, silent = _spot(answers, regions)
     rows, left_out = offers(prices, catalogue.tables, now)
     dropped = Counter(dropped) + Counter(left_out) + Counter(catalogue.dropped)
-    return vetted("azure", rows, dropped, {**missing, **catalogue.missing, **silent})
+    # Of the market, not of the catalogue: that is whole, and may be kept for its day.
+    unsized = {} if "sizes" in catalogue.tables else {"sizes": _BY_NAME}
+    return vetted("azure", rows, dropped, {**missing, **catalogue.missing, **unsized, **silent})
 
 
 def _regions(sources: Sources) -> tuple[list[str], dict[str, str]]:
@@ -179,8 +181,6 @@ def _catalogue(answers: Answers, regions: Sequence[str], missing: Mapping[str, s
         found |= failed
         if "" in (unrated := _failed(answers, "evictions")):
             found["eviction rates"] = unrated[""]
-    else:
-        found["sizes"] = _BY_NAME
     lost = _failed(answers, "on-demand")
     if lost and len(lost) == len(regions):
         found["on-demand prices"] = next(iter(lost.values()))

@@ -161,3 +161,7 @@ def test_a_large_world_is_read_by_many_at_once_and_not_by_too_many() -> None:
     assert Counter(azure.calls)["spot region0"] == 2  # 1,042 rows
     assert market.missing == {"azure sizes": BY_NAME}
     assert azure.most_at_once <= AT_MOST
+
+
+def test_a_public_catalogue_is_whole_and_may_be_kept(azure: AzureEmulator) -> None:
+    assert public(azure).catalogue().missing == {}
