@@ -11,17 +11,15 @@ from prefect_aws import AwsCredentials
 from blocks.aws.block import AwsCloud
 from blocks.cloud import MarketUnavailable
 from tests.emulators.aws import (
-    Answer,
     AwsEmulator,
-    cut,
     empty,
     fault,
-    garbage,
     refused,
     server_error,
     throttled,
 )
 from tests.emulators.aws_cloud import SECRET, cloud_at
+from tests.emulators.server import Answer, cut, garbage
 
 PRICES = "DescribeSpotPriceHistory"
 OFFERS = 122  # of the small world

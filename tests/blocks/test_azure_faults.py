@@ -12,18 +12,16 @@ from blocks.azure.block import AzureCloud
 from blocks.azure.credentials import AzureCredentials
 from blocks.cloud import MarketUnavailable
 from tests.emulators.azure import (
-    Answer,
     AzureEmulator,
-    cut,
     empty,
     fault,
-    garbage,
     refused,
     server_error,
     throttled,
 )
 from tests.emulators.azure_kit import block, emulated, public, rows
 from tests.emulators.azure_world import small_world
+from tests.emulators.server import Answer, cut, garbage
 
 
 @pytest.fixture

@@ -20,18 +20,16 @@ from tests.emulators.gcp import (
     HISTORY,
     MACHINE_TYPES,
     SKUS,
-    Answer,
     GcpEmulator,
-    cut,
     empty,
     fault,
-    garbage,
     refused,
     server_error,
     throttled,
     throttled_as_forbidden,
 )
 from tests.emulators.gcp_cloud import credentials as made_credentials
+from tests.emulators.server import Answer, cut, garbage
 
 US_A, US_B, EUROPE, EAST = "us-central1-a", "us-central1-b", "europe-west4-a", "us-east4-a"
 

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs
 from tests.emulators.aws_answers import JSON, NotAllowed, fragment, members, page, refusal, xml
 from tests.emulators.aws_rows import LINUX
 from tests.emulators.aws_world import RANGES, World, small_world
-from tests.emulators.server import Emulator, Fault, Request, Response
+from tests.emulators.server import Answer, Emulator, Fault, Request, Response
 
 LISTS = {
     "DescribeRegions": "Regions",
@@ -25,7 +25,6 @@ LISTS = {
     "DescribeSpotPriceHistory": "SpotPriceHistory",
 }
 ADVISOR = "/spot-advisor-data.json"
-Answer = Callable[[Request, Response], Response]
 
 
 class AwsEmulator(Emulator):
@@ -174,14 +173,6 @@ def server_error() -> Answer:
 def refused(code: str, status: int = 403) -> Answer:
     """Any of the service's own errors, e.g. UnauthorizedOperation."""
     return lambda request, said: refusal(request, code, "The message of the service", status)
-
-
-def cut() -> Answer:
-    return lambda request, said: Response(said.body, said.status, said.content_type, said.headers, cut=True)
-
-
-def garbage() -> Answer:
-    return lambda request, said: Response(b"<html>it works!", content_type=said.content_type)
 
 
 def empty() -> Answer:

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from tests.emulators.azure_world import SUBSCRIPTION, Row, World, small_world
-from tests.emulators.server import Emulator, Fault, Request, Response
+from tests.emulators.server import Answer, Emulator, Fault, Request, Response
 
 TOKEN = "a-token-of-the-emulator"
 PRICES = "/api/retail/prices"
@@ -22,7 +22,6 @@ SKUS = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Compute/skus"
 GRAPH = "/providers/Microsoft.ResourceGraph/resources"
 LOGIN = "/metadata/identity/oauth2/token"
 
-Answer = Callable[[Request, Response], Response]
 
 _EQUALS = re.compile(r"(\w+) eq '((?:[^']|'')*)'")
 _CONTAINS = re.compile(r"contains\((\w+), ?'((?:[^']|'')*)'\)")
@@ -207,14 +206,6 @@ def server_error() -> Answer:
 def refused(status: int, code: str) -> Answer:
     """Any of the service's own errors, e.g. 403 AuthorizationFailed."""
     return lambda request, said: refusal(status, code)
-
-
-def cut() -> Answer:
-    return lambda request, said: Response(said.body, said.status, said.content_type, said.headers, cut=True)
-
-
-def garbage() -> Answer:
-    return lambda request, said: Response(b"<html>it works!", content_type=said.content_type)
 
 
 def empty() -> Answer:

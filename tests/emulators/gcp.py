@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 from blocks.gcp import billing, machine_types
 from tests.emulators.gcp_world import World, small_world
-from tests.emulators.server import Emulator, Fault, Request, Response
+from tests.emulators.server import Answer, Emulator, Fault, Request, Response
 
-Answer = Callable[[Request, Response], Response]
 Mask = dict[str, Any]  # {"items": {"*": {"warning": {}}}}; {}: everything below
 
 _COMPUTE = r"/compute/v1/projects/(?P<project>[^/]+)"
@@ -156,14 +154,6 @@ def server_error() -> Answer:
 def refused(status: int = 403, reason: str = "forbidden") -> Answer:
     """Any of the services' own errors."""
     return lambda request, said: error(status, reason, "The message of the service")
-
-
-def cut() -> Answer:
-    return lambda request, said: Response(said.body, said.status, said.content_type, said.headers, cut=True)
-
-
-def garbage() -> Answer:
-    return lambda request, said: Response(b"<html>it works!", content_type=said.content_type)
 
 
 def empty() -> Answer:

@@ -33,13 +33,24 @@ class Response:
     cut: bool = False  #: send half of the body, then drop the connection
 
 
+Answer = Callable[[Request, Response], Response]
+
+
 @dataclass
 class Fault:
     """What goes wrong with the calls that `meets` picks, the next `times` of them."""
 
     meets: Callable[[Request], bool]
-    answer: Callable[[Request, Response], Response]  #: given what would have been answered
+    answer: Answer  #: given what would have been answered
     times: int = 10**9
+
+
+def cut() -> Answer:
+    return lambda request, said: Response(said.body, said.status, said.content_type, said.headers, cut=True)
+
+
+def garbage() -> Answer:
+    return lambda request, said: Response(b"<html>it works!", content_type=said.content_type)
 
 
 class Emulator(ABC):
