@@ -7,7 +7,7 @@ these words only, so that tasks never need to know which cloud they are talking 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 Architecture = Literal["x86_64", "arm64"]
 Interruption = Literal["low", "medium", "high", "unknown"]
+
+HOURS_A_MONTH = 730.0  # as all three clouds count
 
 
 class Requirements(BaseModel):
@@ -131,10 +133,18 @@ class Machine(BaseModel):
     job_key: str
     attempt: int
     launched_at: datetime
+    deadline: float | None = None  #: Unix seconds by which it ends itself; None where its tags do not tell
+    disk_gib: float = 0.0  #: of the boot disk, where one is rented
 
     @property
     def name(self) -> str:
         return attempt_name(self.job_key, self.attempt)
+
+    @property
+    def usd_h(self) -> float:
+        """All that bills by the hour: machine, boot disk, public address; at the prices of the launch."""
+        offer = self.offer
+        return offer.spot_usd_h + offer.ip_usd_h + offer.disk_usd_gib_month * self.disk_gib / HOURS_A_MONTH
 
 
 class MachineState(StrEnum):
@@ -162,6 +172,30 @@ class LaunchBrief:
 
     brief: Brief
     secrets: Mapping[str, SecretStr]
+    disk_gib: float = 20.0  #: the boot disk, where one is rented
+
+
+class Leftover(BaseModel):
+    """Something of ours beside a machine that bills, or should not outlive its job; found by its tags alone."""
+
+    model_config = ConfigDict(frozen=True)
+
+    cloud: str
+    kind: Literal["disk", "ip", "nic", "spot request", "secret"]
+    id: str
+    region: str = ""  #: empty: it belongs to no region
+    zone: str | None = None
+    job_key: str
+    created_at: datetime | None = None  #: None where the cloud does not tell
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that `spotwave check` looked at."""
+
+    what: str  #: e.g. "quota us-east-1"
+    ok: bool | None  #: None: it could not be told
+    said: str  #: what was found; for what is not in order also the remedy
 
 
 class LaunchRefused(Exception):
@@ -194,6 +228,14 @@ class Throttled(LaunchRefused):
 
 class Misconfigured(LaunchRefused):
     """Credentials, image, network or policy are wrong: no other offer would do better."""
+
+
+class Unfit(LaunchRefused):
+    """This instance type cannot be launched as we launch it (disk, image, generation): skip the type, everywhere."""
+
+
+class Unclear(LaunchRefused):
+    """The cloud's code is none that we know: skip the pool. The walk is bounded, so it ends."""
 
 
 class Cloud(Block, ABC):
@@ -239,7 +281,8 @@ class Cloud(Block, ABC):
     def launch(self, offer: Offer, brief: LaunchBrief) -> Machine:
         """Start a machine for an attempt; idempotent by (job key, attempt, offer).
 
-        Raises a `LaunchRefused`.
+        Writes the job's secret first, where the cloud has a secret manager. Leaves nothing that bills when it is
+        refused. Raises a `LaunchRefused`.
         """
 
     @abstractmethod
@@ -248,11 +291,29 @@ class Cloud(Block, ABC):
 
     @abstractmethod
     def state(self, machine: Machine) -> MachineState:
-        """What the cloud says now."""
+        """What the cloud says now. Raises `Throttled` or another `LaunchRefused` where it cannot be asked."""
 
     @abstractmethod
     def terminate(self, machine: Machine) -> None:
         """Remove the machine and all that bills with it; safe to repeat; returns when nothing of it runs."""
+
+    @property
+    def here(self) -> bool:
+        """Whether its machines run on this computer, and so reach its folders and its loopback addresses."""
+        return False
+
+    def leftovers(self, job_key: str | None = None) -> list[Leftover]:
+        """What is ours (of this job, or all) beside machines: secrets, and disks, addresses, interfaces and spot
+        requests that no living machine uses; in every region, by their tags. Raises a `LaunchRefused`."""
+        return []
+
+    def remove(self, leftover: Leftover) -> None:
+        """Delete it; safe to repeat. Raises a `LaunchRefused`."""
+
+    def check(self) -> Iterator[Finding]:
+        """Everything that a launch needs, looked at without launching: credentials, regions, quota, role, network,
+        image, secrets. Findings come one by one; raises nothing."""
+        yield from ()
 
     def lacks_program(self, executable: str) -> str | None:
         """Why a program is not on this cloud's image, or None if it is there or only the machine can tell."""

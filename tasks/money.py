@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from blocks.cloud import HOURS_A_MONTH
 from tasks.job import Attempt
 from tasks.speed import with_speed
 
 # Assumed losses per hour of running where a cloud gives only a word. Unknown counts as medium, never as zero.
 RATE_PER_H = {"low": 0.005, "medium": 0.02, "high": 0.05, "unknown": 0.02}
 CHECKPOINT_S = 30.0  # until a run has measured its own
-HOURS_A_MONTH = 730.0  # as all three clouds count
 
 
 @dataclass(frozen=True)

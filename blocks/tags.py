@@ -1,0 +1,111 @@
+"""What is written on everything that we rent, and read back by whoever finds it: no other memory is needed.
+
+    spotwave           the job key; whatever does not carry it is not ours
+    spotwave-attempt   the attempt's number
+    spotwave-deadline  Unix seconds by which the machine ends itself
+    spotwave-disk      GiB of the boot disk
+    spotwave-offer-0…  the offer as JSON in base64, in pieces
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from datetime import datetime
+
+from pydantic import ValidationError
+
+from blocks.cloud import LaunchBrief, Machine, Offer
+
+JOB = "spotwave"
+ATTEMPT = "spotwave-attempt"
+DEADLINE = "spotwave-deadline"
+DISK = "spotwave-disk"
+OFFER = "spotwave-offer"
+_PIECE = 200  # characters; AWS and Azure take 256 in a tag's value
+
+
+def tags_of(brief: LaunchBrief) -> dict[str, str]:
+    """The short ones, fit for GCP's labels too: lower case, digits and '-' alone."""
+    return {
+        JOB: brief.brief.job_key,
+        ATTEMPT: str(brief.brief.attempt),
+        DEADLINE: str(int(brief.brief.deadline)),
+        DISK: str(round(brief.disk_gib)),
+    }
+
+
+def packed(offer: Offer) -> str:
+    """An offer in characters that every cloud's tags and metadata take; `unpacked` reads it."""
+    return base64.urlsafe_b64encode(offer.model_dump_json(exclude_defaults=True).encode()).decode()
+
+
+def unpacked(text: str) -> Offer:
+    """Raises ValueError for what `packed` has not written."""
+    return Offer.model_validate_json(base64.urlsafe_b64decode(text.encode()))
+
+
+def in_pieces(offer: Offer) -> dict[str, str]:
+    """The offer as tags of at most 200 characters each."""
+    text = packed(offer)
+    pieces = [text[start : start + _PIECE] for start in range(0, len(text), _PIECE)]
+    return {f"{OFFER}-{number}": piece for number, piece in enumerate(pieces)}
+
+
+def offer_in(tags: Mapping[str, str]) -> str:
+    """The packed offer of `in_pieces`."""
+    names = sorted((name for name in tags if name.startswith(f"{OFFER}-")), key=lambda name: int(name.split("-")[-1]))
+    return "".join(tags[name] for name in names)
+
+
+def machine_from(
+    tags: Mapping[str, str], offer: str, *, cloud: str, id_: str, region: str, zone: str | None, launched_at: datetime
+) -> Machine | None:
+    """The machine that carries these tags and this packed offer.
+
+    None if it is not ours. A machine of ours whose tags were damaged is still one of ours: it bills, so it is
+    found, with an offer that tells no more than the place.
+    """
+    job_key = tags.get(JOB)
+    if not job_key:
+        return None
+    try:
+        its_offer = unpacked(offer)
+    except (ValueError, ValidationError):
+        its_offer = _unknown(cloud, region, zone, launched_at)
+    return Machine(
+        cloud=cloud,
+        id=id_,
+        region=region,
+        zone=zone,
+        offer=its_offer,
+        job_key=job_key,
+        attempt=int(_number(tags.get(ATTEMPT)) or 0),
+        launched_at=launched_at,
+        deadline=_number(tags.get(DEADLINE)),
+        disk_gib=_number(tags.get(DISK)) or 0.0,
+    )
+
+
+def _unknown(cloud: str, region: str, zone: str | None, seen_at: datetime) -> Offer:
+    return Offer(
+        cloud=cloud,
+        instance_type="unknown",
+        region=region,
+        zone=zone,
+        family="unknown",
+        vcpus=0,
+        cores=0,
+        memory_gib=0,
+        architecture="x86_64",
+        spot_usd_h=0.0,
+        notice_s=0.0,
+        seen_at=seen_at,
+    )
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text or "")
+    except ValueError:
+        return None
