@@ -1,10 +1,10 @@
 """What is written on everything that we rent, and read back by whoever finds it: no other memory is needed.
 
-    spotwave           the job key; whatever does not carry it is not ours
-    spotwave-attempt   the attempt's number
-    spotwave-deadline  Unix seconds by which the machine ends itself
-    spotwave-disk      GiB of the boot disk
-    spotwave-offer-0…  the offer as JSON in base64, in pieces
+spotwave           the job key; whatever does not carry it is not ours
+spotwave-attempt   the attempt's number
+spotwave-deadline  Unix seconds by which the machine ends itself
+spotwave-disk      GiB of the boot disk
+spotwave-offer-0…  the offer as JSON in base64, in pieces
 """
 
 from __future__ import annotations
