@@ -1,27 +1,45 @@
-"""Amazon's cloud: spot prices of every region of an account."""
+"""Amazon's cloud: spot prices and spot machines of every region of an account."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar
 
 # The one module of an SDK that the form needs; what asks and reads is imported when it is used, so that knowing the
 # block stays cheap.
 from prefect_aws import AwsCredentials
 from pydantic import Field, field_validator
 
-from blocks.cloud import Catalogue, Tell, untold
-from blocks.endpoints import Endpoint, checked
+from blocks.aws.setup import Setup, own_images
+from blocks.cloud import (
+    Catalogue,
+    Cloud,
+    Finding,
+    LaunchBrief,
+    Leftover,
+    Machine,
+    MachineState,
+    MarketUnavailable,
+    Misconfigured,
+    Offer,
+    Tell,
+    untold,
+)
+from blocks.endpoints import Endpoint, checked, is_loopback
 from blocks.market import Market
-from blocks.prices_only import PricesOnly
+
+if TYPE_CHECKING:
+    from blocks.aws.clients import Clients
+    from blocks.aws.machines import Machines
 
 
-class AwsCloud(PricesOnly):
+class AwsCloud(Cloud):
     """
     Amazon EC2 spot instances: the current Linux price of every instance type in every availability zone.
 
-    It needs credentials that may ec2:DescribeRegions, ec2:DescribeAvailabilityZones, ec2:DescribeInstanceTypes,
-    ec2:DescribeInstanceTypeOfferings and ec2:DescribeSpotPriceHistory. pricing:GetProducts adds on-demand prices,
-    to compare with. All of these calls are free.
+    Its credentials need the policy `deployments/policies/aws-launcher.json`, its machines a role with
+    `deployments/policies/aws-machine.json`; docs/accounts/aws.md sets both up. To read prices, its five
+    ec2:Describe... of regions, zones, types and prices are enough; they are free.
 
     Example:
         The cheapest arm64 machines of two regions:
@@ -58,6 +76,31 @@ class AwsCloud(PricesOnly):
         description="Where the public table of interruption frequencies is.",
     )
 
+    image: str = Field(
+        "ubuntu-24.04",
+        title="Image",
+        description="'ubuntu-24.04' or 'al2023', the newest in every region; or AMIs of your own, separated by commas, "
+        "e.g. 'ami-1, ami-2' for x86-64 and arm64: a machine takes the one of its region and architecture.",
+    )
+    instance_profile: str = Field(
+        "spotwave-machine",
+        min_length=1,
+        title="Instance profile",
+        description="Its role is the machine's: it reads the job's secret, and nothing else.",
+    )
+    subnets: list[str] = Field(
+        default_factory=list,
+        title="Subnets",
+        description="Ids, of several regions and zones if you like, each with a way out to the internet. Empty: the "
+        "default subnets of the default VPCs.",
+    )
+
+    @field_validator("image")
+    @classmethod
+    def _an_image(cls, image: str) -> str:
+        own_images(image)
+        return image
+
     @field_validator("credentials")
     @classmethod
     def _over_a_safe_line(cls, credentials: AwsCredentials) -> AwsCredentials:
@@ -88,3 +131,56 @@ class AwsCloud(PricesOnly):
         from blocks.aws.market import read_market
 
         return read_market(Clients(self.credentials), self.regions, self.advisor_endpoint, catalogue, tell)
+
+    def machines(self, template: str | None = None) -> Machines:
+        """The account's machines; `template` replaces node/bootstrap.sh. Raises Misconfigured without credentials."""
+        from blocks.aws.machines import Machines
+
+        return Machines(self._clients(), self._setup(template))
+
+    def launch(self, offer: Offer, brief: LaunchBrief) -> Machine:
+        return self.machines().launch(offer, brief)
+
+    def find(self, job_key: str | None = None) -> list[Machine]:
+        return self.machines().find(job_key)
+
+    def state(self, machine: Machine) -> MachineState:
+        return self.machines().state(machine)
+
+    def terminate(self, machine: Machine) -> None:
+        self.machines().terminate(machine)
+
+    @property
+    def here(self) -> bool:
+        return is_loopback(self.credentials.aws_client_parameters.endpoint_url or "")
+
+    def leftovers(self, job_key: str | None = None) -> list[Leftover]:
+        from blocks.aws.leftovers import Leftovers
+
+        return Leftovers(self._clients()).find(job_key)
+
+    def remove(self, leftover: Leftover) -> None:
+        from blocks.aws.leftovers import Leftovers
+
+        Leftovers(self._clients()).remove(leftover)
+
+    def check(self) -> Iterator[Finding]:
+        from blocks.aws.check import findings
+
+        try:
+            clients = self._clients(brisk=True)
+        except Misconfigured as refused:
+            yield Finding("credentials", False, refused.reason)
+            return
+        yield from findings(clients, self._setup(), self.regions)
+
+    def _clients(self, brisk: bool = False) -> Clients:
+        from blocks.aws.clients import Clients
+
+        try:
+            return Clients(self.credentials, brisk=brisk)
+        except MarketUnavailable as error:
+            raise Misconfigured(str(error)) from error
+
+    def _setup(self, template: str | None = None) -> Setup:
+        return Setup(self.image, self.instance_profile, self.subnets, template)

@@ -14,12 +14,14 @@ from botocore.session import Session  # type: ignore[import-untyped]
 from prefect_aws import AwsCredentials
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
+from blocks.aws.refusals import refusal, typed
 from blocks.aws.sparing import Parsers, loader
-from blocks.cloud import MarketUnavailable
+from blocks.cloud import MarketUnavailable, Throttled
 from blocks.gather import Unavailable
 
 AT_MOST = 24  #: calls at once, over all regions and services
 HOME = "us-east-1"  #: where the Price List API is, and the region that is asked where any would do
+_ONCE = Config(retries={"mode": "standard", "total_max_attempts": 1})
 
 _CHECK_KEYS = "check the keys of the AWS Credentials block, and that the region is enabled for the account"
 _WAIT = "too many calls; try again in a few minutes"
@@ -47,19 +49,22 @@ class _Broken(Exception):
 class Clients:
     """One botocore session, a client per service and region made when first asked for, and a bound on calls."""
 
-    def __init__(self, credentials: AwsCredentials, at_most: int = AT_MOST) -> None:
-        """Raises MarketUnavailable if there are no credentials, or none that can be read."""
+    def __init__(self, credentials: AwsCredentials, at_most: int = AT_MOST, brisk: bool = False) -> None:
+        """Raises MarketUnavailable if there are no credentials, or none that can be read.
+
+        brisk: for questions whose answer may as well be that there was none.
+        """
         self._session = _session(credentials)
         self._parameters = credentials.aws_client_parameters.get_params_override()
         patience = Config(
             # Standard mode waits up to 1, 2, 4, 8 s at random, and stops early when a whole service is down.
-            retries={"mode": "standard", "total_max_attempts": 5},
+            retries={"mode": "standard", "total_max_attempts": 2 if brisk else 5},
             connect_timeout=5,
-            read_timeout=30,
+            read_timeout=10 if brisk else 30,
             max_pool_connections=at_most,
         )
         self._parameters["config"] = patience.merge(self._parameters.get("config", Config()))
-        self._clients: dict[tuple[str, str], Any] = {}
+        self._clients: dict[tuple[str, str, bool], Any] = {}
         self._lock = threading.Lock()  # sessions are not thread-safe, clients are
         self._turns = threading.BoundedSemaphore(at_most)
         self.home: str = credentials.region_name or self._session.get_config_variable("region") or HOME
@@ -76,6 +81,30 @@ class Clients:
                 if token == parameters.get("NextToken"):
                     raise Unavailable(f"{operation} failed: it gives the same page again")
                 parameters["NextToken"] = token
+
+    def listed(self, service: str, region: str, operation: str, member: str, **parameters: Any) -> list[Any]:
+        """The list `member` of an answer, all pages of it. Raises a LaunchRefused."""
+        try:
+            return list(self.rows(service, region, operation, member, **parameters))
+        except Unavailable as error:
+            if isinstance(error.__cause__, ClientError):
+                raise refusal(error.__cause__, region) from error
+            raise Throttled(f"aws {region}: {error}") from error
+
+    def call(self, service: str, region: str, operation: str, once: bool = False, **parameters: Any) -> dict[str, Any]:
+        """One answer. Raises a LaunchRefused.
+
+        once: without botocore's own repetitions, which take a lack of capacity (a 500) for a fault that passes and
+        ask again for up to 12 s.
+        """
+        client = self._client(service, region, once)
+        with typed(region, operation), self._turns:
+            answer: dict[str, Any] = getattr(client, operation)(**parameters)
+        return answer
+
+    def address(self, service: str, region: str) -> str:
+        """Where a service is asked, e.g. https://secretsmanager.us-east-1.amazonaws.com."""
+        return str(self._client(service, region).meta.endpoint_url)
 
     @retry(
         # botocore repeats what was refused or not answered, but takes half a body for a whole one.
@@ -97,12 +126,14 @@ class Clients:
             raise _Broken
         return answer
 
-    def _client(self, service: str, region: str) -> Any:
+    def _client(self, service: str, region: str, once: bool = False) -> Any:
         with self._lock:
-            found = self._clients.get((service, region))
+            found = self._clients.get((service, region, once))
             if found is None:
-                found = self._session.create_client(service, region_name=region, **self._parameters)
-                self._clients[service, region] = found
+                config = self._parameters["config"]
+                parameters = {**self._parameters, "config": config.merge(_ONCE) if once else config}
+                found = self._session.create_client(service, region_name=region, **parameters)
+                self._clients[service, region, once] = found
             return found
 
 

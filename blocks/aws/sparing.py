@@ -7,21 +7,38 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache, cached_property
 from typing import Any
 
 from botocore.loaders import create_loader  # type: ignore[import-untyped]
 
-# A client is made for every region, and makes a method for each of EC2's 800 operations. Name here what the wing asks.
+# A client is made for every region, and makes a method for each of EC2's 800 operations. Name here what the wing asks;
+# deployments/policies/aws-launcher.json allows it.
 OPERATIONS = {
     "ec2": {
+        "CancelSpotInstanceRequests",
+        "DeleteNetworkInterface",
+        "DeleteVolume",
         "DescribeAvailabilityZones",
+        "DescribeImages",
         "DescribeInstanceTypeOfferings",
         "DescribeInstanceTypes",
+        "DescribeInstances",
+        "DescribeNetworkInterfaces",
         "DescribeRegions",
+        "DescribeSpotInstanceRequests",
         "DescribeSpotPriceHistory",
-    }
+        "DescribeSubnets",
+        "DescribeVolumes",
+        "RunInstances",
+        "TerminateInstances",
+    },
+    "iam": {"GetInstanceProfile", "GetRole"},
+    "secretsmanager": {"CreateSecret", "DeleteSecret", "ListSecrets", "PutSecretValue"},
+    "service-quotas": {"GetServiceQuota"},
+    "ssm": {"GetParameter"},
+    "sts": {"GetCallerIdentity"},
 }
 
 
@@ -53,7 +70,7 @@ class Parsers:
     def __init__(self, usual: Any) -> None:
         self._usual = usual
         # Far cheaper than botocore's own, which guesses at formats.
-        usual.set_parser_defaults(timestamp_parser=datetime.fromisoformat)
+        usual.set_parser_defaults(timestamp_parser=_timestamp)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._usual, name)
@@ -61,6 +78,11 @@ class Parsers:
     def create_parser(self, protocol_name: str) -> Any:
         usual = self._usual.create_parser(protocol_name)
         return _Ec2Parser(usual) if protocol_name == "ec2" else usual
+
+
+def _timestamp(value: str | float) -> datetime:
+    """XML has texts, JSON has Unix seconds."""
+    return datetime.fromisoformat(value) if isinstance(value, str) else datetime.fromtimestamp(value, UTC)
 
 
 class _Ec2Parser:

@@ -1,6 +1,7 @@
-"""Amazon's services as boto3 meets them: EC2's query protocol, the Price List API, and the Spot Advisor's file.
+"""Amazon's services as boto3 meets them: EC2's query protocol, those that speak JSON, and the Spot Advisor's file.
 
-The region of a call stands in its signature. Every request goes by its Action, so that one more is one more method.
+The region and the service of a call stand in its signature. Every request goes by its Action, so that one more is one
+more method: of prices here, of machines in aws_ec2.py, of what an account has in aws_account.py.
 """
 
 from __future__ import annotations
@@ -9,30 +10,56 @@ import json
 from collections.abc import Callable
 from datetime import datetime
 from functools import cache
-from typing import Any
-from urllib.parse import parse_qs
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
+from tests.emulators.aws_account import IN_A_RESULT, Account
 from tests.emulators.aws_answers import JSON, NotAllowed, fragment, members, page, refusal, xml
+from tests.emulators.aws_ec2 import Ec2, nested
+from tests.emulators.aws_faults import (
+    Refusal,
+    calls_of,
+    done_but_500,
+    empty,
+    fault,
+    refused,
+    server_error,
+    throttled,
+)
+from tests.emulators.aws_fleet import Fleet
+from tests.emulators.aws_requests import ADVISOR, call_of, form_of, is_json, region_of, scope_of, target_of
 from tests.emulators.aws_rows import LINUX
+from tests.emulators.aws_vault import Vault
 from tests.emulators.aws_world import RANGES, World, small_world
-from tests.emulators.server import Answer, Emulator, Fault, Request, Response
+from tests.emulators.computer import Computer
+from tests.emulators.ledger import Ledger
+from tests.emulators.server import Emulator, Fault, Request, Response
 
-LISTS = {
-    "DescribeRegions": "Regions",
-    "DescribeAvailabilityZones": "AvailabilityZones",
-    "DescribeInstanceTypes": "InstanceTypes",
-    "DescribeInstanceTypeOfferings": "InstanceTypeOfferings",
-    "DescribeSpotPriceHistory": "SpotPriceHistory",
-}
-ADVISOR = "/spot-advisor-data.json"
+__all__ = ["AwsEmulator", "calls_of", "done_but_500", "empty", "fault", "refused", "server_error", "throttled"]
+
+LAUNCHER = {"AKIDEXAMPLE": "its-secret"}  #: access keys and secret keys that Secrets Manager knows
 
 
 class AwsEmulator(Emulator):
-    """All regions of `world`. Calls: 'DescribeSpotPriceHistory us-east-1', 'GetProducts eu-west-1', 'advisor'."""
+    """All regions of `world`. Calls: 'DescribeSpotPriceHistory us-east-1', 'GetProducts eu-west-1', 'advisor'.
 
-    def __init__(self, world: World | None = None, latency_s: float = 0.0) -> None:
+    boots: whether instances run their user data; where they do not, they only bill. folder: where machines live.
+    `account` is what it has beforehand, `fleet` what was launched, `bodies` what was sent, by the call's name.
+    """
+
+    def __init__(
+        self, world: World | None = None, latency_s: float = 0.0, *, boots: bool = True, folder: Path | None = None
+    ) -> None:
         super().__init__(latency_s)
         self.world = world or small_world()
+        self.ledger = Ledger()
+        self.account = Account(self.world)
+        self.fleet = Fleet(self.world, self.account, self.ledger, boots, folder)
+        self.bodies: list[tuple[str, bytes]] = []
+        self._ec2 = Ec2(self.account, self.fleet)
+        self._vault = Vault(self.ledger, self._keys)
+        self._refusals: list[Fault] = []
         self._history = cache(self._read_history)
         self._products = cache(self._read_products)
         self._shapes = {
@@ -52,20 +79,97 @@ class AwsEmulator(Emulator):
             self._history(region, True, (LINUX,))
             self._products(_price_filters(region))
 
+    def __enter__(self) -> Self:
+        self._ec2.port = self._server.server_port
+        return super().__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        self.fleet.close()
+
+    @property
+    def reach(self) -> set[int]:
+        return self.fleet.reach
+
+    @property
+    def exhausted(self) -> set[tuple[str, str]]:
+        return self.fleet.exhausted
+
+    @property
+    def computers(self) -> dict[str, Computer]:
+        return self.fleet.computers
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        return self._vault.secrets
+
+    @property
+    def folder(self) -> Path | None:
+        return self.fleet.folder
+
+    @folder.setter
+    def folder(self, folder: Path) -> None:
+        self.fleet.folder = folder
+
+    def interrupt(self, machine_id: str, notice_s: float | None) -> None:
+        self.fleet.interrupt(machine_id, notice_s)
+
+    def fail(self, fault: Fault) -> None:
+        """A `Refusal` stands in place of the call; any other answer comes after it was done."""
+        if isinstance(fault.answer, Refusal):
+            self._refusals.append(fault)
+        else:
+            super().fail(fault)
+
+    def heal(self) -> None:
+        self._refusals.clear()
+        super().heal()
+
+    def _refused(self, request: Request) -> Response | None:
+        with self._lock:
+            fault = next((one for one in self._refusals if one.times > 0 and one.meets(request)), None)
+            if fault is not None:
+                fault.times -= 1
+        return None if fault is None else fault.answer(request, Response(b""))
+
+    def _keys(self, key: str) -> tuple[str, str | None, bool] | None:
+        return (LAUNCHER[key], None, False) if key in LAUNCHER else self.fleet.keys(key)
+
     def name_of(self, request: Request) -> str:
-        if request.path == ADVISOR:
-            return "advisor"
-        if _is_pricing(request):
-            return f"{_target(request)} {dict(_filters(request)).get('regionCode', '')}"
-        return f"{_form(request).get('Action', '?')} {_region(request)}"
+        action, region = call_of(request)
+        return "advisor" if action == "advisor" else f"{action} {region}"
 
     def answer(self, request: Request) -> Response:
+        if (refused := self._refused(request)) is not None:
+            return refused
         if request.path == ADVISOR:
             return Response(self._advisor)
-        if _is_pricing(request):
-            return self._get_products(json.loads(request.body))
-        form, region = _form(request), _region(request)
+        with self._lock:
+            self.bodies.append((self.name_of(request), request.body))
+        try:
+            return self._json(request) if is_json(request) else self._query(request)
+        except NotAllowed as error:
+            return refusal(request, error.code, str(error), error.status)
+
+    def _json(self, request: Request) -> Response:
+        operation, scope, asked = target_of(request), scope_of(request), json.loads(request.body)
+        if scope[3] == "secretsmanager":
+            return self._vault.answer(request, operation, scope)
+        if operation == "GetProducts":
+            return self._get_products(asked)
+        if operation == "GetParameter":
+            return self.account.parameter(scope[2], asked)
+        if operation == "GetServiceQuota":
+            return self.account.quota(scope[2], asked)
+        raise NotAllowed("UnknownOperationException", operation)
+
+    def _query(self, request: Request) -> Response:
+        form, region = form_of(request), region_of(request)
         action = form.get("Action", "")
+        if action in IN_A_RESULT:
+            return self.account.in_a_result(action, form)
         answers: dict[str, Callable[[str, dict[str, str]], bytes]] = {
             "DescribeRegions": self._regions,
             "DescribeAvailabilityZones": self._zones,
@@ -73,14 +177,12 @@ class AwsEmulator(Emulator):
             "DescribeInstanceTypeOfferings": self._offerings,
             "DescribeSpotPriceHistory": self._prices,
         }
-        try:
-            if action not in answers:
-                raise NotAllowed("InvalidAction", f"The action {action} is not valid for this web service.")
-            if region not in self.world.zones:
-                raise NotAllowed("AuthFailure", "AWS was not able to validate the provided access credentials", 401)
-            return Response(answers[action](region, form), content_type="text/xml;charset=UTF-8")
-        except NotAllowed as error:
-            return refusal(request, error.code, str(error), error.status)
+        if action not in answers and action not in self._ec2.actions:
+            raise NotAllowed("InvalidAction", f"The action {action} is not valid for this web service.")
+        if region not in self.world.zones:
+            raise NotAllowed("AuthFailure", "AWS was not able to validate the provided access credentials", 401)
+        said = answers[action](region, form) if action in answers else self._ec2.actions[action](region, nested(form))
+        return Response(said, content_type="text/xml;charset=UTF-8")
 
     def _regions(self, region: str, form: dict[str, str]) -> bytes:
         rows = [{"RegionName": name, "OptInStatus": "opt-in-not-required"} for name in self.world.regions]
@@ -146,49 +248,6 @@ class AwsEmulator(Emulator):
         ]
 
 
-def calls_of(action: str, region: str = "") -> Callable[[Request], bool]:
-    """Picks the calls of an action (or 'advisor'), of one region or of all, for `Fault.meets`."""
-
-    def meets(request: Request) -> bool:
-        if request.path == ADVISOR or _is_pricing(request):
-            name = "advisor" if request.path == ADVISOR else _target(request)
-            return name == action and (not region or dict(_filters(request)).get("regionCode") == region)
-        return _form(request).get("Action") == action and (not region or _region(request) == region)
-
-    return meets
-
-
-def fault(action: str, answer: Answer, region: str = "", times: int = 10**9) -> Fault:
-    return Fault(calls_of(action, region), answer, times)
-
-
-def throttled() -> Answer:
-    return lambda request, said: refusal(request, "RequestLimitExceeded", "Request limit exceeded.", 503)
-
-
-def server_error() -> Answer:
-    return lambda request, said: refusal(request, "InternalError", "An internal error has occurred", 500)
-
-
-def refused(code: str, status: int = 403) -> Answer:
-    """Any of the service's own errors, e.g. UnauthorizedOperation."""
-    return lambda request, said: refusal(request, code, "The message of the service", status)
-
-
-def empty() -> Answer:
-    """A good answer that lists nothing."""
-
-    def nothing(request: Request, said: Response) -> Response:
-        if request.path == ADVISOR:
-            return Response(json.dumps({"ranges": RANGES, "spot_advisor": {}}).encode())
-        if _is_pricing(request):
-            return Response(b'{"FormatVersion":"aws_v1","PriceList":[]}', content_type=JSON)
-        action = _form(request)["Action"]
-        return Response(xml(action, LISTS[action], []), content_type=said.content_type)
-
-    return nothing
-
-
 def _price_filters(region: str) -> tuple[tuple[str, str], ...]:
     """As the wing asks; only what it asks is worth rendering beforehand."""
     return (
@@ -207,29 +266,3 @@ def _pool(row: dict[str, Any]) -> tuple[str, ...]:
 
 def _is_of(row: dict[str, Any], products: tuple[str, ...]) -> bool:
     return str(row["ProductDescription"]).removesuffix(" (Amazon VPC)") in products
-
-
-def _form(request: Request) -> dict[str, str]:
-    return {name: values[0] for name, values in parse_qs(request.body.decode(), keep_blank_values=True).items()}
-
-
-def _scope(request: Request) -> list[str]:
-    """Of the signature: key, date, region, service."""
-    return request.headers.get("authorization", "").partition("Credential=")[2].partition(",")[0].split("/")
-
-
-def _region(request: Request) -> str:
-    scope = _scope(request)
-    return scope[2] if len(scope) > 2 else ""
-
-
-def _is_pricing(request: Request) -> bool:
-    return "x-amz-target" in request.headers
-
-
-def _target(request: Request) -> str:
-    return request.headers["x-amz-target"].partition(".")[2]
-
-
-def _filters(request: Request) -> list[tuple[str, str]]:
-    return [(one["Field"], one["Value"]) for one in json.loads(request.body).get("Filters", [])]

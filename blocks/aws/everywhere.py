@@ -1,0 +1,35 @@
+"""One question to every region of the account, whatever the block's market leaves out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from blocks.aws.clients import AT_MOST, Clients
+from blocks.aws.refusals import code_behind
+from blocks.cloud import LaunchRefused, Throttled
+from blocks.gather import Unavailable, gather
+
+_FORBIDDEN = {"UnauthorizedOperation", "AuthFailure", "OptInRequired", "UnrecognizedClientException"}
+
+
+def everywhere(clients: Clients, ask: Callable[[str], list[Any]]) -> dict[str, list[Any]]:
+    """What `ask` says of every region of the account. Raises a LaunchRefused if one cannot be asked.
+
+    But a region that policy forbids to these credentials holds nothing that they have launched.
+    """
+
+    def asked(region: str) -> list[Any]:
+        try:
+            return ask(region)
+        except LaunchRefused as refused:
+            if code_behind(refused) in _FORBIDDEN and region != clients.home:
+                return []
+            raise Unavailable(refused.reason) from refused
+
+    regions = [row["RegionName"] for row in clients.listed("ec2", clients.home, "describe_regions", "Regions")]
+    answers, failed = gather({region: partial(asked, region) for region in regions}, AT_MOST)
+    if failed:
+        raise Throttled("; ".join(failed.values()))
+    return answers

@@ -1,0 +1,196 @@
+"""EC2 spot instances: launched one at a time, found by tag, watched, ended (EC2 API 2016-11-15)."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+from blocks.aws.clients import Clients
+from blocks.aws.everywhere import everywhere
+from blocks.aws.images import image_for
+from blocks.aws.launch_parameters import launch_parameters
+from blocks.aws.network import subnet_for
+from blocks.aws.refusals import Lost, code_behind
+from blocks.aws.secrets import write_secret
+from blocks.aws.setup import Setup, secret_name, tag_dict
+from blocks.cloud import (
+    Capacity,
+    LaunchBrief,
+    LaunchRefused,
+    Machine,
+    MachineState,
+    Misconfigured,
+    Offer,
+    Throttled,
+)
+from blocks.tags import JOB, machine_from, offer_in
+from blocks.user_data import render
+
+MOST_LAUNCHES = 3  #: calls for one machine, where the answer is lost
+UNSEEN_S = 90.0  #: how long an instance may be unknown to the service that has made it
+GONE_WITHIN_S = 240.0  #: how long `terminate` waits
+_BILLING = ["pending", "running", "stopping", "stopped"]
+
+
+class Machines:
+    """The instances of an account; all that is known of them stands in their tags."""
+
+    def __init__(self, clients: Clients, setup: Setup) -> None:
+        self._clients = clients
+        self._setup = setup
+
+    def launch(self, offer: Offer, brief: LaunchBrief) -> Machine:
+        """Start the attempt's machine, or find the one that an earlier call with these arguments has started.
+
+        The job's secret is written when all else is known to be in order; it belongs to the job, so a refusal leaves
+        it for the next offer. Raises a LaunchRefused.
+        """
+        if offer.zone is None:
+            raise Misconfigured(f"aws {offer.region}: an offer without a zone; read the market anew")
+        image = image_for(self._clients, offer.region, offer.architecture, self._setup.image)
+        subnet = subnet_for(self._clients, offer.region, offer.zone, self._setup.subnets)
+        wanted = launch_parameters(offer, brief, image, subnet, self._setup, self._user_data(brief))
+        write_secret(self._clients, brief)
+        row = self._run(offer.region, wanted)
+        if row["State"]["Name"] not in ("pending", "running"):
+            raise Capacity(f"aws {offer.zone}: the machine of this attempt was lost as soon as it was launched")
+        # What an earlier call has written is what it was launched with.
+        tags = tag_dict(row.get("Tags") or wanted["TagSpecifications"][0]["Tags"])
+        machine = _machine(offer.region, row, tags)
+        assert machine is not None  # its job's tag is among the parameters
+        return machine
+
+    def _user_data(self, brief: LaunchBrief) -> str:
+        home = self._clients.home
+        settings = {
+            "SPOTWAVE_SECRET": secret_name(brief.brief.job_key),
+            "SPOTWAVE_SECRET_AT": self._clients.address("secretsmanager", home),
+            "SPOTWAVE_SECRET_REGION": home,
+        }
+        try:
+            return render(brief.brief, cloud="aws", settings=settings, template=self._setup.template)
+        except ValueError as error:
+            raise Misconfigured(f"aws: {error}") from error
+
+    def _run(self, region: str, wanted: dict[str, Any]) -> dict[str, Any]:
+        """The instance's row. A lost answer is asked for again with the same token, and EC2 gives the same instance."""
+        lost = Lost(f"aws {region}: RunInstances: an answer without an instance")
+        for pause in pauses(first_s=0.3, most=MOST_LAUNCHES):
+            try:
+                rows = self._clients.call("ec2", region, "run_instances", once=True, **wanted).get("Instances")
+                if rows:
+                    return dict(rows[0])
+            except Lost as error:
+                lost = error
+            except Misconfigured as refused:
+                # What the call names may have changed since, e.g. the newest image: the token knows better.
+                if code_behind(refused) != "IdempotentParameterMismatch":
+                    raise
+                if (made := self._made(region, wanted["ClientToken"])) is None:
+                    raise
+                return made
+            pause()
+        if (made := self._made(region, wanted["ClientToken"])) is not None:
+            return made
+        raise lost
+
+    def _made(self, region: str, token: str) -> dict[str, Any] | None:
+        rows = self._rows(region, [{"Name": "client-token", "Values": [token]}])
+        return rows[0] if rows else None
+
+    def _rows(self, region: str, filters: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        reservations = self._clients.listed("ec2", region, "describe_instances", "Reservations", Filters=filters)
+        return [row for reservation in reservations for row in reservation["Instances"]]
+
+    def find(self, job_key: str | None = None) -> list[Machine]:
+        """In every region of the account, also those that the block's market leaves out. Raises a LaunchRefused if a
+        region does not answer: what may bill must not be overlooked."""
+        ours = {"Name": "tag-key", "Values": [JOB]} if job_key is None else {"Name": f"tag:{JOB}", "Values": [job_key]}
+        filters = [ours, {"Name": "instance-state-name", "Values": _BILLING}]
+        found = everywhere(self._clients, lambda region: self._rows(region, filters))
+        machines = [_machine(region, row, tag_dict(row.get("Tags"))) for region, rows in found.items() for row in rows]
+        return sorted(
+            (machine for machine in machines if machine is not None and job_key in (None, machine.job_key)),
+            key=lambda machine: (machine.job_key, machine.attempt),
+        )
+
+    def state(self, machine: Machine) -> MachineState:
+        """A terminated instance is told of for about an hour. Raises a LaunchRefused."""
+        row = self._row(machine)
+        if row is None:
+            young = datetime.now(UTC) - machine.launched_at < timedelta(seconds=UNSEEN_S)
+            return MachineState.PENDING if young else MachineState.GONE
+        return state_of(row)
+
+    def _row(self, machine: Machine) -> dict[str, Any] | None:
+        # By filter, which gives nothing for an id that is not known (yet, or any more), where InstanceIds fails.
+        rows = self._rows(machine.region, [{"Name": "instance-id", "Values": [machine.id]}])
+        return rows[0] if rows else None
+
+    def terminate(self, machine: Machine) -> None:
+        """End it, and with it its disk, interface, address and spot request. Returns when it runs no more.
+
+        The job's secret stays: the next attempt needs it. Raises a LaunchRefused, `Throttled` if it is still shutting
+        down after `GONE_WITHIN_S`.
+        """
+        known = False
+        for pause in pauses(first_s=0.25, longest_s=5.0, within_s=GONE_WITHIN_S):
+            known = known or self._end(machine)
+            row = self._row(machine)
+            if row is None:
+                if not known and datetime.now(UTC) - machine.launched_at > timedelta(seconds=UNSEEN_S):
+                    return
+            elif row["State"]["Name"] == "terminated":
+                return
+            pause()
+        raise Throttled(f"aws {machine.region}: {machine.id} is still shutting down; terminate it again")
+
+    def _end(self, machine: Machine) -> bool:
+        """Whether the service knew it; to end what is ended is no error."""
+        try:
+            self._clients.call("ec2", machine.region, "terminate_instances", InstanceIds=[machine.id])
+        except LaunchRefused as refused:
+            if code_behind(refused) != "InvalidInstanceID.NotFound":
+                raise
+            return False
+        return True
+
+
+def state_of(row: dict[str, Any]) -> MachineState:
+    """Of a row of DescribeInstances. Codes `Server.*` are the cloud's own doing, `Client.*` the owner's or the
+    machine's (EC2 API, StateReason)."""
+    name = row["State"]["Name"]
+    reason = (row.get("StateReason") or {}).get("Code", "")
+    if name == "pending":
+        return MachineState.PENDING
+    if name == "running":
+        return MachineState.RUNNING
+    if reason.startswith("Server."):
+        return MachineState.INTERRUPTED
+    return MachineState.GONE if name == "terminated" else MachineState.STOPPING
+
+
+def pauses(
+    *, first_s: float, longest_s: float = 30.0, within_s: float = math.inf, most: int | None = None
+) -> Iterator[Callable[[], None]]:
+    """A sleep for every try, each twice as long; no more than `most` of them, none begun after `within_s`."""
+    end, pause_s, number = time.monotonic() + within_s, first_s, 0
+    while time.monotonic() < end and (most is None or number < most):
+        yield partial(time.sleep, min(pause_s, longest_s))
+        pause_s, number = 2 * pause_s, number + 1
+
+
+def _machine(region: str, row: dict[str, Any], tags: dict[str, str]) -> Machine | None:
+    return machine_from(
+        tags,
+        offer_in(tags),
+        cloud="aws",
+        id_=row["InstanceId"],
+        region=region,
+        zone=row.get("Placement", {}).get("AvailabilityZone"),
+        launched_at=row["LaunchTime"],
+    )

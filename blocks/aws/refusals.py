@@ -1,0 +1,165 @@
+"""What EC2's error codes mean for a launch (EC2 API, error codes; the table of Karpenter's AWS provider)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from botocore.exceptions import (  # type: ignore[import-untyped]
+    BotoCoreError,
+    ClientError,
+    HTTPClientError,
+)
+from botocore.exceptions import ConnectionError as NotConnected
+from botocore.parsers import ResponseParserError  # type: ignore[import-untyped]
+
+from blocks.cloud import Capacity, LaunchRefused, Misconfigured, Quota, Throttled, Unclear, Unfit
+from blocks.gather import Unavailable
+
+# No such machine here now; `Unsupported` and `InvalidAvailabilityZone`: this zone does not have the type.
+_CAPACITY = {
+    "InsufficientInstanceCapacity",
+    "InsufficientHostCapacity",
+    "InsufficientCapacity",
+    "UnfulfillableCapacity",
+    "SpotMaxPriceTooLow",
+    "Unsupported",
+    "InvalidAvailabilityZone",
+}
+_ASK_MORE = "ask for more under Service Quotas, 'All Standard (A, C, D, H, I, M, R, T, Z) Spot Instance Requests'"
+_REGION = {
+    "MaxSpotInstanceCountExceeded": _ASK_MORE,
+    "VcpuLimitExceeded": _ASK_MORE,
+    "InstanceLimitExceeded": "ask for more instances under Service Quotas",
+    "VolumeLimitExceeded": "ask for more gp3 storage under Service Quotas, or delete volumes",
+    "AddressLimitExceeded": "ask for more addresses under Service Quotas",
+    "VPCIdNotSpecified": "make a default VPC with `aws ec2 create-default-vpc`, or name subnets in the block",
+    "OptInRequired": "enable the region for the account",
+    "PendingVerification": "Amazon is verifying the account for this region; wait for its mail",
+}
+_TRANSIENT = {
+    "InternalError",
+    "InternalFailure",
+    "InternalServiceError",
+    "InternalServerError",
+    "ServiceUnavailable",
+    "ServiceUnavailableException",
+    "Unavailable",
+}
+_TOO_FAST = {
+    "RequestLimitExceeded",
+    "EC2ThrottledException",
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "TooManyRequestsException",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "SlowDown",
+}
+_KEYS = "credentials: check the keys of the AWS Credentials block"
+_RENEW = "credentials: renew the session token of the AWS Credentials block"
+_RIGHTS = "credentials: give them the policy deployments/policies/aws-launcher.json"
+_SETTINGS = "image, subnets, instance_profile: check what the block names"
+_MISCONFIGURED = {
+    "UnauthorizedOperation": _RIGHTS,
+    "AccessDenied": _RIGHTS,
+    "AccessDeniedException": _RIGHTS,
+    "AuthFailure": _KEYS,
+    "AuthFailure.ServiceLinkedRoleCreationNotPermitted": "credentials: run `aws iam create-service-linked-role "
+    "--aws-service-name spot.amazonaws.com` once",
+    "InvalidClientTokenId": _KEYS,
+    "SignatureDoesNotMatch": _KEYS,
+    "InvalidSignatureException": _KEYS,
+    "UnrecognizedClientException": _KEYS,
+    "IncompleteSignature": _KEYS,
+    "ExpiredToken": _RENEW,
+    "ExpiredTokenException": _RENEW,
+    "RequestExpired": "set the clock of this computer",
+    "IdempotentParameterMismatch": "the block's settings were changed while this attempt was launched; start it anew",
+    "InvalidUserData.Malformed": "the machine's bootstrap script is broken",
+    "OperationNotPermitted": "the account may not launch; ask AWS Support",
+    "InvalidSubnetID.NotFound": "subnets: name subnets that exist",
+    "Blocked": "the account is blocked; ask AWS Support",
+}
+_PREFIXES = {
+    "AuthFailure": _KEYS,
+    "InvalidAMIID": "image: name an image that exists in the region and that the account may use",
+    "InvalidIamInstanceProfile": "instance_profile: create it, see docs/accounts/aws.md",
+    "InvalidParameter": _SETTINGS,
+    "InvalidSubnet": "subnets: check what the block names",
+    "InvalidBlockDeviceMapping": "image: its disks do not fit",
+    "Missing": _SETTINGS,
+    "KMS": "the account's default key for disks cannot be used; allow it to the credentials",
+}
+# An InvalidParameter about the type and the image, not about our settings.
+_MISFIT = re.compile(
+    r"architecture|virtualization type|boot mode|Elastic Network Adapter|instance ?type", re.IGNORECASE
+)
+_PROFILE = re.compile(r"instance profile", re.IGNORECASE)
+_SAYS_MORE = ("InvalidParameter", "InvalidBlockDeviceMapping", "Missing")
+_LONG = re.compile(r"[\w+/=-]{40,}")
+
+
+class Lost(Throttled):
+    """No answer, or one that does not tell whether it was done: to be repeated with the same token."""
+
+
+def code_of(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", "")) or "an error without a code"
+
+
+def code_behind(refused: LaunchRefused) -> str:
+    """The service's own code that became a refusal; '' if it was none."""
+    cause = refused.__cause__
+    if isinstance(cause, Unavailable):
+        cause = cause.__cause__
+    return code_of(cause) if isinstance(cause, ClientError) else ""
+
+
+def refusal(error: ClientError, where: str) -> LaunchRefused:
+    """The typed reason of an error; where: the zone or region, for people."""
+    code, message = code_of(error), str(error.response.get("Error", {}).get("Message", ""))
+    said = f"aws {where}: {error.operation_name}: {code}"
+    if code in _CAPACITY:
+        return Capacity(said)
+    if code == "InsufficientFreeAddressesInSubnet":
+        return Quota(f"{said}; subnets: the zone's subnet is full, name a larger one", "zone")
+    if code in _REGION:
+        return Quota(f"{said}; {_REGION[code]}", "region")
+    if code in _TOO_FAST:
+        return Throttled(said)
+    if code in _TRANSIENT:
+        return Lost(said)
+    if code.startswith("InvalidInstanceType") or (code.startswith("InvalidParameter") and _MISFIT.search(message)):
+        return Unfit(f"{said}{_short(code, message)}")
+    remedy = _MISCONFIGURED.get(code) or next(
+        (remedy for prefix, remedy in _PREFIXES.items() if code.startswith(prefix)), None
+    )
+    if code.startswith("InvalidParameter") and _PROFILE.search(message):
+        remedy = "instance_profile: create it, see docs/accounts/aws.md; a new one takes a minute"
+    if remedy is not None:
+        return Misconfigured(f"{said}{_short(code, message)}; {remedy}")
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return Lost(said) if status >= 500 else Unclear(said)
+
+
+@contextmanager
+def typed(where: str, doing: str) -> Iterator[None]:
+    """Turns the SDK's errors into a `LaunchRefused`; doing: the operation, for people."""
+    try:
+        yield
+    except ClientError as error:
+        raise refusal(error, where) from error
+    except (NotConnected, HTTPClientError, ResponseParserError) as error:
+        raise Lost(f"aws {where}: {doing}: no answer ({type(error).__name__}); check the network") from error
+    except BotoCoreError as error:
+        raise Misconfigured(f"aws {where}: {doing}: {type(error).__name__}; {_KEYS}") from error
+
+
+def _short(code: str, message: str) -> str:
+    """The cloud's own words where the code alone says too little; what might be a key or a request is left out."""
+    if not code.startswith(_SAYS_MORE) or not message:
+        return ""
+    return f" ({_LONG.sub('…', ' '.join(message.split()))[:160]})"

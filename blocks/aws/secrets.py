@@ -1,0 +1,45 @@
+"""The job's secret in Secrets Manager: one for all attempts, a version each; read by the machine with its role."""
+
+from __future__ import annotations
+
+import json
+
+from blocks.aws.clients import Clients
+from blocks.aws.refusals import code_behind
+from blocks.aws.setup import secret_name, tag_list
+from blocks.cloud import LaunchBrief, LaunchRefused, Throttled
+from blocks.tags import DEADLINE, JOB, tags_of
+
+_SERVICE = "secretsmanager"
+_DELETING_S = 10.0
+
+
+def write_secret(clients: Clients, brief: LaunchBrief) -> str:
+    """Its name, once this attempt's version is the current one. Safe to repeat. Raises a LaunchRefused."""
+    name = secret_name(brief.brief.job_key)
+    text = json.dumps({file: content.get_secret_value() for file, content in brief.secrets.items()})
+    try:
+        create_secret(clients, name, text, {JOB: brief.brief.job_key, DEADLINE: tags_of(brief)[DEADLINE]})
+    except LaunchRefused as refused:
+        match code_behind(refused):
+            case "ResourceExistsException":
+                clients.call(_SERVICE, clients.home, "put_secret_value", SecretId=name, SecretString=text)
+            case "InvalidRequestException":
+                # A deleted secret keeps its name for a moment.
+                raise Throttled(f"{refused.reason}; the job's former secret is not gone yet", _DELETING_S) from refused
+            case _:
+                raise
+    return name
+
+
+def create_secret(clients: Clients, name: str, text: str, tags: dict[str, str]) -> None:
+    clients.call(_SERVICE, clients.home, "create_secret", Name=name, SecretString=text, Tags=tag_list(tags))
+
+
+def delete_secret(clients: Clients, region: str, name: str) -> None:
+    """At once and for good; safe to repeat. Raises a LaunchRefused."""
+    try:
+        clients.call(_SERVICE, region, "delete_secret", SecretId=name, ForceDeleteWithoutRecovery=True)
+    except LaunchRefused as refused:
+        if code_behind(refused) != "ResourceNotFoundException":
+            raise

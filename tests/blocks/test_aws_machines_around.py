@@ -1,0 +1,240 @@
+"""What is beside machines: leftovers, the check, and the policies to paste."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from blocks.aws.clients import Clients
+from blocks.aws.sparing import OPERATIONS
+from blocks.cloud import Finding, Misconfigured, Throttled
+from tests.blocks.aws_kit import KEY, brief, kinds, machines, offer, times
+from tests.emulators.aws import AwsEmulator, fault, refused, server_error
+from tests.emulators.aws_account import image_row
+from tests.emulators.aws_cloud import SECRET, cloud_at
+from tests.emulators.server import cut, garbage
+
+POLICIES = Path(__file__).parents[2] / "deployments/policies"
+TAGS = {"spotwave": KEY, "spotwave-deadline": "1800000000"}
+
+
+@pytest.fixture
+def aws() -> Iterator[AwsEmulator]:
+    with AwsEmulator(boots=False) as emulator:
+        yield emulator
+
+
+def test_what_was_left_behind_is_found_in_every_region_and_removed_for_good(aws: AwsEmulator) -> None:
+    at = machines(aws)
+    machine = at.launch(offer(), brief())
+    lost = at.launch(offer(zone="eu-west-1a"), brief("sw-lost"))
+    aws.fleet.lose(lost.id)
+    left = {
+        aws.fleet.leave("disk", "eu-west-1", {"State": "available", "AvailabilityZone": "eu-west-1a"}, TAGS),
+        aws.fleet.leave("nic", "ap-south-1", {"Status": "available"}, TAGS),
+        aws.fleet.leave("spot request", "us-east-1", {"State": "open"}, TAGS),
+        aws.fleet.leave("spot request", "eu-west-1", {"State": "active", "InstanceId": lost.id}, TAGS),
+    }
+    strangers = [
+        aws.fleet.leave("disk", "us-east-1", {"State": "available"}, {"owner": "somebody"}),
+        aws.fleet.leave("nic", "us-east-1", {"Status": "available"}, {}),
+        aws.fleet.leave("spot request", "us-east-1", {"State": "open"}, {"spotwave-ish": "x"}),
+    ]
+    block = cloud_at(aws)
+    found = block.leftovers(KEY)
+    secret = next(one for one in found if one.kind == "secret")
+    assert {one.id for one in found} == {*left, f"spotwave/{KEY}"}
+    assert {one.job_key for one in block.leftovers()} == {KEY, "sw-lost"}
+    assert secret.deadline == machine.deadline
+    assert secret.created_at is not None
+    assert {one.deadline for one in found if one.kind != "secret"} == {1800000000.0}
+    for one in block.leftovers():
+        block.remove(one)
+        block.remove(one)
+    assert block.leftovers() == []
+    # The living machine has kept all of its own, and strangers have kept theirs.
+    assert at.find() == [machine]
+    at.terminate(machine)
+    assert {item.id for item in aws.ledger.left()} == set(strangers)
+
+
+def test_a_leftover_that_cannot_be_removed_says_why(aws: AwsEmulator) -> None:
+    aws.fleet.leave("disk", "eu-west-1", {"State": "available"}, TAGS)
+    block = cloud_at(aws)
+    (disk,) = block.leftovers()
+    aws.fail(fault("DeleteVolume", refused("UnauthorizedOperation")))
+    with pytest.raises(Misconfigured, match="DeleteVolume: UnauthorizedOperation; credentials: give them the policy"):
+        block.remove(disk)
+    aws.fail(fault("DescribeVolumes", server_error(), "eu-west-1"))
+    with pytest.raises(Throttled, match="eu-west-1: DescribeVolumes"):
+        cloud_at(aws, attempts=1).leftovers()
+
+
+def test_a_machine_and_a_stranger_get_no_further_than_their_secret(aws: AwsEmulator) -> None:
+    machine = machines(aws).launch(offer(), brief())
+    its = aws.fleet.instances[machine.id].metadata.credentials
+
+    def ask(operation: str, key: str, secret: str, token: str | None = None, **asked: Any) -> str:
+        client = boto3.client(
+            "secretsmanager",
+            "us-east-1",
+            endpoint_url=aws.url,
+            aws_access_key_id=key,
+            aws_secret_access_key=secret,
+            aws_session_token=token,
+        )
+        try:
+            return str(getattr(client, operation)(SecretId=f"spotwave/{KEY}", **asked).get("SecretString"))
+        except ClientError as error:
+            return str(error.response["Error"]["Code"])
+
+    role = (its["AccessKeyId"], its["SecretAccessKey"], its["Token"])
+    assert ask("get_secret_value", *role) == aws.secrets[f"spotwave/{KEY}"]
+    assert ask("put_secret_value", *role, SecretString="x") == "AccessDeniedException"
+    assert ask("delete_secret", *role) == "AccessDeniedException"
+    assert ask("get_secret_value", role[0], role[1]) == "InvalidSignatureException"
+    assert ask("get_secret_value", role[0], "guessed", role[2]) == "InvalidSignatureException"
+    assert ask("get_secret_value", "AKIASOMEBODY", SECRET) == "UnrecognizedClientException"
+    aws.fleet.lose(machine.id)
+    assert ask("get_secret_value", *role) == "UnrecognizedClientException"
+
+
+def checked(emulator: AwsEmulator, **fields: Any) -> dict[str, Finding]:
+    found = list(cloud_at(emulator, attempts=1, **fields).check())
+    assert all("\n" not in one.said and SECRET not in one.said for one in found)
+    return {one.what: one for one in found}
+
+
+def test_the_check_of_a_good_account_finds_nothing_wrong_and_leaves_nothing(aws: AwsEmulator) -> None:
+    found = checked(aws)
+    assert {name for name, one in found.items() if one.ok is not True} == set()
+    regions = ("us-east-1", "eu-west-1", "ap-south-1")
+    by_region = {f"{what} {region}" for what in ("quota", "image", "network") for region in regions}
+    assert set(found) == {"credentials", "regions", "role", "spot role", "secret", "launch"} | by_region
+    assert kinds(aws) == []
+    assert aws.fleet.instances == {}
+
+
+def test_the_check_names_all_that_is_missing_each_with_its_remedy(aws: AwsEmulator) -> None:
+    aws.account.profiles.clear()
+    aws.account.has_used_spot = False
+    aws.account.quota_vcpus["eu-west-1"] = 0
+    aws.account.subnets["eu-west-1"] = []
+    aws.account.images["us-east-1"].append(image_row("ami-1", "arm64"))
+    aws.fail(fault("GetServiceQuota", refused("AccessDeniedException", 400), "us-east-1"))
+    aws.fail(fault("CreateSecret", refused("AccessDeniedException", 400)))
+    found = checked(aws, regions=["us-east-1", "eu-west-1", "me-south-1"], image="ami-1")
+    said = {name: one.said for name, one in found.items() if one.ok is not True}
+    assert found["image us-east-1"].said == "ami-1: arm64 ami-1; none for x86_64: its offers are passed over"
+    assert set(said) == {
+        "regions",
+        "role",
+        "spot role",
+        "quota us-east-1",
+        "quota eu-west-1",
+        "image eu-west-1",
+        "network eu-west-1",
+        "secret",
+        "launch",
+    }
+    assert said["regions"] == "me-south-1 not enabled; enable them for the account, or leave out"
+    assert said["role"] == "instance_profile: there is no spotwave-machine; create it, see docs/accounts/aws.md"
+    assert "aws iam create-service-linked-role" in said["spot role"]
+    assert said["quota eu-west-1"].startswith("0 spot vCPUs; ask for more")
+    assert "copy one there" in said["image eu-west-1"]
+    assert "aws ec2 create-default-vpc" in said["network eu-west-1"]
+    assert "aws-launcher.json" in said["secret"]
+    assert found["quota us-east-1"].ok is None
+
+
+def test_the_check_ends_where_nothing_else_could_be_told(aws: AwsEmulator) -> None:
+    aws.fail(fault("GetCallerIdentity", refused("InvalidClientTokenId")))
+    found = checked(aws)
+    assert list(found) == ["credentials"]
+    assert "check the keys of the AWS Credentials block" in found["credentials"].said
+
+
+def test_the_check_raises_nothing_whatever_the_services_say(aws: AwsEmulator) -> None:
+    aws.account.subnets["us-east-1"] = []
+    for action in ("GetInstanceProfile", "GetServiceQuota", "GetParameter", "CreateSecret"):
+        aws.fail(fault(action, garbage()))
+    aws.fail(fault("GetRole", cut()))
+    found = checked(aws)
+    assert found["launch"].said == "no subnet in us-east-1 to try a launch in"
+    assert {found[name].ok for name in ("role", "spot role", "quota us-east-1", "image us-east-1")} <= {False, None}
+    aws.heal()
+    aws.fail(fault("GetCallerIdentity", garbage()))
+    assert [one.ok for one in checked(aws).values()] == [None]
+
+
+def test_a_right_that_is_missing_for_the_launch_itself_is_found_without_one(aws: AwsEmulator) -> None:
+    aws.fail(fault("RunInstances", refused("UnauthorizedOperation")))
+    assert checked(aws)["launch"].said.endswith(
+        "credentials: give them the policy deployments/policies/aws-launcher.json"
+    )
+    assert times(aws, "RunInstances") == 1
+
+
+def test_a_check_is_not_patient(aws: AwsEmulator) -> None:
+    block = cloud_at(aws)
+    parameters = block.credentials.aws_client_parameters.model_copy(update={"config": None})
+    credentials = block.credentials.model_copy(update={"aws_client_parameters": parameters})
+    brisk, patient = Clients(credentials, brisk=True), Clients(credentials)
+    aws.fail(fault("DescribeRegions", server_error()))
+    with pytest.raises(Throttled):
+        brisk.listed("ec2", "us-east-1", "describe_regions", "Regions")
+    assert times(aws, "DescribeRegions") == 2
+    aws.heal()
+    assert patient.listed("ec2", "us-east-1", "describe_regions", "Regions")
+
+
+def test_here_is_this_computer_alone(aws: AwsEmulator) -> None:
+    block = cloud_at(aws)
+    assert block.here is True
+    parameters = block.credentials.aws_client_parameters.model_copy(update={"endpoint_url": None})
+    far = block.credentials.model_copy(update={"aws_client_parameters": parameters})
+    assert block.model_copy(update={"credentials": far}).here is False
+
+
+def statements(name: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((POLICIES / name).read_text())["Statement"]
+    assert all(one["Effect"] == "Allow" for one in found)
+    return found
+
+
+def actions(name: str) -> set[str]:
+    found = [one["Action"] for one in statements(name)]
+    return {action for listed in found for action in ([listed] if isinstance(listed, str) else listed)}
+
+
+def test_the_launchers_policy_allows_what_the_wing_asks_and_no_more() -> None:
+    asked = {
+        f"{'servicequotas' if service == 'service-quotas' else service}:{operation}"
+        for service, operations in OPERATIONS.items()
+        for operation in operations
+    }
+    # Of other clients than the wing's own, or rights without a call of their own.
+    beside = {
+        "pricing:GetProducts",
+        "ec2:CreateTags",
+        "iam:PassRole",
+        "iam:CreateServiceLinkedRole",
+        "secretsmanager:TagResource",
+    }
+    assert actions("aws-launcher.json") == asked | beside
+    everywhere = [one for one in statements("aws-launcher.json") if one["Resource"] == "*" and "Condition" not in one]
+    assert [one["Sid"] for one in everywhere] == ["Look"]
+    assert all(":Describe" in name or ":Get" in name or ":List" in name for name in everywhere[0]["Action"])
+
+
+def test_a_machine_may_read_secrets_of_jobs_and_nothing_else() -> None:
+    assert actions("aws-machine.json") == {"secretsmanager:GetSecretValue"}
+    (only,) = statements("aws-machine.json")
+    assert only["Resource"] == "arn:aws:secretsmanager:*:*:secret:spotwave/*"
+    assert actions("aws-machine-trust.json") == {"sts:AssumeRole"}

@@ -1,0 +1,116 @@
+"""What an emulated account has before anything is launched: subnets, images, roles, quotas; and who it is.
+
+Systems Manager, Service Quotas (JSON), IAM and STS (query protocol, each answer in a Result) as boto3 meets them.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from zlib import crc32
+
+from tests.emulators.aws_answers import JSON, NotAllowed
+from tests.emulators.aws_world import World
+from tests.emulators.server import Response
+
+NUMBER = "123456789012"
+PROFILE = "spotwave-machine"
+_DISTRIBUTIONS = {
+    "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id": ("ubuntu-24.04", "x86_64"),
+    "/aws/service/canonical/ubuntu/server/24.04/stable/current/arm64/hvm/ebs-gp3/ami-id": ("ubuntu-24.04", "arm64"),
+    "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64": ("al2023", "x86_64"),
+    "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64": ("al2023", "arm64"),
+}
+_ROOTS = {"ubuntu-24.04": "/dev/sda1", "al2023": "/dev/xvda"}
+IN_A_RESULT = {"GetCallerIdentity", "GetInstanceProfile", "GetRole"}
+
+
+def ami(region: str, distribution: str, architecture: str) -> str:
+    """The id of a public image; another in every region."""
+    return f"ami-{crc32(f'{region} {distribution} {architecture}'.encode()):017x}"
+
+
+def image_row(id_: str, architecture: str, root: str = "/dev/sda1", gib: int = 8, **changes: Any) -> dict[str, Any]:
+    """A row of DescribeImages."""
+    disk = {"DeviceName": root, "Ebs": {"VolumeSize": gib, "DeleteOnTermination": True, "VolumeType": "gp3"}}
+    row = {
+        "ImageId": id_,
+        "Architecture": architecture,
+        "RootDeviceName": root,
+        "State": "available",
+        "CreationDate": "2026-01-01T00:00:00.000Z",
+        "BlockDeviceMappings": [disk, {"DeviceName": "/dev/sdb", "VirtualName": "ephemeral0"}],
+    }
+    return {**row, **changes}
+
+
+class Account:
+    """Tests change it as they like."""
+
+    def __init__(self, world: World) -> None:
+        self.profiles = {PROFILE}
+        self.has_used_spot = True
+        self.quota_vcpus = dict.fromkeys(world.regions, 640)  #: for spot, of the standard types
+        self.subnets: dict[str, list[dict[str, Any]]] = {
+            region: [
+                {
+                    "SubnetId": f"subnet-{crc32(zone['ZoneName'].encode()):017x}",
+                    "VpcId": f"vpc-{crc32(region.encode()):017x}",
+                    "AvailabilityZone": zone["ZoneName"],
+                    "AvailableIpAddressCount": 4091,
+                    "DefaultForAz": True,
+                    "MapPublicIpOnLaunch": True,
+                    "State": "available",
+                }
+                for zone in zones
+                if zone["ZoneType"] == "availability-zone"
+            ]
+            for region, zones in world.zones.items()
+        }
+        self.images: dict[str, list[dict[str, Any]]] = {
+            region: [
+                image_row(ami(region, name, architecture), architecture, _ROOTS[name])
+                for name, architecture in _DISTRIBUTIONS.values()
+            ]
+            for region in world.regions
+        }
+
+    def in_a_result(self, action: str, form: dict[str, str]) -> Response:
+        """IAM and STS."""
+        if action == "GetCallerIdentity":
+            said = f"<Account>{NUMBER}</Account><Arn>arn:aws:iam::{NUMBER}:user/spotwave</Arn><UserId>AIDA</UserId>"
+        elif action == "GetInstanceProfile":
+            said = self._profile(form["InstanceProfileName"])
+        else:
+            said = self._role(form["RoleName"])
+        body = f"<{action}Response><{action}Result>{said}</{action}Result></{action}Response>"
+        return Response(body.encode(), content_type="text/xml")
+
+    def _profile(self, name: str) -> str:
+        if name not in self.profiles:
+            raise NotAllowed("NoSuchEntity", f"Instance Profile {name} cannot be found.", 404)
+        role = f"<member><RoleName>{name}</RoleName><Arn>arn:aws:iam::{NUMBER}:role/{name}</Arn></member>"
+        return (
+            f"<InstanceProfile><InstanceProfileName>{name}</InstanceProfileName><Roles>{role}</Roles></InstanceProfile>"
+        )
+
+    def _role(self, name: str) -> str:
+        if name != "AWSServiceRoleForEC2Spot" or not self.has_used_spot:
+            raise NotAllowed("NoSuchEntity", f"The role with name {name} cannot be found.", 404)
+        return f"<Role><RoleName>{name}</RoleName></Role>"
+
+    def parameter(self, region: str, asked: dict[str, Any]) -> Response:
+        """Of Systems Manager; the public ones."""
+        if asked["Name"] not in _DISTRIBUTIONS:
+            raise NotAllowed("ParameterNotFound", "")
+        value = ami(region, *_DISTRIBUTIONS[asked["Name"]])
+        return _json({"Parameter": {"Name": asked["Name"], "Type": "String", "Value": value, "Version": 1}})
+
+    def quota(self, region: str, asked: dict[str, Any]) -> Response:
+        if asked != {"ServiceCode": "ec2", "QuotaCode": "L-34B43A08"}:
+            raise NotAllowed("NoSuchResourceException", "")
+        return _json({"Quota": {"QuotaCode": asked["QuotaCode"], "Value": float(self.quota_vcpus[region])}})
+
+
+def _json(said: dict[str, Any]) -> Response:
+    return Response(json.dumps(said).encode(), content_type=JSON)

@@ -1,0 +1,81 @@
+"""What EC2 looks at before it launches an instance, and how it says no."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from tests.emulators.aws_account import Account
+from tests.emulators.aws_answers import NotAllowed
+from tests.emulators.aws_world import World
+
+MAX_USER_DATA = 16_384
+
+
+class Admission:
+    def __init__(self, world: World, account: Account) -> None:
+        self._world, self._account = world, account
+
+    def zone_for(self, region: str, asked: dict[str, Any], exhausted: set[tuple[str, str]], vcpus_in_use: int) -> str:
+        """Where the instance will run, if all is in order. Raises NotAllowed, DryRunOperation after a dry run."""
+        name = asked["InstanceType"]
+        shape = self._world.types.get(name)
+        if shape is None:
+            raise NotAllowed("InvalidParameterValue", f"Invalid value '{name}' for InstanceType.")
+        image = self.image(region, asked["ImageId"])
+        fits = shape["ProcessorInfo"]["SupportedArchitectures"]
+        if image["Architecture"] not in fits:
+            raise NotAllowed(
+                "InvalidParameterValue",
+                f"The architecture '{','.join(fits)}' of the specified instance type does not match the architecture "
+                f"'{image['Architecture']}' of the specified AMI.",
+            )
+        if len(base64.b64decode(asked.get("UserData", ""))) > MAX_USER_DATA:
+            raise NotAllowed("InvalidParameterValue", "User data is limited to 16384 bytes")
+        profile = asked.get("IamInstanceProfile", {}).get("Name")
+        if profile is not None and profile not in self._account.profiles:
+            raise NotAllowed(
+                "InvalidParameterValue",
+                f"Value ({profile}) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile",
+            )
+        for disk in asked.get("BlockDeviceMapping", []):
+            smallest = next(
+                (o["Ebs"]["VolumeSize"] for o in image["BlockDeviceMappings"] if o["DeviceName"] == disk["DeviceName"]),
+                0,
+            )
+            if int(disk["Ebs"]["VolumeSize"]) < smallest:
+                raise NotAllowed("InvalidBlockDeviceMapping", "Volume is smaller than snapshot")
+        for tagged in asked.get("TagSpecification", []):
+            if len(tagged["Tag"]) > 50 or any(len(tag["Value"]) > 256 for tag in tagged["Tag"]):
+                raise NotAllowed("InvalidParameterValue", "Tag value exceeds the maximum length of 256 characters")
+        zone = self._zone(region, asked)
+        if asked.get("DryRun") == "true":
+            raise NotAllowed("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)
+        if name not in self._world.offered[region] or "spot" not in shape["SupportedUsageClasses"]:
+            raise NotAllowed("Unsupported", "Your requested instance type is not supported in your requested zone")
+        if (name, zone) in exhausted:
+            raise NotAllowed(
+                "InsufficientInstanceCapacity", f"We do not have sufficient {name} capacity in {zone}", 500
+            )
+        if vcpus_in_use + shape["VCpuInfo"]["DefaultVCpus"] > self._account.quota_vcpus[region]:
+            raise NotAllowed("MaxSpotInstanceCountExceeded", "Max spot instance count exceeded")
+        return zone
+
+    def image(self, region: str, id_: str) -> dict[str, Any]:
+        for row in self._account.images[region]:
+            if row["ImageId"] == id_:
+                return row
+        raise NotAllowed("InvalidAMIID.NotFound", f"The image id '[{id_}]' does not exist")
+
+    def _zone(self, region: str, asked: dict[str, Any]) -> str:
+        subnets, id_ = self._account.subnets[region], asked.get("SubnetId")
+        if id_ is None:
+            wanted = asked.get("Placement", {}).get("AvailabilityZone")
+            subnets = [row for row in subnets if row["DefaultForAz"] and wanted in (None, row["AvailabilityZone"])]
+            if not subnets:
+                raise NotAllowed("VPCIdNotSpecified", "No default VPC for this user")
+            return str(subnets[0]["AvailabilityZone"])
+        found = [row for row in subnets if row["SubnetId"] == id_]
+        if not found:
+            raise NotAllowed("InvalidSubnetID.NotFound", f"The subnet ID '{id_}' does not exist")
+        return str(found[0]["AvailabilityZone"])

@@ -1,0 +1,342 @@
+"""EC2's instances and what comes with them: disks, interfaces, addresses, spot requests; booted, billed, taken back.
+
+What the real service does and moto does not is here: tokens that replay, capacity, quotas, images of the wrong
+architecture, instances unknown right after their launch, reasons of an end, disks that stay behind.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from tests.emulators.aws_account import PROFILE, Account
+from tests.emulators.aws_admission import Admission
+from tests.emulators.aws_answers import NotAllowed
+from tests.emulators.aws_world import World
+from tests.emulators.computer import Computer
+from tests.emulators.ledger import Ledger
+from tests.emulators.metadata import AwsMetadata
+
+DISK_USD_GIB_H = 0.08 / 730
+IP_USD_H = 0.005
+GRACE_S = 2.0  #: between SIGTERM and SIGKILL at a termination
+ENDED = ("shutting-down", "terminated")
+
+
+@dataclass
+class Instance:
+    id: str
+    region: str
+    zone: str
+    launched_at: datetime
+    asked: dict[str, Any]  #: parameters of its launch, nested
+    row: dict[str, Any]  #: as DescribeInstances tells it; State and StateReason are below
+    tags: dict[str, dict[str, str]]  #: by type of resource
+    disks: dict[str, bool]  #: ids, and whether they go with it
+    nic: str
+    request: str | None
+    metadata: AwsMetadata
+    state: str = "pending"
+    reason: str = ""
+    unseen: int = 0  #: calls that still do not know it
+    computer: Computer | None = None
+
+
+@dataclass
+class Thing:
+    """A disk, an interface or a spot request, as its Describe call tells it."""
+
+    kind: str
+    region: str
+    row: dict[str, Any]
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+class Fleet:
+    """Tests set `exhausted`, `unseen` and `boots`, and read `asked`."""
+
+    def __init__(self, world: World, account: Account, ledger: Ledger, boots: bool, folder: Path | None) -> None:
+        self.boots = boots
+        self.folder = folder
+        self.reach: set[int] = set()
+        self.exhausted: set[tuple[str, str]] = set()
+        self.unseen = 0  #: calls that do not know a new instance
+        self.asked: list[dict[str, Any]] = []  #: parameters of every RunInstances, as they came
+        self.instances: dict[str, Instance] = {}
+        self.things: dict[str, Thing] = {}
+        self.computers: dict[str, Computer] = {}
+        self._world, self._ledger = world, ledger
+        self._admission = Admission(world, account)
+        self._tokens: dict[tuple[str, str], tuple[str, str]] = {}
+        self._own_folder: tempfile.TemporaryDirectory[str] | None = None
+        self._timers: list[threading.Timer] = []
+        self._lock = threading.RLock()
+
+    # What is asked of it.
+
+    def run(self, region: str, asked: dict[str, Any], port: int) -> Instance:
+        """RunInstances. Raises NotAllowed."""
+        with self._lock:
+            self.asked.append(asked)
+            told = json.dumps({name: part for name, part in asked.items() if name != "DryRun"}, sort_keys=True)
+            token, print_ = asked.get("ClientToken", ""), hashlib.sha256(told.encode()).hexdigest()
+            if token and (region, token) in self._tokens:
+                id_, first = self._tokens[region, token]
+                if first != print_:
+                    raise NotAllowed(
+                        "IdempotentParameterMismatch", "Arguments on this idempotent request are different"
+                    )
+                return self.instances[id_]
+            zone = self._admission.zone_for(region, asked, self.exhausted, self._vcpus(region))
+            made = self._make(region, zone, asked)
+            if token:
+                self._tokens[region, token] = (made.id, print_)
+            if self.boots:
+                self._boot(made, port)
+            return made
+
+    def _vcpus(self, region: str) -> int:
+        return sum(
+            self._world.types[one.row["InstanceType"]]["VCpuInfo"]["DefaultVCpus"]
+            for one in self.instances.values()
+            if one.region == region and one.state not in ENDED
+        )
+
+    def terminate(self, region: str, ids: list[str]) -> list[dict[str, Any]]:
+        """TerminateInstances. Raises NotAllowed; to end what has ended is fine."""
+        with self._lock:
+            for id_ in ids:
+                self.known(region, id_)
+            changed = []
+            for id_ in ids:
+                one, before = self.instances[id_], self.instances[id_].state
+                self._end(one, "Client.UserInitiatedShutdown", GRACE_S)
+                state = {"Name": one.state}
+                changed.append({"InstanceId": id_, "CurrentState": state, "PreviousState": {"Name": before}})
+            return changed
+
+    def known(self, region: str, id_: str) -> Instance:
+        """Raises NotAllowed, also for what is too new."""
+        with self._lock:
+            one = self.instances.get(id_)
+            if one is None or one.region != region or self._is_unseen(one):
+                raise NotAllowed("InvalidInstanceID.NotFound", f"The instance ID '{id_}' does not exist")
+            return one
+
+    def _is_unseen(self, one: Instance) -> bool:
+        one.unseen -= 1
+        return one.unseen >= 0
+
+    def listed(self, region: str) -> list[Instance]:
+        """What is known by now."""
+        with self._lock:
+            return [one for one in self.instances.values() if one.region == region and not self._is_unseen(one)]
+
+    def row(self, one: Instance) -> dict[str, Any]:
+        """As DescribeInstances tells it. One that has no computer moves on when it was told of."""
+        with self._lock:
+            reason = {"Code": one.reason, "Message": one.reason} if one.reason else None
+            said = {**one.row, "State": {"Name": one.state}, "StateReason": reason}
+            if one.state == "pending":
+                one.state = "running"
+            elif one.state == "shutting-down" and one.computer is None:
+                one.state = "terminated"
+            return said
+
+    # Making and booting.
+
+    def _make(self, region: str, zone: str, asked: dict[str, Any]) -> Instance:
+        def new(prefix: str) -> str:
+            return f"{prefix}-{uuid4().hex[:17]}"
+
+        spot = asked.get("InstanceMarketOptions", {}).get("MarketType") == "spot"
+        tags = {
+            one["ResourceType"]: {tag["Key"]: tag["Value"] for tag in one["Tag"]}
+            for one in asked.get("TagSpecification", [])
+        }
+        id_, name, nic, request = new("i"), asked["InstanceType"], new("eni"), new("sir") if spot else None
+        now = datetime.now(UTC).replace(microsecond=0)
+        row = {
+            "InstanceId": id_,
+            "ImageId": asked["ImageId"],
+            "InstanceType": name,
+            "LaunchTime": now,
+            "Placement": {"AvailabilityZone": zone},
+            "ClientToken": asked.get("ClientToken", ""),
+            "InstanceLifecycle": "spot" if spot else None,
+            "SpotInstanceRequestId": request,
+            "Tags": [{"Key": key, "Value": value} for key, value in tags.get("instance", {}).items()],
+        }
+        role = asked.get("IamInstanceProfile", {}).get("Name")
+        metadata = AwsMetadata(id_, region=region, zone=zone, instance_type=name, role=PROFILE if role else None)
+        made = Instance(id_, region, zone, now, asked, row, tags, {}, nic, request, metadata, unseen=self.unseen)
+        image = self._admission.image(region, asked["ImageId"])
+        mapped = {one["DeviceName"]: one["Ebs"] for one in image["BlockDeviceMappings"] if "Ebs" in one}
+        for one in asked.get("BlockDeviceMapping", []):
+            mapped[one["DeviceName"]] = {**mapped.get(one["DeviceName"], {}), **one["Ebs"]}
+        self.instances[id_] = made
+        self._ledger.open("machine", id_, self._usd_h(region, zone, name) if spot else 1000.0)
+        for disk in mapped.values():
+            volume, gib = new("vol"), int(disk["VolumeSize"])
+            made.disks[volume] = str(disk["DeleteOnTermination"]).lower() == "true"
+            told = {"VolumeId": volume, "Size": gib, "State": "in-use", "AvailabilityZone": zone, "CreateTime": now}
+            self.things[volume] = Thing("disk", region, told, tags.get("volume", {}))
+            self._ledger.open("disk", volume, gib * DISK_USD_GIB_H)
+        told = {"NetworkInterfaceId": nic, "Status": "in-use", "AvailabilityZone": zone}
+        self.things[nic] = Thing("nic", region, told, tags.get("network-interface", {}))
+        self._ledger.open("nic", nic)
+        self._ledger.open("ip", f"ip of {id_}", IP_USD_H)
+        if request:
+            told = {"SpotInstanceRequestId": request, "State": "active", "InstanceId": id_, "CreateTime": now}
+            self.things[request] = Thing("spot request", region, told, tags.get("spot-instances-request", {}))
+            self._ledger.open("spot request", request)
+        return made
+
+    def _usd_h(self, region: str, zone: str, name: str) -> float:
+        prices = [
+            (row["Timestamp"], row["SpotPrice"])
+            for row in self._world.history[region]
+            if (row["AvailabilityZone"], row["InstanceType"]) == (zone, name)
+            and row["ProductDescription"].startswith("Linux/UNIX")
+        ]
+        return float(max(prices)[1])
+
+    def _boot(self, one: Instance, port: int) -> None:
+        if self.folder is None:
+            self._own_folder = self._own_folder or tempfile.TemporaryDirectory(prefix="aws-emulator-")
+            self.folder = Path(self._own_folder.name)
+        place = self.folder / one.id
+        place.mkdir(parents=True)
+        user_data = base64.b64decode(one.asked.get("UserData", "")).decode()
+        one.computer = Computer(
+            one.id, place, user_data, one.metadata, {port, *self.reach}, lambda: self._powered_off(one)
+        )
+        self.computers[one.id] = one.computer
+        one.computer.boot()
+        one.state = "running"
+
+    # Ends.
+
+    def _powered_off(self, one: Instance) -> None:
+        """By itself; what follows is what the launch said."""
+        with self._lock:
+            if one.state in ENDED:
+                return
+            one.reason = "Client.InstanceInitiatedShutdown"
+            if one.asked.get("InstanceInitiatedShutdownBehavior", "stop") == "terminate":
+                self._gone(one)
+            else:
+                one.state = "stopped"
+                self._ledger.close("machine", one.id)
+                self._ledger.close("ip", f"ip of {one.id}")
+
+    def interrupt(self, id_: str, notice_s: float | None) -> None:
+        """Take it back: notice, then loss after `notice_s`; at once with None."""
+        one = self.instances[id_]
+        if notice_s is None:
+            self.lose(id_)
+            return
+        one.metadata.notice(time.time() + notice_s)
+        timer = threading.Timer(notice_s, self.lose, [id_])
+        timer.daemon = True
+        timer.start()
+        self._timers.append(timer)
+
+    def lose(self, id_: str, reason: str = "Server.SpotInstanceTermination") -> None:
+        with self._lock:
+            self._end(self.instances[id_], reason, None)
+
+    def _end(self, one: Instance, reason: str, grace_s: float | None) -> None:
+        """grace_s: None cuts its power."""
+        if one.state in ENDED:
+            return
+        one.state, one.reason = "shutting-down", reason
+        computer = one.computer
+        if computer is None:
+            self._gone(one, "shutting-down")
+            return
+
+        def end() -> None:
+            if grace_s is None:
+                computer.cut_power()
+            else:
+                computer.shut_down(grace_s)
+            self._gone(one)
+
+        threading.Thread(target=end, daemon=True).start()
+
+    def _gone(self, one: Instance, state: str = "terminated") -> None:
+        with self._lock:
+            one.state = state
+            self._ledger.close("machine", one.id)
+            self._ledger.close("ip", f"ip of {one.id}")
+            self._remove(one.nic)
+            for disk, goes_with_it in one.disks.items():
+                if goes_with_it:
+                    self._remove(disk)
+                else:
+                    self.things[disk].row["State"] = "available"
+            if one.request:
+                self.things[one.request].row["State"] = "closed"
+                self._ledger.close("spot request", one.request)
+
+    def _remove(self, id_: str) -> None:
+        thing = self.things.pop(id_)
+        self._ledger.close(thing.kind, id_)
+
+    # What is beside instances.
+
+    def leave(self, kind: str, region: str, row: dict[str, Any], tags: dict[str, str]) -> str:
+        """Something that an earlier machine, or another user, has left behind; its id."""
+        names = {"disk": "VolumeId", "nic": "NetworkInterfaceId", "spot request": "SpotInstanceRequestId"}
+        prefix = {"disk": "vol", "nic": "eni", "spot request": "sir"}[kind]
+        id_ = f"{prefix}-{uuid4().hex[:17]}"
+        with self._lock:
+            self.things[id_] = Thing(kind, region, {names[kind]: id_, **row}, tags)
+            self._ledger.open(kind, id_)
+        return id_
+
+    def of_kind(self, kind: str, region: str) -> list[Thing]:
+        with self._lock:
+            return [thing for thing in self.things.values() if (thing.kind, thing.region) == (kind, region)]
+
+    def delete(self, kind: str, region: str, id_: str, missing: str) -> None:
+        """Raises NotAllowed for what is not there, or in use."""
+        with self._lock:
+            thing = self.things.get(id_)
+            if thing is None or (thing.kind, thing.region) != (kind, region):
+                raise NotAllowed(missing, f"'{id_}' does not exist")
+            if kind == "spot request":
+                thing.row["State"] = "cancelled"
+                self._ledger.close(kind, id_)
+                return
+            if "in-use" in thing.row.values():
+                raise NotAllowed("VolumeInUse" if kind == "disk" else "InvalidParameterValue", f"{id_} is in use")
+            self._remove(id_)
+
+    def keys(self, key: str) -> tuple[str, str | None, bool] | None:
+        """Of a living machine's role."""
+        with self._lock:
+            for one in self.instances.values():
+                its = one.metadata.credentials
+                if its["AccessKeyId"] == key and one.metadata.role and one.state in ("pending", "running"):
+                    return its["SecretAccessKey"], its["Token"], True
+            return None
+
+    def close(self) -> None:
+        """Every machine is dead when it returns."""
+        for timer in self._timers:
+            timer.cancel()
+        for computer in self.computers.values():
+            computer.cut_power()
+        if self._own_folder is not None:
+            self._own_folder.cleanup()
