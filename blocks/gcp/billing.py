@@ -45,7 +45,7 @@ def read_skus(clients: Clients, tell: Tell) -> Iterator[dict[str, Any]]:
 
 def _pages(clients: Clients, tell: Tell) -> Iterator[list[dict[str, Any]]]:
     """Raises Unavailable and GoogleAuthError."""
-    url = f"{clients.billing_endpoint}/v1/services/{_COMPUTE_ENGINE}/skus"
+    url = f"{clients.endpoints.billing}/v1/services/{_COMPUTE_ENGINE}/skus"
     asked = {"pageSize": str(_PAGE), "currencyCode": "USD", "fields": FIELDS}
     with clients.billing() as http:
         for page in range(1, _MOST_PAGES + 1):

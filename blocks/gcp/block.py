@@ -1,8 +1,8 @@
-"""Google's cloud: spot prices of every region of a project."""
+"""Google's cloud: spot prices of every region of a project, and the machines rented there."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 # The one module of an SDK that the form needs; what asks and reads is imported when it is used, so that knowing the
@@ -11,21 +11,38 @@ from google.auth.exceptions import DefaultCredentialsError
 from prefect_gcp import GcpCredentials
 from pydantic import Field, ValidatorFunctionWrapHandler, field_validator
 
-from blocks.cloud import Catalogue, Interruption, MarketUnavailable, Offer, Tell, untold
-from blocks.endpoints import Endpoint
+from blocks.cloud import (
+    Catalogue,
+    Cloud,
+    Finding,
+    Interruption,
+    LaunchBrief,
+    Leftover,
+    Machine,
+    MachineState,
+    MarketUnavailable,
+    Offer,
+    Tell,
+    untold,
+)
+from blocks.endpoints import Endpoint, is_loopback
+from blocks.gcp.images import checked
 from blocks.market import Market
-from blocks.prices_only import PricesOnly
 
 if TYPE_CHECKING:
     from blocks.gcp.clients import Clients
+    from blocks.gcp.machines import Machines
+
+_PATIENCE_S = 30.0  # of one call with its repetitions
 
 
-class GcpCloud(PricesOnly):
+class GcpCloud(Cloud):
     """
     Google Compute Engine spot VMs: every machine type in every zone, priced from the public price list.
 
-    It needs credentials that may compute.machineTypes.list in the project (roles/compute.viewer), and the Cloud
-    Billing API enabled there, for the price list. All of these calls are free.
+    For prices it needs credentials that may compute.machineTypes.list in the project, and the Cloud Billing API
+    enabled there; for machines the role, the service account and the APIs that docs/accounts/gcp.md sets up. The
+    defaults below fit a project as Google makes it. `spotwave check` tells what is missing.
 
     Example:
         The cheapest spot VMs with an L4 in two regions:
@@ -62,6 +79,50 @@ class GcpCloud(PricesOnly):
     regions: list[str] = Field(
         default_factory=list, title="Regions", description="Only these, e.g. ['us-central1']. Empty: every region."
     )
+    image: str = Field(
+        "ubuntu-24.04",
+        title="Image",
+        description="'ubuntu-24.04', 'debian-12' (both architectures), or an image of your own for x86_64: "
+        "'projects/PROJECT/global/images/NAME', or '.../images/family/FAMILY'.",
+    )
+    image_arm64: str | None = Field(
+        None,
+        title="Image for arm64",
+        description="The same for arm64. Empty: as above where that is one of the two words; else arm64 is left out.",
+    )
+    service_account: str = Field(
+        "default",
+        title="Service account",
+        description="The machines' role, an address. 'default': the project's default Compute Engine service account.",
+    )
+    network: str = Field("default", title="Network", description="Its name, or 'projects/HOST/global/networks/NAME'.")
+    subnetwork: str | None = Field(
+        None,
+        title="Subnetwork",
+        description="Its name, the same in every region, or 'projects/HOST/regions/{region}/subnetworks/NAME'. Empty: "
+        "the network makes them itself.",
+    )
+    public_ip: bool = Field(
+        True, title="Public IP", description="Give machines an external address. Without one they need Cloud NAT."
+    )
+    secret_endpoint: Endpoint = Field(
+        "https://secretmanager.googleapis.com",
+        title="Secret endpoint",
+        description="Where Secret Manager is, which hands a job's secrets to its machines.",
+    )
+    iam_endpoint: Endpoint = Field(
+        "https://iam.googleapis.com", title="IAM endpoint", description="Where the IAM API is; only checks ask it."
+    )
+    projects_endpoint: Endpoint = Field(
+        "https://cloudresourcemanager.googleapis.com",
+        title="Projects endpoint",
+        description="Where the Cloud Resource Manager API is; only checks ask it.",
+    )
+
+    @field_validator("image", "image_arm64")
+    @classmethod
+    def _is_an_image(cls, image: str | None) -> str | None:
+        return checked(image) if image else None
 
     @field_validator("credentials", mode="wrap")
     @classmethod
@@ -84,7 +145,7 @@ class GcpCloud(PricesOnly):
         """
         from blocks.gcp.machine_types import read_catalogue
 
-        return read_catalogue(self._clients(), self.regions, tell)
+        return read_catalogue(self.clients(), self.regions, tell)
 
     def market(self, catalogue: Catalogue | None = None, tell: Tell = untold) -> Market:
         """An offer for every type and zone with a spot SKU for each of its parts, at the list price.
@@ -94,18 +155,74 @@ class GcpCloud(PricesOnly):
         """
         from blocks.gcp.market import read_market
 
-        return read_market(self._clients(), self.regions, catalogue, tell)
+        return read_market(self.clients(), self.regions, catalogue, tell)
 
     def interruptions(self, offers: Sequence[Offer]) -> dict[tuple[str, str, str], Interruption]:
         """By the preemption rates of the last seven days, for ten pools at most, a call each; all at once."""
         from blocks.gcp.advice import read_interruptions
 
         try:
-            return read_interruptions(self._clients(), offers)
+            return read_interruptions(self.clients(), offers)
         except MarketUnavailable:
             return {}
 
-    def _clients(self) -> Clients:
-        from blocks.gcp.clients import Clients
+    @property
+    def here(self) -> bool:
+        """An emulated Compute Engine boots on this computer."""
+        return is_loopback(self.compute_endpoint)
 
-        return Clients(self.credentials, self.project, self.compute_endpoint, self.billing_endpoint)
+    def machines(self, template: str | None = None, patience_s: float = _PATIENCE_S) -> Machines:
+        """The project's machines. template: in the place of node/bootstrap.sh; patience_s: of one call with its
+        repetitions. Raises Misconfigured without credentials."""
+        from blocks.gcp.instance import Setup
+        from blocks.gcp.machines import Machines
+        from blocks.gcp.refusals import refusing
+
+        setup = Setup(self.image, self.image_arm64, self.network, self.subnetwork, self.public_ip, self.service_account)
+        with refusing():
+            return Machines(self.clients(), setup, template, patience_s)
+
+    def launch(self, offer: Offer, brief: LaunchBrief) -> Machine:
+        return self.machines().launch(offer, brief)
+
+    def find(self, job_key: str | None = None) -> list[Machine]:
+        return self.machines().find(job_key)
+
+    def state(self, machine: Machine) -> MachineState:
+        return self.machines().state(machine)
+
+    def terminate(self, machine: Machine) -> None:
+        self.machines().terminate(machine)
+
+    def leftovers(self, job_key: str | None = None) -> list[Leftover]:
+        """Secrets, and disks that no machine uses."""
+        from blocks.gcp.leftovers import leftovers
+        from blocks.gcp.refusals import refusing
+
+        with refusing():
+            return leftovers(self.clients(), job_key, _PATIENCE_S)
+
+    def remove(self, leftover: Leftover) -> None:
+        from blocks.gcp.leftovers import remove
+        from blocks.gcp.refusals import refusing
+
+        with refusing():
+            remove(self.clients(), leftover, _PATIENCE_S)
+
+    def check(self) -> Iterator[Finding]:
+        """Credentials, the launcher's permissions, the machines' role, network, images, regions, quota, secrets."""
+        from blocks.gcp.check import check
+
+        yield from check(self)
+
+    def clients(self) -> Clients:
+        from blocks.gcp.clients import Clients, Endpoints
+
+        endpoints = Endpoints(
+            compute=self.compute_endpoint,
+            billing=self.billing_endpoint,
+            secrets=self.secret_endpoint,
+            iam=self.iam_endpoint,
+            projects=self.projects_endpoint,
+        )
+        return Clients(self.credentials, self.project, endpoints)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -9,6 +11,7 @@ import requests
 from google.api_core.client_options import ClientOptions
 from google.api_core.exceptions import (
     BadGateway,
+    BadRequest,
     Forbidden,
     GatewayTimeout,
     GoogleAPICallError,
@@ -44,6 +47,7 @@ _TRANSIENT = (
     ParseError,  # an answer that broke off, or came from somebody in between
 )
 _BUSY = {"rateLimitExceeded", "userRateLimitExceeded"}
+_NOT_READY = "resourceNotReady"  # e.g. a machine that is still being made, when it is to be deleted
 _REMEDIES = {
     401: "check the key in the GCP Credentials block",
     403: "enable the Compute Engine API, and grant roles/compute.viewer in the project",
@@ -52,12 +56,21 @@ _REMEDIES = {
 }
 
 
+@dataclass(frozen=True)
+class Endpoints:
+    """Where Google's services are."""
+
+    compute: str
+    billing: str
+    secrets: str
+    iam: str
+    projects: str
+
+
 class Clients:
     """One block's. Raises MarketUnavailable without credentials or project."""
 
-    def __init__(
-        self, credentials: GcpCredentials, project: str | None, compute_endpoint: str, billing_endpoint: str
-    ) -> None:
+    def __init__(self, credentials: GcpCredentials, project: str | None, endpoints: Endpoints) -> None:
         try:
             self._credentials = credentials.get_credentials_from_service_account()
         except (GoogleAuthError, ValueError) as error:
@@ -69,14 +82,16 @@ class Clients:
         if not found:
             raise MarketUnavailable("gcp: no project is named; fill in 'Project' in the GCP Cloud block")
         self.project: str = found
-        self.compute_endpoint = compute_endpoint
-        self.billing_endpoint = billing_endpoint
+        self.endpoints = endpoints
 
     @staticmethod
-    def call(patience_s: float) -> dict[str, Any]:
-        """How a call of the SDK repeats, and when it gives up."""
+    def call(patience_s: float, again: Callable[[Exception], bool] | None = None) -> dict[str, Any]:
+        """How a call of the SDK repeats, and when it gives up. By itself it would repeat reading for ten minutes.
+
+        again: which errors are worth another try; what is transient if not given.
+        """
         return {
-            "retry": Retry(predicate=_is_transient, initial=0.5, maximum=8.0, timeout=patience_s),
+            "retry": Retry(predicate=again or is_transient, initial=0.5, maximum=8.0, timeout=patience_s),
             "timeout": _TIMEOUT_S,
         }
 
@@ -92,10 +107,67 @@ class Clients:
 
         return AdviceClient(**self._options())
 
+    @cached_property
+    def instances(self) -> Any:
+        """Never its `insert` and `delete`: those ask the real Google for their operations, whatever the endpoint."""
+        from google.cloud.compute_v1 import InstancesClient
+
+        return InstancesClient(**self._options())
+
+    @cached_property
+    def zone_operations(self) -> Any:
+        from google.cloud.compute_v1 import ZoneOperationsClient
+
+        return ZoneOperationsClient(**self._options())
+
+    @cached_property
+    def disks(self) -> Any:
+        from google.cloud.compute_v1 import DisksClient
+
+        return DisksClient(**self._options())
+
+    @cached_property
+    def regions(self) -> Any:
+        from google.cloud.compute_v1 import RegionsClient
+
+        return RegionsClient(**self._options())
+
+    @cached_property
+    def projects(self) -> Any:
+        from google.cloud.compute_v1 import ProjectsClient
+
+        return ProjectsClient(**self._options())
+
+    @cached_property
+    def networks(self) -> Any:
+        from google.cloud.compute_v1 import NetworksClient
+
+        return NetworksClient(**self._options())
+
+    @cached_property
+    def images(self) -> Any:
+        from google.cloud.compute_v1 import ImagesClient
+
+        return ImagesClient(**self._options())
+
+    @cached_property
+    def secrets(self) -> Any:
+        from google.cloud.secretmanager import SecretManagerServiceClient
+
+        return SecretManagerServiceClient(
+            transport="rest",
+            credentials=self._token_for("https://secretmanager.googleapis.com/"),
+            client_options=ClientOptions(api_endpoint=self.endpoints.secrets),
+        )
+
     def billing(self) -> requests.Session:
         """For the price list: signs its requests, and repeats them as `blocks.http` does."""
+        return self.session("https://cloudbilling.googleapis.com/")
+
+    def session(self, audience: str) -> requests.Session:
+        """Signs its requests for one service, and repeats those that only read."""
         signing: requests.Session = AuthorizedSession(  # type: ignore[no-untyped-call]
-            self._token_for("https://cloudbilling.googleapis.com/")
+            self._token_for(audience)
         )
         for start, adapter in http.session(at_most=1).adapters.items():
             signing.mount(start, adapter)
@@ -104,7 +176,7 @@ class Clients:
     def _options(self) -> dict[str, Any]:
         return {
             "credentials": self._token_for("https://compute.googleapis.com/"),
-            "client_options": ClientOptions(api_endpoint=self.compute_endpoint),
+            "client_options": ClientOptions(api_endpoint=self.endpoints.compute),
         }
 
     def _token_for(self, audience: str) -> Any:
@@ -124,9 +196,9 @@ def why(error: Exception) -> str:
         return f"{why(cause) if isinstance(cause, FAILURES) else 'no answer'}, however often it was asked"
     if isinstance(error, GoogleAPICallError):
         code = int(error.code or 0)
-        reasons = "".join(f" {reason}" for reason in _reasons(error)[:1])
+        reason = "".join(f" {one}" for one in reasons(error)[:1])
         remedy = f"; {_REMEDIES[code]}" if code in _REMEDIES else ""
-        return f"Compute Engine answered {code}{reasons}{remedy}"
+        return f"Compute Engine answered {code}{reason}{remedy}"
     if isinstance(error, GoogleAuthError):
         return f"the credentials are refused ({type(error).__name__}); check the GCP Credentials block"
     if isinstance(error, ParseError):
@@ -134,10 +206,26 @@ def why(error: Exception) -> str:
     return f"the endpoint cannot be reached: {type(error).__name__}"
 
 
-def _reasons(error: GoogleAPICallError) -> list[str]:
+def reasons(error: GoogleAPICallError) -> list[str]:
+    """Google's own words for an error, e.g. ['quotaExceeded']; Secret Manager gives none."""
     return [str(one["reason"]) for one in error.errors if isinstance(one, dict) and one.get("reason")]
 
 
-def _is_transient(error: Exception) -> bool:
-    # Compute Engine has said 'too fast' with 403 too.
-    return isinstance(error, _TRANSIENT) or (isinstance(error, Forbidden) and bool(_BUSY & set(_reasons(error))))
+def is_throttled(error: Exception) -> bool:
+    """Asked too fast. Compute Engine has said so with 403 too."""
+    return isinstance(error, TooManyRequests) or (isinstance(error, Forbidden) and bool(_BUSY & set(reasons(error))))
+
+
+def is_lost(error: Exception) -> bool:
+    """Nobody knows whether it was done."""
+    return isinstance(error, _TRANSIENT) and not isinstance(error, TooManyRequests)
+
+
+def in_doubt(error: Exception) -> bool:
+    """Whether what was asked for may have been done, after all repetitions."""
+    return is_lost(error.cause or error) if isinstance(error, RetryError) else is_lost(error)
+
+
+def is_transient(error: Exception) -> bool:
+    """Another try of the same may do better."""
+    return is_lost(error) or is_throttled(error) or (isinstance(error, BadRequest) and _NOT_READY in reasons(error))

@@ -1,46 +1,141 @@
-"""Google's services as their SDKs meet them: Compute Engine's REST API, and Cloud Billing's price list.
+"""Google's services as their SDKs meet them: Compute Engine's REST API, Cloud Billing's price list, Secret Manager.
 
-Every request goes by its route, so that one more kind of call is one more route and method.
+Every request goes by its route, so that one more kind of call is one more route and method. A launched instance
+boots: see gcp_compute.py.
 """
 
 from __future__ import annotations
 
 import json
-import re
+import shutil
+import tempfile
+from collections.abc import Callable
 from functools import cache
+from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from blocks.gcp import billing, machine_types
+from tests.emulators import gcp_account
+from tests.emulators.computer import Computer
+from tests.emulators.gcp_answers import error
+from tests.emulators.gcp_compute import Compute
+from tests.emulators.gcp_life import Broken
+from tests.emulators.gcp_masks import masked
+from tests.emulators.gcp_routes import (
+    ACCESS,
+    ACCOUNT_PERMISSIONS,
+    ADD_VERSION,
+    CREATE_SECRET,
+    DELETE,
+    DELETE_DISK,
+    DELETE_SECRET,
+    DISKS,
+    FOR_MACHINES,
+    GET,
+    HISTORY,
+    IMAGE,
+    INSERT,
+    INSTANCES,
+    LIST_SECRETS,
+    MACHINE_TYPES,
+    NETWORK,
+    OPERATIONS,
+    PERMISSIONS,
+    PROJECT,
+    REGIONS,
+    SERVICES,
+    SKUS,
+    WAIT,
+    route,
+)
+from tests.emulators.gcp_secrets import Secrets
 from tests.emulators.gcp_world import World, small_world
+from tests.emulators.ledger import Ledger
 from tests.emulators.server import Answer, Emulator, Fault, Request, Response
 
-Mask = dict[str, Any]  # {"items": {"*": {"warning": {}}}}; {}: everything below
-
-_COMPUTE = r"/compute/v1/projects/(?P<project>[^/]+)"
-MACHINE_TYPES, SKUS, HISTORY = "machineTypes", "skus", "capacityHistory"
-_ROUTES: list[tuple[str, str, str]] = [
-    ("GET", f"{_COMPUTE}/aggregated/machineTypes", MACHINE_TYPES),
-    ("POST", f"{_COMPUTE}/regions/(?P<region>[^/]+)/advice/capacityHistory", HISTORY),
-    ("GET", r"/v1/services/6F81-5844-456A/skus", SKUS),
-]
 _MOST_TYPES, _MOST_SKUS = 500, 5000  # of a page
 
 
 class GcpEmulator(Emulator):
     """The project of `world`.
 
-    Its calls read 'machineTypes page-3', 'skus', 'capacityHistory us-central1-a n2-standard-4'.
+    Its calls read 'machineTypes page-3', 'skus', 'capacityHistory us-central1-a n2-standard-4', 'insert us-central1-a',
+    'get us-central1-a NAME'. What was inserted is in `compute.inserts`; without `compute.boots` nothing runs.
     """
 
-    def __init__(self, world: World | None = None, latency_s: float = 0.0) -> None:
+    def __init__(self, world: World | None = None, latency_s: float = 0.0, folder: Path | None = None) -> None:
         super().__init__(latency_s)
         self.world = world or small_world()
+        self.folder = folder
+        self.ledger = Ledger()
+        self.compute = Compute(self.world, self.ledger, self._place)
+        self.vault = Secrets(self.world.project, self.ledger)
+        self._temporary: str | None = None
+        self.tokens: list[str] = []  #: the requestId of every insertion asked for, refused ones too
+        self._refusals: list[Fault] = []
         self.most_types = _MOST_TYPES  #: of a page, however many are asked for
         self.most_skus = _MOST_SKUS
         self.refuses_masks = False
         self._type_pages = cache(self._read_type_pages)
         self._sku_pages = cache(self._read_sku_pages)
-        self._serves = {MACHINE_TYPES: self._list_types, SKUS: self._list_skus, HISTORY: self._history}
+        self._prices = {MACHINE_TYPES: self._list_types, SKUS: self._list_skus, HISTORY: self._history}
+
+    def __enter__(self) -> GcpEmulator:
+        self.reach.add(int(self.url.rpartition(":")[2]))
+        return super().__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.compute.close()
+        super().__exit__(kind, error, trace)
+        if self._temporary is not None:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+
+    @property
+    def reach(self) -> set[int]:
+        return self.compute.reach
+
+    @property
+    def exhausted(self) -> set[tuple[str, str]]:
+        return self.compute.exhausted
+
+    @property
+    def without_quota(self) -> set[str]:
+        """Regions in which no machine may be added."""
+        return self.compute.without_quota
+
+    @property
+    def computers(self) -> dict[str, Computer]:
+        return self.compute.computers
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """The newest version of each living secret, by name."""
+        return {name: one.versions[-1].decode() for name, one in self.vault.living.items() if one.versions}
+
+    def interrupt(self, machine_id: str, notice_s: float | None) -> None:
+        self.compute.interrupt(machine_id, notice_s)
+
+    def refuse(self, kind: str, said: Response, times: int = 10**9) -> None:
+        """Calls of that kind are answered so, and not performed; `fail` spoils the answer of what was performed."""
+        self._refusals.append(Fault(lambda request: route(request)[0] == kind, lambda request, _: said, times))
+
+    def break_insert(self, code: str, message: str = "The message of the service", times: int = 1) -> None:
+        """Insertions are accepted, and fail in their operation."""
+        self.compute.broken.append(Broken(code, message, times))
+
+    def heal(self) -> None:
+        super().heal()
+        self._refusals.clear()
+        self.compute.broken.clear()
+
+    def _place(self) -> Path:
+        if self.folder is None:
+            self._temporary = tempfile.mkdtemp(prefix="spotwave-gcp-")
+            self.folder = Path(self._temporary)
+        return self.folder
 
     def warm(self) -> None:
         """Render the pages that will be asked for now, so that a benchmark measures the client alone."""
@@ -48,23 +143,70 @@ class GcpEmulator(Emulator):
         self._sku_pages(self.most_skus, billing.FIELDS)
 
     def name_of(self, request: Request) -> str:
-        kind, _ = _route(request)
+        kind, found = route(request)
         if kind == HISTORY:
             return " ".join((HISTORY, *_pool(request)))
-        return f"{kind} {request.query.get('pageToken', '')}".strip()
+        where = (found.get("zone", ""), found.get("name", ""), request.query.get("pageToken", ""))
+        return " ".join(word for word in (kind, *where) if word)
 
     def answer(self, request: Request) -> Response:
-        kind, found = _route(request)
-        if not request.headers.get("authorization", "").startswith("Bearer "):
-            return error(401, "required", "Request is missing required authentication credential.")
-        if kind not in self._serves:
-            return error(404, "notFound", f"Not found: {request.path}")
+        kind, found = route(request)
+        with self._lock:
+            if kind == INSERT:
+                self.tokens.append(request.query.get("requestId", ""))
+            refused = next((one for one in self._refusals if one.times > 0 and one.meets(request)), None)
+            if refused is not None:
+                refused.times -= 1
+        if refused is not None:
+            return refused.answer(request, Response(b""))
+        if (unknown := self._unknown(kind, request)) is not None:
+            return unknown
         if found.get("project", self.world.project) != self.world.project:
             return error(404, "notFound", "The resource 'projects/...' was not found")
         mask = request.headers.get("x-goog-fieldmask") or request.query.get("fields", "")
         if mask and self.refuses_masks:
             return error(400, "invalidParameter", f"Invalid field selection {mask}")
-        return self._serves[kind](request, mask)
+        if kind in self._prices:
+            return self._prices[kind](request, mask)
+        serve = self._serves(request, found.get("zone", ""), found.get("name", "")).get(kind)
+        return serve() if serve else error(404, "notFound", f"Not found: {request.path}")
+
+    def _unknown(self, kind: str, request: Request) -> Response | None:
+        """Why the asker is not served."""
+        token = request.headers.get("authorization", "")
+        if not token.startswith("Bearer "):
+            return error(401, "required", "Request is missing required authentication credential.")
+        if gcp_account.is_launcher(request, SERVICES.get(kind, "compute")):
+            return error(403, "forbidden", "The launcher's role does not allow it") if kind == ACCESS else None
+        if self.compute.living(token.removeprefix("Bearer ")) is None:
+            return error(401, "authError", "Request had invalid authentication credentials.")
+        if kind not in FOR_MACHINES:
+            return error(403, "forbidden", "The machine's role does not allow it")
+        return None
+
+    def _serves(self, request: Request, zone: str, name: str) -> dict[str, Callable[[], Response]]:
+        compute, vault, world = self.compute, self.vault, self.world
+        return {
+            INSERT: lambda: compute.insert(request, zone),
+            GET: lambda: compute.get(zone, name),
+            DELETE: lambda: compute.delete(zone, name),
+            INSTANCES: lambda: compute.list_instances(request),
+            DISKS: lambda: compute.list_disks(request),
+            DELETE_DISK: lambda: compute.delete_disk(zone, name),
+            WAIT: lambda: compute.operations.wait(name),
+            OPERATIONS: lambda: compute.operations.list(request, zone),
+            PROJECT: lambda: gcp_account.project(world),
+            REGIONS: lambda: gcp_account.regions(world),
+            NETWORK: lambda: gcp_account.network(name),
+            IMAGE: lambda: gcp_account.image(name),
+            CREATE_SECRET: lambda: vault.create(request),
+            LIST_SECRETS: lambda: vault.list(request),
+            ADD_VERSION: lambda: vault.add_version(request, name),
+            ACCESS: lambda: vault.access(name),
+            DELETE_SECRET: lambda: vault.delete(name),
+            PERMISSIONS: lambda: gcp_account.permissions(world, request),
+            ACCOUNT_PERMISSIONS: lambda: gcp_account.account_permissions(world, name, request),
+        }
 
     def _list_types(self, request: Request, mask: str) -> Response:
         size = min(int(request.query.get("maxResults", "500")), self.most_types)
@@ -104,14 +246,14 @@ class GcpEmulator(Emulator):
             page: dict[str, Any] = {"kind": "compute#machineTypeAggregatedList", "id": "...", "items": items}
             if start + size < len(rows):
                 page["nextPageToken"] = f"page-{len(pages) + 1}"
-            pages.append(_masked(page, mask))
+            pages.append(masked(page, mask))
         return pages
 
     def _read_sku_pages(self, size: int, mask: str) -> list[bytes]:
         skus = self.world.skus
         starts = range(0, max(len(skus), 1), size)
         return [
-            _masked(
+            masked(
                 {
                     "skus": skus[start : start + size],
                     "nextPageToken": f"page-{number}" if number < len(starts) else "",
@@ -122,18 +264,12 @@ class GcpEmulator(Emulator):
         ]
 
 
-def error(status: int, reason: str, message: str) -> Response:
-    """As Google's JSON APIs refuse."""
-    said = {"code": status, "message": message, "errors": [{"message": message, "domain": "global", "reason": reason}]}
-    return Response(json.dumps({"error": said}).encode(), status)
-
-
 def fault(kind: str, answer: Answer, page: int | None = None, times: int = 10**9) -> Fault:
-    """What happens to calls of that kind: MACHINE_TYPES, SKUS or HISTORY; to one page of a list, from 0, or to all."""
+    """What happens to calls of that kind, e.g. MACHINE_TYPES or INSERT; to one page of a list, from 0, or to all."""
 
     def meets(request: Request) -> bool:
         token = request.query.get("pageToken", "page-0")
-        return _route(request)[0] == kind and (page is None or token == f"page-{page}")
+        return route(request)[0] == kind and (page is None or token == f"page-{page}")
 
     return Fault(meets, answer, times)
 
@@ -176,45 +312,7 @@ def _page(pages: list[bytes], request: Request) -> Response:
     return Response(pages[number])
 
 
-def _route(request: Request) -> tuple[str, dict[str, str]]:
-    for method, path, kind in _ROUTES:
-        found = re.fullmatch(path, request.path)
-        if found and request.method == method:
-            return kind, found.groupdict()
-    return f"{request.method} {request.path}", {}
-
-
 def _pool(request: Request) -> tuple[str, str]:
     """(zone, machine type) of a question for capacity."""
     asked = json.loads(request.body)
     return asked["locationPolicy"]["location"].removeprefix("zones/"), asked["instanceProperties"]["machineType"]
-
-
-def _masked(document: Any, mask: str) -> bytes:
-    return json.dumps(_kept(document, _parsed(mask)) if mask else document).encode()
-
-
-def _kept(document: Any, mask: Mask) -> Any:
-    """Partial response, as all of Google's JSON APIs give it."""
-    if not mask:
-        return document
-    if isinstance(document, list):
-        return [_kept(one, mask) for one in document]
-    chosen = {name: mask.get(name, mask.get("*")) for name in document}
-    return {name: _kept(document[name], below) for name, below in chosen.items() if below is not None}
-
-
-def _parsed(mask: str) -> Mask:
-    """'a/b(c,d),e' as {a: {b: {c: {}, d: {}}}, e: {}}."""
-    root: Mask = {}
-    stack, at = [root], root
-    for token in re.findall(r"[\w*]+|[(),/]", mask):
-        if token == "(":
-            stack.append(at)
-        elif token == ")":
-            stack.pop()
-        elif token == ",":
-            at = stack[-1]
-        elif token != "/":
-            at = at.setdefault(token, {})
-    return root

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -9,6 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from prefect_gcp import GcpCredentials
 
+from blocks.cloud import Offer
 from blocks.gcp.block import GcpCloud
 
 
@@ -32,4 +34,26 @@ def credentials() -> GcpCredentials:
 
 
 def cloud_at(url: str, **fields: Any) -> GcpCloud:
-    return GcpCloud(credentials=credentials(), compute_endpoint=url, billing_endpoint=url, **fields)
+    """Every service of Google's at one address."""
+    services = ("compute", "billing", "secret", "iam", "projects")
+    return GcpCloud(credentials=credentials(), **{f"{service}_endpoint": url for service in services}, **fields)
+
+
+def offer(instance_type: str = "n2-standard-4", zone: str = "us-central1-a", architecture: str = "x86_64") -> Offer:
+    """One of the small world's."""
+    return Offer(
+        cloud="gcp",
+        instance_type=instance_type,
+        region=zone.rpartition("-")[0],
+        zone=zone,
+        family=instance_type.partition("-")[0],
+        vcpus=4,
+        cores=2,
+        memory_gib=16.0,
+        architecture=architecture,  # type: ignore[arg-type]
+        spot_usd_h=0.072,
+        notice_s=30.0,
+        ip_usd_h=0.0025,
+        disk_usd_gib_month=0.1,
+        seen_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )

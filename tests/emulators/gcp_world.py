@@ -19,6 +19,10 @@ class World:
     preemption_rates: dict[tuple[str, str], list[float]] = field(default_factory=dict)  #: by type and zone, daily
     warnings: dict[str, str] = field(default_factory=dict)  #: zones that give a code instead of a list
     project: str = "spotwave-test"
+    machine_account: str = "spotwave-machine@spotwave-test.iam.gserviceaccount.com"
+    no_external_ip: bool = False  #: by a policy of the organization
+    quotas: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)  #: by region and metric: limit, use
+    lacks: set[str] = field(default_factory=set)  #: permissions that the launcher was not given
 
 
 def dice(*what: object) -> float:

@@ -1,0 +1,202 @@
+"""What a launch needs, looked at without launching: one finding a line, with the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import requests
+from google.api_core.exceptions import NotFound
+
+from blocks.cloud import Architecture, Finding, LaunchRefused, Unfit
+from blocks.gcp import secrets
+from blocks.gcp.clients import FAILURES, Clients
+from blocks.gcp.images import image_of
+from blocks.gcp.refusals import refusal, refusing
+
+if TYPE_CHECKING:
+    from blocks.gcp.block import GcpCloud
+
+_PATIENCE_S = 10.0  # of one call; there are about a dozen
+_TIMEOUT_S = 20.0
+_PAGE = "docs/accounts/gcp.md"
+_ARCHITECTURES: tuple[Architecture, ...] = ("x86_64", "arm64")
+_FEW_VCPUS = 8.0
+_PROBE = "spotwave-check"
+
+# What deployments/policies/gcp-launcher.yaml grants; what only serves prices is not among them.
+PERMISSIONS = (
+    "compute.disks.create",
+    "compute.disks.delete",
+    "compute.disks.list",
+    "compute.disks.setLabels",
+    "compute.instances.create",
+    "compute.instances.delete",
+    "compute.instances.get",
+    "compute.instances.list",
+    "compute.instances.setLabels",
+    "compute.instances.setMetadata",
+    "compute.instances.setServiceAccount",
+    "compute.subnetworks.use",
+    "compute.subnetworks.useExternalIp",
+    "compute.zoneOperations.get",
+    "compute.zoneOperations.list",
+    "secretmanager.secrets.create",
+    "secretmanager.secrets.delete",
+    "secretmanager.secrets.list",
+    "secretmanager.versions.add",
+)
+
+
+class _Quota(NamedTuple):
+    metric: str
+    limit: float
+    usage: float
+
+
+def check(cloud: GcpCloud) -> Iterator[Finding]:
+    """Findings of a block. Raises nothing."""
+    try:
+        with refusing():
+            clients = cloud.clients()
+            project = clients.projects.get(project=clients.project, **Clients.call(_PATIENCE_S))
+    except LaunchRefused as refused:
+        yield Finding("credentials", False, refused.reason)  # the rest would only say so again
+        return
+    yield Finding("credentials", True, f"project {clients.project}")
+    yield _permissions(clients)
+    yield _service_account(clients, cloud.service_account, project.default_service_account)
+    yield _network(clients, cloud)
+    for architecture in _ARCHITECTURES:
+        yield _image(clients, cloud, architecture)
+    yield from _regions(clients, cloud.regions)
+    yield _secret(clients)
+
+
+def _permissions(clients: Clients) -> Finding:
+    what = "launcher's role"
+    url = f"{clients.endpoints.projects}/v1/projects/{clients.project}:testIamPermissions"
+    said = _tested(clients, url, "https://cloudresourcemanager.googleapis.com/", PERMISSIONS)
+    if isinstance(said, str | int):
+        return Finding(what, None, f"{said}; run: gcloud services enable cloudresourcemanager.googleapis.com")
+    lacking = [permission for permission in PERMISSIONS if permission not in said]
+    if lacking:
+        return Finding(what, False, f"lacks {', '.join(lacking)}; {_grant('launcher')}")
+    return Finding(what, True, f"has all {len(PERMISSIONS)} permissions")
+
+
+def _service_account(clients: Clients, named: str, default: str) -> Finding:
+    what = "machines' role"
+    address = default if named == "default" else named
+    if not address:
+        return Finding(what, False, f"the project has no default service account; make one as {_PAGE} says, and name "
+                       "it in 'Service account'")  # fmt: skip
+    url = f"{clients.endpoints.iam}/v1/projects/-/serviceAccounts/{address}:testIamPermissions"
+    said = _tested(clients, url, "https://iam.googleapis.com/", ["iam.serviceAccounts.actAs"])
+    if said == 404:
+        return Finding(what, False, f"there is no {address}; correct 'Service account'")
+    if isinstance(said, str | int):
+        return Finding(what, None, f"{address}: {said}; run: gcloud services enable iam.googleapis.com")
+    if not said:
+        return Finding(
+            what, False, f"the launcher may not act as {address}; grant it roles/iam.serviceAccountUser there"
+        )
+    return Finding(what, True, f"{address}; only a machine can tell whether it may read secrets and delete itself")
+
+
+def _network(clients: Clients, cloud: GcpCloud) -> Finding:
+    if cloud.subnetwork or "/" in cloud.network:
+        return Finding("network", None, f"{cloud.subnetwork or cloud.network}: not looked up, only used")
+    try:
+        clients.networks.get(project=clients.project, network=cloud.network, **Clients.call(_PATIENCE_S))
+    except NotFound:
+        remedy = f"gcloud compute networks create {cloud.network} --subnet-mode=auto"
+        return Finding("network", False, f"there is no network '{cloud.network}'; run: {remedy}")
+    except FAILURES as error:
+        return Finding("network", None, refusal(error).reason)
+    way = "external addresses" if cloud.public_ip else "no external addresses: Cloud NAT must be there"
+    return Finding("network", True, f"{cloud.network}, {way}")
+
+
+def _image(clients: Clients, cloud: GcpCloud, architecture: Architecture) -> Finding:
+    what = f"image {architecture}"
+    try:
+        path = image_of(cloud.image, cloud.image_arm64, architecture)
+    except Unfit as refused:
+        return Finding(what, None, refused.reason)
+    _, project, _, _, *name = path.split("/")
+    call: dict[str, Any] = {"project": project, **Clients.call(_PATIENCE_S)}
+    try:
+        if name[0] == "family":
+            found = clients.images.get_from_family(family=name[1], **call)
+        else:
+            found = clients.images.get(image=name[0], **call)
+    except FAILURES as error:
+        return Finding(what, False, refusal(error).reason)
+    if found.architecture not in ("", architecture.upper()):
+        return Finding(what, False, f"{path} is for {found.architecture.lower()}; name another")
+    return Finding(what, True, path)
+
+
+def _regions(clients: Clients, wanted: list[str]) -> Iterator[Finding]:
+    try:
+        listed = list(clients.regions.list(project=clients.project, **Clients.call(_PATIENCE_S)))
+    except FAILURES as error:
+        yield Finding("regions", None, refusal(error).reason)
+        return
+    quotas = {region.name: _quota(region) for region in listed if region.status == "UP"}
+    for name in wanted:
+        if name not in quotas:
+            yield Finding(f"region {name}", False, "the project does not have it; correct 'Regions'")
+    asked = [name for name in wanted if name in quotas] if wanted else list(quotas)
+    few = [name for name in asked if quotas[name].limit - quotas[name].usage < _FEW_VCPUS]
+    for name in wanted and asked:
+        quota = quotas[name]
+        free = f"{quota.limit - quota.usage:g} of {quota.limit:g} vCPUs are free ({quota.metric})"
+        yield Finding(f"quota {name}", name not in few, f"{free}{_more(name in few)}")
+    if not wanted:
+        said = f"{len(asked)} regions, {len(few)} of them with fewer than {_FEW_VCPUS:g} vCPUs free"
+        yield Finding("quota", len(few) < len(asked), f"{said}{_more(len(few) == len(asked))}")
+
+
+def _quota(region: Any) -> _Quota:
+    """The one that spot VMs count against: their own, where the project was granted any."""
+    found = {quota.metric: _Quota(quota.metric, quota.limit, quota.usage) for quota in region.quotas}
+    own = found.get("PREEMPTIBLE_CPUS")
+    return own if own is not None and own.limit > 0 else found.get("CPUS", _Quota("CPUS", 0.0, 0.0))
+
+
+def _secret(clients: Clients) -> Finding:
+    try:
+        with refusing():
+            expiry = datetime.now(UTC) + timedelta(hours=1)
+            secrets.create(clients, _PROBE, _PROBE, expiry, _PATIENCE_S)
+            secrets.delete(clients, _PROBE, _PATIENCE_S)
+    except LaunchRefused as refused:
+        return Finding("secrets", False, refused.reason)
+    return Finding("secrets", True, "one was made and deleted again")
+
+
+def _tested(clients: Clients, url: str, audience: str, permissions: Any) -> set[str] | str | int:
+    """Which of the permissions the credentials have; 404, or in words why that could not be told."""
+    try:
+        with clients.session(audience) as http:
+            answer = http.post(url, json={"permissions": list(permissions)}, timeout=_TIMEOUT_S)
+            if answer.status_code == requests.codes.not_found:
+                return 404
+            if answer.status_code != requests.codes.ok:
+                return f"it cannot be asked ({answer.status_code})"
+            return set(answer.json().get("permissions", []))
+    except FAILURES as error:
+        return f"it cannot be asked ({type(error).__name__})"
+    except ValueError:
+        return "the answer is no JSON"
+
+
+def _grant(role: str) -> str:
+    return f"update the role from deployments/policies/gcp-{role}.yaml ({_PAGE})"
+
+
+def _more(wanted: bool) -> str:
+    return "; ask for more under 'IAM & Admin, Quotas'" if wanted else ""

@@ -1,0 +1,38 @@
+"""What is ours in all zones of the project, by its label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from blocks.cloud import Throttled
+from blocks.gcp.clients import Clients
+from blocks.tags import JOB
+
+_PAGE = 500
+_EMPTY = ("", "NO_RESULTS_ON_PAGE")
+
+
+def ours(clients: Clients, kind: str, job_key: str | None, patience_s: float) -> Iterator[tuple[str, Any]]:
+    """(zone, item) of every instance or disk of this job, or of all. kind: 'instances' or 'disks'.
+
+    A zone that could not be looked into is not an empty one: raises Throttled; else FAILURES.
+    """
+    listed = getattr(clients, kind).aggregated_list(
+        {
+            "project": clients.project,
+            "filter": f'labels.{JOB} = "{job_key}"' if job_key else f"labels.{JOB}:*",
+            "max_results": _PAGE,
+        },
+        **Clients.call(patience_s),
+    )
+    for page in listed.pages:
+        if page.unreachables:
+            raise Throttled(f"Compute Engine cannot look into {', '.join(page.unreachables)} just now")
+        for scope, of_scope in page.items.items():
+            if of_scope.warning.code not in _EMPTY:
+                raise Throttled(f"Compute Engine warns of {scope}: {of_scope.warning.code}")
+            for item in getattr(of_scope, kind):
+                # The label again: what carries another must never be taken for ours, whatever the filter let through.
+                if (its_job := item.labels.get(JOB)) and job_key in (None, its_job):
+                    yield scope.rpartition("/")[2], item

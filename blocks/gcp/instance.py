@@ -1,0 +1,103 @@
+"""What Compute Engine is asked for: the instance's body, its name and its token; the same for every repetition."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import TYPE_CHECKING
+from uuid import NAMESPACE_URL, uuid5
+
+from blocks.cloud import LaunchBrief, Offer
+from blocks.gcp.images import disk_type_of, image_of
+from blocks.tags import OFFER, packed, tags_of
+
+if TYPE_CHECKING:
+    from google.cloud.compute_v1 import Instance
+
+_GRACE_S = 600  # after the deadline: the machine's own guard ends it earlier, with all that it has to save
+_SCOPE = "https://www.googleapis.com/auth/cloud-platform"  # what its service account may do is for IAM to say
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The fields of the block that every machine is made by."""
+
+    image: str
+    image_arm64: str | None
+    network: str
+    subnetwork: str | None
+    public_ip: bool
+    service_account: str  #: an address, or 'default'
+
+
+def name_of(offer: Offer, brief: LaunchBrief) -> str:
+    """The instance's name, which is also the second key of idempotency: the attempt's, and a few digits of the offer,
+    since another offer of the same attempt must not meet the remains of the first. DNS-safe, 63 characters at most."""
+    return f"{brief.brief.name}-{sha256(offer.label.encode()).hexdigest()[:6]}"
+
+
+def token_of(offer: Offer, brief: LaunchBrief) -> str:
+    """The requestId: Compute Engine ignores a second request with the same, and gives the first one's operation."""
+    return str(uuid5(NAMESPACE_URL, f"spotwave:{brief.brief.job_key}:{brief.brief.attempt}:{offer.label}"))
+
+
+def instance_of(setup: Setup, offer: Offer, zone: str, brief: LaunchBrief, user_data: str) -> Instance:
+    """A spot VM that leaves nothing behind, however it ends. Raises Unfit.
+
+    The cloud itself ends it, should nothing on it be alive to do so: at a point in time, not after a duration. So
+    every repetition sends the same, and one that comes late does not put the end off.
+    """
+    from google.cloud import compute_v1 as sdk
+
+    labels = tags_of(brief)
+    termination = datetime.fromtimestamp(math.ceil(brief.brief.deadline) + _GRACE_S, UTC)
+    return sdk.Instance(
+        name=name_of(offer, brief),
+        machine_type=f"zones/{zone}/machineTypes/{offer.instance_type}",
+        labels=labels,
+        scheduling=sdk.Scheduling(
+            provisioning_model="SPOT",
+            instance_termination_action="DELETE",  # the default stops it, and its disk goes on billing
+            on_host_maintenance="TERMINATE",
+            automatic_restart=False,
+            termination_time=termination.isoformat().replace("+00:00", "Z"),
+        ),
+        disks=[
+            sdk.AttachedDisk(
+                boot=True,
+                auto_delete=True,
+                initialize_params=sdk.AttachedDiskInitializeParams(
+                    source_image=image_of(setup.image, setup.image_arm64, offer.architecture),
+                    disk_size_gb=math.ceil(brief.disk_gib),
+                    disk_type=f"zones/{zone}/diskTypes/{disk_type_of(offer.instance_type)}",
+                    labels=labels,
+                ),
+            )
+        ],
+        network_interfaces=[_interface(setup, offer.region)],
+        service_accounts=[sdk.ServiceAccount(email=setup.service_account, scopes=[_SCOPE])],
+        metadata=sdk.Metadata(
+            items=[sdk.Items(key="startup-script", value=user_data), sdk.Items(key=OFFER, value=packed(offer))]
+        ),
+    )
+
+
+def subnetwork_of(named: str, region: str) -> str:
+    """A subnetwork's name, or its path with {region} in it."""
+    path = named if "/" in named else f"regions/{{region}}/subnetworks/{named}"
+    return path.replace("{region}", region)
+
+
+def network_of(named: str) -> str:
+    return named if "/" in named else f"global/networks/{named}"
+
+
+def _interface(setup: Setup, region: str) -> object:
+    from google.cloud import compute_v1 as sdk
+
+    access = [sdk.AccessConfig(type_="ONE_TO_ONE_NAT", name="External NAT")] if setup.public_ip else []
+    if setup.subnetwork:
+        return sdk.NetworkInterface(subnetwork=subnetwork_of(setup.subnetwork, region), access_configs=access)
+    return sdk.NetworkInterface(network=network_of(setup.network), access_configs=access)

@@ -1,0 +1,66 @@
+"""What may outlive its machine: the job's secret, and disks that no machine uses.
+
+The external address is an ephemeral one, and the interface a part of the machine: both go with it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from google.api_core.exceptions import NotFound
+
+from blocks.cloud import Leftover
+from blocks.gcp import everywhere, secrets
+from blocks.gcp.clients import Clients
+from blocks.gcp.operations import finished
+from blocks.gcp.refusals import GONE, codes_in, refusal_in, refusing
+from blocks.tags import DEADLINE, JOB
+
+_GOING_S = 60.0
+
+
+def leftovers(clients: Clients, job_key: str | None, patience_s: float) -> list[Leftover]:
+    """Raises a LaunchRefused."""
+    with refusing():
+        disks = [
+            Leftover(
+                cloud="gcp",
+                kind="disk",
+                id=disk.name,
+                region=zone.rpartition("-")[0],
+                zone=zone,
+                job_key=disk.labels[JOB],
+                created_at=datetime.fromisoformat(disk.creation_timestamp) if disk.creation_timestamp else None,
+                deadline=float(text) if (text := disk.labels.get(DEADLINE, "")).isdecimal() else None,
+            )
+            for zone, disk in everywhere.ours(clients, "disks", job_key, patience_s)
+            if not disk.users
+        ]
+        return disks + [
+            Leftover(
+                cloud="gcp",
+                kind="secret",
+                id=secret.name.rpartition("/")[2],
+                job_key=secret.labels[JOB],
+                created_at=secret.create_time,
+            )
+            for secret in secrets.ours(clients, job_key, patience_s)
+        ]
+
+
+def remove(clients: Clients, leftover: Leftover, patience_s: float) -> None:
+    """Raises a LaunchRefused."""
+    with refusing():
+        if leftover.kind == "secret":
+            secrets.delete(clients, leftover.id, patience_s)
+        elif leftover.kind == "disk":
+            zone = str(leftover.zone)
+            try:
+                operation = clients.disks.delete_unary(
+                    project=clients.project, zone=zone, disk=leftover.id, **Clients.call(patience_s)
+                )
+            except NotFound:
+                return
+            operation = finished(clients, zone, operation, _GOING_S)
+            if (refused := refusal_in(operation)) and not codes_in(operation) & GONE:
+                raise refused

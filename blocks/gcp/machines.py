@@ -1,0 +1,209 @@
+"""Compute Engine's spot VMs: launched, found by label, watched, deleted."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from google.api_core.exceptions import Conflict, NotFound
+
+from blocks.cloud import (
+    LaunchBrief,
+    LaunchRefused,
+    Machine,
+    MachineState,
+    Misconfigured,
+    Offer,
+    Throttled,
+    Unclear,
+    Unfit,
+)
+from blocks.gcp import everywhere, secrets
+from blocks.gcp.clients import FAILURES, Clients, in_doubt, is_lost
+from blocks.gcp.instance import Setup, instance_of, token_of
+from blocks.gcp.operations import DELETED, PREEMPTED, endings_of, finished, is_done
+from blocks.gcp.refusals import EXISTS, GONE, codes_in, refusal, refusal_in, refusing
+from blocks.tags import ATTEMPT, JOB, OFFER, machine_from, packed, tags_of
+from blocks.user_data import render
+
+CREATED_S = 300.0  #: a stockout takes seconds to be told, bare metal minutes to be made
+DELETED_S = 180.0  #: then it is surely on its way
+PATIENCE_S = 30.0  #: of one call with its repetitions
+_SEEN_BY = timedelta(seconds=60)  # what was launched may not be seen at once
+
+_STATES = {
+    "PROVISIONING": MachineState.PENDING,
+    "STAGING": MachineState.PENDING,
+    "PENDING": MachineState.PENDING,
+    # The seconds after a notice are the machine's: it is saving, and must not be taken for lost.
+    "STOPPING": MachineState.STOPPING,
+    "PENDING_STOP": MachineState.STOPPING,
+    "SUSPENDING": MachineState.STOPPING,
+    "DEPROVISIONING": MachineState.STOPPING,
+}
+_DOWN = ("TERMINATED", "STOPPED", "SUSPENDED")  # its vCPUs cost nothing any more, its disk does
+
+
+class Machines:
+    """A project's; `template` replaces node/bootstrap.sh."""
+
+    def __init__(
+        self, clients: Clients, setup: Setup, template: str | None = None, patience_s: float = PATIENCE_S
+    ) -> None:
+        self._clients = clients
+        self._setup = setup
+        self._template = template
+        self._patience_s = patience_s
+
+    def launch(self, offer: Offer, brief: LaunchBrief) -> Machine:
+        """Start a machine, or return the one that was started for this job, attempt and offer.
+
+        A request whose answer was lost is repeated with the same token. Raises a LaunchRefused; then nothing bills.
+        """
+        if offer.zone is None:
+            raise Unfit(f"{offer.label}: names no zone")
+        user_data = self._user_data(brief)
+        body = instance_of(self._setup, offer, offer.zone, brief, user_data)
+        with refusing():
+            secrets.write(self._clients, brief, self._patience_s)
+        try:
+            operation = self._insert(offer.zone, body, token_of(offer, brief))
+        except Conflict:
+            return self._adopted(offer.zone, brief, body.name)
+        except FAILURES as error:
+            refused = refusal(error)
+            raise self._undone(offer.zone, body.name, refused) if in_doubt(error) else refused from None
+        try:
+            operation = finished(self._clients, offer.zone, operation, CREATED_S)
+        except FAILURES as error:
+            raise self._undone(offer.zone, body.name, refusal(error)) from None
+        if codes_in(operation) & EXISTS:
+            return self._adopted(offer.zone, brief, body.name)
+        if not is_done(operation):
+            raise self._undone(offer.zone, body.name, Unclear(f"not made within {CREATED_S:.0f} s"))
+        if (failed := refusal_in(operation)) is not None:
+            raise self._undone(offer.zone, body.name, failed)
+        machine = machine_from(
+            tags_of(brief),
+            packed(offer),
+            cloud=offer.cloud,
+            id_=body.name,
+            region=offer.region,
+            zone=offer.zone,
+            launched_at=_time(operation.insert_time),
+        )
+        assert machine is not None
+        return machine
+
+    def find(self, job_key: str | None = None) -> list[Machine]:
+        """By label, in all zones; stopped ones too, since their disks bill. Raises a LaunchRefused."""
+        with refusing():
+            found = everywhere.ours(self._clients, "instances", job_key, self._patience_s)
+            machines = [machine for zone, instance in found if (machine := _machine(instance, zone)) is not None]
+        return sorted(machines, key=lambda machine: (machine.job_key, machine.attempt, machine.id))
+
+    def state(self, machine: Machine) -> MachineState:
+        """A deleted instance is not found; the zone's log tells whether it was taken back. Raises a LaunchRefused."""
+        with refusing():
+            try:
+                status = str(self._get(str(machine.zone), machine.id).status)
+            except NotFound:
+                return self._state_of_the_unseen(machine)
+            if status not in _DOWN:
+                return _STATES.get(status, MachineState.RUNNING)
+            if PREEMPTED in endings_of(self._clients, machine, self._patience_s):
+                return MachineState.INTERRUPTED
+            return MachineState.STOPPING  # switched off by itself: its disk waits to be deleted
+
+    def terminate(self, machine: Machine) -> None:
+        """Delete the instance; its boot disk and its address go with it. Raises a LaunchRefused."""
+        with refusing():
+            self._delete(str(machine.zone), machine.id)
+
+    def _user_data(self, brief: LaunchBrief) -> str:
+        endpoints = self._clients.endpoints
+        settings = {
+            "SPOTWAVE_SECRET": secrets.name_of(brief.brief.job_key),
+            "SPOTWAVE_SECRET_AT": endpoints.secrets,
+            "SPOTWAVE_PROJECT": self._clients.project,
+            "SPOTWAVE_API_AT": endpoints.compute,
+        }
+        try:
+            return render(brief.brief, cloud="gcp", settings=settings, template=self._template)
+        except ValueError as error:
+            raise Misconfigured(f"gcp: {error}") from error
+
+    def _insert(self, zone: str, body: Any, token: str) -> Any:
+        """The operation as it begins. Raises FAILURES."""
+        from google.cloud.compute_v1 import InsertInstanceRequest
+
+        request = InsertInstanceRequest(
+            project=self._clients.project, zone=zone, instance_resource=body, request_id=token
+        )
+        return self._clients.instances.insert_unary(request, **Clients.call(self._patience_s, is_lost))
+
+    def _adopted(self, zone: str, brief: LaunchBrief, name: str) -> Machine:
+        """The machine that has the name already, if it is this attempt's."""
+        with refusing():
+            try:
+                instance = self._get(zone, name)
+            except NotFound:
+                raise Unclear(f"alreadyExists: {name} is there, and is not") from None
+        tags = tags_of(brief)
+        machine = _machine(instance, zone)
+        if machine is None or any(instance.labels.get(key) != tags[key] for key in (JOB, ATTEMPT)):
+            raise Unclear(f"alreadyExists: {name} is somebody else's")
+        return machine
+
+    def _undone(self, zone: str, name: str, refused: LaunchRefused) -> LaunchRefused:
+        """Nothing of a failed launch may bill. What to raise: where there was no answer to that either, Throttled, so
+        that the same token is tried again and finds what was made; where it is deleted, never the same token again."""
+        try:
+            self._delete(zone, name)
+        except (*FAILURES, LaunchRefused):
+            return Throttled(f"{refused.reason}; {name} may be running in {zone}")
+        if isinstance(refused, Throttled):
+            return Unclear(f"{refused.reason}, however often it was asked; what it may have made is deleted")
+        return refused
+
+    def _state_of_the_unseen(self, machine: Machine) -> MachineState:
+        endings = endings_of(self._clients, machine, self._patience_s)
+        if PREEMPTED in endings:
+            return MachineState.INTERRUPTED
+        if DELETED not in endings and datetime.now(UTC) - machine.launched_at < _SEEN_BY:
+            return MachineState.PENDING
+        return MachineState.GONE
+
+    def _get(self, zone: str, name: str) -> Any:
+        return self._clients.instances.get(
+            project=self._clients.project, zone=zone, instance=name, **Clients.call(self._patience_s)
+        )
+
+    def _delete(self, zone: str, name: str) -> None:
+        """Raises FAILURES, and a LaunchRefused that the operation tells."""
+        try:
+            operation = self._clients.instances.delete_unary(
+                project=self._clients.project, zone=zone, instance=name, **Clients.call(self._patience_s)
+            )
+        except NotFound:
+            return
+        operation = finished(self._clients, zone, operation, DELETED_S)
+        if (refused := refusal_in(operation)) is not None and not codes_in(operation) & GONE:
+            raise refused
+
+
+def _machine(instance: Any, zone: str) -> Machine | None:
+    metadata = {item.key: item.value for item in instance.metadata.items}
+    return machine_from(
+        instance.labels,
+        metadata.get(OFFER, ""),
+        cloud="gcp",
+        id_=instance.name,
+        region=zone.rpartition("-")[0],
+        zone=zone,
+        launched_at=_time(instance.creation_timestamp),
+    )
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text) if text else datetime.now(UTC)

@@ -1,0 +1,64 @@
+"""Compute Engine's operations: waiting for one, and what the log of a zone tells of a machine's end."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import requests
+
+from blocks.cloud import Machine
+from blocks.gcp.clients import Clients, is_transient
+
+_HELD_S = 150.0  # the server holds the call for up to two minutes
+_PACE_S = 0.5  # a busy server may answer at once that it is not done
+_PAGE, _MOST_PAGES = 500, 40  # the log goes back some two weeks
+
+PREEMPTED, DELETED = "compute.instances.preempted", "delete"
+
+
+def finished(clients: Clients, zone: str, operation: Any, patience_s: float) -> Any:
+    """The operation when it is done, or as it stands after `patience_s`. Raises FAILURES."""
+    end = time.monotonic() + patience_s
+    while not is_done(operation) and (left := end - time.monotonic()) > 0:
+        asked = time.monotonic()
+        call = {**Clients.call(left, _is_worth_another), "timeout": min(left, _HELD_S)}
+        try:
+            operation = clients.zone_operations.wait(
+                project=clients.project, zone=zone, operation=operation.name, **call
+            )
+        except requests.Timeout:
+            continue  # the server still holds the call: no failure, patience is over
+        if not is_done(operation):
+            time.sleep(min(left, max(0.0, _PACE_S - (time.monotonic() - asked))))
+    return operation
+
+
+def _is_worth_another(error: Exception) -> bool:
+    return is_transient(error) and not isinstance(error, requests.Timeout)
+
+
+def is_done(operation: Any) -> bool:
+    return bool(operation.status == type(operation).Status.DONE)
+
+
+def endings_of(clients: Clients, machine: Machine, patience_s: float) -> set[str]:
+    """Which of `PREEMPTED` and `DELETED` the zone's log knows of the machine.
+
+    Both, if it was deleted while it was being taken back. Raises FAILURES.
+    """
+    from google.cloud.compute_v1 import ListZoneOperationsRequest
+
+    request = ListZoneOperationsRequest(
+        project=clients.project,
+        zone=str(machine.zone),
+        filter=f'(operationType = "{PREEMPTED}") OR (operationType = "{DELETED}")',
+        max_results=_PAGE,
+    )
+    found: set[str] = set()
+    pages = clients.zone_operations.list(request, **Clients.call(patience_s)).pages
+    for page, _ in zip(pages, range(_MOST_PAGES), strict=False):
+        for operation in page.items:
+            if operation.target_link.endswith(f"/instances/{machine.id}"):
+                found.add(operation.operation_type)
+    return found

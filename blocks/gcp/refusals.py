@@ -1,0 +1,209 @@
+"""What Compute Engine's and Secret Manager's refusals mean for a walk along the offers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from google.api_core.exceptions import GoogleAPICallError, RetryError
+from google.auth.exceptions import GoogleAuthError
+
+from blocks.cloud import (
+    Capacity,
+    LaunchRefused,
+    MarketUnavailable,
+    Misconfigured,
+    Quota,
+    Throttled,
+    Unclear,
+    Unfit,
+)
+from blocks.gcp.clients import FAILURES, is_lost, is_throttled, reasons
+
+EXISTS = {"RESOURCE_ALREADY_EXISTS", "alreadyExists"}
+GONE = {"RESOURCE_NOT_FOUND", "notFound"}
+
+# Codes of operations, and reasons of plain answers (Compute Engine docs, Troubleshooting VM creation, Resource
+# availability; UNSUPPORTED_OPERATION was seen of machines that were preempted while they were made).
+_CAPACITY = {
+    "ZONE_RESOURCE_POOL_EXHAUSTED",
+    "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS",
+    "RESOURCE_POOL_EXHAUSTED",
+    "RESOURCE_POOL_EXHAUSTED_WITH_DETAILS",
+    "GPU_STOCKOUT",
+    "STOCKOUT",
+    "insufficientCapacity",
+    "UNSUPPORTED_OPERATION",
+}
+_QUOTA = {"QUOTA_EXCEEDED", "quotaExceeded", "limitExceeded"}
+_ADDRESSES = {"IP_SPACE_EXHAUSTED", "IP_SPACE_EXHAUSTED_WITH_DETAILS"}
+_TOO_FAST = {"rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED"}
+_POLICY = {"CONDITION_NOT_MET", "conditionNotMet"}
+_FORBIDDEN = {"PERMISSIONS_ERROR", "PERMISSION_DENIED", "forbidden", "insufficientPermissions", "accessNotConfigured"}
+_INVALID = {
+    "invalid",
+    "badRequest",
+    "invalidParameter",
+    "required",
+    "INVALID_FIELD_VALUE",
+    "INVALID_USAGE",
+    "BAD_REQUEST",
+}
+
+_METRIC = re.compile(r"Quota '([\w-]+)'")
+_WHOLE_ACCOUNT = re.compile(r"all[_-]regions|globally", re.IGNORECASE)
+_OF_THE_TYPE = re.compile(
+    r"features are not compatible|disk ?type|machine ?type|architecture|pd-\w+|hyperdisk|accelerator|does not support",
+    re.IGNORECASE,
+)
+_TOO_SMALL = re.compile(r"disk size.*(smaller|less) than", re.IGNORECASE)
+_RETRY_S = 5.0
+
+_ROLE = "give the launcher its role (docs/accounts/gcp.md)"
+# What a message about something missing or refused speaks of: the block's field and the remedy.
+_FIELDS: list[tuple[str, str]] = [
+    (r"serviceaccount", "service_account: it does not exist, or the launcher may not act as it; grant it "
+     "roles/iam.serviceAccountUser on the machines' service account (docs/accounts/gcp.md)"),
+    (r"/subnetworks/|subnetwork", "subnetwork: there is none of that name in the region; correct it"),
+    (r"/networks/|network", "network: there is none of that name in the project; correct it, or name a subnetwork"),
+    (r"/images/|image", "image: it does not exist, or may not be read; correct 'Image' in the GCP Cloud block"),
+    (r"deadline|terminationtime|termination_time|maxrunduration", "max_hours: the deadline is too near or too far; "
+     "Compute Engine takes 30 s to 120 days"),
+    (r"/projects/|project", "project: it does not exist, or Compute Engine is not enabled in it; correct it"),
+]  # fmt: skip
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Failures of the SDK leave as refusals; what they quote of the request stays behind."""
+    try:
+        yield
+    except (*FAILURES, MarketUnavailable) as error:
+        raise refusal(error) from None
+
+
+def refusal(error: Exception) -> LaunchRefused:
+    """For one of `FAILURES`, or a `Clients` that could not be made."""
+    if isinstance(error, RetryError):
+        cause = error.cause
+        return (
+            refusal(cause) if isinstance(cause, FAILURES) else Throttled("gcp: no answer, however often it was asked")
+        )
+    if isinstance(error, MarketUnavailable):
+        return Misconfigured(str(error))
+    if isinstance(error, GoogleAPICallError):
+        return _of_answer(error)
+    if isinstance(error, GoogleAuthError):
+        word = type(error).__name__
+        if error.retryable:
+            return Throttled(f"gcp: the credentials could not be renewed ({word})")
+        return Misconfigured(f"gcp: the credentials are refused ({word}); check the GCP Credentials block")
+    return Throttled(f"gcp: the endpoint cannot be reached ({type(error).__name__})")
+
+
+def refusal_in(operation: Any) -> LaunchRefused | None:
+    """What a finished operation says of its failure; None if it succeeded. A 200 on the request says nothing yet."""
+    for error in operation.error.errors:
+        details = " ".join(detail.quota_info.limit_name for detail in error.error_details)
+        return _judged(error.code, f"{error.message} {details}")
+    if operation.http_error_status_code >= 400:
+        return _judged(f"HTTP {operation.http_error_status_code}", operation.http_error_message)
+    return None
+
+
+def codes_in(operation: Any) -> set[str]:
+    return {error.code for error in operation.error.errors}
+
+
+def _of_answer(error: GoogleAPICallError) -> LaunchRefused:
+    status = int(error.code or 0)
+    reason = (reasons(error) or [""])[0]
+    message = _message(error)
+    if is_throttled(error):
+        return Throttled(f"Google answered {status} {reason}".strip(), _retry_after(error))
+    if is_lost(error):
+        return Throttled(f"Google answered {status}", _retry_after(error))
+    if status == 401:
+        return Misconfigured("gcp: the credentials are refused (401); check the key in the GCP Credentials block")
+    if status == 404:
+        return _missing("404 notFound", message)
+    if status == 412:
+        return _judged("conditionNotMet", message)
+    if status == 403 and reason not in _QUOTA:
+        return _judged("accessNotConfigured" if _disabled(message) else "forbidden", message)
+    if status == 400 and reason not in _QUOTA | _CAPACITY:
+        return _judged("invalid", message)
+    return _judged(reason or f"HTTP {status}", message)
+
+
+def _judged(code: str, message: str) -> LaunchRefused:
+    if code in _CAPACITY:
+        return Capacity(f"{code}: none free in the zone just now")
+    if code in _QUOTA:
+        metric = found[1] if (found := _METRIC.search(message)) else "of a name not told"
+        everywhere = bool(_WHOLE_ACCOUNT.search(message))
+        return Quota(f"{code}: quota {metric} of the {'project' if everywhere else 'region'} is used up; ask for more "
+                     "under 'IAM & Admin, Quotas'", "cloud" if everywhere else "region")  # fmt: skip
+    if code in _ADDRESSES:
+        return Quota(f"{code}: the subnetwork has no address left", "region")
+    if code in _TOO_FAST:
+        return Throttled(code, _RETRY_S)
+    if code in _POLICY:
+        return Misconfigured(
+            f"gcp: {code}: a policy of the organization forbids it; if it is the external address, turn 'Public IP' "
+            "off in the GCP Cloud block, and set up Cloud NAT"
+        )
+    if code in _FORBIDDEN:
+        if "serviceaccount" in message.lower():
+            return Misconfigured(f"gcp: {code}: {_FIELDS[0][1]}")
+        if code == "accessNotConfigured":
+            return Misconfigured("gcp: an API is not enabled; run: gcloud services enable compute.googleapis.com "
+                                 "secretmanager.googleapis.com")  # fmt: skip
+        return Misconfigured(f"gcp: {code}: the credentials may not do that; {_ROLE}")
+    if code in GONE:
+        return _missing(code, message)
+    if code in _INVALID:
+        return _invalid(code, message)
+    return Unclear(f"{code}: a refusal that is not known")
+
+
+def _invalid(code: str, message: str) -> LaunchRefused:
+    if _TOO_SMALL.search(message):
+        return Misconfigured(f"gcp: {code}: disk_gib: smaller than the image; ask for more")
+    if _OF_THE_TYPE.search(message):
+        return Unfit(f"{code}: the type does not go with its disk or image")
+    return Misconfigured(f"gcp: {code}: {_field(message)}")
+
+
+def _missing(code: str, message: str) -> LaunchRefused:
+    if re.search(r"/machineTypes/|machine type|/diskTypes/", message, re.IGNORECASE):
+        return Capacity(f"{code}: the zone does not have this type")
+    if "/zones/" in message and not re.search(
+        r"/(networks|subnetworks|images)/|serviceaccount", message, re.IGNORECASE
+    ):
+        return Capacity(f"{code}: there is no such zone for this project")
+    return Misconfigured(f"gcp: {code}: {_field(message)}")
+
+
+def _field(message: str) -> str:
+    known = (remedy for words, remedy in _FIELDS if re.search(words, message, re.IGNORECASE))
+    return next(known, "the request is refused; run `spotwave check`")
+
+
+def _disabled(message: str) -> bool:
+    return "has not been used" in message or "is disabled" in message
+
+
+def _message(error: GoogleAPICallError) -> str:
+    """The service's own; the SDK puts method and address before it, where zone and project stand."""
+    told = [str(one["message"]) for one in error.errors if isinstance(one, dict) and one.get("message")]
+    return told[0] if told else str(error.message).partition(": ")[2]
+
+
+def _retry_after(error: GoogleAPICallError) -> float:
+    """Seconds, as the answer asks; a date in their place is not worth reading."""
+    headers = getattr(error.response, "headers", None) or {}
+    text = str(headers.get("Retry-After", ""))
+    return float(text) if text.isdigit() else _RETRY_S

@@ -1,0 +1,144 @@
+"""`check`: what is missing is told in one line, with the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from blocks.cloud import Cloud, Finding
+from blocks.gcp.block import GcpCloud
+from blocks.gcp.check import PERMISSIONS
+from tests.emulators import gcp
+from tests.emulators.gcp import GcpEmulator
+from tests.emulators.gcp_answers import error, newer_error
+from tests.emulators.gcp_cloud import cloud_at
+from tests.test_rooms import ROOT
+
+
+@pytest.fixture
+def google() -> Iterator[GcpEmulator]:
+    with GcpEmulator() as emulator:
+        yield emulator
+
+
+def _found(google: GcpEmulator, **fields: Any) -> dict[str, Finding]:
+    found = {finding.what: finding for finding in cloud_at(google.url, **fields).check()}
+    assert all("\n" not in finding.said for finding in found.values())
+    assert google.ledger.left() == [], "a check leaves nothing behind"
+    return found
+
+
+def test_a_project_in_order(google: GcpEmulator) -> None:
+    found = _found(google)
+    assert [finding for finding in found.values() if not finding.ok] == []
+    assert list(found) == [
+        "credentials",
+        "launcher's role",
+        "machines' role",
+        "network",
+        "image x86_64",
+        "image arm64",
+        "quota",
+        "secrets",
+    ]
+    assert google.compute.inserts == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "what", "said"),
+    [
+        ({"project": "another"}, "credentials", "project"),
+        ({"network": "nowhere"}, "network", "gcloud compute networks create nowhere"),
+        ({"image": "projects/spotwave-test/global/images/gone"}, "image x86_64", "image:"),
+        ({"image": "projects/ubuntu-os-cloud/global/images/family/ubuntu-2404-lts-arm64"}, "image x86_64", "arm64"),
+        ({"regions": ["us-central1", "mars-north1"]}, "region mars-north1", "Regions"),
+        ({"service_account": "nobody@x.iam.gserviceaccount.com"}, "machines' role", "Service account"),
+    ],
+)
+def test_a_setting_that_is_wrong(google: GcpEmulator, fields: dict[str, Any], what: str, said: str) -> None:
+    finding = _found(google, **fields)[what]
+    assert finding.ok is False
+    assert said in finding.said
+
+
+def test_an_image_for_one_architecture_is_no_fault(google: GcpEmulator) -> None:
+    found = _found(google, image="projects/spotwave-test/global/images/baked")
+    assert found["image x86_64"].ok
+    assert found["image arm64"].ok is None
+    assert "Image for arm64" in found["image arm64"].said
+
+
+def test_permissions_that_are_lacking_are_named(google: GcpEmulator) -> None:
+    google.world.lacks |= {"compute.instances.create", "iam.serviceAccounts.actAs"}
+    found = _found(google)
+    assert found["launcher's role"].ok is False
+    assert "lacks compute.instances.create;" in found["launcher's role"].said
+    assert found["machines' role"].ok is False
+    assert "roles/iam.serviceAccountUser" in found["machines' role"].said
+
+
+def test_what_cannot_be_asked_is_not_told_to_be_in_order(google: GcpEmulator) -> None:
+    google.refuse(gcp.PERMISSIONS, newer_error(403, "PERMISSION_DENIED", "disabled"))
+    google.refuse(gcp.ACCOUNT_PERMISSIONS, newer_error(403, "PERMISSION_DENIED", "disabled"))
+    google.refuse(gcp.REGIONS, error(403, "forbidden", "no"))
+    found = _found(google)
+    for what in ("launcher's role", "machines' role", "regions"):
+        assert found[what].ok is None
+    assert "gcloud services enable" in found["launcher's role"].said
+
+
+@pytest.mark.parametrize(
+    ("quotas", "ok", "metric"),
+    [
+        ({"PREEMPTIBLE_CPUS": (24.0, 20.0)}, False, "PREEMPTIBLE_CPUS"),
+        ({"PREEMPTIBLE_CPUS": (24.0, 4.0), "CPUS": (8.0, 8.0)}, True, "PREEMPTIBLE_CPUS"),
+        ({"PREEMPTIBLE_CPUS": (0.0, 0.0), "CPUS": (72.0, 2.0)}, True, "CPUS"),
+        ({"PREEMPTIBLE_CPUS": (0.0, 0.0), "CPUS": (8.0, 8.0)}, False, "CPUS"),
+    ],
+)
+def test_quota(google: GcpEmulator, quotas: dict[str, tuple[float, float]], ok: bool, metric: str) -> None:
+    google.world.quotas["us-central1"] = quotas
+    finding = _found(google, regions=["us-central1"])["quota us-central1"]
+    assert finding.ok is ok
+    assert metric in finding.said
+    assert ("ask for more" in finding.said) is not ok
+    assert _found(google)["quota"].ok, "one of three regions does not matter"
+
+
+def test_secrets_that_cannot_be_written(google: GcpEmulator) -> None:
+    disabled = "Secret Manager API has not been used in project 1 before or it is disabled."
+    google.refuse(gcp.CREATE_SECRET, newer_error(403, "PERMISSION_DENIED", disabled))
+    finding = _found(google)["secrets"]
+    assert finding.ok is False
+    assert "gcloud services enable" in finding.said
+
+
+def test_credentials_that_are_refused_end_the_check(google: GcpEmulator) -> None:
+    google.refuse(gcp.PROJECT, error(401, "authError", "no"))
+    (finding,) = _found(google).values()
+    assert finding.ok is False
+    assert "check the GCP Credentials block" in finding.said
+
+
+def test_a_project_that_is_not_named(google: GcpEmulator) -> None:
+    cloud = cloud_at(google.url)
+    nameless = cloud.model_copy(update={"credentials": cloud.credentials.model_copy(update={"project": None})})
+    (finding,) = nameless.check()
+    assert finding.ok is False
+    assert "Project" in finding.said
+
+
+def test_the_role_to_paste_has_what_is_checked() -> None:
+    role = yaml.safe_load((ROOT / "deployments/policies/gcp-launcher.yaml").read_text())
+    assert set(PERMISSIONS) <= set(role["includedPermissions"])
+    machine = yaml.safe_load((ROOT / "deployments/policies/gcp-machine.yaml").read_text())
+    assert machine["includedPermissions"] == ["compute.instances.delete", "secretmanager.versions.access"]
+
+
+def test_the_form_has_a_title_and_a_description_for_every_setting() -> None:
+    for name in set(GcpCloud.model_fields) - set(Cloud.model_fields):
+        assert GcpCloud.model_fields[name].title, name
+        assert GcpCloud.model_fields[name].description, name

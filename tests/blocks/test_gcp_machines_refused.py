@@ -1,0 +1,223 @@
+"""Every way in which Compute Engine refuses a machine, and what it means for the walk along the offers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from blocks.cloud import Capacity, LaunchRefused, Misconfigured, Quota, Throttled, Unclear, Unfit
+from blocks.gcp.block import GcpCloud
+from tests.blocks.machine_kit import brief
+from tests.emulators import gcp
+from tests.emulators.gcp import GcpEmulator
+from tests.emulators.gcp_answers import error, newer_error
+from tests.emulators.gcp_cloud import cloud_at, offer
+from tests.emulators.server import Response
+
+A, B = "us-central1-a", "us-central1-b"
+_QUOTA = "Quota '{}' exceeded.  Limit: 24.0 {}."
+_DISABLED = "Secret Manager API has not been used in project 1 before or it is disabled."
+_ACTS = "The user does not have access to service account 'x'. Ask a project owner to grant iam.serviceAccountUser"
+
+
+@pytest.fixture
+def google() -> Iterator[GcpEmulator]:
+    with GcpEmulator() as emulator:
+        emulator.compute.boots = False
+        yield emulator
+
+
+@pytest.fixture
+def cloud(google: GcpEmulator) -> GcpCloud:
+    return cloud_at(google.url)
+
+
+def _refused(cloud: GcpCloud, **of: Any) -> LaunchRefused:
+    with pytest.raises(LaunchRefused) as caught:
+        cloud.launch(offer(**of), brief())
+    refused = caught.value
+    assert "\n" not in refused.reason
+    assert "The message of the service" not in refused.reason
+    return refused
+
+
+def _nothing_bills(google: GcpEmulator) -> bool:
+    return {item.kind for item in google.ledger.left()} <= {"secret"}
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "kind"),
+    [
+        ("ZONE_RESOURCE_POOL_EXHAUSTED", "", Capacity),
+        ("ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS", "", Capacity),
+        ("RESOURCE_POOL_EXHAUSTED", "", Capacity),
+        ("GPU_STOCKOUT", "", Capacity),
+        ("UNSUPPORTED_OPERATION", "Instance was preempted during creation", Capacity),
+        ("RESOURCE_NOT_FOUND", "The resource 'projects/p/zones/z/machineTypes/n9' was not found", Capacity),
+        ("IP_SPACE_EXHAUSTED_WITH_DETAILS", "", Quota),
+        ("QUOTA_EXCEEDED", _QUOTA.format("PREEMPTIBLE_CPUS", "in region us-central1"), Quota),
+        ("RATE_LIMIT_EXCEEDED", "", Unclear),  # the token is used up: never the same again
+        ("CONDITION_NOT_MET", "Constraint constraints/compute.vmExternalIpAccess violated", Misconfigured),
+        ("PERMISSIONS_ERROR", "Required 'compute.images.useReadOnly' permission", Misconfigured),
+        ("RESOURCE_NOT_FOUND", "The resource 'projects/p/global/images/x' was not found", Misconfigured),
+        ("INVALID_FIELD_VALUE", "[pd-balanced, n4-standard-2] features are not compatible", Unfit),
+        ("SOMETHING_NEW", "The message of the service", Unclear),
+        ("INTERNAL_ERROR", "The message of the service", Unclear),
+    ],
+)
+def test_refusals_that_the_operation_tells(
+    google: GcpEmulator, cloud: GcpCloud, code: str, message: str, kind: type[LaunchRefused]
+) -> None:
+    google.break_insert(code, message)
+    refused = _refused(cloud)
+    assert type(refused) is kind
+    assert code in refused.reason
+    assert _nothing_bills(google)
+    assert sum(call.startswith("insert ") for call in google.calls) == 1, "nobody repeats what is refused for good"
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "message", "kind"),
+    [
+        (403, "quotaExceeded", _QUOTA.format("CPUS", "in region us-central1"), Quota),
+        (403, "rateLimitExceeded", "", Throttled),
+        (429, "rateLimitExceeded", "", Throttled),
+        (403, "forbidden", "Required 'compute.instances.create' permission", Misconfigured),
+        (403, "forbidden", _DISABLED, Misconfigured),
+        (403, "forbidden", _ACTS, Misconfigured),
+        (401, "authError", "", Misconfigured),
+        (404, "notFound", "The resource 'projects/p/zones/z/machineTypes/n9' was not found", Capacity),
+        (404, "notFound", "The resource 'projects/p/zones/z' was not found", Capacity),
+        (404, "notFound", "The resource 'projects/p/global/networks/x' was not found", Misconfigured),
+        (404, "notFound", "The resource 'projects/p' was not found", Misconfigured),
+        (400, "invalid", "[pd-standard, n4-standard-16] features are not compatible for creating instance", Unfit),
+        (400, "invalid", "Requested disk size cannot be smaller than the image size (10 GB)", Misconfigured),
+        (400, "invalid", "Invalid value for field 'resource.scheduling.terminationTime'", Misconfigured),
+        (400, "invalid", "The message of the service", Misconfigured),
+        (412, "conditionNotMet", "Constraint violated", Misconfigured),
+        (418, "teapot", "The message of the service", Unclear),
+    ],
+)
+def test_refusals_that_the_answer_tells(
+    google: GcpEmulator, cloud: GcpCloud, status: int, reason: str, message: str, kind: type[LaunchRefused]
+) -> None:
+    google.refuse(gcp.INSERT, error(status, reason, message))
+    refused = _refused(cloud)
+    assert type(refused) is kind
+    assert _nothing_bills(google)
+    assert sum(call.startswith("insert ") for call in google.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("metric", "where", "scope"),
+    [
+        ("PREEMPTIBLE_CPUS", "in region us-central1", "region"),
+        ("IN_USE_ADDRESSES", "in region us-central1", "region"),
+        ("CPUS_ALL_REGIONS", "globally", "cloud"),
+        ("GPUS_ALL_REGIONS", "globally", "cloud"),
+    ],
+)
+@pytest.mark.parametrize("way", ["answer", "operation"])
+def test_how_far_a_quota_reaches(
+    google: GcpEmulator, cloud: GcpCloud, metric: str, where: str, scope: str, way: str
+) -> None:
+    if way == "answer":
+        google.refuse(gcp.INSERT, error(403, "quotaExceeded", _QUOTA.format(metric, where)))
+    else:
+        google.break_insert("QUOTA_EXCEEDED", _QUOTA.format(metric, where))
+    refused = _refused(cloud)
+    assert isinstance(refused, Quota)
+    assert refused.scope == scope
+    assert metric in refused.reason
+
+
+@pytest.mark.parametrize(
+    ("fields", "remedy"),
+    [
+        ({"network": "nowhere"}, "network:"),
+        ({"image": "projects/spotwave-test/global/images/gone"}, "image:"),
+        ({"service_account": "nobody@spotwave-test.iam.gserviceaccount.com"}, "service_account:"),
+        ({"project": "another"}, "project"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_remedy(google: GcpEmulator, fields: dict[str, str], remedy: str) -> None:
+    refused = _refused(cloud_at(google.url, **fields))
+    assert isinstance(refused, Misconfigured)
+    assert remedy in refused.reason
+    assert google.ledger.items("machine") == []
+
+
+def test_a_policy_against_external_addresses_names_the_way_out(google: GcpEmulator) -> None:
+    google.world.no_external_ip = True
+    assert "Public IP" in _refused(cloud_at(google.url)).reason
+    assert cloud_at(google.url, public_ip=False).launch(offer(), brief()).zone == A
+
+
+def test_a_disk_that_is_smaller_than_the_image(google: GcpEmulator, cloud: GcpCloud) -> None:
+    with pytest.raises(Misconfigured, match="disk_gib"):
+        cloud.launch(offer(), replace(brief(), disk_gib=5))
+
+
+def test_the_cheapest_is_exhausted_and_the_next_is_not(google: GcpEmulator, cloud: GcpCloud) -> None:
+    google.exhausted.add(("n2-standard-4", A))
+    assert isinstance(_refused(cloud), Capacity)
+    assert cloud.launch(offer(zone=B), brief()).zone == B
+    assert len(google.ledger.items("machine")) == 1
+
+
+def test_a_region_without_quota(google: GcpEmulator, cloud: GcpCloud) -> None:
+    google.without_quota.add("us-central1")
+    refused = _refused(cloud)
+    assert isinstance(refused, Quota)
+    assert refused.scope == "region"
+    assert cloud.launch(offer(zone="europe-west4-a"), brief()).region == "europe-west4"
+
+
+def test_a_throttled_launch_keeps_its_token(google: GcpEmulator, cloud: GcpCloud) -> None:
+    said = error(429, "rateLimitExceeded", "Rate Limit Exceeded")
+    google.refuse(gcp.INSERT, Response(said.body, 429, headers={"Retry-After": "17"}), times=1)
+    with pytest.raises(Throttled) as caught:
+        cloud.launch(offer(), brief())
+    assert caught.value.retry_after_s == 17
+    assert google.compute.inserts == []
+    cloud.launch(offer(), brief())
+    (asked, again) = google.tokens
+    assert asked == again
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        (newer_error(403, "PERMISSION_DENIED", "Permission 'secretmanager.versions.add' denied"), Misconfigured),
+        (newer_error(403, "PERMISSION_DENIED", _DISABLED), Misconfigured),
+        (
+            newer_error(400, "FAILED_PRECONDITION", "Constraint constraints/gcp.resourceLocations violated"),
+            Misconfigured,
+        ),
+    ],
+)
+def test_no_machine_without_its_secret(
+    google: GcpEmulator, cloud: GcpCloud, said: Response, kind: type[LaunchRefused]
+) -> None:
+    google.refuse(gcp.ADD_VERSION, said)
+    assert type(_refused(cloud)) is kind
+    assert google.compute.inserts == []
+
+
+def test_an_endpoint_that_nobody_listens_at() -> None:
+    with pytest.raises(Throttled, match="cannot be reached"):
+        cloud_at("http://127.0.0.1:9").machines(patience_s=0.2).launch(offer(), brief())
+
+
+def test_an_offer_without_a_zone(cloud: GcpCloud) -> None:
+    with pytest.raises(Unfit, match="zone"):
+        cloud.launch(offer().model_copy(update={"zone": None}), brief())
+
+
+def test_a_project_that_is_not_named(cloud: GcpCloud) -> None:
+    nameless = cloud.credentials.model_copy(update={"project": None})
+    with pytest.raises(Misconfigured, match="Project"):
+        cloud.model_copy(update={"credentials": nameless}).launch(offer(), brief())

@@ -1,0 +1,161 @@
+"""What the emulated Compute Engine is asked for: instances, disks and operations."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.emulators.gcp_answers import error, reply, resource
+from tests.emulators.gcp_life import Instance, Life
+from tests.emulators.gcp_operations import now
+from tests.emulators.gcp_rules import complaint
+from tests.emulators.gcp_world import World
+from tests.emulators.ledger import Ledger
+from tests.emulators.metadata import GcpMetadata
+from tests.emulators.server import Request, Response
+
+
+@dataclass
+class Insert:
+    """What was received."""
+
+    zone: str
+    request_id: str
+    body: dict[str, Any] = field(repr=False)
+
+
+class Compute(Life):
+    """One project's. All public methods take the lock themselves."""
+
+    def __init__(self, world: World, ledger: Ledger, folder: Callable[[], Path]) -> None:
+        super().__init__(world, ledger, folder)
+        self.inserts: list[Insert] = []
+        self.hidden_reads = 0  #: so often a new instance is not seen yet
+        self.warnings: dict[str, str] = {}  #: zones that give a code instead of a list
+        self.unreachable: list[str] = []
+        self.page_size = 500
+        self._tokens: dict[str, str] = {}
+
+    def forget_requests(self) -> None:
+        """As after a time: a requestId is new again."""
+        with self.lock:
+            self._tokens.clear()
+
+    def insert(self, request: Request, zone: str) -> Response:
+        body, token = json.loads(request.body), request.query.get("requestId", "")
+        with self.lock:
+            self.inserts.append(Insert(zone, token, body))
+            if token:
+                try:
+                    if uuid.UUID(token).int == 0:
+                        raise ValueError
+                except ValueError:
+                    return error(400, "invalid", "Invalid value for field 'requestId'")
+            if token in self._tokens:
+                return self.operations.show(self._tokens[token])
+            if (wrong := complaint(self.world, zone, body)) is not None:
+                return wrong
+            name = body["name"]
+            if (zone, name) in self.instances:
+                where = resource(self.world.project, zone, "instances", name)
+                return error(409, "alreadyExists", f"The resource '{where}' already exists")
+            attributes = {item["key"]: item["value"] for item in body.get("metadata", {}).get("items", [])}
+            instance = Instance(
+                name,
+                zone,
+                {**body, "creationTimestamp": now(), "zone": f"https://www.googleapis.com/compute/v1/zones/{zone}"},
+                GcpMetadata(
+                    name,
+                    project=self.world.project,
+                    zone=zone,
+                    machine_type=body["machineType"].rpartition("/")[2],
+                    attributes=attributes,
+                    service_account=next((one["email"] for one in body.get("serviceAccounts", [])), None),
+                ),
+                hidden=self.hidden_reads,
+            )
+            self.instances[zone, name] = instance
+            operation = self._begin(zone, "insert", name, lambda: self._make(instance))
+            if token:
+                self._tokens[token] = operation
+            return self.operations.show(operation)
+
+    def get(self, zone: str, name: str) -> Response:
+        with self.lock:
+            instance = self.instances.get((zone, name))
+            if instance is None or self._is_hidden(instance):
+                return self._not_found(zone, "instances", name)
+            return reply({**instance.body, "status": instance.status})
+
+    def delete(self, zone: str, name: str) -> Response:
+        with self.lock:
+            instance = self.instances.get((zone, name))
+            if instance is None:
+                return self._not_found(zone, "instances", name)
+            instance.status = "STOPPING"
+            return self.operations.show(self._begin(zone, "delete", name, lambda: self._remove(instance)))
+
+    def delete_disk(self, zone: str, name: str) -> Response:
+        with self.lock:
+            disk = self.disks.get((zone, name))
+            if disk is None:
+                return self._not_found(zone, "disks", name)
+            if disk["users"]:
+                return error(400, "resourceInUseByAnotherResource", f"The disk resource '{name}' is already being used")
+            return self.operations.show(self._begin(zone, "delete", name, lambda: self._drop_disk(zone, name), "disks"))
+
+    def list_instances(self, request: Request) -> Response:
+        with self.lock:
+            rows = [
+                (one.zone, {**one.body, "status": one.status})
+                for one in self.instances.values()
+                if not self._is_hidden(one)
+            ]
+        return self._aggregated(request, "instances", rows)
+
+    def list_disks(self, request: Request) -> Response:
+        with self.lock:
+            rows = [(zone, row) for (zone, _), row in self.disks.items()]
+        return self._aggregated(request, "disks", rows)
+
+    def _begin(self, zone: str, kind: str, name: str, work: Callable[[], None], of: str = "instances") -> str:
+        return self.operations.begin(zone, kind, f"{of}/{name}", work, self.delay_s)
+
+    def _aggregated(self, request: Request, kind: str, rows: list[tuple[str, dict[str, Any]]]) -> Response:
+        kept = [row for row in rows if _passes(row[1].get("labels", {}), request.query.get("filter", ""))]
+        size = min(int(request.query.get("maxResults", "500")), self.page_size)
+        start = int(request.query.get("pageToken", "0"))
+        items: dict[str, Any] = {}
+        for zone, row in kept[start : start + size]:
+            items.setdefault(f"zones/{zone}", {kind: []})[kind].append(row)
+        for zone in self.world.zones:
+            items.setdefault(f"zones/{zone}", {"warning": {"code": "NO_RESULTS_ON_PAGE", "message": "..."}})
+        for zone, code in self.warnings.items():
+            items[f"zones/{zone}"] = {"warning": {"code": code, "message": "..."}}
+        page: dict[str, Any] = {"items": items}
+        if self.unreachable:
+            page["unreachables"] = self.unreachable
+        if start + size < len(kept):
+            page["nextPageToken"] = str(start + size)
+        return reply(page)
+
+    def _is_hidden(self, instance: Instance) -> bool:
+        instance.hidden -= 1
+        return instance.hidden >= 0
+
+    def _not_found(self, zone: str, kind: str, name: str) -> Response:
+        return error(404, "notFound", f"The resource '{resource(self.world.project, zone, kind, name)}' was not found")
+
+
+def _passes(labels: dict[str, str], asked: str) -> bool:
+    """'labels.k:*' or 'labels.k = "v"'."""
+    if not asked:
+        return True
+    found = re.fullmatch(r'labels\.([\w-]+)(?::\*|\s*=\s*"?([\w-]+)"?)', asked)
+    assert found, asked
+    return found[1] in labels and found[2] in (None, labels[found[1]])

@@ -1,0 +1,230 @@
+"""The life of the emulated Compute Engine's machines: made, booted, billed, taken back, gone."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from blocks.gcp import extras
+from tests.emulators.computer import Computer
+from tests.emulators.gcp_answers import resource
+from tests.emulators.gcp_operations import Failed, Operations, now
+from tests.emulators.gcp_prices import spot_prices
+from tests.emulators.gcp_world import World
+from tests.emulators.ledger import Ledger
+from tests.emulators.metadata import GcpMetadata
+
+_HOURS_A_MONTH = 730.0
+
+
+@dataclass
+class Instance:
+    """One that exists; `body` is what was sent, with what the service adds to it."""
+
+    name: str
+    zone: str
+    body: dict[str, Any]
+    metadata: GcpMetadata
+    status: str = "PROVISIONING"
+    hidden: int = 0  #: reads that do not see it yet
+    computer: Computer | None = None
+    end: threading.Timer | None = None
+
+    @property
+    def boot_disk(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.body["disks"][0]
+        return found
+
+
+@dataclass
+class Broken:
+    """The next `times` insertions that meet this fail in their operation."""
+
+    code: str
+    message: str
+    times: int = 1
+    status: int = 503
+
+
+class Life:
+    """What happens without being asked, and what follows from what was asked."""
+
+    def __init__(self, world: World, ledger: Ledger, folder: Callable[[], Path]) -> None:
+        self.world = world
+        self.ledger = ledger
+        self._folder = folder
+        self.reach: set[int] = set()
+        self.exhausted: set[tuple[str, str]] = set()
+        self.without_quota: set[str] = set()  #: regions
+        self.computers: dict[str, Computer] = {}
+        self.broken: list[Broken] = []
+        self.boots = True  #: else machines are only said to run
+        self.delay_s = 0.0  #: what an operation takes
+        self.lock = threading.RLock()
+        self.instances: dict[tuple[str, str], Instance] = {}
+        self.disks: dict[tuple[str, str], dict[str, Any]] = {}
+        self.operations = Operations(world.project)
+        self._prices: dict[tuple[str, str], float] | None = None
+        self._reclaimers: list[threading.Thread] = []
+        self._closed = False
+
+    def interrupt(self, name: str, notice_s: float | None) -> None:
+        """With a notice the metadata says so, and ACPI tells the guest at the same moment; then it has `notice_s`."""
+        with self.lock:
+            instance = self._named(name)
+            self.operations.note(instance.zone, "compute.instances.preempted", f"instances/{name}")
+            instance.status = "STOPPING"
+        if notice_s is not None:
+            instance.metadata.notice()
+
+        def reclaim() -> None:
+            if notice_s is not None and instance.computer is not None:
+                instance.computer.shut_down(notice_s)
+            self._end_of(instance)
+
+        thread = threading.Thread(target=reclaim, daemon=True)
+        self._reclaimers.append(thread)
+        thread.start()
+
+    def switched_off(self, instance: Instance) -> None:
+        """By its own guest: no vCPU and no ephemeral address is billed any more, but the disk is."""
+        with self.lock:
+            if (instance.zone, instance.name) in self.instances and instance.status == "RUNNING":
+                instance.status = "TERMINATED"
+                self.ledger.close("machine", instance.name)
+                self.ledger.close("ip", instance.name)
+
+    def living(self, token: str) -> Instance | None:
+        """The running machine whose service account has that token."""
+        with self.lock:
+            running = ("RUNNING", "STOPPING")
+            return next(
+                (one for one in self.instances.values() if one.metadata.token == token and one.status in running), None
+            )
+
+    def close(self) -> None:
+        with self.lock:
+            self._closed = True
+            instances = list(self.instances.values())
+        for instance in instances:
+            if instance.end is not None:
+                instance.end.cancel()
+        for computer in list(self.computers.values()):
+            computer.cut_power()
+
+    def _make(self, instance: Instance) -> None:
+        machine_type = instance.body["machineType"].rpartition("/")[2]
+        with self.lock:
+            if (broken := self._why_not(machine_type, instance.zone)) is not None:
+                self.instances.pop((instance.zone, instance.name), None)
+                raise Failed(broken.code, broken.message, broken.status)
+            if (instance.zone, instance.name) not in self.instances:
+                raise Failed("RESOURCE_NOT_FOUND", "deleted while it was made", 404)
+            self._bill(instance, machine_type)
+            instance.status = "RUNNING"
+            self._schedule_end(instance)
+            script = _item(instance.body, "startup-script")
+            if self.boots and script:
+                instance.computer = Computer(
+                    instance.name,
+                    self._folder() / f"{instance.name}-{len(self.computers)}",
+                    script,
+                    instance.metadata,
+                    self.reach,
+                    lambda: self.switched_off(instance),
+                )
+                self.computers[instance.name] = instance.computer
+                instance.computer.boot()
+
+    def _why_not(self, machine_type: str, zone: str) -> Broken | None:
+        """What a 200 on the insertion did not say."""
+        region = zone.rpartition("-")[0]
+        if self._closed:
+            return Broken("INTERNAL_ERROR", "closing")
+        if region in self.without_quota:
+            text = f"Quota 'PREEMPTIBLE_CPUS' exceeded.  Limit: 0.0 in region {region}."
+            return Broken("QUOTA_EXCEEDED", text, status=403)
+        if (machine_type, zone) in self.exhausted:
+            text = f"The zone '{zone}' does not have enough resources available to fulfill the request."
+            return Broken("ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS", text)
+        planned = next((one for one in self.broken if one.times > 0), None)
+        if planned is not None:
+            planned.times -= 1
+        return planned
+
+    def _bill(self, instance: Instance, machine_type: str) -> None:
+        if self._prices is None:
+            self._prices = spot_prices(self.world)
+        self.ledger.open("machine", instance.name, self._prices.get((machine_type, instance.zone), 0.0))
+        if instance.body["networkInterfaces"][0].get("accessConfigs"):
+            self.ledger.open("ip", instance.name, extras.IP_USD_H)
+        asked = instance.boot_disk["initializeParams"]
+        gib = int(asked["diskSizeGb"])
+        self.ledger.open("disk", instance.name, gib * extras.DISK_USD_GIB_MONTH / _HOURS_A_MONTH)
+        self.disks[instance.zone, instance.name] = {
+            "name": instance.name,
+            "sizeGb": str(gib),
+            "labels": asked.get("labels", {}),
+            "users": [resource(self.world.project, instance.zone, "instances", instance.name)],
+            "creationTimestamp": now(),
+        }
+
+    def _schedule_end(self, instance: Instance) -> None:
+        """The service's own dead man's switch."""
+        scheduling = instance.body["scheduling"]
+        if "terminationTime" in scheduling:
+            left_s = datetime.fromisoformat(scheduling["terminationTime"]).timestamp() - datetime.now(UTC).timestamp()
+        elif "maxRunDuration" in scheduling:
+            left_s = float(scheduling["maxRunDuration"]["seconds"])
+        else:
+            return
+        # No timer can wait for longer than some 300 years of a test's deadline.
+        instance.end = threading.Timer(min(max(left_s, 0.0), threading.TIMEOUT_MAX), self._end_of, [instance])
+        instance.end.daemon = True
+        instance.end.start()
+
+    def _end_of(self, instance: Instance) -> None:
+        """The instance termination action."""
+        if instance.body["scheduling"].get("instanceTerminationAction") == "DELETE":
+            self._remove(instance)
+            return
+        self._cut(instance)
+        with self.lock:
+            instance.status = "TERMINATED"
+
+    def _remove(self, instance: Instance) -> None:
+        self._cut(instance)
+        with self.lock:
+            self.instances.pop((instance.zone, instance.name), None)
+            if instance.end is not None:
+                instance.end.cancel()
+            if (disk := self.disks.get((instance.zone, instance.name))) is not None:
+                disk["users"] = []
+                if instance.boot_disk.get("autoDelete"):
+                    self._drop_disk(instance.zone, instance.name)
+
+    def _cut(self, instance: Instance) -> None:
+        if instance.computer is not None:
+            instance.computer.cut_power()
+        self.ledger.close("machine", instance.name)
+        self.ledger.close("ip", instance.name)
+
+    def _drop_disk(self, zone: str, name: str) -> None:
+        with self.lock:
+            self.disks.pop((zone, name), None)
+        self.ledger.close("disk", name)
+
+    def _named(self, name: str) -> Instance:
+        found = next((one for one in self.instances.values() if one.name == name), None)
+        if found is None:
+            raise KeyError(name)
+        return found
+
+
+def _item(body: dict[str, Any], key: str) -> str:
+    items = body.get("metadata", {}).get("items", [])
+    return next((str(item["value"]) for item in items if item["key"] == key), "")

@@ -1,0 +1,36 @@
+"""What a spot VM of the emulated world costs: its own rows, by the same arithmetic as the real price list's."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import polars as pl
+
+from blocks.gcp.machine_types import TYPES
+from blocks.gcp.offers import offers
+from blocks.gcp.skus import unit_prices
+from tests.emulators.gcp_world import World
+
+
+def spot_prices(world: World) -> dict[tuple[str, str], float]:
+    """USD/h by machine type and zone, without disk and address."""
+    rows = []
+    for zone, listed in world.zones.items():
+        for row in listed:
+            gpus = row.get("accelerators", [{}])[0]
+            rows.append(
+                {
+                    "instance_type": row["name"],
+                    "zone": zone,
+                    "region": zone.rpartition("-")[0],
+                    "vcpus": row["guestCpus"],
+                    "memory_gib": row["memoryMb"] / 1024,
+                    "burstable": row["isSharedCpu"],
+                    "architecture": row.get("architecture", ""),
+                    "accelerator": gpus.get("guestAcceleratorType"),
+                    "accelerators": gpus.get("guestAcceleratorCount", 0),
+                    "ssd_partitions": row.get("bundledLocalSsds", {}).get("partitionCount", 0),
+                }
+            )
+    frame, _ = offers(pl.DataFrame(rows, TYPES), unit_prices(world.skus)[0], datetime.now(UTC))
+    return {(kind, zone): usd for kind, zone, usd in frame.select("instance_type", "zone", "spot_usd_h").iter_rows()}
