@@ -16,12 +16,12 @@ from azure.core.exceptions import (
     IncompleteReadError,
     ServiceResponseError,
 )
-from azure.core.pipeline.policies import BearerTokenCredentialPolicy
 from azure.core.rest import HttpRequest
 from azure.mgmt.compute import ComputeManagementClient
 from azure.mgmt.resourcegraph import ResourceGraphClient
 from azure.mgmt.resourcegraph.models import QueryRequest, QueryRequestOptions
 
+from blocks.azure.clients import SCOPE, LoopbackBearer
 from blocks.azure.evictions import QUERY, rates
 from blocks.azure.pages import all_pages, listed
 from blocks.azure.skus import SKU
@@ -30,11 +30,8 @@ from blocks.gather import Unavailable
 from blocks.http import Garbled, patiently
 
 if TYPE_CHECKING:
-    from azure.core.pipeline import PipelineRequest
-
     from blocks.azure.credentials import AzureCredentials
 
-_SCOPE = "https://management.azure.com/.default"
 _SKUS_VERSION = "2021-07-01"
 # About seven seconds of 429 and 5xx at the most, unless a Retry-After asks for more.
 _PATIENCE = {"retry_total": 4, "retry_backoff_factor": 0.5, "retry_backoff_max": 8, "connection_timeout": 5}
@@ -49,14 +46,6 @@ _REMEDIES = {
 }
 
 
-class _LoopbackBearer(BearerTokenCredentialPolicy[Any, Any]):
-    """Sends tokens over plain http: to this computer alone, see `Endpoint`."""
-
-    def on_request(self, request: PipelineRequest[Any]) -> None:
-        request.context.options["enforce_https"] = False
-        super().on_request(request)
-
-
 class Arm:
     """A subscription's view of Azure, at the management endpoint. Safe to use from several threads."""
 
@@ -66,9 +55,9 @@ class Arm:
         self._subscription = credentials.subscription_id
         settings: dict[str, Any] = {"base_url": endpoint, **_PATIENCE}
         if is_loopback(endpoint):
-            settings["authentication_policy"] = _LoopbackBearer(self._credential, _SCOPE)
+            settings["authentication_policy"] = LoopbackBearer(self._credential, SCOPE)
         else:
-            settings["credential_scopes"] = [_SCOPE]
+            settings["credential_scopes"] = [SCOPE]
         self._compute = ComputeManagementClient(self._credential, self._subscription, **settings)
         self._graph = ResourceGraphClient(self._credential, **settings)
 
@@ -77,7 +66,7 @@ class Arm:
 
         def ask() -> None:
             with _said("the login"):
-                self._credential.get_token(_SCOPE)
+                self._credential.get_token(SCOPE)
 
         patiently(ask, "the login")
 

@@ -3,31 +3,59 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 # The form needs the credentials' block, which imports no SDK. What asks and reads is imported when it is used: the
 # SDKs take a second, and knowing the block must stay cheap.
 from blocks.azure.credentials import AzureCredentials
-from blocks.cloud import Catalogue, Tell, untold
-from blocks.endpoints import Endpoint
+from blocks.azure.images import checked, images_of
+from blocks.cloud import (
+    Catalogue,
+    Cloud,
+    Finding,
+    LaunchBrief,
+    Leftover,
+    Machine,
+    MachineState,
+    Misconfigured,
+    Offer,
+    Tell,
+    untold,
+)
+from blocks.endpoints import Endpoint, is_loopback
 from blocks.market import Market
-from blocks.prices_only import PricesOnly
 
 if TYPE_CHECKING:
+    from blocks.azure.account import Account
+    from blocks.azure.clients import Clients
+    from blocks.azure.machines import Machines
     from blocks.azure.market import Sources
 
 _REGION = re.compile(r"[a-z][a-z0-9]*")
+_GROUP = re.compile(r"[\w.()-]{1,89}[\w()-]|\w")
+_SUBNET = re.compile(
+    r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.Network/virtualNetworks/[^/]+/subnets/[^/]+", re.I
+)
+_IDENTITY = re.compile(
+    r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.ManagedIdentity/userAssignedIdentities/[^/]+", re.I
+)
+_NO_ACCOUNT = (
+    "credentials: this Azure Cloud block has none, and so no subscription to rent machines in; save one with an Azure"
+    " Compute Credentials block, see docs/accounts/azure.md"
+)
 
 
-class AzureCloud(PricesOnly):
+class AzureCloud(Cloud):
     """
-    Azure spot VMs: the current Linux price of every size in every region.
+    Azure spot VMs: the current Linux price of every size in every region, and machines of them.
 
     Without credentials it reads the public price list, and the sizes' shapes from their names. With credentials (the
     Reader role on a subscription) it also knows restrictions, zones, exact shapes and eviction rates. All of these
-    calls are free.
+    calls are free. To rent machines it needs a resource group, an identity for them and a Key Vault:
+    docs/accounts/azure.md sets them up in ten minutes, under the names that the settings have if left alone.
 
     Example:
         The cheapest machines with an A100, by the public price list:
@@ -55,6 +83,38 @@ class AzureCloud(PricesOnly):
         title="Regions",
         description="Only these, e.g. ['eastus']. Empty: every region that sells spot VMs.",
     )
+    resource_group: str = Field(
+        "spotwave", title="Resource group", description="Where machines live, and all that belongs to them."
+    )
+    identity: str = Field(
+        "",
+        title="Identity of the machines",
+        description="Resource ID of the user-assigned identity with which a machine reads its secret and deletes "
+        "itself. Empty: spotwave-machine in the resource group.",
+    )
+    vault_url: Endpoint | None = Field(
+        None,
+        title="Key Vault",
+        description="Address of the vault that hands secrets to machines, e.g. https://mine.vault.azure.net. Empty: "
+        "spotwave- and the first 8 digits of the subscription ID.",
+    )
+    network: str = Field(
+        "",
+        title="Subnet",
+        description="Resource ID of a subnet, with {region} where the region's name stands in it. Empty: a network "
+        "spotwave-<region> in the resource group, made by the first launch in a region; it costs nothing.",
+    )
+    image: str = Field(
+        "",
+        title="Image",
+        description="For x86-64: publisher:offer:sku:version, or the resource ID of an image of your own. Empty: "
+        "Ubuntu 24.04.",
+    )
+    image_arm64: str = Field(
+        "",
+        title="Image (arm64)",
+        description="The same for arm64. If only one of the two is given, the other architecture is not rented.",
+    )
     management_endpoint: Endpoint = Field(
         "https://management.azure.com", title="Management endpoint", description="Azure Resource Manager."
     )
@@ -71,9 +131,37 @@ class AzureCloud(PricesOnly):
                 raise ValueError(f"regions: '{region}' is no region; write its short name, e.g. 'eastus'")
         return regions
 
+    @field_validator("resource_group")
+    @classmethod
+    def _a_group(cls, name: str) -> str:
+        """It becomes part of addresses."""
+        if not _GROUP.fullmatch(name):
+            raise ValueError(f"resource_group: '{name}' is no name of one; write e.g. 'spotwave'")
+        return name
+
+    @field_validator("network", "identity")
+    @classmethod
+    def _an_id(cls, id_: str, info: ValidationInfo) -> str:
+        pattern = _SUBNET if info.field_name == "network" else _IDENTITY
+        if id_ and not pattern.fullmatch(id_):
+            raise ValueError(f"{info.field_name}: '{id_}' is no resource ID of one; az ... show --query id prints it")
+        return id_
+
+    @field_validator("image", "image_arm64")
+    @classmethod
+    def _an_image(cls, image: str, info: ValidationInfo) -> str:
+        try:
+            return checked(image)
+        except ValueError as error:
+            raise ValueError(f"{info.field_name}: {error}") from error
+
     @property
     def has_account(self) -> bool:
         return self.credentials is not None
+
+    @property
+    def here(self) -> bool:
+        return is_loopback(self.management_endpoint)
 
     def catalogue(self, tell: Tell = untold) -> Catalogue:
         """Regions and on-demand prices; with credentials also sizes, zones, restrictions and eviction rates.
@@ -92,6 +180,75 @@ class AzureCloud(PricesOnly):
         from blocks.azure.market import read_market
 
         return read_market(self._sources(with_arm=catalogue is None), catalogue, tell)
+
+    def machines(self, template: str | None = None) -> Machines:
+        """The subscription's machines; `template` replaces node/bootstrap.sh. Raises Misconfigured without one."""
+        from blocks.azure.machines import Machines
+
+        return Machines(*self._access(), template)
+
+    def launch(self, offer: Offer, brief: LaunchBrief) -> Machine:
+        return self.machines().launch(offer, brief)
+
+    def find(self, job_key: str | None = None) -> list[Machine]:
+        return self.machines().find(job_key) if self.has_account else []
+
+    def state(self, machine: Machine) -> MachineState:
+        return self.machines().state(machine)
+
+    def terminate(self, machine: Machine) -> None:
+        self.machines().terminate(machine)
+
+    def leftovers(self, job_key: str | None = None) -> list[Leftover]:
+        if not self.has_account:
+            return []
+        from blocks.azure.leftovers import Parts
+        from blocks.azure.secrets import Vault
+
+        clients, account = self._access()
+        return [*Parts(clients, account.resource_group).leftovers(job_key), *Vault(clients).ours(job_key)]
+
+    def remove(self, leftover: Leftover) -> None:
+        from blocks.azure.leftovers import Parts
+        from blocks.azure.secrets import Vault
+
+        clients, account = self._access()
+        match leftover.kind:
+            case "secret":
+                Vault(clients).delete(leftover.id)
+            case "nic" | "ip" | "disk":
+                Parts(clients, account.resource_group).remove(leftover.kind, leftover.id)
+            case "spot request":
+                raise ValueError("Azure has no spot requests")
+
+    def check(self) -> Iterator[Finding]:
+        if not self.has_account:
+            yield Finding("credentials", False, _NO_ACCOUNT)
+            return
+        from blocks.azure.check import Checks
+
+        yield from Checks(*self._access(), self.regions).findings()
+
+    def _access(self) -> tuple[Clients, Account]:
+        """Raises Misconfigured without credentials."""
+        if self.credentials is None:
+            raise Misconfigured(_NO_ACCOUNT)
+        from blocks.azure.account import Account
+        from blocks.azure.clients import clients_of
+
+        subscription = self.credentials.subscription_id
+        vault_url = self.vault_url or f"https://spotwave-{subscription[:8]}.vault.azure.net"
+        account = Account(
+            resource_group=self.resource_group,
+            network=self.network,
+            identity=self.identity
+            or f"/subscriptions/{subscription}/resourceGroups/{self.resource_group}/providers"
+            "/Microsoft.ManagedIdentity/userAssignedIdentities/spotwave-machine",
+            images=images_of(self.image, self.image_arm64),
+            endpoint=self.management_endpoint,
+            vault_url=vault_url,
+        )
+        return clients_of(self.credentials, self.management_endpoint, vault_url), account
 
     def _sources(self, with_arm: bool = True) -> Sources:
         from blocks.azure.market import AT_MOST, Sources

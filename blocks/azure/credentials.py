@@ -19,7 +19,8 @@ class AzureCredentials(Block):
     """
     An Azure subscription, and an identity that may read it: a service principal, or the one of this computer.
 
-    The Reader role on the subscription is enough to see which sizes it may use, and their eviction rates.
+    The Reader role on the subscription is enough to see which sizes it may use, and their eviction rates. What it
+    needs to rent machines is in docs/accounts/azure.md.
 
     Example:
         A service principal, as `az ad sp create-for-rbac --role Reader` makes one:

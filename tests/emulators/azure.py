@@ -1,4 +1,5 @@
-"""Azure as its SDK and its public price list meet it: Retail Prices, Resource SKUs, Resource Graph, and IMDS tokens.
+"""Azure as its SDK and its public price list meet it: Retail Prices, Resource Manager, Resource Graph, Key Vault,
+and IMDS tokens of the launcher.
 
 One server is all of them. Every request goes by its path, so that one more service is one more line in `_routes`.
 """
@@ -7,13 +8,22 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 from collections import defaultdict
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 from urllib.parse import quote
 
+from tests.emulators.azure_arm import ResourceManager, Settings
+from tests.emulators.azure_resources import Resources
+from tests.emulators.azure_vault import RESOURCE as VAULT
+from tests.emulators.azure_vault import KeyVault
 from tests.emulators.azure_world import SUBSCRIPTION, Row, World, small_world
+from tests.emulators.computer import Computer
+from tests.emulators.ledger import Ledger
 from tests.emulators.server import Answer, Emulator, Fault, Request, Response
 
 TOKEN = "a-token-of-the-emulator"
@@ -27,13 +37,32 @@ _EQUALS = re.compile(r"(\w+) eq '((?:[^']|'')*)'")
 _CONTAINS = re.compile(r"contains\((\w+), ?'((?:[^']|'')*)'\)")
 
 
+class Instead(Fault):
+    """A call that is refused and not done; a plain fault is done first, and then answered wrong."""
+
+
 class AzureEmulator(Emulator):
     """All regions of `world`. A call is named, e.g., 'spot eastus', 'prices eastus', 'regions Standard_D2s_v5',
-    'skus eastus', 'graph' and 'login'."""
+    'skus eastus', 'graph', 'login', 'virtualMachines.put sw-1', 'secrets.get spotwave-sw', 'operations.get'.
 
-    def __init__(self, world: World | None = None, latency_s: float = 0.0) -> None:
+    boots: whether machines run their user data; folder: where they live, a temporary one if None.
+    """
+
+    def __init__(
+        self, world: World | None = None, latency_s: float = 0.0, *, boots: bool = True, folder: Path | None = None
+    ) -> None:
         super().__init__(latency_s)
         self.world = world or small_world()
+        self.ledger = Ledger()
+        self.reach: set[int] = set()
+        self.folder = folder
+        self.settings = Settings()
+        self.resources = Resources(self.world, self.ledger, boots)
+        self.resources.reach = lambda: {*self.reach, int(self.url.rpartition(":")[2])}
+        self.vault = KeyVault(self.ledger, lambda token: self.resources.machine_with(token, VAULT) is not None)
+        self.arm = ResourceManager(self.resources, self.settings)
+        self._instead: list[Fault] = []
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self.elsewhere: str | None = None  #: another host that links lead to
         self._items = cache(self._chosen)
         self._skus = cache(self._sku_pages)
@@ -58,14 +87,63 @@ class AzureEmulator(Emulator):
     def name_of(self, request: Request) -> str:
         return name_of(request)
 
+    def __enter__(self) -> Self:
+        if self.folder is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="azure-", ignore_cleanup_errors=True)
+            self.folder = Path(self._temporary.name)
+        self.resources.folder = self.folder
+        return super().__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.resources.close()
+        super().__exit__(kind, error, trace)
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    @property
+    def exhausted(self) -> set[tuple[str, str]]:
+        """(size, zone; or region for a regional offer): launching there fails for capacity, after a good start."""
+        return self.resources.exhausted
+
+    @property
+    def computers(self) -> dict[str, Computer]:
+        return self.resources.computers
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        return {name: secret.value for name, secret in self.vault.living.items()}
+
+    def interrupt(self, machine_id: str, notice_s: float | None) -> None:
+        """The cloud takes it back; returns at once."""
+        self.resources.interrupt(machine_id, notice_s)
+
+    def fail(self, fault: Fault) -> None:
+        (self._instead if isinstance(fault, Instead) else self._faults).append(fault)
+
+    def heal(self) -> None:
+        super().heal()
+        self._instead.clear()
+
     def answer(self, request: Request) -> Response:
+        with self._lock:
+            instead = next((one for one in self._instead if one.times > 0 and one.meets(request)), None)
+            if instead is not None:
+                instead.times -= 1
+        if instead is not None:
+            return instead.answer(request, Response(b"{}"))
         for path, route in self._routes:
             if request.path == path:
                 return route(request)
-        if re.match(r"/subscriptions/", request.path) and not request.path.startswith(
+        if request.path.startswith(("/secrets", "/deletedsecrets")):
+            return self.vault.answer(request, _has_token(request))
+        if re.match(r"/subscriptions/", request.path) and not f"{request.path}/".startswith(
             f"/subscriptions/{SUBSCRIPTION}/"
         ):
             return refusal(404, "SubscriptionNotFound")
+        if request.path.startswith("/subscriptions/"):
+            return self.arm.answer(request, _has_token(request))
         return refusal(404, "ResourceNotFound")
 
     def _prices(self, request: Request) -> Response:
@@ -160,9 +238,11 @@ def _has_token(request: Request) -> bool:
     return request.headers.get("authorization") == f"Bearer {TOKEN}"
 
 
-def refusal(status: int, code: str, headers: dict[str, str] | None = None) -> Response:
+def refusal(
+    status: int, code: str, headers: dict[str, str] | None = None, message: str = "The message of the service"
+) -> Response:
     """An error as Azure Resource Manager words it."""
-    error: dict[str, Any] = {"error": {"code": code, "message": "The message of the service"}}
+    error: dict[str, Any] = {"error": {"code": code, "message": message}}
     return Response(json.dumps(error).encode(), status, headers=headers or {})
 
 
@@ -176,7 +256,26 @@ def name_of(request: Request) -> str:
         return f"{'spot' if _CONTAINS.search(asked) else 'prices'} {equal.get('armRegionName', '')}"
     if request.path == SKUS:
         return f"skus {dict(_EQUALS.findall(asked)).get('location', '')}"
-    return {LOGIN: "login", GRAPH: "graph"}.get(request.path, f"{request.method} {request.path}")
+    if request.path in (LOGIN, GRAPH):
+        return {LOGIN: "login", GRAPH: "graph"}[request.path]
+    return _resource(request) or f"{request.method} {request.path}"
+
+
+_TYPED = re.compile(r"/providers/[^/]+/(?P<type>[A-Za-z]+)(/(?P<name>[^/]+))?(/(?P<below>[A-Za-z]+))?")
+
+
+def _resource(request: Request) -> str | None:
+    """'<type>.<method> <name>', of what lies below locations by that."""
+    method = request.method.lower()
+    if request.path.startswith(("/secrets", "/deletedsecrets")):
+        _, collection, *names = request.path.split("/")
+        return f"{collection}.{method} {names[0] if names else ''}".strip()
+    found = _TYPED.search(request.path)
+    if found is None:
+        return None
+    if found["type"].lower() == "locations" and found["below"]:
+        return f"{found['below']}.{method} {found['name']}"
+    return f"{found['type']}.{method if found['name'] else 'list'} {found['name'] or ''}".strip()
 
 
 def calls_of(name: str) -> Callable[[Request], bool]:
@@ -186,6 +285,11 @@ def calls_of(name: str) -> Callable[[Request], bool]:
 
 def fault(name: str, answer: Answer, times: int = 10**9) -> Fault:
     return Fault(calls_of(name), answer, times)
+
+
+def instead(name: str, answer: Answer, times: int = 10**9) -> Instead:
+    """A fault whose call is not done."""
+    return Instead(calls_of(name), answer, times)
 
 
 def throttled(retry_after_s: int = 1) -> Answer:
@@ -203,9 +307,9 @@ def server_error() -> Answer:
     return lambda request, said: refusal(500, "InternalServerError")
 
 
-def refused(status: int, code: str) -> Answer:
+def refused(status: int, code: str, message: str = "The message of the service") -> Answer:
     """Any of the service's own errors, e.g. 403 AuthorizationFailed."""
-    return lambda request, said: refusal(status, code)
+    return lambda request, said: refusal(status, code, message=message)
 
 
 def empty() -> Answer:

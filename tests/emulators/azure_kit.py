@@ -1,16 +1,18 @@
-"""What the tests of Azure's market share: its emulator as this computer's cloud, and blocks that ask it."""
+"""What the tests of Azure share: its emulator as this computer's cloud, and blocks that ask it."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import polars as pl
 import pytest
 
 from blocks.azure.block import AzureCloud
 from blocks.azure.credentials import AzureCredentials
+from blocks.cloud import Architecture, Offer
 from blocks.market import Market
 from tests.emulators.azure import AzureEmulator
 from tests.emulators.azure_world import SUBSCRIPTION
@@ -32,12 +34,42 @@ def emulated(monkeypatch: pytest.MonkeyPatch, emulator: AzureEmulator | None = N
 def block(azure: AzureEmulator, *regions: str) -> AzureCloud:
     credentials = AzureCredentials(subscription_id=SUBSCRIPTION)
     return AzureCloud(
-        credentials=credentials, regions=list(regions), management_endpoint=azure.url, prices_endpoint=azure.url
+        credentials=credentials,
+        regions=list(regions),
+        management_endpoint=azure.url,
+        prices_endpoint=azure.url,
+        vault_url=azure.url,
     )
 
 
 def public(azure: AzureEmulator, *regions: str) -> AzureCloud:
     return AzureCloud(regions=list(regions), prices_endpoint=azure.url)
+
+
+def offer(
+    size: str = "Standard_D2s_v5",
+    zone: str | None = "eastus-1",
+    *,
+    region: str = "eastus",
+    architecture: Architecture = "x86_64",
+) -> Offer:
+    """As the market of the small world has it."""
+    return Offer(
+        cloud="azure",
+        instance_type=size,
+        region=region,
+        zone=zone,
+        family=size,
+        vcpus=2,
+        cores=1,
+        memory_gib=8,
+        architecture=architecture,
+        spot_usd_h=0.0192,
+        notice_s=30.0,
+        disk_usd_gib_month=0.075,
+        ip_usd_h=0.005,
+        seen_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )
 
 
 def rows(market: Market, size: str, region: str = "eastus") -> pl.DataFrame:

@@ -1,0 +1,75 @@
+"""Where in a subscription the machines live: what the block's settings come to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from azure.core.exceptions import ResourceNotFoundError
+
+from blocks.azure.clients import Clients
+from blocks.cloud import Architecture, Misconfigured, Throttled
+
+IDENTITY_VERSION = "2023-01-31"
+_NETWORK_S = 120.0
+OWN_SUBNET = "default"
+
+
+@dataclass(frozen=True)
+class Account:
+    """By resource ids and names; nothing secret."""
+
+    resource_group: str
+    network: str  #: the subnet's id, '{region}' in it standing for the region; empty: a network of our own
+    identity: str  #: the id of the machines' user-assigned identity
+    images: Mapping[Architecture, str]
+    endpoint: str
+    vault_url: str
+
+    def subnet(self, region: str) -> str | None:
+        """The subnet's id in a region, if the user named one."""
+        return self.network.replace("{region}", region) if self.network else None
+
+
+def own_network(region: str) -> str:
+    """The name of the network that we make in a region: one for all machines there."""
+    return f"spotwave-{region}"
+
+
+def subnet_for(clients: Clients, account: Account, region: str) -> str:
+    """The id of the subnet in a region, made on demand where the user named none. Raises the SDK's errors.
+
+    Making it is safe: the name is ours, the body always the same, so two launches at once make one; networks cost
+    nothing and stay. No security group is needed: a standard public address lets nothing in without one.
+    """
+    if named := account.subnet(region):
+        return named
+    group, name = account.resource_group, own_network(region)
+    try:
+        found = clients.network.subnets.get(group, name, OWN_SUBNET)
+    except ResourceNotFoundError as error:
+        if error.error is not None and error.error.code == "ResourceGroupNotFound":
+            raise
+        settings: Any = {
+            "addressSpace": {"addressPrefixes": ["10.0.0.0/16"]},
+            "subnets": [{"name": OWN_SUBNET, "properties": {"addressPrefix": "10.0.0.0/18"}}],
+        }
+        network: Any = {"location": region, "properties": settings}
+        poller = clients.network.virtual_networks.begin_create_or_update(group, name, network)
+        poller.wait(_NETWORK_S)
+        if not poller.done():
+            raise Throttled(f"network: {name} is still being made after {_NETWORK_S:.0f} s", 10.0) from error
+        found = clients.network.subnets.get(group, name, OWN_SUBNET)
+    return str(found.id)
+
+
+def client_id(clients: Clients, account: Account) -> str:
+    """Of the machines' identity, as its metadata service wants it. Raises Misconfigured, or the SDK's errors."""
+    found = clients.get(account.identity, IDENTITY_VERSION)
+    if found is None:
+        raise Misconfigured(
+            f"identity: there is none at {account.identity}; run az identity create -g {account.resource_group}"
+            f" -n {account.identity.rpartition('/')[2]}, and see docs/accounts/azure.md for its rights"
+        )
+    return str(found["properties"]["clientId"])

@@ -1,0 +1,103 @@
+"""The one PUT that makes a machine with its disk, interface and address, all of which go when it goes."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from blocks.azure.images import reference
+from blocks.azure.naming import part, vm_name, zone_number
+from blocks.cloud import LaunchBrief, Offer
+from blocks.tags import DISK, in_pieces, tags_of
+
+_NETWORK_VERSION = "2022-11-01"  # the newest that the compute API's `networkApiVersion` knows
+_DISK = "StandardSSD_LRS"
+_USER = "azureuser"
+_LEAST_DISK_GIB = 30  # of the Ubuntu image; a disk is never smaller than its image
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a launch needs of the account, by resource id; the image as `images.checked` takes it."""
+
+    subnet: str
+    identity: str
+    image: str
+
+
+def body(offer: Offer, brief: LaunchBrief, place: Place, user_data: str) -> dict[str, Any]:
+    """The VM as the Compute API takes it (Virtual Machines - Create Or Update, with network interface configuration).
+
+    The defaults that cost money are overruled one by one: disk, interface and address would be detached, not deleted
+    (Detach), and an evicted machine would keep all three (Deallocate).
+    """
+    name, gib = vm_name(brief.brief, offer), max(_LEAST_DISK_GIB, round(brief.disk_gib))
+    tags = {**tags_of(brief), DISK: str(gib)}  # what is rented, and so what bills
+    address = {
+        "name": part(name, "ip"),
+        "sku": {"name": "Standard"},
+        "tags": tags,
+        "properties": {"deleteOption": "Delete", "publicIPAllocationMethod": "Static"},
+    }
+    configuration = {"primary": True, "subnet": {"id": place.subnet}, "publicIPAddressConfiguration": address}
+    interface = {
+        "name": part(name, "nic"),
+        "tags": tags,
+        "properties": {
+            "primary": True,
+            "deleteOption": "Delete",
+            "ipConfigurations": [{"name": "ip", "properties": configuration}],
+        },
+    }
+    found: dict[str, Any] = {
+        "location": offer.region,
+        "tags": {**tags, **in_pieces(offer)},
+        "identity": {"type": "UserAssigned", "userAssignedIdentities": {place.identity: {}}},
+        "properties": {
+            "hardwareProfile": {"vmSize": offer.instance_type},
+            "priority": "Spot",
+            "evictionPolicy": "Delete",
+            "billingProfile": {"maxPrice": -1},  # never evicted for its price, and never above pay-as-you-go
+            "storageProfile": {
+                "imageReference": reference(place.image),
+                "osDisk": {
+                    "name": part(name, "disk"),
+                    "createOption": "FromImage",
+                    "deleteOption": "Delete",
+                    "diskSizeGB": gib,
+                    "managedDisk": {"storageAccountType": _DISK},
+                },
+            },
+            "osProfile": _system(name, user_data),
+            "networkProfile": {"networkApiVersion": _NETWORK_VERSION, "networkInterfaceConfigurations": [interface]},
+        },
+    }
+    if zones := zone_number(offer.zone):
+        found["zones"] = zones
+    return found
+
+
+def _system(name: str, user_data: str) -> dict[str, Any]:
+    key = {"path": f"/home/{_USER}/.ssh/authorized_keys", "keyData": _throw_away_key()}
+    return {
+        "computerName": name,
+        "adminUsername": _USER,
+        "customData": base64.b64encode(user_data.encode()).decode(),
+        "linuxConfiguration": {"disablePasswordAuthentication": True, "ssh": {"publicKeys": [key]}},
+    }
+
+
+@cache
+def _throw_away_key() -> str:
+    """A public key whose private half nobody has: Azure demands one, and nobody is to log in.
+
+    Each process makes its own. The PUT says If-None-Match, so a repeated one is refused by the name alone and the
+    machine adopted; the two bodies are never compared.
+    """
+    public = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()
+    return public.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()

@@ -1,0 +1,161 @@
+"""What may outlive a machine: its interface, its public address, its disk.
+
+Interface and address carry our tags (the PUT gives them); Azure makes the disk and documents no tags for it, so a
+disk also counts as ours by the name that we gave it, in our resource group alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+
+from blocks.azure.clients import POLL_S, Clients
+from blocks.azure.naming import deadline_in, is_part, job_of_part, resource_id
+from blocks.azure.refusals import asked, status_of
+from blocks.cloud import Leftover, Throttled
+from blocks.tags import JOB
+
+if TYPE_CHECKING:
+    from azure.core.polling import LROPoller
+
+_DELETE_S = 120.0
+_ROUNDS = 10
+
+Kind = Literal["nic", "ip", "disk"]
+
+
+@dataclass(frozen=True)
+class Part:
+    kind: Kind
+    id: str
+    region: str
+    zone: str | None
+    tags: dict[str, str]
+    user: str | None  #: the id of what it is attached to
+    created_at: datetime | None = None
+
+    @property
+    def name(self) -> str:
+        return resource_id(self.id).name
+
+
+class Parts:
+    def __init__(self, clients: Clients, resource_group: str) -> None:
+        self._clients = clients
+        self._group = resource_group.lower()
+
+    def leftovers(self, job_key: str | None) -> list[Leftover]:
+        """Of every region, interfaces first: only then an address is free to go. Raises a LaunchRefused."""
+        with asked("listing disks, interfaces and addresses"):
+            parts = list(self._all())
+            # After the parts, so that a machine that was made meanwhile is among them. While it is made, its parts
+            # hang on nothing yet.
+            machines = [resource_id(str(vm.id)).name for vm in self._clients.compute.virtual_machines.list_all()]
+        busy = {part.id for part in parts if part.kind == "nic" and part.user}
+        return [
+            Leftover(
+                cloud="azure",
+                kind=part.kind,
+                id=part.id,
+                region=part.region,
+                zone=part.zone,
+                job_key=key,
+                created_at=part.created_at,
+                deadline=deadline_in(part.tags),
+            )
+            for part in parts
+            if (key := self._job_of(part))
+            and job_key in (None, key)
+            and not _used(part, busy)
+            and not any(is_part(part.name, vm) for vm in machines)
+        ]
+
+    def remove(self, kind: Kind, id_: str) -> None:
+        """Safe to repeat. Raises a LaunchRefused."""
+        with asked(f"deleting the {kind}"):
+            self._delete(kind, id_)
+
+    def sweep(self, group: str, vm: str) -> None:
+        """Delete what is left of a machine that is gone. Raises Throttled if some of it stays, or a LaunchRefused.
+
+        Azure deletes it with the machine, but not always at once, and does not let two delete the same thing.
+        """
+        for _ in range(_ROUNDS):
+            with asked("listing disks, interfaces and addresses"):
+                left = [part for part in self._all(group) if is_part(part.name, vm)]
+            if not left:
+                return
+            for part in left:
+                self._try_to_delete(part)
+            time.sleep(POLL_S / 2)  # no event tells when the cloud has let go of it
+        raise Throttled(f"{', '.join(part.name for part in left)}: not deleted yet; spotwave reap will", 10.0)
+
+    def _try_to_delete(self, part: Part) -> None:
+        """400, 409, 412: it is in use, or on its way already. Raises a LaunchRefused."""
+        with asked(f"deleting the {part.kind}"):
+            try:
+                self._delete(part.kind, part.id)
+            except HttpResponseError as error:
+                if status_of(error) not in (400, 409, 412):
+                    raise
+
+    def _all(self, group: str | None = None) -> Iterator[Part]:
+        compute, network = self._clients.compute, self._clients.network
+        for nic in network.network_interfaces.list(group) if group else network.network_interfaces.list_all():
+            yield _part("nic", nic, nic.properties.virtual_machine if nic.properties is not None else None)
+        for ip in network.public_ip_addresses.list(group) if group else network.public_ip_addresses.list_all():
+            yield _part("ip", ip, ip.properties.ip_configuration if ip.properties is not None else None)
+        for disk in compute.disks.list_by_resource_group(group) if group else compute.disks.list():
+            yield _part(
+                "disk", disk, disk.managed_by, disk.properties.time_created if disk.properties is not None else None
+            )
+
+    def _job_of(self, part: Part) -> str | None:
+        if key := part.tags.get(JOB):
+            return key
+        return job_of_part(part.name) if resource_id(part.id).group == self._group else None
+
+    def _delete(self, kind: Kind, id_: str) -> None:
+        """Raises the SDK's errors."""
+        its, poller = resource_id(id_), None
+        network = self._clients.network
+        try:
+            match kind:
+                case "nic":
+                    poller = network.network_interfaces.begin_delete(its.group, its.name)
+                case "ip":
+                    poller = network.public_ip_addresses.begin_delete(its.group, its.name)
+                case "disk":
+                    poller = self._clients.compute.disks.begin_delete(its.group, its.name)
+            _finish(poller)
+        except ResourceNotFoundError:
+            pass
+
+
+def _finish(poller: LROPoller[None]) -> None:
+    """Or it is surely going after that time."""
+    poller.wait(_DELETE_S)
+
+
+def _used(part: Part, busy: set[str]) -> bool:
+    """An address hangs on an interface, and is used if a machine has that."""
+    if part.kind == "ip" and part.user:
+        return str(resource_id(part.user)) in busy
+    return bool(part.user)
+
+
+def _part(kind: Kind, found: Any, user: Any, created_at: datetime | None = None) -> Part:
+    return Part(
+        kind=kind,
+        id=str(resource_id(found.id)),
+        region=str(found.location or ""),
+        zone=f"{found.location}-{found.zones[0]}" if getattr(found, "zones", None) else None,
+        tags=dict(found.tags or {}),
+        user=user if user is None or isinstance(user, str) else user.id,
+        created_at=created_at,
+    )

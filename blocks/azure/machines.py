@@ -1,0 +1,232 @@
+"""Machines on Azure: one PUT makes all of it, a name is its idempotency token, and a DELETE takes all of it away.
+
+Source: Azure Compute REST API, Virtual Machines (Create Or Update, Get, List All, Delete).
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from azure.core import MatchConditions
+from azure.core.exceptions import AzureError, ResourceNotFoundError
+
+from blocks.azure.account import Account, client_id, subnet_for
+from blocks.azure.body import Place, body
+from blocks.azure.clients import POLL_S, Clients
+from blocks.azure.leftovers import Parts
+from blocks.azure.naming import resource_id, vm_name
+from blocks.azure.refusals import asked, code_of, of_code, refusal, status_of
+from blocks.azure.secrets import Vault, secret_name
+from blocks.cloud import (
+    LaunchBrief,
+    LaunchRefused,
+    Machine,
+    MachineState,
+    Misconfigured,
+    Offer,
+    Quota,
+    Throttled,
+    Unclear,
+    Unfit,
+)
+from blocks.tags import JOB, machine_from, offer_in
+from blocks.user_data import render
+
+if TYPE_CHECKING:
+    from azure.mgmt.compute.models import VirtualMachine
+
+SPOT_QUOTA = "lowPriorityCores"  # one for all families of a region
+CREATE_S = 600.0  # until the cloud has said yes or no; a machine in between is pending
+_DELETE_S = 300.0
+_KNOWN_S = 10.0  # by then every replica of Resource Manager knows a machine whose PUT was accepted
+
+_STATES = {
+    "starting": MachineState.PENDING,
+    "running": MachineState.RUNNING,
+    "stopping": MachineState.STOPPING,
+    # Switched off from inside: it still holds its place, and bills for it. It is never started again.
+    "stopped": MachineState.STOPPING,
+    "deallocating": MachineState.STOPPING,
+    # Evicted under a policy that is not ours, or what a machine does to itself that may not delete itself.
+    "deallocated": MachineState.INTERRUPTED,
+}
+
+
+class Machines:
+    """`template` replaces node/bootstrap.sh."""
+
+    def __init__(self, clients: Clients, account: Account, template: str | None = None) -> None:
+        self._clients = clients
+        self._account = account
+        self._template = template
+        self._group = account.resource_group
+        self._parts = Parts(clients, account.resource_group)
+        self._vault = Vault(clients)
+
+    def launch(self, offer: Offer, brief: LaunchBrief) -> Machine:
+        """See `Cloud.launch`. The name of the VM is the token: a repeated PUT finds what the first has made."""
+        name, image = vm_name(brief.brief, offer), self._account.images.get(offer.architecture)
+        if image is None:
+            raise Unfit(f"image: the block has one of its own, but none for {offer.architecture}")
+        with asked("the launch"):
+            there = self._get(name)
+        self._vault.write(brief)
+        if there is not None:
+            return self._adopted(name, brief)
+        with asked("the launch"):
+            self._check_quota(offer)
+            place = Place(
+                subnet=subnet_for(self._clients, self._account, offer.region),
+                identity=self._account.identity,
+                image=image,
+            )
+            asked_for: Any = body(offer, brief, place, self._user_data(brief))
+        try:
+            poller = self._clients.compute.virtual_machines.begin_create_or_update(
+                self._group,
+                name,
+                asked_for,
+                match_condition=MatchConditions.IfMissing,
+            )
+        except AzureError as error:
+            return self._adopted(name, brief, refused=refusal(error, "the launch"))
+        try:
+            poller.wait(CREATE_S)
+        except AzureError as error:
+            if status_of(error) == 200 and code_of(error):  # the operation failed; else it was only asking for it
+                raise self._withdrawn(name, refusal(error, "the launch")) from error
+        return self._adopted(name, brief, accepted=True)
+
+    def find(self, job_key: str | None = None) -> list[Machine]:
+        """See `Cloud.find`. By List All and not by Resource Graph, which lags behind by up to minutes."""
+        with asked("listing the machines"):
+            found = [self._machine(vm) for vm in self._clients.compute.virtual_machines.list_all()]
+        return [one for one in found if one is not None and job_key in (None, one.job_key)]
+
+    def state(self, machine: Machine) -> MachineState:
+        """See `Cloud.state`. An evicted machine is deleted by its policy, and nothing of it tells why: it is gone,
+        and its last words on the remote tell more. So is one that has deleted itself."""
+        its = resource_id(machine.id)
+        with asked("asking for the state"):
+            vm = self._get(its.name, its.group)
+        return MachineState.GONE if vm is None else _state(vm)
+
+    def terminate(self, machine: Machine) -> None:
+        """See `Cloud.terminate`."""
+        its = resource_id(machine.id)
+        self._remove(its.group, its.name)
+
+    def _check_quota(self, offer: Offer) -> None:
+        for row in self._clients.compute.usage.list(offer.region):
+            if row.name is not None and row.name.value == SPOT_QUOTA:
+                left = row.limit - row.current_value
+                if left < offer.vcpus:
+                    raise Quota(f"quota of spot vCPUs in {offer.region}: {left} of {row.limit} left", "region")
+
+    def _user_data(self, brief: LaunchBrief) -> str:
+        settings = {
+            "SPOTWAVE_SECRET": secret_name(brief.brief.job_key),
+            "SPOTWAVE_SECRET_AT": self._account.vault_url,
+            "SPOTWAVE_API_AT": self._account.endpoint,
+            "SPOTWAVE_IDENTITY": client_id(self._clients, self._account),
+        }
+        return render(brief.brief, cloud="azure", settings=settings, template=self._template)
+
+    def _get(self, name: str, group: str | None = None) -> VirtualMachine | None:
+        """With its instance view. Raises the SDK's errors."""
+        try:
+            return self._clients.compute.virtual_machines.get(group or self._group, name, expand="instanceView")
+        except ResourceNotFoundError as error:
+            if error.error is not None and error.error.code == "ResourceGroupNotFound" and group is None:
+                raise
+            return None
+
+    def _adopted(
+        self, name: str, brief: LaunchBrief, *, refused: LaunchRefused | None = None, accepted: bool = False
+    ) -> Machine:
+        """The machine of that name, once the cloud has said yes to it; what a launch whose answer was lost has made.
+
+        refused: what to raise if there is none; accepted: its PUT was taken, so it must show up in a moment.
+        """
+        begun = time.monotonic()
+        while True:
+            try:
+                vm = self._get(name)
+            except AzureError as error:
+                # Throttled is repeated with the same name, and so comes here again.
+                raise (refused if isinstance(refused, Throttled) else refusal(error, "the launch")) from error
+            if vm is None:
+                if accepted and time.monotonic() - begun < _KNOWN_S:
+                    time.sleep(POLL_S)
+                    continue
+                if refused is not None:
+                    raise refused
+                raise self._withdrawn(name, Unclear("the launch failed: the machine vanished while it was made"))
+            machine = self._machine(vm)
+            if machine is None or (machine.job_key, machine.attempt) != (brief.brief.job_key, brief.brief.attempt):
+                raise Misconfigured(f"the launch failed: there is a machine {name} in {self._group} that is not ours")
+            state = vm.properties.provisioning_state if vm.properties is not None else None
+            if state in ("Failed", "Canceled"):
+                raise self._withdrawn(name, _why(vm))
+            if state == "Deleting":
+                raise Throttled(f"the launch failed: an earlier {name} is still being deleted", 10.0)
+            if state not in ("Creating", "Updating") or time.monotonic() - begun > CREATE_S:
+                return machine
+            time.sleep(POLL_S)  # the operation's address was in the answer that was lost
+
+    def _withdrawn(self, name: str, refused: LaunchRefused) -> LaunchRefused:
+        """The refusal, after what a failed creation leaves (machine, interface, address, disk) is deleted."""
+        try:
+            self._remove(self._group, name)
+        except LaunchRefused as error:
+            refused.add_note(f"not all of {name} could be deleted: {error}")
+        return refused
+
+    def _remove(self, group: str, name: str) -> None:
+        with asked("the termination"):
+            try:
+                poller = self._clients.compute.virtual_machines.begin_delete(group, name, force_deletion=True)
+                poller.wait(_DELETE_S)
+            except ResourceNotFoundError:
+                pass
+        self._parts.sweep(group, name)
+
+    def _machine(self, vm: VirtualMachine) -> Machine | None:
+        tags = dict(vm.tags or {})
+        if JOB not in tags:
+            return None
+        region = str(vm.location)
+        born = vm.properties.time_created if vm.properties is not None else None
+        return machine_from(
+            tags,
+            offer_in(tags),
+            cloud="azure",
+            id_=str(resource_id(str(vm.id))),
+            region=region,
+            zone=f"{region}-{vm.zones[0]}" if vm.zones else None,
+            launched_at=born.astimezone(UTC) if born else datetime.now(UTC),
+        )
+
+
+def _codes(vm: VirtualMachine) -> list[str]:
+    view = vm.properties.instance_view if vm.properties is not None else None
+    return [status.code or "" for status in (view.statuses or [] if view is not None else [])]
+
+
+def _state(vm: VirtualMachine) -> MachineState:
+    provisioning = vm.properties.provisioning_state if vm.properties is not None else None
+    if provisioning == "Deleting":
+        return MachineState.STOPPING
+    power = next((code.partition("/")[2] for code in _codes(vm) if code.startswith("PowerState/")), "")
+    if power in _STATES:
+        return _STATES[power]
+    return MachineState.STOPPING if provisioning in ("Failed", "Canceled") else MachineState.PENDING
+
+
+def _why(vm: VirtualMachine) -> LaunchRefused:
+    """A failed creation's code, as its instance view has it: ProvisioningState/failed/AllocationFailed."""
+    codes = [code.split("/") for code in _codes(vm)]
+    code = next((parts[2] for parts in codes if len(parts) == 3 and parts[0] == "ProvisioningState"), "")
+    return of_code(200, code, "", "the launch")

@@ -1,0 +1,133 @@
+"""The job's secret in the Key Vault: written before a launch, read by the machine, gone at the end of the job.
+
+A vault keeps what is deleted for days, under its name (soft delete): nobody reads it there, but the name is taken.
+Whoever may purge frees it at once; whoever writes a name that is only deleted recovers it first. The role Key Vault
+Secrets Officer holds all three rights: delete, purge, recover; a vault with purge protection grants no purge.
+Sources: Azure documentation, "Azure Key Vault soft-delete overview"; REST API, "Set Secret".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    HttpResponseError,
+    ResourceExistsError,
+    ResourceNotFoundError,
+    ServiceRequestError,
+)
+
+from blocks.azure.clients import POLL_S, Clients
+from blocks.azure.naming import deadline_in
+from blocks.azure.refusals import refusal, status_of
+from blocks.cloud import LaunchBrief, LaunchRefused, Leftover, Misconfigured, Throttled
+from blocks.tags import DEADLINE, JOB, tags_of
+
+MAX_BYTES = 25_000  # of a secret's value (Key Vault documentation, "About secrets")
+_SETTLE_S = 60.0
+_ROLE = "give the launcher the role Key Vault Secrets Officer on the vault"
+_NAMELESS = "no such vault answers; run az keyvault create, see docs/accounts/azure.md"
+
+
+def secret_name(job_key: str) -> str:
+    return f"spotwave-{job_key}"
+
+
+class Vault:
+    """Safe to use from several threads."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+
+    def write(self, brief: LaunchBrief) -> None:
+        """A new version of the job's secret: {file name: content} as JSON. Raises a LaunchRefused."""
+        tags = tags_of(brief)
+        self.put(
+            tags[JOB],
+            {name: secret.get_secret_value() for name, secret in brief.secrets.items()},
+            {key: tags[key] for key in (JOB, DEADLINE)},
+        )
+
+    def put(self, key: str, files: Mapping[str, str], tags: dict[str, str]) -> None:
+        """Under the secret's name for that job key. Raises a LaunchRefused."""
+        content = json.dumps(files)
+        if (size := len(content.encode())) > MAX_BYTES:
+            raise Misconfigured(
+                f"secrets: they have {size} bytes, and a Key Vault takes {MAX_BYTES}; shorten rclone.conf"
+            )
+        name, secrets = secret_name(key), self._clients.secrets
+        told: dict[str, Any] = {"tags": tags, "content_type": "application/json"}
+        with _asked("writing the secret"):
+            try:
+                secrets.set_secret(name, content, **told)
+            except ResourceExistsError:
+                self._recover(name)
+                secrets.set_secret(name, content, **told)
+
+    def delete(self, name: str) -> None:
+        """Also what is only deleted, where the vault lets us purge it; safe to repeat. Raises a LaunchRefused."""
+        secrets = self._clients.secrets
+        with _asked("deleting the secret"):
+            try:
+                poller = secrets.begin_delete_secret(name, _polling_interval=POLL_S)
+                poller.wait(_SETTLE_S)
+            except ResourceNotFoundError:
+                pass
+            try:
+                secrets.purge_deleted_secret(name)
+            except ResourceNotFoundError:
+                pass
+            except HttpResponseError as error:
+                # Without the right, or under purge protection, it stays until the vault's retention is over, unread
+                # and free. 409: it is on its way out already.
+                if status_of(error) not in (400, 403, 409):
+                    raise
+
+    def ours(self, job_key: str | None) -> list[Leftover]:
+        """Every living secret with our tag. Raises a LaunchRefused."""
+        with _asked("listing the secrets"):
+            living = list(self._clients.secrets.list_properties_of_secrets())
+        return [
+            Leftover(
+                cloud="azure",
+                kind="secret",
+                id=one.name or "",
+                job_key=key,
+                created_at=one.created_on,
+                deadline=deadline_in(one.tags or {}),
+            )
+            for one in living
+            if (key := (one.tags or {}).get(JOB)) and job_key in (None, key)
+        ]
+
+    def _recover(self, name: str) -> None:
+        try:
+            poller = self._clients.secrets.begin_recover_deleted_secret(name, _polling_interval=POLL_S)
+            poller.wait(_SETTLE_S)
+        except ResourceNotFoundError as error:
+            raise Throttled(f"writing the secret failed: {name} is just being deleted for good", 10.0) from error
+
+
+@contextmanager
+def _asked(what: str) -> Iterator[None]:
+    try:
+        yield
+    except AzureError as error:
+        raise _refusal(error, what) from error
+
+
+def _refusal(error: AzureError, what: str) -> LaunchRefused:
+    if isinstance(error, ServiceRequestError):
+        return Misconfigured(f"{what} failed: vault_url: {_NAMELESS}")
+    if isinstance(error, ClientAuthenticationError) or status_of(error) == 403:
+        return Misconfigured(f"{what} failed: {status_of(error) or 'no token'}; vault_url: {_ROLE}")
+    if status_of(error) == 409:
+        return Throttled(f"{what} failed: 409; the vault is still busy with it", 10.0)
+    if 400 <= status_of(error) < 429:
+        return Misconfigured(f"{what} failed: {status_of(error)}; vault_url: is it the address of a Key Vault?")
+    return refusal(error, what)

@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from blocks.azure.block import AzureCloud
+from blocks.azure.check import NEEDED, OF_NETWORK
+from blocks.azure.secrets import MAX_BYTES
+from blocks.cloud import Finding, LaunchBrief, Leftover, Misconfigured, Throttled
+from tests.blocks.machine_kit import brief
+from tests.emulators.azure import AzureEmulator, instead, refused, server_error
+from tests.emulators.azure_arm import GROUP
+from tests.emulators.azure_kit import block, emulated, offer
+
+POLICIES = Path(__file__).parents[2] / "deployments/policies"
+PLANTED = "planted-3f9c1e"
+NAME = "spotwave-sw-0123456789ab"
+
+
+@pytest.fixture
+def azure(monkeypatch: pytest.MonkeyPatch) -> Iterator[AzureEmulator]:
+    with emulated(monkeypatch, AzureEmulator(boots=False)) as emulator:
+        yield emulator
+
+
+def with_secrets(told: LaunchBrief, **files: str) -> LaunchBrief:
+    return LaunchBrief(told.brief, {name: SecretStr(content) for name, content in files.items()}, told.disk_gib)
+
+
+def kinds(leftovers: list[Leftover]) -> list[str]:
+    return [one.kind for one in leftovers]
+
+
+def findings(cloud: AzureCloud) -> dict[str, Finding]:
+    return {finding.what: finding for finding in cloud.check()}
+
+
+def test_secrets_go_to_the_vault_and_nowhere_else(azure: AzureEmulator, caplog: pytest.LogCaptureFixture) -> None:
+    told = with_secrets(brief(), **{"rclone.conf": f"[drive]\npass = {PLANTED}\n", "api.json": "{}"})
+    machine = block(azure).launch(offer(), told)
+    assert json.loads(azure.secrets[NAME]) == {"rclone.conf": f"[drive]\npass = {PLANTED}\n", "api.json": "{}"}
+    (body,) = azure.arm.puts
+    user_data = base64.b64decode(body["properties"]["osProfile"]["customData"]).decode()
+    for seen in (json.dumps(body), user_data, " ".join(azure.calls), machine.model_dump_json(), caplog.text):
+        assert PLANTED not in seen
+
+
+def test_a_later_attempt_writes_a_new_version(azure: AzureEmulator) -> None:
+    block(azure).launch(offer(), with_secrets(brief(), a="1"))
+    block(azure).launch(offer(), with_secrets(brief(attempt=2), a="2"))
+    assert {name: json.loads(value) for name, value in azure.secrets.items()} == {NAME: {"a": "2"}}
+
+
+def test_a_job_that_comes_back_recovers_its_secret(azure: AzureEmulator) -> None:
+    cloud = block(azure)
+    cloud.launch(offer(), with_secrets(brief(), a="1"))
+    azure.vault.may_purge = False
+    (secret,) = [one for one in cloud.leftovers() if one.kind == "secret"]
+    cloud.remove(secret)
+    cloud.remove(secret)
+    assert azure.secrets == {}
+    assert list(azure.vault.deleted) == [NAME]
+    cloud.launch(offer(), with_secrets(brief(attempt=2), a="2"))
+    assert json.loads(azure.secrets[NAME]) == {"a": "2"}
+
+
+def test_a_deleted_secret_is_purged_where_we_may(azure: AzureEmulator) -> None:
+    cloud = block(azure)
+    cloud.launch(offer(), brief())
+    (secret,) = cloud.leftovers("sw-0123456789ab")
+    assert (secret.id, secret.job_key, secret.deadline) == (NAME, "sw-0123456789ab", float(azure_deadline(azure)))
+    cloud.remove(secret)
+    assert (azure.secrets, azure.vault.deleted) == ({}, {})
+
+
+def azure_deadline(azure: AzureEmulator) -> str:
+    tag: str = azure.arm.puts[0]["tags"]["spotwave-deadline"]
+    return tag
+
+
+@pytest.mark.parametrize(
+    ("status", "remedy"),
+    [(403, "Key Vault Secrets Officer"), (404, "address of a Key Vault"), (409, "just being deleted")],
+)
+def test_a_vault_that_does_not_take_it_refuses_the_launch(azure: AzureEmulator, status: int, remedy: str) -> None:
+    azure.fail(instead("secrets.put", refused(status, "Forbidden")))
+    with pytest.raises(Throttled if status == 409 else Misconfigured, match=remedy) as caught:
+        block(azure).launch(offer(), with_secrets(brief(), a=PLANTED))
+    assert PLANTED not in str(caught.value)
+    assert azure.arm.puts == []
+
+
+def test_a_vault_that_is_not_there_and_secrets_too_long_for_one(azure: AzureEmulator) -> None:
+    nowhere = AzureCloud(**{**dict(block(azure)), "vault_url": "http://127.0.0.1:9"})
+    with pytest.raises(Misconfigured, match="az keyvault create"):
+        nowhere.launch(offer(), brief())
+    with pytest.raises(Misconfigured, match=str(MAX_BYTES)):
+        block(azure).launch(offer(), with_secrets(brief(), a="x" * MAX_BYTES))
+
+
+def test_leftovers_are_what_no_living_machine_uses(azure: AzureEmulator) -> None:
+    cloud = block(azure)
+    machine = cloud.launch(offer(), brief())
+    other = cloud.launch(offer(), brief("sw-ba9876543210"))
+    assert kinds(cloud.leftovers()) == ["secret", "secret"]
+    for part in azure.resources.parts.values():
+        part.delete_with_user = False
+    azure.resources.delete(azure.resources.vms[machine.id])  # by its owner, in the portal
+    azure.resources.delete(azure.resources.vms[other.id])
+    left = cloud.leftovers("sw-0123456789ab")
+    assert kinds(left) == ["nic", "ip", "disk", "secret"]
+    assert {one.job_key for one in left} == {"sw-0123456789ab"}
+    assert {one.deadline for one in left if one.kind in ("nic", "ip")} == {float(azure_deadline(azure))}
+    for one in left * 2:
+        cloud.remove(one)
+    assert cloud.leftovers("sw-0123456789ab") == []
+    assert kinds(cloud.leftovers()) == ["nic", "ip", "disk", "secret"]
+
+
+def test_the_parts_of_a_machine_that_is_being_made_are_no_leftovers(azure: AzureEmulator) -> None:
+    cloud = block(azure)
+    machine = cloud.launch(offer(), brief())
+    for part in azure.resources.parts.values():
+        part.user = None
+    assert kinds(cloud.leftovers()) == ["secret"]
+    cloud.terminate(machine)
+
+
+def test_what_is_not_ours_is_no_leftover(azure: AzureEmulator) -> None:
+    cloud = block(azure)
+    machine = cloud.launch(offer(), brief())
+    for part in azure.resources.parts.values():
+        part.delete_with_user, part.tags = False, {"team": "other"}
+    azure.resources.delete(azure.resources.vms[machine.id])
+    azure.vault.living[NAME].tags = {}
+    assert [one.kind for one in cloud.leftovers()] == ["nic", "ip", "disk"]  # by our names, in our group
+    elsewhere = AzureCloud(**{**dict(cloud), "resource_group": "other"})
+    assert elsewhere.leftovers() == []
+
+
+def test_all_is_well_and_each_line_says_what(azure: AzureEmulator) -> None:
+    found = findings(block(azure, "eastus", "westeurope"))
+    assert list(found) == [
+        *("credentials", "resource group", "providers", "rights", "quota eastus", "quota westeurope", "identity"),
+        *("network eastus", "network westeurope", "image x86_64", "image arm64", "secrets"),
+    ]
+    assert all(finding.ok for finding in found.values())
+    assert azure.secrets == {}
+    assert azure.resources.vms == {}
+    assert findings(block(azure))["quota"].said == "spot vCPUs left in 3 of 3 regions, 100 at the most"
+
+
+def test_what_is_missing_is_told_with_its_remedy(azure: AzureEmulator) -> None:
+    azure.settings.groups.add("mine")
+    azure.settings.providers["Microsoft.Compute"] = "NotRegistered"
+    azure.settings.actions = [action for action in NEEDED if "disks/delete" not in action]
+    azure.settings.spot_vcpus["eastus"] = 0
+    azure.settings.image_skus.remove("server-arm64")
+    azure.settings.identities.clear()
+    azure.fail(instead("secrets.put", refused(403, "Forbidden")))
+    group = "/subscriptions/00000000-0000-0000-0000-00000000abcd/resourceGroups/gone"
+    network = f"{group}/providers/Microsoft.Network/virtualNetworks/net/subnets/jobs"
+    found = findings(AzureCloud(**{**dict(block(azure, "eastus")), "network": network}))
+    for what, remedy in {
+        "providers": "az provider register -n Microsoft.Compute",
+        "rights": "missing Microsoft.Compute/disks/delete",
+        "quota eastus": "Total Regional Spot vCPUs",
+        "identity": "az identity create -g spotwave -n spotwave-machine",
+        "network eastus": "az network vnet create -g gone -n net -l eastus --subnet-name jobs",
+        "image arm64": "404",
+        "secrets": "Key Vault Secrets Officer",
+    }.items():
+        assert not found[what].ok, what
+        assert remedy in found[what].said
+    assert [finding.what for finding in found.values() if finding.ok] == [
+        "credentials",
+        "resource group",
+        "image x86_64",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("scopes", "remedy"),
+    [
+        ([], "may not end its machine"),
+        ([GROUP.replace("spotwave", "other")], "may not end its machine"),
+        ([GROUP.replace("spotwave", "spot")], "may not end its machine"),
+        ([GROUP], "may not read the secret"),
+    ],
+)
+def test_an_identity_without_its_roles(azure: AzureEmulator, scopes: list[str], remedy: str) -> None:
+    azure.settings.role_scopes = scopes
+    assert remedy in findings(block(azure, "eastus"))["identity"].said
+
+
+def test_a_check_that_gets_no_answer_raises_nothing(azure: AzureEmulator) -> None:
+    azure.fail(instead("usages.get", server_error(), times=4))
+    azure.fail(instead("GET", refused(401, "InvalidAuthenticationToken"), times=1))
+    assert [(one.what, one.ok) for one in block(azure, "eastus").check()] == [("credentials", False)]
+    found = findings(block(azure, "eastus"))
+    assert found["quota eastus"].ok is None
+    assert found["secrets"].ok
+
+
+@pytest.mark.parametrize(
+    ("setting", "wrong"),
+    [
+        ("image", "ubuntu"),
+        ("image_arm64", "/subscriptions/x"),
+        ("network", "my-subnet"),
+        ("identity", "spotwave-machine"),
+        ("resource_group", "a/b"),
+        ("vault_url", "http://vault.example.org"),
+    ],
+)
+def test_a_setting_that_cannot_be_right_is_refused_in_the_form(setting: str, wrong: str) -> None:
+    with pytest.raises(ValidationError, match=setting):
+        AzureCloud.model_validate({setting: wrong})
+
+
+def test_knowing_the_block_imports_no_sdk() -> None:
+    code = "import sys, blocks.azure.block; print([name for name in sys.modules if name.startswith('azure')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("[]")
+
+
+def test_the_roles_to_paste_are_what_is_needed() -> None:
+    launcher, machine = (json.loads((POLICIES / f"azure-{who}.json").read_text()) for who in ("launcher", "machine"))
+    assert {*NEEDED, *OF_NETWORK} <= set(launcher["Actions"])
+    assert "Microsoft.Compute/virtualMachines/delete" in machine["Actions"]
+    assert "Microsoft.Compute/virtualMachines/deallocate/action" in machine["Actions"]
+    assert not any("write" in action or "*" in action for action in machine["Actions"])
+    for role in (launcher, machine):
+        assert role["AssignableScopes"] == ["/subscriptions/SUBSCRIPTION/resourceGroups/spotwave"]

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from blocks.azure.block import AzureCloud
+from blocks.azure.clients import LONGEST_WAIT_S, RETRIES
+from blocks.azure.refusals import of_code
+from blocks.cloud import Capacity, LaunchRefused, Misconfigured, Quota, Throttled, Unclear, Unfit
+from tests.blocks.machine_kit import brief
+from tests.emulators.azure import AzureEmulator, fault, instead, refused, server_error, throttled
+from tests.emulators.azure_kit import block, emulated, offer
+from tests.emulators.server import garbage
+
+QUOTA = "Operation could not be completed as it results in exceeding approved {} quota. Additional Required: 2"
+GENERATION = "The selected VM size 'Standard_A1' cannot boot Hypervisor Generation '2'."
+SECRETIVE = "Cannot parse the request: {'customData': 'IyEvYmluL2Jhc2gK'}"
+
+
+@pytest.fixture
+def azure(monkeypatch: pytest.MonkeyPatch) -> Iterator[AzureEmulator]:
+    with emulated(monkeypatch, AzureEmulator(boots=False)) as emulator:
+        yield emulator
+
+
+def refusal(azure: AzureEmulator, cloud: AzureCloud | None = None) -> LaunchRefused:
+    with pytest.raises(LaunchRefused) as caught:
+        (cloud or block(azure)).launch(offer(), brief())
+    assert "\n" not in caught.value.reason
+    return caught.value
+
+
+def puts(azure: AzureEmulator) -> int:
+    return sum(call.startswith("virtualMachines.put") for call in azure.calls)
+
+
+def bills(azure: AzureEmulator) -> list[str]:
+    return [item.kind for item in azure.ledger.left() if item.kind != "secret"]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message", "kind", "scope"),
+    [
+        (409, "SkuNotAvailable", "", Capacity, None),
+        (200, "AllocationFailed", "", Capacity, None),
+        (200, "ZonalAllocationFailed", "", Capacity, None),
+        (200, "OverconstrainedAllocationRequest", "", Capacity, None),
+        (200, "OverconstrainedZonalAllocationRequest", "", Capacity, None),
+        (409, "SpotPriceGreaterThanProvidedMaxPrice", "", Capacity, None),
+        (409, "OperationNotAllowed", QUOTA.format("LowPriorityCores"), Quota, "region"),
+        (409, "OperationNotAllowed", QUOTA.format("standardDSv5Family Cores"), Quota, "type"),
+        (409, "OperationNotAllowed", QUOTA.format("Total Regional Cores"), Quota, "region"),
+        (409, "QuotaExceeded", QUOTA.format("standardDSv5Family Cores"), Quota, "type"),
+        (409, "OperationNotAllowed", "The operation is not allowed.", Unclear, None),
+        (400, "PublicIPCountLimitReached", "", Quota, "region"),
+        (400, "SubnetIsFull", "", Quota, "region"),
+        (409, "AzureSpotIsNotSupportedForThisVMSize", "", Unfit, None),
+        (400, "BadRequest", GENERATION, Unfit, None),
+        (400, "InvalidParameter", "The VM size 'x' is not supported: its CPU Architecture 'Arm64'", Unfit, None),
+        (400, "InvalidParameter", "Required parameter 'subnet' is missing", Misconfigured, None),
+        (409, "AzureSpotFeatureNotEnabledForSubscription", "", Misconfigured, None),
+        (403, "AuthorizationFailed", "", Misconfigured, None),
+        (403, "LinkedAuthorizationFailed", "", Misconfigured, None),
+        (403, "RequestDisallowedByPolicy", "", Misconfigured, None),
+        (403, "SomethingNew", "", Misconfigured, None),
+        (400, "InvalidTemplateDeployment", "", Misconfigured, None),
+        (409, "MissingSubscriptionRegistration", "", Misconfigured, None),
+        (404, "ResourceGroupNotFound", "", Misconfigured, None),
+        (404, "PlatformImageNotFound", "", Misconfigured, None),
+        (429, "TooManyRequests", "", Throttled, None),
+        (429, "OperationNotAllowed", "", Throttled, None),
+        (500, "InternalServerError", "", Throttled, None),
+        (503, "", "", Throttled, None),
+        (200, "InternalExecutionError", "", Throttled, None),
+        (409, "NobodyKnowsThis", "", Unclear, None),
+        (200, "", "", Unclear, None),
+    ],
+)
+def test_every_code_has_its_reason(
+    status: int, code: str, message: str, kind: type[LaunchRefused], scope: str | None
+) -> None:
+    found = of_code(status, code, message, "the launch")
+    assert type(found) is kind
+    assert getattr(found, "scope", None) == scope
+    assert code in found.reason
+    if kind is Misconfigured:
+        assert ";" in found.reason  # a remedy
+
+
+def test_what_the_cloud_quotes_is_not_passed_on() -> None:
+    assert "IyEv" not in of_code(400, "InvalidParameter", SECRETIVE, "the launch").reason
+    denied = "The client 'x' does not have authorization to perform action 'Microsoft.Compute/virtualMachines/write'"
+    assert "(Microsoft.Compute/virtualMachines/write)" in of_code(403, "AuthorizationFailed", denied, "").reason
+
+
+def test_no_room_is_said_at_once_and_not_asked_again(azure: AzureEmulator) -> None:
+    azure.fail(instead("virtualMachines.put", refused(409, "SkuNotAvailable")))
+    assert isinstance(refusal(azure), Capacity)
+    assert puts(azure) == 1
+    assert bills(azure) == []
+
+
+@pytest.mark.parametrize(("zone", "code"), [("eastus-1", "ZonalAllocationFailed"), (None, "AllocationFailed")])
+def test_a_creation_that_fails_later_is_deleted_with_its_parts(
+    azure: AzureEmulator, zone: str | None, code: str
+) -> None:
+    azure.exhausted.add(("Standard_D2s_v5", zone or "eastus"))
+    cloud = block(azure)
+    with pytest.raises(Capacity, match=code):
+        cloud.launch(offer(zone=zone), brief())
+    assert len(azure.arm.puts) == 1
+    assert {item.kind for item in azure.ledger.items()} == {"machine", "disk", "nic", "ip", "secret"}
+    assert bills(azure) == []
+    assert cloud.find() == []
+    assert cloud.launch(offer(zone="eastus-2"), brief()).zone == "eastus-2"
+
+
+def test_a_failed_creation_whose_answer_was_lost_tells_why_all_the_same(azure: AzureEmulator) -> None:
+    azure.exhausted.add(("Standard_D2s_v5", "eastus-1"))
+    azure.fail(fault("virtualMachines.put", garbage(), times=1))
+    assert isinstance(refusal(azure), Capacity)
+    assert bills(azure) == []
+
+
+def test_the_quota_is_looked_at_before(azure: AzureEmulator) -> None:
+    azure.settings.spot_vcpus["eastus"] = 1
+    found = refusal(azure)
+    assert isinstance(found, Quota)
+    assert found.scope == "region"
+    assert puts(azure) == 0
+
+
+def test_a_quota_that_was_used_up_meanwhile(azure: AzureEmulator) -> None:
+    message = QUOTA.format("LowPriorityCores")
+    azure.fail(instead("virtualMachines.put", refused(409, "OperationNotAllowed", message)))
+    found = refusal(azure)
+    assert isinstance(found, Quota)
+    assert found.scope == "region"
+
+
+def test_a_wrong_size_for_the_image_skips_the_size(azure: AzureEmulator) -> None:
+    with pytest.raises(Unfit):
+        block(azure).launch(offer("Standard_D4ps_v5"), brief())  # of arm64, but not said to be
+    with pytest.raises(Unfit):
+        block(azure).launch(offer("Standard_B2ms"), brief())
+    assert bills(azure) == []
+
+
+def test_throttled_and_then_again_with_the_same_name(azure: AzureEmulator) -> None:
+    azure.fail(instead("virtualMachines.put", throttled(0), times=RETRIES + 1))
+    cloud = block(azure)
+    assert isinstance(refusal(azure, cloud), Throttled)
+    assert puts(azure) == RETRIES + 1
+    cloud.launch(offer(), brief())
+    assert len({call for call in azure.calls if call.startswith("virtualMachines.put")}) == 1
+    assert len(azure.resources.vms) == 1
+
+
+def test_a_long_retry_after_is_cut(azure: AzureEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("azure.core.pipeline.transport._base.time.sleep", slept.append)
+    azure.fail(instead("virtualMachines.list", throttled(6 * 3600)))
+    with pytest.raises(Throttled) as caught:
+        block(azure).find()
+    assert [wait for wait in slept if wait] == [LONGEST_WAIT_S] * RETRIES
+    assert caught.value.retry_after_s == LONGEST_WAIT_S
+
+
+def test_a_put_that_fails_for_good_leaves_nothing(azure: AzureEmulator) -> None:
+    azure.fail(instead("virtualMachines.put", server_error()))
+    assert isinstance(refusal(azure), Throttled)
+    assert bills(azure) == []
+
+
+@pytest.mark.parametrize(
+    ("call", "code", "remedy"),
+    [
+        ("virtualMachines.put", "AuthorizationFailed", "azure-launcher.json"),
+        ("usages.get", "AuthorizationFailed", "azure-launcher.json"),
+        ("virtualMachines.put", "MissingSubscriptionRegistration", "az provider register"),
+        ("virtualMachines.put", "AzureSpotFeatureNotEnabledForSubscription", "pay-as-you-go"),
+        ("virtualMachines.put", "PlatformImageNotFound", "image:"),
+    ],
+)
+def test_what_only_the_user_can_mend_says_how(azure: AzureEmulator, call: str, code: str, remedy: str) -> None:
+    azure.fail(instead(call, refused(409 if "Missing" in code else 403, code, "register 'Microsoft.Compute'")))
+    found = refusal(azure)
+    assert isinstance(found, Misconfigured)
+    assert remedy in found.reason
+    assert puts(azure) <= 1
+    assert not any(call.startswith("POST") for call in azure.calls)  # nothing registered unasked
+
+
+def test_a_missing_resource_group_identity_or_token(azure: AzureEmulator) -> None:
+    azure.settings.identities.clear()
+    assert "identity: there is none" in refusal(azure).reason
+    azure.settings.groups.clear()
+    found = refusal(azure)
+    assert isinstance(found, Misconfigured)
+    assert "az group create" in found.reason
+    azure.fail(instead("virtualMachines.get", refused(401, "InvalidAuthenticationToken")))
+    assert "credentials:" in refusal(azure).reason
+    assert puts(azure) == 0

@@ -1,0 +1,329 @@
+"""Azure Resource Manager for machines: what their PUT must hold, long operations, lists, and what `check` asks."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+import threading
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.emulators.azure_resources import MANAGEMENT, Part, Resources, Vm, iso, resource_id
+from tests.emulators.azure_world import SUBSCRIPTION
+from tests.emulators.server import Request, Response
+
+_ROOT = f"/subscriptions/{SUBSCRIPTION}"
+GROUP = f"{_ROOT}/resourceGroups/spotwave"
+_RESOURCE = re.compile(
+    r"/subscriptions/[^/]+(?:/resourcegroups/(?P<group>[^/]+))?/providers/(?P<type>microsoft\.[a-z]+/[a-z]+)"
+    r"(?:/(?P<name>[^/]+))?(?P<rest>/.*)?",
+    re.IGNORECASE,
+)
+_KINDS = {
+    "microsoft.compute/disks": "disk",
+    "microsoft.network/networkinterfaces": "nic",
+    "microsoft.network/publicipaddresses": "ip",
+}
+_TYPES = {
+    "disk": "Microsoft.Compute/disks",
+    "nic": "Microsoft.Network/networkInterfaces",
+    "ip": "Microsoft.Network/publicIPAddresses",
+}
+IDENTITY = resource_id("spotwave", "Microsoft.ManagedIdentity/userAssignedIdentities", "spotwave-machine")
+CLIENT_ID = "00000000-0000-0000-0000-00000000c11e"
+_PRINCIPAL = "00000000-0000-0000-0000-00000000beef"
+
+
+def refusal(status: int, code: str, message: str = "The message of the service") -> Response:
+    return Response(json.dumps({"error": {"code": code, "message": message}}).encode(), status)
+
+
+@dataclass
+class Settings:
+    """What the account has; `spotwave check` looks at it."""
+
+    groups: set[str] = field(default_factory=lambda: {"spotwave"})
+    identities: dict[str, str] = field(default_factory=lambda: {IDENTITY.lower(): CLIENT_ID})  #: client id by id
+    subnets: set[str] = field(default_factory=set)  #: ids, in lower case
+    actions: list[str] = field(default_factory=lambda: ["*"])  #: of the launcher in the resource group
+    role_scopes: list[str] = field(default_factory=lambda: [GROUP, f"{GROUP}/providers/Microsoft.KeyVault/vaults/v"])
+    providers: dict[str, str] = field(default_factory=dict)  #: registration state; Registered where not told
+    spot_vcpus: dict[str, int] = field(default_factory=dict)  #: quota by region; 100 where not told
+    image_skus: set[str] = field(default_factory=lambda: {"server", "server-arm64", "server-gen1"})
+
+
+class ResourceManager:
+    def __init__(self, resources: Resources, settings: Settings, machines_a_page: int = 50) -> None:
+        self.resources, self.settings = resources, settings
+        self.machines_a_page = machines_a_page
+        self.puts: list[dict[str, Any]] = []  #: every VM body that was taken
+        self._operations: dict[str, Callable[[], dict[str, Any]]] = {}
+
+    def answer(self, request: Request, launcher: bool) -> Response:
+        """`launcher`: whether the caller's token is the launcher's; else it may be a machine's."""
+        bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
+        caller = None if launcher else self.resources.machine_with(bearer, MANAGEMENT)
+        if not launcher and caller is None:
+            return refusal(401, "InvalidAuthenticationToken")
+        found = _RESOURCE.fullmatch(request.path)
+        if found is None:
+            return self._plain(request)
+        type_, group, name = found["type"].lower(), (found["group"] or "").lower(), found["name"]
+        if group and group not in self.settings.groups:
+            return refusal(404, "ResourceGroupNotFound")
+        if caller is not None and type_ != "microsoft.compute/virtualmachines":
+            return refusal(403, "AuthorizationFailed")
+        match type_:
+            case "microsoft.compute/virtualmachines":
+                return self._machines(request, group, name, found["rest"] or "", by_machine=caller is not None)
+            case "microsoft.compute/locations":
+                return self._location(request, name or "", found["rest"] or "")
+            case "microsoft.network/virtualnetworks":
+                return self._networks(request, group, name or "", found["rest"] or "")
+            case "microsoft.managedidentity/userassignedidentities":
+                return self._identity(request)
+            case "microsoft.authorization/permissions":
+                return _json({"value": [{"actions": self.settings.actions, "notActions": []}]})
+            case "microsoft.authorization/roleassignments":
+                return _json({"value": [{"properties": {"scope": scope}} for scope in self.settings.role_scopes]})
+        return self._parts(request, _KINDS[type_], group, name) if type_ in _KINDS else refusal(404, "NotFound")
+
+    def _plain(self, request: Request) -> Response:
+        """The subscription, its groups, providers and locations."""
+        path = request.path.lower().removeprefix(_ROOT)
+        if path == "":
+            return _json({"id": _ROOT, "state": "Enabled"})
+        if path == "/locations":
+            places = [{"name": one, "metadata": {"regionType": "Physical"}} for one in self.resources.world.regions]
+            return _json({"value": [*places, {"name": "global", "metadata": {"regionType": "Logical"}}]})
+        if path.startswith("/resourcegroups/"):
+            name = path.rpartition("/")[2]
+            return _json({"name": name}) if name in self.settings.groups else refusal(404, "ResourceGroupNotFound")
+        if path.startswith("/providers/"):
+            name = request.path.rpartition("/")[2]
+            return _json({"namespace": name, "registrationState": self.settings.providers.get(name, "Registered")})
+        return refusal(404, "NotFound")
+
+    # Machines
+
+    def _machines(self, request: Request, group: str, name: str | None, rest: str, *, by_machine: bool) -> Response:
+        if name is None:
+            return self._list(request)
+        id_ = resource_id(group, "Microsoft.Compute/virtualMachines", name).lower()
+        vm = self.resources.vms.get(id_)
+        if request.method == "PUT" and not by_machine:
+            return self._put(request, group, name, vm)
+        if vm is None:
+            return Response(b"", 204) if request.method == "DELETE" else refusal(404, "ResourceNotFound")
+        if request.method == "DELETE":
+            return self._delete(request, vm, by_machine)
+        if request.method == "POST" and rest == "/deallocate":
+            return self._deallocate(request, vm)
+        return _json(_told(vm, request.query.get("$expand") == "instanceView"))
+
+    def _list(self, request: Request) -> Response:
+        """As the real list: with resource groups in capitals, in pages, without power states."""
+        start, size = int(request.query.get("$skiptoken", "0")), self.machines_a_page
+        with self.resources.lock:
+            rows = [_told(vm, expand=False) for vm in self.resources.vms.values()]
+        for row in rows:
+            row["id"] = re.sub(r"(?<=/resourceGroups/)[^/]+", lambda found: found[0].upper(), row["id"])
+        page: dict[str, Any] = {"value": rows[start : start + size]}
+        if start + size < len(rows):
+            version = request.query["api-version"]
+            page["nextLink"] = f"{request.url}{request.path}?api-version={version}&$skiptoken={start + size}"
+        return _json(page)
+
+    def _put(self, request: Request, group: str, name: str, there: Vm | None) -> Response:
+        if there is not None:
+            if request.headers.get("if-none-match") == "*":
+                return refusal(412, "PreconditionFailed")
+            return refusal(409, "PropertyChangeNotAllowed")
+        body = json.loads(request.body)
+        if (wrong := self._wrong(name, body)) is not None:
+            return wrong
+        self.puts.append(body)
+        self.resources.clients = self.settings.identities
+        vm = self.resources.create(group, name, body)
+        creating = _told(vm, expand=False)
+        creating["properties"]["provisioningState"] = "Creating"
+        vm.provisioning = "Failed" if vm.failure else "Succeeded"  # by the time anybody asks again
+
+        def status() -> dict[str, Any]:
+            if vm.failure:
+                return {"status": "Failed", "error": {"code": vm.failure, "message": "No room"}}
+            return {"status": "Succeeded"}
+
+        return self._long(request, 201, status, creating)
+
+    def _wrong(self, name: str, body: dict[str, Any]) -> Response | None:
+        """What the real service would not take."""
+        properties, region = body["properties"], body["location"]
+        size, zones = properties["hardwareProfile"]["vmSize"], list(body.get("zones") or [])
+        sku = self.resources.sku(size, region)
+        if len(name) > 64 or len(body["tags"]) > 50 or any(len(value) > 256 for value in body["tags"].values()):
+            return refusal(400, "InvalidParameter", "name or tags")
+        for identity in body.get("identity", {}).get("userAssignedIdentities", {}):
+            if identity.lower() not in self.settings.identities:
+                return refusal(400, "FailedIdentityOperation")
+        if sku is None or not set(zones) <= set(sku["zones"]):
+            return refusal(409, "SkuNotAvailable")
+        if properties.get("priority") == "Spot" and sku.get("LowPriorityCapable") == "False":
+            return refusal(409, "AzureSpotIsNotSupportedForThisVMSize")
+        if (wrong := _wrong_system(properties["osProfile"])) is not None:
+            return wrong
+        image = properties["storageProfile"]["imageReference"].get("sku")
+        if image is not None and ("arm64" in image) != (sku.get("CpuArchitectureType") == "Arm64"):
+            return refusal(400, "BadRequest", f"Cannot create a VM of size '{size}': its CPU Architecture 'Arm64'")
+        for interface in properties["networkProfile"]["networkInterfaceConfigurations"]:
+            for configuration in interface["properties"]["ipConfigurations"]:
+                if configuration["properties"]["subnet"]["id"].lower() not in self.settings.subnets:
+                    return refusal(400, "InvalidResourceReference")
+        left = self.settings.spot_vcpus.get(region, 100) - self.resources.vcpus_used(region)
+        if int(sku["vCPUs"]) > left:
+            return refusal(
+                409, "OperationNotAllowed", "Operation results in exceeding approved LowPriorityCores quota."
+            )
+        return None
+
+    def _delete(self, request: Request, vm: Vm, by_machine: bool) -> Response:
+        vm.provisioning = "Deleting"
+        work = threading.Thread(target=self.resources.delete, args=[vm], daemon=True)
+        work.start()
+        if not by_machine:  # a machine would wait for its own end
+            work.join(30)
+        return self._long(request, 202, lambda: {"status": "InProgress" if work.is_alive() else "Succeeded"})
+
+    def _deallocate(self, request: Request, vm: Vm) -> Response:
+        work = threading.Thread(target=self.resources.deallocate, args=[vm], daemon=True)
+        work.start()
+        return self._long(request, 202, lambda: {"status": "InProgress" if work.is_alive() else "Succeeded"})
+
+    # The rest
+
+    def _parts(self, request: Request, kind: str, group: str, name: str | None) -> Response:
+        if name is None:
+            with self.resources.lock:
+                found = [part for part in self.resources.parts.values() if part.kind == kind]
+            return _json({"value": [_row(part) for part in found if not group or f"/{group}/" in part.id]})
+        id_ = resource_id(group, _TYPES[kind], name).lower()
+        if request.method != "DELETE":
+            part = self.resources.parts.get(id_)
+            return _json(_row(part)) if part else refusal(404, "ResourceNotFound")
+        if id_ not in self.resources.parts:
+            return Response(b"", 204)
+        if not self.resources.delete_part(id_):
+            return refusal(409, "OperationNotAllowed", "It is in use.")
+        return self._long(request, 202, lambda: {"status": "Succeeded"})
+
+    def _location(self, request: Request, region: str, rest: str) -> Response:
+        parts = rest.strip("/").split("/")
+        if parts[0].lower() == "operations":
+            operation = self._operations.get(parts[1])
+            return _json(operation()) if operation else refusal(404, "NotFound")
+        if parts[0].lower() == "usages":
+            limit, used = self.settings.spot_vcpus.get(region, 100), self.resources.vcpus_used(region)
+            rows = [("cores", 0, 10), ("lowPriorityCores", used, limit)]
+            return _json(
+                {
+                    "value": [
+                        {"name": {"value": name}, "currentValue": used, "limit": limit, "unit": "Count"}
+                        for name, used, limit in rows
+                    ]
+                }
+            )
+        if parts[0].lower() == "publishers":
+            sku = parts[parts.index("skus") + 1]
+            known = sku in self.settings.image_skus
+            return _json([{"name": "24.04.202608010", "location": region}]) if known else refusal(404, "NotFound")
+        return refusal(404, "NotFound")
+
+    def _networks(self, request: Request, group: str, name: str, rest: str) -> Response:
+        id_ = resource_id(group, "Microsoft.Network/virtualNetworks", name)
+        if request.method == "PUT":
+            body = json.loads(request.body)
+            for subnet in body["properties"]["subnets"]:
+                self.settings.subnets.add(f"{id_}/subnets/{subnet['name']}".lower())
+            told = {"id": id_, "name": name, "location": body["location"]}
+            return self._long(request, 201, lambda: {"status": "Succeeded"}, told)
+        if not rest:
+            return _json({"id": id_, "name": name})
+        there = f"{id_}{rest}".lower() in self.settings.subnets
+        return _json({"id": f"{id_}{rest}", "name": rest.rpartition("/")[2]}) if there else refusal(404, "NotFound")
+
+    def _identity(self, request: Request) -> Response:
+        client = self.settings.identities.get(request.path.lower())
+        if client is None:
+            return refusal(404, "ResourceNotFound")
+        return _json({"id": request.path, "properties": {"clientId": client, "principalId": _PRINCIPAL}})
+
+    def _long(
+        self,
+        request: Request,
+        status: int,
+        operation: Callable[[], dict[str, Any]],
+        body: dict[str, Any] | None = None,
+    ) -> Response:
+        id_ = uuid.uuid4().hex
+        self._operations[id_] = operation
+        where = (
+            f"{request.url}{_ROOT}/providers/Microsoft.Compute/locations/here/operations/{id_}?api-version=2026-04-01"
+        )
+        headers = {"Azure-AsyncOperation": where}
+        return Response(json.dumps(body).encode() if body else b"", status, headers=headers)
+
+
+def _wrong_system(system: dict[str, Any]) -> Response | None:
+    if not system.get("linuxConfiguration", {}).get("ssh", {}).get("publicKeys") and not system.get("adminPassword"):
+        return refusal(400, "InvalidParameter", "Authentication using either SSH or by user name and password")
+    try:
+        user_data = base64.b64decode(system.get("customData", ""), validate=True)
+    except binascii.Error:
+        return refusal(400, "InvalidParameter", "Custom data in OSProfile must be in Base64 encoding")
+    return refusal(400, "InvalidParameter", "Custom data is too large") if len(user_data) > 65535 else None
+
+
+def _told(vm: Vm, expand: bool) -> dict[str, Any]:
+    """A VM as the service shows it: custom data never comes back."""
+    system = {key: value for key, value in vm.body["properties"]["osProfile"].items() if key != "customData"}
+    properties = {
+        **vm.body["properties"],
+        "osProfile": system,
+        "provisioningState": vm.provisioning,
+        "timeCreated": iso(vm.born),
+    }
+    if expand:
+        outcome = f"ProvisioningState/{vm.provisioning.lower()}" + (f"/{vm.failure}" if vm.failure else "")
+        codes = [outcome] + ([f"PowerState/{vm.power}"] if vm.power else [])
+        properties["instanceView"] = {"statuses": [{"code": code, "level": "Info"} for code in codes]}
+    return {
+        **vm.body,
+        "id": resource_id(vm.group, "Microsoft.Compute/virtualMachines", vm.name),
+        "name": vm.name,
+        "type": "Microsoft.Compute/virtualMachines",
+        "properties": properties,
+    }
+
+
+def _row(part: Part) -> dict[str, Any]:
+    row: dict[str, Any] = {"id": part.id, "name": part.id.rpartition("/")[2], "location": part.location}
+    row["tags"] = part.tags
+    if part.zones:
+        row["zones"] = part.zones
+    match part.kind:
+        case "disk":
+            row |= {"managedBy": part.user} if part.user else {}
+            row["properties"] = {"timeCreated": iso(part.born)}
+        case "nic":
+            row["properties"] = {"virtualMachine": {"id": part.user}} if part.user else {}
+        case "ip":
+            row["properties"] = {"ipConfiguration": {"id": f"{part.user}/ipConfigurations/ip"}} if part.user else {}
+    return row
+
+
+def _json(said: Any, status: int = 200) -> Response:
+    return Response(json.dumps(said).encode(), status)

@@ -1,0 +1,263 @@
+"""What lives in the emulated subscription: machines with their parts, as Resource Manager keeps and bills them."""
+
+from __future__ import annotations
+
+import base64
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from blocks.azure.extras import DISK_USD_GIB_MONTH, IP_USD_H
+from blocks.cloud import HOURS_A_MONTH
+from tests.emulators.azure_world import SUBSCRIPTION, Row, World
+from tests.emulators.computer import Computer
+from tests.emulators.ledger import Ledger
+from tests.emulators.metadata import AzureMetadata
+
+MANAGEMENT = "https://management.azure.com"
+
+
+def resource_id(group: str, type_: str, name: str) -> str:
+    """As the service spells it."""
+    return f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{group}/providers/{type_}/{name}"
+
+
+@dataclass
+class Vm:
+    group: str
+    name: str
+    body: Row  #: as it was PUT
+    provisioning: str = "Creating"
+    power: str = "running"
+    failure: str = ""  #: the code of a failed creation
+    born: float = field(default_factory=time.time)
+    parts: list[tuple[str, str]] = field(default_factory=list)  #: (kind, id in lower case)
+    metadata: AzureMetadata | None = None
+    computer: Computer | None = None
+
+    @property
+    def id(self) -> str:
+        """As a Machine's id: in lower case."""
+        return resource_id(self.group, "Microsoft.Compute/virtualMachines", self.name).lower()
+
+    @property
+    def size(self) -> str:
+        return str(self.body["properties"]["hardwareProfile"]["vmSize"])
+
+    @property
+    def place(self) -> str:
+        """The zone as in an offer, or the region."""
+        zones = self.body.get("zones") or []
+        return f"{self.body['location']}-{zones[0]}" if zones else str(self.body["location"])
+
+
+@dataclass
+class Part:
+    """A disk, interface or address."""
+
+    kind: str  #: "disk", "nic", "ip"
+    id: str
+    location: str
+    tags: dict[str, str]
+    user: str | None
+    delete_with_user: bool
+    zones: list[str] = field(default_factory=list)
+    born: float = field(default_factory=time.time)
+
+
+class Resources:
+    """`boots`: whether a machine runs its user data; without, it is there but nothing happens on it."""
+
+    def __init__(self, world: World, ledger: Ledger, boots: bool) -> None:
+        self.world, self.ledger, self.boots = world, ledger, boots
+        self.vms: dict[str, Vm] = {}  # by id in lower case
+        self.parts: dict[str, Part] = {}  # the same
+        self.computers: dict[str, Computer] = {}
+        self.exhausted: set[tuple[str, str]] = set()
+        self.folder: Path | None = None
+        self.reach: Callable[[], set[int]] = set
+        self.clients: dict[str, str] = {}  # client id by identity's id in lower case
+        self.lock = threading.RLock()
+        self._timers: list[threading.Timer] = []
+
+    def create(self, group: str, name: str, body: Row) -> Vm:
+        """Whether or not there is room: what a failed creation has made by then stays."""
+        vm = Vm(group, name, body)
+        with self.lock:
+            self.vms[vm.id] = vm
+            self._make_parts(vm)
+            if (vm.size, vm.place) in self.exhausted:
+                vm.provisioning, vm.power = "Failed", ""
+                vm.failure = "ZonalAllocationFailed" if body.get("zones") else "AllocationFailed"
+                self.ledger.open("machine", vm.id)
+                return vm
+            self.ledger.open("machine", vm.id, self._spot_usd_h(vm))
+            identities = list(body.get("identity", {}).get("userAssignedIdentities", {}))
+            vm.metadata = AzureMetadata(
+                name,
+                resource_id=resource_id(group, "Microsoft.Compute/virtualMachines", name),
+                location=body["location"],
+                zone=(body.get("zones") or [None])[0],
+                size=vm.size,
+                client_id=self.clients.get(identities[0].lower()) if identities else None,
+            )
+        if self.boots:
+            self._boot(vm, vm.metadata)
+        return vm
+
+    def delete(self, vm: Vm) -> None:
+        """The machine, and what it was told to take along; returns when nothing of it runs."""
+        vm.provisioning = "Deleting"
+        if vm.computer is not None:
+            vm.computer.cut_power()
+        with self.lock:
+            if self.vms.pop(vm.id, None) is None:
+                return
+            self.ledger.close("machine", vm.id)
+            for _, id_ in vm.parts:
+                self._let_go(id_)
+
+    def deallocate(self, vm: Vm) -> None:
+        if vm.computer is not None:
+            vm.computer.cut_power()
+        vm.power = "deallocated"
+        self.ledger.close("machine", vm.id)
+
+    def delete_part(self, id_: str) -> bool:
+        """False if it is in use. Safe to repeat."""
+        with self.lock:
+            part = self.parts.get(id_)
+            if part is None:
+                return True
+            if part.user is not None and (part.user in self.vms or part.user in self.parts):
+                return False
+            self._close(part)
+            return True
+
+    def interrupt(self, id_: str, notice_s: float | None) -> None:
+        vm = self.vms[id_]
+
+        def evict() -> None:
+            if vm.body["properties"].get("evictionPolicy") == "Delete":
+                self.delete(vm)
+            else:
+                self.deallocate(vm)
+
+        if notice_s is not None:
+            assert vm.metadata is not None
+            vm.metadata.notice(time.time() + notice_s)
+        timer = threading.Timer(notice_s or 0.0, evict)
+        timer.daemon = True
+        self._timers.append(timer)
+        timer.start()
+
+    def machine_with(self, token: str, resource: str) -> Vm | None:
+        """The living machine whose identity has this token."""
+        with self.lock:
+            for vm in self.vms.values():
+                alive = vm.computer is None or vm.computer.alive
+                if vm.metadata and alive and token == vm.metadata.token_for(resource):
+                    return vm
+        return None
+
+    def close(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        for computer in self.computers.values():
+            computer.cut_power()
+
+    def vcpus_used(self, region: str) -> int:
+        return sum(
+            self.vcpus(vm.size, region) for vm in self.vms.values() if vm.body["location"] == region and vm.power
+        )
+
+    def sku(self, size: str, region: str) -> dict[str, Any] | None:
+        """The size's capabilities by name, and its zones under 'zones'."""
+        for row in self.world.skus.get(region, []):
+            if row["name"] == size and row["resourceType"] == "virtualMachines":
+                told: dict[str, Any] = {one["name"]: one["value"] for one in row["capabilities"]}
+                return told | {"zones": row["locationInfo"][0]["zones"]}
+        return None
+
+    def vcpus(self, size: str, region: str) -> int:
+        return int((self.sku(size, region) or {}).get("vCPUs", 0))
+
+    def _boot(self, vm: Vm, metadata: AzureMetadata) -> None:
+        assert self.folder is not None
+        user_data = base64.b64decode(vm.body["properties"]["osProfile"]["customData"]).decode()
+
+        def ended() -> None:
+            if vm.power == "running":
+                vm.power = "stopped"  # and bills on: it keeps its place
+
+        folder = self.folder / f"{vm.name}-{uuid.uuid4().hex[:6]}"
+        folder.mkdir(parents=True)
+        vm.computer = self.computers[vm.id] = Computer(vm.id, folder, user_data, metadata, self.reach(), ended)
+        vm.computer.boot()
+
+    def _make_parts(self, vm: Vm) -> None:
+        """Interface and address get the tags of their configurations; the disk none."""
+        properties, where = vm.body["properties"], vm.body["location"]
+        zones = list(vm.body.get("zones") or [])
+        disk = properties["storageProfile"]["osDisk"]
+        self._open(
+            vm,
+            Part(
+                "disk",
+                resource_id(vm.group, "Microsoft.Compute/disks", disk.get("name") or f"{vm.name}_OsDisk_1").lower(),
+                where,
+                {},
+                vm.id,
+                disk.get("deleteOption") == "Delete",
+                zones,
+            ),
+            disk.get("diskSizeGB", 30) * DISK_USD_GIB_MONTH / HOURS_A_MONTH,
+        )
+        for interface in properties["networkProfile"]["networkInterfaceConfigurations"]:
+            nic = resource_id(vm.group, "Microsoft.Network/networkInterfaces", interface["name"]).lower()
+            keep = interface["properties"].get("deleteOption") != "Delete"
+            self._open(vm, Part("nic", nic, where, dict(interface.get("tags") or {}), vm.id, not keep))
+            for configuration in interface["properties"]["ipConfigurations"]:
+                address = configuration["properties"].get("publicIPAddressConfiguration")
+                if address:
+                    ip = resource_id(vm.group, "Microsoft.Network/publicIPAddresses", address["name"]).lower()
+                    keep = address["properties"].get("deleteOption") != "Delete"
+                    self._open(vm, Part("ip", ip, where, dict(address.get("tags") or {}), nic, not keep), IP_USD_H)
+
+    def _open(self, vm: Vm, part: Part, usd_h: float = 0.0) -> None:
+        self.parts[part.id] = part
+        vm.parts.append((part.kind, part.id))
+        self.ledger.open(part.kind, part.id, usd_h)
+
+    def _let_go(self, id_: str) -> None:
+        part = self.parts.get(id_)
+        if part is not None:
+            if part.delete_with_user:
+                self._close(part)
+            elif part.kind != "ip":
+                part.user = None
+
+    def _close(self, part: Part) -> None:
+        self.parts.pop(part.id, None)
+        self.ledger.close(part.kind, part.id)
+
+    def _spot_usd_h(self, vm: Vm) -> float:
+        region = vm.body["location"]
+        prices = [
+            row["retailPrice"]
+            for row in self.world.items.get(region, [])
+            if row["armSkuName"] == vm.size
+            and row["skuName"].endswith(" Spot")
+            and "Windows" not in row["productName"]
+            and row["effectiveStartDate"] == "2025-06-01T00:00:00Z"
+        ]
+        return float(prices[0]) if prices else 0.0
+
+
+def iso(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
