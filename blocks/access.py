@@ -1,35 +1,62 @@
-"""How a machine reaches the Prefect API."""
+"""How a machine reaches the Prefect API, and what it holds to be let in."""
 
 from __future__ import annotations
 
+import base64
 import json
+import secrets as random
+import time
+from ipaddress import ip_address
+from typing import Literal
+from urllib.parse import urlsplit
+from uuid import UUID
 
+import httpx
 from prefect.blocks.core import Block
 from prefect.settings import get_current_settings
-from pydantic import Field, SecretStr, field_validator
+from pydantic import ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
-from node.contract import SECRET_API
+from blocks.attempt_token import KEY_CHARS, USER, AttemptToken, question
+from blocks.endpoints import is_loopback
+from node.contract import MACHINES_POOL, SECRET_API
+
+MARGIN_S = 900.0  #: a machine may tell how it ended for so long after its deadline
+_ANSWER_S = 10.0
+_NO_API = (
+    "access: there is no Prefect API for machines to speak to; start one with `make up`, or set PREFECT_API_URL, "
+    "or api_url of the Prefect Access block"
+)
 
 
 class PrefectAccess(Block):
     """
-    How machines reach the Prefect API: a self-hosted server or Prefect Cloud.
+    How machines reach the Prefect API: directly, through the proxy of `spotwave proxy`, or not at all.
 
     Leave all fields empty to give machines what the controller itself uses, which is right for the local cloud.
-    Machines in a cloud need an address that they can reach: not 127.0.0.1.
+    Machines in a cloud need an address that they can reach: not 127.0.0.1. With `way="proxy"` a machine holds a
+    token of its own attempt instead of the API's credentials, with which it can run its own flow run and no more.
 
     Example:
-        A self-hosted server behind an address that the machines can reach:
+        A self-hosted server behind the proxy, and one that the machines reach with its own credentials:
         ```python
         from blocks.access import PrefectAccess
 
+        key = PrefectAccess.new_key()
+        PrefectAccess(way="proxy", proxy_url="https://machines.example.org", proxy_key=key).save("proxy")
         PrefectAccess(api_url="https://prefect.example.org/api", auth_string="user:password").save("server")
         ```
     """
 
     _block_type_name = "Access to Prefect"  # names that begin with "Prefect" are reserved
     _block_type_slug = "prefect-access"
+    model_config = ConfigDict(hide_input_in_errors=True)
 
+    way: Literal["direct", "proxy", "detached"] = Field(
+        "direct",
+        title="Way",
+        description="direct: to the API, with its credentials. proxy: through `spotwave proxy`, with a token of the "
+        "attempt. detached: a machine speaks to the remote alone.",
+    )
     api_url: str | None = Field(
         None,
         title="API URL",
@@ -41,29 +68,106 @@ class PrefectAccess(Block):
     auth_string: SecretStr | None = Field(
         None, title="Auth string", description="'user:password' of a self-hosted server that asks for one."
     )
+    proxy_url: str | None = Field(
+        None, title="Proxy URL", description="As machines see it, without /api, e.g. 'https://machines.example.org'."
+    )
+    proxy_key: SecretStr | None = Field(
+        None,
+        title="Proxy key",
+        description=f"Signs the machines' tokens; at least {KEY_CHARS} random characters. PrefectAccess.new_key() "
+        "makes one.",
+    )
 
-    @field_validator("api_url")
+    @field_validator("api_url", "proxy_url")
     @classmethod
-    def _is_an_address(cls, url: str | None) -> str | None:
+    def _is_an_address(cls, url: str | None, info: ValidationInfo) -> str | None:
         url = (url or "").strip().rstrip("/")
         if not url:
             return None
-        if not url.startswith(("http://", "https://")):
-            raise ValueError("api_url: must begin with http:// or https://, e.g. 'https://prefect.example.org/api'")
-        return url
+        field = info.field_name
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"{field}: must begin with http:// or https://, e.g. 'https://prefect.example.org/api'")
+        if parts.username or parts.query or parts.fragment:
+            raise ValueError(f"{field}: give the address alone; credentials have fields of their own")
+        return url.removesuffix("/api") if field == "proxy_url" else url
 
-    def secrets(self) -> dict[str, SecretStr]:
-        """File name in a machine's secrets folder -> content: the PREFECT_* settings, as JSON.
+    @field_validator("proxy_key")
+    @classmethod
+    def _is_long_enough(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is None or not key.get_secret_value():
+            return None
+        if len(key.get_secret_value()) < KEY_CHARS:
+            raise ValueError(f"proxy_key: give at least {KEY_CHARS} characters; PrefectAccess.new_key() makes one")
+        return key
 
-        Raises ValueError when neither the block nor the controller knows an API.
+    @staticmethod
+    def new_key() -> SecretStr:
+        """A fresh key for the proxy: 256 random bits."""
+        return SecretStr(random.token_urlsafe(32))
+
+    @property
+    def detached(self) -> bool:
+        """Whether machines do without the Prefect API."""
+        return self.way == "detached"
+
+    def secrets(self, *, job_key: str, attempt: int, lease_id: str, deadline: float) -> dict[str, SecretStr]:
+        """File name in a machine's secrets folder -> content: the PREFECT_* settings of one attempt, as JSON.
+
+        deadline: Unix seconds by which the machine must have ended. The same for the same attempt.
+        Raises ValueError when the block lacks what its way needs.
         """
+        match self.way:
+            case "detached":
+                settings = {}
+            case "proxy":
+                url, key = self._proxy()
+                token = AttemptToken(job_key, attempt, UUID(lease_id), int(deadline + MARGIN_S)).signed(key)
+                # Prefect's client sends an auth string with HTTP and in its websockets, an API key with HTTP alone.
+                settings = {"PREFECT_API_URL": f"{url}/api", "PREFECT_API_AUTH_STRING": f"{USER}:{token}"}
+            case "direct":
+                settings = self._direct()
+        return {SECRET_API: SecretStr(json.dumps(settings))}
+
+    def problem(self, here: bool) -> str | None:
+        """What can be known to be wrong without asking anybody: one line that names the field and the remedy.
+
+        here: whether the machines run on this computer.
+        """
+        if self.detached:
+            return None
+        try:
+            url = self._proxy()[0] if self.way == "proxy" else self._direct()["PREFECT_API_URL"]
+        except ValueError as error:
+            return str(error)
+        field = "proxy_url" if self.way == "proxy" else "api_url"
+        if not here and _only_nearby(url):
+            return (
+                f"{field}: machines in a cloud cannot reach {url}. Give an address that they can, or set the Prefect "
+                "Access block's way to 'proxy' or 'detached'."
+            )
+        if url.startswith("http://") and not is_loopback(url):
+            return f"{field}: {url} would send credentials over the network in the clear. Use https."
+        return None
+
+    def reached(self) -> str | None:
+        """Ask the address that machines would use, from here: what is wrong in one line, or None."""
+        if self.detached:
+            return None
+        try:
+            if self.way == "proxy":
+                url, key = self._proxy()
+                return _ask_proxy(url, question(key, int(time.time()) + 60))
+            return _ask_api(self._direct())
+        except ValueError as error:
+            return str(error)
+
+    def _direct(self) -> dict[str, str]:
+        """Raises ValueError when neither the block nor the controller knows an API."""
         own = get_current_settings().api
         url = self.api_url or own.url
         if not url:
-            raise ValueError(
-                "access: there is no Prefect API for machines to speak to; start one with `make up`, or set "
-                "PREFECT_API_URL, or the API URL of the Prefect Access block"
-            )
+            raise ValueError(_NO_API)
         key, auth = self.api_key, self.auth_string
         if not (key or auth):
             key, auth = own.key, own.auth_string
@@ -72,4 +176,73 @@ class PrefectAccess(Block):
             settings["PREFECT_API_KEY"] = key.get_secret_value()
         if auth:
             settings["PREFECT_API_AUTH_STRING"] = auth.get_secret_value()
-        return {SECRET_API: SecretStr(json.dumps(settings))}
+        return settings
+
+    def _proxy(self) -> tuple[str, str]:
+        """Address and key. Raises ValueError for what is missing."""
+        if not self.proxy_url:
+            raise ValueError("proxy_url: give the address of `spotwave proxy` as machines see it, or use another way")
+        if self.proxy_key is None:
+            raise ValueError("proxy_key: give the key of `spotwave proxy`; PrefectAccess.new_key() makes one")
+        return self.proxy_url, self.proxy_key.get_secret_value()
+
+
+def _only_nearby(url: str) -> bool:
+    """Whether an address means this computer, or is a name that no public name server knows.
+
+    A private IP address is not one: networks can be joined.
+    """
+    host = urlsplit(url).hostname or ""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return "." not in host or host.endswith((".local", ".lan", ".localhost", ".localdomain"))
+    return address.is_loopback or address.is_link_local or address.is_unspecified
+
+
+def basic(auth_string: str) -> str:
+    """The Authorization header of an auth string, as Prefect's client sends it."""
+    return "Basic " + base64.b64encode(auth_string.encode()).decode()
+
+
+def _ask_api(settings: dict[str, str]) -> str | None:
+    url = settings["PREFECT_API_URL"]
+    headers = {}
+    if auth := settings.get("PREFECT_API_AUTH_STRING"):
+        headers["Authorization"] = basic(auth)
+    elif key := settings.get("PREFECT_API_KEY"):
+        headers["Authorization"] = f"Bearer {key}"
+    told = _status(f"{url}/work_pools/{MACHINES_POOL}", headers)
+    match told:
+        case 200:
+            return None
+        case 401 | 403:
+            return f"api_key, auth_string: the Prefect API {url} does not accept them. Give those that it asks for."
+        case 404:
+            return f"api_url: {url} has no work pool '{MACHINES_POOL}'. Run `spotwave up` with that API, or correct it."
+    return f"api_url: the Prefect API {url} {_how(told)}. Start it, or correct the address."
+
+
+def _ask_proxy(url: str, token: str) -> str | None:
+    told = _status(f"{url}/health", {"Authorization": basic(f"{USER}:{token}")})
+    match told:
+        case 200:
+            return None
+        case 403:
+            return f"proxy_key: the proxy {url} has another key. Start it with this very block."
+        case 502:
+            return f"proxy_url: the proxy {url} is up, but does not reach the Prefect API behind it. Start that."
+    return f"proxy_url: the proxy {url} {_how(told)}. Start it with `spotwave proxy`, or correct the address."
+
+
+def _how(told: int | str) -> str:
+    return f"answers HTTP {told}" if isinstance(told, int) else f"does not answer ({told})"
+
+
+def _status(url: str, headers: dict[str, str]) -> int | str:
+    """The HTTP status, or what kept it from coming, in a word that cannot quote a header."""
+    try:
+        with httpx.Client(timeout=_ANSWER_S, trust_env=not is_loopback(url)) as client:
+            return client.get(url, headers=headers).status_code
+    except httpx.HTTPError as error:
+        return type(error).__name__

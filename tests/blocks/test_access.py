@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+import time
+from typing import Any
 
 import pytest
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY, PREFECT_API_URL, temporary_settings
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
-from blocks.access import PrefectAccess
+from blocks.access import MARGIN_S, PrefectAccess
+from blocks.attempt_token import AttemptToken, BadToken
 from node.contract import SECRET_API
 
 OWN = {
@@ -14,10 +17,21 @@ OWN = {
     PREFECT_API_AUTH_STRING: "own:auth",
     PREFECT_API_KEY: None,
 }
+ATTEMPT: dict[str, Any] = {
+    "job_key": "sw-0123456789ab",
+    "attempt": 2,
+    "lease_id": "0193aaaa-0000-7000-8000-00000000000a",
+    "deadline": 4e9,
+}
+KEY = SecretStr("a key of at least thirty-two characters")
 
 
 def told(access: PrefectAccess) -> dict[str, str]:
-    return dict(json.loads(access.secrets()[SECRET_API].get_secret_value()))
+    return dict(json.loads(access.secrets(**ATTEMPT)[SECRET_API].get_secret_value()))
+
+
+def proxied(url: str = "https://machines.example.org") -> PrefectAccess:
+    return PrefectAccess(way="proxy", proxy_url=url, proxy_key=KEY)
 
 
 def test_empty_is_what_the_controller_uses() -> None:
@@ -40,18 +54,122 @@ def test_what_the_block_names_replaces_all_of_the_controllers_credentials() -> N
     assert access == {"PREFECT_API_URL": "https://api.prefect.cloud/api/x", "PREFECT_API_KEY": "pnu_key"}
 
 
+def test_through_the_proxy_a_machine_holds_a_token_and_nothing_of_the_controllers() -> None:
+    with temporary_settings(OWN):
+        access = told(proxied(" https://machines.example.org/api/ "))
+    assert access.keys() == {"PREFECT_API_URL", "PREFECT_API_AUTH_STRING"}
+    assert access["PREFECT_API_URL"] == "https://machines.example.org/api"
+    user, _, text = access["PREFECT_API_AUTH_STRING"].partition(":")
+    assert user == "machine"
+    token = AttemptToken.read(text, KEY.get_secret_value())
+    assert (token.name, str(token.lease_id)) == ("sw-0123456789ab-2", ATTEMPT["lease_id"])
+    assert token.expires == ATTEMPT["deadline"] + MARGIN_S
+    with pytest.raises(BadToken, match="not signed by us"):
+        AttemptToken.read(text, PrefectAccess.new_key().get_secret_value())
+    with temporary_settings(OWN):
+        assert told(proxied()) == access, "a repeated launch must not differ"
+
+
+def test_a_token_ends() -> None:
+    ended = ATTEMPT | {"deadline": time.time() - MARGIN_S - 1}
+    settings = json.loads(proxied().secrets(**ended)[SECRET_API].get_secret_value())
+    with pytest.raises(BadToken, match="over"):
+        AttemptToken.read(settings["PREFECT_API_AUTH_STRING"].partition(":")[2], KEY.get_secret_value())
+
+
+def test_detached_machines_are_told_nothing() -> None:
+    access = PrefectAccess(way="detached")
+    with temporary_settings(OWN):
+        assert told(access) == {}
+    with temporary_settings({PREFECT_API_URL: None}):
+        assert (access.detached, access.problem(here=False), access.reached()) == (True, None, None)
+    assert not PrefectAccess().detached
+
+
+def test_documents_of_before_the_ways_still_load() -> None:
+    old = {"api_url": "https://prefect.example.org/api", "api_key": None, "auth_string": "user:password"}
+    access = PrefectAccess.model_validate(old)
+    assert access.way == "direct"
+    assert told(access)["PREFECT_API_AUTH_STRING"] == "user:password"
+    # A form of the UI leaves empty texts.
+    assert PrefectAccess.model_validate(old | {"proxy_url": "", "proxy_key": ""}).proxy_key is None
+
+
 def test_no_api_at_all_is_an_error_with_advice() -> None:
-    with temporary_settings({PREFECT_API_URL: None}), pytest.raises(ValueError, match="make up"):
-        PrefectAccess().secrets()
+    with temporary_settings({PREFECT_API_URL: None}):
+        with pytest.raises(ValueError, match="make up"):
+            PrefectAccess().secrets(**ATTEMPT)
+        assert "make up" in (PrefectAccess().problem(here=True) or "")
+        assert "make up" in (PrefectAccess().reached() or "")
+
+
+@pytest.mark.parametrize(
+    ("access", "here", "problem"),
+    [
+        (PrefectAccess(), True, None),
+        (PrefectAccess(), False, "api_url: machines in a cloud cannot reach http://127.0.0.1:4299/api."),
+        (PrefectAccess(api_url="https://prefect.example.org/api"), False, None),
+        (PrefectAccess(api_url="https://10.1.2.3/api"), False, None),  # networks can be joined
+        (PrefectAccess(api_url="https://laptop.local/api"), False, "api_url: machines in a cloud cannot reach"),
+        (PrefectAccess(api_url="https://laptop/api"), False, "api_url: machines in a cloud cannot reach"),
+        (PrefectAccess(api_url="https://[::1]/api"), False, "api_url: machines in a cloud cannot reach"),
+        (PrefectAccess(api_url="http://0.0.0.0:4200/api"), False, "api_url: machines in a cloud cannot reach"),
+        (PrefectAccess(api_url="http://prefect.example.org/api"), False, "api_url: http://prefect"),
+        (PrefectAccess(api_url="http://10.1.2.3:4200/api"), True, "api_url: http://10.1.2.3:4200/api would"),
+        (proxied(), False, None),
+        (proxied("http://127.0.0.1:4280"), True, None),
+        (proxied("http://127.0.0.1:4280"), False, "proxy_url: machines in a cloud cannot reach"),
+        (proxied("http://machines.example.org"), False, "proxy_url: http://machines.example.org would send"),
+        (PrefectAccess(way="proxy", proxy_key=KEY), True, "proxy_url: give the address"),
+        (PrefectAccess(way="proxy", proxy_url="https://x.org"), True, "proxy_key: give the key"),
+    ],
+)  # fmt: skip
+def test_what_can_be_known_to_be_wrong(access: PrefectAccess, here: bool, problem: str | None) -> None:
+    with temporary_settings(OWN):
+        found = access.problem(here)
+    if problem is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert found.startswith(problem)
+        assert "\n" not in found
+
+
+def test_a_proxy_that_is_not_there_is_told_of() -> None:
+    found = proxied("http://127.0.0.1:9").reached()
+    assert found == (
+        "proxy_url: the proxy http://127.0.0.1:9 does not answer (ConnectError). Start it with `spotwave proxy`, or "
+        "correct the address."
+    )
+    assert PrefectAccess(way="proxy", proxy_key=KEY).reached() == PrefectAccess(way="proxy", proxy_key=KEY).problem(
+        True
+    )
 
 
 def test_an_address_needs_a_scheme() -> None:
     with pytest.raises(ValueError, match="api_url"):
         PrefectAccess(api_url="prefect.example.org")
+    with pytest.raises(ValueError, match="proxy_url"):
+        PrefectAccess(proxy_url="prefect.example.org")
+    with pytest.raises(ValueError, match="credentials have fields of their own"):
+        PrefectAccess(api_url="https://user:password@prefect.example.org/api")
     assert PrefectAccess(api_url="  ").api_url is None
 
 
+def test_a_short_key_is_refused() -> None:
+    with pytest.raises(ValidationError, match="proxy_key: give at least 32 characters"):
+        PrefectAccess(proxy_key=SecretStr("x" * 31))
+    keys = {PrefectAccess.new_key().get_secret_value() for _ in range(10)}
+    assert len(keys) == 10
+    assert min(map(len, keys)) >= 43, "256 bits in base64"
+
+
 def test_secrets_are_not_shown() -> None:
-    access = PrefectAccess(api_key=SecretStr("pnu_key"), auth_string=SecretStr("a:b"))
+    access = PrefectAccess(api_key=SecretStr("pnu_key"), auth_string=SecretStr("a:b"), proxy_key=KEY)
     with temporary_settings(OWN):
-        assert "pnu_key" not in f"{access!r} {access.secrets()!r}"
+        shown = f"{access!r} {access.secrets(**ATTEMPT)!r}"
+    assert "pnu_key" not in shown
+    assert KEY.get_secret_value() not in shown
+    with pytest.raises(ValidationError) as error:
+        PrefectAccess.model_validate({"proxy_key": "too short to be told"})
+    assert "too short to be told" not in str(error.value)

@@ -1,0 +1,81 @@
+"""What a machine holds instead of the controller's credentials: a signed statement of whose attempt it is.
+
+A JWT (RFC 7519) signed with HMAC-SHA256. It opens the proxy alone, and only while the attempt's lease exists:
+deleting the lease, which fences the machine off, is the revocation.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import jwt
+
+from node.contract import attempt_name
+
+KEY_CHARS = 32  #: the shortest key; RFC 7518 section 3.2 asks for 256 bits with HS256
+USER = "machine"  #: the user's name where a token travels as the password of basic authentication
+
+_ALGORITHM = "HS256"
+_JOB = re.compile(r"sw-[0-9a-f]{12}")
+
+
+class BadToken(Exception):
+    """Not signed by us, over, or without what a token must tell. The message never quotes the token."""
+
+
+@dataclass(frozen=True)
+class AttemptToken:
+    """One machine's go at a job; the queue, the Prefect worker and the node run's idempotency key bear its name."""
+
+    job_key: str
+    attempt: int
+    lease_id: UUID  #: artifact that the machine renews
+    expires: int  #: Unix seconds
+
+    @property
+    def name(self) -> str:
+        return attempt_name(self.job_key, self.attempt)
+
+    def signed(self, key: str) -> str:
+        """The token as text; the same for the same attempt, so that a repeated launch changes nothing."""
+        claims = {"job": self.job_key, "attempt": self.attempt, "lease": str(self.lease_id), "exp": self.expires}
+        return jwt.encode(claims, key, algorithm=_ALGORITHM)
+
+    @classmethod
+    def read(cls, text: str, key: str) -> AttemptToken:
+        """Raises BadToken."""
+        claims = _claims(text, key, ["job", "attempt", "lease", "exp"])
+        job, attempt, lease = claims["job"], claims["attempt"], claims["lease"]
+        if not isinstance(job, str) or not _JOB.fullmatch(job) or type(attempt) is not int or attempt < 1:
+            raise BadToken("the token names no attempt")
+        try:
+            return cls(job, attempt, UUID(lease), int(claims["exp"]))
+        except (ValueError, TypeError, AttributeError):
+            raise BadToken("the token names no lease") from None
+
+
+def question(key: str, expires: int) -> str:
+    """A token that opens nothing: with it `reached` learns whether the proxy knows the same key."""
+    return jwt.encode({"question": True, "exp": expires}, key, algorithm=_ALGORITHM)
+
+
+def is_ours(text: str, key: str) -> bool:
+    """Whether a token was signed with this key and is not over."""
+    try:
+        _claims(text, key, ["exp"])
+    except BadToken:
+        return False
+    return True
+
+
+def _claims(text: str, key: str, needed: list[str]) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = jwt.decode(text, key, algorithms=[_ALGORITHM], options={"require": needed})
+    except jwt.ExpiredSignatureError:
+        raise BadToken("the token is over") from None
+    except jwt.PyJWTError:
+        raise BadToken("the token is not signed by us") from None
+    return found

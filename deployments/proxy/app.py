@@ -1,0 +1,173 @@
+"""The proxy as an ASGI application: who calls, what they may ask for, and what the API says to it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+from prefect.client.orchestration import get_client
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from blocks.attempt_token import USER, AttemptToken, BadToken, is_ours
+from deployments.proxy.attempt import Attempt, Attempts
+from deployments.proxy.rules import Answer, Refused, rule_for
+from deployments.proxy.sockets import Sockets
+from deployments.proxy.upstream import Away, Upstream
+
+log = logging.getLogger(__name__)
+
+MOST_BODY_BYTES = 5_000_000  #: Prefect's client sends at most 4 MB of logs at once
+_BODY_S = 30.0  # for a body to arrive
+_NO_CALL = "not among the calls of a machine"
+_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+
+def make_app(key: str) -> Starlette:
+    """The proxy for the API of the current Prefect settings. `key`: of the machines' tokens."""
+    proxy = _Proxy(key)
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        async with get_client() as client:
+            proxy.open(Upstream(client))
+            yield
+
+    return Starlette(
+        routes=[
+            Route("/health", proxy.health, methods=["GET"]),
+            WebSocketRoute("/api/events/in", proxy.events_in),
+            WebSocketRoute("/api/events/out", proxy.events_out),
+            Route("/{path:path}", proxy.call, methods=_METHODS),
+        ],
+        exception_handlers={HTTPException: _no_such_call},
+        lifespan=lifespan,
+    )
+
+
+class _Proxy:
+    """Answers requests, once it is open."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def open(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+        self._attempts = Attempts(upstream)
+        self._sockets = Sockets(self._key, upstream, self._attempts)
+
+    async def events_in(self, socket: WebSocket) -> None:
+        await self._sockets.events_in(socket)
+
+    async def events_out(self, socket: WebSocket) -> None:
+        await self._sockets.events_out(socket)
+
+    async def health(self, request: Request) -> Response:
+        """200 if the proxy runs; whoever has a token signed with its key learns whether the API answers, too."""
+        if "authorization" not in request.headers:
+            return PlainTextResponse("the proxy runs\n")
+        if not is_ours(_token_of(request), self._key):
+            return PlainTextResponse("the token is not signed with the proxy's key\n", 403)
+        try:
+            answer = await self._upstream.send("GET", "/admin/version")
+        except Away:
+            return _away()
+        return PlainTextResponse("the proxy and the Prefect API run\n") if answer.is_success else _away()
+
+    async def call(self, request: Request) -> Response:
+        """One HTTP call of a machine."""
+        name = "unknown"
+        # As it came: what is encoded, doubled or dotted matches no rule.
+        path = request.scope["raw_path"].decode("latin-1").partition("?")[0]
+        try:
+            attempt = self._attempts.of(AttemptToken.read(_token_of(request), self._key))
+            name = attempt.name
+            if not await attempt.living():
+                return self._taken_back(attempt, request.method, path)
+            return await self._relay(attempt, request, path)
+        except BadToken as bad:
+            reason = str(bad)
+        except Refused as refused:
+            reason = str(refused)
+        except Away as away:
+            log.warning("%s: %s %r: the Prefect API is away: %s", name, request.method, path[:200], away)
+            return _away()
+        except (ClientDisconnect, TimeoutError):
+            reason = "its body did not come"
+        log.warning("refused %s: %s %r: %s", name, request.method, path[:200], reason)
+        return _denied(reason)
+
+    async def _relay(self, attempt: Attempt, request: Request, path: str) -> Response:
+        """Raises Refused, Away, ClientDisconnect, TimeoutError."""
+        found = rule_for(request.method, path)
+        if found is None:
+            raise Refused(_NO_CALL)
+        rule, id_ = found
+        asked = await rule(attempt, id_, _parsed(await _body_of(request)))
+        if isinstance(asked, Answer):
+            return JSONResponse(asked.body, asked.status)
+        told = await self._upstream.send(asked.method, asked.path, asked.body)
+        if told.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+            raise Away("it does not accept the controller's own credentials")
+        kept = {name: told.headers[name] for name in ("Content-Type", "Retry-After") if name in told.headers}
+        return Response(told.content, told.status_code, headers=kept)
+
+    def _taken_back(self, attempt: Attempt, method: str, path: str) -> Response:
+        log.warning("refused %s: %s %r: the token is over, or was taken back", attempt.name, method, path[:200])
+        if path == f"/api/artifacts/{attempt.token.lease_id}":
+            # As the API itself says it: so the agent learns that it is fenced off (node/lease.py).
+            return JSONResponse({"detail": "Artifact not found."}, 404)
+        return _denied("the token is over, or was taken back")
+
+
+def _token_of(request: Request) -> str:
+    """The password of basic authentication, or "" where there is none: no token is empty."""
+    scheme, _, told = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return ""
+    try:
+        user, _, password = base64.b64decode(told, validate=True).decode("ascii").partition(":")
+    except ValueError:
+        return ""
+    return password if user == USER else ""
+
+
+async def _body_of(request: Request) -> bytes:
+    """Raises Refused when it is too long, TimeoutError when it is too slow."""
+    body = bytearray()
+    async with asyncio.timeout(_BODY_S):
+        async for part in request.stream():
+            body += part
+            if len(body) > MOST_BODY_BYTES:
+                raise Refused(f"a body may have {MOST_BODY_BYTES} bytes")
+    return bytes(body)
+
+
+def _parsed(body: bytes) -> object:
+    if not body:
+        return None
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise Refused("a body that is no JSON") from None
+
+
+async def _no_such_call(_request: Request, _error: Exception) -> Response:
+    return _denied(_NO_CALL)
+
+
+def _denied(reason: str) -> Response:
+    return PlainTextResponse(f"{reason}\n", 403)
+
+
+def _away() -> Response:
+    return PlainTextResponse("the Prefect API does not answer\n", 502)  # the client tries again

@@ -1,0 +1,164 @@
+"""What belongs to one attempt, as the Prefect API knows it: nothing is believed that a machine says of itself."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from uuid import UUID
+
+from blocks.attempt_token import AttemptToken
+from deployments.proxy.upstream import Upstream
+from node.contract import MACHINES_POOL
+
+FRESH_S = 2.0  #: for how long an answer on the lease is believed
+_REMEMBERED = 10_000  #: ids kept of one attempt, so that a machine cannot fill the proxy's memory
+
+
+@dataclass(frozen=True)
+class Run:
+    """The attempt's node run: the ids that a machine may name."""
+
+    id: str
+    flow_id: str
+    deployment_id: str
+    work_queue_id: str
+    tags: tuple[str, ...]
+
+
+class Attempt:
+    """One machine, known by its token. Each question raises Away if the API does not answer."""
+
+    def __init__(self, token: AttemptToken, upstream: Upstream) -> None:
+        self.token = token
+        self._upstream = upstream
+        self._lease_seen: float | None = None
+        self._run: Run | None = None
+        self._pool_id: str | None = None
+        self._task_runs: set[str] = set()
+        self._artifacts: set[str] = set()
+
+    @property
+    def name(self) -> str:
+        return self.token.name
+
+    async def living(self) -> bool:
+        """Whether the token is good: neither over, nor taken back by deleting the lease."""
+        if time.time() >= self.token.expires:
+            return False
+        if self._lease_seen is not None and time.monotonic() - self._lease_seen < FRESH_S:
+            return True
+        asked = time.monotonic()
+        lease = await self._upstream.ask("GET", f"/artifacts/{self.token.lease_id}")
+        if lease is None or lease["key"] != f"lease-{self.name}":
+            self.fenced()
+            return False
+        self._lease_seen = asked
+        return True
+
+    def fenced(self) -> None:
+        """The lease is known to be gone."""
+        self._lease_seen = None
+
+    async def run(self) -> Run | None:
+        """The node run in the attempt's own queue, or None before it was created."""
+        if self._run is None:
+            by_key = {"flow_runs": {"idempotency_key": {"any_": [self.name]}}, "limit": 10}
+            for found in await self._upstream.ask("POST", "/flow_runs/filter", by_key) or []:
+                if (found["work_pool_name"], found["work_queue_name"]) == (MACHINES_POOL, self.name):
+                    self._run = Run(
+                        id=found["id"],
+                        flow_id=found["flow_id"],
+                        deployment_id=found["deployment_id"],
+                        work_queue_id=found["work_queue_id"],
+                        tags=tuple(found["tags"]),
+                    )
+        return self._run
+
+    async def owns_run(self, run_id: object) -> bool:
+        run = await self.run()
+        return run is not None and run_id == run.id
+
+    async def owns_task_run(self, task_run_id: object) -> bool:
+        """Whether a task run is of the own run, or is not known yet: an engine chooses its task runs' ids itself."""
+        if (known := self._known(task_run_id, self._task_runs)) is not None:
+            return known
+        found = await self._upstream.ask("GET", f"/task_runs/{task_run_id}")
+        if found is not None and not await self.owns_run(found["flow_run_id"]):
+            return False
+        _remember(task_run_id, self._task_runs)
+        return True
+
+    async def owns_artifact(self, artifact_id: object) -> bool:
+        """Whether an artifact was made by the own run; the lease is the controller's, and no such one."""
+        if (known := self._known(artifact_id, self._artifacts)) is not None:
+            return known
+        found = await self._upstream.ask("GET", f"/artifacts/{artifact_id}")
+        if found is None or not await self.owns_run(found["flow_run_id"]):
+            return False
+        _remember(artifact_id, self._artifacts)
+        return True
+
+    async def concerns(self, resource: str) -> bool:
+        """Whether an event may name this resource, e.g. "prefect.flow-run.<id>"."""
+        kind, _, name = resource.removeprefix("prefect.").partition(".")
+        match kind:
+            case "task-run":
+                return await self.owns_task_run(name)
+            case "artifact":
+                return await self.owns_artifact(name)
+            case "worker":
+                return name == f"process.{self.name}"
+            case "work-pool":
+                return name == await self._work_pool()
+        run = await self.run()
+        if run is None:
+            return False
+        own = {
+            "flow-run": run.id,
+            "flow": run.flow_id,
+            "deployment": run.deployment_id,
+            "work-queue": run.work_queue_id,
+        }
+        return own.get(kind) == name or (kind == "tag" and name in run.tags)
+
+    async def _work_pool(self) -> str | None:
+        if self._pool_id is None:
+            pool = await self._upstream.ask("GET", f"/work_pools/{MACHINES_POOL}")
+            self._pool_id = pool and str(pool["id"])
+        return self._pool_id
+
+    @staticmethod
+    def _known(id_: object, among: set[str]) -> bool | None:
+        """True for an id seen before, False for what is no id as Prefect writes it, None for what must be asked."""
+        if not isinstance(id_, str) or not is_id(id_):
+            return False
+        return True if id_ in among else None
+
+
+def is_id(text: str) -> bool:
+    """Whether text is a UUID in the one form that Prefect writes: any other could hide from a comparison."""
+    try:
+        return str(UUID(text)) == text
+    except ValueError:
+        return False
+
+
+def _remember(id_: object, among: set[str]) -> None:
+    if len(among) >= _REMEMBERED:
+        among.clear()
+    among.add(str(id_))
+
+
+class Attempts:
+    """The attempts that have called, until their tokens are over."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+        self._known: dict[AttemptToken, Attempt] = {}
+
+    def of(self, token: AttemptToken) -> Attempt:
+        if token not in self._known:
+            now = time.time()
+            self._known = {one: attempt for one, attempt in self._known.items() if one.expires > now}
+            self._known[token] = Attempt(token, self._upstream)
+        return self._known[token]

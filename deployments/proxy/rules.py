@@ -1,0 +1,230 @@
+"""What a machine may ask for over HTTP, and nothing else: recorded from Prefect 3.8.8 (worker, engine, our agent).
+
+A rule sees the parsed body, and gives what is sent to the API instead of the request. It raises Refused.
+Websockets have rules of their own: the worker channel is refused, upon which a worker uses the REST calls below.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from deployments.proxy.attempt import Attempt, Run, is_id
+from deployments.proxy.upstream import Method
+from node.contract import MACHINES_POOL
+
+ARTIFACT_KEYS = "node-"  #: how keys of a node run's artifacts begin: a key's newest artifact is seen by everybody
+
+
+class Refused(Exception):
+    """Not for this machine; one line that says why, and quotes nothing of the request's body."""
+
+
+@dataclass(frozen=True)
+class Forward:
+    """Ask the API this."""
+
+    method: Method
+    path: str
+    body: object = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Ask nobody: this is the answer."""
+
+    status: int
+    body: object
+
+
+Rule = Callable[[Attempt, str, Any], Awaitable[Forward | Answer]]
+_RULES: list[tuple[str, re.Pattern[str], Rule]] = []
+
+
+def _allow(method: Method, path: str) -> Callable[[Rule], Rule]:
+    """`<id>` in the path is the rule's second argument."""
+    pattern = re.compile(re.escape(f"/api{path}").replace("<id>", "([0-9a-f-]{36})"))
+
+    def keep(rule: Rule) -> Rule:
+        _RULES.append((method, pattern, rule))
+        return rule
+
+    return keep
+
+
+def rule_for(method: str, path: str) -> tuple[Rule, str] | None:
+    """The rule of a call, and the id in its path if it has one. `path`: as it came, not decoded."""
+    for its_method, pattern, rule in _RULES:
+        if its_method == method and (found := pattern.fullmatch(path)):
+            id_ = found.group(1) if pattern.groups else ""
+            return (rule, id_) if not pattern.groups or is_id(id_) else None
+    return None
+
+
+def only(body: Any, *fields: str) -> dict[str, Any]:
+    """The body, which must be an object with no other fields."""
+    if not isinstance(body, dict) or not body.keys() <= set(fields):
+        raise Refused(f"a body may have {', '.join(fields)} and no other field")
+    return body
+
+
+async def own_run(attempt: Attempt, run_id: object) -> Run:
+    run = await attempt.run()
+    if run is None or run_id != run.id:
+        raise Refused("not the attempt's own flow run")
+    return run
+
+
+async def _own_task_run(attempt: Attempt, task_run_id: object) -> None:
+    if task_run_id is not None and not await attempt.owns_task_run(task_run_id):
+        raise Refused("not a task run of the attempt's own flow run")
+
+
+@_allow("GET", "/admin/version")
+async def _version(_attempt: Attempt, _id: str, _body: Any) -> Forward:
+    return Forward("GET", "/admin/version")
+
+
+@_allow("GET", "/admin/storage")
+async def _storage(_attempt: Attempt, _id: str, _body: Any) -> Answer:
+    # A default storage would be a block, which a machine may not read: it keeps task results on its own disk.
+    return Answer(200, {"default_result_storage_block_id": None})
+
+
+@_allow("GET", "/csrf-token")
+async def _csrf(_attempt: Attempt, _id: str, _body: Any) -> Answer:
+    # The proxy has its own token where the API asks for one. The client knows this answer (client/base.py).
+    return Answer(422, {"detail": "CSRF protection is disabled."})
+
+
+@_allow("GET", f"/work_pools/{MACHINES_POOL}")
+async def _pool(_attempt: Attempt, _id: str, _body: Any) -> Forward:
+    return Forward("GET", f"/work_pools/{MACHINES_POOL}")
+
+
+@_allow("POST", f"/work_pools/{MACHINES_POOL}/queues/filter")
+async def _queues(attempt: Attempt, _id: str, body: Any) -> Forward:
+    asked = only(body, "work_queues", "limit", "offset").get("work_queues")
+    if asked != {"name": {"any_": [attempt.name]}}:
+        raise Refused("not the attempt's own queue")
+    return Forward("POST", f"/work_pools/{MACHINES_POOL}/queues/filter", {"work_queues": asked})
+
+
+@_allow("POST", f"/work_pools/{MACHINES_POOL}/get_scheduled_flow_runs")
+async def _scheduled(attempt: Attempt, _id: str, body: Any) -> Forward:
+    asked = only(body, "work_queue_names", "scheduled_before", "scheduled_after", "limit")
+    if asked.get("work_queue_names") != [attempt.name]:
+        raise Refused("not the attempt's own queue")
+    return Forward("POST", f"/work_pools/{MACHINES_POOL}/get_scheduled_flow_runs", asked)
+
+
+@_allow("POST", f"/work_pools/{MACHINES_POOL}/workers/heartbeat")
+async def _worker(attempt: Attempt, _id: str, body: Any) -> Forward:
+    if only(body, "name", "heartbeat_interval_seconds").get("name") != attempt.name:
+        raise Refused("not the attempt's own worker")
+    return Forward("POST", f"/work_pools/{MACHINES_POOL}/workers/heartbeat", body)
+
+
+@_allow("GET", "/deployments/<id>")
+async def _deployment(attempt: Attempt, id_: str, _body: Any) -> Forward:
+    run = await attempt.run()
+    if run is None or id_ != run.deployment_id:
+        raise Refused("not the deployment of the attempt's own flow run")
+    return Forward("GET", f"/deployments/{id_}")
+
+
+@_allow("GET", "/flows/<id>")
+async def _flow(attempt: Attempt, id_: str, _body: Any) -> Forward:
+    run = await attempt.run()
+    if run is None or id_ != run.flow_id:
+        raise Refused("not the flow of the attempt's own flow run")
+    return Forward("GET", f"/flows/{id_}")
+
+
+@_allow("GET", "/work_queues/<id>")
+async def _queue(attempt: Attempt, id_: str, _body: Any) -> Forward:
+    run = await attempt.run()
+    if run is None or id_ != run.work_queue_id:
+        raise Refused("not the attempt's own queue")
+    return Forward("GET", f"/work_queues/{id_}")
+
+
+@_allow("GET", "/flow_runs/<id>")
+async def _read_run(attempt: Attempt, id_: str, _body: Any) -> Forward:
+    return Forward("GET", f"/flow_runs/{(await own_run(attempt, id_)).id}")
+
+
+@_allow("PATCH", "/flow_runs/<id>")
+async def _update_run(attempt: Attempt, id_: str, body: Any) -> Forward:
+    run = await own_run(attempt, id_)
+    return Forward(
+        "PATCH", f"/flow_runs/{run.id}", only(body, "infrastructure_pid", "flow_version", "empirical_policy")
+    )
+
+
+@_allow("PATCH", "/flow_runs/<id>/labels")
+async def _label_run(attempt: Attempt, id_: str, body: Any) -> Forward:
+    run = await own_run(attempt, id_)
+    labels = ("prefect.worker.name", "prefect.worker.type", "prefect.work-pool.name", "prefect.work-pool.id")
+    return Forward("PATCH", f"/flow_runs/{run.id}/labels", only(body, *labels))
+
+
+@_allow("POST", "/flow_runs/<id>/set_state")
+async def _set_state(attempt: Attempt, id_: str, body: Any) -> Forward:
+    run = await own_run(attempt, id_)
+    state = only(only(body, "state", "force").get("state"), "type", "name", "message", "data", "state_details")
+    details = state.get("state_details") or {}
+    if not isinstance(details, dict) or details.get("flow_run_id") not in (None, run.id):
+        raise Refused("not a state of the attempt's own flow run")
+    # With a lease of somebody else's, the end of this run would free the place that another one holds.
+    for field in ("deployment_concurrency_lease_id", "child_flow_run_id", "task_run_id"):
+        if details.get(field) is not None:
+            raise Refused(f"a state may not tell {field}")
+    return Forward("POST", f"/flow_runs/{run.id}/set_state", body)
+
+
+@_allow("POST", "/flow_runs/filter")
+async def _read_runs(attempt: Attempt, _id: str, body: Any) -> Forward | Answer:
+    """A worker whose events websocket is lost asks whether its runs are being cancelled (_internal/observers.py)."""
+    runs = body.get("flow_runs") if isinstance(body, dict) else None
+    by_id = runs.get("id") if isinstance(runs, dict) else None
+    ids = by_id.get("any_") if isinstance(by_id, dict) else None
+    if ids == []:
+        return Answer(200, [])
+    if not isinstance(ids, list) or len(ids) != 1:
+        raise Refused("name the attempt's own flow run")
+    run = await own_run(attempt, ids[0])
+    assert isinstance(runs, dict)  # or it would have had no ids
+    return Forward("POST", "/flow_runs/filter", {"flow_runs": {"id": {"any_": [run.id]}, "state": runs.get("state")}})
+
+
+@_allow("POST", "/logs/")
+async def _logs(attempt: Attempt, _id: str, body: Any) -> Forward:
+    if not isinstance(body, list):
+        raise Refused("logs come as a list")
+    for line in body:
+        told = only(line, "name", "level", "message", "timestamp", "flow_run_id", "task_run_id")
+        await own_run(attempt, told.get("flow_run_id"))
+        await _own_task_run(attempt, told.get("task_run_id"))
+    return Forward("POST", "/logs/", body)
+
+
+@_allow("POST", "/artifacts/")
+async def _create_artifact(attempt: Attempt, _id: str, body: Any) -> Forward:
+    told = only(body, "key", "type", "description", "data", "metadata_", "flow_run_id", "task_run_id")
+    await own_run(attempt, told.get("flow_run_id"))
+    await _own_task_run(attempt, told.get("task_run_id"))
+    key = told.get("key")
+    if not isinstance(key, str) or not key.startswith(ARTIFACT_KEYS):
+        raise Refused(f"the key of a node run's artifact begins with '{ARTIFACT_KEYS}'")
+    return Forward("POST", "/artifacts/", told)
+
+
+@_allow("PATCH", "/artifacts/<id>")
+async def _update_artifact(attempt: Attempt, id_: str, body: Any) -> Forward:
+    told = only(body, "data", "description", "metadata_")
+    if id_ != str(attempt.token.lease_id) and not await attempt.owns_artifact(id_):
+        raise Refused("neither the attempt's lease nor an artifact of its own flow run")
+    return Forward("PATCH", f"/artifacts/{id_}", told)

@@ -1,0 +1,108 @@
+"""`spotwave proxy`: the proxy in the foreground, in front of the API that the controller itself uses."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from ipaddress import ip_address
+from pathlib import Path
+
+import uvicorn
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, get_current_settings, temporary_settings
+
+from blocks.access import PrefectAccess
+from blocks.saved import load
+from deployments.api import Unavailable, check
+from deployments.home import Home
+from deployments.proxy.app import make_app
+from deployments.proxy.upstream import MOST_FRAME_BYTES
+from deployments.up import existing_api
+
+_AT_ONCE = 256  # connections; a machine has about six
+_SLUG = "prefect-access"
+
+Say = Callable[[str], None]
+
+
+class _Server(uvicorn.Server):
+    """Says so once it listens."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+
+def serve(home: Home, access: str, host: str, port: int, cert: Path | None, key: Path | None, say: Say) -> None:
+    """Run until told to end. Raises ValueError or Unavailable with a line for the user."""
+    if (cert is None) != (key is None):
+        raise ValueError("--cert, --key: give both, or neither behind a server that does TLS")
+    if cert is None and not _is_loopback(host):
+        raise ValueError(f"--host {host}: without --cert and --key the proxy listens on this computer alone")
+    api = existing_api(home)
+    # Machines try again by themselves: an API that is away must not hold their connections meanwhile.
+    with api.in_use(home), temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+        settings = get_current_settings()
+        if api.url.startswith(settings.cloud.api_url):
+            raise ValueError("proxy: Prefect Cloud has roles of its own; use way='direct' with a service account's key")
+        asyncio.run(check(api.url))
+        config = uvicorn.Config(
+            make_app(_key_of(access)),
+            ssl_certfile=cert,
+            ssl_keyfile=key,
+            ws_max_size=MOST_FRAME_BYTES,
+            limit_concurrency=_AT_ONCE,
+            access_log=False,
+            server_header=False,
+            log_config=None,
+            timeout_graceful_shutdown=3,
+        )
+        listening = _listen(host, port)
+        where = f"{'https' if cert else 'http'}://{host}:{listening.getsockname()[1]}"
+        _log_to_stderr()
+        with listening:
+            _Server(config, lambda: say(f"proxy ready: {where}, in front of {api.url}")).run([listening])
+
+
+def _key_of(access: str) -> str:
+    slug, _, name = access.partition("/")
+    if slug != _SLUG or not name:
+        raise ValueError(f"--access {access}: write it as {_SLUG}/<name of the block>")
+    try:
+        block = load(PrefectAccess, name)
+    except ValueError as error:
+        raise ValueError(f"--access {access}: there is no such block, or it cannot be used: {error}") from error
+    if block.proxy_key is None:
+        raise ValueError(f"proxy_key: the block {access} has none; PrefectAccess.new_key() makes one")
+    return block.proxy_key.get_secret_value()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise Unavailable(f"--host, --port: cannot listen on {host}:{port}: {error.strerror}") from error
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _log_to_stderr() -> None:
+    """Refusals with their time; of what libraries say, what is at least a warning."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    for name, level in (("deployments.proxy", logging.INFO), ("uvicorn", logging.WARNING)):
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.setLevel(level)
+        logger.propagate = False
