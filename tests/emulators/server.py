@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socket import SHUT_RDWR
+from socket import SHUT_RDWR, socket
 from types import TracebackType
 from typing import Self
 from urllib.parse import parse_qs, urlsplit
@@ -56,14 +56,19 @@ def garbage() -> Answer:
 class Emulator(ABC):
     """A service; `with emulator: ...` serves it at `emulator.url`. Counts its calls, and how many were at once."""
 
-    def __init__(self, latency_s: float = 0.0) -> None:
+    def __init__(self, latency_s: float = 0.0, listening: socket | None = None) -> None:
+        """listening: a socket to serve on, where the address must be known before; else any free port."""
         self.latency_s = latency_s
         self.calls: list[str] = []  #: what was asked, in the service's own words
         self.most_at_once = 0
         self._at_once = 0
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
-        self._server = _Server(("127.0.0.1", 0), _handler(self))
+        self._server = _Server(("127.0.0.1", 0), _handler(self), bind_and_activate=listening is None)
+        if listening is not None:
+            self._server.socket = listening
+            self._server.server_address = listening.getsockname()
+            self._server.server_port = listening.getsockname()[1]
         self._server.daemon_threads = True
 
     @abstractmethod
@@ -150,7 +155,7 @@ def _handler(emulator: Emulator) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(response.body)
             self.wfile.flush()
 
-        do_GET = do_POST = do_PUT = do_DELETE = _serve
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
 
         def log_message(self, format: str, *args: object) -> None:
             """Silent: `Emulator.calls` keeps the log."""

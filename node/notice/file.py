@@ -1,0 +1,23 @@
+"""The local cloud's metadata service: a file {"action": "terminate", "time": <Unix seconds>}."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from node.notice import Notice
+
+
+class FileNotice:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def poll(self) -> Notice | None:
+        try:
+            data = json.loads(self._path.read_text())
+        except FileNotFoundError:
+            return None
+        return Notice(float(data["time"]))
+
+    def hint(self) -> str | None:
+        return None
