@@ -30,6 +30,7 @@ from node.contract import (
     OUTCOME_FILE,
     OUTPUT_DIR,
     PROGRESS_FILE,
+    RECORD_FILE,
     SECRET_API,
     SECRET_RCLONE,
     STOP_FILE,
@@ -41,11 +42,13 @@ from node.contract import (
     Progress,
     attempt_dir,
 )
-from node.lease import Fenced, LeaseClient, LeaseKeeper
+from node.detached import DetachedStarter
+from node.detached_lease import CALL_S, RemoteLease
+from node.lease import Fenced, LeaseClient, LeaseKeeper, Renews
 from node.notice import notice_watcher
 from node.remote import Remote, RemoteError
 from node.sync import Syncer
-from node.worker import Engine, Worker
+from node.worker import Engine, Starter, Worker
 
 log = logging.getLogger("agent")
 
@@ -60,21 +63,32 @@ class Agent:
     def __init__(self, work: Path, secrets: Path, rclone: str, brief: Brief) -> None:
         self._work = work
         self._brief = brief
-        api_settings = json.loads((secrets / SECRET_API).read_text())
-        self._api: dict[str, str] = {key: str(value) for key, value in api_settings.items()}
         self._remote = Remote(rclone, secrets / SECRET_RCLONE, brief.remote)
         self._sync = Syncer(self._remote, work, brief)
         self._engine = Engine(work)
-        self._notice = notice_watcher()
+        self._notice = notice_watcher(brief.notice_s)
         self._phase = Phase.BOOTING
         self._outcome: Outcome | None = None
         self._stop: Outcome | None = None
         self._end_by = brief.deadline
         self._fenced = False
+        self._hinted = False
         self._wake = threading.Event()
-        self._lease = LeaseKeeper(
-            LeaseClient(self._api, brief.lease_id), brief.lease_s, self._current_lease, self._on_fenced
-        )
+        lease, self._worker = self._detached(rclone, secrets) if brief.detached else self._attached(secrets)
+        period_s = max(brief.lease_s, brief.beat_s) if brief.detached else brief.lease_s
+        self._lease = LeaseKeeper(lease, period_s, self._current_lease, self._on_fenced)
+
+    def _attached(self, secrets: Path) -> tuple[Renews, Starter]:
+        """The run comes from the controller's Prefect API, and the lease goes there."""
+        settings = json.loads((secrets / SECRET_API).read_text())
+        api = {key: str(value) for key, value in settings.items()}
+        return LeaseClient(api, self._brief.lease_id), Worker(self._brief, api, self._work)
+
+    def _detached(self, rclone: str, secrets: Path) -> tuple[Renews, Starter]:
+        """Both by the remote."""
+        letters = Remote(rclone, secrets / SECRET_RCLONE, self._brief.remote, call_s=CALL_S)
+        lease = RemoteLease(letters, self._work, self._brief.attempt)
+        return lease, DetachedStarter(self._brief, letters, self._work)
 
     def stop(self, ending: Ending, reason: str) -> None:
         """Ask the attempt to end early; the first reason counts."""
@@ -87,18 +101,17 @@ class Agent:
         """Live through the attempt."""
         (self._work / OUTPUT_DIR).mkdir(parents=True, exist_ok=True)
         self._lease.start()
-        worker: Worker | None = None
         try:
+            self._worker.prepare()
             self._restore()
             if self._stop is None:
-                worker = Worker(self._brief, self._api, self._work)
+                self._worker.start()
                 self._sync.start()
-                self._watch(worker)
+                self._watch()
             self._save()
         finally:
             self._engine.kill()
-            if worker is not None:
-                worker.stop()
+            self._worker.stop()
             self._lease.stop()
 
     def _restore(self) -> None:
@@ -117,37 +130,48 @@ class Agent:
         log.info("restored checkpoint %s (%s)", manifest.generation, manifest.step)
         self._sync.restored(manifest.generation, manifest.step)
 
-    def _watch(self, worker: Worker) -> None:
+    def _watch(self) -> None:
         """Until the engine has ended or something says that it must."""
         booted = time.monotonic()
         last = Progress()
         while self._stop is None:
             if self._engine.started:
-                self._phase = Phase.WORKING
+                self._enter(Phase.WORKING)
                 if not self._engine.alive:
                     return
-            elif not worker.alive:
-                self.stop(Ending.LOST, f"the Prefect worker did not stay up: {worker.last_lines()}")
+                if self._lease.silent_s > self._brief.silence_s and (self._work / OUTCOME_FILE).exists():
+                    log.warning("the work is done, and the run would try for hours to tell an API that is away")
+                    return
+            elif not self._worker.alive:
+                self.stop(Ending.LOST, f"what starts the run did not stay up: {self._worker.last_lines()}")
             elif time.monotonic() - booted > self._brief.boot_s:
                 self.stop(Ending.FORGOTTEN, f"no run came within {self._brief.boot_s:.0f} s")
             elif self._lease.silent_s > self._brief.silence_s:
-                self.stop(Ending.FORGOTTEN, f"the Prefect API was silent for {self._lease.silent_s:.0f} s")
+                self.stop(Ending.FORGOTTEN, f"the controller was out of reach for {self._lease.silent_s:.0f} s")
             if notice := self._notice.poll():
                 self._end_by = min(self._end_by, notice.time)
                 self.stop(Ending.INTERRUPTED, f"the cloud takes the machine back in {notice.left_s:.0f} s")
             elif time.time() >= self._brief.deadline - max(SAVE_S, 2 * self._sync.push_s):
                 self.stop(Ending.DEADLINE, "the time allowed is nearly over")
+            if not self._hinted and (hint := self._notice.hint()):
+                self._hinted = True
+                log.warning("%s; copying what there is", hint)
+                self._sync.soon()
             if (progress := self._progress()) != last:
                 last = progress
-                self._lease.changed()
+                self._lease.progressed()
             self._wake.wait(TICK_S)
+
+    def _enter(self, phase: Phase) -> None:
+        if phase is not self._phase:
+            self._phase = phase
+            self._lease.changed()
 
     def _save(self) -> None:
         """Copy everything, say how it ended. The outcome is the last file written."""
         if self._fenced:
             return
-        self._phase = Phase.SAVING
-        self._lease.changed()
+        self._enter(Phase.SAVING)
         if self._stop is not None:
             self._end_engine()
         outcome = self._verdict()
@@ -225,7 +249,7 @@ def main() -> int:
         handlers=[logging.FileHandler(work / AGENT_LOG), logging.StreamHandler()],
     )
     # A second boot of the same machine must not take the first one's engine for its own.
-    for leftover in (ENGINE_PID_FILE, STOP_FILE, OUTCOME_FILE, PROGRESS_FILE):
+    for leftover in (ENGINE_PID_FILE, STOP_FILE, OUTCOME_FILE, PROGRESS_FILE, RECORD_FILE):
         (work / leftover).unlink(missing_ok=True)
     brief = Brief.from_json((work / BRIEF_FILE).read_text())
     agent = Agent(work, Path(os.environ[ENV_SECRETS]), os.environ[ENV_RCLONE], brief)

@@ -37,6 +37,13 @@ BRIEF_FILE = "brief.json"
 MACHINE_FILE = "machine.json"
 HEARTBEAT_FILE = "heartbeat.json"
 AGENT_LOG = "agent.log"
+ENGINE_LOG = "engine.log"
+
+# Where no Prefect API is within the machine's reach (Brief.detached), both sides write letters: in attempts/<k>/.
+RUN_FILE = "run.json"  # controller -> machine: a Submission
+FENCE_FILE = "fence.json"  # controller -> machine: stop, and touch nothing more
+RECORD_DIR = "record"  # machine -> controller: 000001.jsonl, ...: what the run would have told Prefect
+RECORD_FILE = "record.jsonl"  # in the machine's own folder: all of it
 
 LEASE_KEY = "lease"  # where in the artifact's metadata the lease stands as JSON
 
@@ -122,6 +129,8 @@ class Brief(_Note):
     notice_s: float = 120.0  # what the cloud promises between notice and loss
     boot_s: float = 600.0  # without a run by then the machine is forgotten and ends itself
     silence_s: float = 1800.0  # the API may be silent this long while nothing runs
+    detached: bool = False  # no Prefect API within reach: report through the remote
+    beat_s: float = 15.0  # then the lease is renewed so often, and at once when the phase changes
 
     @property
     def name(self) -> str:
@@ -170,6 +179,20 @@ class Progress(_Note):
 
 
 @dataclass(frozen=True)
+class Submission(_Note):
+    """What a detached machine is to run: all that a queued run would have told it."""
+
+    entrypoint: str  # of the node flow: "node.shci.shci_node"
+    parameters: dict[str, Any]
+    flow_run_id: str  # the attempt's run in the controller's Prefect; the record speaks of it
+
+
+def record_part(number: int) -> str:
+    """A part of the record, counted from 1, below the attempt's folder."""
+    return f"{RECORD_DIR}/{number:06d}.jsonl"
+
+
+@dataclass(frozen=True)
 class Lease(_Note):
     """A machine's sign of life: `beat` counts up; whoever watches times the changes by his own clock."""
 
@@ -178,6 +201,7 @@ class Lease(_Note):
     progress: Progress = field(default_factory=Progress)
     generation: str | None = None
     outcome: Outcome | None = None
+    records: int = 0  # parts of the record on the remote (detached machines)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "phase", Phase(self.phase))
@@ -185,3 +209,13 @@ class Lease(_Note):
             object.__setattr__(self, "progress", Progress.from_dict(self.progress))
         if isinstance(self.outcome, dict):
             object.__setattr__(self, "outcome", Outcome.from_dict(self.outcome))
+
+    @property
+    def for_people(self) -> str:
+        """As the UI shows it; Markdown."""
+        line = f"**{self.phase}**, beat {self.beat}"
+        if self.progress.step:
+            line += f", {self.progress.step} {self.progress.percent:.0f} %: {self.progress.note}"
+        if self.outcome:
+            line += f"\n\n{self.outcome.ending}: {self.outcome.reason}"
+        return line

@@ -11,11 +11,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from uuid import UUID
-
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
 from node import checkpoint
+from node.bar import Bar
 from node.contract import (
     BRIEF_FILE,
     CHECKPOINT_DIR,
@@ -32,9 +30,6 @@ from node.contract import (
     Progress,
     write_text,
 )
-
-UI_S = 2.0  # the bar in the UI moves at most so often; the file, which costs nothing, always
-
 
 SAVED_S = 60.0  # how long the end of a step may wait for its checkpoint to be safe
 
@@ -55,8 +50,7 @@ class Desk:
         self.checkpoints = self.work / CHECKPOINT_DIR
         for folder in (self.scratch, self.output, self.checkpoints):
             folder.mkdir(parents=True, exist_ok=True)
-        self._bar: UUID | None = None
-        self._shown = 0.0
+        self._bar = Bar()
         write_text(self.work / ENGINE_PID_FILE, str(os.getpid()))
 
     def restored(self) -> checkpoint.Manifest | None:
@@ -104,15 +98,7 @@ class Desk:
     def tell(self, step: str, percent: float, note: str) -> None:
         """Progress for people: the bar in the UI, and the line that the controller logs."""
         Progress(step, round(percent, 1), note).write(self.work / PROGRESS_FILE)
-        if self._bar is None:
-            bar = create_progress_artifact(percent, key="node-progress", description=f"{step}: {note}")
-            assert isinstance(bar, UUID)  # not a coroutine: this is no async context
-            self._bar = bar
-        elif time.monotonic() - self._shown < UI_S and percent < 100:
-            return
-        else:
-            update_progress_artifact(self._bar, progress=percent, description=f"{step}: {note}")
-        self._shown = time.monotonic()
+        self._bar.show(percent, f"{step}: {note}")
 
     def stop_asked(self) -> Outcome | None:
         """Why the agent wants the work to end, if it does."""
@@ -132,3 +118,4 @@ class Desk:
     def end(self, ending: Ending, reason: str) -> None:
         """Tell the agent how it ended; the last thing a node flow does."""
         Outcome(ending, reason).write(self.work / OUTCOME_FILE)
+        self._bar.end()

@@ -2,6 +2,7 @@
 
 Plain HTTP of the standard library, so that the agent needs no Prefect client in its memory.
 API: PATCH /artifacts/{id} with `data` and `metadata_` (Prefect 3, server/api/artifacts.py).
+A machine out of the API's reach renews it through the remote (node.detached_lease).
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from node.contract import LEASE_KEY, Lease
+from node.remote import RemoteError
 
 log = logging.getLogger("agent.lease")
 
@@ -24,12 +27,23 @@ class Fenced(Exception):
     """The lease is gone: the controller has given this attempt up, so it must stop and touch nothing more."""
 
 
+class Renews(Protocol):
+    """Where a lease is renewed."""
+
+    cheap: bool  #: whether a renewal for a line of progress is too little to be counted
+
+    def renew(self, lease: Lease) -> None:
+        """Raises Fenced if the attempt was given up, OSError or RemoteError if there is no answer."""
+
+
 class LeaseClient:
-    """Renews one lease.
+    """Renews one lease at the Prefect API.
 
     settings: the PREFECT_* settings that reach the API (PREFECT_API_URL, and PREFECT_API_KEY or
         PREFECT_API_AUTH_STRING where the server asks for them).
     """
+
+    cheap = True
 
     def __init__(self, settings: Mapping[str, str], lease_id: str, timeout_s: float = 10.0) -> None:
         self._url = f"{settings['PREFECT_API_URL'].rstrip('/')}/artifacts/{lease_id}"
@@ -42,7 +56,7 @@ class LeaseClient:
 
     def renew(self, lease: Lease) -> None:
         """Raises Fenced if the lease is gone, OSError if the API does not answer or answers an error."""
-        body = {"data": _for_people(lease), "metadata_": {LEASE_KEY: lease.to_json()}}
+        body = {"data": lease.for_people, "metadata_": {LEASE_KEY: lease.to_json()}}
         request = urllib.request.Request(  # noqa: S310 - the scheme is the controller's, not a user's
             self._url, data=json.dumps(body).encode(), headers=self._headers, method="PATCH"
         )
@@ -55,16 +69,6 @@ class LeaseClient:
             raise
 
 
-def _for_people(lease: Lease) -> str:
-    """The lease as the UI shows it."""
-    line = f"**{lease.phase}**, beat {lease.beat}"
-    if lease.progress.step:
-        line += f", {lease.progress.step} {lease.progress.percent:.0f} %: {lease.progress.note}"
-    if lease.outcome:
-        line += f"\n\n{lease.outcome.ending}: {lease.outcome.reason}"
-    return line
-
-
 class LeaseKeeper(threading.Thread):
     """Renews the lease every `period_s`, or at once when told that something changed.
 
@@ -72,7 +76,7 @@ class LeaseKeeper(threading.Thread):
     """
 
     def __init__(
-        self, client: LeaseClient, period_s: float, current: Callable[[int], Lease], on_fenced: Callable[[], None]
+        self, client: Renews, period_s: float, current: Callable[[int], Lease], on_fenced: Callable[[], None]
     ) -> None:
         super().__init__(name="lease", daemon=True)
         self._client = client
@@ -87,20 +91,25 @@ class LeaseKeeper(threading.Thread):
 
     @property
     def silent_s(self) -> float:
-        """Seconds since the API last answered."""
+        """Seconds since somebody last answered."""
         return time.monotonic() - self._answered
 
     def changed(self) -> None:
         """Renew now."""
         self._wake.set()
 
+    def progressed(self) -> None:
+        """There is another line of progress: renew now, unless it can wait for the next beat."""
+        if self._client.cheap:
+            self._wake.set()
+
     def renew(self) -> bool:
-        """Renew once from the calling thread; False if the API did not answer."""
+        """Renew once from the calling thread; False if there was no answer."""
         with self._lock:
             self._beat += 1
             try:
                 self._client.renew(self._current(self._beat))
-            except OSError as error:
+            except (OSError, RemoteError) as error:
                 log.warning("lease not renewed: %s", error)
                 return False
             self._answered = time.monotonic()

@@ -68,6 +68,10 @@ class Syncer(threading.Thread):
             return False
         return newest.name != self.generation and checkpoint.read_manifest(newest).step != self._pushed_step
 
+    def soon(self) -> None:
+        """Do not wait for the period."""
+        self._next_push = time.monotonic()
+
     def push(self) -> None:
         """Raises RemoteError where the remote refuses, OSError or CheckpointCorrupt where the disk does."""
         with self._lock:

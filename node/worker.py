@@ -1,4 +1,4 @@
-"""The Prefect worker of one attempt, and the engine (flow-run process) it starts."""
+"""Who starts the attempt's engine (flow-run process), and the engine."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 from node.contract import ENGINE_PID_FILE, MACHINES_POOL, Brief
 
@@ -27,18 +28,46 @@ SETTINGS = {
 }
 
 
+class Starter(Protocol):
+    """Waits for the attempt's run, and starts its engine."""
+
+    def prepare(self) -> None:
+        """Whatever takes time and needs no checkpoint."""
+
+    def start(self) -> None:
+        """From now on a run may begin."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether a run may still begin."""
+
+    def last_lines(self) -> str:
+        """What it said last, for an error message."""
+
+    def stop(self) -> None:
+        """Only when the engine has ended. Safe to repeat."""
+
+
 class Worker:
-    """Polls the attempt's own queue and nothing else."""
+    """A Prefect worker that polls the attempt's own queue and nothing else."""
 
     def __init__(self, brief: Brief, api: Mapping[str, str], work: Path) -> None:
-        self.log_path = work / "worker.log"
+        self._brief, self._api, self._work = brief, api, work
+        self._log = work / "worker.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def prepare(self) -> None:
+        """Nothing: started now, it could begin a run before the checkpoint is there."""
+
+    def start(self) -> None:
+        name, work = self._brief.name, self._work
         command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", MACHINES_POOL]
-        command += ["--work-queue", brief.name, "--name", brief.name, "--type", "process", "--limit", "1"]
-        with self.log_path.open("ab") as output:
+        command += ["--work-queue", name, "--name", name, "--type", "process", "--limit", "1"]
+        with self._log.open("ab") as output:
             self._process = subprocess.Popen(
                 command,
                 cwd=work,
-                env={**os.environ, **SETTINGS, **api, "PREFECT_HOME": str(work / "prefect")},
+                env={**os.environ, **SETTINGS, **self._api, "PREFECT_HOME": str(work / "prefect")},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -47,23 +76,15 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        return self._process.poll() is None
+        return self._process is not None and self._process.poll() is None
 
-    def last_lines(self, count: int = 5) -> str:
-        """The end of its log, for an error message."""
-        lines = self.log_path.read_text(errors="replace").strip().splitlines()
-        return " | ".join(lines[-count:])
+    def last_lines(self) -> str:
+        return tail(self._log)
 
     def stop(self) -> None:
-        """Only when the engine has ended: a worker told to stop kills its engine outright."""
-        for number, patience_s in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
-            if not self.alive:
-                return
-            _signal_group(self._process.pid, number)
-            try:
-                self._process.wait(patience_s)
-            except subprocess.TimeoutExpired:
-                log.warning("worker outlived %s", number.name)
+        """A worker told to stop kills its engine outright: only when that has ended."""
+        if self._process is not None:
+            stop_group(self._process)
 
 
 class Engine:
@@ -122,6 +143,24 @@ def process_alive(pid: int) -> bool:
     except OSError:
         return sys.platform != "linux"
     return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def tail(path: Path, count: int = 5) -> str:
+    """The end of a log in one line."""
+    lines = path.read_text(errors="replace").strip().splitlines() if path.exists() else []
+    return " | ".join(lines[-count:])
+
+
+def stop_group(process: subprocess.Popen[bytes], patience_s: float = 5.0) -> None:
+    """End a child and its process group: SIGTERM, then SIGKILL."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is not None:
+            return
+        _signal_group(process.pid, number)
+        try:
+            process.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            log.warning("process %d outlived %s", process.pid, number.name)
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:

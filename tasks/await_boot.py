@@ -1,4 +1,4 @@
-"""Step: wait until the machine's Prefect worker polls its queue."""
+"""Step: wait until the machine's agent has spoken: its Prefect worker polls its queue, or its first letter is there."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from prefect.logging import get_run_logger
 from blocks.cloud import Machine, MachineState
 from node.contract import MACHINE_FILE, Ending, Outcome, attempt_dir
 from node.remote import RemoteError
-from tasks import api
 from tasks.documents import load_cloud, load_remote
 from tasks.job import Job
+from tasks.line import line_of
 from tasks.once import ONCE
+from tasks.watch import STATE_S, told_state
 
 BOOT_S = 900.0
 POLL_S = 0.5
@@ -21,18 +22,20 @@ POLL_S = 0.5
 
 @task(name="await_boot", persist_result=True, cache_policy=ONCE)
 def await_boot(job: Job, cloud: str, machine: Machine) -> Outcome | None:
-    """None once the worker is online; how the attempt ended if it will never be."""
+    """None once it is up; how the attempt ended if it will never be."""
     log = get_run_logger()
-    prefect, provider = api.client(), load_cloud(cloud)
+    line, provider = line_of(job, machine.attempt), load_cloud(cloud)
     _record(job, machine)
-    limit = time.monotonic() + BOOT_S
+    limit, asked = time.monotonic() + BOOT_S, float("-inf")
     while time.monotonic() < limit:
-        if api.worker_is_online(prefect, machine.name):
+        if line.is_up():
             log.info("%s is up", machine.name)
             return None
-        if (state := provider.state(machine)) not in (MachineState.PENDING, MachineState.RUNNING):
-            return Outcome(Ending.LOST, f"{machine.id} was {state} before it was up. {_last_words(job, machine)}")
-        time.sleep(POLL_S)  # the worker's row is the event, and Prefect offers no way to wait on it
+        if time.monotonic() - asked >= STATE_S:
+            asked = time.monotonic()
+            if (state := told_state(provider, machine)) not in (MachineState.PENDING, MachineState.RUNNING, None):
+                return Outcome(Ending.LOST, f"{machine.id} was {state} before it was up. {_last_words(job, machine)}")
+        time.sleep(POLL_S)  # neither Prefect nor a remote offers a way to wait for it
     return Outcome(Ending.LOST, f"{machine.id} was not up after {BOOT_S:.0f} s. {_last_words(job, machine)}")
 
 
@@ -48,7 +51,10 @@ def _record(job: Job, machine: Machine) -> None:
 
 def _last_words(job: Job, machine: Machine) -> str:
     """The tail of the bootstrap's log, if it reached the remote."""
-    with load_remote(job.remote).job(job.key) as remote:
-        told = remote.read(f"{attempt_dir(machine.attempt)}/bootstrap.log")
+    try:
+        with load_remote(job.remote).job(job.key) as remote:
+            told = remote.read(f"{attempt_dir(machine.attempt)}/bootstrap.log")
+    except RemoteError as error:
+        return f"What it said is out of reach: {error}"
     lines = (told or b"").decode(errors="replace").strip().splitlines()
     return "Its bootstrap said: " + " | ".join(lines[-5:]) if lines else "It said nothing."

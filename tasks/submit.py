@@ -15,14 +15,19 @@ from prefect.deployments import run_deployment
 from node.contract import attempt_name
 from tasks import api
 from tasks.job import Job
+from tasks.line import line_of
 
 
 def submit(job: Job, attempt: int) -> UUID:
-    """The attempt's node run, created in the machine's own queue unless it exists; its id."""
+    """The attempt's node run, created in the machine's own queue unless it exists, and handed over; its id."""
     name = attempt_name(job.key, attempt)
     # Looked for first: asked again, Prefect would return the same run and leave an orphaned node in the graph.
-    if (found := _existing(api.client(), name)) is not None:
-        return found
+    run_id = _existing(api.client(), name) or _created(job, attempt, name)
+    line_of(job, attempt).hand_over(run_id)
+    return run_id
+
+
+def _created(job: Job, attempt: int, name: str) -> UUID:
     run = run_deployment(
         job.node,
         parameters={"job_key": job.key, "attempt": attempt, **job.parameters},

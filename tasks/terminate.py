@@ -1,8 +1,8 @@
 """Step: remove a machine and all that an attempt leaves behind. The one place where the order is written.
 
-1. Fence: delete the lease, so that an agent that was only silent stops by itself.
+1. Fence: delete the lease (and tell a detached machine so), so that an agent that was only silent stops by itself.
 2. Terminate the machine: from here on nothing bills.
-3. Settle the node run: a run whose machine is gone would stay Running for ever.
+3. Settle the node run, with what a detached machine said last: a run whose machine is gone would stay Running for ever.
 4. Delete the attempt's work queue and worker row.
 """
 
@@ -18,6 +18,7 @@ from blocks.cloud import Machine
 from tasks import api
 from tasks.documents import load_cloud
 from tasks.job import Job
+from tasks.line import line_of
 from tasks.once import ONCE
 
 
@@ -30,11 +31,12 @@ from tasks.once import ONCE
 )
 def terminate(job: Job, machine: Machine, cloud: str, lease_id: str, node_run_id: UUID | None) -> datetime:
     """When the machine was gone. Safe to repeat, and repeated until all of it has worked."""
-    prefect = api.client()
-    api.fence(prefect, lease_id)
+    prefect, line = api.client(), line_of(job, machine.attempt)
+    line.fence(lease_id)
     load_cloud(cloud).terminate(machine)
     gone = api.now()
     if node_run_id is not None:
+        line.settle(node_run_id)
         cancelled = api.being_cancelled(prefect, job.flow_run_id)
         reason = "the job was cancelled" if cancelled else f"machine {machine.id} was lost"
         api.settle_node_run(prefect, node_run_id, cancelled=cancelled, reason=reason)

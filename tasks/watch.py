@@ -16,17 +16,27 @@ from prefect.client.schemas.objects import StateType
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.logging import get_run_logger
 
-from blocks.cloud import Machine, MachineState
+from blocks.cloud import Cloud, LaunchRefused, Machine, MachineState
 from node.contract import OUTCOME_FILE, Ending, Lease, Outcome, Phase, Progress, attempt_dir
 from node.remote import RemoteError
 from tasks import api
 from tasks.documents import load_cloud, load_remote
 from tasks.job import Job
+from tasks.line import line_of
 from tasks.once import ONCE
 
 POLL_S = 1.0
 STATE_S = 5.0  # how often the cloud is asked
 STOPPING_S = 300.0  # how long a machine may be on its way down
+
+
+def told_state(cloud: Cloud, machine: Machine) -> MachineState | None:
+    """What the cloud says now; None where it does not answer, which says nothing about the machine."""
+    try:
+        return cloud.state(machine)
+    except LaunchRefused as refused:
+        get_run_logger().warning("the cloud does not tell how %s is: %s", machine.id, refused.reason)
+        return None
 
 
 class Superseded(RuntimeError):
@@ -43,6 +53,7 @@ class _Watch:
         self.run_count = run_count
         self.cloud = load_cloud(cloud)
         self.api = api.client()
+        self.line = line_of(job, machine.attempt)
         self.log = get_run_logger()
         self.lease: Lease | None = None
         self.changed = time.monotonic()
@@ -56,10 +67,11 @@ class _Watch:
     def look(self) -> Outcome | None:
         """Read the lease and the node run.
 
-        Raises httpx.HTTPError or PrefectHTTPStatusError if the API does not answer, Superseded.
+        Raises httpx.HTTPError, PrefectHTTPStatusError or RemoteError if there is no answer, Superseded.
         """
         if api.superseded(self.api, self.job.flow_run_id, self.run_count):
             raise Superseded(f"flow run {self.job.flow_run_id} has a newer engine")
+        self.line.bring(self.node_run_id, self.lease_id)
         try:
             lease = api.read_lease(self.api, self.lease_id)
         except ObjectNotFound:
@@ -81,16 +93,16 @@ class _Watch:
         if time.monotonic() - self.asked < STATE_S:
             return None
         self.asked = time.monotonic()
-        state = self.cloud.state(self.machine)
+        state = told_state(self.cloud, self.machine)
         if state is MachineState.STOPPING:
             self.stopping_since = self.stopping_since or time.monotonic()
             if time.monotonic() - self.stopping_since < STOPPING_S:
                 return None
-        elif state in (MachineState.PENDING, MachineState.RUNNING):
-            if time.monotonic() - self.changed > self.job.silence_s:
-                return self.last_word() or Outcome(
-                    Ending.LOST, f"silent for {self.job.silence_s:.0f} s on a {state} machine"
-                )
+        elif state in (MachineState.PENDING, MachineState.RUNNING, None):
+            allowed_s = max(self.job.silence_s, self.line.least_silence_s)
+            if time.monotonic() - self.changed > allowed_s:
+                where = f"on a {state} machine" if state else "on a machine that the cloud tells nothing of"
+                return self.last_word() or Outcome(Ending.LOST, f"silent for {allowed_s:.0f} s {where}")
             return None
         if (told := self.last_word()) is not None:
             return told
@@ -132,10 +144,10 @@ def watch(job: Job, machine: Machine, cloud: str, lease_id: str, node_run_id: UU
         try:
             outcome = seen.look() or seen.ask_the_cloud()
             patience = True
-        except (httpx.HTTPError, PrefectHTTPStatusError) as error:
-            # The API is away: nothing is known of the lease, so its silence must not count.
+        except (httpx.HTTPError, PrefectHTTPStatusError, RemoteError) as error:
+            # API or remote is away: nothing is known of the lease, so its silence must not count.
             if patience:
-                seen.log.warning("the Prefect API does not answer, watching on: %s", error)
+                seen.log.warning("no answer where the machine would be heard, watching on: %s", error)
             patience = False
             seen.changed = time.monotonic()
             outcome = None

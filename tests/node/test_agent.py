@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -23,11 +24,13 @@ import pytest
 from blocks.rclone import rclone_binary
 from node.contract import (
     BRIEF_FILE,
+    ENGINE_PID_FILE,
     ENV_NOTICE,
     ENV_RCLONE,
     ENV_SECRETS,
     ENV_WORK,
     LEASE_KEY,
+    OUTCOME_FILE,
     SECRET_API,
     Brief,
     Ending,
@@ -35,6 +38,8 @@ from node.contract import (
     Outcome,
     Phase,
 )
+from tests.emulators.computer import MetadataService
+from tests.emulators.metadata import AwsMetadata
 
 LEASE_ID = "5b0c1f6e-0000-4000-8000-000000000001"
 
@@ -46,6 +51,7 @@ class Api:
     url: str
     leases: list[Lease] = field(default_factory=list)
     fenced: bool = False
+    away: bool = False
 
 
 @pytest.fixture
@@ -54,9 +60,9 @@ def api() -> Iterator[Api]:
         def do_PATCH(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             known = self.path == f"/api/artifacts/{LEASE_ID}" and not found.fenced
-            if known:
+            if known and not found.away:
                 found.leases.append(Lease.from_json(body["metadata_"][LEASE_KEY]))
-            self.send_response(204 if known else 404)
+            self.send_response(503 if found.away else 204 if known else 404)
             self.end_headers()
 
         def do_GET(self) -> None:
@@ -100,7 +106,7 @@ Start = Callable[..., Running]
 def agent(api: Api, tmp_path: Path) -> Iterator[Start]:
     started: list[Running] = []
 
-    def start(**brief: Any) -> Running:
+    def start(cloud: dict[str, str] | None = None, **brief: Any) -> Running:
         work, secrets, remote = (tmp_path / name for name in ("work", "secrets", "remote"))
         for folder in (work, secrets):
             folder.mkdir()
@@ -113,6 +119,7 @@ def agent(api: Api, tmp_path: Path) -> Iterator[Start]:
             ENV_SECRETS: str(secrets),
             ENV_RCLONE: rclone_binary(),
             ENV_NOTICE: str(tmp_path / "notice.json"),
+            **(cloud or {}),
         }
         with (work / "console.log").open("wb") as console:
             process = subprocess.Popen(
@@ -188,3 +195,34 @@ def test_an_agent_told_to_shut_down_says_so(api: Api, agent: Start) -> None:
     machine.process.terminate()
     machine.ended()
     assert machine.outcome.ending is Ending.INTERRUPTED
+
+
+def test_an_early_hint_is_followed_by_a_copy_and_by_nothing_else(agent: Start) -> None:
+    metadata = AwsMetadata("i-0123", region="eu-central-1", zone="eu-central-1a")
+    with MetadataService(metadata) as served:
+        machine = agent(cloud={"SPOTWAVE_CLOUD": "aws", "SPOTWAVE_METADATA": served.url})
+        until((machine.work / "worker.log").exists)
+        (machine.work / "output/iterations.csv").write_text("1")
+        metadata.rebalance()
+        until((machine.remote / "output/iterations.csv").exists)
+        assert machine.process.poll() is None
+        assert (machine.work / "agent.log").read_text().count("copying what there is") == 1
+
+
+def test_a_run_that_cannot_tell_an_api_that_is_away_does_not_keep_a_finished_machine(api: Api, agent: Start) -> None:
+    machine = agent(silence_s=1.0)
+    until((machine.work / "worker.log").exists)
+    engine = subprocess.Popen(["sleep", "600"], start_new_session=True)  # as Prefect's client, trying for hours
+    try:
+        (machine.work / ENGINE_PID_FILE).write_text(str(engine.pid))
+        until(lambda: api.leases[-1].phase is Phase.WORKING)
+        api.away = True
+        until(lambda: "lease not renewed" in (machine.work / "agent.log").read_text())
+        assert machine.process.poll() is None, "silence alone is no reason while the work goes on"
+        Outcome(Ending.COMPLETED, "all done").write(machine.work / OUTCOME_FILE)
+        machine.ended()
+        assert machine.outcome.ending is Ending.COMPLETED
+        assert engine.wait(10) == -signal.SIGKILL
+    finally:
+        engine.kill()
+        engine.wait()

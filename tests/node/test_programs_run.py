@@ -238,6 +238,9 @@ def test_every_program_can_be_asked_for() -> None:
     command = CommandProgram(line="true {fcidump}")
     assert program_for(Calculation(program="command", command=command)).executables == ("true",)
     assert program_for(Calculation(program="dice")).executables == ("Dice", "mpirun")
+    assert program_for(Calculation(program="pyci")).architectures == ("x86_64", "arm64")
+    one = CommandProgram(line="true {fcidump}", architectures=["arm64"])
+    assert program_for(Calculation(program="command", command=one)).architectures == ("arm64",)
 
 
 def test_percent_only_rises() -> None:

@@ -1,0 +1,68 @@
+"""A job whose machines reach no Prefect API: all they say comes by the remote, and stands in Prefect all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+
+from blocks.access import PrefectAccess
+from node.contract import LEASE_KEY, RECORD_DIR, Lease, Phase, attempt_dir
+from tests.conftest import Embedded
+from tests.flows.conftest import Start
+from tests.flows.kit import CALCULATION, Job, eventually, local_cloud
+from tests.flows.logs import messages
+from tests.flows.test_faults import endings, kill_controller, repeated_scf, same_energies
+
+pytestmark = pytest.mark.slow(minutes=1.5)
+
+ACCESS = "prefect-access/detached"
+
+
+@pytest.fixture
+def detached(client: SyncPrefectClient) -> Iterator[str]:
+    PrefectAccess(way="detached").save("detached", overwrite=True)
+    yield ACCESS
+    PrefectAccess.delete("detached")
+
+
+def working_lease(run: Job) -> Lease | None:
+    """What Prefect has of the first machine's lease, once it works."""
+    artifact = run.artifacts_of(run.run_id).get(f"lease-{run.key}-1")
+    told = (artifact.metadata_ or {}).get(LEASE_KEY) if artifact else None
+    lease = Lease.from_json(str(told)) if told else None
+    return lease if lease and lease.phase is Phase.WORKING and lease.progress.step == "run_shci" else None
+
+
+def test_a_detached_job_outlives_its_machine_and_its_controller(
+    embedded: Embedded, client: SyncPrefectClient, job: Start, reference: dict[str, Any], detached: str
+) -> None:
+    run = job(**CALCULATION, access=detached)
+    run.hold_solver()
+    eventually("the machine's progress stands in Prefect", lambda: working_lease(run))
+    (first,) = run.node_runs()
+    assert first.state_name == "Running"
+    kill_controller(embedded, run)
+
+    # While nobody listens, the machine is taken back: it saves what there is, and says so.
+    local_cloud(run.home).interrupt(run.machine(), 20)
+    done = embedded.spotwave("up")
+    assert done.returncode == 0, done.stderr
+
+    result = run.completed()
+    same_energies(result, reference)
+    assert endings(result) == ["interrupted", "completed"]
+    assert not repeated_scf(run, 2)
+    assert [node_run.state_name for node_run in run.node_runs()] == ["Interrupted", "Completed"]
+    for attempt, node_run in enumerate(run.node_runs(), 1):
+        told = messages(client, node_run.id)
+        assert sum(f"attempt {attempt} of {run.key}" in line for line in told) == 1, "nothing twice"
+        assert not (run.remote / attempt_dir(attempt) / RECORD_DIR).exists(), "handed on"
+    second = run.node_runs()[1]
+    assert any("taken from the checkpoint" in line for line in messages(client, second.id))
+    states = {task.name.rpartition("-")[0]: task.state_name for task in run.tasks_of(second)}
+    assert states == dict.fromkeys(("hartree_fock", "write_fcidump", "run_shci"), "Completed")
+    assert run.artifacts_of(second.id)["node-progress"].data == 100
+    assert "Late" not in {str(state.name) for n in run.node_runs() for state in client.read_flow_run_states(n.id)}

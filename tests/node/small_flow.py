@@ -1,0 +1,32 @@
+"""A node flow that needs no chemistry: a step that is saved, then one that lasts for as long as it is let."""
+
+from __future__ import annotations
+
+import time
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
+
+from node.desk import Desk
+
+
+@task(name="first_step", cache_policy=NO_CACHE)
+def first_step(desk: Desk, word: str) -> None:
+    get_run_logger().info("the word is %s", word)
+    kept = desk.scratch / "kept"
+    kept.write_text(word)
+    desk.tell("first_step", 50, word)
+    desk.seal("first_step", {"kept": kept}, {})
+
+
+@task(name="second_step", cache_policy=NO_CACHE)
+def second_step() -> None:
+    while True:
+        time.sleep(0.05)
+
+
+@flow(name="small-node")
+def small(job_key: str, attempt: int, word: str) -> None:
+    first_step(Desk(), word)
+    second_step()

@@ -1,0 +1,201 @@
+"""Letters of a detached machine, handed on to a real Prefect server: each once, and of its own run alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from prefect import flow
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterFlowRunId
+from prefect.logging import disable_run_logger
+from prefect.states import Pending
+
+from blocks.cloud import Requirements
+from blocks.rclone import RcloneRemote, rclone_binary
+from deployments.api import Api
+from node.contract import (
+    FENCE_FILE,
+    HEARTBEAT_FILE,
+    OUTCOME_FILE,
+    Ending,
+    Lease,
+    Outcome,
+    Phase,
+    Progress,
+    attempt_dir,
+    record_part,
+)
+from node.remote import Remote
+from tasks import api
+from tasks.detached import Letters
+from tasks.job import Job
+from tasks.record import LABEL, Record
+from tests.flows.kit import eventually
+from tests.flows.logs import messages
+
+pytestmark = pytest.mark.slow(minutes=0.2)
+
+FOLDER = attempt_dir(1)
+BEGUN = datetime.now(UTC)
+
+
+@flow(name="said")
+def said() -> None:
+    """Has runs; is never executed."""
+
+
+@pytest.fixture
+def client(prefect_api: Api) -> Iterator[SyncPrefectClient]:
+    with get_client(sync_client=True) as found, disable_run_logger():
+        yield found
+
+
+@pytest.fixture
+def run_id(client: SyncPrefectClient) -> UUID:
+    return client.create_flow_run(said, state=Pending()).id
+
+
+def log(run_id: UUID, number: int, message: str) -> dict[str, Any]:
+    at = BEGUN + timedelta(milliseconds=number)
+    line = {"name": "prefect.flow_runs", "level": 20, "timestamp": at.isoformat(), "message": message}
+    return {"log": {**line, "flow_run_id": str(run_id), "task_run_id": None}}
+
+
+def completed(run_id: UUID, task_run: UUID) -> dict[str, Any]:
+    """As a task run's engine says that it has completed."""
+    return {
+        "event": {
+            "id": str(uuid4()),
+            "occurred": BEGUN.isoformat(),
+            "event": "prefect.task-run.Completed",
+            "resource": {
+                "prefect.resource.id": f"prefect.task-run.{task_run}",
+                "prefect.resource.name": "step-0",
+                "prefect.state-type": "COMPLETED",
+                "prefect.orchestration": "client",
+            },
+            "related": [
+                {"prefect.resource.id": f"prefect.flow-run.{run_id}", "prefect.resource.role": "flow-run"},
+            ],
+            "payload": {
+                "intended": {"from": "RUNNING", "to": "COMPLETED"},
+                "initial_state": None,
+                "validated_state": {"type": "COMPLETED", "name": "Completed", "message": None, "state_details": {}},
+                "task_run": {"name": "step-0", "task_key": "step", "dynamic_key": str(task_run)},
+            },
+        }
+    }
+
+
+def write_part(remote: Path, number: int, *lines: dict[str, Any]) -> None:
+    path = remote / FOLDER / record_part(number)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def task_runs(client: SyncPrefectClient, run_id: UUID) -> set[UUID]:
+    wanted = TaskRunFilter(flow_run_id=TaskRunFilterFlowRunId(any_=[run_id]))
+    return {run.id for run in client.read_task_runs(task_run_filter=wanted)}
+
+
+def test_nothing_is_told_twice_by_an_engine_that_takes_up_another_ones_work(
+    client: SyncPrefectClient, run_id: UUID, tmp_path: Path
+) -> None:
+    remote, first, second = Remote(rclone_binary(), None, str(tmp_path)), uuid4(), uuid4()
+    write_part(tmp_path, 1, log(run_id, 1, "one"), completed(run_id, first), log(run_id, 2, "two"))
+    Record(client, run_id, FOLDER).hand_on(remote, 1)
+    assert client.read_flow_run(run_id).labels[LABEL] == 1
+
+    client.update_flow_run_labels(run_id, {LABEL: 0})  # it died before it could note so
+    # and at once there are many: fetched in one call
+    write_part(tmp_path, 2, log(run_id, 3, "three"), completed(run_id, second))
+    write_part(tmp_path, 3, log(run_id, 4, "four"))
+    Record(client, run_id, FOLDER).hand_on(remote, 3)
+    assert messages(client, run_id) == ["one", "two", "three", "four"]
+    eventually("two task runs", lambda: task_runs(client, run_id) == {first, second}, within_s=20)
+    record = Record(client, run_id, FOLDER)
+    assert record.parts == 3
+
+
+def test_a_machine_speaks_of_its_own_run_alone(client: SyncPrefectClient, run_id: UUID, tmp_path: Path) -> None:
+    other = client.create_flow_run(said, state=Pending()).id
+    mine = uuid4()
+    strange = completed(run_id, uuid4())
+    strange["event"]["resource"]["prefect.resource.id"] = f"prefect.flow-run.{other}"
+    lines = (log(other, 1, "not mine"), completed(other, uuid4()), strange, {"log": {}}, {}, {"event": 7})
+    write_part(tmp_path, 1, *lines, log(run_id, 2, "mine"), completed(run_id, mine))
+    Record(client, run_id, FOLDER).hand_on(Remote(rclone_binary(), None, str(tmp_path)), 1)
+    eventually("its own task run", lambda: task_runs(client, run_id) == {mine}, within_s=20)
+    assert messages(client, run_id) == ["mine"]
+    assert messages(client, other) == []
+    assert task_runs(client, other) == set()
+
+
+@pytest.fixture
+def job(client: SyncPrefectClient, tmp_path: Path) -> Iterator[Job]:
+    RcloneRemote(path=str(tmp_path / "remote")).save("letters", overwrite=True)
+    yield Job(
+        key="sw-letters",
+        flow_run_id=uuid4(),
+        node="shci-node/machine",
+        parameters={},
+        requirements=Requirements(),
+        clouds=["local-cloud/here"],
+        remote="rclone-remote/letters",
+        access="prefect-access/here",
+        store="snapshot-store/here",
+        results=tmp_path / "results",
+    )
+    RcloneRemote.delete("letters")
+
+
+def letters_of(job: Job, tmp_path: Path, outcome: Outcome, **lease: Any) -> Path:
+    """What a machine has left on the remote."""
+    folder = tmp_path / "remote" / job.key / FOLDER
+    Lease(7, Phase.ENDED, Progress("second", 60.0, "so far"), outcome=outcome, **lease).write(folder / HEARTBEAT_FILE)
+    outcome.write(folder / OUTCOME_FILE)
+    return folder
+
+
+def test_lease_progress_and_end_are_where_a_machine_would_have_put_them(
+    client: SyncPrefectClient, run_id: UUID, job: Job, tmp_path: Path
+) -> None:
+    lease_id = api.create_lease(client, job.key, 1, run_id)
+    letters = Letters(job, 1)
+    assert not letters.is_up()
+    folder = letters_of(job, tmp_path, Outcome(Ending.FAILED, "basis: unknown"), records=1)
+    write_part(tmp_path / "remote" / job.key, 1, log(run_id, 1, "last words"))
+    Letters(job, 1).bring(run_id, lease_id)
+    lease = api.read_lease(client, lease_id)
+    assert lease is not None
+    assert lease.outcome == Outcome(Ending.FAILED, "basis: unknown")
+    assert client.read_flow_run(run_id).state_name == "Running"
+
+    letters = Letters(job, 1)
+    letters.fence(lease_id)
+    assert (folder / FENCE_FILE).exists()
+    letters.settle(run_id)
+    letters.settle(run_id)
+    run = client.read_flow_run(run_id)
+    assert run.state is not None
+    assert (run.state_name, run.state.message) == ("Failed", "basis: unknown")
+    assert messages(client, run_id) == ["last words"]
+    assert not (folder / "record").exists()
+
+
+def test_a_remote_that_is_away_hinders_no_termination(
+    client: SyncPrefectClient, run_id: UUID, job: Job, tmp_path: Path
+) -> None:
+    lease_id = api.create_lease(client, job.key, 1, run_id)
+    (tmp_path / "remote").write_text("a file is no remote")
+    letters = Letters(job, 1)
+    assert not letters.is_up()
+    letters.fence(lease_id)
+    letters.settle(run_id)
+    assert client.read_flow_run(run_id).state_name == "Pending"
