@@ -187,6 +187,7 @@ class Leftover(BaseModel):
     zone: str | None = None
     job_key: str
     created_at: datetime | None = None  #: None where the cloud does not tell
+    deadline: float | None = None  #: Unix seconds by which its machine ends itself; None where its tags do not tell
 
 
 @dataclass(frozen=True)

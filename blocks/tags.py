@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import count, takewhile
 
 from pydantic import ValidationError
 
@@ -54,8 +55,8 @@ def in_pieces(offer: Offer) -> dict[str, str]:
 
 def offer_in(tags: Mapping[str, str]) -> str:
     """The packed offer of `in_pieces`."""
-    names = sorted((name for name in tags if name.startswith(f"{OFFER}-")), key=lambda name: int(name.split("-")[-1]))
-    return "".join(tags[name] for name in names)
+    names = (f"{OFFER}-{number}" for number in count())
+    return "".join(tags[name] for name in takewhile(tags.__contains__, names))
 
 
 def machine_from(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import cyclopts
@@ -81,17 +82,21 @@ def run(
 
 @app.command
 def ls() -> None:
-    """List our machines on all configured clouds: job, attempt, state, age, USD per hour."""
+    """List our machines on all configured clouds: job, attempt, state, age, and what they cost now and so far."""
     from prefect.client.orchestration import get_client
 
-    from deployments.machines import Found, Silent, as_table, find_all
+    from deployments.machines import Found, Silent, as_table, find_all, total
     from deployments.up import existing_api
 
     home = home_of()
     with existing_api(home).in_use(home), get_client(sync_client=True) as client:
         answers = list(find_all(client))
     found = [one for one in answers if isinstance(one, Found)]
-    console.print(as_table(found) if found else "no machines")
+    if found:
+        _wide().print(as_table(found))
+        _say(total(found))
+    else:
+        _say("no machines")
     silent = [one for one in answers if isinstance(one, Silent)]
     for one in silent:
         _say(f"{one.block} could not be asked: {one.reason}")
@@ -100,14 +105,60 @@ def ls() -> None:
 
 
 @app.command
-def reap() -> None:
-    """Terminate machines whose job has ended or whose time is over, now rather than at the next schedule."""
+def check(*block: str) -> None:
+    """Tell what is missing before a job can run: of every saved cloud, remote and access to Prefect.
+
+    Parameters
+    ----------
+    block
+        Only these, as '<block type>/<document>'.
+    """
+    from prefect.client.orchestration import get_client
+
+    from deployments.check import findings, row, table
+    from deployments.up import existing_api
+
+    home = home_of()
+    listing, missing = table(), 0
+    with existing_api(home).in_use(home), get_client(sync_client=True) as client, errors.status("looking") as status:
+        for document, finding in findings(client, list(block)):
+            status.update(f"{document}: {finding.what}")
+            listing.add_row(*row(document, finding))
+            missing += finding.ok is False
+    _wide().print(listing)
+    if missing:
+        _say(f"{missing} missing")
+        sys.exit(1)
+
+
+@app.command
+def reap(*, dry_run: Annotated[bool, cyclopts.Parameter(negative="")] = False) -> None:
+    """Remove machines, disks, addresses and secrets whose job has ended or whose time is over, now rather than at the
+    next schedule.
+
+    Parameters
+    ----------
+    dry_run
+        Only show what there is, and what of it would go.
+    """
+    from deployments.reap import as_table
     from deployments.up import existing_api
     from flows.reap import reap as reap_flow
+    from flows.reap import survey
 
     home = home_of()
     with existing_api(home).in_use(home):
-        reap_flow()
+        if not dry_run:
+            reap_flow()
+            return
+        seen = survey()
+    if seen.things:
+        _wide().print(as_table(seen))
+    _say(f"{len(seen.forgotten)} of {len(seen.things)} would go")
+    for name, why in seen.silent.items():
+        _say(f"{name} could not be asked: {why}")
+    if seen.silent:
+        sys.exit(1)
 
 
 @app.command
@@ -176,6 +227,35 @@ def why(*what: str, asked: Asked = Asked()) -> None:
             return
         for line in market.why_offer(words, asked, store):
             _say(line)
+
+
+@app.command
+def proxy(
+    *,
+    access: str = "prefect-access/here",
+    host: str = "127.0.0.1",
+    port: int = 4280,
+    cert: Path | None = None,
+    key: Path | None = None,
+) -> None:
+    """Let machines reach this controller's Prefect API, each its own flow run and nothing else. Until Ctrl-C.
+
+    Parameters
+    ----------
+    access
+        The block whose proxy_key signs the machines' tokens.
+    host
+        Where to listen; another than 127.0.0.1 needs a certificate.
+    port
+        0 takes a free one.
+    cert
+        The certificate chain, PEM. Without: behind a server that does TLS (docs/access.md).
+    key
+        The certificate's key, PEM.
+    """
+    from deployments.proxy.serve import serve
+
+    serve(home_of(), access, host, port, cert, key, _say)
 
 
 def parsed(pairs: list[str]) -> dict[str, Any]:

@@ -23,6 +23,10 @@ class Found:
     machine: Machine
     state: MachineState
 
+    def hours(self, now: datetime | None = None) -> float:
+        """How old the machine is."""
+        return ((now or datetime.now(UTC)) - self.machine.launched_at).total_seconds() / 3600
+
 
 @dataclass(frozen=True)
 class Silent:
@@ -63,15 +67,18 @@ def _machines_of(block_type: type[Cloud], slug: str, name: str) -> Iterator[Foun
 
 
 def as_table(found: list[Found], now: datetime | None = None) -> Table:
-    """The listing: machine, job, attempt, where, state, age in hours and minutes, USD per hour."""
+    """The listing: machine, job, attempt, where, state, age in hours and minutes, USD per hour with disk and public
+    address, and USD so far."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("machine", "job", "attempt", "on", "state"):
         table.add_column(title)
     table.add_column("age", justify="right")
     table.add_column("USD/h", justify="right")
+    table.add_column("USD so far", justify="right")
     for one in found:
         machine = one.machine
-        minutes = int(((now or datetime.now(UTC)) - machine.launched_at).total_seconds() // 60)
+        hours = one.hours(now)
+        minutes = int(60 * hours)
         table.add_row(
             machine.name,
             machine.job_key,
@@ -79,6 +86,14 @@ def as_table(found: list[Found], now: datetime | None = None) -> Table:
             machine.offer.label,
             one.state.value,
             f"{minutes // 60}:{minutes % 60:02d}",
-            f"{machine.offer.spot_usd_h:.4f}",
+            f"{machine.usd_h:.4f}",
+            f"{machine.usd_h * hours:.4f}",
         )
     return table
+
+
+def total(found: list[Found], now: datetime | None = None) -> str:
+    """The last line of the listing."""
+    usd_h = sum(one.machine.usd_h for one in found)
+    usd = sum(one.machine.usd_h * one.hours(now) for one in found)
+    return f"{len(found)} machine{'s' if len(found) > 1 else ''}, {usd_h:.4f} USD/h, {usd:.4f} USD so far"

@@ -21,7 +21,7 @@ from flows.form import described
 from flows.spot import Done, JobFailed, run_to_the_end
 from node.calculation import BadInput, Calculation, CommandProgram, ProgramName, Size, check
 from node.contract import job_key_of
-from node.programs import program_for
+from node.programs import Program, program_for
 from tasks.check import check_job
 from tasks.collect import collect, show_result
 from tasks.convergence import draw_convergence
@@ -97,7 +97,8 @@ def shci(
     )
     try:
         size = check(calculation)
-        wanted = _with_memory(requirements, size)
+        needed = program_for(calculation)
+        wanted = _on_its_cpus(_with_memory(requirements, size), needed)
         key = job_key_of(UUID(flow_run.id))
         job = Job(
             key=key,
@@ -117,7 +118,7 @@ def shci(
             max_attempts=max_attempts,
             results=Path(os.environ.get(ENV_RESULTS, "results")).absolute() / key,
         )
-        if (problem := check_job(job, list(program_for(calculation).executables))) is not None:
+        if (problem := check_job(job, list(needed.executables))) is not None:
             return _refused(problem)
         done = run_to_the_end(job)
     except (BadInput, JobFailed) as error:
@@ -150,6 +151,22 @@ def _with_memory(requirements: Requirements, size: Size) -> Requirements:
             "Allow more memory, freeze the core, or take a smaller basis",
         )
     return requirements.model_copy(update={"min_memory_gib": max(requirements.min_memory_gib, needed)})
+
+
+def _on_its_cpus(requirements: Requirements, program: Program) -> Requirements:
+    """The requirements, narrowed to the CPUs that the program runs on: the choice then tells how many offers that
+    leaves out. Raises BadInput if none is left."""
+    both = [name for name in requirements.architectures if name in program.architectures]
+    if not both:
+        raise BadInput(
+            "requirements.architectures",
+            f"{', '.join(requirements.architectures) or 'none'} is asked for, and the program {program.name} runs on "
+            f"{', '.join(program.architectures)}",
+            "Allow that, or choose another program",
+        )
+    if len(both) < len(requirements.architectures):
+        get_run_logger().info("program %s runs on %s only", program.name, ", ".join(both))
+    return requirements.model_copy(update={"architectures": both})
 
 
 def _rows(result: dict[str, Any]) -> list[tuple[str, str]]:

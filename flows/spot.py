@@ -14,8 +14,10 @@ from datetime import datetime
 from uuid import UUID
 
 from prefect.exceptions import TerminationSignal
+from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
+from blocks.cloud import LaunchRefused
 from flows.engine import sole_engine
 from node.contract import Ending
 from tasks import api
@@ -30,7 +32,8 @@ from tasks.rank import why
 from tasks.select import select
 from tasks.stage import stage
 from tasks.submit import submit
-from tasks.terminate import sweep, terminate
+from tasks.sweep import sweep
+from tasks.terminate import terminate
 from tasks.timeline import timeline
 from tasks.watch import Superseded, watch
 
@@ -55,7 +58,7 @@ def run_to_the_end(job: Job) -> Done:
     with sole_engine(job.key):
         api.tag_run(api.client(), job.flow_run_id, job.key)
         # By tag, whatever this process remembers: a launch may have been cut short.
-        with _afterwards(job, lambda: sweep(job)):
+        with _afterwards(job, lambda: _sweep(job)):
             return _attempts(job, stage(job))
 
 
@@ -75,6 +78,14 @@ def _afterwards(job: Job, clean_up: Callable[[], object]) -> Iterator[None]:
     finally:
         if not lives_on:
             clean_up()
+
+
+def _sweep(job: Job) -> None:
+    """What a cloud that does not answer may still hold is the reaper's, and no reason to lose a finished job."""
+    try:
+        sweep(job)
+    except LaunchRefused as refused:
+        get_run_logger().error("something of this job may be left, for reap to remove: %s", refused.reason)
 
 
 def _attempts(job: Job, begun: float) -> Done:
@@ -112,7 +123,8 @@ def _attempt(job: Job, begun: float, earlier: list[Attempt]) -> Attempt:
     choice = _choose(job, number, earlier)
     lease_id = open_lease(job, number)
     try:
-        placed = provision(job, number, choice, lease_id, begun + job.max_hours * 3600)
+        deadline = begun + job.max_hours * 3600
+        placed = provision(job, number, choice, lease_id, deadline, flow_run.run_count)
     except NoMachine as error:
         raise JobFailed(f"{error}. {_kept(job, earlier)}") from error
     cloud = _block_of(job, placed.machine.offer.cloud)

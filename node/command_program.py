@@ -9,6 +9,7 @@ import string
 from pydantic import BaseModel, ConfigDict, Field
 
 from node.geometry import BadInput
+from node.programs.base import EVERY_ARCHITECTURE, Architecture
 
 
 class CommandProgram(BaseModel):
@@ -53,6 +54,12 @@ class CommandProgram(BaseModel):
         default=None,
         title="Build command",
         description="Run by `sh -c` in the fetched repository, once per machine; at most 30 minutes.",
+    )
+    architectures: list[Architecture] = Field(
+        default=list(EVERY_ARCHITECTURE),
+        title="Architectures",
+        description="CPU architectures that the program runs on; machines of others are not considered.",
+        min_length=1,
     )
 
 

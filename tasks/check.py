@@ -45,9 +45,17 @@ def _documents(job: Job, executables: list[str]) -> str | None:
         return "clouds: none is named. Give at least one Cloud block, e.g. ['local-cloud/here']."
     try:
         clouds: list[Cloud] = [load_cloud(name) for name in job.clouds]
-        load_access(job.access).secrets()
+        here = all(cloud.here for cloud in clouds)
+        if (problem := load_access(job.access).problem(here)) is not None:
+            return problem
         load_store(job.store)
-        load_remote(job.remote).check_writable()
+        remote = load_remote(job.remote)
+        if remote.is_folder and not here:
+            return (
+                f"remote: '{job.remote}' is a folder on this computer, which machines in a cloud cannot reach. Name an "
+                "Rclone Remote block with a remote that they can, e.g. 's3:bucket/spotwave'."
+            )
+        remote.check_writable()
     except (NoSuchBlock, ValueError) as error:
         return str(error)
     kinds: dict[str, str] = {}

@@ -8,17 +8,7 @@ from prefect import task
 from prefect.artifacts import create_table_artifact
 from prefect.logging import get_run_logger
 
-from blocks.cloud import (
-    Capacity,
-    Cloud,
-    LaunchBrief,
-    LaunchRefused,
-    Machine,
-    Misconfigured,
-    Offer,
-    Quota,
-    Throttled,
-)
+from blocks.cloud import Capacity, Cloud, LaunchBrief, LaunchRefused, Machine, Misconfigured, Offer, Quota, Throttled
 from node.contract import Brief
 from tasks import api
 from tasks.documents import load_access, load_cloud, load_remote
@@ -26,7 +16,8 @@ from tasks.job import Choice, Job, Placed, Refusal
 from tasks.once import ONCE
 
 MOST_OFFERS = 10
-MOST_THROTTLED = 5
+MOST_ASKED = 5  # times the same thing, of a cloud that throttles or does not answer
+LONGEST_WAIT_S = 60.0
 
 
 class NoMachine(RuntimeError):
@@ -39,21 +30,23 @@ def open_lease(job: Job, attempt: int) -> str:
     return api.create_lease(api.client(), job.key, attempt, job.flow_run_id)
 
 
-@task(name="provision", persist_result=True, cache_policy=ONCE)
-def provision(job: Job, attempt: int, choice: Choice, lease_id: str, deadline: float) -> Placed:
+@task(name="provision", persist_result=True, cache_policy=ONCE - "run_count")
+def provision(job: Job, attempt: int, choice: Choice, lease_id: str, deadline: float, run_count: int) -> Placed:
     """Launch the first offer of the ranking that a cloud grants; adopt the attempt's machine if it exists.
 
-    deadline: Unix seconds by which the machine must have ended. Raises NoMachine.
+    deadline: Unix seconds by which the machine must have ended. run_count: which start of the parent run this is;
+    at the first nothing can have been launched yet, so no cloud is searched. Raises NoMachine.
     """
     log = get_run_logger()
     clouds = {cloud.kind: cloud for cloud in map(load_cloud, job.clouds)}
-    for cloud in clouds.values():
-        for machine in cloud.find(job.key):
-            if machine.attempt == attempt:
-                log.info("adopted %s: it was launched before this run was restarted", machine.id)
-                return Placed(machine=machine, refusals=[])
-    remote = load_remote(job.remote)
-    secrets = {**remote.secrets(), **load_access(job.access).secrets()}
+    if run_count > 1 and (machine := _launched_before(job, attempt, clouds)) is not None:
+        log.info("adopted %s: it was launched before this run was restarted", machine.id)
+        return Placed(machine=machine, refusals=[])
+    access, remote = load_access(job.access), load_remote(job.remote)
+    secrets = {
+        **remote.secrets(),
+        **access.secrets(job_key=job.key, attempt=attempt, lease_id=lease_id, deadline=deadline),
+    }
     refusals: list[Refusal] = []
     for ranked in choice.ranked:
         offer = ranked.offer
@@ -71,31 +64,58 @@ def provision(job: Job, attempt: int, choice: Choice, lease_id: str, deadline: f
             deadline=deadline,
             sync_s=job.sync_s,
             notice_s=offer.notice_s,
+            detached=access.detached,
         )
         try:
-            machine = _launch(clouds[offer.cloud], offer, LaunchBrief(brief, secrets))
-        except Misconfigured as refused:
-            raise NoMachine(f"{offer.label}: {refused.reason}") from refused
+            machine = _launch(clouds[offer.cloud], offer, LaunchBrief(brief, secrets, job.requirements.disk_gib))
         except LaunchRefused as refused:
-            log.warning("%s refused: %s", offer.label, refused.reason)
+            log.warning("%s refused, %s: %s", offer.label, _kind(refused), refused.reason)
             refusals.append(Refusal(offer=offer, kind=_kind(refused), reason=refused.reason))
+            if isinstance(refused, Misconfigured):
+                _show(refusals, attempt, None)
+                raise NoMachine(f"{offer.label}: {refused.reason}") from refused
             continue
         log.info("launched %s as %s", offer.label, machine.id)
-        _show(refusals)
+        _show(refusals, attempt, machine)
         return Placed(machine=machine, refusals=refusals)
-    _show(refusals)
+    _show(refusals, attempt, None)
     raise NoMachine(f"no machine to be had: {len(refusals)} offers tried, last: {refusals[-1].reason}")
+
+
+def _launched_before(job: Job, attempt: int, clouds: dict[str, Cloud]) -> Machine | None:
+    """The attempt's machine, if an earlier start of this run has launched one and died before it could say so.
+
+    Raises NoMachine where a cloud does not tell: a second machine must not be launched beside a first unseen one.
+    """
+    for cloud in clouds.values():
+        for machine in _found(cloud, job.key):
+            if machine.attempt == attempt:
+                return machine
+    return None
+
+
+def _found(cloud: Cloud, job_key: str) -> list[Machine]:
+    wait_s, reason = 2.0, ""
+    for _ in range(MOST_ASKED):
+        try:
+            return cloud.find(job_key)
+        except LaunchRefused as refused:
+            reason = refused.reason
+        time.sleep(wait_s)  # a cloud that does not answer has no event to wait on
+        wait_s *= 2
+    raise NoMachine(f"{cloud.kind} does not tell whether it runs a machine of this job already: {reason}")
 
 
 def _launch(cloud: Cloud, offer: Offer, brief: LaunchBrief) -> Machine:
     """Launch; a throttled call is repeated with the same token, a bounded number of times."""
-    for _ in range(MOST_THROTTLED):
+    reason = ""
+    for repeated in range(MOST_ASKED):
         try:
             return cloud.launch(offer, brief)
         except Throttled as refused:
-            reason, wait_s = refused.reason, refused.retry_after_s
-        time.sleep(wait_s)  # what the cloud asked for
-    raise Capacity(f"throttled {MOST_THROTTLED} times: {reason}")
+            reason, wait_s = refused.reason, refused.retry_after_s * 2**repeated
+        time.sleep(min(wait_s, LONGEST_WAIT_S))  # what the cloud asked for, and longer each time
+    raise Capacity(f"throttled {MOST_ASKED} times: {reason}")
 
 
 def _kind(refused: LaunchRefused) -> str:
@@ -118,11 +138,16 @@ def _covers(refusal: Refusal, offer: Offer) -> bool:
             return (other.region, other.zone) == (offer.region, offer.zone)
         case "quota type":
             return (other.region, other.instance_type) == (offer.region, offer.instance_type)
+        case "unfit":
+            return other.instance_type == offer.instance_type
         case _:
             return other.pool == offer.pool
 
 
-def _show(refusals: list[Refusal]) -> None:
-    if refusals:
-        rows = [{"offer": r.offer.label, "refused for": r.kind, "the cloud's words": r.reason} for r in refusals]
-        create_table_artifact(key="refusals", table=rows, description="Offers tried and why each was refused")
+def _show(refusals: list[Refusal], attempt: int, machine: Machine | None) -> None:
+    """The walk, as the run's page shows it: every offer tried, and what came of it."""
+    rows = [{"offer": r.offer.label, "came of it": f"refused: {r.kind}", "in words": r.reason} for r in refusals]
+    if machine is not None:
+        rows.append({"offer": machine.offer.label, "came of it": "launched", "in words": machine.id})
+    description = f"Offers tried in attempt {attempt}, and what came of each"
+    create_table_artifact(key="launches", table=rows, description=description)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import polars as pl
@@ -11,7 +12,7 @@ from blocks.market import Market, offers_of
 from tasks.job import Choice, Near, Objective, Ranked, Rejected
 from tasks.money import Work, with_cost
 
-KEPT = 50  # in the ranking: more than are ever tried
+KEPT = 50  # in the ranking: more than are ever tried; and the best of each region, where all others are refused
 NEAREST = 3
 # Ties go to the faster, then by name, so that the order of the rows decides nothing.
 ORDER: dict[Objective, tuple[str, ...]] = {
@@ -40,7 +41,7 @@ def rank(
     eligible = with_cost(judged.filter(pl.col("why_not").is_null()), work, speeds)
     cool = _label().is_in(list(cooling)) if cooling else pl.lit(False)
     keys = ["cool", *ORDER[objective], *_NAME]
-    best = eligible.with_columns(cool=cool).bottom_k(KEPT, by=keys).sort(keys)
+    best = _best(eligible.with_columns(cool=cool), keys)
     ranked = [
         Ranked(offer=offer, cooling=cooling.get(offer.label), **{name: row[name] for name in TERMS})
         for offer, row in zip(offers_of(best), best.to_dicts(), strict=True)
@@ -57,6 +58,15 @@ def rank(
         nearest=nearest,
         remedy=None if ranked else _remedy(nearest),
     )
+
+
+def _best(eligible: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
+    """The first `KEPT`, and of every region the first: a quota or an outage may take a whole region out."""
+    worth = pl.when("cool").then(math.inf).otherwise(pl.col(keys[1]))
+    candidates = eligible.filter(worth == worth.min().over("cloud", "region"))
+    of_regions = candidates.sort(keys).unique(["cloud", "region"], keep="first", maintain_order=True)
+    best = pl.concat([eligible.bottom_k(KEPT, by=keys), of_regions])
+    return best.unique(list(_NAME), maintain_order=True).sort(keys)
 
 
 def why(choice: Choice) -> str:

@@ -20,6 +20,7 @@ os.environ["PREFECT_API_URL"] = ""  # goes before any prefect.toml; empty is "no
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 atexit.register(shutil.rmtree, os.environ["PREFECT_HOME"], ignore_errors=True)
 
+import socket  # noqa: E402
 import subprocess  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Iterator  # noqa: E402
@@ -33,6 +34,11 @@ from deployments.processes import marked  # noqa: E402
 from deployments.server import own_url  # noqa: E402
 
 _UP_S = 240.0
+
+# Where the embedded default's processes look for this computer's managed identity (azure-identity): an emulator may
+# serve it, and until one does nobody else can have the port.
+LOGIN = socket.create_server(("127.0.0.1", 0))
+_OWN["AZURE_POD_IDENTITY_AUTHORITY_HOST"] = f"http://127.0.0.1:{LOGIN.getsockname()[1]}"
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
 from pydantic import Field, NonNegativeFloat
 
-from blocks.cloud import Catalogue, Cloud, LaunchBrief, Machine, MachineState, Offer, Tell, untold
+from blocks.cloud import Catalogue, Cloud, Finding, LaunchBrief, Machine, MachineState, Offer, Tell, untold
 from blocks.home import absolute, home
 from blocks.local.machines import Machines
 from blocks.local.prices import KIND, host_memory_gib, host_vcpus, local_market
@@ -81,6 +82,16 @@ class LocalCloud(Cloud):
     def interrupt(self, machine: Machine, notice_s: float | None) -> None:
         """Take the machine back `notice_s` seconds after a notice, or at once without one (None)."""
         self.machines().interrupt(machine, notice_s)
+
+    @property
+    def here(self) -> bool:
+        return True
+
+    def check(self) -> Iterator[Finding]:
+        largest = max(self.market().frame["vcpus"], default=0)
+        yield Finding("machines", largest > 0, f"process trees on this computer, of up to {largest} vCPUs")
+        bash = shutil.which("bash")
+        yield Finding("bash", bash is not None, bash or "there is none on this computer; install it")
 
     def lacks_program(self, executable: str) -> str | None:
         if shutil.which(executable):

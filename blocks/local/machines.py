@@ -189,6 +189,7 @@ def _new(place: Path, offer: Offer, brief: LaunchBrief) -> Machine:
         job_key=brief.brief.job_key,
         attempt=brief.brief.attempt,
         launched_at=datetime.now(UTC),
+        deadline=brief.brief.deadline,
     )
     write_text(place / MACHINE_FILE, machine.model_dump_json(indent=1))
     return machine

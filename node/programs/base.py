@@ -11,10 +11,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from node.calculation import CommandProgram
+
+
+Architecture = Literal["x86_64", "arm64"]  #: of CPUs, as the offers name them
+EVERY_ARCHITECTURE: tuple[Architecture, ...] = ("x86_64", "arm64")
 
 
 class Stage(StrEnum):
@@ -143,6 +147,11 @@ class Program(Protocol):
     @property
     def executables(self) -> tuple[str, ...]:
         """Names to be found on PATH where it shall run; empty when it comes with Spotwave."""
+        ...
+
+    @property
+    def architectures(self) -> tuple[Architecture, ...]:
+        """The CPUs that it runs on; offers of others are left out of the choice."""
         ...
 
     def check_present(self) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from node.programs.base import (
+    Architecture,
     CheckpointState,
     Energies,
     Iteration,
@@ -43,6 +44,10 @@ class Command:
     @property
     def executables(self) -> tuple[str, ...]:
         return ("git",) if self._command.git_url else (self._words[0],)
+
+    @property
+    def architectures(self) -> tuple[Architecture, ...]:
+        return tuple(self._command.architectures)
 
     def check_present(self) -> None:
         for executable in self.executables:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from node.programs.base import CheckpointState, Iteration, ProgramMissing, SolverTask, Stage
+from node.programs.base import Architecture, CheckpointState, Iteration, ProgramMissing, SolverTask, Stage
 from node.programs.dice_checkpoint import ARCHIVE, Archive, read_archive
 from node.programs.dice_output import DiceReader
 
@@ -25,6 +25,7 @@ class Dice:
 
     name = "dice"
     executables: tuple[str, ...] = ("Dice", "mpirun")
+    architectures: tuple[Architecture, ...] = ("x86_64",)  # what its authors build it for
 
     def check_present(self) -> None:
         for executable in self.executables:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from node.programs.base import CheckpointState, SolverTask
+from node.programs.base import EVERY_ARCHITECTURE, Architecture, CheckpointState, SolverTask
 from node.programs.events import EventReader
 from node.programs.snapshot import read_state
 
@@ -15,6 +15,7 @@ class OwnProgram:
     name: str
     snapshot: str  #: its checkpoint, one file that is replaced as a whole
     executables: tuple[str, ...] = ()
+    architectures: tuple[Architecture, ...] = EVERY_ARCHITECTURE  # PyCI, PySCF and rclone have Linux wheels for both
 
     def folder(self, task: SolverTask) -> Path:
         return task.output

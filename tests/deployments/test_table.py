@@ -12,7 +12,7 @@ from rich.console import Console
 from blocks.cloud import Machine, MachineState, Offer
 from blocks.local.block import LocalCloud
 from deployments.cli import parsed
-from deployments.machines import Found, as_table
+from deployments.machines import Found, as_table, total
 from deployments.table import closing_table
 
 _URL = "http://127.0.0.1:4200/runs/flow-run/5b2d4f5e-3c9f-4a51-9f67-1f1c3a8a5a10"
@@ -62,15 +62,25 @@ def test_listing_of_machines() -> None:
         memory_gib=4,
         architecture="x86_64",
         spot_usd_h=0.0125,
+        disk_usd_gib_month=0.1,
+        ip_usd_h=0.004,
         notice_s=30,
         seen_at=launched,
     )
     machine = Machine(
-        cloud="local", id="m", region="here", offer=offer, job_key="sw-0123456789ab", attempt=2, launched_at=launched
+        cloud="local",
+        id="m",
+        region="here",
+        offer=offer,
+        job_key="sw-0123456789ab",
+        attempt=2,
+        launched_at=launched,
+        disk_gib=73,
     )
     console = Console(record=True, width=120)
     found = Found(LocalCloud(), machine, MachineState.RUNNING)
-    console.print(as_table([found], now=launched + timedelta(minutes=75)))
+    now = launched + timedelta(minutes=75)
+    console.print(as_table([found], now))
     line = console.export_text().splitlines()[1]
     assert line.split() == [
         "sw-0123456789ab-2",
@@ -81,8 +91,10 @@ def test_listing_of_machines() -> None:
         "here",
         "running",
         "1:15",
-        "0.0125",
+        "0.0265",
+        "0.0331",
     ]
+    assert total([found, found], now) == "2 machines, 0.0530 USD/h, 0.0663 USD so far"
 
 
 def test_parameters_are_json_or_text() -> None:

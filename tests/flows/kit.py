@@ -6,12 +6,14 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
+from prefect.blocks.core import Block
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     ArtifactFilter,
@@ -135,6 +137,23 @@ class Job:
         state = self.finished()
         assert state.is_completed(), state.message
         return self.result
+
+
+@contextmanager
+def saved(embedded: Embedded, name: str, *blocks: Block) -> Iterator[list[str]]:
+    """Save blocks under that name, and delete them at the end: a cloud that is gone would go on being asked. Yields
+    the documents' full names."""
+    with embedded.api.in_use(embedded.home):
+        slugs = [block.get_block_type_slug() for block in blocks]
+        for block in blocks:
+            block.save(name, overwrite=True)
+    try:
+        yield [f"{slug}/{name}" for slug in slugs]
+    finally:
+        with embedded.api.in_use(embedded.home), get_client(sync_client=True) as client:
+            for slug in slugs:
+                document = client.read_block_document_by_name(name, slug, include_secrets=False)
+                client.delete_block_document(document.id)
 
 
 def start(embedded: Embedded, client: SyncPrefectClient, **parameters: Any) -> Job:

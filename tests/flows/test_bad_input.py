@@ -26,7 +26,12 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
     "eps1 too big": ({"eps1": 2.0}, "eps1:", "0.1"),
     "eps2 above eps1": ({"eps1": 1e-4, "eps2": 1e-3}, "eps2:", "0.0001"),
     "too many vCPUs": ({"requirements": {"min_vcpus": 4096}}, "requirements:", "min_vcpus = 4096"),
-    "architecture": ({"requirements": {"max_usd_h": -1.0}}, "requirements:", "max_usd_h = -1"),
+    "dearest price": ({"requirements": {"max_usd_h": -1.0}}, "requirements:", "max_usd_h = -1"),
+    "architecture": (
+        {"program": "dice", "requirements": {"architectures": ["arm64"]}},
+        "requirements.architectures:",
+        "dice runs on x86_64",
+    ),
     "too little memory": (
         {"basis": "aug-cc-pvqz", "molecule": H2, "requirements": {"max_memory_gib": 0.2}},
         "requirements.max_memory_gib:",

@@ -22,7 +22,7 @@ from tasks.documents import all_clouds
 from tests.conftest import Embedded
 from tests.emulators import aws, aws_cloud, azure, gcp, gcp_cloud
 from tests.emulators.server import Fault
-from tests.flows.kit import eventually
+from tests.flows.kit import eventually, saved
 
 pytestmark = pytest.mark.slow
 
@@ -46,13 +46,15 @@ def clouds(embedded: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Iter
     """Three emulated clouds, a block for each, and a store of their own."""
     with aws.AwsEmulator() as amazon, gcp.GcpEmulator() as google, azure.AzureEmulator() as microsoft:
         store = SnapshotStore(url=str(tmp_path_factory.mktemp("store")))
-        with embedded.api.in_use(embedded.home):
-            # Two attempts: the waits between more are tried in the wing's own tests.
-            aws_cloud.cloud_at(amazon, attempts=2).save("emulated")
-            gcp_cloud.cloud_at(google.url).save("emulated")
-            AzureCloud(prices_endpoint=microsoft.url).save("emulated")
-            store.save("emulated")
-        yield Clouds(amazon, google, microsoft, store)
+        # Two attempts: the waits between more are tried in the wing's own tests.
+        blocks = [
+            aws_cloud.cloud_at(amazon, attempts=2),
+            gcp_cloud.cloud_at(google.url),
+            AzureCloud(prices_endpoint=microsoft.url),
+            store,
+        ]
+        with saved(embedded, "emulated", *blocks):
+            yield Clouds(amazon, google, microsoft, store)
 
 
 def run_now(client: SyncPrefectClient, **parameters: Any) -> FlowRun:
@@ -128,16 +130,15 @@ def test_a_night_and_the_bad_nights_after_it(client: SyncPrefectClient, clouds: 
 
 
 @pytest.mark.usefixtures("prefect_api")
-def test_what_cannot_be_is_one_line(clouds: Clouds, tmp_path: Path) -> None:
+def test_what_cannot_be_is_one_line(embedded: Embedded, clouds: Clouds, tmp_path: Path) -> None:
     def refused(**parameters: Any) -> str:
         state = prices(**{"store": "snapshot-store/emulated", **parameters}, return_state=True)
         assert state.is_failed()
         return str(state.message)
 
     assert refused(clouds=["aws-cloud/nobody"]).startswith("clouds: there is no block 'aws-cloud/nobody'.")
-    cloud_at = aws_cloud.cloud_at(clouds.aws)
-    cloud_at.save("twin")
-    assert refused(clouds=["aws-cloud/emulated", "aws-cloud/twin"]).startswith("clouds: two of them are of one kind.")
+    with saved(embedded, "twin", aws_cloud.cloud_at(clouds.aws)) as twin:
+        assert refused(clouds=["aws-cloud/emulated", *twin]).startswith("clouds: two of them are of one kind.")
     (tmp_path / "file").write_text("")
     SnapshotStore(url=str(tmp_path / "file")).save("not-a-folder")
     assert refused(clouds=CLOUDS[:1], store="snapshot-store/not-a-folder").startswith("url: cannot")
@@ -145,8 +146,12 @@ def test_what_cannot_be_is_one_line(clouds: Clouds, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("prefect_api")
 @pytest.mark.usefixtures("clouds")
-def test_one_block_of_a_kind_is_asked_and_a_broken_one_told(client: SyncPrefectClient) -> None:
-    AzureCloud(prices_endpoint="http://127.0.0.1:9").save("broken")
+def test_one_block_of_a_kind_is_asked_and_a_broken_one_told(embedded: Embedded, client: SyncPrefectClient) -> None:
+    with saved(embedded, "broken", AzureCloud(prices_endpoint="http://127.0.0.1:9")):
+        one_is_broken(client)
+
+
+def one_is_broken(client: SyncPrefectClient) -> None:
     document = client.read_block_document_by_name("broken", "azure-cloud")
     plain = BlockDocumentUpdate(data={"prices_endpoint": "http://prices.example.org"}, merge_existing_data=True)
     client.update_block_document(document.id, plain)

@@ -13,7 +13,7 @@ from blocks.local.block import LocalCloud
 from blocks.market import Market
 from tasks.explain import explain
 from tasks.money import Work
-from tasks.rank import rank, why
+from tasks.rank import KEPT, rank, why
 from tasks.sharpen import sharpened
 from tests.blocks.test_market import random_market, random_requirements
 
@@ -98,6 +98,17 @@ def test_the_rejected_are_counted_by_reason() -> None:
     choice = rank(Market.of(offers), Requirements(min_vcpus=2), Work(1.0), {})
     assert [(r.reason, r.count) for r in choice.rejected] == [("min_vcpus = 2", 2), ("burstable = no", 1)]
     assert [r.offer.instance_type for r in choice.ranked] == ["good"]
+
+
+def test_the_ranking_reaches_into_every_region() -> None:
+    """Where a quota takes a whole region out, the walk must have somewhere to go."""
+    many = [offer(f"t{n}", usd=0.1 + n / 1000) for n in range(KEPT + 20)]
+    far = [offer(f"far{n}", usd=1.0 + n, region=f"r{n + 2}") for n in range(3)]
+    ranked = rank(Market.of(many + far), Requirements(), Work(10.0), {}).ranked
+    assert len(ranked) == KEPT + 3
+    assert [r.offer.region for r in ranked[-3:]] == ["r2", "r3", "r4"]
+    costs = [r.expected_usd for r in ranked]
+    assert costs == sorted(costs)
 
 
 def test_when_nothing_fits_the_nearest_and_its_obstacle_are_named() -> None:
