@@ -112,6 +112,7 @@ def shci(
             store=store,
             objective=objective,
             work_core_h=work_core_h,
+            builds=command is not None and command.git_url is not None,
             sync_s=60 * sync_minutes,
             silence_s=60 * silence_minutes,
             max_hours=max_hours,

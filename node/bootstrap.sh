@@ -139,6 +139,17 @@ if [[ $cloud && (-f $SPOTWAVE_OPT/installing || ! -x $SPOTWAVE_PYTHON || ! -x $S
     limited 600 "$SPOTWAVE_OPT/uv" pip install --quiet --python "$SPOTWAVE_PYTHON" --require-hashes -r pins.txt
 fi
 
+# What it takes to build a program from its source (Brief.builds).
+if [[ $cloud ]] && grep -q '"builds": true' brief.json && ! { command -v git && command -v cmake && command -v g++; }; then
+    if command -v apt-get; then
+        export DEBIAN_FRONTEND=noninteractive
+        limited 300 apt-get -qq -o DPkg::Lock::Timeout=240 update
+        limited 900 apt-get -qq -o DPkg::Lock::Timeout=240 install git build-essential gfortran cmake
+    else
+        limited 900 dnf -qy install git gcc-c++ gcc-gfortran make cmake
+    fi
+fi >/dev/null
+
 # The controller's own code, so that the machine runs exactly that checkout.
 step='fetching the code from the remote'
 if [[ ! -d app ]]; then

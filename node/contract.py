@@ -129,6 +129,7 @@ class Brief(_Note):
     notice_s: float = 120.0  # what the cloud promises between notice and loss
     boot_s: float = 600.0  # without a run by then the machine is forgotten and ends itself
     silence_s: float = 1800.0  # the API may be silent this long while nothing runs
+    builds: bool = False  # the program is built there: git and compilers are needed
     detached: bool = False  # no Prefect API within reach: report through the remote
     beat_s: float = 15.0  # then the lease is renewed so often, and at once when the phase changes
 

@@ -34,6 +34,7 @@ class Job(_Record):
     objective: Objective = "cost"
     work_core_h: float | None = None  #: of a reference core; None: learned, else cost is told per core-hour
     results_gib: float = 0.1  #: for the expected cost of bringing them home
+    builds: bool = False  #: the program is built on the machine
     sync_s: float = 300.0
     silence_s: float = 120.0  #: a lease unchanged for so long, on a running machine, is given up
     max_hours: float = 24.0  #: for all attempts together, seconds of the first start counted

@@ -64,6 +64,7 @@ def provision(job: Job, attempt: int, choice: Choice, lease_id: str, deadline: f
             deadline=deadline,
             sync_s=job.sync_s,
             notice_s=offer.notice_s,
+            builds=job.builds,
             detached=access.detached,
         )
         try:

@@ -5,6 +5,7 @@ Source: learn.microsoft.com, REST `Virtual Machines - Delete`, `- Deallocate`, K
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -27,6 +28,9 @@ def _token(resource: str) -> dict[str, str]:
 
 
 def secret() -> str:
+    # The first question switches Scheduled Events on, which takes up to two minutes: asked now, not waited for.
+    with contextlib.suppress(Refused):
+        ask(f"{METADATA}/metadata/scheduledevents?api-version=2020-07-01", {"Metadata": "true"}, timeout_s=1)
     url = f"{os.environ['SPOTWAVE_SECRET_AT']}/secrets/{os.environ['SPOTWAVE_SECRET']}?api-version=7.4"
     return str(json.loads(ask(url, _token("https://vault.azure.net")))["value"])
 

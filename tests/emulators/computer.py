@@ -291,7 +291,8 @@ class Traffic:
             except OSError:
                 writer.transport.abort()  # nobody listens: as refused
                 return
-            await asyncio.gather(_pump(reader, back), _pump(there, writer))
+            with contextlib.suppress(asyncio.CancelledError):  # the machine is gone; asyncio would take it for an error
+                await asyncio.gather(_pump(reader, back), _pump(there, writer))
 
         await asyncio.start_server(carry, sock=listener)
 

@@ -114,6 +114,7 @@ def booted(
     baked: bool = True,
     edit: tuple[str, str] = ("", ""),
     fault: Fault | None = None,
+    builds: bool = False,
 ) -> Iterator[Place]:
     remote = folder / "remote"
     if code:
@@ -130,7 +131,7 @@ def booted(
             "SPOTWAVE_PROJECT": "chemistry",
             "SPOTWAVE_GRACE": "0",
         }
-        told = replace(brief().brief, remote=str(remote), deadline=time.time() + deadline_s)
+        told = replace(brief().brief, remote=str(remote), deadline=time.time() + deadline_s, builds=builds)
         user_data = render(told, settings=settings, cloud="gcp")
         assert edit[0] in user_data
         user_data = user_data.replace(*edit) if edit[0] else user_data
@@ -238,3 +239,20 @@ def test_a_secret_that_cannot_be_read_ends_the_machine(tmp_path: Path) -> None:
         assert place.computer.wait(60)
         assert place.deletions == 1
         assert "HTTP 403" in (place.computer.work / "bootstrap.log").read_text()
+
+
+def test_what_a_program_needs_to_be_built_is_installed_for_it_alone(tmp_path: Path) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "apt-get").write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/asked\n')
+    (tools / "apt-get").chmod(0o755)
+    # Whatever this computer has: as on an image that has none of them.
+    bare = ("&& ! { command -v git && command -v cmake && command -v g++; }", f"&& export PATH={tools}:$PATH")
+    with booted(tmp_path / "plain", has_namespaces(), edit=bare) as place:
+        place.found()
+    assert not (tmp_path / "asked").exists()
+    with booted(tmp_path / "builds", has_namespaces(), edit=bare, builds=True) as place:
+        place.found()
+    update, install = (tmp_path / "asked").read_text().splitlines()
+    assert update.endswith(" update")
+    assert " install git build-essential " in install

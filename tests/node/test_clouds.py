@@ -151,11 +151,16 @@ def test_the_signature_is_botocores_to_the_byte() -> None:
     assert ours["Authorization"] == aws_signature(request, credentials)
 
 
+def asks_for_more(request: Request) -> bool:
+    """Than that Azure may begin to tell of events, whatever it says to that."""
+    return "scheduledevents" not in request.path
+
+
 @pytest.mark.parametrize("cloud", CLOUDS)
 def test_the_secret_becomes_files_for_us_alone_and_is_said_nowhere(cloud: str, tmp_path: Path) -> None:
     with machine(cloud, tmp_path) as one:
         # A role that cannot be used yet: once at the metadata service, once at the secret manager.
-        one.metadata.fail(Fault(lambda request: True, lambda request, said: Response(b"{}", 404), times=1))
+        one.metadata.fail(Fault(asks_for_more, lambda request, said: Response(b"{}", 404), times=1))
         one.services.fail(Fault(lambda request: True, lambda request, said: Response(b"{}", 403), times=1))
         done = one.run("secrets", str(tmp_path / "secrets"))
     assert done.returncode == 0, done.stderr

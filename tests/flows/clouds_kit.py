@@ -1,0 +1,209 @@
+"""Three emulated clouds that boot machines, as the embedded default's blocks, and jobs on them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from secrets import token_hex
+from typing import Any, Self
+
+import psutil
+from prefect.client.orchestration import SyncPrefectClient
+from pydantic import SecretStr
+
+from blocks.access import PrefectAccess
+from blocks.cloud import Cloud, Machine, Requirements
+from blocks.rclone import RcloneRemote
+from blocks.snapshots import SnapshotStore
+from deployments.home import Home
+from node.contract import attempt_name
+from tasks.money import Work
+from tasks.rank import rank
+from tests.conftest import LOGIN, Embedded
+from tests.emulators.aws import AwsEmulator
+from tests.emulators.aws_cloud import cloud_at as aws_at
+from tests.emulators.azure import AzureEmulator
+from tests.emulators.azure_kit import block as azure_at
+from tests.emulators.computer import Computer
+from tests.emulators.gcp import GcpEmulator
+from tests.emulators.gcp_cloud import cloud_at as gcp_at
+from tests.emulators.server import Emulator, Request, Response
+from tests.flows.kit import Job, eventually, get_client, saved, start
+
+PLANTED = f"planted-{token_hex(12)}"  # a password in the rclone.conf
+REQUIREMENTS = {"max_vcpus": 4, "max_memory_gib": 64}
+NAME = "booting"
+
+
+class Login(Emulator):
+    """This computer's managed identity, as `AzureEmulator` gives it."""
+
+    def __init__(self, azure: AzureEmulator) -> None:
+        super().__init__(listening=LOGIN.dup())
+        self._azure = azure
+
+    def name_of(self, request: Request) -> str:
+        return "login"
+
+    def answer(self, request: Request) -> Response:
+        return self._azure.answer(request)
+
+
+@dataclass(frozen=True)
+class Emulated:
+    """One cloud: its emulator, its block, and the job's other blocks."""
+
+    kind: str
+    emulator: AwsEmulator | GcpEmulator | AzureEmulator
+    cloud: Cloud
+    blocks: dict[str, Any]  #: parameters of a job that name them
+    remote: Path
+
+    def cheapest(self) -> str:
+        """The label of the offer that a job tries first."""
+        ranked = rank(self.cloud.market(), Requirements.model_validate(REQUIREMENTS), Work(1.0), {}).ranked
+        return ranked[0].offer.label
+
+    def exhaust(self, label: str) -> None:
+        """No capacity for that offer."""
+        _, instance_type, place = label.split()
+        self.emulator.exhausted.add((instance_type, place))
+
+
+@dataclass
+class CloudJob(Job):
+    """A run of shci/water-dimer on an emulated cloud."""
+
+    cloud: Emulated
+    known: dict[int, Machine] = field(default_factory=dict)
+
+    @classmethod
+    def on(cls, cloud: Emulated, embedded: Embedded, client: SyncPrefectClient, **parameters: Any) -> Self:
+        begun = start(embedded, client, **cloud.blocks, requirements=REQUIREMENTS, **parameters)
+        return cls(embedded.home, client, begun.run_id, cloud)
+
+    @property
+    def remote(self) -> Path:
+        return self.cloud.remote / self.key
+
+    def machine(self, attempt: int = 1) -> Machine:
+        def look() -> Machine | None:
+            return next((m for m in self.cloud.cloud.find(self.key) if m.attempt == attempt), None)
+
+        if attempt not in self.known:  # a cloud does not tell of what is gone
+            self.known[attempt] = eventually(f"machine {attempt} of {self.key}", look, every_s=0.3)
+        return self.known[attempt]
+
+    def computer(self, attempt: int = 1) -> Computer:
+        booted = self.cloud.emulator.computers
+        machine = self.machine(attempt)
+        return eventually(f"{machine.id} is switched on", lambda: booted.get(machine.id))
+
+    def work(self, attempt: int = 1) -> Path:
+        return self.computer(attempt).work
+
+    def catch_solver(self, attempt: int = 1) -> psutil.Process:
+        """Stop the SHCI program as soon as it lives: from here on the job cannot end before it is harmed."""
+        computer = self.computer(attempt)
+
+        def look() -> psutil.Process | None:
+            for process in computer.processes:
+                try:
+                    if "node.programs.pyci_program" in process.cmdline():
+                        process.suspend()
+                        return process
+                except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+                    continue
+            return None
+
+        return eventually(f"run_shci of attempt {attempt} on {self.cloud.kind}", look, every_s=0.02)
+
+    def traces(self) -> Iterator[tuple[str, str]]:
+        """Where a secret could have been left: consoles and logs of machines, the remote, the results, the tags."""
+        for computer in self.cloud.emulator.computers.values():
+            yield "the user data", (computer.folder / "user-data").read_text()
+            yield "the console", computer.console.read_text()
+            for path in computer.work.rglob("*.log"):
+                yield str(path), path.read_text(errors="replace")
+        for folder in (self.remote, self.home.results / self.key):
+            for path in folder.rglob("*"):
+                if path.is_file() and path.suffix in (".json", ".log", ".jsonl"):
+                    yield str(path), path.read_text(errors="replace")
+        yield "the calls", "\n".join(self.cloud.emulator.calls)
+
+    def secrets(self) -> set[str]:
+        """What no trace may tell, as long as the job's secret lives: its files, and the token of the attempt."""
+        found = {PLANTED}
+        for name, content in self.cloud.emulator.secrets.items():
+            if self.key in name:
+                settings = json.loads(json.loads(content)["api.json"])
+                found.add(settings["PREFECT_API_AUTH_STRING"].partition(":")[2])
+        return found
+
+
+@contextmanager
+def three_clouds(embedded: Embedded, folder: Path) -> Iterator[dict[str, Emulated]]:
+    """AWS, GCP and Azure, each with a block; a remote with a secret in its rclone.conf; machines behind the proxy."""
+    key = PrefectAccess.new_key()
+    emulators = {"aws": AwsEmulator(), "gcp": GcpEmulator(), "azure": AzureEmulator()}
+    remote = RcloneRemote(
+        config=SecretStr(f"[here]\ntype = alias\nremote = {folder / 'remote'}\npass = {PLANTED}\n"), path="here:jobs"
+    )
+    store = SnapshotStore(url=str(folder / "store"))
+    with emulators["aws"] as amazon, emulators["gcp"] as google, emulators["azure"] as microsoft, Login(microsoft):
+        os.environ["AZURE_POD_IDENTITY_AUTHORITY_HOST"] = microsoft.url  # for the test's own process
+        access = PrefectAccess(way="proxy", proxy_url="http://127.0.0.1:1", proxy_key=key)
+        clouds: dict[str, Cloud] = {
+            "aws": aws_at(amazon, attempts=2),
+            "gcp": gcp_at(google.url),
+            "azure": azure_at(microsoft),
+        }
+        try:
+            with saved(embedded, NAME, access, remote, store, *clouds.values()), proxy(embedded, access) as port:
+                for emulator in (amazon, google, microsoft):
+                    emulator.reach.add(port)
+                yield {
+                    kind: Emulated(
+                        kind,
+                        emulators[kind],
+                        cloud,
+                        {
+                            "clouds": [f"{kind}-cloud/{NAME}"],
+                            "access": f"prefect-access/{NAME}",
+                            "remote": f"rclone-remote/{NAME}",
+                            "store": f"snapshot-store/{NAME}",
+                        },
+                        folder / "remote" / "jobs",
+                    )
+                    for kind, cloud in clouds.items()
+                }
+        finally:
+            del os.environ["AZURE_POD_IDENTITY_AUTHORITY_HOST"]
+
+
+@contextmanager
+def proxy(embedded: Embedded, access: PrefectAccess) -> Iterator[int]:
+    """`spotwave proxy` on a free port, which then stands in the access block."""
+    command = [sys.executable, "-m", "deployments.cli", "proxy", "--access", f"prefect-access/{NAME}", "--port", "0"]
+    environment = {**embedded.environment, "SPOTWAVE_HOME": str(embedded.home.path)}
+    where = embedded.home.path
+    with subprocess.Popen(command, cwd=where, env=environment, stdout=subprocess.PIPE, text=True) as served:
+        try:
+            assert served.stdout is not None
+            line = served.stdout.readline()
+            assert "proxy ready" in line, line
+            url = line.split("proxy ready: ")[1].split(",")[0]
+            with embedded.api.in_use(embedded.home):
+                access.model_copy(update={"proxy_url": url}).save(NAME, overwrite=True)
+            yield int(url.rpartition(":")[2])
+        finally:
+            served.terminate()
+
+
+__all__ = ["NAME", "PLANTED", "CloudJob", "Emulated", "Home", "attempt_name", "get_client", "three_clouds"]

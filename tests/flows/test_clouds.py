@@ -1,0 +1,136 @@
+"""shci/water-dimer on emulated clouds that boot what they launch: refused, taken back, killed, and done."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psutil
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+
+from node.contract import LATEST_FILE
+from tests.conftest import Embedded
+from tests.flows.clouds_kit import CloudJob, Emulated, three_clouds
+from tests.flows.kit import get_client, start
+from tests.flows.test_faults import endings, same_energies
+
+pytestmark = pytest.mark.slow(minutes=4)
+
+MINIMAL = {"basis": "sto-3g"}
+
+
+@pytest.fixture(scope="module")
+def clouds(embedded: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Emulated]]:
+    with three_clouds(embedded, tmp_path_factory.mktemp("clouds")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def minimal(embedded: Embedded) -> dict[str, Any]:
+    """The result on a machine that nobody disturbs."""
+    with embedded.api.in_use(embedded.home), get_client(sync_client=True) as found:
+        return start(embedded, found, **MINIMAL).completed()
+
+
+def test_refused_taken_back_killed_and_done(
+    embedded: Embedded, client: SyncPrefectClient, clouds: dict[str, Emulated], minimal: dict[str, Any]
+) -> None:
+    """One job on each cloud, all at once. The cheapest offer has no capacity; the first machine is taken back with a
+    notice in run_shci, the second vanishes without a word, the third ends the job."""
+    cheapest = {kind: cloud.cheapest() for kind, cloud in clouds.items()}
+    for kind, cloud in clouds.items():
+        cloud.exhaust(cheapest[kind])
+    jobs = {kind: CloudJob.on(cloud, embedded, client, **MINIMAL) for kind, cloud in clouds.items()}
+    secrets: set[str] = set()
+    catch_solvers(jobs, 1)
+    for job in jobs.values():
+        secrets |= job.secrets()
+    assert len(secrets) == 1 + len(jobs), "a password, and a token for each attempt"
+    in_no_process_list(secrets)
+    for job in jobs.values():
+        job.cloud.emulator.interrupt(job.machine(1).id, 30.0)
+    for job in jobs.values():
+        first = job.computer(1)
+        assert first.wait(30), "it had saved and ended itself before its time was up"
+        assert (job.remote / LATEST_FILE).exists()
+        assert json.loads((job.remote / "attempts/1/outcome.json").read_text())["ending"] == "interrupted"
+    catch_solvers(jobs, 2)
+    for job in jobs.values():
+        secrets |= job.secrets()
+        job.cloud.emulator.interrupt(job.machine(2).id, None)
+    for kind, job in jobs.items():
+        result = job.completed()
+        same_energies(result, minimal)
+        first, second, third = result["attempts"]
+        assert [first["ending"], third["ending"]] == ["interrupted", "completed"]
+        assert second["ending"] in ("interrupted", "lost"), "not every cloud tells which it was"
+        refused = first["refusals"][0]
+        assert (refused["offer"], refused["kind"]) == (cheapest[kind], "capacity")
+        for attempt in (first, second, third):
+            assert attempt["cloud"] == kind
+            assert attempt["instance_type"]
+            assert attempt["zone"]
+            assert attempt["spot_usd_h"] > 0
+        assert first["ended_at"] <= second["launched_at"] < second["ended_at"] <= third["launched_at"]
+        ledger = job.cloud.emulator.ledger
+        assert [(item.kind, item.id) for item in ledger.left()] == [], "nothing that bills is left"
+        assert job.cloud.emulator.secrets == {}
+        assert len(job.cloud.emulator.computers) == 3, "one machine an attempt"
+        assert "came of it" in str(job.artifacts_of(job.run_id)["launches"].data)
+    for job in jobs.values():
+        for where, text in job.traces():
+            assert not any(secret in text for secret in secrets), f"{where} tells a secret"
+    not_in_the_database(embedded, secrets)
+
+
+def catch_solvers(jobs: dict[str, CloudJob], attempt: int) -> None:
+    """All at once: none may end while another is waited for."""
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        list(pool.map(lambda job: job.catch_solver(attempt), jobs.values()))
+
+
+def in_no_process_list(secrets: set[str]) -> None:
+    for process in psutil.process_iter():
+        try:
+            line = " ".join(process.cmdline())
+        except psutil.Error:
+            continue
+        assert not any(secret in line for secret in secrets), line
+
+
+def not_in_the_database(embedded: Embedded, secrets: set[str]) -> None:
+    """Prefect's: parameters, artifacts, logs, events. Blocks are encrypted."""
+    files = list(embedded.home.path.rglob("*.db"))
+    assert files
+    for file in files:
+        with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as database:
+            tables = [name for (name,) in database.execute("select name from sqlite_master where type = 'table'")]
+            for table in tables:
+                for row in database.execute(f'select * from "{table}"'):
+                    told = str(row)
+                    assert not any(secret in told for secret in secrets), f"table {table} tells a secret"
+
+
+def test_what_runs_is_listed_checked_and_reaped(
+    embedded: Embedded, client: SyncPrefectClient, clouds: dict[str, Emulated]
+) -> None:
+    cloud = clouds["aws"]
+    job = CloudJob.on(cloud, embedded, client, **MINIMAL)
+    job.catch_solver(1)
+    machine = job.machine(1)
+    listed = embedded.spotwave("ls")
+    assert listed.returncode == 0, listed.stdout + listed.stderr
+    assert machine.name in listed.stdout
+    assert "USD so far" in listed.stdout
+    shown = embedded.spotwave("reap", "--dry-run")
+    assert machine.id in shown.stdout
+    assert "0 of " in shown.stdout
+    checked = embedded.spotwave("check", *cloud.blocks["clouds"], cloud.blocks["remote"], cloud.blocks["access"])
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "here:jobs was written, read back and deleted" in checked.stdout
+    cloud.emulator.interrupt(machine.id, None)
+    assert endings(job.completed())[-1] == "completed"
