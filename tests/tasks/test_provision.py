@@ -131,13 +131,16 @@ def test_throttling_is_waited_for_and_a_lost_answer_is_not_a_second_machine(
     aws: AwsEmulator, walk: Walk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tasks.provision.LONGEST_WAIT_S", 0.01)
-    aws.fail(fault("RunInstances", throttled(), times=2))
-    aws.fail(fault("RunInstances", cut(), times=1))
-    found, rows = walk()
-    assert isinstance(found, Placed)
-    assert [row["came of it"] for row in rows] == ["launched"]
-    assert len([call for call in aws.calls if call.startswith("RunInstances")]) == 4
-    assert launches(aws) == 1
+    faults = [(throttled(), 2, 3), (cut(), 1, 2)]
+    for what_goes_wrong, times, calls in faults:
+        aws.calls.clear()
+        before = launches(aws)
+        aws.fail(fault("RunInstances", what_goes_wrong, times=times))
+        found, rows = walk()
+        assert isinstance(found, Placed)
+        assert [row["came of it"] for row in rows] == ["launched"]
+        assert len([call for call in aws.calls if call.startswith("RunInstances")]) == calls
+        assert launches(aws) == before + 1
 
 
 def test_a_restarted_run_adopts_the_machine_of_its_attempt(aws: AwsEmulator, walk: Walk) -> None:
