@@ -64,6 +64,9 @@ def _of(document: str) -> Iterator[Finding]:
         yield Finding("the block", False, str(error))
         return
     if isinstance(block, Cloud):
+        if not block.has_account:
+            yield Finding("account", None, "none: its prices are read, and no machine can be rented")
+            return
         yield from block.check()
     elif isinstance(block, RcloneRemote):
         yield _remote(block)
@@ -83,6 +86,8 @@ def _remote(remote: RcloneRemote) -> Finding:
 
 def _access(access: PrefectAccess) -> Finding:
     what = "Prefect API"
+    if access.detached:
+        return Finding(what, True, "not needed: machines report through the remote")
     if (problem := access.problem(here=True) or access.reached()) is not None:
         return Finding(what, False, problem)
     if (problem := access.problem(here=False)) is not None:

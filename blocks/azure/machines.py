@@ -132,7 +132,10 @@ class Machines:
             "SPOTWAVE_API_AT": self._account.endpoint,
             "SPOTWAVE_IDENTITY": client_id(self._clients, self._account),
         }
-        return render(brief.brief, cloud="azure", settings=settings, template=self._template)
+        try:
+            return render(brief.brief, cloud="azure", settings=settings, template=self._template)
+        except ValueError as error:
+            raise Misconfigured(f"azure: {error}") from error
 
     def _get(self, name: str, group: str | None = None) -> VirtualMachine | None:
         """With its instance view. Raises the SDK's errors."""
