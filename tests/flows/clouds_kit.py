@@ -93,17 +93,19 @@ class CloudJob(Job):
         return self.cloud.remote / self.key
 
     def machine(self, attempt: int = 1) -> Machine:
+        """The one that was switched on: a creation that fails is seen for a moment too."""
+        booted = self.cloud.emulator.computers
+
         def look() -> Machine | None:
-            return next((m for m in self.cloud.cloud.find(self.key) if m.attempt == attempt), None)
+            found = [machine for machine in self.cloud.cloud.find(self.key) if machine.id in booted]
+            return next((machine for machine in found if machine.attempt == attempt), None)
 
         if attempt not in self.known:  # a cloud does not tell of what is gone
             self.known[attempt] = eventually(f"machine {attempt} of {self.key}", look, every_s=0.3)
         return self.known[attempt]
 
     def computer(self, attempt: int = 1) -> Computer:
-        booted = self.cloud.emulator.computers
-        machine = self.machine(attempt)
-        return eventually(f"{machine.id} is switched on", lambda: booted.get(machine.id))
+        return self.cloud.emulator.computers[self.machine(attempt).id]
 
     def work(self, attempt: int = 1) -> Path:
         return self.computer(attempt).work
