@@ -124,7 +124,7 @@ class CloudJob(Job):
                     continue
             return None
 
-        return eventually(f"run_shci of attempt {attempt} on {self.cloud.kind}", look, every_s=0.02)
+        return eventually(f"run_shci of attempt {attempt} on {self.cloud.kind}", look, 240, every_s=0.02)
 
     def traces(self) -> Iterator[tuple[str, str]]:
         """Where a secret could have been left: consoles and logs of machines, the remote, the results, the tags."""

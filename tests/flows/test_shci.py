@@ -75,7 +75,7 @@ def parts_of_the_run_are_visible(run: Job) -> None:
     names = {task.name.rpartition("-")[0] for task in run.tasks_of(node_run)}
     assert names == {"hartree_fock", "write_fcidump", "run_shci"}
     artifacts = run.artifacts_of(run.run_id)
-    assert set(artifacts) == {"offers", "attempts", "progress", "convergence", "result"}
+    assert set(artifacts) == {"offers", "launches", "attempts", "progress", "convergence", "result"}
     assert artifacts["progress"].data == 100
     assert "local-1" in str(artifacts["offers"].data)
     assert "data:image/png;base64," in str(artifacts["convergence"].data)
