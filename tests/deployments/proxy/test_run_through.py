@@ -118,8 +118,8 @@ def test_a_node_run_through_the_proxy(embedded: Embedded, client: SyncPrefectCli
         said = (tmp_path / "worker.log").read_text()
         assert state == "Completed", said
         by_run = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run_id]))
-        logs = eventually("logs", lambda: client.read_logs(by_run))
-        assert any(line.message.startswith(f"attempt 1 of {job_key}") for line in logs)
+        first = f"attempt 1 of {job_key}"
+        eventually("its logs", lambda: any(line.message.startswith(first) for line in client.read_logs(by_run)))
         by_run_too = TaskRunFilter(flow_run_id=TaskRunFilterFlowRunId(any_=[run_id]))
         eventually(
             "all task runs are recorded, from events",
@@ -128,7 +128,8 @@ def test_a_node_run_through_the_proxy(embedded: Embedded, client: SyncPrefectCli
                 == dict.fromkeys(("hartree_fock", "write_fcidump", "run_shci"), "Completed")
             ),
         )
-        made = client.read_artifacts(artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run_id])))
+        its_own = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]))
+        made = client.read_artifacts(artifact_filter=its_own)
         assert [(one.key, one.data) for one in made] == [("node-progress", 100)]
         lease = client.read_artifacts(artifact_filter=ArtifactFilter(id={"any_": [lease_id]}))[0]  # type: ignore[arg-type]
         assert Lease.from_json((lease.metadata_ or {})[LEASE_KEY]).beat == 7
