@@ -39,7 +39,7 @@ test: $(STAMP)  ## lint, types and the whole test suite
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 bench: $(STAMP)  ## the benchmarks, each figure as `name value`
 	@for benchmark in benchmarks/*.py; do \
