@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -117,7 +117,7 @@ class Job:
     def hold_solver(self, attempt: int = 1) -> None:
         """Stop the SHCI program in the midst of its work: from here on the job cannot end before it is harmed."""
         self.solving(attempt)
-        solver = [p for p in marked_processes(self.machine(attempt).id) if "node.programs.pyci_program" in p.cmdline()]
+        solver = running(self.machine(attempt).id, "node.programs.pyci_program")
         assert solver
         for process in solver:
             process.suspend()
@@ -171,6 +171,16 @@ def marked_processes(machine_id: str) -> list[psutil.Process]:
                 found.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
+    return found
+
+
+def running(machine_id: str, module: str) -> list[psutil.Process]:
+    """The living processes of a machine that run `python -m <module>`; one may end while it is looked at."""
+    found = []
+    for process in marked_processes(machine_id):
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            if module in process.cmdline():
+                found.append(process)
     return found
 
 

@@ -21,7 +21,7 @@ from deployments import worker
 from node.contract import CHECKPOINT_DIR
 from tests.conftest import Embedded
 from tests.flows.conftest import Start
-from tests.flows.kit import CALCULATION, Job, eventually, kill_group, local_cloud, marked_processes
+from tests.flows.kit import CALCULATION, Job, eventually, kill_group, local_cloud, marked_processes, running
 from tests.flows.logs import messages
 
 pytestmark = pytest.mark.slow(minutes=6)
@@ -114,7 +114,7 @@ def a_machine_killed_without_a_word(job: Start, reference: dict[str, Any]) -> No
 def a_silent_machine_is_given_up_and_fenced(job: Start, reference: dict[str, Any]) -> None:
     run = job(**CALCULATION, silence_minutes=0.25)
     run.hold_solver()
-    agent = next(p for p in marked_processes(run.machine().id) if "node.agent" in p.cmdline())
+    agent = min(running(run.machine().id, "node.agent"), key=lambda process: process.create_time())
     agent.suspend()
     result = run.completed()
     same_energies(result, reference)
@@ -142,7 +142,7 @@ def too_many_losses_are_a_clear_failure_that_keeps_everything(job: Start, _: dic
     run = job(**CALCULATION, max_attempts=1)
     run.hold_solver()
     run.saved()
-    solver = [p for p in marked_processes(run.machine().id) if "node.programs.pyci_program" in p.cmdline()]
+    solver = running(run.machine().id, "node.programs.pyci_program")
     assert solver
     for process in solver:
         with suppress(psutil.NoSuchProcess):
