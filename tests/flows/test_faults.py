@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -95,7 +94,7 @@ def test_a_notice_in_each_of_the_three_tasks(job: Start, reference: dict[str, An
     assert repeated_variational_start(run, 4) is False
 
 
-def a_machine_killed_without_a_word(job: Start, reference: dict[str, Any]) -> None:
+def test_a_machine_killed_without_a_word(job: Start, reference: dict[str, Any]) -> None:
     run = job(**CALCULATION)
     run.hold_solver()
     machine = run.machine()
@@ -111,7 +110,7 @@ def a_machine_killed_without_a_word(job: Start, reference: dict[str, Any]) -> No
     assert result["attempts"][1]["instance_type"] != first["instance_type"], "the pool that died cools down"
 
 
-def a_silent_machine_is_given_up_and_fenced(job: Start, reference: dict[str, Any]) -> None:
+def test_a_silent_machine_is_given_up_and_fenced(job: Start, reference: dict[str, Any]) -> None:
     run = job(**CALCULATION, silence_minutes=0.25)
     run.hold_solver()
     agent = min(running(run.machine().id, "node.agent"), key=lambda process: process.create_time())
@@ -122,7 +121,7 @@ def a_silent_machine_is_given_up_and_fenced(job: Start, reference: dict[str, Any
     assert "silent" in result["attempts"][0]["reason"]
 
 
-def a_corrupt_newest_checkpoint_is_passed_over(job: Start, reference: dict[str, Any]) -> None:
+def test_a_corrupt_newest_checkpoint_is_passed_over(job: Start, reference: dict[str, Any]) -> None:
     run = job(**CALCULATION, sync_minutes=0.05)
     checkpoints = run.home.remote / run.key / CHECKPOINT_DIR
     run.hold_solver()
@@ -137,7 +136,7 @@ def a_corrupt_newest_checkpoint_is_passed_over(job: Start, reference: dict[str, 
     assert "is skipped" in (run.home.results / run.key / "attempts/2/agent.log").read_text()
 
 
-def too_many_losses_are_a_clear_failure_that_keeps_everything(job: Start, _: dict[str, Any]) -> None:
+def test_too_many_losses_are_a_clear_failure_that_keeps_everything(job: Start) -> None:
     """Here of the solver, as the kernel does when memory is short: another machine could do better."""
     run = job(**CALCULATION, max_attempts=1)
     run.hold_solver()
@@ -156,28 +155,13 @@ def too_many_losses_are_a_clear_failure_that_keeps_everything(job: Start, _: dic
     assert json.loads((run.remote / CHECKPOINT_DIR / latest / "manifest.json").read_text())["files"]
 
 
-def cancelling_the_run_terminates_the_machine(job: Start, _: dict[str, Any], *, environment: dict[str, str]) -> None:
+def test_cancelling_the_run_terminates_the_machine(embedded: Embedded, job: Start) -> None:
     run = job(**CALCULATION)
     run.hold_solver()
     command = [sys.executable, "-m", "prefect", "flow-run", "cancel", str(run.run_id)]
-    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=60)
+    subprocess.run(command, env=embedded.environment, check=True, capture_output=True, timeout=60)
     assert run.finished().is_cancelled()
     assert [node_run.state_name for node_run in run.node_runs()] == ["Cancelled"]
-
-
-def test_five_jobs_at_once_each_harmed_in_its_own_way(
-    embedded: Embedded, job: Start, reference: dict[str, Any]
-) -> None:
-    harms = (
-        a_machine_killed_without_a_word,
-        a_silent_machine_is_given_up_and_fenced,
-        a_corrupt_newest_checkpoint_is_passed_over,
-        too_many_losses_are_a_clear_failure_that_keeps_everything,
-        partial(cancelling_the_run_terminates_the_machine, environment=embedded.environment),
-    )
-    with ThreadPoolExecutor(len(harms)) as pool:  # each waits for most of its time
-        for done in [pool.submit(harm, job, reference) for harm in harms]:
-            done.result()
 
 
 def test_a_controller_that_died_takes_its_machine_up_again(
