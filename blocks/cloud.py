@@ -6,6 +6,7 @@ these words only, so that tasks never need to know which cloud they are talking 
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -173,6 +174,11 @@ class LaunchBrief:
     brief: Brief
     secrets: Mapping[str, SecretStr]
     disk_gib: float = 20.0  #: the boot disk, where one is rented
+
+    def secret_text(self) -> str:
+        """What a secret manager keeps of a job, and node/clouds reads: a JSON object {file name: content}."""
+        files = {name: content.get_secret_value() for name, content in self.secrets.items()}
+        return json.dumps(files, sort_keys=True)
 
 
 class Leftover(BaseModel):

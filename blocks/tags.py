@@ -83,9 +83,15 @@ def machine_from(
         job_key=job_key,
         attempt=int(_number(tags.get(ATTEMPT)) or 0),
         launched_at=launched_at,
-        deadline=_number(tags.get(DEADLINE)),
+        deadline=deadline_in(tags),
         disk_gib=_number(tags.get(DISK)) or 0.0,
     )
+
+
+def deadline_in(tags: Mapping[str, str]) -> float | None:
+    """Unix seconds; None where the tags do not tell."""
+    text = tags.get(DEADLINE, "")
+    return float(text) if text.isdecimal() else None
 
 
 def _unknown(cloud: str, region: str, zone: str | None, seen_at: datetime) -> Offer:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 
+from blocks.cloud import Misconfigured
 from node.contract import ENV_ATTEMPT, ENV_REMOTE, Brief
 
 MAX_BYTES = 16_384  # AWS's limit, the narrowest of the clouds
@@ -53,6 +54,14 @@ def render(brief: Brief, *, settings: Mapping[str, str], cloud: str | None = Non
     if (size := len(script.encode())) > MAX_BYTES:
         raise ValueError(f"the user data has {size} bytes; clouds take {MAX_BYTES}")
     return script
+
+
+def of_cloud(cloud: str, brief: Brief, settings: Mapping[str, str], template: str | None) -> str:
+    """`render` for a machine of that cloud. Raises Misconfigured: no other offer would do better."""
+    try:
+        return render(brief, settings=settings, cloud=cloud, template=template)
+    except ValueError as error:
+        raise Misconfigured(f"{cloud}: {error}") from error
 
 
 @cache

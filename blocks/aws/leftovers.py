@@ -11,7 +11,7 @@ from blocks.aws.refusals import code_behind
 from blocks.aws.secrets import delete_secret
 from blocks.aws.setup import tag_dict
 from blocks.cloud import LaunchRefused, Leftover
-from blocks.tags import DEADLINE, JOB
+from blocks.tags import JOB, deadline_in
 
 _ENDED = ["shutting-down", "terminated"]
 
@@ -90,8 +90,7 @@ def _read(kind: Any, id_: str, region: str, rows: list[dict[str, Any]]) -> list[
     found = []
     for row in rows:
         tags = tag_dict(row.get("Tags") or row.get("TagSet"))
-        job_key, deadline = tags.get(JOB), tags.get(DEADLINE, "")
-        if job_key:
+        if job_key := tags.get(JOB):
             found.append(
                 Leftover(
                     cloud="aws",
@@ -101,7 +100,7 @@ def _read(kind: Any, id_: str, region: str, rows: list[dict[str, Any]]) -> list[
                     zone=row.get("AvailabilityZone") or row.get("LaunchedAvailabilityZone"),
                     job_key=job_key,
                     created_at=row.get("CreateTime") or row.get("CreatedDate"),
-                    deadline=float(deadline) if deadline.isdecimal() else None,
+                    deadline=deadline_in(tags),
                 )
             )
     return found

@@ -28,7 +28,7 @@ from blocks.cloud import (
     Throttled,
 )
 from blocks.tags import JOB, machine_from, offer_in
-from blocks.user_data import render
+from blocks.user_data import of_cloud
 
 MOST_LAUNCHES = 3  #: calls for one machine, where the answer is lost
 UNSEEN_S = 90.0  #: how long an instance may be unknown to the service that has made it
@@ -71,10 +71,7 @@ class Machines:
             "SPOTWAVE_SECRET_AT": self._clients.address("secretsmanager", home),
             "SPOTWAVE_SECRET_REGION": home,
         }
-        try:
-            return render(brief.brief, cloud="aws", settings=settings, template=self._setup.template)
-        except ValueError as error:
-            raise Misconfigured(f"aws: {error}") from error
+        return of_cloud("aws", brief.brief, settings, self._setup.template)
 
     def _run(self, region: str, wanted: dict[str, Any]) -> dict[str, Any]:
         """The instance's row. A lost answer is asked for again with the same token, and EC2 gives the same instance."""

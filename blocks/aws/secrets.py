@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from blocks.aws.clients import Clients
 from blocks.aws.refusals import code_behind
 from blocks.aws.setup import secret_name, tag_list
@@ -17,7 +15,7 @@ _DELETING_S = 10.0
 def write_secret(clients: Clients, brief: LaunchBrief) -> str:
     """Its name, once this attempt's version is the current one. Safe to repeat. Raises a LaunchRefused."""
     name = secret_name(brief.brief.job_key)
-    text = json.dumps({file: content.get_secret_value() for file, content in brief.secrets.items()})
+    text = brief.secret_text()
     try:
         create_secret(clients, name, text, {JOB: brief.brief.job_key, DEADLINE: tags_of(brief)[DEADLINE]})
     except LaunchRefused as refused:

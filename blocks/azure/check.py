@@ -219,7 +219,7 @@ class Checks:
 
     def _secrets(self) -> tuple[bool, str]:
         vault = Vault(self._clients)
-        vault.put(_CHECK, {}, {})
+        vault.put(_CHECK, "{}", {})
         with suppress(LaunchRefused):  # told by the next check, which finds its name taken
             vault.delete(secret_name(_CHECK))
         return True, f"{self._account.vault_url} can be written"

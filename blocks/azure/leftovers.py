@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
 from blocks.azure.clients import POLL_S, Clients
-from blocks.azure.naming import deadline_in, is_part, job_of_part, resource_id
+from blocks.azure.naming import is_part, job_of_part, resource_id
 from blocks.azure.refusals import asked, status_of
 from blocks.cloud import Leftover, Throttled
-from blocks.tags import JOB
+from blocks.tags import JOB, deadline_in
 
 if TYPE_CHECKING:
     from azure.core.polling import LROPoller

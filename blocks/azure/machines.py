@@ -32,7 +32,7 @@ from blocks.cloud import (
     Unfit,
 )
 from blocks.tags import JOB, machine_from, offer_in
-from blocks.user_data import render
+from blocks.user_data import of_cloud
 
 if TYPE_CHECKING:
     from azure.mgmt.compute.models import VirtualMachine
@@ -132,10 +132,7 @@ class Machines:
             "SPOTWAVE_API_AT": self._account.endpoint,
             "SPOTWAVE_IDENTITY": client_id(self._clients, self._account),
         }
-        try:
-            return render(brief.brief, cloud="azure", settings=settings, template=self._template)
-        except ValueError as error:
-            raise Misconfigured(f"azure: {error}") from error
+        return of_cloud("azure", brief.brief, settings, self._template)
 
     def _get(self, name: str, group: str | None = None) -> VirtualMachine | None:
         """With its instance view. Raises the SDK's errors."""

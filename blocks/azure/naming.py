@@ -7,12 +7,10 @@ compared, and kept, in lower case.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
 from blocks.cloud import Offer
-from blocks.tags import DEADLINE
 from node.contract import Brief
 
 _ID = re.compile(
@@ -65,12 +63,6 @@ def job_of_part(name: str) -> str | None:
     """The job key in the name of a part, for resources that Azure made without our tags."""
     found = _PART.match(name.lower())
     return found["job_key"] if found else None
-
-
-def deadline_in(tags: Mapping[str, str]) -> float | None:
-    """Unix seconds, None where the tags do not tell."""
-    text = tags.get(DEADLINE, "")
-    return float(text) if text.isdigit() else None
 
 
 def zone_number(zone: str | None) -> list[str]:

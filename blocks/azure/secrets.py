@@ -8,8 +8,7 @@ Sources: Azure documentation, "Azure Key Vault soft-delete overview"; REST API, 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,10 +22,9 @@ from azure.core.exceptions import (
 )
 
 from blocks.azure.clients import POLL_S, Clients
-from blocks.azure.naming import deadline_in
 from blocks.azure.refusals import refusal, status_of
 from blocks.cloud import LaunchBrief, LaunchRefused, Leftover, Misconfigured, Throttled
-from blocks.tags import DEADLINE, JOB, tags_of
+from blocks.tags import DEADLINE, JOB, deadline_in, tags_of
 
 MAX_BYTES = 25_000  # of a secret's value (Key Vault documentation, "About secrets")
 _SETTLE_S = 60.0
@@ -47,15 +45,10 @@ class Vault:
     def write(self, brief: LaunchBrief) -> None:
         """A new version of the job's secret: {file name: content} as JSON. Raises a LaunchRefused."""
         tags = tags_of(brief)
-        self.put(
-            tags[JOB],
-            {name: secret.get_secret_value() for name, secret in brief.secrets.items()},
-            {key: tags[key] for key in (JOB, DEADLINE)},
-        )
+        self.put(tags[JOB], brief.secret_text(), {key: tags[key] for key in (JOB, DEADLINE)})
 
-    def put(self, key: str, files: Mapping[str, str], tags: dict[str, str]) -> None:
+    def put(self, key: str, content: str, tags: dict[str, str]) -> None:
         """Under the secret's name for that job key. Raises a LaunchRefused."""
-        content = json.dumps(files)
         if (size := len(content.encode())) > MAX_BYTES:
             raise Misconfigured(
                 f"secrets: they have {size} bytes, and a Key Vault takes {MAX_BYTES}; shorten rclone.conf"

@@ -14,7 +14,7 @@ from blocks.gcp import everywhere, secrets
 from blocks.gcp.clients import Clients
 from blocks.gcp.operations import finished
 from blocks.gcp.refusals import GONE, codes_in, refusal_in, refusing
-from blocks.tags import DEADLINE, JOB
+from blocks.tags import JOB, deadline_in
 
 _GOING_S = 60.0
 
@@ -31,7 +31,7 @@ def leftovers(clients: Clients, job_key: str | None, patience_s: float) -> list[
                 zone=zone,
                 job_key=disk.labels[JOB],
                 created_at=datetime.fromisoformat(disk.creation_timestamp) if disk.creation_timestamp else None,
-                deadline=float(text) if (text := disk.labels.get(DEADLINE, "")).isdecimal() else None,
+                deadline=deadline_in(disk.labels),
             )
             for zone, disk in everywhere.ours(clients, "disks", job_key, patience_s)
             if not disk.users

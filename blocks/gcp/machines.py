@@ -12,7 +12,6 @@ from blocks.cloud import (
     LaunchRefused,
     Machine,
     MachineState,
-    Misconfigured,
     Offer,
     Throttled,
     Unclear,
@@ -24,7 +23,7 @@ from blocks.gcp.instance import Setup, instance_of, token_of
 from blocks.gcp.operations import DELETED, PREEMPTED, endings_of, finished, is_done
 from blocks.gcp.refusals import EXISTS, GONE, codes_in, refusal, refusal_in, refusing
 from blocks.tags import ATTEMPT, JOB, OFFER, machine_from, packed, tags_of
-from blocks.user_data import render
+from blocks.user_data import of_cloud
 
 CREATED_S = 300.0  #: a stockout takes seconds to be told, bare metal minutes to be made
 DELETED_S = 180.0  #: then it is surely on its way
@@ -128,10 +127,7 @@ class Machines:
             "SPOTWAVE_PROJECT": self._clients.project,
             "SPOTWAVE_API_AT": endpoints.compute,
         }
-        try:
-            return render(brief.brief, cloud="gcp", settings=settings, template=self._template)
-        except ValueError as error:
-            raise Misconfigured(f"gcp: {error}") from error
+        return of_cloud("gcp", brief.brief, settings, self._template)
 
     def _insert(self, zone: str, body: Any, token: str) -> Any:
         """The operation as it begins. Raises FAILURES."""

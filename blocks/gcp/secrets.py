@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -27,8 +26,7 @@ def write(clients: Clients, brief: LaunchBrief, patience_s: float) -> None:
     """
     job_key = brief.brief.job_key
     name = f"projects/{clients.project}/secrets/{name_of(job_key)}"
-    files = {file: content.get_secret_value() for file, content in brief.secrets.items()}
-    request = {"parent": name, "payload": {"data": json.dumps(files, sort_keys=True).encode()}}
+    request = {"parent": name, "payload": {"data": brief.secret_text().encode()}}
     try:
         clients.secrets.add_secret_version(request=request, **Clients.call(patience_s))
     except NotFound:
