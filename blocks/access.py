@@ -11,17 +11,16 @@ from typing import Literal
 from urllib.parse import urlsplit
 from uuid import UUID
 
-import httpx
 from prefect.blocks.core import Block
 from prefect.settings import get_current_settings
 from pydantic import ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
+from blocks import authority
 from blocks.attempt_token import KEY_CHARS, USER, AttemptToken, question
 from blocks.endpoints import is_loopback
 from node.contract import MACHINES_POOL, SECRET_API
 
 MARGIN_S = 900.0  #: a machine may tell how it ended for so long after its deadline
-_ANSWER_S = 10.0
 _NO_API = (
     "access: there is no Prefect API for machines to speak to; start one with `make up`, or set PREFECT_API_URL, "
     "or api_url of the Prefect Access block"
@@ -68,6 +67,12 @@ class PrefectAccess(Block):
     auth_string: SecretStr | None = Field(
         None, title="Auth string", description="'user:password' of a self-hosted server that asks for one."
     )
+    ca: str | None = Field(
+        None,
+        title="Certificate of your own authority",
+        description="PEM text, where the API's or the proxy's TLS certificate is signed by an authority that only you "
+        "know. Machines then trust it alone for Prefect. Empty: the usual authorities.",
+    )
     proxy_url: str | None = Field(
         None, title="Proxy URL", description="As machines see it, without /api, e.g. 'https://machines.example.org'."
     )
@@ -86,11 +91,16 @@ class PrefectAccess(Block):
             return None
         field = info.field_name
         parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if parts.scheme not in ("http", "https") or not parts.hostname or not url.isprintable() or " " in url:
             raise ValueError(f"{field}: must begin with http:// or https://, e.g. 'https://prefect.example.org/api'")
         if parts.username or parts.query or parts.fragment:
             raise ValueError(f"{field}: give the address alone; credentials have fields of their own")
         return url.removesuffix("/api") if field == "proxy_url" else url
+
+    @field_validator("ca")
+    @classmethod
+    def _is_a_certificate(cls, ca: str | None) -> str | None:
+        return authority.checked(ca or "")
 
     @field_validator("proxy_key")
     @classmethod
@@ -127,7 +137,8 @@ class PrefectAccess(Block):
                 settings = {"PREFECT_API_URL": f"{url}/api", "PREFECT_API_AUTH_STRING": f"{USER}:{token}"}
             case "direct":
                 settings = self._direct()
-        return {SECRET_API: SecretStr(json.dumps(settings))}
+        known = {authority.FILE: SecretStr(self.ca)} if self.ca and settings else {}  # no secret, on the same way
+        return {SECRET_API: SecretStr(json.dumps(settings)), **known}
 
     def problem(self, here: bool) -> str | None:
         """What can be known to be wrong without asking anybody: one line that names the field and the remedy.
@@ -157,8 +168,8 @@ class PrefectAccess(Block):
         try:
             if self.way == "proxy":
                 url, key = self._proxy()
-                return _ask_proxy(url, question(key, int(time.time()) + 60))
-            return _ask_api(self._direct())
+                return _ask_proxy(url, question(key, int(time.time()) + 60), self.ca)
+            return _ask_api(self._direct(), self.ca)
         except ValueError as error:
             return str(error)
 
@@ -205,14 +216,14 @@ def basic(auth_string: str) -> str:
     return "Basic " + base64.b64encode(auth_string.encode()).decode()
 
 
-def _ask_api(settings: dict[str, str]) -> str | None:
+def _ask_api(settings: dict[str, str], ca: str | None) -> str | None:
     url = settings["PREFECT_API_URL"]
     headers = {}
     if auth := settings.get("PREFECT_API_AUTH_STRING"):
         headers["Authorization"] = basic(auth)
     elif key := settings.get("PREFECT_API_KEY"):
         headers["Authorization"] = f"Bearer {key}"
-    told = _status(f"{url}/work_pools/{MACHINES_POOL}", headers)
+    told = authority.status(f"{url}/work_pools/{MACHINES_POOL}", headers, ca)
     match told:
         case 200:
             return None
@@ -223,8 +234,8 @@ def _ask_api(settings: dict[str, str]) -> str | None:
     return f"api_url: the Prefect API {url} {_how(told)}. Start it, or correct the address."
 
 
-def _ask_proxy(url: str, token: str) -> str | None:
-    told = _status(f"{url}/health", {"Authorization": basic(f"{USER}:{token}")})
+def _ask_proxy(url: str, token: str, ca: str | None) -> str | None:
+    told = authority.status(f"{url}/health", {"Authorization": basic(f"{USER}:{token}")}, ca)
     match told:
         case 200:
             return None
@@ -237,12 +248,3 @@ def _ask_proxy(url: str, token: str) -> str | None:
 
 def _how(told: int | str) -> str:
     return f"answers HTTP {told}" if isinstance(told, int) else f"does not answer ({told})"
-
-
-def _status(url: str, headers: dict[str, str]) -> int | str:
-    """The HTTP status, or what kept it from coming, in a word that cannot quote a header."""
-    try:
-        with httpx.Client(timeout=_ANSWER_S, trust_env=not is_loopback(url)) as client:
-            return client.get(url, headers=headers).status_code
-    except httpx.HTTPError as error:
-        return type(error).__name__

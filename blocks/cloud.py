@@ -205,6 +205,16 @@ class Finding:
     said: str  #: what was found; for what is not in order also the remedy
 
 
+@dataclass(frozen=True)
+class Rehearsal:
+    """How a cloud can be made to take a machine back, so that a user sees a job survive it."""
+
+    how: str  #: what is done, in words that follow "the machine is"
+    notice: bool  #: whether the machine is told beforehand, as in an interruption of the cloud's own
+    within_s: float  #: by then the machine is gone
+    usd: float = 0.0  #: what the cloud bills for it, at most
+
+
 class LaunchRefused(Exception):
     """A cloud said no. The subclass says what to skip; only `Misconfigured` ends the job."""
 
@@ -250,10 +260,12 @@ class Cloud(Block, ABC):
 
     _block_type_name = "Cloud"
     _block_type_slug = "cloud"
+    model_config = ConfigDict(hide_input_in_errors=True)  # credentials may be among it
     _block_schema_capabilities: ClassVar[list[str]] = ["cloud"]  # type: ignore[misc]
 
     kind: ClassVar[str]  #: the word in `Offer.cloud`
     rented: ClassVar[bool] = True  #: from a market whose prices are kept, and whose pools are avoided after a loss
+    least_billed_s: ClassVar[float] = 0.0  #: a machine that lived for less is billed for so long; then by the second
 
     def fingerprint(self) -> str:
         """Of the block's settings, without its secrets: what was read through one document is not another's."""
@@ -304,6 +316,17 @@ class Cloud(Block, ABC):
     def terminate(self, machine: Machine) -> None:
         """Remove the machine and all that bills with it; safe to repeat; returns when nothing of it runs."""
 
+    def prices_held(self, machine: Machine, until: datetime) -> list[tuple[datetime, float]]:
+        """What the machine itself was billed at, as (from when, USD/h), the first from its launch on, oldest first.
+
+        Here the price of the launch: right where a running machine keeps its price. Raises a `LaunchRefused`.
+        """
+        return [(machine.launched_at, machine.offer.spot_usd_h)]
+
+    def billed_until(self, machine: Machine) -> datetime | None:
+        """When the machine ceased to bill, where the cloud tells it of what is gone. Raises a `LaunchRefused`."""
+        return None
+
     @property
     def here(self) -> bool:
         """Whether its machines run on this computer, and so reach its folders and its loopback addresses."""
@@ -321,6 +344,15 @@ class Cloud(Block, ABC):
         """Everything that a launch needs, looked at without launching: credentials, regions, quota, role, network,
         image, secrets. Findings come one by one; raises nothing."""
         yield from ()
+
+    @property
+    def rehearsal(self) -> Rehearsal:
+        """What `rehearse_interruption` does on this cloud; asks nobody."""
+        return Rehearsal("terminated by us, without a notice", notice=False, within_s=300.0)
+
+    def rehearse_interruption(self, machine: Machine) -> None:
+        """Have the cloud take the machine back, as `rehearsal` says; safe to repeat. Raises a `LaunchRefused`."""
+        self.terminate(machine)
 
     def lacks_program(self, executable: str) -> str | None:
         """Why a program is not on this cloud's image, or None if it is there or only the machine can tell."""

@@ -21,8 +21,8 @@ def is_loopback(url: str) -> bool:
 def checked(url: str) -> str:
     """The address without a slash at its end. Raises ValueError for what is no http address, or would carry secrets
     over a network in the clear."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    parts = urlsplit(url)  # which passes over line breaks
+    if parts.scheme not in ("http", "https") or not parts.hostname or not url.isprintable() or " " in url:
         raise ValueError(f"'{url}' is no address: write https://host, or http://127.0.0.1:port")
     if parts.scheme == "http" and not is_loopback(url):
         raise ValueError(f"'{url}' is plain http to another computer: use https")

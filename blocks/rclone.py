@@ -15,13 +15,14 @@ from pathlib import Path
 from uuid import uuid4
 
 from prefect.blocks.core import Block
-from pydantic import Field, SecretStr, field_validator
+from pydantic import ConfigDict, Field, SecretStr, field_validator
 
 from blocks.home import absolute, home
 from node.contract import SECRET_RCLONE
 from node.remote import Remote, RemoteError
 
 _NAMED = re.compile(r"(?P<name>[^/:,]*)(?P<inline>,[^/]*)?:")  # "drive:folder"; what has no such head is a folder
+_LONGEST = 1000  # characters of a path; Linux takes 4096 bytes of a whole one
 
 
 class RcloneRemote(Block):
@@ -47,6 +48,7 @@ class RcloneRemote(Block):
 
     _block_type_name = "Rclone Remote"
     _block_type_slug = "rclone-remote"
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     config: SecretStr | None = Field(
         None,
@@ -64,14 +66,21 @@ class RcloneRemote(Block):
     @classmethod
     def _no_inline_settings(cls, path: str) -> str:
         """Paths stand in the user data and in the arguments of processes, where settings would be readable by all."""
+        path = path.strip()
+        if not path:
+            raise ValueError("path: name a remote and folder, e.g. 'drive:spotwave', or a local folder")
+        if len(path) > _LONGEST or not path.isprintable():
+            raise ValueError(f"path: give at most {_LONGEST} characters on one line, without control characters")
         head = _NAMED.match(path)
         if head and (head["inline"] or not head["name"]):
             raise ValueError(
                 "path: put the remote's settings into the rclone.conf and name it here, e.g. 'drive:folder'"
             )
-        if not path.strip():
-            raise ValueError("path: name a remote and folder, e.g. 'drive:spotwave', or a local folder")
-        return path.strip()
+        if head and path.startswith("-"):
+            raise ValueError("path: rclone takes what begins with '-' for an option; give the remote another name")
+        if head and ".." in path.partition(":")[2].split("/"):
+            raise ValueError("path: '..' leads elsewhere on each backend; write the folder's path from its root")
+        return path
 
     @property
     def is_folder(self) -> bool:

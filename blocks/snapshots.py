@@ -24,7 +24,7 @@ from uuid import uuid4
 import polars as pl
 from prefect.blocks.core import Block
 from prefect.blocks.fields import SecretDict
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from blocks.cloud import Catalogue
 from blocks.home import absolute, home
@@ -73,6 +73,7 @@ class SnapshotStore(Block):
 
     _block_type_name = "Snapshot Store"
     _block_type_slug = "snapshot-store"
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     url: str = Field(
         default_factory=lambda: str(home() / "store"),

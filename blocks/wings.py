@@ -20,6 +20,7 @@ _OTHERS: dict[str, tuple[str, str]] = {
     "rclone-remote": ("blocks.rclone", "RcloneRemote"),
     "prefect-access": ("blocks.access", "PrefectAccess"),
     "snapshot-store": ("blocks.snapshots", "SnapshotStore"),
+    "budget": ("blocks.budget", "Budget"),
     "azure-compute-credentials": ("blocks.azure.credentials", "AzureCredentials"),
 }
 

@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import cyclopts
 from rich.console import Console
@@ -60,6 +60,7 @@ def run(
     deployment: str,
     *,
     param: Annotated[list[str] | None, cyclopts.Parameter(name=["--param", "-p"], negative="")] = None,
+    yes: Annotated[bool, cyclopts.Parameter(name=["--yes", "-y"], negative="")] = False,
 ) -> None:
     """Run a deployment, follow it in the terminal, and print what came out. Ctrl-C leaves the job running.
 
@@ -69,15 +70,60 @@ def run(
         "flow/deployment", e.g. shci/water-dimer.
     param
         key=value, the value as JSON or as plain text; may be repeated.
+    yes
+        Approve the quote beforehand, whatever it is.
     """
     from deployments.job import run_job
     from deployments.up import up as bring_up
 
     home = home_of()
-    parameters = parsed(param or [])
+    parameters = parsed(param or []) | ({"approved": True} if yes else {})
     found = bring_up(home, _say, reconcile=False)
     with found.api.in_use(home):
         sys.exit(run_job(home, found.api, deployment, parameters, console))
+
+
+@app.command
+def drill(
+    *,
+    cloud: Annotated[list[str] | None, cyclopts.Parameter(negative="")] = None,
+    minutes: float = 60.0,
+    yes: Annotated[bool, cyclopts.Parameter(name=["--yes", "-y"], negative="")] = False,
+    remote: str = "rclone-remote/here",
+    access: str = "prefect-access/here",
+    store: str = "snapshot-store/here",
+) -> None:
+    """Rehearse an interruption with the smallest machine: it is taken back on purpose, and the work must go on.
+
+    Parameters
+    ----------
+    cloud
+        A Cloud block, as '<block type>/<document>'; may be repeated. local-cloud/here if not given.
+    minutes
+        For all machines of a drill together; none outlives it, and it bounds the cost.
+    yes
+        Begin without asking.
+    remote
+        The rclone remote block.
+    access
+        The block that says how a machine reaches the Prefect API.
+    store
+        The snapshot store.
+    """
+    from deployments import drill as drills
+    from deployments.up import up as bring_up
+
+    home = home_of()
+    found = bring_up(home, _say, reconcile=False)
+    with found.api.in_use(home):
+        most = drills.promises(cloud or ["local-cloud/here"], minutes, store)
+        for line in drills.told(most):
+            _say(line)
+        if not yes and not drills.agreed(most, console.input if sys.stdin.isatty() else None):
+            _say("nothing was launched")
+            sys.exit(1)
+        blocks = {"remote": remote, "access": access, "store": store}
+        sys.exit(drills.rehearse(found.api, most, blocks, console))
 
 
 @app.command
@@ -227,6 +273,39 @@ def why(*what: str, asked: Asked = Asked()) -> None:
             return
         for line in market.why_offer(words, asked, store):
             _say(line)
+
+
+@app.command
+def costs(
+    *,
+    by: Literal["month", "project", "cloud"] = "month",
+    as_json: Annotated[bool, cyclopts.Parameter(name="--json", negative="")] = False,
+    picture: Path | None = None,
+) -> None:
+    """What jobs have cost, and what those that run may cost at most, out of the ledger of spending.
+
+    Parameters
+    ----------
+    by
+        What to sum by.
+    as_json
+        As JSON.
+    picture
+        Draw a bar chart into this file too, e.g. costs.png.
+    """
+    from deployments import costs as ledger
+    from deployments import prices as market
+
+    with market.place(home_of()) as (store, _):
+        found = ledger.summed(store, by)
+    if picture is not None:
+        ledger.draw(found, by, picture)
+    if as_json:
+        _say_raw(ledger.as_json(found))
+        return
+    if found:
+        _wide().print(ledger.as_table(found, by))
+    _say(ledger.closing(found))
 
 
 @app.command

@@ -7,6 +7,7 @@ from prefect.client.orchestration import SyncPrefectClient
 
 from blocks.access import PrefectAccess
 from blocks.azure.block import AzureCloud
+from blocks.budget import Budget
 from blocks.local.block import LocalCloud
 from blocks.rclone import RcloneRemote
 from blocks.snapshots import SnapshotStore
@@ -17,14 +18,16 @@ PUBLIC = "public"
 
 
 def create_default_blocks(home: Home, client: SyncPrefectClient) -> None:
-    """Save `local-cloud/here`, `rclone-remote/here`, `prefect-access/here`, `snapshot-store/here` and, of the clouds
-    the one whose price list needs no account, `azure-cloud/public`, where there is none."""
+    """Save `local-cloud/here`, `rclone-remote/here`, `prefect-access/here`, `snapshot-store/here`, `budget/here` (which
+    limits nothing) and, of the clouds the one whose price list needs no account, `azure-cloud/public`, where there is
+    none."""
     # The local cloud names no folder: two computers that share an API each have their own.
     defaults: list[tuple[str, Block]] = [
         (NAME, LocalCloud()),
         (NAME, RcloneRemote(path=str(home.remote))),
         (NAME, PrefectAccess()),
         (NAME, SnapshotStore(url=str(home.store))),
+        (NAME, Budget()),
         (PUBLIC, AzureCloud()),
     ]
     for name, block in defaults:

@@ -27,6 +27,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Crashed, Failed, Scheduled
 
 from flows.engine import engine_runs
+from flows.unanswered import end_unanswered
 from node.contract import CONTROLLER_POOL, job_key_of
 from tasks import api
 
@@ -54,9 +55,10 @@ def take_up_again(prefect: SyncPrefectClient, me: UUID | None = None) -> dict[st
     """What was done, by run name, with every run of the controller's pool whose process is gone.
 
     A job is rescheduled, or ended if it was being cancelled. Housekeeping is ended: its schedule goes on, which a
-    dead run that holds the deployment's only place would prevent. `me` is the run that asks.
+    dead run that holds the deployment's only place would prevent. What waited too long for its approval is ended too.
+    `me` is the run that asks.
     """
-    done: dict[str, str] = {}
+    done = end_unanswered(prefect)
     for queue, act in ((JOBS_QUEUE, _act_on_job), (HOUSEKEEPING_QUEUE, _end)):
         for run in _begun(prefect, queue):
             if run.id != me and not _may_be_starting(run) and not _executed(run):

@@ -77,6 +77,19 @@ def shci(
     ] = 2.0,
     max_hours: Annotated[float, Field(description="For all attempts together; hours of wall time.")] = 24.0,
     max_attempts: Annotated[int, Field(description="How many machines may be lost before the job gives up.")] = 5,
+    max_usd: Annotated[
+        float | None,
+        Field(description="The job may cost no more: before that it is checkpointed and stopped. USD; empty: any."),
+    ] = None,
+    project: Annotated[str, Field(description="Whose money it is: a name, for limits and for the costs.")] = "default",
+    budget: Annotated[
+        str | None, Field(description="The Budget block: limits by month and project, approval. Empty: none.")
+    ] = "budget/here",
+    continue_job: Annotated[
+        str | None,
+        Field(description="Key (sw-...) of an earlier job of this calculation: go on from its checkpoint."),
+    ] = None,
+    approved: Annotated[bool, Field(description="Launch without asking, whatever the quote is.")] = False,
 ) -> dict[str, Any] | State[Any]:
     """Energy of a molecule by Hartree-Fock and heat-bath CI with perturbation theory, on a spot machine.
 
@@ -117,6 +130,11 @@ def shci(
             silence_s=60 * silence_minutes,
             max_hours=max_hours,
             max_attempts=max_attempts,
+            max_usd=max_usd,
+            project=project,
+            budget=budget,
+            continue_job=continue_job,
+            approved=approved,
             results=Path(os.environ.get(ENV_RESULTS, "results")).absolute() / key,
         )
         if (problem := check_job(job, list(needed.executables))) is not None:
@@ -128,7 +146,7 @@ def shci(
 
 
 def _finish(job: Job, done: Done) -> dict[str, Any]:
-    result = collect(job, done.attempts)
+    result = collect(job, done.attempts, done.quote)
     remember_run(job, done.attempts, sum(result["wall_seconds"].values()))
     draw_convergence(job.results, result.get("total_energy"))
     show_result(result, _rows(result))

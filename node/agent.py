@@ -6,7 +6,6 @@ the work this process can still save what there is and say how it ended.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
@@ -18,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 from node import checkpoint
+from node.api_settings import api_settings
 from node.contract import (
     AGENT_LOG,
     BRIEF_FILE,
@@ -31,7 +31,6 @@ from node.contract import (
     OUTPUT_DIR,
     PROGRESS_FILE,
     RECORD_FILE,
-    SECRET_API,
     SECRET_RCLONE,
     STOP_FILE,
     Brief,
@@ -80,8 +79,7 @@ class Agent:
 
     def _attached(self, secrets: Path) -> tuple[Renews, Starter]:
         """The run comes from the controller's Prefect API, and the lease goes there."""
-        settings = json.loads((secrets / SECRET_API).read_text())
-        api = {key: str(value) for key, value in settings.items()}
+        api = api_settings(secrets)
         return LeaseClient(api, self._brief.lease_id), Worker(self._brief, api, self._work)
 
     def _detached(self, rclone: str, secrets: Path) -> tuple[Renews, Starter]:
@@ -178,7 +176,7 @@ class Agent:
         unsaved = self._sync.finish(self._end_by)
         if unsaved is not None and outcome.ending is Ending.COMPLETED:
             outcome = Outcome(Ending.LOST, f"the results could not be copied to the remote: {unsaved}")
-        outcome = replace(outcome, generation=self._sync.generation)
+        outcome = replace(outcome, generation=self._sync.generation, sent_bytes=self._sync.sent_bytes)
         try:
             self._remote.write(f"{attempt_dir(self._brief.attempt)}/{OUTCOME_FILE}", outcome.to_json().encode())
         except RemoteError as error:
@@ -231,7 +229,14 @@ class Agent:
             return Progress()
 
     def _current_lease(self, beat: int) -> Lease:
-        lease = Lease(beat, self._phase, self._progress(), self._sync.generation, self._outcome)
+        lease = Lease(
+            beat,
+            self._phase,
+            self._progress(),
+            self._sync.generation,
+            self._outcome,
+            sent_bytes=self._sync.sent_bytes,
+        )
         lease.write(self._work / HEARTBEAT_FILE)
         return lease
 

@@ -36,6 +36,7 @@ WATER_DIMER = (
     "O 1.350625 0.111469 0.000000; H 1.680398 -0.373741 -0.758561; H 1.680398 -0.373741 0.758561"
 )
 
+_LONGEST_BASIS = 80  # characters of its name
 EPS1_RANGE = (1e-8, 0.1)
 EPS2_RANGE = (1e-12, 0.1)
 GIB = 1024**3
@@ -124,6 +125,8 @@ def check(calculation: Calculation) -> Size:
     _check_thresholds(calculation)
     _check_program(calculation)
     geometry = parse_geometry(calculation.molecule)
+    if len(calculation.basis) > _LONGEST_BASIS:
+        raise BadInput("basis", f"has {len(calculation.basis)} characters", "Give a basis set's name, e.g. cc-pvdz")
     check_basis(calculation.basis, geometry.elements)
     _check_spin(calculation, geometry)
     mol = build_molecule(calculation)

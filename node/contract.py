@@ -45,6 +45,8 @@ FENCE_FILE = "fence.json"  # controller -> machine: stop, and touch nothing more
 RECORD_DIR = "record"  # machine -> controller: 000001.jsonl, ...: what the run would have told Prefect
 RECORD_FILE = "record.jsonl"  # in the machine's own folder: all of it
 
+COUNT_FILE = "count.json"  # in the checkpoints of a drill: {"token", "seconds"}
+
 LEASE_KEY = "lease"  # where in the artifact's metadata the lease stands as JSON
 
 # Environment of every process on a machine.
@@ -165,6 +167,7 @@ class Outcome(_Note):
     ending: Ending
     reason: str
     generation: str | None = None  # the newest verified checkpoint on the remote
+    sent_bytes: int = 0  # what the machine has copied to the remote: it leaves the cloud
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ending", Ending(self.ending))
@@ -203,6 +206,7 @@ class Lease(_Note):
     generation: str | None = None
     outcome: Outcome | None = None
     records: int = 0  # parts of the record on the remote (detached machines)
+    sent_bytes: int = 0  # copied to the remote so far
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "phase", Phase(self.phase))

@@ -15,6 +15,8 @@ Atom = tuple[str, tuple[float, float, float]]
 CLOSEST = 0.2
 _SYMBOLS = {symbol.upper(): symbol for symbol in ELEMENTS[1:]}
 _REMEDY = "Write one atom per line (or between semicolons): symbol x y z, in Angstrom"
+_LONGEST = 50_000  # characters: a thousand atoms, many more than can be treated; reading takes their square
+_LONGEST_WORD = 40
 
 
 class BadInput(ValueError):
@@ -48,11 +50,15 @@ def parse_geometry(text: str) -> Geometry:
 
     Raises BadInput("molecule", ...) quoting the line that is wrong.
     """
+    if len(text) > _LONGEST:
+        raise BadInput("molecule", f"has {len(text)} characters", f"Give at most {_LONGEST}: the atoms of one molecule")
     lines = _atom_lines(text)
     if not lines:
         raise BadInput("molecule", "holds no atoms", _REMEDY)
     fields = [re.split(r"[\s,]+", line.strip()) for line in lines]
     for line, words in zip(lines, fields, strict=True):
+        if any(len(word) > _LONGEST_WORD or not word.isascii() or not word.isprintable() for word in words):
+            raise BadInput("molecule", f"the line {_told(line)} is none of a geometry", _REMEDY)
         _check_symbol(words[0], line)
     atoms = _from_zmatrix(lines, fields) if len(fields[0]) == 1 else _from_cartesian(lines, fields)
     _check_distances(atoms)
@@ -63,7 +69,7 @@ def _atom_lines(text: str) -> list[str]:
     lines = text.strip("\n").splitlines()
     while lines and not lines[0].strip():
         lines.pop(0)
-    if lines and re.fullmatch(r"\s*\d+\s*", lines[0]) and len(lines) > 1:
+    if lines and re.fullmatch(r"\s*[0-9]{1,9}\s*", lines[0]) and len(lines) > 1:
         count = int(lines[0])
         atoms = [line for line in lines[2 : 2 + count] if line.strip()]
         rest = [line for line in lines[2 + count :] if line.strip()]
@@ -78,9 +84,15 @@ def _atom_lines(text: str) -> list[str]:
     return [part for part in parts if part.strip()]
 
 
+def _told(line: str) -> str:
+    """A user's line as a message quotes it."""
+    line = line.strip()
+    return repr(line if len(line) <= 80 else f"{line[:77]}...")
+
+
 def _check_symbol(symbol: str, line: str) -> None:
     if _element(symbol).upper() not in _SYMBOLS:
-        raise BadInput("molecule", f"unknown element {symbol!r} in the line {line.strip()!r}", "Correct the symbol")
+        raise BadInput("molecule", f"unknown element {symbol!r} in the line {_told(line)}", "Correct the symbol")
 
 
 def _element(symbol: str) -> str:
@@ -101,7 +113,7 @@ def _number(word: str, line: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise BadInput("molecule", f"{word!r} is no number in the line {line.strip()!r}", _REMEDY)
+        raise BadInput("molecule", f"{word!r} is no number in the line {_told(line)}", _REMEDY)
     return value
 
 
@@ -109,7 +121,7 @@ def _from_cartesian(lines: list[str], fields: list[list[str]]) -> list[Atom]:
     atoms: list[Atom] = []
     for line, words in zip(lines, fields, strict=True):
         if len(words) < 4:
-            raise BadInput("molecule", f"the line {line.strip()!r} has no three coordinates", _REMEDY)
+            raise BadInput("molecule", f"the line {_told(line)} has no three coordinates", _REMEDY)
         x, y, z = (_number(word, line) for word in words[1:4])
         atoms.append((_canonical(words[0]), (x, y, z)))
     return atoms
@@ -121,7 +133,7 @@ def _from_zmatrix(lines: list[str], fields: list[list[str]]) -> list[Atom]:
         if len(words) != 1 + 2 * min(n, 3):
             raise BadInput(
                 "molecule",
-                f"the Z-matrix line {line.strip()!r} has {len(words)} fields, not {1 + 2 * min(n, 3)}",
+                f"the Z-matrix line {_told(line)} has {len(words)} fields, not {1 + 2 * min(n, 3)}",
                 "Write: symbol, atom distance, atom angle, atom dihedral",
             )
         references = words[1::2]
@@ -130,12 +142,17 @@ def _from_zmatrix(lines: list[str], fields: list[list[str]]) -> list[Atom]:
         ):
             raise BadInput(
                 "molecule",
-                f"the Z-matrix line {line.strip()!r} refers to an atom that is not above it, or twice to one",
+                f"the Z-matrix line {_told(line)} refers to an atom that is not above it, or twice to one",
                 "Number the atoms from 1",
             )
-        for word in words[2::2]:
-            _number(word, line)
-    text = "\n".join(" ".join([_canonical(words[0]), *words[1:]]) for words in fields)
+        if any(not 0 <= _number(word, line) <= 180 for word in words[4:5]):
+            raise BadInput("molecule", f"the angle in {_told(line)} is not from 0 to 180 degrees", "Correct it")
+    # PySCF evaluates these words as Python: it is given numbers that we have read and written ourselves.
+    text = "\n".join(
+        " ".join([_canonical(words[0]), *(str(int(word)) if n % 2 == 0 else repr(_number(word, line))
+                                          for n, word in enumerate(words[1:]))])
+        for line, words in zip(lines, fields, strict=True)
+    )  # fmt: skip
     return [(symbol, (float(xyz[0]), float(xyz[1]), float(xyz[2]))) for symbol, xyz in gto.mole.from_zmatrix(text)]
 
 

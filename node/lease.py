@@ -17,6 +17,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from node.api_settings import trusted
 from node.contract import LEASE_KEY, Lease
 from node.remote import RemoteError
 
@@ -48,6 +49,7 @@ class LeaseClient:
     def __init__(self, settings: Mapping[str, str], lease_id: str, timeout_s: float = 10.0) -> None:
         self._url = f"{settings['PREFECT_API_URL'].rstrip('/')}/artifacts/{lease_id}"
         self._timeout_s = timeout_s
+        self._trusted = trusted(settings)
         self._headers = {"Content-Type": "application/json"}
         if key := settings.get("PREFECT_API_KEY"):
             self._headers["Authorization"] = f"Bearer {key}"
@@ -61,7 +63,7 @@ class LeaseClient:
             self._url, data=json.dumps(body).encode(), headers=self._headers, method="PATCH"
         )
         try:
-            with urllib.request.urlopen(request, timeout=self._timeout_s):  # noqa: S310
+            with urllib.request.urlopen(request, timeout=self._timeout_s, context=self._trusted):  # noqa: S310
                 return
         except urllib.error.HTTPError as error:
             if error.code == 404:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from node.contract import MANIFEST_FILE
@@ -48,7 +48,7 @@ class Manifest:
             seal = data.pop("seal")
             if seal != _digest(data):
                 raise CheckpointCorrupt("its manifest is damaged")
-            files = {name: FileMark(**mark) for name, mark in data.pop("files").items()}
+            files = {_inside(name): FileMark(**mark) for name, mark in data.pop("files").items()}
             return cls(files=files, **data)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointCorrupt(f"its manifest cannot be read: {error}") from error
@@ -56,6 +56,14 @@ class Manifest:
 
 def _digest(data: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def _inside(name: str) -> str:
+    """Who owns the remote can write a manifest: it must not lead to files beside the generation's own."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not name.isprintable():
+        raise CheckpointCorrupt(f"its manifest names {name[:60]!r}, which is no file of it")
+    return name
 
 
 def hash_file(path: Path) -> str:

@@ -58,7 +58,7 @@ class Remote:
     `config` is an rclone.conf; without one (or where the file is not there: a local folder needs none) none is read,
     not even the user's own, which would not exist on the machine.
     Every call is bounded: `call_s` seconds for small things, `transfer_s` for copies and their checks.
-    Every method raises `RemoteError`.
+    Every method raises `RemoteError`; to make one of a root that rclone would take for an option, ValueError.
     """
 
     def __init__(
@@ -70,6 +70,8 @@ class Remote:
         call_s: float = 120.0,
         transfer_s: float = 3600.0,
     ) -> None:
+        if root.startswith("-") or "\0" in root:  # in the arguments it would be an option, or no argument at all
+            raise ValueError(f"{root[:60]!r} cannot be a remote's folder")
         self.binary = str(binary)
         self.config = config if config and config.is_file() else None
         self.root = root if root.endswith(":") else root.rstrip("/") or "/"
@@ -80,7 +82,7 @@ class Remote:
     def at(self, rel: str) -> str:
         """A path as rclone spells it. Raises ValueError for one that leaves the remote's folder."""
         path = PurePosixPath(rel)
-        if path.is_absolute() or ".." in path.parts:
+        if path.is_absolute() or ".." in path.parts or "\0" in rel:
             raise ValueError(f"{rel!r} is not a path below the remote's folder")
         if not path.parts:
             return self.root
@@ -114,13 +116,35 @@ class Remote:
         arguments = [str(base.absolute()), self.at(far), "--one-way", "--combined=-", "--files-from-raw=-"]
         if not self._hash_types:
             arguments.append("--download")
-        done = self._run("check", arguments, timeout_s or self.transfer_s, "".join(f"{n}\n" for n in names).encode())
+        self._compare(arguments, names, rel, timeout_s)
+
+    def _compare(self, arguments: Sequence[str], names: Sequence[str], rel: str, timeout_s: float | None) -> None:
+        told = "".join(f"{name}\n" for name in names).encode()
+        done = self._run("check", arguments, timeout_s or self.transfer_s, told)
         lines = done.stdout.decode(errors="replace").splitlines()
         wrong = [line[2:] for line in lines if line[:2] in ("+ ", "* ")]
         if wrong or done.returncode in _ABSENT_CODES:
             raise RemoteDiffers(f"the remote's copy of {rel} differs: {', '.join(wrong[:5] or names[:5])}")
         if done.returncode:
             raise self._error("check", done)
+
+    def copy(self, rel: str, to: str, names: Sequence[str], timeout_s: float | None = None) -> None:
+        """Copy files from folder to folder here, by the remote itself where it can. Never over another file: raises
+        RemoteError for one that is there and differs."""
+        # Not copyto, which does not look at --immutable.
+        arguments = [self.at(rel), self.at(to), "--immutable", "--files-from-raw=-", *self._comparison]
+        told = "".join(f"{name}\n" for name in names).encode()
+        done = self._run("copy", arguments, timeout_s or self.transfer_s, told)
+        if done.returncode:
+            raise self._error("copy", done)
+
+    def same(self, rel: str, to: str, names: Sequence[str], timeout_s: float | None = None) -> None:
+        """Compare files of two folders here, by checksums, or by reading both where there are none. Raises
+        `RemoteDiffers` naming the files."""
+        arguments = [self.at(rel), self.at(to), "--one-way", "--combined=-", "--files-from-raw=-"]
+        if not self._hash_types:
+            arguments.append("--download")
+        self._compare(arguments, names, to, timeout_s)
 
     def read(self, rel: str) -> bytes | None:
         """A small file's content, or None if the remote answers that there is none."""

@@ -10,7 +10,7 @@ from configparser import Error as ConfigError
 from pathlib import Path
 
 _STAMP = re.compile(r"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d (?:[A-Z]+ *: *)?")
-_SENSITIVE = re.compile(r"pass|secret|token|key|credential|auth|sas|cookie", re.IGNORECASE)
+_SENSITIVE = re.compile(r"pass|secret|token|key|credential|auth|sas|cookie|header|string", re.IGNORECASE)
 _IN_URLS = (
     (re.compile(r"(?<=://)[^/@\s]+@"), "***@"),  # user:password@host
     (re.compile(r"(?i)((?:signature|sig|token|key|credential)=)[^&\s\"]+"), r"\1***"),

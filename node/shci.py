@@ -21,6 +21,7 @@ from node.calculation import BadInput, Calculation, check
 from node.checkpoint import CheckpointCorrupt, Manifest
 from node.contract import RESULT_FILE, Ending, write_text
 from node.desk import Desk, StopAsked
+from node.ended import interrupted
 from node.fcidump import write_fcidump as write_integrals
 from node.fingerprint import IntegralsProof, same_integrals
 from node.hartree_fock import (
@@ -138,12 +139,8 @@ def shci_node(job_key: str, attempt: int, calculation: Calculation) -> State[Any
 def _cut_short(desk: Desk, error: BaseException) -> State[Any] | None:
     """How a run without a result ended; None where `error` is neither the agent's doing nor the calculation's: a fault
     of ours, or a signal from Prefect, which cancels."""
-    stop = desk.stop_asked()
-    if stop is not None:
-        # Whatever the error says: a signal may strike a library in the midst of a file, and come out as its own.
-        if not isinstance(error, (TerminationSignal, SolverStopped, StopAsked)):
-            get_run_logger().info("the signal to stop came out as %r", error)
-        return Crashed(name="Interrupted", message=stop.reason)
+    if (state := interrupted(desk, error, (TerminationSignal, SolverStopped, StopAsked))) is not None:
+        return state
     if isinstance(error, ProgramKilled):
         get_run_logger().error(str(error))
         desk.end(Ending.LOST, str(error).partition("\n")[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from node import checkpoint
@@ -42,6 +43,8 @@ class Syncer(threading.Thread):
         self._not_before = 0.0
         self.generation: str | None = None  #: the newest one verified on the remote
         self.push_s = 0.0  #: how long the last push took
+        self.sent_bytes = 0  #: copied to the remote: files as long as they were, when they had changed
+        self._sent: dict[Path, tuple[int, int]] = {}  # size and time of change when a file was copied last
 
     def restored(self, generation: str, step: str) -> None:
         """This generation is on the remote already."""
@@ -81,18 +84,33 @@ class Syncer(threading.Thread):
                 manifest = checkpoint.read_manifest(newest)
                 checkpoint.push(self._remote, self._checkpoints, newest.name)
                 self.generation, self._pushed_step = newest.name, manifest.step
+                self.sent_bytes += sum(mark.size for mark in manifest.files.values())
                 write_text(self._work / PUSHED_FILE, newest.name)
                 log.info("checkpoint %s (%s) is on the remote", newest.name, manifest.step)
             output = self._work / OUTPUT_DIR
             if any(output.iterdir()):
                 self._remote.upload(output, OUTPUT_DIR)
+                self._count(path for path in output.rglob("*") if path.is_file())
             folder = attempt_dir(self._brief.attempt)
             heartbeat = self._work / HEARTBEAT_FILE
             for file in (self._work / AGENT_LOG, heartbeat):
                 if file.is_file():
                     self._remote.upload(file, f"{folder}/{file.name}")
+                    self._count([file])
             self.push_s = time.monotonic() - begun
             self._next_push = time.monotonic() + self._brief.sync_s
+
+    def _count(self, files: Iterable[Path]) -> None:
+        """What a copy of these has sent: rclone leaves out what has not changed since."""
+        for path in files:
+            try:
+                told = path.stat()
+            except FileNotFoundError:  # written under a temporary name, and renamed since
+                continue
+            mark = (told.st_size, told.st_mtime_ns)
+            if self._sent.get(path) != mark:
+                self._sent[path] = mark
+                self.sent_bytes += told.st_size
 
     def stop(self) -> None:
         self._stopped.set()

@@ -62,13 +62,18 @@ def worker_is_online(api: SyncPrefectClient, name: str) -> bool:
     return any(worker.name == name and worker.status == WorkerStatus.ONLINE for worker in workers)
 
 
-def settle_node_run(api: SyncPrefectClient, node_run_id: UUID, *, cancelled: bool, reason: str) -> None:
-    """Give a node run whose machine is gone a final state: nothing else ever would."""
+def settle_node_run(
+    api: SyncPrefectClient, node_run_id: UUID, *, cancelled: bool, reason: str, completed: bool = True
+) -> None:
+    """Give a node run whose machine is gone a final state: nothing else ever would.
+
+    completed: whether to believe the run if it says that it has; its results may have been lost with the machine.
+    """
     try:
         run = api.read_flow_run(node_run_id)
     except ObjectNotFound:
         return  # deleted by a user
-    if is_final(run):
+    if is_final(run) and (completed or run.state_type is not StateType.COMPLETED):
         return
     state: State[None] = Cancelled(message=reason) if cancelled else Crashed(message=reason, name="Lost")
     api.set_flow_run_state(node_run_id, state, force=True)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 from prefect import task
 from prefect.logging import get_run_logger
 
 from blocks.cloud import Cloud
-from tasks.documents import NoSuchBlock, load_access, load_cloud, load_remote, load_store
+from tasks.documents import NoSuchBlock, load_access, load_budget, load_cloud, load_remote, load_store
+from tasks.inherit import continuable
 from tasks.job import Job
+
+_PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
 
 
 @task(name="check_job")
@@ -32,10 +37,15 @@ def _limits(job: Job) -> str | None:
         ("max_hours", job.max_hours, 0.02, 8760, "hours"),
         ("work_core_h", work_core_h, 1e-6, 1e9, "core-hours, or leave it empty"),
         ("max_attempts", job.max_attempts, 1, 100, "machines; 5 is usual"),
+        ("max_usd", 0.0 if job.max_usd is None else job.max_usd, 0, 1e9, "USD, or leave it empty"),
     )
     for name, value, low, high, unit in ranges:
         if not low <= value <= high:  # also true for NaN
             return f"{name}: {value:g} is out of range. Give {low:g} to {high:g} {unit}."
+    if not _PROJECT.fullmatch(job.project):
+        return f"project: {job.project[:60]!r} is no name. Give up to 60 letters, digits, '.', '_' or '-'."
+    if job.continue_job is not None and not continuable(job.continue_job):
+        return f"continue_job: {job.continue_job[:60]!r} is no job key. Give one such as sw-0123456789ab."
     return None
 
 
@@ -49,6 +59,11 @@ def _documents(job: Job, executables: list[str]) -> str | None:
         if (problem := load_access(job.access).problem(here)) is not None:
             return problem
         load_store(job.store)
+        if job.budget is not None and (whose := load_budget(job.budget).project) not in ("", job.project):
+            return (
+                f"project: '{job.project}' is not what '{job.budget}' is for, which is '{whose}'. Name that project, "
+                "or another Budget block."
+            )
         remote = load_remote(job.remote)
         if remote.is_folder and not here:
             return (

@@ -14,9 +14,9 @@ from prefect.logging import get_run_logger
 
 from node.contract import OUTPUT_DIR, RESULT_FILE, attempt_dir, write_text
 from tasks.documents import load_remote
-from tasks.job import Attempt, Job
-from tasks.money import receipt
+from tasks.job import Attempt, Job, Quote
 from tasks.once import ONCE
+from tasks.receipt import as_told, cost_of
 
 
 class NoResult(RuntimeError):
@@ -24,7 +24,7 @@ class NoResult(RuntimeError):
 
 
 @task(name="collect", retries=3, retry_delay_seconds=[2, 10, 30], persist_result=True, cache_policy=ONCE)
-def collect(job: Job, attempts: list[Attempt]) -> dict[str, Any]:
+def collect(job: Job, attempts: list[Attempt], quote: Quote | None = None) -> dict[str, Any]:
     """Download the output into `results/<job key>/`, check it against the remote, add attempts and cost; the result.
 
     The completed result goes back to the remote too, so that both places tell the same. Raises NoResult,
@@ -46,8 +46,8 @@ def collect(job: Job, attempts: list[Attempt]) -> dict[str, Any]:
         result |= {
             "job_key": job.key,
             "remote": remote.root,
-            "attempts": [_told(attempt) for attempt in attempts],
-            "cost": receipt(attempts),
+            "attempts": [as_told(attempt) for attempt in attempts],
+            "cost": cost_of(attempts, quote),
         }
         write_text(home / Path(RESULT_FILE).name, json.dumps(result, indent=1) + "\n")
         remote.upload(home / Path(RESULT_FILE).name, RESULT_FILE)
@@ -73,26 +73,3 @@ def _read_result(path: Path) -> dict[str, Any]:
     if not isinstance(result, dict):
         raise NoResult(f"{path.name} holds no JSON object")
     return result
-
-
-def _told(attempt: Attempt) -> dict[str, Any]:
-    """An attempt as result.json tells it."""
-    offer = attempt.machine.offer
-    return {
-        "number": attempt.number,
-        "machine": attempt.machine.id,
-        "cloud": offer.cloud,
-        "instance_type": offer.instance_type,
-        "region": offer.region,
-        "zone": offer.zone,
-        "vcpus": offer.vcpus,
-        "memory_gib": offer.memory_gib,
-        "spot_usd_h": offer.spot_usd_h,
-        "why": attempt.why,
-        "refusals": [{"offer": r.offer.label, "kind": r.kind, "reason": r.reason} for r in attempt.refusals],
-        "launched_at": attempt.machine.launched_at.isoformat(),
-        "ended_at": attempt.ended_at.isoformat(),
-        "ending": str(attempt.outcome.ending),
-        "reason": attempt.outcome.reason,
-        "usd": round(attempt.usd, 6),
-    }

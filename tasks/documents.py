@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -10,6 +11,7 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 
 from blocks.access import PrefectAccess
+from blocks.budget import Budget
 from blocks.cloud import Cloud
 from blocks.rclone import RcloneRemote
 from blocks.saved import Unusable, load
@@ -17,6 +19,9 @@ from blocks.snapshots import SnapshotStore
 from blocks.wings import WINGS, block_type
 
 B = TypeVar("B", bound=Block)
+
+# Prefect's own rule for names. It puts them into addresses as they are: '?', '#' and '..' would ask something else.
+_DOCUMENT = re.compile(r"[a-z0-9-]{1,255}")
 
 
 class NoSuchBlock(ValueError):
@@ -38,6 +43,11 @@ def load_access(name: str) -> PrefectAccess:
     return _load(name, PrefectAccess, "access")
 
 
+def load_budget(name: str) -> Budget:
+    """Raises NoSuchBlock."""
+    return _load(name, Budget, "budget")
+
+
 def load_store(name: str) -> SnapshotStore:
     """Raises NoSuchBlock."""
     return _load(name, SnapshotStore, "store")
@@ -46,8 +56,8 @@ def load_store(name: str) -> SnapshotStore:
 def _load(name: str, kind: type[B], parameter: str) -> B:
     remedy = "Make it under Blocks in the UI, or name one that `prefect block ls` shows as '<type>/<name>'."
     slug, slash, document = name.partition("/")
-    if not slash or not document or "/" in document:
-        raise NoSuchBlock(f"{parameter}: '{name}' is not of the form '<block type>/<document>'. {remedy}")
+    if not slash or not _DOCUMENT.fullmatch(document):
+        raise NoSuchBlock(f"{parameter}: {name[:100]!r} is not of the form '<block type>/<document>'. {remedy}")
     # By its class: Block.load(name) first imports every installed Prefect integration, seconds of them.
     found = block_type(slug)
     if found is None or not issubclass(found, kind):

@@ -51,6 +51,15 @@ def recall(job: Job, attempt: int) -> tuple[pl.DataFrame | None, float | None, d
     return speeds, core_h, cooling
 
 
+def runs_of(job: Job) -> list[float]:
+    """Core-hours of a reference core, by assumed speeds, that each earlier run of this very calculation took.
+
+    Raises StoreUnavailable.
+    """
+    work = work_of(job)
+    return [run["core_h"] * run["assumed"] for run in load_store(job.store).notes(_RUNS) if run["work"] == work]
+
+
 def measured_speeds(store: SnapshotStore, kind: str) -> pl.DataFrame:
     """Speeds by family that jobs of a kind measured (tasks.speed.SPEEDS). Raises StoreUnavailable."""
     return learned(store.notes(_RUNS), kind, "")[0]

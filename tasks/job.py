@@ -39,6 +39,11 @@ class Job(_Record):
     silence_s: float = 120.0  #: a lease unchanged for so long, on a running machine, is given up
     max_hours: float = 24.0  #: for all attempts together, seconds of the first start counted
     max_attempts: int = 5
+    max_usd: float | None = None  #: for all attempts together, and for those of the job that it continues
+    project: str = "default"  #: whose money it is
+    budget: str | None = None  #: Budget block document; None: no limits but the job's own
+    continue_job: str | None = None  #: the key of an earlier job, whose checkpoint this one goes on from
+    approved: bool = False  #: the quote needs no approval, whatever it is
     results: Path  #: the controller's folder for this job's results
 
 
@@ -103,6 +108,74 @@ class Placed(_Record):
     refusals: list[Refusal]
 
 
+class Quote(_Record):
+    """What the job is expected to cost on an offer, told before anything is launched (tasks.quote)."""
+
+    offer: str  #: its label
+    usd_h: float  #: machine, disk and address
+    work: Literal["given", "learned", "unknown"]  #: unknown: all figures are those of one core-hour
+    work_core_h: float  #: of a reference core
+    runs: int = 0  #: it was learned from so many
+    spread: float  #: one standard deviation of the work as a factor
+    hours_p50: float
+    hours_p90: float
+    usd_p50: float
+    usd_p90: float
+    on_demand_usd_p50: float | None = None  #: the same hours on demand, without an interruption
+    most_usd: float  #: at the limits of the job: max_hours at this price, or max_usd
+    max_hours: float
+
+    @property
+    def known(self) -> bool:
+        return self.work != "unknown"
+
+    @property
+    def line(self) -> str:
+        """In one line, for log, artifact and approval."""
+        half = f"P50 {self.usd_p50:.4g} USD in {self.hours_p50:.3g} h"
+        figures = f"{half}, P90 {self.usd_p90:.4g} USD in {self.hours_p90:.3g} h"
+        if not self.known:
+            return (
+                f"work unknown: per core-hour {figures}, on {self.offer}; in all at most {self.most_usd:.4g} USD "
+                f"in {self.max_hours:g} h"
+            )
+        runs = f"{self.runs} run" if self.runs == 1 else f"{self.runs} runs"
+        whence = f"learned from {runs}" if self.work == "learned" else "as given"
+        work = f"{self.work_core_h:.3g} core-hours {whence}, give or take x{self.spread:.2f}"
+        return f"{figures}, on {self.offer} ({work})"
+
+
+class Allowance(_Record):
+    """What an attempt may cost, fixed before its launch: the machine stops itself in time."""
+
+    usd: float | None = None  #: None: there is no limit
+    limit: str = ""  #: which limit that is: "max_usd", "usd_per_month", "usd_per_project"
+    said: str = ""  #: that limit in words
+    at: float  #: Unix seconds since when it counts
+    refused: str | None = None  #: why nothing may be launched; a line for the user
+
+
+class Bill(_Record):
+    """What one machine has cost, as its cloud counts (tasks.receipt)."""
+
+    ended_at: datetime  #: it billed until then
+    seconds: float  #: from launch to end
+    billed_s: float  #: at least the cloud's minimum
+    machine_usd: float
+    disk_usd: float
+    ip_usd: float
+    egress_usd: float
+    on_demand_usd: float | None  #: the machine's seconds at that price, with the same disk, address and egress
+    sent_gib: float
+    prices: list[tuple[datetime, float]]  #: (from when, USD/h) of the machine itself
+    assumed: bool = False  #: the cloud did not tell: at the price of the launch
+    end_told: bool = False  #: by the cloud itself; else it is when we saw that the machine was gone
+
+    @property
+    def usd(self) -> float:
+        return self.machine_usd + self.disk_usd + self.ip_usd + self.egress_usd
+
+
 class Attempt(_Record):
     """One machine's go at the job, from launch to end."""
 
@@ -113,6 +186,7 @@ class Attempt(_Record):
     why: str  #: why this offer
     outcome: Outcome
     ended_at: datetime
+    bill: Bill | None = None  #: None: nobody has asked the cloud
 
     @property
     def hours(self) -> float:
@@ -120,4 +194,4 @@ class Attempt(_Record):
 
     @property
     def usd(self) -> float:
-        return self.hours * self.machine.offer.spot_usd_h
+        return self.bill.usd if self.bill is not None else self.hours * self.machine.usd_h

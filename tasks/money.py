@@ -1,14 +1,12 @@
-"""What a job will cost, and what it has cost. USD and hours."""
+"""What a job is expected to cost on every offer of a market. USD and hours."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import polars as pl
 
 from blocks.cloud import HOURS_A_MONTH
-from tasks.job import Attempt
 from tasks.speed import with_speed
 
 # Assumed losses per hour of running where a cloud gives only a word. Unknown counts as medium, never as zero.
@@ -69,20 +67,3 @@ def with_cost(offers: pl.DataFrame, work: Work, speeds: pl.DataFrame | None = No
         )
         .with_columns(expected_usd=pl.sum_horizontal(terms))
     )
-
-
-def receipt(attempts: list[Attempt]) -> dict[str, float | None]:
-    """What the attempts cost: each machine's hours at the price it was launched at, beside the on-demand price.
-
-    `on_demand_usd` is None if any offer's on-demand price is unknown.
-    """
-    on_demand = [
-        attempt.hours * price if (price := attempt.machine.offer.on_demand_usd_h) is not None else math.nan
-        for attempt in attempts
-    ]
-    total = sum(on_demand)
-    return {
-        "usd": round(sum(attempt.usd for attempt in attempts), 6),
-        "hours": round(sum(attempt.hours for attempt in attempts), 6),
-        "on_demand_usd": None if math.isnan(total) else round(total, 6),
-    }

@@ -11,11 +11,11 @@ from prefect.logging import get_run_logger
 from blocks.cloud import Capacity, Cloud, LaunchBrief, LaunchRefused, Machine, Misconfigured, Offer, Quota, Throttled
 from node.contract import Brief
 from tasks import api
+from tasks.allow import MOST_OFFERS, stops_at, too_short
 from tasks.documents import load_access, load_cloud, load_remote
-from tasks.job import Choice, Job, Placed, Refusal
+from tasks.job import Allowance, Choice, Job, Placed, Refusal
 from tasks.once import ONCE
 
-MOST_OFFERS = 10
 MOST_ASKED = 5  # times the same thing, of a cloud that throttles or does not answer
 LONGEST_WAIT_S = 60.0
 
@@ -31,11 +31,20 @@ def open_lease(job: Job, attempt: int) -> str:
 
 
 @task(name="provision", persist_result=True, cache_policy=ONCE - "run_count")
-def provision(job: Job, attempt: int, choice: Choice, lease_id: str, deadline: float, run_count: int) -> Placed:
+def provision(
+    job: Job,
+    attempt: int,
+    choice: Choice,
+    lease_id: str,
+    deadline: float,
+    run_count: int,
+    allowance: Allowance | None = None,
+) -> Placed:
     """Launch the first offer of the ranking that a cloud grants; adopt the attempt's machine if it exists.
 
-    deadline: Unix seconds by which the machine must have ended. run_count: which start of the parent run this is;
-    at the first nothing can have been launched yet, so no cloud is searched. Raises NoMachine.
+    deadline: Unix seconds by which the machine must have ended; allowance: what it may cost, from which follows an
+    earlier time that it keeps by itself, whether or not anybody watches. run_count: which start of the parent run
+    this is; at the first nothing can have been launched yet, so no cloud is searched. Raises NoMachine.
     """
     log = get_run_logger()
     clouds = {cloud.kind: cloud for cloud in map(load_cloud, job.clouds)}
@@ -54,6 +63,10 @@ def provision(job: Job, attempt: int, choice: Choice, lease_id: str, deadline: f
             break
         if any(_covers(refusal, offer) for refusal in refusals):
             continue
+        stop = min(deadline, stops_at(allowance, job, offer))
+        if allowance is not None and stop < deadline and too_short(offer, stop, allowance.at):
+            refusals.append(Refusal(offer=offer, kind="limit", reason=f"too dear. {allowance.said}"))
+            continue
         brief = Brief(
             job_key=job.key,
             attempt=attempt,
@@ -61,7 +74,7 @@ def provision(job: Job, attempt: int, choice: Choice, lease_id: str, deadline: f
             lease_id=lease_id,
             vcpus=offer.vcpus,
             memory_gib=offer.memory_gib,
-            deadline=deadline,
+            deadline=stop,
             sync_s=job.sync_s,
             notice_s=offer.notice_s,
             builds=job.builds,

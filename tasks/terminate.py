@@ -2,7 +2,8 @@
 
 1. Fence: delete the lease (and tell a detached machine so), so that an agent that was only silent stops by itself.
 2. Terminate the machine: from here on nothing bills.
-3. Settle the node run, with what a detached machine said last: a run whose machine is gone would stay Running for ever.
+3. Settle the node run, with what a detached machine said last: a run whose machine is gone would stay Running for ever,
+   and one whose results were lost with it would stay Completed.
 4. Delete the attempt's work queue and worker row.
 """
 
@@ -29,8 +30,13 @@ from tasks.once import ONCE
     persist_result=True,
     cache_policy=ONCE,
 )
-def terminate(job: Job, machine: Machine, cloud: str, lease_id: str, node_run_id: UUID | None) -> datetime:
-    """When the machine was gone. Safe to repeat, and repeated until all of it has worked."""
+def terminate(
+    job: Job, machine: Machine, cloud: str, lease_id: str, node_run_id: UUID | None, completed: bool
+) -> datetime:
+    """When the machine was gone. Safe to repeat, and repeated until all of it has worked.
+
+    completed: whether its results are on the remote.
+    """
     prefect, line = api.client(), line_of(job, machine.attempt)
     line.fence(lease_id)
     load_cloud(cloud).terminate(machine)
@@ -39,17 +45,7 @@ def terminate(job: Job, machine: Machine, cloud: str, lease_id: str, node_run_id
         line.settle(node_run_id)
         cancelled = api.being_cancelled(prefect, job.flow_run_id)
         reason = "the job was cancelled" if cancelled else f"machine {machine.id} was lost"
-        api.settle_node_run(prefect, node_run_id, cancelled=cancelled, reason=reason)
+        api.settle_node_run(prefect, node_run_id, cancelled=cancelled, reason=reason, completed=completed)
     api.remove_queue_and_worker(prefect, machine.name)
     get_run_logger().info("%s is gone, and nothing of it is left", machine.id)
     return gone
-
-
-@task(name="sweep", retries=5, retry_delay_seconds=[1, 2, 5, 10, 30])
-def sweep(job: Job) -> None:
-    """At the end of a job: whatever still carries its tag is terminated, also a launch that was cut short."""
-    for cloud in map(load_cloud, job.clouds):
-        for machine in cloud.find(job.key):
-            get_run_logger().warning("%s was still there; terminated", machine.id)
-            cloud.terminate(machine)
-            api.remove_queue_and_worker(api.client(), machine.name)

@@ -6,7 +6,7 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
 from tasks.job import Attempt
-from tasks.money import receipt
+from tasks.receipt import cost_of
 
 
 @task(name="timeline")
@@ -24,7 +24,7 @@ def _table(attempts: list[Attempt], begun: float) -> str:
             f"| {a.machine.offer.spot_usd_h:.4f} | {a.usd:.4f} | {a.outcome.ending} "
             f"| {a.outcome.reason.replace('|', '/')} |"
         )
-    total = receipt(attempts)
+    total = cost_of(attempts)
     lines += ["", f"Together {total['hours']:.3f} machine hours, {total['usd']:.4f} USD."]
     kept = [a.outcome.generation for a in attempts if a.outcome.generation]
     if kept:

@@ -7,6 +7,8 @@ cloud says the machine runs is *silence*; a machine that is gone is an *interrup
 from __future__ import annotations
 
 import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import httpx
@@ -20,14 +22,18 @@ from blocks.cloud import Cloud, LaunchRefused, Machine, MachineState
 from node.contract import OUTCOME_FILE, Ending, Lease, Outcome, Phase, Progress, attempt_dir
 from node.remote import RemoteError
 from tasks import api
+from tasks.allow import TEARDOWN_S
 from tasks.documents import load_cloud, load_remote
-from tasks.job import Job
+from tasks.job import Allowance, Job
 from tasks.line import line_of
 from tasks.once import ONCE
+from tasks.receipt import billed
 
 POLL_S = 1.0
 STATE_S = 5.0  # how often the cloud is asked
 STOPPING_S = 300.0  # how long a machine may be on its way down
+PRICES_S = 300.0  # how often it is asked what has held, under a limit: a price moves a few times a day
+RISEN = "its machine costs more by the hour than when it was launched"  # why an attempt ends before its time
 
 
 def told_state(cloud: Cloud, machine: Machine) -> MachineState | None:
@@ -47,8 +53,16 @@ class _Watch:
     """The state of one task run's watching."""
 
     def __init__(
-        self, job: Job, machine: Machine, cloud: str, lease_id: str, node_run_id: UUID, run_count: int
+        self,
+        job: Job,
+        machine: Machine,
+        cloud: str,
+        lease_id: str,
+        node_run_id: UUID,
+        run_count: int,
+        allowance: Allowance | None,
     ) -> None:
+        self.allowance, self.priced = allowance, time.monotonic()
         self.job, self.machine, self.lease_id, self.node_run_id = job, machine, lease_id, node_run_id
         self.run_count = run_count
         self.cloud = load_cloud(cloud)
@@ -110,6 +124,37 @@ class _Watch:
             return Outcome(Ending.INTERRUPTED, "taken back by the cloud before it could say so")
         return Outcome(Ending.LOST, f"the machine is {state} without a word")
 
+    def ask_the_price(self) -> Outcome | None:
+        """Under a limit: what the machine has cost by now, at prices that may have moved since its launch. The
+        machine itself knows of none but that of its launch."""
+        allowed = self.allowance.usd if self.allowance is not None else None
+        if allowed is None or time.monotonic() - self.priced < PRICES_S:
+            return None
+        self.priced = time.monotonic()
+        soon = api.now() + timedelta(seconds=PRICES_S + TEARDOWN_S)
+        if self.machine.deadline is not None:  # it ends itself then, which is soon enough unless prices have risen
+            soon = min(soon, datetime.fromtimestamp(self.machine.deadline, UTC))
+        try:
+            prices = self.cloud.prices_held(self.machine, api.now())
+        except LaunchRefused as refused:
+            self.log.warning("the cloud does not tell what %s costs: %s", self.machine.id, refused.reason)
+            return None
+        cost = billed(
+            self.machine, self.cloud.least_billed_s, soon, prices, self.lease.sent_bytes if self.lease else 0
+        ).usd
+        if cost <= allowed:
+            return None
+        assert self.allowance is not None
+        # The last synchronised checkpoint is kept: there is no way to ask the machine for another one.
+        return Outcome(Ending.DEADLINE, f"{RISEN}. {self.allowance.said}")
+
+    def told_more(self, outcome: Outcome) -> Outcome:
+        """With what the lease knows, where nobody but us says how it ended."""
+        if self.lease is None or outcome.sent_bytes:
+            return outcome
+        generation = outcome.generation or self.lease.generation
+        return replace(outcome, sent_bytes=self.lease.sent_bytes, generation=generation)
+
     def last_word(self) -> Outcome | None:
         """The outcome on the remote: the agent's last file, there even if the API was out of its reach."""
         path = f"{attempt_dir(self.machine.attempt)}/{OUTCOME_FILE}"
@@ -132,17 +177,25 @@ class _Watch:
 
 
 @task(name="watch", persist_result=True, cache_policy=ONCE - "run_count")
-def watch(job: Job, machine: Machine, cloud: str, lease_id: str, node_run_id: UUID, run_count: int) -> Outcome:
-    """How the attempt ended.
+def watch(
+    job: Job,
+    machine: Machine,
+    cloud: str,
+    lease_id: str,
+    node_run_id: UUID,
+    run_count: int,
+    allowance: Allowance | None = None,
+) -> Outcome:
+    """How the attempt ended. allowance: what it may cost.
 
     run_count: which start of the parent run this engine is; a higher one on the server ends this engine.
     Raises Superseded.
     """
-    seen = _Watch(job, machine, cloud, lease_id, node_run_id, run_count)
+    seen = _Watch(job, machine, cloud, lease_id, node_run_id, run_count, allowance)
     patience = True
     while True:
         try:
-            outcome = seen.look() or seen.ask_the_cloud()
+            outcome = seen.look() or seen.ask_the_cloud() or seen.ask_the_price()
             patience = True
         except (httpx.HTTPError, PrefectHTTPStatusError, RemoteError) as error:
             # API or remote is away: nothing is known of the lease, so its silence must not count.
@@ -153,5 +206,5 @@ def watch(job: Job, machine: Machine, cloud: str, lease_id: str, node_run_id: UU
             outcome = None
         if outcome is not None:
             seen.log.info("attempt %d %s: %s", machine.attempt, outcome.ending, outcome.reason)
-            return outcome
+            return seen.told_more(outcome)
         time.sleep(POLL_S)  # a poll by design: the API and three clouds have no common event

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+from blocks.aws.billing import billed_until, prices_held
 from blocks.aws.clients import Clients
 from blocks.aws.everywhere import everywhere
 from blocks.aws.images import image_for
@@ -122,6 +123,14 @@ class Machines:
             young = datetime.now(UTC) - machine.launched_at < timedelta(seconds=UNSEEN_S)
             return MachineState.PENDING if young else MachineState.GONE
         return state_of(row)
+
+    def prices_held(self, machine: Machine, until: datetime) -> list[tuple[datetime, float]]:
+        """See `Cloud.prices_held`."""
+        return prices_held(self._clients, machine, self._row(machine), until)
+
+    def billed_until(self, machine: Machine) -> datetime | None:
+        """See `Cloud.billed_until`; a terminated instance is told of for about an hour."""
+        return billed_until(self._row(machine))
 
     def _row(self, machine: Machine) -> dict[str, Any] | None:
         # By filter, which gives nothing for an id that is not known (yet, or any more), where InstanceIds fails.

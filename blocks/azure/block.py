@@ -22,6 +22,7 @@ from blocks.cloud import (
     MachineState,
     Misconfigured,
     Offer,
+    Rehearsal,
     Tell,
     untold,
 )
@@ -198,6 +199,17 @@ class AzureCloud(Cloud):
 
     def terminate(self, machine: Machine) -> None:
         self.machines().terminate(machine)
+
+    @property
+    def rehearsal(self) -> Rehearsal:
+        from blocks.azure.rehearsal import REHEARSAL
+
+        return REHEARSAL
+
+    def rehearse_interruption(self, machine: Machine) -> None:
+        from blocks.azure.rehearsal import evict
+
+        evict(self._access()[0], machine)
 
     def leftovers(self, job_key: str | None = None) -> list[Leftover]:
         if not self.has_account:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 # The one module of an SDK that the form needs; what asks and reads is imported when it is used, so that knowing the
@@ -22,6 +23,7 @@ from blocks.cloud import (
     MachineState,
     MarketUnavailable,
     Offer,
+    Rehearsal,
     Tell,
     untold,
 )
@@ -63,6 +65,7 @@ class GcpCloud(Cloud):
     _block_type_slug = "gcp-cloud"
 
     kind: ClassVar[str] = "gcp"
+    least_billed_s: ClassVar[float] = 60.0  # then by the second (Compute Engine, VM instance pricing)
 
     credentials: GcpCredentials = Field(title="Credentials", description="A GCP Credentials block.")
     project: str | None = Field(
@@ -193,6 +196,22 @@ class GcpCloud(Cloud):
 
     def terminate(self, machine: Machine) -> None:
         self.machines().terminate(machine)
+
+    def billed_until(self, machine: Machine) -> datetime | None:
+        return self.machines().billed_until(machine)
+
+    @property
+    def rehearsal(self) -> Rehearsal:
+        from blocks.gcp.rehearsal import REHEARSAL
+
+        return REHEARSAL
+
+    def rehearse_interruption(self, machine: Machine) -> None:
+        from blocks.gcp.refusals import refusing
+        from blocks.gcp.rehearsal import preempt
+
+        with refusing():
+            preempt(self.clients(), machine, _PATIENCE_S)
 
     def leftovers(self, job_key: str | None = None) -> list[Leftover]:
         """Secrets, and disks that no machine uses."""

@@ -20,7 +20,7 @@ from blocks.cloud import (
 from blocks.gcp import everywhere, secrets
 from blocks.gcp.clients import FAILURES, Clients, in_doubt, is_lost
 from blocks.gcp.instance import Setup, instance_of, token_of
-from blocks.gcp.operations import DELETED, PREEMPTED, endings_of, finished, is_done
+from blocks.gcp.operations import DELETED, PREEMPTED, ended_at, endings_of, finished, is_done
 from blocks.gcp.refusals import EXISTS, GONE, codes_in, refusal, refusal_in, refusing
 from blocks.tags import ATTEMPT, JOB, OFFER, machine_from, packed, tags_of
 from blocks.user_data import of_cloud
@@ -118,6 +118,11 @@ class Machines:
         """Delete the instance; its boot disk and its address go with it. Raises a LaunchRefused."""
         with refusing():
             self._delete(str(machine.zone), machine.id)
+
+    def billed_until(self, machine: Machine) -> datetime | None:
+        """See `Cloud.billed_until`."""
+        with refusing():
+            return ended_at(self._clients, machine, self._patience_s)
 
     def _user_data(self, brief: LaunchBrief) -> str:
         endpoints = self._clients.endpoints

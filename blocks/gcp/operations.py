@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from typing import Any
 
 import requests
@@ -47,6 +48,19 @@ def endings_of(clients: Clients, machine: Machine, patience_s: float) -> set[str
 
     Both, if it was deleted while it was being taken back. Raises FAILURES.
     """
+    return {operation.operation_type for operation in _endings(clients, machine, patience_s)}
+
+
+def ended_at(clients: Clients, machine: Machine, patience_s: float) -> datetime | None:
+    """When it was deleted, by us or by itself; None if the log does not know. Raises FAILURES.
+
+    A preemption is in the log from its notice on, and the machine bills for the seconds that it has left.
+    """
+    deleted = [one for one in _endings(clients, machine, patience_s) if one.operation_type == DELETED and is_done(one)]
+    return min((datetime.fromisoformat(one.end_time) for one in deleted if one.end_time), default=None)
+
+
+def _endings(clients: Clients, machine: Machine, patience_s: float) -> list[Any]:
     from google.cloud.compute_v1 import ListZoneOperationsRequest
 
     request = ListZoneOperationsRequest(
@@ -55,10 +69,6 @@ def endings_of(clients: Clients, machine: Machine, patience_s: float) -> set[str
         filter=f'(operationType = "{PREEMPTED}") OR (operationType = "{DELETED}")',
         max_results=_PAGE,
     )
-    found: set[str] = set()
     pages = clients.zone_operations.list(request, **Clients.call(patience_s)).pages
-    for page, _ in zip(pages, range(_MOST_PAGES), strict=False):
-        for operation in page.items:
-            if operation.target_link.endswith(f"/instances/{machine.id}"):
-                found.add(operation.operation_type)
-    return found
+    found = [operation for page, _ in zip(pages, range(_MOST_PAGES), strict=False) for operation in page.items]
+    return [operation for operation in found if operation.target_link.endswith(f"/instances/{machine.id}")]

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
 from pydantic import Field, NonNegativeFloat
 
-from blocks.cloud import Catalogue, Cloud, Finding, LaunchBrief, Machine, MachineState, Offer, Tell, untold
+from blocks.cloud import (
+    Catalogue,
+    Cloud,
+    Finding,
+    LaunchBrief,
+    Machine,
+    MachineState,
+    Offer,
+    Rehearsal,
+    Tell,
+    untold,
+)
 from blocks.home import absolute, home
 from blocks.local.machines import Machines
 from blocks.local.prices import KIND, host_memory_gib, host_vcpus, local_market
@@ -82,6 +94,16 @@ class LocalCloud(Cloud):
     def interrupt(self, machine: Machine, notice_s: float | None) -> None:
         """Take the machine back `notice_s` seconds after a notice, or at once without one (None)."""
         self.machines().interrupt(machine, notice_s)
+
+    @property
+    def rehearsal(self) -> Rehearsal:
+        how = f"given a notice of {self.notice_s:g} s, and then switched off"
+        return Rehearsal(how, notice=True, within_s=self.notice_s)
+
+    def rehearse_interruption(self, machine: Machine) -> None:
+        # A daemon: should this process end early, the machine has its notice, and ends itself.
+        taking_back = threading.Thread(target=self.interrupt, args=(machine, self.notice_s), daemon=True)
+        taking_back.start()
 
     @property
     def here(self) -> bool:

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from node.command_program import GIT_SCHEMES
 from node.programs.base import (
     Architecture,
     CheckpointState,
@@ -200,7 +201,8 @@ def _run(arguments: list[str], folder: Path, log: Path, limit: float) -> None:
         if time.monotonic() > deadline:
             raise ProgramFailed(f"{what} took more than {limit:.0f} s. The end of its log:\n{last_lines(log)}")
 
-    quiet = {"GIT_TERMINAL_PROMPT": "0"}  # a private repository shall fail, not ask
+    # A private repository shall fail, not ask; and no address may name a helper to run, as `ext::` does.
+    quiet = {"GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": ":".join(GIT_SCHEMES)}
     with log.open("ab") as file, supervised(arguments, folder, quiet) as process:
         file.write(f"$ {what}\n".encode())
         for line in lines(process, tick):

@@ -27,8 +27,9 @@ from tests.emulators.aws_faults import (
     server_error,
     throttled,
 )
+from tests.emulators.aws_fis import Fis, operation_of
 from tests.emulators.aws_fleet import Fleet
-from tests.emulators.aws_requests import ADVISOR, call_of, form_of, is_json, region_of, scope_of, target_of
+from tests.emulators.aws_requests import ADVISOR, call_of, form_of, is_fis, is_json, region_of, scope_of, target_of
 from tests.emulators.aws_rows import LINUX
 from tests.emulators.aws_vault import Vault
 from tests.emulators.aws_world import RANGES, World, small_world
@@ -53,11 +54,12 @@ class AwsEmulator(Emulator):
     ) -> None:
         super().__init__(latency_s)
         self.world = world or small_world()
-        self.ledger = Ledger()
+        self.ledger = Ledger(least_s=60.0)
         self.account = Account(self.world)
         self.fleet = Fleet(self.world, self.account, self.ledger, boots, folder)
         self.bodies: list[tuple[str, bytes]] = []
         self._ec2 = Ec2(self.account, self.fleet)
+        self.fis = Fis(self.fleet)
         self._vault = Vault(self.ledger, self._keys)
         self._refusals: list[Fault] = []
         self._history = cache(self._read_history)
@@ -138,6 +140,8 @@ class AwsEmulator(Emulator):
         return (LAUNCHER[key], None, False) if key in LAUNCHER else self.fleet.keys(key)
 
     def name_of(self, request: Request) -> str:
+        if is_fis(request):
+            return f"{operation_of(request)} {region_of(request)}"
         action, region = call_of(request)
         return "advisor" if action == "advisor" else f"{action} {region}"
 
@@ -148,6 +152,8 @@ class AwsEmulator(Emulator):
             return Response(self._advisor)
         with self._lock:
             self.bodies.append((self.name_of(request), request.body))
+        if is_fis(request):
+            return self.fis.answer(request, region_of(request))
         try:
             return self._json(request) if is_json(request) else self._query(request)
         except NotAllowed as error:
@@ -215,9 +221,34 @@ class AwsEmulator(Emulator):
         return xml(action, member, *page(form, rows, largest=1000))
 
     def _prices(self, region: str, form: dict[str, str]) -> bytes:
+        if types := set(members(form, "InstanceType")):
+            return xml(
+                "DescribeSpotPriceHistory", "SpotPriceHistory", *page(form, self._of_pool(region, form, types), 1000)
+            )
         # Whatever its start time is, it is after the last change in the world.
         rows = self._history(region, "StartTime" in form, tuple(members(form, "ProductDescription")))
         return xml("DescribeSpotPriceHistory", "SpotPriceHistory", *page(form, rows, largest=1000))
+
+    def _of_pool(self, region: str, form: dict[str, str], types: set[str]) -> list[bytes]:
+        """The changes between two times, and the last one before them."""
+        since, until = (datetime.fromisoformat(form[name]) for name in ("StartTime", "EndTime"))
+        rows = [
+            row
+            for row in self.world.history[region]
+            if row["InstanceType"] in types
+            and row["AvailabilityZone"] == form.get("AvailabilityZone", row["AvailabilityZone"])
+            and _is_of(row, tuple(members(form, "ProductDescription")))
+            and row["Timestamp"] <= until
+        ]
+        rows.sort(key=lambda row: row["Timestamp"], reverse=True)
+        after = [row for row in rows if row["Timestamp"] > since]
+        told = after + [row for row in rows if row["Timestamp"] <= since][:1]
+        return [fragment("DescribeSpotPriceHistory", "SpotPriceHistory", row) for row in told]
+
+    def reprice(self, id_: str, usd_h: float) -> None:
+        """The price of a machine's pool moves, now."""
+        self.fleet.reprice(id_, usd_h)
+        self._history.cache_clear()
 
     def _read_history(self, region: str, current: bool, products: tuple[str, ...]) -> list[bytes]:
         """All changes, or the newest of every pool; newest first, but for rows that are always there."""

@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -29,6 +29,7 @@ from tests.emulators.metadata import AwsMetadata
 DISK_USD_GIB_H = 0.08 / 730
 IP_USD_H = 0.005
 GRACE_S = 2.0  #: between SIGTERM and SIGKILL at a termination
+FREE = timedelta(hours=1)  #: what EC2 itself interrupts within it costs nothing
 ENDED = ("shutting-down", "terminated")
 
 
@@ -47,6 +48,7 @@ class Instance:
     metadata: AwsMetadata
     state: str = "pending"
     reason: str = ""
+    ended_at: datetime | None = None  #: by its owner or by itself; of an interruption EC2 tells no time here
     unseen: int = 0  #: calls that still do not know it
     computer: Computer | None = None
 
@@ -146,11 +148,27 @@ class Fleet:
         with self._lock:
             reason = {"Code": one.reason, "Message": one.reason} if one.reason else None
             said = {**one.row, "State": {"Name": one.state}, "StateReason": reason}
+            if one.ended_at is not None:
+                said["StateTransitionReason"] = f"User initiated ({one.ended_at:%Y-%m-%d %H:%M:%S} GMT)"
             if one.state == "pending":
                 one.state = "running"
             elif one.state == "shutting-down" and one.computer is None:
                 one.state = "terminated"
             return said
+
+    def reprice(self, id_: str, usd_h: float) -> None:
+        """The pool's price moves: for the market, for the history, and for this instance's bill."""
+        with self._lock:
+            one = self.instances[id_]
+            row = next(
+                row
+                for row in self._world.history[one.region]
+                if (row["AvailabilityZone"], row["InstanceType"]) == (one.zone, one.row["InstanceType"])
+                and row["ProductDescription"].startswith("Linux/UNIX")
+            )
+            moved = {**row, "SpotPrice": f"{usd_h:.6f}", "Timestamp": datetime.now(UTC)}
+            self._world.history[one.region].append(moved)
+            self._ledger.reprice(id_, usd_h)
 
     # Making and booting.
 
@@ -190,11 +208,11 @@ class Fleet:
             made.disks[volume] = str(disk["DeleteOnTermination"]).lower() == "true"
             told = {"VolumeId": volume, "Size": gib, "State": "in-use", "AvailabilityZone": zone, "CreateTime": now}
             self.things[volume] = Thing("disk", region, told, tags.get("volume", {}))
-            self._ledger.open("disk", volume, gib * DISK_USD_GIB_H)
+            self._ledger.open("disk", volume, gib * DISK_USD_GIB_H, of=id_)
         told = {"NetworkInterfaceId": nic, "Status": "in-use", "AvailabilityZone": zone}
         self.things[nic] = Thing("nic", region, told, tags.get("network-interface", {}))
         self._ledger.open("nic", nic)
-        self._ledger.open("ip", f"ip of {id_}", IP_USD_H)
+        self._ledger.open("ip", f"ip of {id_}", IP_USD_H, of=id_)
         if request:
             told = {"SpotInstanceRequestId": request, "State": "active", "InstanceId": id_, "CreateTime": now}
             self.things[request] = Thing("spot request", region, told, tags.get("spot-instances-request", {}))
@@ -231,7 +249,7 @@ class Fleet:
         with self._lock:
             if one.state in ENDED:
                 return
-            one.reason = "Client.InstanceInitiatedShutdown"
+            one.reason, one.ended_at = "Client.InstanceInitiatedShutdown", datetime.now(UTC)
             if one.asked.get("InstanceInitiatedShutdownBehavior", "stop") == "terminate":
                 self._gone(one)
             else:
@@ -260,6 +278,12 @@ class Fleet:
         if one.state in ENDED:
             return
         one.state, one.reason = "shutting-down", reason
+        self._ledger.close("machine", one.id)  # billed from "running" to "shutting-down"
+        if reason.startswith("Server.Spot"):
+            if datetime.now(UTC) - one.launched_at < FREE:
+                self._ledger.waive(one.id)
+        else:
+            one.ended_at = datetime.now(UTC)
         computer = one.computer
         if computer is None:
             self._gone(one, "shutting-down")

@@ -38,6 +38,11 @@ def is_json(request: Request) -> bool:
     return "x-amz-target" in request.headers
 
 
+def is_fis(request: Request) -> bool:
+    """Fault Injection Service: its operations stand in method and path."""
+    return scope_of(request)[3:4] == ["fis"]
+
+
 def target_of(request: Request) -> str:
     return request.headers["x-amz-target"].partition(".")[2]
 

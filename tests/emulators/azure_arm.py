@@ -35,6 +35,7 @@ _TYPES = {
 }
 IDENTITY = resource_id("spotwave", "Microsoft.ManagedIdentity/userAssignedIdentities", "spotwave-machine")
 CLIENT_ID = "00000000-0000-0000-0000-00000000c11e"
+EVICTION_NOTICE_S = 30.0
 _PRINCIPAL = "00000000-0000-0000-0000-00000000beef"
 
 
@@ -123,6 +124,8 @@ class ResourceManager:
             return self._delete(request, vm, by_machine)
         if request.method == "POST" and rest == "/deallocate":
             return self._deallocate(request, vm)
+        if request.method == "POST" and rest == "/simulateEviction":
+            return self._evict(vm, by_machine)
         return _json(_told(vm, request.query.get("$expand") == "instanceView"))
 
     def _list(self, request: Request) -> Response:
@@ -202,6 +205,15 @@ class ResourceManager:
         work = threading.Thread(target=self.resources.deallocate, args=[vm], daemon=True)
         work.start()
         return self._long(request, 202, lambda: {"status": "InProgress" if work.is_alive() else "Succeeded"})
+
+    def _evict(self, vm: Vm, by_machine: bool) -> Response:
+        """Within half an hour, it says; here at once, with the shortest notice that a real one gives."""
+        if by_machine:
+            return refusal(403, "AuthorizationFailed")
+        if vm.body["properties"].get("priority") != "Spot":
+            return refusal(409, "OperationNotAllowed", "The VM is no spot VM")
+        self.resources.interrupt(vm.id, EVICTION_NOTICE_S)
+        return Response(b"", 204)
 
     # The rest
 

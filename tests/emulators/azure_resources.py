@@ -232,7 +232,7 @@ class Resources:
     def _open(self, vm: Vm, part: Part, usd_h: float = 0.0) -> None:
         self.parts[part.id] = part
         vm.parts.append((part.kind, part.id))
-        self.ledger.open(part.kind, part.id, usd_h)
+        self.ledger.open(part.kind, part.id, usd_h, of=vm.id)
 
     def _let_go(self, id_: str) -> None:
         part = self.parts.get(id_)

@@ -29,6 +29,7 @@ import uuid
 from collections.abc import Callable, Collection
 from functools import cache
 from pathlib import Path
+from typing import ClassVar
 
 import psutil
 
@@ -74,6 +75,8 @@ class Computer:
     outside. The user data must begin with `#!`, as for cloud-init.
     """
 
+    python: ClassVar[str] = sys.executable  #: of the image
+
     def __init__(
         self,
         id_: str,
@@ -99,6 +102,7 @@ class Computer:
         self._life_line: socket.socket | None = None
         self._told_to_end = False
         self._ended = threading.Event()
+        self._traffic: Traffic | None = None
 
     def boot(self) -> None:
         """Switch it on, once. Returns at once; the user data runs."""
@@ -136,6 +140,16 @@ class Computer:
     def cut_power(self) -> None:
         """SIGKILL to all; returns when nothing runs. Safe to repeat."""
         self._end(b"", 0.0)
+
+    def sever(self, port: int) -> None:
+        """From now on the machine does not reach that port of this computer; open connections are cut."""
+        assert self._traffic is not None
+        self._traffic.sever(port)
+
+    def mend(self) -> None:
+        """Every road is open again."""
+        if self._traffic is not None:
+            self._traffic.mend()
 
     @property
     def alive(self) -> bool:
@@ -196,9 +210,9 @@ class Computer:
             with contextlib.suppress(OSError):
                 fds = socket.recv_fds(self._life_line, 16, len(roads))[1]
                 listeners = [socket.socket(fileno=fd) for fd in fds]
-        traffic = Traffic([(one, to) for one, (_, _, to) in zip(listeners, roads, strict=False)])
+        self._traffic = Traffic([(one, to) for one, (_, _, to) in zip(listeners, roads, strict=False)])
         self._process.wait()
-        traffic.stop()
+        self._traffic.stop()
         self.metadata.__exit__(None, None, None)
         by_itself = not self._told_to_end
         self._ended.set()
@@ -233,7 +247,7 @@ class Computer:
         programs, baked = self.folder / "image/bin", self.folder / "opt/bin"
         for folder in (programs, baked):
             folder.mkdir(parents=True)
-        python = shlex.quote(sys.executable)
+        python = shlex.quote(self.python)
         init = f"{python} -I -S {shlex.quote(str(computer_init.__file__))}"
         for program in ("poweroff", "systemd-run"):
             _program(programs / program, f"exec {init} call {name} {program}")
@@ -264,6 +278,8 @@ class Traffic:
 
     def __init__(self, roads: list[tuple[socket.socket, int]]) -> None:
         self._roads = roads
+        self._severed: set[int] = set()
+        self._carried: dict[int, set[asyncio.Task[None] | None]] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -271,6 +287,20 @@ class Traffic:
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+
+    def sever(self, port: int) -> None:
+        """Carry nothing more to that port."""
+        self._severed.add(port)
+        self._loop.call_soon_threadsafe(self._cut, port)
+
+    def mend(self) -> None:
+        """Carry everything again."""
+        self._severed.clear()
+
+    def _cut(self, port: int) -> None:
+        for task in self._carried.pop(port, set()):
+            if task is not None:
+                task.cancel()
 
     def _run(self) -> None:
         for listener, port in self._roads:
@@ -287,12 +317,21 @@ class Traffic:
     async def _open(self, listener: socket.socket, port: int) -> None:
         async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             try:
+                if port in self._severed:
+                    raise ConnectionRefusedError
                 there, back = await asyncio.open_connection("127.0.0.1", port)
             except OSError:
                 writer.transport.abort()  # nobody listens: as refused
                 return
-            with contextlib.suppress(asyncio.CancelledError):  # the machine is gone; asyncio would take it for an error
+            ours = self._carried.setdefault(port, set())
+            ours.add(me := asyncio.current_task())
+            try:
                 await asyncio.gather(_pump(reader, back), _pump(there, writer))
+            except asyncio.CancelledError:  # the machine is gone, or cut off; asyncio would take it for an error
+                for one in (writer, back):
+                    one.transport.abort()
+            finally:
+                ours.discard(me)
 
         await asyncio.start_server(carry, sock=listener)
 

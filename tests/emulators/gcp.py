@@ -45,6 +45,7 @@ from tests.emulators.gcp_routes import (
     PROJECT,
     REGIONS,
     SERVICES,
+    SIMULATE,
     SKUS,
     WAIT,
     route,
@@ -68,7 +69,7 @@ class GcpEmulator(Emulator):
         super().__init__(latency_s)
         self.world = world or small_world()
         self.folder = folder
-        self.ledger = Ledger()
+        self.ledger = Ledger(least_s=60.0)
         self.compute = Compute(self.world, self.ledger, self._place)
         self.vault = Secrets(self.world.project, self.ledger)
         self._temporary: str | None = None
@@ -190,6 +191,7 @@ class GcpEmulator(Emulator):
             INSERT: lambda: compute.insert(request, zone),
             GET: lambda: compute.get(zone, name),
             DELETE: lambda: compute.delete(zone, name),
+            SIMULATE: lambda: compute.simulate_maintenance(zone, name),
             INSTANCES: lambda: compute.list_instances(request),
             DISKS: lambda: compute.list_disks(request),
             DELETE_DISK: lambda: compute.delete_disk(zone, name),

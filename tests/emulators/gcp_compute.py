@@ -19,6 +19,8 @@ from tests.emulators.ledger import Ledger
 from tests.emulators.metadata import GcpMetadata
 from tests.emulators.server import Request, Response
 
+PREEMPTION_NOTICE_S = 30.0
+
 
 @dataclass
 class Insert:
@@ -99,6 +101,22 @@ class Compute(Life):
                 return self._not_found(zone, "instances", name)
             instance.status = "STOPPING"
             return self.operations.show(self._begin(zone, "delete", name, lambda: self._remove(instance)))
+
+    def simulate_maintenance(self, zone: str, name: str) -> Response:
+        """A spot VM is not moved: it is preempted, with half a minute after the notice."""
+        with self.lock:
+            instance = self.instances.get((zone, name))
+            if instance is None:
+                return self._not_found(zone, "instances", name)
+            if instance.body["scheduling"].get("provisioningModel") != "SPOT":
+                return error(400, "invalid", "this emulator preempts spot VMs only")
+
+            def preempt() -> None:
+                with self.lock:
+                    if (zone, name) in self.instances:
+                        self.interrupt(name, PREEMPTION_NOTICE_S)
+
+            return self.operations.show(self._begin(zone, "simulateMaintenanceEvent", name, preempt))
 
     def delete_disk(self, zone: str, name: str) -> Response:
         with self.lock:

@@ -8,6 +8,7 @@ from tests.emulators.server import Request
 
 MACHINE_TYPES, SKUS, HISTORY = "machineTypes", "skus", "capacityHistory"
 INSERT, GET, DELETE, INSTANCES, DISKS, DELETE_DISK = "insert", "get", "delete", "instances", "disks", "delete disk"
+SIMULATE = "simulateMaintenanceEvent"
 WAIT, OPERATIONS = "wait", "operations"
 PROJECT, REGIONS, NETWORK, IMAGE = "project", "regions", "network", "image"
 CREATE_SECRET, LIST_SECRETS, ADD_VERSION = "create secret", "list secrets", "add version"
@@ -24,6 +25,7 @@ _ROUTES: list[tuple[str, str, str]] = [
     ("POST", f"{_ZONE}/instances", INSERT),
     ("GET", f"{_ZONE}/instances/(?P<name>[^/]+)", GET),
     ("DELETE", f"{_ZONE}/instances/(?P<name>[^/]+)", DELETE),
+    ("POST", f"{_ZONE}/instances/(?P<name>[^/]+)/simulateMaintenanceEvent", SIMULATE),
     ("GET", f"{_PROJECT}/aggregated/instances", INSTANCES),
     ("GET", f"{_PROJECT}/aggregated/disks", DISKS),
     ("DELETE", f"{_ZONE}/disks/(?P<name>[^/]+)", DELETE_DISK),

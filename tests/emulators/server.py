@@ -31,6 +31,7 @@ class Response:
     content_type: str = "application/json"
     headers: dict[str, str] = field(default_factory=dict)
     cut: bool = False  #: send half of the body, then drop the connection
+    lost: bool = False  #: drop the connection without a word
 
 
 Answer = Callable[[Request, Response], Response]
@@ -49,6 +50,11 @@ def cut() -> Answer:
     return lambda request, said: Response(said.body, said.status, said.content_type, said.headers, cut=True)
 
 
+def lost() -> Answer:
+    """What was asked is done, and nobody hears of it."""
+    return lambda request, said: Response(b"", lost=True)
+
+
 def garbage() -> Answer:
     return lambda request, said: Response(b"<html>it works!", content_type=said.content_type)
 
@@ -61,6 +67,7 @@ class Emulator(ABC):
         self.latency_s = latency_s
         self.calls: list[str] = []  #: what was asked, in the service's own words
         self.most_at_once = 0
+        self.away = False  #: nobody answers: every connection is dropped, and nothing is done
         self._at_once = 0
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
@@ -108,6 +115,8 @@ class Emulator(ABC):
             if fault is not None:
                 fault.times -= 1
         try:
+            if self.away:
+                return Response(b"", lost=True)
             # This is what a slow service is; nothing waits for it but its client.
             time.sleep(self.latency_s)
             said = self.answer(request)
@@ -140,6 +149,10 @@ def _handler(emulator: Emulator) -> type[BaseHTTPRequestHandler]:
                     url=emulator.url,
                 )
             )
+            if response.lost:
+                self.close_connection = True
+                self.connection.shutdown(SHUT_RDWR)
+                return
             self.send_response(response.status)
             self.send_header("Content-Type", response.content_type)
             self.send_header("Content-Length", str(len(response.body)))

@@ -48,6 +48,11 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
     "sync period": ({"sync_minutes": 0}, "sync_minutes:", "5 is usual"),
     "hours": ({"max_hours": float("nan")}, "max_hours:", "hours"),
     "machines": ({"max_attempts": 0}, "max_attempts:", "1 to 100"),
+    "cap": ({"max_usd": -1.0}, "max_usd:", "USD"),
+    "project": ({"project": "../others"}, "project:", "letters"),
+    "unknown budget": ({"budget": "budget/nowhere"}, "budget:", "budget/nowhere"),
+    "job to continue": ({"continue_job": "../sw-0123456789ab"}, "continue_job:", "sw-0123456789ab"),
+    "job to continue that never was": ({"continue_job": "sw-000000000000"}, "continue_job:", "there is no job"),
 }
 
 

@@ -1,16 +1,14 @@
-"""What an attempt costs, and what a job is expected to."""
+"""What a job is expected to cost on an offer."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
-from blocks.cloud import Machine, Offer
+from blocks.cloud import Offer
 from blocks.market import Market
-from node.contract import Ending, Outcome
-from tasks.job import Attempt
-from tasks.money import Work, receipt, with_cost
+from tasks.money import Work, with_cost
 
 BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -33,31 +31,6 @@ def an_offer(**more: object) -> Offer:
             **more,
         }
     )
-
-
-def an_attempt(number: int, hours: float, offer: Offer) -> Attempt:
-    machine = Machine(
-        cloud="here", id=f"m{number}", region="r", offer=offer, job_key="sw-0", attempt=number, launched_at=BEGUN
-    )
-    return Attempt(
-        number=number,
-        machine=machine,
-        node_run_id=None,
-        refusals=[],
-        why="",
-        outcome=Outcome(Ending.LOST, "gone"),
-        ended_at=BEGUN + timedelta(hours=hours),
-    )
-
-
-def test_a_receipt_adds_all_attempts() -> None:
-    told = receipt([an_attempt(1, 2.0, an_offer()), an_attempt(2, 4.0, an_offer(spot_usd_h=0.5))])
-    assert told == {"usd": 2.5, "hours": 6.0, "on_demand_usd": 6.0}
-
-
-def test_an_unknown_on_demand_price_is_not_zero() -> None:
-    told = receipt([an_attempt(1, 2.0, an_offer()), an_attempt(2, 4.0, an_offer(on_demand_usd_h=None))])
-    assert told["on_demand_usd"] is None
 
 
 @pytest.mark.parametrize(("rate", "least", "most"), [(0.0, 0.0, 0.0), (0.1, 0.04, 0.06), (50.0, 0.95, 0.95)])

@@ -17,9 +17,10 @@ from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settin
 
 from blocks.cloud import Requirements
 from node.contract import job_key_of
+from tasks.allow import MOST_OFFERS
 from tasks.job import Job, Placed
 from tasks.money import Work
-from tasks.provision import MOST_OFFERS, NoMachine, open_lease, provision
+from tasks.provision import NoMachine, open_lease, provision
 from tasks.rank import rank
 from tests.conftest import Embedded
 from tests.emulators.aws import AwsEmulator, fault, refused, throttled

@@ -1,0 +1,33 @@
+"""The story of what was spent: a table and a picture in the UI, out of the ledger of spending."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.logging import get_run_logger
+from prefect.states import Failed
+from pydantic import Field
+
+from blocks.snapshots import StoreUnavailable
+from flows.form import described
+from tasks.costs import By, Cost, by, draw_costs, figure, rows
+from tasks.documents import NoSuchBlock
+from tasks.spending import Entry, read
+
+__all__ = ["By", "Cost", "Entry", "by", "costs", "figure", "read", "rows"]
+
+
+@flow(name="costs")
+@described
+def costs(
+    by: Annotated[By, Field(description="What to sum by: 'month', 'project' or 'cloud'.")] = "month",
+    store: Annotated[str, Field(description="The snapshot store that holds the ledger.")] = "snapshot-store/here",
+) -> list[dict[str, Any]] | State[Any]:
+    """What all jobs have cost, as a table and a picture among the run's artifacts."""
+    try:
+        return draw_costs(store, by)
+    except (NoSuchBlock, StoreUnavailable) as error:
+        get_run_logger().error(str(error))
+        return Failed(message=str(error))

@@ -1,0 +1,92 @@
+"""The money of one job, from its quote to its receipt: plain code inside the story's flow, over steps that are kept."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from prefect.logging import get_run_logger
+
+from flows.approval import approved
+from flows.failed import JobFailed
+from node.contract import Outcome
+from tasks.allow import allow, settle
+from tasks.inherit import Inherited
+from tasks.job import Allowance, Attempt, Bill, Choice, Job, Placed, Quote
+from tasks.receipt import bill, receipt
+from tasks.watch import RISEN
+
+
+class Purse:
+    """What the job was quoted, may spend and has spent."""
+
+    def __init__(self, job: Job, first: Choice, quote: Quote, inherited: Inherited) -> None:
+        self._job = job
+        self.first = first  #: the choice that was quoted, for the first attempt
+        self.quote = quote
+        self.before_usd = inherited.spent_usd  #: by the job that this one continues
+        self.attempts: list[Attempt] = []  #: those that are over, oldest first
+        self.allowance: Allowance | None = None  #: of the attempt that runs
+
+    @property
+    def spent_usd(self) -> float:
+        return sum(attempt.usd for attempt in self.attempts)
+
+    def approve(self) -> None:
+        """Raises JobFailed, or Pause where an answer is awaited."""
+        approved(self._job, self.quote)
+
+    def allow(self, number: int, choice: Choice, deadline: float) -> Allowance:
+        """What the next attempt may cost, reserved. Raises JobFailed where that is too little to launch anything."""
+        spent = self.before_usd + self.spent_usd
+        self.allowance = allow(self._job, number, choice, deadline, spent, self.quote)
+        if self.allowance.refused is not None:
+            on = self.how_to_go_on() if self.attempts else ""
+            raise JobFailed(f"{self.allowance.refused} {self.rest()} {on}".strip())
+        return self.allowance
+
+    def unused(self, number: int) -> None:
+        """No machine was had: the reservation falls."""
+        assert self.allowance is not None
+        settle(self._job, number, None, None, self.allowance.at, self.quote)
+
+    def pay(self, number: int, placed: Placed, cloud: str, gone: datetime | None, outcome: Outcome | None) -> Bill:
+        """What the attempt's machine has cost, in the place of what it might have."""
+        assert self.allowance is not None
+        paid = bill(self._job, placed.machine, cloud, gone, outcome)
+        settle(self._job, number, placed, paid, self.allowance.at, self.quote)
+        return paid
+
+    def close(self) -> None:
+        """The receipt, however the job ends; one that cannot be written must not hide how it ended."""
+        if not self.attempts:
+            return
+        try:
+            receipt(self._job, self.attempts, self.quote, self.before_usd)
+        except OSError as error:
+            get_run_logger().error("the receipt could not be written: %s", error)
+
+    def limit_that_ended(self, attempt: Attempt, deadline: float) -> str | None:
+        """The limit in words, if a machine that came to its time did so for the sake of money."""
+        stopped = attempt.machine.deadline
+        if self.allowance is None or self.allowance.usd is None:
+            return None
+        if attempt.outcome.reason.startswith(RISEN):
+            return f"{self.allowance.said}, and {RISEN}"
+        return self.allowance.said if stopped is not None and stopped < int(deadline) - 1 else None
+
+    def rest(self, percent: float = 0.0) -> str:
+        """What the rest of the job would cost, as far as anybody knows. percent: of the work, done."""
+        spent = self.before_usd + self.spent_usd
+        if not self.quote.known:
+            return f"Spent: {spent:.4g} USD. What the rest would cost is not known, since the work is not."
+        if 0 < percent < 100:
+            half, most = (usd * (1 - percent / 100) for usd in (self.quote.usd_p50, self.quote.usd_p90))
+        else:
+            half, most = (max(0.0, usd - spent) for usd in (self.quote.usd_p50, self.quote.usd_p90))
+        return f"Spent: {spent:.4g} USD; the rest would cost about {half:.4g} USD (P90 {most:.4g})."
+
+    def how_to_go_on(self) -> str:
+        spent = self.before_usd + self.spent_usd
+        own = self.allowance is not None and self.allowance.limit == "max_usd"
+        more = f"max_usd above {spent:.4g}" if own else "more allowed in the Budget block"
+        return f"To go on from the checkpoint: run it again with continue_job={self._job.key} and {more}."

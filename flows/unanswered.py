@@ -1,0 +1,51 @@
+"""Jobs whose approval nobody has given in time (flows.approval): Prefect looks at the time only when one is resumed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    WorkPoolFilter,
+    WorkPoolFilterName,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.states import Failed
+
+from node.contract import CONTROLLER_POOL
+from tasks import api
+
+
+def end_unanswered(prefect: SyncPrefectClient) -> dict[str, str]:
+    """End them; what was done, by run name."""
+    done: dict[str, str] = {}
+    for run in _suspended(prefect):
+        if run.state is not None and _overdue(run.state.state_details.pause_timeout):
+            late: Any = Failed(message="approval: nobody approved in time; nothing was launched. Run it again.")
+            prefect.set_flow_run_state(run.id, late, force=True)
+            done[run.name] = "ended: nobody approved it in time"
+    return done
+
+
+def _overdue(limit: datetime | None) -> bool:
+    return limit is not None and api.now() > limit
+
+
+def _suspended(prefect: SyncPrefectClient) -> list[FlowRun]:
+    found: list[FlowRun] = []
+    while True:
+        page = prefect.read_flow_runs(
+            work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[CONTROLLER_POOL])),
+            flow_run_filter=FlowRunFilter(
+                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PAUSED]))
+            ),
+            limit=200,
+            offset=len(found),
+        )
+        found += page
+        if len(page) < 200:
+            return found

@@ -1,0 +1,118 @@
+"""Step: how much an attempt may cost, reserved in the ledger of spending before anything is launched."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from prefect import task
+from prefect.logging import get_run_logger
+
+from blocks.budget import Budget
+from blocks.cloud import Offer
+from blocks.snapshots import SnapshotStore, StoreUnavailable
+from tasks import spending
+from tasks.documents import load_budget, load_store
+from tasks.job import Allowance, Bill, Choice, Job, Placed, Quote
+from tasks.once import ONCE
+from tasks.quote import hourly_usd
+
+SAVE_S = 60.0  # kept free before its deadline by the machine's agent (node.agent), for the last checkpoint
+TEARDOWN_S = 30.0  # from the agent's end until the cloud bills no more
+LEAST_WORK_S = 30.0  # a machine that may not even work for so long is not worth its boot
+MOST_OFFERS = 10  # of a ranking are tried (tasks.provision)
+
+
+@task(name="allow", persist_result=True, cache_policy=ONCE)
+def allow(job: Job, attempt: int, choice: Choice, deadline: float, spent_usd: float, quote: Quote | None) -> Allowance:
+    """What the attempt may cost by the tightest of all limits, reserved.
+
+    deadline: Unix seconds by which the machine ends whatever it costs. spent_usd: on this job's earlier attempts, and
+    on the job that it continues. A ledger that cannot be read is a reason not to launch only where there is a limit.
+    """
+    offers = [ranked.offer for ranked in choice.ranked[:MOST_OFFERS]]
+    now = time.time()
+    wanted = max(_usd(job, offer, deadline - now) for offer in offers)
+    budget = load_budget(job.budget) if job.budget is not None else Budget()
+    found: list[tuple[float, str, str]] = []
+    if job.max_usd is not None:
+        told = f"max_usd: of {job.max_usd:g} USD, {spent_usd:.4g} are spent on this job"
+        found.append((max(0.0, job.max_usd - spent_usd), "max_usd", told))
+    most = min([wanted, *(usd for usd, _, _ in found)])
+    mine = spending.reservation(job, attempt, most, now, deadline, quote)
+    try:
+        store = load_store(job.store)
+        spending.write(store, mine)
+        if budget.limits:
+            everything = budget.usd_per_project is not None
+            found.append(spending.left(mine, spending.read(store, None if everything else mine.month), budget))
+        if not found:
+            return Allowance(at=now)
+        usd, limit, said = min(found)
+        if usd < (least := min(_usd(job, offer, _least_s(offer)) for offer in offers)):
+            _withdraw(store, mine)
+            return Allowance(usd=usd, limit=limit, said=said, at=now, refused=_too_little(said, usd, least, limit))
+        allowance = Allowance(usd=usd, limit=limit, said=said, at=now)
+        until = min(deadline, max(stops_at(allowance, job, offer) for offer in offers))
+        spending.write(store, spending.reservation(job, attempt, min(wanted, usd), now, until, quote))
+    except StoreUnavailable as error:
+        if not found and not budget.limits:
+            get_run_logger().warning("not in the ledger of spending: %s", error)
+            return Allowance(at=now)
+        refused = f"store: the ledger of spending does not answer, so nothing is launched under a limit ({error})"
+        return Allowance(usd=0.0, limit="store", said=refused, at=now, refused=refused)
+    get_run_logger().info("attempt %d may cost %.4g USD (%s)", attempt, usd, said)
+    return allowance
+
+
+def stops_at(allowance: Allowance | None, job: Job, offer: Offer) -> float:
+    """Unix seconds by which a machine of that offer must have ended, so as to cost no more than is allowed."""
+    usd_h = hourly_usd(offer, job.requirements.disk_gib)
+    if allowance is None or allowance.usd is None or usd_h <= 0:
+        return math.inf
+    hours = (allowance.usd - offer.egress_usd_gib * job.results_gib) / usd_h
+    return allowance.at + 3600 * hours - TEARDOWN_S
+
+
+def too_short(offer: Offer, stop: float, since: float) -> bool:
+    """Whether a machine of that offer, launched at `since`, would have to stop before it has done anything."""
+    return stop - since < _least_s(offer) - TEARDOWN_S
+
+
+@task(name="settle", retries=2, retry_delay_seconds=[1, 5], persist_result=True, cache_policy=ONCE)
+def settle(job: Job, attempt: int, placed: Placed | None, bill: Bill | None, at: float, quote: Quote | None) -> None:
+    """Put what the attempt cost in the place of its reservation, made at `at`; without a machine, withdraw it.
+
+    A store that does not answer leaves the reservation standing: rather too much than too little is counted.
+    """
+    until = at if bill is None else bill.ended_at.timestamp()
+    reserved = spending.reservation(job, attempt, 0.0, at, until, quote)
+    try:
+        store = load_store(job.store)
+        if placed is None or bill is None:
+            _withdraw(store, reserved)
+        else:
+            offer = placed.machine.offer
+            spending.write(store, spending.settled(reserved, offer.cloud, offer.label, bill))
+    except StoreUnavailable as error:
+        get_run_logger().warning("the ledger of spending keeps the reservation of attempt %d: %s", attempt, error)
+
+
+def _withdraw(store: SnapshotStore, mine: spending.Entry) -> None:
+    spending.write(store, mine.model_copy(update={"state": "withdrawn", "usd": 0.0}))
+
+
+def _usd(job: Job, offer: Offer, seconds: float) -> float:
+    egress = offer.egress_usd_gib * job.results_gib
+    return hourly_usd(offer, job.requirements.disk_gib) * max(0.0, seconds) / 3600 + egress
+
+
+def _least_s(offer: Offer) -> float:
+    return offer.boot_s + LEAST_WORK_S + SAVE_S + TEARDOWN_S
+
+
+def _too_little(said: str, usd: float, least: float, limit: str) -> str:
+    remedy = {"max_usd": "Allow more", "store": "Look at the store"}.get(
+        limit, "Allow more in the Budget block, wait for what runs, or give jobs a max_usd or fewer max_hours"
+    )
+    return f"{said}; {usd:.4g} USD are left, and a machine needs {least:.4g} to begin. {remedy}."

@@ -1,0 +1,182 @@
+"""Steps: what a machine has cost, as its cloud counts, and the job's receipt."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+from prefect.logging import get_run_logger
+
+from blocks.cloud import HOURS_A_MONTH, LaunchRefused, Machine
+from node.contract import Outcome, write_text
+from tasks.documents import load_cloud
+from tasks.job import Attempt, Bill, Job, Quote
+from tasks.once import ONCE
+
+GIB = 2**30
+RECEIPT_FILE = "receipt.json"
+
+Prices = list[tuple[datetime, float]]
+
+
+@task(name="bill", retries=1, retry_delay_seconds=2, persist_result=True, cache_policy=ONCE)
+def bill(job: Job, machine: Machine, cloud: str, gone: datetime | None, outcome: Outcome | None) -> Bill:
+    """What a machine that is gone has cost. cloud: its Cloud document.
+
+    gone: when we saw that it was; None: nobody has, and it may bill on until it is reaped. A cloud that does not tell
+    is no reason to lose the receipt: then the price of the launch is assumed, and the receipt says so.
+    """
+    ended, told, prices, assumed = gone or datetime.now(UTC), None, None, False
+    block = load_cloud(cloud)
+    try:
+        told = block.billed_until(machine)
+        ended = ended if told is None else min(ended, told)
+        prices = block.prices_held(machine, ended)
+    except LaunchRefused as refused:
+        assumed = True
+        get_run_logger().warning("%s is billed at the price of its launch: %s", machine.id, refused.reason)
+    sent = outcome.sent_bytes if outcome is not None else 0
+    made = billed(
+        machine, block.least_billed_s, ended, prices or [(machine.launched_at, machine.offer.spot_usd_h)], sent, assumed
+    )
+    return made.model_copy(update={"end_told": told is not None})
+
+
+def billed(
+    machine: Machine, least_billed_s: float, ended: datetime, prices: Prices, sent_bytes: int = 0, assumed: bool = False
+) -> Bill:
+    """By the second from launch to `ended`, each at the price that held, but for so long at least."""
+    offer = machine.offer
+    seconds = max(0.0, (ended - machine.launched_at).total_seconds())
+    hours = max(seconds, least_billed_s) / 3600
+    disk_usd = hours * offer.disk_usd_gib_month * machine.disk_gib / HOURS_A_MONTH
+    ip_usd = hours * offer.ip_usd_h
+    egress_usd = sent_bytes / GIB * offer.egress_usd_gib
+    on_demand = offer.on_demand_usd_h
+    return Bill(
+        ended_at=ended,
+        seconds=seconds,
+        billed_s=3600 * hours,
+        machine_usd=machine_usd(prices, machine.launched_at.timestamp(), 3600 * hours),
+        disk_usd=disk_usd,
+        ip_usd=ip_usd,
+        egress_usd=egress_usd,
+        on_demand_usd=None if on_demand is None else on_demand * hours + disk_usd + ip_usd + egress_usd,
+        sent_gib=sent_bytes / GIB,
+        prices=prices,
+        assumed=assumed,
+    )
+
+
+def machine_usd(prices: Prices, begun: float, seconds: float) -> float:
+    """So many seconds from `begun` (Unix seconds) on, each at the price that held then; the first price holds from
+    the beginning, the last one to the end."""
+    end = begun + seconds
+    starts = [max(begun, at.timestamp()) for at, _ in prices]
+    starts[0] = begun
+    ends = [min(end, start) for start in starts[1:]] + [end]
+    spans = zip(starts, ends, prices, strict=True)
+    return sum(max(0.0, until - since) * usd_h for since, until, (_, usd_h) in spans) / 3600
+
+
+def cost_of(attempts: list[Attempt], quote: Quote | None = None) -> dict[str, Any]:
+    """The attempts' cost together: USD by part, hours, the same on demand (None if an offer's price is unknown)."""
+    bills = [attempt.bill for attempt in attempts if attempt.bill is not None]
+    parts = {
+        "machine_usd": sum(one.machine_usd for one in bills),
+        "disk_usd": sum(one.disk_usd for one in bills),
+        "ip_usd": sum(one.ip_usd for one in bills),
+        "egress_usd": sum(one.egress_usd for one in bills),
+    }
+    known = [one.on_demand_usd for one in bills if one.on_demand_usd is not None]
+    return {
+        "usd": round(sum(attempt.usd for attempt in attempts), 6),
+        "hours": round(sum(attempt.hours for attempt in attempts), 6),
+        "on_demand_usd": round(sum(known), 6) if len(known) == len(attempts) else None,
+        "parts": {name: round(usd, 6) for name, usd in parts.items()},
+        "assumed": any(one.assumed for one in bills),
+        "quote": None if quote is None else quote.model_dump(mode="json"),
+    }
+
+
+@task(name="receipt")
+def receipt(job: Job, attempts: list[Attempt], quote: Quote | None, before_usd: float = 0.0) -> None:
+    """Draw the artifact `receipt` and keep `results/<job key>/receipt.json`, however the job has ended.
+
+    before_usd: what the job that it continues has cost.
+    """
+    cost = cost_of(attempts, quote) | {"before_usd": round(before_usd, 6)}
+    create_markdown_artifact(
+        key="receipt", markdown=as_markdown(attempts, quote, cost), description="What it has cost, machine by machine"
+    )
+    told = {"job_key": job.key, "project": job.project, "cost": cost, "attempts": [as_told(one) for one in attempts]}
+    write_text(job.results / RECEIPT_FILE, json.dumps(told, indent=1) + "\n")
+    get_run_logger().info("receipt: %s", line(cost, quote))
+
+
+def line(cost: dict[str, Any], quote: Quote | None) -> str:
+    """In one line, against the quote and against on-demand."""
+    words = [f"{cost['usd']:.4g} USD in {cost['hours']:.3g} machine hours"]
+    if quote is not None and quote.known:
+        words.append(f"quoted P50 {quote.usd_p50:.4g}, P90 {quote.usd_p90:.4g}")
+    if cost["on_demand_usd"] is not None:
+        words.append(f"the same on demand {cost['on_demand_usd']:.4g}")
+    if cost.get("before_usd"):
+        words.append(f"and {cost['before_usd']:.4g} before, on the job that this one continues")
+    return "; ".join(words)
+
+
+def as_markdown(attempts: list[Attempt], quote: Quote | None, cost: dict[str, Any]) -> str:
+    lines = [
+        "| | machine | from (UTC) | billed | USD/h | machine | disk | address | egress | USD | ended |",
+        "|--|--|--|--:|--:|--:|--:|--:|--:|--:|--|",
+    ]
+    for attempt in attempts:
+        one = attempt.bill
+        if one is None:
+            continue
+        prices = sorted({usd_h for _, usd_h in one.prices})
+        held = f"{prices[0]:.4f}" if len(prices) == 1 else f"{prices[0]:.4f} to {prices[-1]:.4f}"
+        cells = [
+            str(attempt.number),
+            attempt.machine.offer.label,
+            f"{attempt.machine.launched_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
+            f"{one.billed_s:.0f} s",
+            f"{held}{' ?' if one.assumed else ''}",
+            *(f"{usd:.6f}" for usd in (one.machine_usd, one.disk_usd, one.ip_usd, one.egress_usd, one.usd)),
+            str(attempt.outcome.ending),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", f"**{line(cost, quote)}.**"]
+    if cost["assumed"]:
+        lines += ["", "? the cloud did not tell what held; the price of the launch is assumed."]
+    if any(one.bill is not None and one.bill.sent_gib for one in attempts):
+        lines += ["", "Egress as if the remote lay outside of the cloud: what the machines sent, retries not counted."]
+    return "\n".join(lines)
+
+
+def as_told(attempt: Attempt) -> dict[str, Any]:
+    """An attempt as result.json and receipt.json tell it."""
+    offer, one = attempt.machine.offer, attempt.bill
+    return {
+        "number": attempt.number,
+        "machine": attempt.machine.id,
+        "cloud": offer.cloud,
+        "instance_type": offer.instance_type,
+        "region": offer.region,
+        "zone": offer.zone,
+        "vcpus": offer.vcpus,
+        "memory_gib": offer.memory_gib,
+        "spot_usd_h": offer.spot_usd_h,
+        "why": attempt.why,
+        "refusals": [{"offer": r.offer.label, "kind": r.kind, "reason": r.reason} for r in attempt.refusals],
+        "launched_at": attempt.machine.launched_at.isoformat(),
+        "ended_at": attempt.ended_at.isoformat(),
+        "ending": str(attempt.outcome.ending),
+        "reason": attempt.outcome.reason,
+        "usd": round(attempt.usd, 6),
+        "bill": None if one is None else one.model_dump(mode="json"),
+    }

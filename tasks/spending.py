@@ -1,0 +1,132 @@
+"""The ledger of spending: one note for every attempt in the snapshot store, a reservation first, then what it cost.
+
+    <url>/spending/v1/2026-11/sw-0123456789ab-1.json     by the month of the launch
+    <url>/spending/v1/months/2026-11.json                which months there are
+
+A reservation is what the machine may cost until it stops itself, so jobs that run at once cannot spend more than there
+is, whichever of them lives on. It is written first and looked at then: of two that were written in the same moment, the
+later one sees the earlier and gives way, and never do both pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from blocks.budget import Budget
+from blocks.snapshots import SnapshotStore
+from tasks.job import Bill, Job, Quote
+
+FOLDER = "spending/v1"
+_MONTHS = f"{FOLDER}/months"
+
+State = Literal["reserved", "ended", "withdrawn"]
+
+
+class Entry(BaseModel):
+    """One attempt in the ledger."""
+
+    model_config = ConfigDict(frozen=True)
+
+    job: str
+    attempt: int
+    project: str
+    state: State
+    cloud: str = ""  #: empty until a machine was had
+    offer: str = ""
+    usd: float  #: reserved: at most; ended: in fact
+    hours: float = 0.0
+    on_demand_usd: float | None = None
+    at: datetime  #: of the reservation
+    until: datetime  #: reserved: when the machine has stopped at the latest; ended: when it ended
+    quote_usd_p50: float | None = None
+    quote_usd_p90: float | None = None
+
+    @property
+    def month(self) -> str:
+        return f"{self.at.astimezone(UTC):%Y-%m}"
+
+    @property
+    def name(self) -> str:
+        return f"{self.job}-{self.attempt}"
+
+    @property
+    def order(self) -> tuple[datetime, str]:
+        """Who was first."""
+        return self.at, self.name
+
+
+def write(store: SnapshotStore, entry: Entry) -> None:
+    """The same attempt's next note replaces its last. Raises StoreUnavailable."""
+    store.note(_MONTHS, entry.month, {"month": entry.month})
+    store.note(f"{FOLDER}/{entry.month}", entry.name, entry.model_dump(mode="json"))
+
+
+def read(store: SnapshotStore, month: str | None = None) -> list[Entry]:
+    """All entries (of a month), oldest first, the withdrawn ones left out. Raises StoreUnavailable."""
+    months = [month] if month is not None else sorted(str(one["month"]) for one in store.notes(_MONTHS))
+    notes = [note for one in months for note in store.notes(f"{FOLDER}/{one}")]
+    found = [entry for note in notes if (entry := Entry.model_validate(note)).state != "withdrawn"]
+    return sorted(found, key=lambda entry: entry.order)
+
+
+def of_job(entries: Iterable[Entry], key: str) -> list[Entry]:
+    return [entry for entry in entries if entry.job == key]
+
+
+def left(mine: Entry, entries: Iterable[Entry], budget: Budget) -> tuple[float, str, str]:
+    """(USD that this attempt may cost, the limit that says so, in words), after all that came before it.
+
+    Of the same job's other attempts, ended ones count and nothing else can be: attempts follow each other.
+    """
+    before = [entry for entry in entries if entry.name != mine.name and entry.order < mine.order]
+    found: list[tuple[float, str, str]] = []
+    if budget.usd_per_month is not None:
+        ours = [one for one in before if one.month == mine.month and budget.project in ("", one.project)]
+        whose = f" of project {budget.project}" if budget.project else ""
+        found.append(_left("usd_per_month", budget.usd_per_month, ours, f"in {mine.month}{whose}"))
+    if budget.usd_per_project is not None:
+        ours = [one for one in before if one.project == mine.project]
+        found.append(_left("usd_per_project", budget.usd_per_project, ours, f"by project {mine.project}"))
+    return min(found)
+
+
+def _left(limit: str, usd: float, ours: list[Entry], where: str) -> tuple[float, str, str]:
+    spent = sum(one.usd for one in ours if one.state == "ended")
+    reserved = sum(one.usd for one in ours if one.state == "reserved")
+    told = f"{limit}: of {usd:g} USD, {spent:.4g} are spent {where} and {reserved:.4g} are reserved by what runs"
+    return max(0.0, usd - spent - reserved), limit, told
+
+
+def reservation(job: Job, attempt: int, usd: float, at: float, until: float, quote: Quote | None) -> Entry:
+    """at, until: Unix seconds. A quote of one core-hour, where the work is unknown, is none of the job."""
+    known = quote if quote is not None and quote.known else None
+    return Entry(
+        job=job.key,
+        attempt=attempt,
+        project=job.project,
+        state="reserved",
+        usd=usd,
+        at=datetime.fromtimestamp(at, UTC),
+        until=datetime.fromtimestamp(until, UTC),
+        quote_usd_p50=known.usd_p50 if known else None,
+        quote_usd_p90=known.usd_p90 if known else None,
+    )
+
+
+def settled(reserved: Entry, cloud: str, offer: str, bill: Bill) -> Entry:
+    """What the attempt cost, in the place of what it might have."""
+    return reserved.model_copy(
+        update={
+            "state": "ended",
+            "cloud": cloud,
+            "offer": offer,
+            "usd": bill.usd,
+            "hours": bill.seconds / 3600,
+            "on_demand_usd": bill.on_demand_usd,
+            "until": bill.ended_at,
+        }
+    )
