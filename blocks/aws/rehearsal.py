@@ -1,0 +1,97 @@
+"""An interruption on demand, by AWS Fault Injection Service (API 2020-12-01): EC2's own notice, and two minutes later
+the loss. Only if the block names a role for it; see docs/drill.md.
+
+Sources: FIS actions reference, aws:ec2:send-spot-instance-interruptions; AWS FIS pricing (USD 0.10 per action-minute,
+0.12 in GovCloud).
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from contextlib import suppress
+from uuid import uuid4
+
+from blocks.aws.clients import Clients
+from blocks.cloud import LaunchRefused, Machine, Misconfigured, Rehearsal, Throttled
+
+NOTICE = "PT2M"  # the shortest that the action takes, and that of a real interruption
+BEGUN_S = 120.0
+_ROLE = re.compile(r"arn:(?P<partition>aws[\w-]*):iam::(?P<account>\d{12}):role/[\w+=,.@/-]+")
+_WAITING = ("pending", "initiating")
+
+FORCED = Rehearsal(
+    "interrupted by AWS Fault Injection Service, two minutes after its notice",
+    notice=True,
+    within_s=420.0,
+    usd=0.36,  # three action-minutes, where they are dearest
+)
+ENDED = Rehearsal(
+    "terminated by us, without a notice, since the block names no role for AWS Fault Injection Service",
+    notice=False,
+    within_s=300.0,
+)
+
+
+def checked(role: str) -> str:
+    """Raises ValueError for what is no ARN of a role."""
+    if role and not _ROLE.fullmatch(role):
+        raise ValueError(f"fault_role: '{role}' is no ARN of a role; it looks like arn:aws:iam::123456789012:role/NAME")
+    return role
+
+
+def interrupt(clients: Clients, machine: Machine, role: str) -> None:
+    """Returns when the experiment runs; its template is removed again. Raises a LaunchRefused."""
+    found = _ROLE.fullmatch(role)
+    assert found is not None  # the block has checked it
+    arn = f"arn:{found['partition']}:ec2:{machine.region}:{found['account']}:instance/{machine.id}"
+    made = clients.call(
+        "fis",
+        machine.region,
+        "create_experiment_template",
+        clientToken=str(uuid4()),
+        description=f"spotwave drill, {machine.name}",
+        roleArn=role,
+        stopConditions=[{"source": "none"}],
+        targets={
+            "machine": {"resourceType": "aws:ec2:spot-instance", "resourceArns": [arn], "selectionMode": "ALL"},
+        },
+        actions={
+            "interrupt": {
+                "actionId": "aws:ec2:send-spot-instance-interruptions",
+                "parameters": {"durationBeforeInterruption": NOTICE},
+                "targets": {"SpotInstances": "machine"},
+            }
+        },
+        tags={"spotwave": machine.job_key},
+    )
+    template = made["experimentTemplate"]["id"]
+    try:
+        begun = clients.call(
+            "fis",
+            machine.region,
+            "start_experiment",
+            clientToken=str(uuid4()),
+            experimentTemplateId=template,
+            tags={"spotwave": machine.job_key},
+        )
+        _until_it_runs(clients, machine.region, begun["experiment"]["id"])
+    finally:
+        with suppress(LaunchRefused):  # it bills nothing, and what was begun matters more
+            clients.call("fis", machine.region, "delete_experiment_template", id=template)
+
+
+def _until_it_runs(clients: Clients, region: str, experiment: str) -> None:
+    """That it was accepted says nothing: whether the role may, it finds out afterwards."""
+    limit = time.monotonic() + BEGUN_S
+    while time.monotonic() < limit:
+        state = clients.call("fis", region, "get_experiment", id=experiment)["experiment"]["state"]
+        if state["status"] == "failed":
+            why = " ".join(str(state.get("reason", "")).split())[:160]
+            raise Misconfigured(
+                f"aws {region}: the experiment failed: {why}; fault_role: give it the policy of docs/drill.md"
+            )
+        if state["status"] not in _WAITING:
+            return
+        time.sleep(1.0)  # an experiment has no call that waits
+    raise Throttled(f"aws {region}: the experiment {experiment} had not begun after {BEGUN_S:.0f} s")

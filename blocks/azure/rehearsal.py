@@ -1,0 +1,20 @@
+"""An eviction on demand: Azure's own, with the notice and the policy of a real one.
+
+Source: Azure Compute REST API, Virtual Machines - Simulate Eviction (204; the eviction follows within 30 minutes).
+"""
+
+from __future__ import annotations
+
+from blocks.azure.clients import Clients
+from blocks.azure.naming import resource_id
+from blocks.azure.refusals import asked
+from blocks.cloud import Machine, Rehearsal
+
+REHEARSAL = Rehearsal("evicted by Azure (simulateEviction), within 30 minutes", notice=True, within_s=1800.0)
+
+
+def evict(clients: Clients, machine: Machine) -> None:
+    """Raises a LaunchRefused."""
+    its = resource_id(machine.id)
+    with asked("the rehearsed eviction"):
+        clients.compute.virtual_machines.simulate_eviction(its.group, its.name)

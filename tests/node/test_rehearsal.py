@@ -1,0 +1,74 @@
+"""The rehearsed work: it counts, keeps the count, and goes on from it on another machine."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from node import checkpoint
+from node.contract import BRIEF_FILE, COUNT_FILE, ENV_WORK, STOP_FILE, Brief, Ending, Outcome
+from node.desk import Desk, StopAsked
+from node.manifest import CheckpointCorrupt
+from node.rehearsal import Count, count_on
+
+At = Callable[[int], Desk]
+
+
+@pytest.fixture
+def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[At]:
+    """The desk of an attempt's machine, which holds the checkpoint of the one before."""
+
+    def desk(attempt: int) -> Desk:
+        work = tmp_path / f"machine-{attempt}"
+        work.mkdir()
+        brief = Brief("sw-0123456789ab", attempt, "/nowhere", "", vcpus=1, memory_gib=1.0, deadline=time.time() + 600)
+        brief.write(work / BRIEF_FILE)
+        earlier = tmp_path / f"machine-{attempt - 1}" / "checkpoint"
+        if earlier.exists():
+            shutil.copytree(earlier, work / "checkpoint")
+        monkeypatch.setenv(ENV_WORK, str(work))
+        return Desk()
+
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):  # nobody there: the bar is only for show
+        yield desk
+
+
+def test_the_next_machine_goes_on(at: At) -> None:
+    first = Count(at(1), 1)
+    assert first.resumed_from is None
+    first.keep("begin")
+    first.seconds = 41
+    first.keep("end")
+    second = Count(at(2), 2)
+    assert (second.token, second.seconds, second.resumed_at) == (first.token, 41, 41)
+    assert second.resumed_from == "001-00002"
+    assert second.result()["finished_by"] == 2
+    assert Count(at(9), 9).token != first.token
+
+
+def test_it_ends_by_itself_and_when_it_is_asked_to(at: At) -> None:
+    desk = at(1)
+    count = Count(desk, 1)
+    count_on(desk, count, 0.5)
+    assert count.seconds == 1
+    Outcome(Ending.INTERRUPTED, "a notice").write(desk.work / STOP_FILE)
+    with pytest.raises(StopAsked, match="a notice"):
+        count_on(desk, count, 600)
+    assert count.seconds == 1
+
+
+def test_a_checkpoint_of_something_else(at: At) -> None:
+    desk = at(1)
+    other = desk.scratch / "scf.chk"
+    other.write_text("not a count")
+    checkpoint.seal(desk.checkpoints, "001-00001", {"scf.chk": other})
+    with pytest.raises(CheckpointCorrupt, match="not one of a drill"):
+        Count(at(2), 2)
+    checkpoint.seal(desk.checkpoints, "001-00002", {COUNT_FILE: other})
+    with pytest.raises(CheckpointCorrupt, match="not readable"):
+        Count(desk, 2)

@@ -1,0 +1,163 @@
+"""What a drill promises, what it takes for passed, and how it tells it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from blocks.cloud import Machine, Offer, Rehearsal
+from node.contract import Ending, Outcome
+from tasks.drill import Forced
+from tasks.drill_promise import NoDrill, Promise
+from tasks.drill_report import Drilled, Leg, report, saved_in_s, times
+from tasks.job import Attempt
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+KEY = "sw-0123456789ab"
+PROMISE = Promise(
+    cloud="some-cloud/mine",
+    machine="a.small in here-1",
+    minutes=30.0,
+    max_usd_h=0.02,
+    beside_usd_h=0.01,
+    rehearsal=Rehearsal("taken back", notice=True, within_s=120.0, usd=0.3),
+)
+FORCED = Forced(attempt=1, asked_at=NOON + timedelta(seconds=70), generation="001-00001", token="t", seconds=5)
+RESULT = {"token": "t", "resumed_from": "001-00002", "resumed_at": 9, "seconds": 12}
+LOG = """\
+2026-03-01 12:00:40,000 agent no checkpoint on the remote: a fresh start
+2026-03-01 12:01:00,100 agent.sync checkpoint 001-00001 (begin) is on the remote
+2026-03-01 12:01:20,250 agent stopping: the cloud takes the machine back in 119 s
+Traceback: not a line of ours
+2026-03-01 12:01:21,000 agent.sync checkpoint 001-00002 (end) is on the remote
+2026-03-01 12:01:21,500 agent interrupted: the cloud takes the machine back in 119 s
+"""
+
+
+def at(seconds: float) -> datetime:
+    return NOON + timedelta(seconds=seconds)
+
+
+def attempt(number: int, begun: float, ended: float, ending: Ending) -> Attempt:
+    offer = Offer(
+        cloud="some",
+        instance_type="a.small",
+        region="here",
+        zone="here-1",
+        family="a",
+        vcpus=1,
+        cores=1,
+        memory_gib=2,
+        architecture="x86_64",
+        spot_usd_h=0.018,
+        notice_s=120,
+        ip_usd_h=0.005,
+        seen_at=NOON,
+    )
+    machine = Machine(
+        cloud="some",
+        id=f"i-{number}",
+        region="here",
+        offer=offer,
+        job_key=KEY,
+        attempt=number,
+        launched_at=at(begun),
+    )
+    return Attempt(
+        number=number,
+        machine=machine,
+        node_run_id=None,
+        refusals=[],
+        why="cheapest",
+        outcome=Outcome(ending, "because | so"),
+        ended_at=at(ended),
+    )
+
+
+PASSED = Drilled(
+    promise=PROMISE,
+    attempts=[attempt(1, 0, 100, Ending.INTERRUPTED), attempt(2, 110, 200, Ending.COMPLETED)],
+    legs=[
+        Leg(launched_at=at(0), working_at=at(40), finished_at=at(81), gone_at=at(100), saved_in_s=0.75),
+        Leg(launched_at=at(110), working_at=at(150), finished_at=at(160), gone_at=at(200), saved_in_s=None),
+    ],
+    forced=FORCED,
+    result=RESULT,
+    left=[],
+    clean_at=at(205),
+)
+
+
+def test_the_promise_is_the_dearest_case() -> None:
+    assert PROMISE.machines_usd == pytest.approx(0.015)
+    assert PROMISE.usd == pytest.approx(0.315)
+    assert PROMISE.requirements.max_usd_h == 0.02
+    assert PROMISE.wait_s > PROMISE.rehearsal.within_s
+    assert PROMISE.line.startswith("some-cloud/mine: 0.3150 USD at most: 30 minutes of machines")
+    assert "0.30 USD for the interruption" in PROMISE.line
+    assert PROMISE.capped(0.0).max_usd_h == 0.0
+    for wrong in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(NoDrill, match="max_usd_h: "):
+            PROMISE.capped(wrong)
+
+
+def test_how_long_the_notice_took_to_be_heeded() -> None:
+    assert saved_in_s(LOG) == 0.75
+    assert saved_in_s(LOG.partition("2026-03-01 12:01:21,000")[0]) is None, "nothing was saved afterwards"
+    assert saved_in_s("\n".join(line for line in LOG.splitlines() if "stopping" not in line)) is None, "no notice"
+    assert saved_in_s("") is None
+
+
+def test_a_drill_that_passed() -> None:
+    assert PASSED.problem is None
+    assert times(PASSED) == [
+        ("launch of 1, until it worked", 40.0),
+        ("notice to 1, until its checkpoint was safe", 0.75),
+        ("interruption of 1 asked for, until it was gone", 30.0),
+        ("loss of 1, until 2 worked", 50.0),
+        ("launch of 2, until it worked", 40.0),
+        ("end of the work, until nothing was left", 45.0),
+    ]
+    told = report(PASSED)
+    assert "**Passed**" in told
+    assert "Saved before: `001-00001`, 5 s counted." in told
+    assert "Resumed from: `001-00002`, 9 s counted." in told
+    spent = 190 / 3600 * 0.023 + 0.3
+    assert f"Together {spent:.4f} USD, of 0.3150 USD" in told
+    assert "| 1 | some a.small here-1 | 0.0278 | 0.0006 | interrupted | because / so |" in told
+    assert "Nothing is left" in told
+    assert "says nothing of what a notice" not in told
+
+
+def test_without_a_notice_that_is_said() -> None:
+    quiet = replace(PROMISE, rehearsal=Rehearsal("terminated by us", notice=False, within_s=300.0))
+    assert "says nothing of what a notice leaves time for" in report(replace(PASSED, promise=quiet))
+
+
+def test_a_loss_of_the_clouds_own_is_as_good() -> None:
+    real = replace(PASSED, forced=None)
+    assert real.problem is None
+    assert "The cloud took the machine back by itself" in report(real)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"left": ["disk vol-1", "ip 10.0.0.1"]}, "something is left: disk vol-1, ip 10.0.0.1"),
+        ({"attempts": PASSED.attempts[:1], "legs": PASSED.legs[:1]}, "no interruption came within 7 minutes"),
+        ({"attempts": PASSED.attempts[:1], "legs": PASSED.legs[:1], "forced": None}, "nobody interrupted the machine"),
+        ({"result": RESULT | {"resumed_from": None}}, "began anew"),
+        ({"result": RESULT | {"token": "another"}}, "something else than what was saved (001-00001)"),
+        ({"result": RESULT | {"resumed_at": 4}}, "something else than what was saved (001-00001)"),
+    ],
+)
+def test_what_is_no_pass(changes: dict[str, object], says: str) -> None:
+    drilled = replace(PASSED, **changes)  # type: ignore[arg-type]
+    assert drilled.problem is not None
+    assert re.search(re.escape(says), drilled.problem), drilled.problem
+    told = report(drilled)
+    assert f"**Not passed**: {drilled.problem}" in told
+    assert ("Nothing is left" in told) is not bool(drilled.left)
