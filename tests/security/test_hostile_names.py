@@ -1,0 +1,65 @@
+"""Names that lead elsewhere, in parameters, settings and what a remote's owner may have written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from blocks.endpoints import checked
+from node.checkpoint import CheckpointCorrupt
+from node.manifest import Manifest, _digest, verify
+from tasks.documents import NoSuchBlock, load_access, load_cloud, load_remote
+from tests.security.hostile import LINES, LONG, SHELL, clear
+
+ELSEWHERE = [
+    "..",
+    "here?include_secrets=true",
+    "here#x",
+    "%68ere",
+    "%2e%2e",
+    "a%2fb",
+    "../x",
+    "a\\b",
+    "",
+    "Here",
+    "a b",
+]
+
+
+@pytest.mark.parametrize("word", [*ELSEWHERE, *SHELL, *LINES, LONG])
+def test_a_block_is_named_by_its_name_alone(word: str) -> None:
+    """Refused before anybody is asked: there is no server here."""
+    for load, slug, field in (
+        (load_cloud, "local-cloud", "clouds"),
+        (load_remote, "rclone-remote", "remote"),
+        (load_access, "prefect-access", "access"),
+    ):
+        with pytest.raises(NoSuchBlock) as caught:
+            load(f"{slug}/{word}")
+        assert clear(caught.value, field)
+
+
+@pytest.mark.parametrize("url", ["https://a\nb", "https://a\tb", "https://a b", "https://a\x00b", "https://a\u202eb"])
+def test_an_address_is_one_word(url: str) -> None:
+    with pytest.raises(ValueError, match="is no address"):
+        checked(url)
+
+
+@pytest.mark.parametrize("name", ["../outside", "a/../../outside", "/etc/passwd", "a\nb"])
+def test_a_manifest_does_not_lead_out_of_its_generation(name: str, tmp_path: Path) -> None:
+    (tmp_path / "outside").write_text("not yours")
+    folder = tmp_path / "001-00001"
+    folder.mkdir()
+    data = {
+        "generation": "001-00001",
+        "made_at": 0.0,
+        "step": "",
+        "facts": {},
+        "files": {name: {"size": 1, "sha256": ""}},
+    }
+    (folder / "manifest.json").write_text(json.dumps({**data, "seal": _digest(data)}))
+    with pytest.raises(CheckpointCorrupt, match="which is no file of it"):
+        verify(folder)
+    assert Manifest.from_json(json.dumps({**(good := data | {"files": {}}), "seal": _digest(good)})).files == {}

@@ -1,0 +1,98 @@
+"""What stands in a remote's path reaches rclone and a machine's shell as it is, or is refused by one line."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from blocks.rclone import RcloneRemote, rclone_binary
+from blocks.user_data import render
+from node.contract import Brief
+from node.remote import Remote
+from tests.blocks.machine_kit import brief
+from tests.security.hostile import LINES, LONG, SHELL
+
+KEY = "sw-0123456789ab"
+# As `node/bootstrap.sh` takes both markers; then it tells what it was given.
+TEMPLATE = "set -eu\n@SETTINGS@\ncat >brief.json <<'BRIEF'\n@BRIEF@\nBRIEF\nenv -0 >environment\n"
+
+
+@pytest.mark.parametrize("path", [*LINES, LONG])
+def test_a_path_of_several_lines_or_with_control_characters_is_refused(path: str) -> None:
+    for whole in (path, f"drive:{path}"):
+        with pytest.raises(ValidationError, match="path: give at most") as caught:
+            RcloneRemote(path=whole)
+        assert len(caught.value.errors()[0]["msg"]) < 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "--config=x:y",
+        "-P:y",
+        ":local:/etc",
+        ":sftp,ssh='touch pwned':x",
+        "drive,token=secret:x",
+        "drive:../other",
+        "drive:a/../../b",
+    ],
+)
+def test_a_path_that_is_an_option_or_leads_elsewhere_is_refused(path: str) -> None:
+    with pytest.raises(ValidationError, match="path:"):
+        RcloneRemote(path=path)
+
+
+def test_rclone_is_given_the_path_as_it_is(tmp_path: Path) -> None:
+    """Real rclone: a folder within a folder of each of these names, on this computer and on a named remote."""
+    path = "/".join(word.strip() for word in SHELL)
+    config = SecretStr(f"[drive]\ntype = alias\nremote = {tmp_path}/far\n")
+    for block, folder in (
+        (RcloneRemote(path=f"{tmp_path}/near/{path}"), tmp_path / "near"),
+        (RcloneRemote(path=f"drive:{path}", config=config), tmp_path / "far"),
+    ):
+        with block.job(KEY) as remote:
+            remote.write(f"-{path}", b"kept")
+            assert remote.read(f"-{path}") == b"kept"
+        (found,) = [path for path in folder.rglob("*") if path.is_file()]
+        assert str(found.relative_to(folder)) == f"{path}/{KEY}/-{path}"
+    assert not list(tmp_path.rglob("pwned"))
+    assert not Path("pwned").exists()
+
+
+def test_no_root_is_taken_for_an_option_and_nothing_leaves_it(tmp_path: Path) -> None:
+    for root in ("-v", "--config=/etc/passwd", "a\x00b"):
+        with pytest.raises(ValueError, match="cannot be a remote's folder"):
+            Remote(rclone_binary(), None, root)
+    (tmp_path / "beside").write_text("not yours")
+    remote = Remote(rclone_binary(), None, str(tmp_path / "job"))
+    for rel in ("../beside", "a/../../beside", "/etc/passwd", "a\x00b"):
+        with pytest.raises(ValueError, match="not a path below"):
+            remote.read(rel)
+        with pytest.raises(ValueError, match="not a path below"):
+            remote.write(rel, b"mine")
+    assert (tmp_path / "beside").read_text() == "not yours"
+
+
+@pytest.mark.parametrize("word", [*SHELL, *(line for line in LINES if "\x00" not in line)])
+def test_a_machine_is_told_exactly_that_by_a_real_shell(word: str, tmp_path: Path) -> None:
+    """The block would refuse some of these; the script must not rely on it."""
+    told = brief().brief
+    asked = Brief(**{**vars(told), "remote": f"drive:{word}/{KEY}", "lease_id": word})
+    settings = {"SPOTWAVE_SECRET": word, "SPOTWAVE_SECRET_AT": f"https://vault{word}"}
+    (tmp_path / "script").write_text(render(asked, settings=settings, template=TEMPLATE))
+    subprocess.run(["bash", "script"], cwd=tmp_path, check=True, env={"PATH": "/usr/bin:/bin"}, timeout=60)
+    lines = (tmp_path / "environment").read_bytes().decode().split("\0")
+    found = dict(line.split("=", 1) for line in lines if "=" in line)
+    assert {name: found[name] for name in settings} == settings
+    assert found["SPOTWAVE_REMOTE"] == asked.remote
+    assert Brief.from_json((tmp_path / "brief.json").read_text()) == asked
+    assert {path.name for path in tmp_path.iterdir()} == {"script", "environment", "brief.json"}
+
+
+def test_a_name_of_a_setting_is_a_name() -> None:
+    for name in ("A B", "A;touch pwned", "A=1\nexport B", "1A", ""):
+        with pytest.raises(ValueError, match="cannot be an environment variable"):
+            render(brief().brief, settings={name: "x"}, template=TEMPLATE)

@@ -1,0 +1,132 @@
+"""An authority of one's own, a real nginx as docs/access.md sets it up, and a Prefect server that asks who is there."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import sqlite3
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+import httpx
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from deployments.home import ROOT
+from deployments.server import encryption_key
+from tests.conftest import Embedded
+from tests.deployments.proxy.kit import eventually
+from tests.services import nginx
+
+AUTH = "controller:its own secret, with a colon: in it"  # ASCII: Prefect 3.8.8 answers 500 to anything else
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Authority:
+    """Signs certificates for 127.0.0.1; its own is `pem`, which is also in `file`."""
+
+    folder: Path
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "authority.pem"
+
+    @property
+    def pem(self) -> str:
+        return self.file.read_text()
+
+
+def authority(folder: Path) -> Authority:
+    """A fresh one, with the server's certificate and key in `fullchain.pem` and `privkey.pem`."""
+    folder.mkdir(exist_ok=True)
+    own, its = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "an authority of one's own")])
+    server = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    ca = x509.BasicConstraints(ca=True, path_length=0)
+    signs = x509.KeyUsage(False, False, False, False, False, True, True, False, False)  # certificates, and no more
+    here = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    key_id = x509.SubjectKeyIdentifier.from_public_key(own.public_key())
+    issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(own.public_key())
+    root = _begun(name, name, own).add_extension(ca, critical=True).add_extension(signs, critical=True)
+    root = root.add_extension(key_id, critical=False)
+    leaf = _begun(server, name, its).add_extension(here, critical=False).add_extension(issuer, critical=False)
+    found = Authority(folder)
+    pem = serialization.Encoding.PEM
+    found.file.write_bytes(root.sign(own, hashes.SHA256()).public_bytes(pem))
+    (folder / "fullchain.pem").write_bytes(leaf.sign(own, hashes.SHA256()).public_bytes(pem))
+    private = its.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "privkey.pem").write_bytes(private)
+    return found
+
+
+def _begun(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    begun = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
+    return begun.serial_number(x509.random_serial_number()).not_valid_before(now - _DAY).not_valid_after(now + _DAY)
+
+
+@contextmanager
+def behind_nginx(url: str, own: Authority) -> Iterator[str]:
+    """The address of an nginx that does TLS in front of `url` (without a path), set up as docs/access.md says."""
+    page = (ROOT / "docs/access.md").read_text()
+    found = re.search(r"```nginx\nserver \{\n(.*?)\n\}\n```", page, re.DOTALL)
+    assert found is not None
+    server = "\n".join(line for line in found[1].splitlines() if not line.strip().startswith(("listen", "server_name")))
+    server = server.replace("http://127.0.0.1:4280;", f"{url};")
+    server = server.replace("/etc/letsencrypt/live/machines.example.org", str(own.folder))
+    assert url in server
+    assert str(own.folder) in server
+    with nginx(server, own.folder, tls=True) as port:
+        yield f"https://127.0.0.1:{port}"
+
+
+def context(own: Authority) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=own.file)
+
+
+@contextmanager
+def guarded_server(embedded: Embedded, home: Path) -> Iterator[str]:
+    """A Prefect server with an auth string, its address without /api; a copied database spares it the migrations."""
+    home.mkdir()
+    with (
+        closing(sqlite3.connect(embedded.home.prefect / "prefect.db")) as from_,
+        closing(sqlite3.connect(home / "prefect.db")) as to,
+    ):
+        from_.backup(to)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "SPOTWAVE_"))}
+    environment |= {
+        "PREFECT_HOME": str(home),
+        "PREFECT_SERVER_API_AUTH_STRING": AUTH,
+        "PREFECT_SERVER_ENCRYPTION_KEY": encryption_key(embedded.home),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    }
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", port]
+    url = f"http://127.0.0.1:{port}"
+    with (home / "server.log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=home, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            eventually("the server answers", lambda: _healthy(url) or process.poll() is not None, 90)
+            assert process.poll() is None, (home / "server.log").read_text()
+            yield url
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def _healthy(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/api/health", trust_env=False).is_success
+    except httpx.TransportError:
+        return False

@@ -1,0 +1,52 @@
+"""Every call that a wing can make, made once: what the tests of the policies walk through."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from blocks.cloud import Cloud, Finding, Machine
+
+# What a machine does by its cloud's own means, and no more: node/clouds as the user data carries it.
+MACHINE = """#!/usr/bin/env bash
+set -eu
+@SETTINGS@
+mkdir -p "$SPOTWAVE_WORK"
+cd "$SPOTWAVE_WORK"
+cat >brief.json <<'BRIEF'
+@BRIEF@
+BRIEF
+cat >cloud.py <<'CLOUD'
+@CLOUD@
+CLOUD
+cat >pins.txt <<'PINS'
+@PINS@
+PINS
+python3 -c 'import cloud; cloud.PAUSES_S = (); cloud.keep("kept", cloud.secret())'
+touch up
+while [ ! -e end ]; do sleep 0.05; done
+python3 -c 'import cloud; cloud.PAUSES_S = (); cloud._PATIENCE_S = 0; cloud.end()'
+touch ended
+poweroff
+"""
+
+
+def looked_at(cloud: Cloud) -> list[Finding]:
+    """All that only reads: the market with its catalogue, what is rented, what was left, the check."""
+    assert cloud.market().frame.height > 0
+    cloud.find()
+    return list(cloud.check())
+
+
+def billed(cloud: Cloud, machine: Machine) -> None:
+    """What a receipt asks."""
+    cloud.prices_held(machine, datetime.now(UTC))
+    cloud.billed_until(machine)
+
+
+def removed(cloud: Cloud, *kinds: str) -> None:
+    """All leftovers, of which each of these kinds must be one."""
+    left = cloud.leftovers()
+    assert {one.kind for one in left} >= set(kinds)
+    for one in left:
+        cloud.remove(one)
+    assert cloud.leftovers() == []
