@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.environment
 UV     := $(BIN)/uv pip
 
 .DEFAULT_GOAL := help
-.PHONY: help env up down water-dimer test bench lock clean
+.PHONY: help env up down water-dimer test faults bench many-jobs sqlite-limit audit lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,17 +41,36 @@ test: $(STAMP)  ## lint, types and the whole test suite
 	@$(BIN)/mypy
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
+faults: $(STAMP)  ## every fault at every step on every cloud; FAULTS="--only notice" for a part
+	@$(BIN)/python -m tests.faults $(FAULTS)
+
 bench: $(STAMP)  ## the benchmarks, each figure as `name value`
 	@for benchmark in benchmarks/*.py; do \
-		case "$$benchmark" in */_*) continue ;; esac; \
+		case "$$benchmark" in */_* | */many_jobs.py) continue ;; esac; \
 		$(BIN)/python "$$benchmark" || exit 1; \
 	done
+
+JOBS ?= 40
+many-jobs: $(STAMP)  ## many jobs at once on PostgreSQL, machines on this computer: what they cost (JOBS=40)
+	@$(BIN)/python -m benchmarks.many_jobs --jobs $(JOBS)
+
+sqlite-limit: $(STAMP)  ## more and more jobs at once on SQLite, to see where it stops being enough
+	@$(BIN)/python -m benchmarks.many_jobs --sqlite --jobs 4,8,12,16,24
 
 lock: $(STAMP)  ## resolve pyproject.toml anew into requirements.lock, and what a machine needs of it
 	@$(UV) compile --quiet --universal --generate-hashes --python-version 3.11 --extra dev \
 		--no-emit-index-url --no-emit-find-links pyproject.toml --output-file requirements.lock
 	@$(UV) compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-emit-find-links \
 		--constraints requirements.lock node/requirements.in --output-file node/requirements.lock
+
+ADVISORIES := api.osv.dev
+audit: $(STAMP)  ## known vulnerabilities of what the lock files name; asks a service in the network
+	@$(BIN)/python -c 'import socket; socket.create_connection(("$(ADVISORIES)", 443), 10).close()' 2>/dev/null || \
+		{ echo "audit: nothing was looked up: $(ADVISORIES) cannot be reached from here, which says nothing of the packages" >&2; exit 1; }
+	@for lock in requirements.lock node/requirements.lock; do \
+		$(BIN)/pip-audit --strict --progress-spinner off --disable-pip --require-hashes --vulnerability-service osv \
+			--requirement "$$lock" || exit 1; \
+	done
 
 clean: down  ## end everything, and remove the environment and all state but results/
 	@rm -rf $(VENV) .spotwave .pytest_cache .mypy_cache .ruff_cache dist

@@ -24,6 +24,7 @@ import socket  # noqa: E402
 import subprocess  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Iterator  # noqa: E402
+from contextlib import contextmanager  # noqa: E402
 from dataclasses import dataclass  # noqa: E402
 
 import pytest  # noqa: E402
@@ -32,6 +33,7 @@ from deployments.api import Api  # noqa: E402
 from deployments.home import Home  # noqa: E402
 from deployments.processes import marked  # noqa: E402
 from deployments.server import own_url  # noqa: E402
+from tests.faults.hooked import Hooked  # noqa: E402
 
 _UP_S = 240.0
 
@@ -48,10 +50,11 @@ class Embedded:
     home: Home
     api: Api
     environment: dict[str, str]  #: of commands that speak to it
+    python: str = sys.executable  #: what it all runs with
 
     def spotwave(self, *arguments: str, timeout_s: float = _UP_S, **more: str) -> subprocess.CompletedProcess[str]:
         """Run the console command on this home, from its folder; `more` goes into the environment."""
-        return run_spotwave(self.home, *arguments, timeout_s=timeout_s, **more)
+        return run_spotwave(self.home, *arguments, timeout_s=timeout_s, python=self.python, **more)
 
     def left(self) -> list[str]:
         """What runs of this home, machines included, as readable lines."""
@@ -59,11 +62,11 @@ class Embedded:
 
 
 def run_spotwave(
-    home: Home, *arguments: str, timeout_s: float = _UP_S, **more: str
+    home: Home, *arguments: str, timeout_s: float = _UP_S, python: str = sys.executable, **more: str
 ) -> subprocess.CompletedProcess[str]:
     """`spotwave <arguments>` as a user would type it, but from the home's folder and for that home."""
     return subprocess.run(
-        [sys.executable, "-m", "deployments.cli", *arguments],
+        [python, "-m", "deployments.cli", *arguments],
         cwd=home.path,
         env={**_OWN, "SPOTWAVE_HOME": str(home.path), "PREFECT_HOME": os.environ["PREFECT_HOME"], **more},
         stdin=subprocess.DEVNULL,
@@ -92,28 +95,40 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def spotwave_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A home for the session's embedded default, away from the checkout's."""
-    home = Home(tmp_path_factory.mktemp("spotwave").resolve())
+    return Home(tmp_path_factory.mktemp("spotwave").resolve())
+
+
+@contextmanager
+def brought_up(home: Home, python: str = sys.executable) -> Iterator[Embedded]:
+    """The embedded default, brought up by `spotwave up` and taken down at the end, leaving nothing."""
     home.create()
     # Away from 4200, where a developer's own server may want to be.
     (home.run / "port").write_text("0")
-    return home
+    done = run_spotwave(home, "up", python=python)
+    try:
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+        url = own_url(home)
+        assert url is not None
+        api = Api(url, embedded=True)
+        yield Embedded(home, api, api.environment(home), python)
+    finally:
+        down = run_spotwave(home, "down", python=python)
+    assert down.returncode == 0, f"{down.stdout}\n{down.stderr}"
+    assert processes_of(home) == []
+    assert not home.prefect_toml.exists()
 
 
 @pytest.fixture(scope="session")
-def embedded(spotwave_home: Home) -> Iterator[Embedded]:
-    """The embedded default, brought up once by `spotwave up` and taken down at the end, leaving nothing."""
-    done = run_spotwave(spotwave_home, "up")
-    try:
-        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-        url = own_url(spotwave_home)
-        assert url is not None
-        api = Api(url, embedded=True)
-        yield Embedded(spotwave_home, api, api.environment(spotwave_home))
-    finally:
-        down = run_spotwave(spotwave_home, "down")
-    assert down.returncode == 0, f"{down.stdout}\n{down.stderr}"
-    assert processes_of(spotwave_home) == []
-    assert not spotwave_home.prefect_toml.exists()
+def hooked(tmp_path_factory: pytest.TempPathFactory) -> Hooked:
+    """Whatever is started with its Python can be made to wait (tests.faults)."""
+    return Hooked.make(tmp_path_factory.mktemp("hooked") / "environment")
+
+
+@pytest.fixture(scope="session")
+def embedded(spotwave_home: Home, hooked: Hooked) -> Iterator[Embedded]:
+    """One for all end-to-end tests of this process."""
+    with brought_up(spotwave_home, hooked.python) as found:
+        yield found
 
 
 @pytest.fixture

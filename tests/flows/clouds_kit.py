@@ -22,6 +22,7 @@ from blocks.cloud import Cloud, Machine, Requirements
 from blocks.rclone import RcloneRemote
 from blocks.snapshots import SnapshotStore
 from deployments.home import Home
+from deployments.processes import ENV_MARK
 from node.contract import attempt_name
 from tasks.money import Work
 from tasks.rank import rank
@@ -193,7 +194,8 @@ def three_clouds(embedded: Embedded, folder: Path) -> Iterator[dict[str, Emulate
 def proxy(embedded: Embedded, access: PrefectAccess) -> Iterator[int]:
     """`spotwave proxy` on a free port, which then stands in the access block."""
     command = [sys.executable, "-m", "deployments.cli", "proxy", "--access", f"prefect-access/{NAME}", "--port", "0"]
-    environment = {**embedded.environment, "SPOTWAVE_HOME": str(embedded.home.path)}
+    # Without the mark: it is the test's own, and outlives an `up` that ends what is left of a dead worker.
+    environment = {name: value for name, value in embedded.environment.items() if name != ENV_MARK}
     where = embedded.home.path
     with subprocess.Popen(command, cwd=where, env=environment, stdout=subprocess.PIPE, text=True) as served:
         try:

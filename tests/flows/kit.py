@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,11 +30,20 @@ from blocks.local.block import LocalCloud
 from deployments.home import Home
 from node.contract import ENGINE_PID_FILE, ENV_MACHINE, LATEST_FILE, job_key_of
 from tests.conftest import Embedded
+from tests.faults.hooked import Hooked, Plan
+from tests.faults.steps import Step
 
 T = TypeVar("T")
 
-# Big enough to be caught in the act, small enough for a test: about ten seconds of heat-bath CI.
-CALCULATION = {"basis": "6-31g", "eps1": 2e-3, "eps2": 2e-4}
+# Small enough for a test: a second of heat-bath CI.
+MINIMAL = {"basis": "sto-3g"}
+# Of a machine that nobody disturbs; Hartree.
+UNDISTURBED = {
+    "rhf_energy": -149.9353759264,
+    "variational_energy": -150.0343435830,
+    "total_energy": -150.0348758303,
+    "determinants": 3842,
+}
 
 
 def eventually(what: str, look: Callable[[], T | None], within_s: float = 120.0, every_s: float = 0.1) -> T:
@@ -60,6 +68,7 @@ class Job:
     home: Home
     client: SyncPrefectClient
     run_id: Any
+    plan: Plan | None = field(default=None, kw_only=True)  #: what a process of it waits for
 
     @property
     def key(self) -> str:
@@ -109,18 +118,10 @@ class Job:
         path = self.work(attempt) / ENGINE_PID_FILE
         return int(eventually("node run started", lambda: path.read_text() if path.exists() else None))
 
-    def solving(self, attempt: int = 1) -> None:
-        """Return when the SHCI program has left a checkpoint of an iteration."""
-        folder = self.work(attempt) / "checkpoint"
-        eventually("a checkpoint with a wave function", lambda: any(folder.glob("*/program/*")))
-
-    def hold_solver(self, attempt: int = 1) -> None:
-        """Stop the SHCI program in the midst of its work: from here on the job cannot end before it is harmed."""
-        self.solving(attempt)
-        solver = running(self.machine(attempt).id, "node.programs.pyci_program")
-        assert solver
-        for process in solver:
-            process.suspend()
+    def waits(self) -> None:
+        """Return when its process waits: from here on the job cannot end before it is harmed."""
+        assert self.plan is not None
+        eventually("it waits where its plan says", lambda: self.plan and self.plan.waits, 240)
 
     def saved(self) -> None:
         """Return when a verified checkpoint is on the remote."""
@@ -156,10 +157,19 @@ def saved(embedded: Embedded, name: str, *blocks: Block) -> Iterator[list[str]]:
                 client.delete_block_document(document.id)
 
 
-def start(embedded: Embedded, client: SyncPrefectClient, **parameters: Any) -> Job:
+def start(
+    embedded: Embedded, client: SyncPrefectClient, at: tuple[Hooked, Step] | None = None, **parameters: Any
+) -> Job:
+    """at: the step at which a process of the job is to wait."""
     deployment = client.read_deployment_by_name("shci/water-dimer")
-    run = client.create_flow_run_from_deployment(deployment.id, parameters=parameters, state=Scheduled())
-    return Job(embedded.home, client, run.id)
+    tomorrow = Scheduled(scheduled_time=datetime.now(UTC) + timedelta(days=1))
+    run = client.create_flow_run_from_deployment(deployment.id, parameters=parameters, state=tomorrow)
+    plan = None
+    if at is not None:
+        hooked, step = at
+        plan = hooked.plan(job_key_of(run.id), call=step.call, when=step.when, attempt=step.attempt)
+    client.set_flow_run_state(run.id, Scheduled(), force=True)
+    return Job(embedded.home, client, run.id, plan=plan)
 
 
 def marked_processes(machine_id: str) -> list[psutil.Process]:
@@ -191,10 +201,3 @@ def nothing_left(job: Job) -> None:
         assert marked_processes(folder.name) == []
     queues = job.client.read_work_queues(work_pool_name="machines")
     assert not [queue.name for queue in queues if queue.name.startswith(job.key)]
-
-
-def kill_group(pid: int) -> None:
-    os.killpg(pid, signal.SIGKILL)
-
-
-__all__ = ["CALCULATION", "Job", "eventually", "get_client", "kill_group", "marked_processes", "nothing_left", "start"]

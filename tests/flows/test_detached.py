@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
@@ -12,7 +11,7 @@ from blocks.access import PrefectAccess
 from node.contract import LEASE_KEY, RECORD_DIR, Lease, Phase, attempt_dir
 from tests.conftest import Embedded
 from tests.flows.conftest import Start
-from tests.flows.kit import CALCULATION, Job, eventually, local_cloud
+from tests.flows.kit import MINIMAL, Job, eventually, local_cloud
 from tests.flows.logs import messages
 from tests.flows.test_faults import endings, kill_controller, repeated_scf, same_energies
 
@@ -37,10 +36,10 @@ def working_lease(run: Job) -> Lease | None:
 
 
 def test_a_detached_job_outlives_its_machine_and_its_controller(
-    embedded: Embedded, client: SyncPrefectClient, job: Start, reference: dict[str, Any], detached: str
+    embedded: Embedded, client: SyncPrefectClient, job: Start, detached: str
 ) -> None:
-    run = job(**CALCULATION, access=detached)
-    run.hold_solver()
+    run = job("run_shci", **MINIMAL, access=detached)
+    run.waits()
     eventually("the machine's progress stands in Prefect", lambda: working_lease(run))
     (first,) = run.node_runs()
     assert first.state_name == "Running"
@@ -52,7 +51,7 @@ def test_a_detached_job_outlives_its_machine_and_its_controller(
     assert done.returncode == 0, done.stderr
 
     result = run.completed()
-    same_energies(result, reference)
+    same_energies(result)
     assert endings(result) == ["interrupted", "completed"]
     assert not repeated_scf(run, 2)
     assert [node_run.state_name for node_run in run.node_runs()] == ["Interrupted", "Completed"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -69,13 +68,13 @@ def the_choice_is_explained_and_the_work_is_known(embedded: Embedded, run: Job) 
 def parts_of_the_run_are_visible(run: Job) -> None:
     steps = {task.name.rpartition("-")[0] for task in run.tasks_of(run.run)}
     expected = "check_job stage fetch_prices select open_lease provision await_boot watch terminate timeline collect"
-    assert steps >= set(expected.split())
+    assert steps >= {*expected.split(), "quote", "allow", "bill", "settle", "receipt"}
     (node_run,) = run.node_runs()
     assert node_run.name == "attempt-1"
     names = {task.name.rpartition("-")[0] for task in run.tasks_of(node_run)}
     assert names == {"hartree_fock", "write_fcidump", "run_shci"}
     artifacts = run.artifacts_of(run.run_id)
-    assert set(artifacts) == {"offers", "launches", "attempts", "progress", "convergence", "result"}
+    assert set(artifacts) == {"offers", "quote", "launches", "attempts", "receipt", "progress", "convergence", "result"}
     assert artifacts["progress"].data == 100
     assert "local-1" in str(artifacts["offers"].data)
     assert "data:image/png;base64," in str(artifacts["convergence"].data)
@@ -87,10 +86,3 @@ def no_secret_and_no_code_in_the_brief(run: Job) -> None:
     user_data = (folder / "bootstrap.sh").read_bytes()
     assert len(user_data) < 16384
     assert not (folder / "secrets").exists()
-
-
-def test_the_reference_is_between_its_bounds(reference: dict[str, Any]) -> None:
-    """Hartree-Fock exactly; the variational energy above the one at a tighter threshold, and PT2 below it."""
-    assert reference["rhf_energy"] == pytest.approx(-151.9797610271, abs=1e-8)
-    assert -152.23786 < reference["variational_energy"] < reference["rhf_energy"] - 0.2
-    assert reference["total_energy"] < reference["variational_energy"] - 0.005

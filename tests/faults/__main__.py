@@ -1,0 +1,64 @@
+"""`make faults`: the whole matrix, or a part of it. Ends with 'N cases: 0 lost, 0 doubled, 0 orphans'."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from deployments.home import Home
+from tests.conftest import brought_up  # first: it sets the environment before Prefect is imported
+from tests.faults.disks import may_mount
+from tests.faults.ground import ground_on
+from tests.faults.hooked import Hooked
+from tests.faults.injuries import FAULTS, all_cases
+from tests.faults.runner import carried, sample
+from tests.faults.site import temporary_folder
+from tests.faults.table import as_markdown, closing, line_of
+from tests.faults.verdict import Verdict
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--only", action="append", default=[], help="cases with these words in their names")
+    parser.add_argument("--sample", type=int, help="so many, drawn by the seed")
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--at-once", type=int, default=4, help="jobs at a time")
+    parser.add_argument("--table", type=Path, help="write the table there, as Markdown")
+    parser.add_argument("--list", action="store_true", help="only name the cases")
+    options = parser.parse_args()
+    cases = [case for case in all_cases() if all(words in case.name for words in options.only)]
+    if options.sample is not None:
+        cases = sample(cases, options.sample, options.seed)
+    if not may_mount():
+        impossible = [case for case in cases if FAULTS[case.fault].mounts]
+        sys.stdout.write(f"{len(impossible)} cases left out: only root may mount\n")
+        cases = [case for case in cases if case not in impossible]
+    sys.stdout.write(f"{len(cases)} cases, seed {options.seed}\n")
+    if options.list:
+        sys.stdout.writelines(f"{case.name}\n" for case in cases)
+        return 0
+    verdicts: list[Verdict] = []
+    begun = time.monotonic()
+    with temporary_folder() as folder:
+        hooked = Hooked.make(folder / "environment")
+        with (
+            brought_up(Home(folder / "home"), hooked.python) as embedded,
+            ground_on(embedded, hooked, folder) as ground,
+        ):
+            for verdict in carried(ground, cases, options.at_once):
+                verdicts.append(verdict)
+                sys.stdout.write(f"{len(verdicts):3d}/{len(cases)} {line_of(verdict)}\n")
+                sys.stdout.flush()
+    if options.table:
+        options.table.write_text(as_markdown(verdicts, options.seed, time.monotonic() - begun))
+    for verdict in verdicts:
+        if not verdict.good:
+            sys.stdout.write(f"{line_of(verdict)}\n")
+    sys.stdout.write(f"{closing(verdicts)}\n")
+    return 0 if all(verdict.good for verdict in verdicts) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""Lets one process of a real run wait at a named call until it is told to go on. Imported at the start of every Python.
+
+Which job waits where is told by a plan beside the interpreter (`tests.faults.hooked`); without one nothing is changed.
+Standard library only: it stands in the site-packages of an environment of its own.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from hashlib import sha256
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from uuid import UUID
+
+PLANS = Path(sys.prefix) / "plans"
+LONGEST_S = 600.0
+
+
+def whose() -> tuple[str, int] | None:
+    """(job key, attempt) of the machine that this process belongs to; attempt 0 for the controller's run of the job."""
+    if remote := os.environ.get("SPOTWAVE_REMOTE"):
+        return remote.rpartition("/")[2], int(os.environ.get("SPOTWAVE_ATTEMPT", "0"))
+    if run := os.environ.get("PREFECT__FLOW_RUN_ID"):
+        return f"sw-{sha256(UUID(run).bytes).hexdigest()[:12]}", 0
+    return None
+
+
+def install() -> None:
+    """Follow this process's plan, if there is one."""
+    me = whose()
+    if me is None:
+        return
+    try:
+        plan = json.loads((PLANS / f"{me[0]}.json").read_text())
+    except (FileNotFoundError, ValueError):
+        return
+    if me[1] and plan["clock"]:
+        _with_another_clock(plan["clock"], plan["clock_library"])
+    if plan["attempt"] == me[1] and plan["call"]:
+        sys.meta_path.insert(0, _Hook(me[0], plan["call"], plan["when"]))
+
+
+def _with_another_clock(ahead_s: int, library: str) -> None:
+    """Begin again with a clock that is so many seconds ahead, for this process and all that it starts."""
+    if library in os.environ.get("LD_PRELOAD", ""):
+        return
+    os.environ |= {"LD_PRELOAD": library, "CLOCK_AHEAD": str(ahead_s)}
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+class _Hook:
+    """Wraps one call of a module as that is imported: 'package.module:Class.method'."""
+
+    def __init__(self, job_key: str, call: str, when: str) -> None:
+        self._module, _, self._path = call.partition(":")
+        self._stem, self._when = PLANS / job_key, when
+
+    def find_spec(self, name: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
+        if name != self._module:
+            return None
+        others = [finder for finder in sys.meta_path if finder is not self]
+        spec = next((found for one in others if (found := one.find_spec(name, path, target)) is not None), None)
+        if spec is not None and spec.loader is not None:
+            loader: Any = spec.loader
+            load = loader.exec_module
+
+            def exec_module(module: ModuleType) -> None:
+                load(module)
+                self._wrap(module)
+
+            loader.exec_module = exec_module
+        return spec
+
+    def _wrap(self, module: Any) -> None:
+        *owners, name = self._path.split(".")
+        owner = functools.reduce(getattr, owners, module)
+        call: Callable[..., Any] = getattr(owner, name)
+
+        @functools.wraps(call)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            if self._when == "before":
+                self._wait()
+                return call(*args, **kwargs)
+            said = call(*args, **kwargs)
+            self._wait()
+            return said
+
+        setattr(owner, name, wrapped)
+
+    def _wait(self) -> None:
+        """Once for a job: a process that takes its place passes."""
+        try:
+            self._stem.with_suffix(".hit").touch(exist_ok=False)
+        except FileExistsError:
+            return
+        limit = time.monotonic() + LONGEST_S
+        while not self._stem.with_suffix(".go").exists() and time.monotonic() < limit:
+            time.sleep(0.02)  # between two processes that know of each other by files only
+
+
+install()

@@ -1,0 +1,65 @@
+"""Small disks that can be filled, and folders that can be made read-only; only root may."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+FILLER = ".filler"
+
+
+def may_mount() -> bool:
+    """Whether this computer lets us mount."""
+    if os.geteuid() != 0:
+        return False
+    return subprocess.run(["unshare", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"], check=False).returncode == 0
+
+
+@contextmanager
+def mounted(folder: Path, mib: int) -> Iterator[None]:
+    """A disk of that many MiB at the folder."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}m,mode=755", "none", str(folder)], check=True)
+    try:
+        yield
+    finally:
+        # What is mounted below goes first; lazily, for a process that is just dying may still hold a file.
+        subprocess.run(["umount", "--lazy", "--recursive", str(folder)], check=False)
+
+
+def fill(disk: Path) -> None:
+    """Until nothing more can be written."""
+    with (disk / FILLER).open("wb") as filler:
+        for size in (1 << 20, 1 << 12, 1):
+            while _written(filler.fileno(), size):
+                pass
+
+
+def _written(descriptor: int, size: int) -> bool:
+    try:
+        os.write(descriptor, b"\0" * size)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        return False
+    return True
+
+
+def free(disk: Path) -> None:
+    (disk / FILLER).unlink(missing_ok=True)
+
+
+def make_read_only(folder: Path, pid: int) -> None:
+    """For all that open a file there from now on, in the mount namespace of that process."""
+    there = ["nsenter", "--target", str(pid), "--mount", "mount"]
+    subprocess.run([*there, "--bind", str(folder), str(folder)], check=True)
+    subprocess.run([*there, "-o", "remount,bind,ro", str(folder)], check=True)
+
+
+def forget_read_only(folder: Path) -> None:
+    """Where the machine had no namespace of its own."""
+    if os.path.ismount(folder):
+        subprocess.run(["umount", "--lazy", str(folder)], check=False)

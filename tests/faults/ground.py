@@ -1,0 +1,229 @@
+"""One embedded default whose processes can be made to wait, the proxy, and the cases that are carried through on it."""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import State
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.states import Cancelled, Scheduled
+
+from blocks.access import PrefectAccess
+from deployments import server, worker
+from flows.reconcile import take_up_again
+from tests.conftest import Embedded
+from tests.emulators.azure import AzureEmulator
+from tests.emulators.computer import Computer
+from tests.faults.hooked import Hooked
+from tests.faults.injuries import AWAY_S, FAULTS, Case
+from tests.faults.live import Live
+from tests.faults.site import Site, port_of, site_of
+from tests.faults.steps import STEPS
+from tests.faults.verdict import PATIENCE_S, Verdict, judge, left_behind
+from tests.flows.clouds_kit import NAME, REQUIREMENTS, Login, proxy
+from tests.flows.kit import Job, eventually, saved
+
+ARRIVES_S = 300.0
+ENDS_S = 420.0
+SILENCE_MINUTES = 0.5
+EVERY_S = 4.0  # how often `reconcile` looks; its schedule is every five minutes
+
+
+@dataclass
+class Ground:
+    embedded: Embedded
+    hooked: Hooked
+    folder: Path
+    api: dict[str, tuple[PrefectAccess, int]]
+    baseline: dict[str, Verdict] = field(default_factory=dict)
+    _numbers: Iterator[int] = field(default_factory=count)
+
+    def name(self) -> str:
+        """Of a case's folder and blocks."""
+        return f"case-{next(self._numbers)}"
+
+    def carry(self, case: Case, together: Round | None = None) -> Verdict:
+        """One case from its start to its verdict. together: other cases that the same fault strikes."""
+        verdict = Verdict(case)
+        fault = FAULTS[case.fault]
+        name = self.name()
+        site = site_of(case.cloud, self.folder / name, self.api, served=fault.served, small=fault.small)
+        try:
+            with site, saved(self.embedded, name, *site.blocks()) as blocks, get_client(sync_client=True) as client:
+                self._carry(verdict, site, blocks, client, together)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other cases go on and the table tells it
+            traceback.print_exc()
+            verdict.broken = f"{type(error).__name__}: {error}"
+            if together is not None:
+                together.barrier.abort()
+        return verdict
+
+    def _carry(
+        self, verdict: Verdict, site: Site, blocks: list[str], client: SyncPrefectClient, together: Round | None
+    ) -> None:
+        fault, step = FAULTS[verdict.case.fault], STEPS[verdict.case.step]
+        cloud, remote, store, access = blocks
+        deployment = client.read_deployment_by_name("shci/water-dimer")
+        run = client.create_flow_run_from_deployment(
+            deployment.id,
+            parameters={
+                **{"clouds": [cloud], "remote": remote, "store": store, "access": access},
+                **{"basis": "sto-3g", "silence_minutes": SILENCE_MINUTES, "max_hours": 0.5},
+                **({} if site.kind == "local" else {"requirements": REQUIREMENTS}),
+            },
+            state=Scheduled(scheduled_time=datetime.now(UTC) + timedelta(days=1)),
+        )
+        job = Job(self.embedded.home, client, run.id)
+        plan = self.hooked.plan(job.key, call=step.call, when=step.when, attempt=step.attempt, clock=fault.clock)
+        live = Live(site, job, plan)
+        try:
+            begun = time.monotonic()
+            client.set_flow_run_state(run.id, Scheduled(), force=True)
+            eventually(f"{job.key} arrives at {step.name}", lambda: plan.waits or self._over(job), ARRIVES_S)
+            if not plan.waits:
+                raise AssertionError(f"it ended before {step.name}: {job.run.state}")
+            held = time.monotonic()
+            before = live.generations()
+            fault.strike(live)
+            if together is not None:
+                together.barrier.wait(ARRIVES_S)
+            held = time.monotonic() - held
+            plan.go_on()
+            healing = threading.Timer(AWAY_S, fault.heal, [live])
+            healing.start()
+            if together is not None:
+                together.after()
+            state = self._final(job)
+            healing.join()
+            verdict.seconds = time.monotonic() - begun - held
+            judge(verdict, live, state, before)
+            limit = time.monotonic() + PATIENCE_S
+            while (left := left_behind(live)) and time.monotonic() < limit:
+                time.sleep(0.5)
+            verdict.orphans += left
+        finally:
+            plan.forget()
+            self._end(job, client)
+            fault.heal(live)
+
+    def _over(self, job: Job) -> bool:
+        state = _patiently(lambda: job.run.state)
+        return state is not None and state.is_final() and not state.is_crashed()
+
+    def _final(self, job: Job) -> State[Any]:
+        """A crash is no end: reconcile takes the job up again."""
+
+        def look() -> State[Any] | None:
+            state = _patiently(lambda: job.run.state)
+            return state if state is not None and state.is_final() and not state.is_crashed() else None
+
+        return eventually(f"{job.key} ends", look, ENDS_S, 0.5)
+
+    def _end(self, job: Job, client: SyncPrefectClient) -> None:
+        """A case that went wrong leaves nothing to disturb the next ones."""
+        state = _patiently(lambda: job.run.state)
+        if state is None or not state.is_final() or state.is_crashed():
+            client.set_flow_run_state(job.run_id, Cancelled(), force=True)
+
+    def kill_worker(self) -> None:
+        note = worker.running(self.embedded.home)
+        assert note is not None
+        _kill(note.pid)
+
+    def kill_server(self) -> None:
+        note = server.running(self.embedded.home)
+        assert note is not None
+        _kill(note.pid)
+
+    def up(self) -> None:
+        """As a user would, when something is down."""
+        done = self.embedded.spotwave("up")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+class Round:
+    """Cases that one blow strikes together: when all of them wait, and again when all go on."""
+
+    def __init__(self, ground: Ground, fault: str, parties: int) -> None:
+        blow = ground.kill_worker if "worker" in fault else ground.kill_server
+        self.barrier = threading.Barrier(parties, blow)
+        self._down_s = FAULTS[fault].down_s
+        self._ground = ground
+        self._lock = threading.Lock()
+        self._up = False
+
+    def after(self) -> None:
+        """Somebody finds it down, and brings it up again."""
+        with self._lock:
+            if not self._up:
+                time.sleep(self._down_s)  # the processes go on meanwhile, and find nobody
+                self._ground.up()
+                self._up = True
+
+
+@contextmanager
+def ground_on(embedded: Embedded, hooked: Hooked, folder: Path) -> Iterator[Ground]:
+    """Stand on an embedded default that runs with `hooked.python`."""
+    key = PrefectAccess.new_key()
+    access = PrefectAccess(way="proxy", proxy_url="http://127.0.0.1:1", proxy_key=key)
+    Computer.python = hooked.python
+    stop = threading.Event()
+    with Login(AzureEmulator(boots=False)) as login, embedded.api.in_use(embedded.home):
+        os.environ["AZURE_POD_IDENTITY_AUTHORITY_HOST"] = login.url
+        try:
+            with saved(embedded, NAME, access), proxy(embedded, access) as port:
+                through = access.model_copy(update={"proxy_url": f"http://127.0.0.1:{port}"})
+                api = {"direct": (PrefectAccess(), port_of(embedded.api.url)), "proxy": (through, port)}
+                keeper = _in_context(lambda: _keep_house(stop))
+                yield Ground(embedded, hooked, folder, api)
+                stop.set()
+                keeper.join()
+        finally:
+            stop.set()
+            del os.environ["AZURE_POD_IDENTITY_AUTHORITY_HOST"]
+
+
+def _keep_house(stop: threading.Event) -> None:
+    """What the schedule of `reconcile` does, oftener."""
+    while not stop.wait(EVERY_S):
+        try:
+            with get_client(sync_client=True) as client:
+                take_up_again(client)
+        except (httpx.HTTPError, PrefectHTTPStatusError, RuntimeError):
+            continue  # the server has been killed
+
+
+def _in_context(work: Callable[[], None]) -> threading.Thread:
+    """Prefect's settings are the context's."""
+    context = contextvars.copy_context()
+    thread = threading.Thread(target=lambda: context.run(work), daemon=True)
+    thread.start()
+    return thread
+
+
+def _kill(pid: int) -> None:
+    process = psutil.Process(pid)
+    process.kill()
+    process.wait(10)
+
+
+def _patiently(ask: Callable[[], Any]) -> Any:
+    """The answer; None while the server is away."""
+    try:
+        return ask()
+    except (httpx.HTTPError, PrefectHTTPStatusError):
+        return None

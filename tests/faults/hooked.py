@@ -1,0 +1,94 @@
+"""An environment beside this one, whose every Python looks for `breakpoints`, and the plans that those follow."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import site
+import subprocess
+import sys
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.faults import breakpoints
+
+
+@dataclass(frozen=True)
+class Hooked:
+    """What runs with `python` can be made to wait. Same packages, same programs."""
+
+    prefix: Path
+
+    @classmethod
+    def make(cls, prefix: Path) -> Hooked:
+        """A virtual environment that borrows the packages of the one we run in."""
+        packages = prefix / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
+        programs = prefix / "bin"
+        for folder in (packages, programs, prefix / "plans"):
+            folder.mkdir(parents=True)
+        (prefix / "pyvenv.cfg").write_text(f"home = {Path(sys._base_executable).parent}\n")  # type: ignore[attr-defined]
+        for program in Path(sysconfig.get_path("scripts")).iterdir():
+            if not program.name.startswith(("python", "activate")):
+                (programs / program.name).symlink_to(program)
+        (programs / "python").symlink_to(os.path.realpath(sys.executable))
+        shutil.copy(breakpoints.__file__, packages / "breakpoints.py")
+        borrowed = [path for path in site.getsitepackages() if Path(path).is_dir()]
+        lines = [f"import site; site.addsitedir({path!r})" for path in borrowed]
+        (packages / "hooked.pth").write_text("\n".join([*lines, "import breakpoints", ""]))
+        clock_library(prefix)
+        return cls(prefix)
+
+    @property
+    def has_clock(self) -> bool:
+        """Whether a machine can be given another clock."""
+        return (self.prefix / "clock.so").exists()
+
+    @property
+    def python(self) -> str:
+        return str(self.prefix / "bin" / "python")
+
+    def plan(self, job_key: str, *, call: str = "", when: str = "before", attempt: int = 0, clock: int = 0) -> Plan:
+        """Make a process of that job wait before or after a call; of the controller, or of an attempt's machine."""
+        plan = Plan(self.prefix / "plans" / job_key)
+        told = {
+            "call": call,
+            "when": when,
+            "attempt": attempt,
+            "clock": clock,
+            "clock_library": str(self.prefix / "clock.so"),
+        }
+        plan.stem.with_suffix(".json").write_text(json.dumps(told))
+        return plan
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The plan of one job, and how far it has come."""
+
+    stem: Path
+
+    @property
+    def waits(self) -> bool:
+        """Whether the process stands at the call."""
+        return self.stem.with_suffix(".hit").exists() and not self.stem.with_suffix(".go").exists()
+
+    def go_on(self) -> None:
+        self.stem.with_suffix(".go").touch()
+
+    def forget(self) -> None:
+        self.go_on()
+        for suffix in (".json", ".hit"):
+            self.stem.with_suffix(suffix).unlink(missing_ok=True)
+
+
+def clock_library(folder: Path) -> Path | None:
+    """clock.c, compiled into the folder; None where there is no C compiler."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        return None
+    library = folder / "clock.so"
+    source = Path(__file__).with_name("clock.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(source), "-ldl"], check=True)
+    return library

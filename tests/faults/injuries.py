@@ -1,0 +1,186 @@
+"""The faults: what strikes, at which steps it means something, and what it needs of the site."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from node.contract import CHECKPOINT_DIR, MANIFEST_FILE
+from tests.faults import disks
+from tests.faults.live import Live
+
+CLOUDS = ("local", "aws", "gcp", "azure")
+RENTED = ("aws", "gcp", "azure")
+
+CONTROLLER = ("launch", "launched", "boot", "run_shci", "teardown", "collect")
+MACHINE = ("boot", "hartree_fock", "write_fcidump", "run_shci", "saving")
+FULL = ("hartree_fock", "run_shci", "saving", "collect")
+WORK = ("hartree_fock", "write_fcidump", "run_shci")
+
+AWAY_S = 12.0  #: for so long a road is cut, a service away, a disk full
+NOTICE_S = 15.0
+
+
+def nothing(live: Live) -> None:
+    """For faults that are there from the start, and for what need not be healed."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """`strike` is called while the process waits at the step; `heal` AWAY_S after it went on."""
+
+    name: str
+    steps: tuple[str, ...]
+    strike: Callable[[Live], None]
+    heal: Callable[[Live], None] = nothing
+    clouds: tuple[str, ...] = CLOUDS
+    served: bool = False  #: the remote is on the network
+    small: bool = False  #: remote and disks are small
+    mounts: bool = False  #: only root may do that
+    clock: int = 0  #: the machine's is so many seconds ahead
+    shared: bool = False  #: strikes all jobs of a controller at once: `strike` is the ground's
+    down_s: float = 2.0  #: of what is shared: until somebody brings it up again
+
+
+def _kills(words: str) -> Callable[[Live], None]:
+    return lambda live: live.kill(words)
+
+
+def _kill_controller(live: Live) -> None:
+    live.controller().kill()
+
+
+def _vanish(live: Live) -> None:
+    live.site.interrupt(live.machine, None)
+
+
+def _notice(live: Live) -> None:
+    live.site.interrupt(live.machine, NOTICE_S)
+
+
+def _freeze(live: Live) -> None:
+    """As when a hypervisor stops a machine: nothing of it runs, and nothing of it is gone."""
+    for process in live.site.processes(live.machine):
+        with suppress(psutil.Error):
+            process.suspend()
+
+
+def _thaw(live: Live) -> None:
+    for id_ in live.site.machine_ids(live.key):
+        for process in live.site.processes(id_):
+            with suppress(psutil.Error):
+                process.resume()
+
+
+def _corrupt(live: Live) -> None:
+    """Overwrite a file of the newest checkpoint, and take the machine back: the next one must pass it over."""
+    live.two_generations()
+    live.site.interrupt(live.machine, None)
+    newest = live.remote / CHECKPOINT_DIR / live.latest()
+    path = next(one for one in sorted(newest.rglob("*")) if one.is_file() and one.name != MANIFEST_FILE)
+    path.write_bytes(b"\0" * 100)
+
+
+def _cut_api(live: Live) -> None:
+    live.site.cut_api(live.machine)
+
+
+def _cut_remote(live: Live) -> None:
+    live.site.cut_remote(live.machine)
+
+
+def _cloud_away(live: Live) -> None:
+    live.site.away(True)
+
+
+def _mend(live: Live) -> None:
+    live.site.mend()
+
+
+def _fill_remote(live: Live) -> None:
+    disks.fill(live.site.folder / "remote")
+
+
+def _free_remote(live: Live) -> None:
+    disks.free(live.site.folder / "remote")
+
+
+def _fill_disk(live: Live) -> None:
+    disks.fill(live.site.folder / "machines")
+
+
+def _free_disk(live: Live) -> None:
+    """The next machine has a disk of its own."""
+    disks.free(live.site.folder / "machines")
+
+
+def _read_only(live: Live) -> None:
+    """The machine's folder; a process of it tells which mounts it sees."""
+    process = next(iter(live.site.processes(live.machine)))
+    disks.make_read_only(live.site.work(live.machine), process.pid)
+
+
+def _writable(live: Live) -> None:
+    for id_ in live.site.machine_ids(live.key):
+        with suppress(psutil.Error):
+            disks.forget_read_only(Path(os.path.realpath(live.site.work(id_))))
+
+
+_FAULTS = (
+    Fault("undisturbed", ("run_shci",), nothing),
+    Fault("kill the controller's run", CONTROLLER, _kill_controller),
+    Fault("kill the controller's worker", CONTROLLER, nothing, shared=True),
+    Fault("kill the Prefect server", CONTROLLER, nothing, shared=True),
+    Fault("Prefect server away for minutes", ("run_shci",), nothing, shared=True, down_s=150.0),
+    Fault("kill the agent", MACHINE, _kills("node.agent")),
+    Fault("kill the machine's worker", ("hartree_fock", "write_fcidump", "run_shci", "saving"), _kills("worker start")),
+    Fault("kill the node run", WORK, _kills("prefect.engine")),
+    Fault("kill the solver", ("run_shci",), _kills("node.programs.pyci_program")),
+    Fault("kill the machine", MACHINE, _vanish),
+    Fault("notice", MACHINE, _notice),
+    Fault("freeze the machine", ("run_shci",), _freeze),
+    Fault("freeze the machine for a moment", ("hartree_fock",), _freeze, _thaw),
+    Fault("cut machine from API", ("boot", "hartree_fock", "run_shci", "saving"), _cut_api, _mend),
+    Fault("cut machine from API for good", ("run_shci",), _cut_api),
+    Fault("cut machine from remote", ("boot", "hartree_fock", "run_shci", "saving"), _cut_remote, _mend, served=True),
+    Fault("cut controller from cloud", ("launch", "boot", "run_shci", "teardown"), _cloud_away, _mend, clouds=RENTED),
+    Fault(
+        "full remote",
+        ("hartree_fock", "run_shci", "saving", "collect"),
+        _fill_remote,
+        _free_remote,
+        small=True,
+        mounts=True,
+    ),
+    Fault("full disk", ("hartree_fock", "write_fcidump", "run_shci"), _fill_disk, _free_disk, small=True, mounts=True),
+    Fault("read-only disk", ("hartree_fock", "run_shci"), _read_only, _writable, mounts=True),
+    Fault("corrupt newest checkpoint", ("run_shci",), _corrupt),
+    Fault("clock 10 min ahead", ("boot",), nothing, clock=600),
+    Fault("clock 10 min behind", ("boot",), nothing, clock=-600),
+    Fault("notice, clock 10 min ahead", ("run_shci",), _notice, clock=600),
+    Fault("notice, clock 10 min behind", ("run_shci",), _notice, clock=-600),
+)
+FAULTS = {fault.name: fault for fault in _FAULTS}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One fault at one step on one cloud."""
+
+    cloud: str
+    step: str
+    fault: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.cloud}: {self.fault} at {self.step}"
+
+
+def all_cases() -> list[Case]:
+    """Every pair of step and fault that means something, on every cloud where it does."""
+    return [Case(cloud, step, fault.name) for fault in _FAULTS for step in fault.steps for cloud in fault.clouds]

@@ -1,0 +1,71 @@
+"""A job that a fault is about to strike, and everything that can be done to it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from node.contract import CHECKPOINT_DIR, LATEST_FILE
+from tests.faults.hooked import Plan
+from tests.faults.site import Site
+from tests.flows.kit import Job, eventually
+
+
+@dataclass
+class Live:
+    """One job on one site; its plan's process waits."""
+
+    site: Site
+    job: Job
+    plan: Plan
+    healed: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def key(self) -> str:
+        return self.job.key
+
+    @property
+    def remote(self) -> Path:
+        return self.site.remote / self.key
+
+    @property
+    def machine(self) -> str:
+        """The newest machine's id."""
+        return self.site.machine_ids(self.key)[-1]
+
+    def kill(self, words: str) -> None:
+        """SIGKILL the machine's processes with these words in their command lines."""
+        found = self.site.find(self.machine, words)
+        assert found, f"nothing runs '{words}'"
+        for process in found:
+            process.kill()
+
+    def controller(self) -> psutil.Process:
+        """The process that executes the job's run."""
+        told = eventually("the run's process is known", lambda: self.job.run.infrastructure_pid)
+        return psutil.Process(int(told.rpartition(":")[2]))
+
+    def generations(self) -> dict[str, int]:
+        """Bytes of the data of every checkpoint on the remote that has a manifest."""
+        found = {}
+        for path in (self.remote / CHECKPOINT_DIR).glob("*/manifest.json"):
+            found[path.parent.name] = sum(one["size"] for one in json.loads(path.read_text())["files"].values())
+        return found
+
+    def latest(self) -> str:
+        path = self.remote / LATEST_FILE
+        return path.read_text().strip() if path.exists() else ""
+
+    def two_generations(self) -> None:
+        """Wait for them: one to be harmed and one to fall back on."""
+        eventually("two checkpoints are on the remote", lambda: len(self.generations()) > 1, 60)
+
+    def ended(self, number: int) -> bool:
+        """Whether that many machines have ended."""
+        ids, lives = self.site.machine_ids(self.key), self.site.lives(self.key)
+        gone = [one for one in ids if not self.site.processes(one)]
+        return len(lives) >= number and len(gone) >= number

@@ -1,0 +1,52 @@
+"""Carries cases through, a few at a time, and tells what came of them."""
+
+from __future__ import annotations
+
+import contextvars
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from random import Random
+
+from tests.faults.ground import Ground, Round
+from tests.faults.injuries import FAULTS, Case
+from tests.faults.verdict import Verdict
+
+
+def carried(ground: Ground, cases: list[Case], at_once: int) -> Iterator[Verdict]:
+    """As they end. What strikes a whole controller strikes all clouds of a step together."""
+    alone = [case for case in cases if not FAULTS[case.fault].shared]
+    with ThreadPoolExecutor(at_once) as pool:
+        yield from _ended([_submit(pool, lambda one=case: ground.carry(one)) for case in alone])
+    together: defaultdict[tuple[str, str], list[Case]] = defaultdict(list)
+    for case in cases:
+        if FAULTS[case.fault].shared:
+            together[case.fault, case.step].append(case)
+    for (fault, _), struck in together.items():
+        blow = Round(ground, fault, len(struck))
+        with ThreadPoolExecutor(len(struck)) as pool:
+            yield from _ended([_submit(pool, lambda one=case, all_=blow: ground.carry(one, all_)) for case in struck])
+
+
+def _submit(pool: ThreadPoolExecutor, work: Callable[[], Verdict]) -> Future[Verdict]:
+    """Prefect's settings are the context's."""
+    return pool.submit(contextvars.copy_context().run, work)
+
+
+def _ended(futures: list[Future[Verdict]]) -> Iterator[Verdict]:
+    for future in as_completed(futures):
+        yield future.result()
+
+
+def sample(cases: list[Case], count: int, seed: int) -> list[Case]:
+    """A fair one: every fault once before any comes twice, at a step and on a cloud drawn by the seed."""
+    random = Random(seed)
+    by_fault: defaultdict[str, list[Case]] = defaultdict(list)
+    for case in cases:
+        by_fault[case.fault].append(case)
+    for few in by_fault.values():
+        random.shuffle(few)
+    faults = sorted(by_fault)
+    random.shuffle(faults)
+    rows = [[by_fault[name][turn] for name in faults if turn < len(by_fault[name])] for turn in range(len(cases))]
+    return [case for row in rows for case in row][:count]

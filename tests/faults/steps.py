@@ -1,0 +1,28 @@
+"""The steps of a job at which a fault may strike: each is a call that one of its processes is made to wait at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Step:
+    name: str
+    call: str  #: 'module:function', in the process that is to wait
+    when: Literal["before", "after"]
+    attempt: int  #: whose process: 0 the controller's run of the job, 1 the first machine
+
+
+_STEPS = (
+    Step("launch", "tasks.provision:_launch", "before", 0),
+    Step("launched", "tasks.provision:_launch", "after", 0),  # the machine bills, and nothing is written down
+    Step("boot", "node.checkpoint:restore", "before", 1),
+    Step("hartree_fock", "node.shci:run_hartree_fock", "before", 1),
+    Step("write_fcidump", "node.shci:write_integrals", "before", 1),
+    Step("run_shci", "node.programs.snapshot:Snapshot.write", "after", 1),  # the first wave function is on the disk
+    Step("saving", "node.sync:Syncer.finish", "before", 1),
+    Step("teardown", "tasks.terminate:load_cloud", "before", 0),  # fenced, not yet terminated
+    Step("collect", "tasks.collect:_read_result", "before", 0),
+)
+STEPS = {step.name: step for step in _STEPS}

@@ -1,0 +1,72 @@
+"""The matrix as people read it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from statistics import median
+
+from tests.faults.injuries import CLOUDS, all_cases
+from tests.faults.verdict import Verdict
+
+
+def line_of(verdict: Verdict) -> str:
+    """One case in one line."""
+    mark = "ok  " if verdict.good else "BAD "
+    tail = "" if verdict.good else f"  {verdict.told}"
+    return (
+        f"{mark} {verdict.case.name}: {verdict.outcome[:60]}, {verdict.attempts} machines, {verdict.seconds:.0f} s, "
+        f"{verdict.usd:.6f} USD{tail}"
+    )
+
+
+def closing(verdicts: list[Verdict]) -> str:
+    """The line that `make faults` ends with."""
+    lost = sum(bool(one.lost) for one in verdicts)
+    doubled = sum(bool(one.doubled) for one in verdicts)
+    orphans = sum(bool(one.orphans) for one in verdicts)
+    broken = sum(bool(one.broken) for one in verdicts)
+    tail = f", {broken} not carried through" if broken else ""
+    return f"{len(verdicts)} cases: {lost} lost, {doubled} doubled, {orphans} orphans{tail}"
+
+
+def as_markdown(verdicts: list[Verdict], seed: int, took_s: float) -> str:
+    """A row for each step and fault; a cell for each cloud: machines, seconds and USD lost."""
+    base = {
+        cloud: _median([one for one in verdicts if one.case.cloud == cloud and one.case.fault == "undisturbed"])
+        for cloud in CLOUDS
+    }
+    found = {one.case: one for one in verdicts}
+    lines = [
+        f"{datetime.now(UTC):%Y-%m-%d}, seed {seed}, {took_s / 60:.0f} minutes. {closing(verdicts)}.",
+        "",
+        "A cell tells how many machines it took, the seconds lost and the micro-USD lost, against the undisturbed job"
+        " of that cloud; jobs ran several at a time, so seconds are rough.",
+        "",
+        f"| fault | step | {' | '.join(CLOUDS)} |",
+        f"|--|--|{'--|' * len(CLOUDS)}",
+    ]
+    pairs = dict.fromkeys((case.fault, case.step) for case in all_cases())
+    for fault, step in pairs:
+        row = [
+            next((one for c, one in found.items() if (c.cloud, c.fault, c.step) == (cloud, fault, step)), None)
+            for cloud in CLOUDS
+        ]
+        if any(row):
+            lines.append(f"| {fault} | {step} | {' | '.join(_cell(one, base) for one in row)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(one: Verdict | None, base: dict[str, tuple[float, float]]) -> str:
+    if one is None:
+        return ""
+    if not one.good:
+        return f"**{one.told}**"
+    seconds, usd = base[one.case.cloud]
+    return f"{one.attempts}, {one.seconds - seconds:+.0f} s, {1e6 * (one.usd - usd):+.0f}"
+
+
+def _median(verdicts: list[Verdict]) -> tuple[float, float]:
+    """(seconds, USD); 0 where there is none."""
+    if not verdicts:
+        return 0.0, 0.0
+    return median(one.seconds for one in verdicts), median(one.usd for one in verdicts)

@@ -1,0 +1,102 @@
+"""A fair sample of the matrix, drawn anew each time (`make faults` carries it through whole), and the harness."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Embedded
+from tests.faults.disks import may_mount
+from tests.faults.ground import Ground, ground_on
+from tests.faults.hooked import Hooked
+from tests.faults.injuries import FAULTS, Case, all_cases
+from tests.faults.runner import carried, sample
+from tests.faults.table import closing, line_of
+from tests.faults.verdict import Verdict
+
+SEED = int(os.environ.get("FAULTS_SEED", time.time()))
+SIZE = 8
+
+
+def possible(cases: list[Case]) -> list[Case]:
+    return [case for case in cases if may_mount() or not FAULTS[case.fault].mounts]
+
+
+@pytest.fixture
+def ground(embedded: Embedded, hooked: Hooked, tmp_path: Path) -> Ground:
+    with ground_on(embedded, hooked, tmp_path) as found:
+        yield found
+
+
+@pytest.mark.slow(minutes=5)
+@pytest.mark.timeout(1200)
+def test_a_sample_of_the_matrix(ground: Ground, capsys: pytest.CaptureFixture[str]) -> None:
+    """FAULTS_SEED=<seed> draws the same again."""
+    cases = sample(possible(all_cases()), SIZE, SEED)
+    verdicts = list(carried(ground, cases, at_once=2))
+    with capsys.disabled():
+        print(f"\nfaults: seed {SEED}: {closing(verdicts)}")
+    assert all(verdict.good for verdict in verdicts), f"seed {SEED}\n" + "\n".join(map(line_of, verdicts))
+
+
+def test_every_case_has_a_name_of_its_own() -> None:
+    names = [case.name for case in all_cases()]
+    assert len(set(names)) == len(names) > 200
+
+
+def test_a_sample_has_every_fault_before_any_comes_twice() -> None:
+    cases = all_cases()
+    drawn = sample(cases, len(FAULTS), seed=7)
+    assert {case.fault for case in drawn} == set(FAULTS)
+    assert drawn == sample(cases, len(FAULTS), seed=7)
+    assert drawn != sample(cases, len(FAULTS), seed=8)
+
+
+def test_a_wrong_case_is_told_by_the_closing_line() -> None:
+    case = all_cases()[0]
+    verdicts = [Verdict(case), Verdict(case, lost=["wrong energy"]), Verdict(case, orphans=["disk d-1"])]
+    assert closing(verdicts) == "3 cases: 1 lost, 0 doubled, 1 orphans"
+    assert "LOST: wrong energy" in line_of(verdicts[1])
+
+
+@pytest.fixture
+def planned(hooked: Hooked, tmp_path: Path) -> list[str]:
+    """The command of a process that writes "done" and the time into a file after it has read a file."""
+    code = (
+        "import sys, time; from node.contract import write_text; from pathlib import Path; "
+        "write_text(Path(sys.argv[1]), str(time.time()))"
+    )
+    return [hooked.python, "-c", code, str(tmp_path / "out")]
+
+
+def test_a_process_waits_where_its_plan_says(hooked: Hooked, planned: list[str], tmp_path: Path) -> None:
+    plan = hooked.plan("sw-waits", call="node.contract:write_text", attempt=2)
+    environment = {**os.environ, "SPOTWAVE_REMOTE": "here:jobs/sw-waits"}
+    subprocess.run(planned, env={**environment, "SPOTWAVE_ATTEMPT": "1"}, check=True, timeout=60)
+    (tmp_path / "out").unlink()
+    with subprocess.Popen(planned, env={**environment, "SPOTWAVE_ATTEMPT": "2"}) as process:
+        limit = time.monotonic() + 60
+        while not plan.waits:
+            assert process.poll() is None
+            assert time.monotonic() < limit
+            time.sleep(0.01)
+        assert not (tmp_path / "out").exists()
+        plan.go_on()
+        assert process.wait(60) == 0
+    assert (tmp_path / "out").exists()
+    plan.forget()
+
+
+def test_a_machine_has_another_clock_where_its_plan_says(hooked: Hooked, planned: list[str], tmp_path: Path) -> None:
+    if not hooked.has_clock:
+        pytest.skip("no C compiler here")
+    hooked.plan("sw-clock", clock=600)
+    environment = {**os.environ, "SPOTWAVE_REMOTE": "here:jobs/sw-clock", "SPOTWAVE_ATTEMPT": "1"}
+    subprocess.run(planned, env=environment, check=True, timeout=60)
+    ahead = json.loads((tmp_path / "out").read_text()) - time.time()
+    assert 540 < ahead < 600

@@ -1,0 +1,103 @@
+"""What came of a case: one right result, no machine too many, nothing left, nothing overwritten by less."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from prefect.client.schemas.objects import State, StateType
+
+from tests.faults.injuries import Case
+from tests.faults.live import Live
+from tests.flows.kit import UNDISTURBED
+from tests.flows.logs import messages
+
+CLOSE_HA = 1e-8
+PATIENCE_S = 30.0  # until a machine that has just ended is seen to be gone
+
+
+@dataclass
+class Verdict:
+    case: Case
+    outcome: str = ""  #: "completed", "failed: <why>"
+    attempts: int = 0
+    seconds: float = 0.0  #: from its start to its end, without the time that the harness held it
+    usd: float = 0.0  #: by the cloud's own ledger
+    lost: list[str] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
+    orphans: list[str] = field(default_factory=list)
+    broken: str = ""  #: why the harness could not carry the case through
+
+    @property
+    def good(self) -> bool:
+        return not (self.lost or self.doubled or self.orphans or self.broken)
+
+    @property
+    def told(self) -> str:
+        """What is wrong, in one line."""
+        parts = [f"{word}: {'; '.join(what)}" for word, what in self._wrongs() if what]
+        return " | ".join([*parts, *([f"not carried through: {self.broken}"] if self.broken else [])])
+
+    def _wrongs(self) -> list[tuple[str, list[str]]]:
+        return [("LOST", self.lost), ("DOUBLED", self.doubled), ("ORPHANS", self.orphans)]
+
+
+def judge(verdict: Verdict, live: Live, state: State[Any], before: dict[str, int]) -> None:
+    """before: what `generations` told when the fault struck."""
+    if state.type is StateType.COMPLETED:
+        verdict.outcome = "completed"
+        verdict.lost += _wrong_energies(live.job.result) + _thrown_away(live, before)
+    else:
+        verdict.outcome = f"{str(state.name).lower()}: {state.message}"
+        verdict.lost.append(verdict.outcome)
+    verdict.lost += _less(live, before)
+    lives = sorted(live.site.lives(live.key))
+    verdict.attempts = len(lives)
+    verdict.doubled += [
+        f"two machines at once for {ended - begun:.1f} s" for (_, ended), (begun, _) in pairwise(lives) if begun < ended
+    ]
+    done = [run.name for run in live.job.node_runs() if run.state_type is StateType.COMPLETED]
+    if len(done) > 1:
+        verdict.doubled.append(f"{' and '.join(done)} have both completed")
+    verdict.usd = live.site.usd(live.key)
+
+
+def left_behind(live: Live) -> list[str]:
+    """What bills or should not outlive the job."""
+    found = live.site.left(live.key)
+    for id_ in live.site.machine_ids(live.key):
+        if processes := live.site.processes(id_):
+            found.append(f"{len(processes)} processes of {id_}")
+    queues = live.job.client.read_work_queues(work_pool_name="machines")
+    return found + [f"queue {queue.name}" for queue in queues if queue.name.startswith(live.key)]
+
+
+def _wrong_energies(result: dict[str, Any]) -> list[str]:
+    return [
+        f"{name} is {result[name]:.10f}, not {right:.10f}"
+        for name, right in UNDISTURBED.items()
+        if abs(result[name] - right) > CLOSE_HA
+    ]
+
+
+def _thrown_away(live: Live, before: dict[str, int]) -> list[str]:
+    """What an earlier machine had saved when the fault struck must not be computed again."""
+    runs = live.job.node_runs()
+    if not before or len(runs) < 2:
+        return []
+    told = messages(live.job.client, runs[-1].id)
+    return [] if any("taken from the checkpoint" in line for line in told) else ["the saved SCF was computed again"]
+
+
+def _less(live: Live, before: dict[str, int]) -> list[str]:
+    """What the remote had when the fault struck must be there, or something newer; and never shorter than it was."""
+    now = live.generations()
+    wrong = [
+        f"checkpoint {name} had {size} bytes and has {now[name]}"
+        for name, size in before.items()
+        if name in now and now[name] < size
+    ]
+    if before and max(now, default="") < max(before):
+        wrong.append(f"checkpoint {max(before)} is gone, and no newer one is there")
+    return wrong
