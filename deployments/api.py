@@ -17,6 +17,7 @@ from prefect.context import get_settings_context
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, get_current_settings, temporary_settings
 
 from blocks.home import ENV_HOME, ENV_RESULTS
+from deployments.database import without_the_servers
 from deployments.home import Home
 from deployments.processes import ENV_MARK
 from node.contract import write_text
@@ -26,6 +27,13 @@ _TOML_MARK = "# Written by `spotwave up`, removed by `spotwave down`.\n"
 
 class Unavailable(Exception):
     """Something that `up` needs does not run; the message is what the user is told."""
+
+
+def base_environment() -> dict[str, str]:
+    """This process's environment and settings: those from a profile or file must reach processes whose PREFECT_HOME
+    and folder are others."""
+    base = {key: value for key, value in os.environ.items() if key != "PREFECT_PROFILE"}
+    return base | get_current_settings().to_environment_variables(exclude_unset=True)
 
 
 @dataclass(frozen=True)
@@ -45,10 +53,7 @@ class Api:
 
     def environment(self, home: Home) -> dict[str, str]:
         """The environment of what we start: this API's settings, the home, and the mark that it is ours."""
-        base = {key: value for key, value in os.environ.items() if key != "PREFECT_PROFILE"}
-        # Settings from a profile or file must reach processes whose PREFECT_HOME and folder are others.
-        base |= get_current_settings().to_environment_variables(exclude_unset=True)
-        return base | {
+        return without_the_servers(base_environment()) | {
             "PREFECT_API_URL": self.url,
             "PREFECT_HOME": str(home.prefect),
             "PREFECT_LOCAL_STORAGE_PATH": str(home.storage),

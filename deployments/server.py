@@ -1,4 +1,4 @@
-"""The embedded Prefect server: SQLite, on 127.0.0.1, running until `down`.
+"""The embedded Prefect server: on 127.0.0.1, running until `down`; its data in SQLite or in the user's PostgreSQL.
 
 Started at most once per home (the caller holds the home's lock), found again by its note, and on the same
 port as last time whenever that port is free, so that bookmarks and open pages stay good.
@@ -6,6 +6,7 @@ port as last time whenever that port is free, so that bookmarks and open pages s
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import sys
@@ -15,7 +16,9 @@ from pathlib import Path
 import httpx
 from cryptography.fernet import Fernet
 
-from deployments.api import Api, Unavailable
+from deployments import database
+from deployments.api import Api, Unavailable, base_environment
+from deployments.database import Database, Unusable, only_the_servers
 from deployments.home import Home
 from deployments.processes import Note, end, has_ended, last_lines, start
 
@@ -44,10 +47,21 @@ def ensure(home: Home) -> tuple[Api, bool]:
     """
     note = running(home)
     started = note is None
+    chosen = _database(home, started)
     if note is None:
-        note = _start(home)
+        note = _start(home, chosen)
     _wait_healthy(home, note)
     return Api(note.url, embedded=True), started
+
+
+def place_of_data(home: Home) -> str:
+    """Where the server keeps its data, for people."""
+    return database.in_use(home) or "SQLite"
+
+
+def on_sqlite(home: Home) -> bool:
+    """Whether the server's data are in SQLite, which carries few jobs at once."""
+    return place_of_data(home) == "SQLite"
 
 
 def stop(home: Home) -> bool:
@@ -70,12 +84,31 @@ def encryption_key(home: Home) -> str:
     return path.read_text().strip()
 
 
-def _start(home: Home) -> Note:
+def _database(home: Home, to_start: bool) -> Database:
+    """The database that is named, known to work if a server is to be started. Raises Unavailable."""
+    try:
+        chosen = database.chosen()
+        if to_start:
+            database.same_as_before(home, chosen)
+            asyncio.run(database.check(chosen))
+        elif not chosen.is_sqlite and chosen.place != place_of_data(home):
+            raise Unusable(
+                f"{database.SETTING}: {chosen.place} is named, and the server runs with {place_of_data(home)}. "
+                "`spotwave down`, then `spotwave up`."
+            )
+    except Unusable as error:
+        raise Unavailable(str(error)) from error
+    return chosen
+
+
+def _start(home: Home, data: Database) -> Note:
     port = _choose_port(_remembered_port(home))
     url = _url(port)
     environment = Api(url, embedded=True).environment(home)
     # The server must not take itself for a client of some API.
     environment.pop("PREFECT_API_URL")
+    environment |= {name: value for name, value in base_environment().items() if only_the_servers(name)}
+    environment |= data.environment()
     environment |= {
         "PREFECT_SERVER_UI_API_URL": url,  # else the pages ask port 4200, whatever the port
         "PREFECT_SERVER_ENCRYPTION_KEY": encryption_key(home),
@@ -86,6 +119,7 @@ def _start(home: Home) -> Note:
     (home.run / "port").write_text(str(port))
     note = start(command, environment, cwd=home.prefect, log=home.logs / "server.log", url=url)
     note.write(_note_path(home))
+    database.remember(home, data)
     return note
 
 

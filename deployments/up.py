@@ -13,7 +13,7 @@ from prefect.settings import get_current_settings
 from deployments import server, worker
 from deployments.api import Api, Unavailable, check, configured_url, remove_prefect_toml, write_prefect_toml
 from deployments.home import Home
-from deployments.pools import ensure_pools
+from deployments.pools import BadLimit, Limit, ensure_pools, limit_for
 from deployments.register import ensure_registered
 from flows.reconcile import take_up_again
 from node.contract import CONTROLLER_POOL
@@ -42,8 +42,9 @@ def up(home: Home, say: Say, reconcile: bool = True) -> Up:
     """
     with home.locked():
         api, server_started = _api(home, say)
+        limit = _limit(home, api)
         with api.in_use(home), get_client(sync_client=True) as client:
-            ensure_pools(client)
+            ensure_pools(client, limit)
             worker_started = worker.ensure(home, api)
             registered = ensure_registered(home, api, client)
             if registered:
@@ -72,8 +73,16 @@ def _api(home: Home, say: Say) -> tuple[Api, bool]:
         say("starting the Prefect server")
     api, started = server.ensure(home)
     write_prefect_toml(home, api.url)
-    say(f"Prefect {'server started' if started else 'server runs'}: {api.ui_url}")
+    say(f"Prefect {'server started' if started else 'server runs'}: {api.ui_url}, data in {server.place_of_data(home)}")
     return api, started
+
+
+def _limit(home: Home, api: Api) -> Limit:
+    """How many jobs may run at once. Raises Unavailable."""
+    try:
+        return limit_for(server.on_sqlite(home) if api.embedded else None)
+    except BadLimit as error:
+        raise Unavailable(str(error)) from error
 
 
 def _wait_online(home: Home, client: SyncPrefectClient) -> None:
