@@ -22,6 +22,8 @@ from deployments.home import Home
 from deployments.processes import ENV_MARK
 from node.contract import write_text
 
+# A server that is short of database connections answers 500; Prefect's client gives up on that at once.
+_PATIENT = {"PREFECT_CLIENT_RETRY_EXTRA_CODES": "500"}
 _TOML_MARK = "# Written by `spotwave up`, removed by `spotwave down`.\n"
 
 
@@ -53,14 +55,18 @@ class Api:
 
     def environment(self, home: Home) -> dict[str, str]:
         """The environment of what we start: this API's settings, the home, and the mark that it is ours."""
-        return without_the_servers(base_environment()) | {
-            "PREFECT_API_URL": self.url,
-            "PREFECT_HOME": str(home.prefect),
-            "PREFECT_LOCAL_STORAGE_PATH": str(home.storage),
-            ENV_HOME: str(home.path),
-            ENV_RESULTS: str(home.results),
-            ENV_MARK: str(home.path),
-        }
+        return (
+            _PATIENT
+            | without_the_servers(base_environment())
+            | {
+                "PREFECT_API_URL": self.url,
+                "PREFECT_HOME": str(home.prefect),
+                "PREFECT_LOCAL_STORAGE_PATH": str(home.storage),
+                ENV_HOME: str(home.path),
+                ENV_RESULTS: str(home.results),
+                ENV_MARK: str(home.path),
+            }
+        )
 
     @contextmanager
     def in_use(self, home: Home) -> Iterator[None]:

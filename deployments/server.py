@@ -107,8 +107,9 @@ def _start(home: Home, data: Database) -> Note:
     environment = Api(url, embedded=True).environment(home)
     # The server must not take itself for a client of some API.
     environment.pop("PREFECT_API_URL")
+    environment |= data.defaults()
     environment |= {name: value for name, value in base_environment().items() if only_the_servers(name)}
-    environment |= data.environment()
+    environment |= data.address()
     environment |= {
         "PREFECT_SERVER_UI_API_URL": url,  # else the pages ask port 4200, whatever the port
         "PREFECT_SERVER_ENCRYPTION_KEY": encryption_key(home),

@@ -23,9 +23,9 @@ atexit.register(shutil.rmtree, os.environ["PREFECT_HOME"], ignore_errors=True)
 import socket  # noqa: E402
 import subprocess  # noqa: E402
 import sys  # noqa: E402
-from collections.abc import Iterator  # noqa: E402
+from collections.abc import Iterator, Mapping  # noqa: E402
 from contextlib import contextmanager  # noqa: E402
-from dataclasses import dataclass  # noqa: E402
+from dataclasses import dataclass, field  # noqa: E402
 
 import pytest  # noqa: E402
 
@@ -51,10 +51,11 @@ class Embedded:
     api: Api
     environment: dict[str, str]  #: of commands that speak to it
     python: str = sys.executable  #: what it all runs with
+    settings: Mapping[str, str] = field(default_factory=dict)  #: of the server: its database
 
     def spotwave(self, *arguments: str, timeout_s: float = _UP_S, **more: str) -> subprocess.CompletedProcess[str]:
         """Run the console command on this home, from its folder; `more` goes into the environment."""
-        return run_spotwave(self.home, *arguments, timeout_s=timeout_s, python=self.python, **more)
+        return run_spotwave(self.home, *arguments, timeout_s=timeout_s, python=self.python, **{**self.settings, **more})
 
     def left(self) -> list[str]:
         """What runs of this home, machines included, as readable lines."""
@@ -99,20 +100,20 @@ def spotwave_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 
 @contextmanager
-def brought_up(home: Home, python: str = sys.executable) -> Iterator[Embedded]:
+def brought_up(home: Home, python: str = sys.executable, **settings: str) -> Iterator[Embedded]:
     """The embedded default, brought up by `spotwave up` and taken down at the end, leaving nothing."""
     home.create()
     # Away from 4200, where a developer's own server may want to be.
     (home.run / "port").write_text("0")
-    done = run_spotwave(home, "up", python=python)
+    done = run_spotwave(home, "up", python=python, **settings)
     try:
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
         url = own_url(home)
         assert url is not None
         api = Api(url, embedded=True)
-        yield Embedded(home, api, api.environment(home), python)
+        yield Embedded(home, api, api.environment(home), python, settings)
     finally:
-        down = run_spotwave(home, "down", python=python)
+        down = run_spotwave(home, "down", python=python, **settings)
     assert down.returncode == 0, f"{down.stdout}\n{down.stderr}"
     assert processes_of(home) == []
     assert not home.prefect_toml.exists()

@@ -5,18 +5,22 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
+from deployments.database import SETTING
 from deployments.home import Home
+from deployments.pools import ENV_JOBS
 from tests.conftest import brought_up  # first: it sets the environment before Prefect is imported
 from tests.faults.disks import may_mount
 from tests.faults.ground import ground_on
 from tests.faults.hooked import Hooked
-from tests.faults.injuries import FAULTS, all_cases
-from tests.faults.runner import carried, sample
+from tests.faults.injuries import FAULTS, Case, all_cases
+from tests.faults.runner import called, carried, sample
 from tests.faults.site import temporary_folder
 from tests.faults.table import as_markdown, closing, line_of
 from tests.faults.verdict import Verdict
+from tests.services import postgres
 
 
 def main() -> int:
@@ -26,9 +30,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--at-once", type=int, default=4, help="jobs at a time")
     parser.add_argument("--table", type=Path, help="write the table there, as Markdown")
-    parser.add_argument("--list", action="store_true", help="only name the cases")
+    parser.add_argument("--list", action="store_true", help="only name the cases that are known beforehand")
+    parser.add_argument("--part", choices=("steps", "calls"), help="only the steps of a job, or only its calls")
     options = parser.parse_args()
-    cases = [case for case in all_cases() if all(words in case.name for words in options.only)]
+    asked = partial(_asked, options.only)
+    cases = [] if options.part == "calls" else list(filter(asked, all_cases()))
     if options.sample is not None:
         cases = sample(cases, options.sample, options.seed)
     if not may_mount():
@@ -41,16 +47,24 @@ def main() -> int:
         return 0
     verdicts: list[Verdict] = []
     begun = time.monotonic()
+
+    def tell(verdict: Verdict) -> None:
+        verdicts.append(verdict)
+        sys.stdout.write(f"{len(verdicts):3d} {line_of(verdict)}\n")
+        sys.stdout.flush()
+
     with temporary_folder() as folder:
         hooked = Hooked.make(folder / "environment")
         with (
-            brought_up(Home(folder / "home"), hooked.python) as embedded,
+            postgres() as database,
+            brought_up(Home(folder / "home"), hooked.python, **{SETTING: database.url(), ENV_JOBS: "16"}) as embedded,
             ground_on(embedded, hooked, folder) as ground,
         ):
             for verdict in carried(ground, cases, options.at_once):
-                verdicts.append(verdict)
-                sys.stdout.write(f"{len(verdicts):3d}/{len(cases)} {line_of(verdict)}\n")
-                sys.stdout.flush()
+                tell(verdict)
+            if options.part != "steps" and options.sample is None:
+                for verdict in called(ground, asked, options.at_once):
+                    tell(verdict)
     if options.table:
         options.table.write_text(as_markdown(verdicts, options.seed, time.monotonic() - begun))
     for verdict in verdicts:
@@ -58,6 +72,10 @@ def main() -> int:
             sys.stdout.write(f"{line_of(verdict)}\n")
     sys.stdout.write(f"{closing(verdicts)}\n")
     return 0 if all(verdict.good for verdict in verdicts) else 1
+
+
+def _asked(words: list[str], case: Case) -> bool:
+    return all(word in case.name for word in words)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import State
-from prefect.runtime import flow_run
 
 from blocks.access import PrefectAccess
 from flows.shci import shci
@@ -117,6 +116,3 @@ def _refuse(emulator: Booting, call: str, answers: dict[str, Any]) -> None:
     else:
         answer: Answer = answers["gcp"]()
         emulator.refuse(call, answer(Request("", "", {}, {}, b"", ""), Response(b"")), times=2)
-
-
-__all__ = ["ANSWERS", "UNDISTURBED", "calls_of", "carry", "flow_run"]

@@ -7,10 +7,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from random import Random
+from typing import TypeVar
 
+from tests.faults import calls
 from tests.faults.ground import Ground, Round
-from tests.faults.injuries import FAULTS, Case
+from tests.faults.injuries import FAULTS, RENTED, Case
 from tests.faults.verdict import Verdict
+
+T = TypeVar("T")
 
 
 def carried(ground: Ground, cases: list[Case], at_once: int) -> Iterator[Verdict]:
@@ -28,7 +32,18 @@ def carried(ground: Ground, cases: list[Case], at_once: int) -> Iterator[Verdict
             yield from _ended([_submit(pool, lambda one=case, all_=blow: ground.carry(one, all_)) for case in struck])
 
 
-def _submit(pool: ThreadPoolExecutor, work: Callable[[], Verdict]) -> Future[Verdict]:
+def called(ground: Ground, asked: Callable[[Case], bool], at_once: int) -> Iterator[Verdict]:
+    """A job for every call that an undisturbed job makes and everything that can be wrong with its answer."""
+    with ThreadPoolExecutor(at_once) as pool:
+        seen = [_submit(pool, lambda one=cloud: calls.calls_of(ground, one)) for cloud in RENTED]
+        cases: list[Case] = []
+        for verdict, found in [future.result() for future in seen]:
+            yield verdict
+            cases += filter(asked, found)
+        yield from _ended([_submit(pool, lambda one=case: calls.carry(ground, one)) for case in cases])
+
+
+def _submit(pool: ThreadPoolExecutor, work: Callable[[], T]) -> Future[T]:
     """Prefect's settings are the context's."""
     return pool.submit(contextvars.copy_context().run, work)
 

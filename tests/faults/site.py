@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
@@ -31,6 +32,7 @@ from tests.emulators.computer import Computer, Traffic
 from tests.emulators.gcp import GcpEmulator
 from tests.emulators.gcp_cloud import cloud_at as gcp_at
 from tests.faults.disks import mounted
+from tests.flows.billing import SEEN_S, WITHIN, wrong_with
 from tests.flows.kit import eventually, marked_processes
 
 Booting = AwsEmulator | GcpEmulator | AzureEmulator
@@ -162,6 +164,10 @@ class Site(ABC):
     def usd(self, job_key: str) -> float:
         """What the cloud bills."""
 
+    @abstractmethod
+    def wrong_receipt(self, told: dict[str, Any]) -> str | None:
+        """Where the receipt departs from what the cloud bills."""
+
     def find(self, machine_id: str, words: str) -> list[psutil.Process]:
         """The machine's processes whose command line holds these words."""
         found = []
@@ -247,6 +253,15 @@ class LocalSite(Site):
             f"secrets of {path.parent.name}" for path in self.machines.glob(f"{job_key}-*/secrets")
         ]
 
+    def wrong_receipt(self, told: dict[str, Any]) -> str | None:
+        """Nobody bills here: the prices are the block's, and the receipt's hours are what is looked at."""
+        hours = sum(end - begun for begun, end in self.lives(told["job_key"])) / 3600
+        said = sum(attempt["bill"]["seconds"] for attempt in told["attempts"]) / 3600
+        unseen = SEEN_S / 3600 * len(told["attempts"])
+        if abs(said - hours) <= WITHIN * hours or hours < said <= hours + unseen:
+            return None
+        return f"receipt for {3600 * said:.1f} s, machines lived {3600 * hours:.1f} s"
+
     def usd(self, job_key: str) -> float:
         prices = [machine.offer.spot_usd_h for machine in self._machines(job_key)]
         lives = self.lives(job_key)
@@ -329,6 +344,9 @@ class EmulatedSite(Site):
 
     def usd(self, job_key: str) -> float:
         return self.emulator.ledger.usd
+
+    def wrong_receipt(self, told: dict[str, Any]) -> str | None:
+        return wrong_with(told, self.emulator.ledger)
 
 
 def site_of(

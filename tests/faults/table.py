@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from statistics import median
 
-from tests.faults.injuries import CLOUDS, all_cases
+from tests.faults.calls import ANSWERS, UNDISTURBED
+from tests.faults.injuries import CLOUDS, Case, all_cases
 from tests.faults.verdict import Verdict
 
 
@@ -25,7 +26,9 @@ def closing(verdicts: list[Verdict]) -> str:
     doubled = sum(bool(one.doubled) for one in verdicts)
     orphans = sum(bool(one.orphans) for one in verdicts)
     broken = sum(bool(one.broken) for one in verdicts)
+    unbilled = sum(bool(one.unbilled) for one in verdicts)
     tail = f", {broken} not carried through" if broken else ""
+    tail += f", {unbilled} receipts off the ledger" if unbilled else ""
     return f"{len(verdicts)} cases: {lost} lost, {doubled} doubled, {orphans} orphans{tail}"
 
 
@@ -47,13 +50,25 @@ def as_markdown(verdicts: list[Verdict], seed: int, took_s: float) -> str:
     ]
     pairs = dict.fromkeys((case.fault, case.step) for case in all_cases())
     for fault, step in pairs:
-        row = [
-            next((one for c, one in found.items() if (c.cloud, c.fault, c.step) == (cloud, fault, step)), None)
-            for cloud in CLOUDS
-        ]
+        row = [found.get(Case(cloud, step, fault)) for cloud in CLOUDS]
         if any(row):
             lines.append(f"| {fault} | {step} | {' | '.join(_cell(one, base) for one in row)} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_calls(verdicts)]) + "\n"
+
+
+def _calls(verdicts: list[Verdict]) -> list[str]:
+    """A row for each call; a cell for each answer. Seconds and USD against the undisturbed job of that part."""
+    rows = dict.fromkeys((one.case.cloud, one.case.step) for one in verdicts if one.case.fault in ANSWERS)
+    if not rows:
+        return []
+    found = {one.case: one for one in verdicts}
+    usual = {cloud: found.get(Case(cloud, "", UNDISTURBED)) for cloud in CLOUDS}
+    base = {cloud: (one.seconds, one.usd) for cloud, one in usual.items() if one is not None}
+    lines = ["", f"| cloud | call | {' | '.join(ANSWERS)} |", f"|--|--|{'--|' * len(ANSWERS)}"]
+    for cloud, call in sorted(rows):
+        cells = [_cell(found.get(Case(cloud, call, answer)), base) for answer in ANSWERS]
+        lines.append(f"| {cloud} | {call} | {' | '.join(cells)} |")
+    return lines
 
 
 def _cell(one: Verdict | None, base: dict[str, tuple[float, float]]) -> str:

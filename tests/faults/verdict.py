@@ -10,6 +10,7 @@ from prefect.client.schemas.objects import State, StateType
 
 from tests.faults.injuries import Case
 from tests.faults.live import Live
+from tests.flows.billing import receipt_in
 from tests.flows.kit import UNDISTURBED
 from tests.flows.logs import messages
 
@@ -26,12 +27,13 @@ class Verdict:
     usd: float = 0.0  #: by the cloud's own ledger
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
+    unbilled: list[str] = field(default_factory=list)  #: where the receipt is not the ledger
     orphans: list[str] = field(default_factory=list)
     broken: str = ""  #: why the harness could not carry the case through
 
     @property
     def good(self) -> bool:
-        return not (self.lost or self.doubled or self.orphans or self.broken)
+        return not (self.lost or self.doubled or self.orphans or self.unbilled or self.broken)
 
     @property
     def told(self) -> str:
@@ -40,7 +42,7 @@ class Verdict:
         return " | ".join([*parts, *([f"not carried through: {self.broken}"] if self.broken else [])])
 
     def _wrongs(self) -> list[tuple[str, list[str]]]:
-        return [("LOST", self.lost), ("DOUBLED", self.doubled), ("ORPHANS", self.orphans)]
+        return [("LOST", self.lost), ("DOUBLED", self.doubled), ("ORPHANS", self.orphans), ("RECEIPT", self.unbilled)]
 
 
 def judge(verdict: Verdict, live: Live, state: State[Any], before: dict[str, int]) -> None:
@@ -61,6 +63,9 @@ def judge(verdict: Verdict, live: Live, state: State[Any], before: dict[str, int
     if len(done) > 1:
         verdict.doubled.append(f"{' and '.join(done)} have both completed")
     verdict.usd = live.site.usd(live.key)
+    receipt = live.job.home.results / live.key
+    wrong = live.site.wrong_receipt(receipt_in(receipt)) if (receipt / "receipt.json").exists() else "there is none"
+    verdict.unbilled += [wrong] if wrong else []
 
 
 def left_behind(live: Live) -> list[str]:

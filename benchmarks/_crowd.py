@@ -1,0 +1,61 @@
+"""A job that does nothing: the real spine around a node run that waits at a gate until every job of the crowd is there.
+
+The story and the node flow; both sides of the local cloud import them from this checkout.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
+from prefect.states import Failed
+
+from blocks.cloud import Requirements
+from blocks.home import ENV_RESULTS
+from flows.spot import JobFailed, run_to_the_end
+from node.contract import RESULT_FILE, Ending, job_key_of, write_text
+from node.desk import Desk
+from tasks.collect import collect
+from tasks.job import Job
+
+
+@flow(name="crowd", log_prints=False)
+def crowd(gate: str) -> dict[str, Any] | State[Any]:
+    """One job of the crowd, on the local cloud's smallest machine; `gate` is the file that lets it end."""
+    key = job_key_of(UUID(flow_run.id))
+    job = Job(
+        key=key,
+        flow_run_id=UUID(flow_run.id),
+        node="crowd-node/machine",
+        parameters={"gate": gate},
+        requirements=Requirements(max_vcpus=1),
+        clouds=["local-cloud/here"],
+        remote="rclone-remote/here",
+        access="prefect-access/here",
+        store="snapshot-store/here",
+        results=Path(os.environ[ENV_RESULTS]) / key,
+    )
+    try:
+        return collect(job, run_to_the_end(job).attempts)
+    except JobFailed as error:
+        return Failed(message=str(error))
+
+
+@flow(name="crowd-node", log_prints=False)
+def crowd_node(job_key: str, attempt: int, gate: str) -> None:
+    """Wait at the gate; the result tells from when to when (Unix seconds)."""
+    desk, began = Desk(), time.time()
+    desk.tell("wait", 50, "at the gate")
+    write_text(Path(f"{gate}-keeper") / f"{job_key}-{attempt}", str(began))
+    while not Path(gate).exists():
+        desk.go_on()
+        time.sleep(0.5)
+    write_text(desk.work / RESULT_FILE, json.dumps({"began": began, "ended": time.time()}))
+    desk.end(Ending.COMPLETED, "through the gate")

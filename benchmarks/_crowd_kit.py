@@ -1,0 +1,209 @@
+"""Bringing up an embedded default for a crowd of jobs, starting them, letting them go, and looking for faults."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import WorkPoolUpdate
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterDeploymentId,
+    FlowRunFilterState,
+    FlowRunFilterStateName,
+)
+from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.states import Scheduled
+
+from blocks.local.block import LocalCloud
+from deployments import server
+from deployments.api import Api
+from deployments.home import Home
+from deployments.processes import marked
+from flows.reconcile import JOBS_QUEUE
+from node.contract import CONTROLLER_POOL, MACHINES_POOL, job_key_of
+
+_UP_S = 300.0
+_PAGE = 200
+
+
+@dataclass
+class Crowd:
+    """Jobs that were started together, seen from outside."""
+
+    home: Home
+    client: SyncPrefectClient
+    gate: Path
+    story: UUID  #: deployment of the story
+    node: UUID  #: deployment of the node flow
+    jobs: list[UUID] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, home: Home, client: SyncPrefectClient) -> Crowd:
+        """Register the two flows of benchmarks/_crowd.py."""
+        gate = home.path / "gate"
+        entry = "benchmarks._crowd"
+        story = client.create_deployment(
+            flow_id=client.create_flow_from_name("crowd"),
+            name="job",
+            entrypoint=f"{entry}.crowd",
+            pull_steps=[],
+            work_pool_name=CONTROLLER_POOL,
+            work_queue_name=JOBS_QUEUE,
+            parameters={"gate": str(gate)},
+        )
+        node = client.create_deployment(
+            flow_id=client.create_flow_from_name("crowd-node"),
+            name="machine",
+            entrypoint=f"{entry}.crowd_node",
+            pull_steps=[],
+            work_pool_name=MACHINES_POOL,
+            job_variables={"stream_output": False},
+        )
+        return cls(home, client, gate, story, node)
+
+    @property
+    def cloud(self) -> LocalCloud:
+        return LocalCloud(folder=str(self.home.machines))
+
+    def start(self, count: int) -> None:
+        for _ in range(count):
+            self.jobs.append(self.client.create_flow_run_from_deployment(self.story, state=Scheduled()).id)
+
+    def open_gate(self) -> None:
+        self.gate.touch()
+
+    def at_the_gate(self) -> int:
+        """How many node runs have come to the gate."""
+        return len(list(Path(f"{self.gate}-keeper").glob("sw-*")))
+
+    def states(self) -> Counter[str]:
+        """The jobs by the name of their state."""
+        return Counter(str(run.state_name) for run in self.runs(self.story))
+
+    def ended(self) -> int:
+        return sum(1 for run in self.runs(self.story) if run.state is not None and run.state.is_final())
+
+    def runs(self, deployment: UUID, state: str | None = None) -> list[FlowRun]:
+        wanted = FlowRunFilter(
+            deployment_id=FlowRunFilterDeploymentId(any_=[deployment]),
+            state=FlowRunFilterState(name=FlowRunFilterStateName(any_=[state])) if state else None,
+        )
+        found: list[FlowRun] = []
+        while page := self.client.read_flow_runs(flow_run_filter=wanted, limit=_PAGE, offset=len(found)):
+            found += page
+            if len(page) < _PAGE:
+                break
+        return found
+
+    def results(self) -> list[dict[str, Any]]:
+        """What the nodes told, of the jobs whose results came home."""
+        paths = [self.home.results / job_key_of(job) / "result.json" for job in self.jobs]
+        return [json.loads(path.read_text()) for path in paths if path.exists()]
+
+    def together(self) -> int:
+        """The highest number of node runs that executed in one moment, by their own account."""
+        moments = [(told["began"], 1) for told in self.results()] + [(told["ended"], -1) for told in self.results()]
+        most = now = 0
+        for _, step in sorted(moments):
+            now += step
+            most = max(most, now)
+        return most
+
+    def faults(self) -> list[str]:
+        """What was lost, doubled or left, a line each; empty when all is well."""
+        stories = {run.id: run for run in self.runs(self.story)}
+        nodes = Counter(next(tag for tag in run.tags if tag.startswith("sw-")) for run in self.runs(self.node))
+        completed = Counter(
+            next(tag for tag in run.tags if tag.startswith("sw-")) for run in self.runs(self.node, "Completed")
+        )
+        found = [] if len(stories) == len(self.jobs) else [f"{len(stories)} runs of {len(self.jobs)} jobs"]
+        for job in self.jobs:
+            key = job_key_of(job)
+            finals = [str(state.name) for state in self.client.read_flow_run_states(job) if state.is_final()]
+            machines = len(list(self.home.machines.glob(f"{key}-*")))
+            told = (nodes[key], completed[key], machines, stories[job].run_count)
+            if finals != ["Completed"] or told != (1, 1, 1, 1):
+                how = " then ".join(finals) or str(stories[job].state_name)
+                found.append(
+                    f"{key} ended as {how}; its node runs, those completed, machines and starts are {told}, not one of "
+                    "each"
+                )
+        if len(self.results()) != len(self.jobs):
+            found.append(f"{len(self.results())} results of {len(self.jobs)} jobs")
+        found += [f"machine left: {machine.id}" for machine in self.cloud.find()]
+        found += [f"process left: {process.pid}" for process in marked(self.home.path, machines=True)]
+        queues = self.client.read_work_queues(work_pool_name=MACHINES_POOL, limit=_PAGE)
+        return found + [f"queue left: {queue.name}" for queue in queues if queue.name.startswith("sw-")]
+
+
+def limit(client: SyncPrefectClient, jobs: int) -> None:
+    """Let so many jobs run at once, whatever SQLite can carry: what `up` refuses."""
+    client.update_work_pool(CONTROLLER_POOL, WorkPoolUpdate(concurrency_limit=jobs + 2))
+    client.update_work_pool(MACHINES_POOL, WorkPoolUpdate(concurrency_limit=jobs))
+    queue = client.read_work_queue_by_name(JOBS_QUEUE, work_pool_name=CONTROLLER_POOL)
+    client.update_work_queue(queue.id, concurrency_limit=jobs)
+
+
+@contextmanager
+def brought_up(home: Home, settings: Mapping[str, str]) -> Iterator[Api]:
+    """An embedded default in that home, with those settings in `spotwave up`'s environment; all gone afterwards."""
+    home.create()
+    (home.run / "port").write_text("0")
+    try:
+        spotwave(home, "up", settings)
+        url = server.own_url(home)
+        assert url is not None
+        api = Api(url, embedded=True)
+        with api.in_use(home):
+            yield api
+    finally:
+        spotwave(home, "down", settings)
+        for process in marked(home.path, machines=True):
+            process.kill()
+
+
+def spotwave(home: Home, command: str, settings: Mapping[str, str]) -> str:
+    """The console command for that home; what it said. Raises CalledProcessError."""
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "SPOTWAVE_"))}
+    environment = {**inherited, "PREFECT_HOME": str(home.path / "user"), "PREFECT_API_URL": "", **settings}
+    done = subprocess.run(
+        [sys.executable, "-m", "deployments.cli", command],
+        cwd=home.path,
+        env={**environment, "SPOTWAVE_HOME": str(home.path)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_UP_S,
+    )
+    if done.returncode != 0:
+        raise subprocess.CalledProcessError(done.returncode, command, done.stdout, done.stderr)
+    return done.stdout
+
+
+def until(
+    what: str, look: Callable[[], bool], within_s: float, hopeless: Callable[[], bool], every_s: float = 2.0
+) -> bool:
+    """Whether it became true in time, and before it was hopeless; says so if not. An API that does not answer says
+    nothing."""
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline and not hopeless():
+        with suppress(httpx.HTTPError, PrefectHTTPStatusError):
+            if look():
+                return True
+        time.sleep(every_s)
+    print(f"given up: {what}", file=sys.stderr)
+    return False

@@ -1,0 +1,205 @@
+"""What the processes of a crowd cost: memory and CPU by role, and how long the API takes to answer meanwhile."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import quantiles
+
+import httpx
+import psutil
+
+from blocks.local.processes import environments
+from deployments.processes import ENV_MARK
+from node.contract import ENV_MACHINE, ENV_WORK
+
+_TICK = os.sysconf("SC_CLK_TCK")
+_PROBE_S = 0.25
+_PATIENCE_S = 120.0
+STALL_S = 10.0
+#: The roles, in the order of the table.
+CONTROLLER = ("server", "PostgreSQL", "controller's worker", "controller run")
+MACHINE = ("agent", "machine's worker", "node run", "other on machines")
+ROLES = (*CONTROLLER, *MACHINE)
+
+
+class Load:
+    """Samples all processes of a home once a second, from a thread of its own."""
+
+    def __init__(self, home: Path, postgres: int | None) -> None:
+        self._home, self._postgres = home, postgres
+        self._cpu: dict[tuple[int, float], tuple[str, float]] = {}  # (pid, start): role, seconds so far
+        self.most_machines = 0
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+
+    def __enter__(self) -> Load:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def cpu(self) -> dict[str, float]:
+        """CPU seconds by role since the processes began; what lived for less than a second is not seen."""
+        total: dict[str, float] = defaultdict(float)
+        for role, seconds in list(self._cpu.values()):
+            total[role] += seconds
+        return total
+
+    def pss_mib(self) -> dict[str, list[float]]:
+        """The proportional set size of every living process, MiB by role: what is shared is shared out."""
+        found: dict[str, list[float]] = defaultdict(list)
+        for pid, role, _ in self._living():
+            try:
+                rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+            except OSError:
+                continue  # it has ended
+            kib = next((int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")), 0)
+            found[role].append(kib / 1024)
+        return found
+
+    def _sample(self) -> None:
+        while not self._done.wait(1.0):
+            machines = set()
+            for pid, role, machine in self._living():
+                try:
+                    stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                except OSError:
+                    continue
+                self._cpu[pid, float(stat[19])] = (role, (int(stat[11]) + int(stat[12])) / _TICK)
+                machines.add(machine)
+            self.most_machines = max(self.most_machines, len(machines - {""}))
+
+    def _living(self) -> list[tuple[int, str, str]]:
+        """(pid, role, machine id or nothing) of every process that is ours."""
+        found = []
+        for process, environment in environments():
+            machine = environment.get(ENV_MACHINE, "")
+            if machine and Path(environment.get(ENV_WORK, "/")).is_relative_to(self._home):
+                found.append((process.pid, _on_machine(_words(process)), machine))
+            elif not machine and environment.get(ENV_MARK) == str(self._home):
+                found.append((process.pid, _on_controller(_words(process)), ""))
+        if self._postgres is not None and psutil.pid_exists(self._postgres):
+            master = psutil.Process(self._postgres)
+            found += [(one.pid, "PostgreSQL", "") for one in [master, *master.children()]]
+        return found
+
+
+def _words(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def _on_machine(command: str) -> str:
+    for words, role in (("node.agent", "agent"), ("worker start", "machine's worker"), ("-m prefect.", "node run")):
+        if words in command:
+            return role
+    return "other on machines"
+
+
+def _on_controller(command: str) -> str:
+    for words, role in (("server start", "server"), ("worker start", "controller's worker")):
+        if words in command:
+            return role
+    return "controller run"
+
+
+def busy_s() -> float:
+    """CPU seconds that this computer has worked, all processes but this one."""
+    times = psutil.cpu_times()
+    return float(times.user + times.nice + times.system + times.irq + times.softirq) - time.process_time()
+
+
+@dataclass
+class Answers:
+    """How long the API took to answer, seconds, and what did not come at all."""
+
+    seconds: list[float] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def p95(self) -> float:
+        return quantiles(self.seconds, n=20)[-1] if len(self.seconds) > 1 else float("nan")
+
+    @property
+    def longest(self) -> float:
+        return max(self.seconds, default=float("nan"))
+
+    @property
+    def stalls(self) -> int:
+        """Answers that took ten seconds or more."""
+        return sum(second >= STALL_S for second in self.seconds)
+
+
+class Probe:
+    """Asks the API four times a second for the newest run, as a page of the UI would."""
+
+    def __init__(self, url: str) -> None:
+        self._url, self.answers = url, Answers()
+        self._answered = time.monotonic()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._ask, daemon=True)
+
+    def __enter__(self) -> Probe:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join(_PATIENCE_S)
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the last answer."""
+        return time.monotonic() - self._answered
+
+    def take(self) -> Answers:
+        """What was seen since the last take."""
+        taken, self.answers = self.answers, Answers()
+        return taken
+
+    def _ask(self) -> None:
+        with httpx.Client(trust_env=False, timeout=_PATIENCE_S) as client:
+            while not self._done.wait(_PROBE_S):
+                begun = time.monotonic()
+                try:
+                    answer = client.post(f"{self._url}/flow_runs/filter", json={"limit": 1, "sort": "START_TIME_DESC"})
+                    told = None if answer.is_success else str(answer.status_code)
+                except httpx.HTTPError as error:
+                    told = type(error).__name__
+                answers = self.answers
+                answers.seconds.append(time.monotonic() - begun)
+                if told is None:
+                    self._answered = time.monotonic()
+                else:
+                    answers.failures.append(told)
+
+
+class Meter:
+    """Wall seconds, CPU seconds and answers of one step after the other."""
+
+    def __init__(self, load: Load, probe: Probe) -> None:
+        self._load, self._probe = load, probe
+        self.seconds: dict[str, float] = {}
+        self.cpu: dict[str, dict[str, float]] = {}
+        self.busy: dict[str, float] = {}  #: CPU seconds of the whole computer
+        self.answers: dict[str, Answers] = {}
+        self._before, self._worked, self._clock = load.cpu(), busy_s(), time.monotonic()
+
+    def ended(self, step: str) -> None:
+        """A step is over; the next begins."""
+        after, works, now = self._load.cpu(), busy_s(), time.monotonic()
+        self.cpu[step] = {role: after[role] - self._before.get(role, 0.0) for role in after}
+        self.busy[step], self.seconds[step] = works - self._worked, now - self._clock
+        self.answers[step] = self._probe.take()
+        self._before, self._worked, self._clock = after, works, now
+        print(f"  {step}: {self.seconds[step]:.0f} s", file=sys.stderr)

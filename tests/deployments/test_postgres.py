@@ -1,0 +1,252 @@
+"""PostgreSQL under the embedded default, and a second server process beside it by way of Redis: real ones, and jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+import psutil
+import pytest
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.settings import PREFECT_SERVER_DATABASE_CONNECTION_URL, temporary_settings
+from pydantic import SecretStr
+
+from benchmarks._crowd_kit import Crowd, brought_up
+from deployments import database, server
+from deployments.api import Api, Unavailable
+from deployments.database import SETTING, Database, Unusable
+from deployments.home import Home
+from deployments.pools import ENV_JOBS, BadLimit, Limit, limit_for
+from deployments.processes import marked
+from flows.reconcile import JOBS_QUEUE
+from node.contract import CONTROLLER_POOL, MACHINES_POOL
+from tests.flows.kit import eventually
+from tests.services import Postgres, free_port, postgres, redis
+
+pytestmark = pytest.mark.slow(minutes=1.5)
+
+JOBS = 3
+MORE_THAN_SQLITE = 40
+
+# docs/many-jobs.md: what makes servers share their events, leases and duties.
+REDIS = {
+    "PREFECT_MESSAGING_BROKER": "prefect_redis.messaging",
+    "PREFECT_MESSAGING_CACHE": "prefect_redis.messaging",
+    "PREFECT_SERVER_EVENTS_CAUSAL_ORDERING": "prefect_redis.ordering",
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect_redis.lease_storage",
+    "PREFECT_SERVER_WORKER_CHANNEL_CLEANUP_QUEUE_STORAGE": "prefect_redis.cleanup_queue",
+}
+
+
+@dataclass
+class Two:
+    """Two server processes on one PostgreSQL and one Redis: the embedded one, and another without services."""
+
+    home: Home
+    database: Postgres
+    settings: dict[str, str]
+    first: Api
+    second: str
+
+
+@pytest.fixture(scope="module")
+def data() -> Iterator[Postgres]:
+    with postgres() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def two(data: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
+    home = Home(tmp_path_factory.mktemp("postgres").resolve())
+    with redis() as broker:
+        settings = {SETTING: data.url(), ENV_JOBS: str(MORE_THAN_SQLITE), **REDIS}
+        settings |= {"PREFECT_REDIS_MESSAGING_URL": broker, "PREFECT_SERVER_DOCKET_URL": broker}
+        with brought_up(home, settings) as api:
+            port = free_port()
+            command = [sys.executable, "-m", "prefect", "server", "start", "--no-services", "--host", "127.0.0.1"]
+            environment = api.environment(home) | settings
+            environment |= {"PREFECT_SERVER_ENCRYPTION_KEY": server.encryption_key(home)}
+            del environment["PREFECT_API_URL"]
+            with (home.logs / "second.log").open("wb") as log:
+                process = subprocess.Popen(
+                    [*command, "--port", str(port)], cwd=home.prefect, env=environment, stdout=log, stderr=log
+                )
+            try:
+                url = f"http://127.0.0.1:{port}/api"
+                eventually("the second server answers", lambda: _answers(process, url, log.name))
+                yield Two(home, data, settings, api, url)
+            finally:
+                process.terminate()
+                try:
+                    process.wait(20)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+
+
+def _answers(process: subprocess.Popen[bytes], url: str, log: str) -> bool:
+    assert process.poll() is None, Path(log).read_text()[-1500:]
+    try:
+        return httpx.get(f"{url}/health", trust_env=False).is_success
+    except httpx.TransportError:
+        return False
+
+
+@pytest.fixture
+def client(two: Two) -> Iterator[SyncPrefectClient]:
+    with two.first.in_use(two.home), get_client(sync_client=True) as found:
+        yield found
+
+
+def test_pools_have_room_for_more_than_sqlite_carries(client: SyncPrefectClient) -> None:
+    queue = client.read_work_queue_by_name(JOBS_QUEUE, work_pool_name=CONTROLLER_POOL)
+    controller, machines = client.read_work_pool(CONTROLLER_POOL), client.read_work_pool(MACHINES_POOL)
+    assert (queue.concurrency_limit, machines.concurrency_limit) == (MORE_THAN_SQLITE, MORE_THAN_SQLITE)
+    assert controller.concurrency_limit == MORE_THAN_SQLITE + 2
+
+
+def test_jobs_run_once_and_are_told_once_through_two_servers(two: Two, client: SyncPrefectClient) -> None:
+    with _asking(two.first.url) as first, _asking(two.second) as second:
+        automation = second.post("/automations/", json=_told_of_crowds()).raise_for_status().json()["id"]
+        crowd = Crowd.of(two.home, client)
+        crowd.start(JOBS - 1)
+        # The last one is asked for at the other server; the worker hears of it at the first.
+        asked = second.post(f"/deployments/{crowd.story}/create_flow_run", json={"state": {"type": "SCHEDULED"}})
+        crowd.jobs.append(UUID(asked.raise_for_status().json()["id"]))
+
+        eventually("every job has its machine", lambda: crowd.at_the_gate() == JOBS, 240, 0.5)
+        crowd.open_gate()
+        eventually("every job has ended", lambda: crowd.ended() == JOBS, 120, 0.5)
+        assert crowd.faults() == []
+        assert crowd.together() == JOBS
+
+        seen = [second.get(f"/flow_runs/{job}").raise_for_status().json() for job in crowd.jobs]
+        assert {run["state_name"] for run in seen} == {"Completed"}
+        triggered = f"prefect.automation.{automation}"
+        eventually(
+            "the automation was triggered",
+            lambda: _count(second, "prefect.automation.triggered", triggered) >= JOBS,
+            30,
+        )
+        for api in (first, second):
+            for job in crowd.jobs:
+                assert _count(api, "prefect.flow-run.Completed", f"prefect.flow-run.{job}") == 1
+            assert _count(api, "prefect.automation.triggered", triggered) == JOBS
+
+
+def test_the_password_is_in_the_servers_environment_and_nowhere_else(two: Two) -> None:
+    password = two.database.password
+    running = server.running(two.home)
+    assert running is not None
+    for process in marked(two.home.path, machines=False):
+        assert password not in " ".join(process.cmdline())
+        is_server = "server" in process.cmdline()
+        assert (password in str(process.environ())) == is_server, process.cmdline()
+    assert password in str(psutil.Process(running.pid).environ())
+    written = [path for path in two.home.path.rglob("*") if path.is_file() and password.encode() in path.read_bytes()]
+    assert written == []
+    assert password not in httpx.get(f"{two.first.url}/admin/settings", trust_env=False).text
+
+
+def test_another_database_than_the_one_in_use_is_refused(two: Two) -> None:
+    with (
+        temporary_settings({PREFECT_SERVER_DATABASE_CONNECTION_URL: two.database.url("other")}),
+        pytest.raises(Unavailable, match=f"PostgreSQL at 127.0.0.1:{two.database.port}/other is named"),
+    ):
+        server.ensure(two.home)
+    # Commands typed where the setting is unknown go on with what runs.
+    api, started = server.ensure(two.home)
+    assert (api, started) == (two.first, False)
+    assert server.place_of_data(two.home) == f"PostgreSQL at 127.0.0.1:{two.database.port}/postgres"
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("host.example/secret-word", "is no address of a database"),
+        ("postgresql://me:secret-word@host/spotwave", "it begins with 'postgresql'"),
+        ("mysql+aiomysql://me:secret-word@host/spotwave", "it begins with 'mysql+aiomysql'"),
+    ],
+)
+def test_what_is_no_postgresql_is_told_without_the_password(url: str, says: str) -> None:
+    with (
+        temporary_settings({PREFECT_SERVER_DATABASE_CONNECTION_URL: url}),
+        pytest.raises(Unusable, match=SETTING) as refused,
+    ):
+        database.chosen()
+    assert says in str(refused.value)
+    assert "secret-word" not in str(refused.value)
+
+
+def test_a_database_that_does_not_let_us_in_is_one_line(data: Postgres) -> None:
+    def told(url: str) -> str:
+        with pytest.raises(Unusable) as refused:
+            asyncio.run(database.check(Database("PostgreSQL at the test's", SecretStr(url))))
+        assert data.password not in str(refused.value)
+        assert len(str(refused.value).splitlines()) == 1
+        return str(refused.value)
+
+    assert "password authentication failed" in told(data.url().replace(data.password, "wrong-word"))
+    assert 'database "nowhere" does not exist' in told(data.url("nowhere"))
+    assert "Connect call failed" in told(data.url().replace(f":{data.port}/", ":9/"))
+    asyncio.run(database.check(Database("PostgreSQL", SecretStr(data.url()))))
+
+
+def test_a_home_stays_with_its_database(tmp_path: Path) -> None:
+    home, ours = Home(tmp_path), Database("PostgreSQL at a:5432/x", SecretStr("postgresql+asyncpg://a/x"))
+    home.create()
+    database.same_as_before(home, ours)  # from nothing, and from SQLite
+    database.remember(home, Database("SQLite"))
+    database.same_as_before(home, ours)
+    database.remember(home, ours)
+    database.same_as_before(home, ours)
+    for other in (Database("SQLite"), Database("PostgreSQL at b:5432/x", SecretStr("postgresql+asyncpg://b/x"))):
+        with pytest.raises(Unusable, match="kept its data in PostgreSQL at a:5432/x"):
+            database.same_as_before(home, other)
+
+
+def test_how_many_jobs_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(ENV_JOBS, raising=False)
+    assert limit_for(sqlite=True) == limit_for(sqlite=None) == Limit(8)
+    assert 8 <= limit_for(sqlite=False).jobs <= 40
+    monkeypatch.setenv(ENV_JOBS, "200")
+    assert limit_for(sqlite=False) == limit_for(sqlite=None) == Limit(200, asked=True)
+    with pytest.raises(BadLimit, match="SQLite carries 8 jobs at once, not 200"):
+        limit_for(sqlite=True)
+    for wrong in ("0", "-3", "many", "1e3", "1000000"):
+        monkeypatch.setenv(ENV_JOBS, wrong)
+        with pytest.raises(BadLimit, match=f"{ENV_JOBS}: '{wrong}' is no number of jobs"):
+            limit_for(sqlite=False)
+
+
+def _asking(url: str) -> httpx.Client:
+    return httpx.Client(base_url=url, trust_env=False, timeout=30)
+
+
+def _told_of_crowds() -> dict[str, Any]:
+    """An automation that does nothing, once for every job of a crowd that completes."""
+    return {
+        "name": "a job is done",
+        "trigger": {
+            "type": "event",
+            "posture": "Reactive",
+            "expect": ["prefect.flow-run.Completed"],
+            "match_related": {"prefect.resource.role": "flow", "prefect.resource.name": "crowd"},
+            "for_each": ["prefect.resource.id"],
+            "threshold": 1,
+            "within": 0,
+        },
+        "actions": [{"type": "do-nothing"}],
+    }
+
+
+def _count(api: httpx.Client, event: str, resource: str) -> int:
+    """How many such events the API tells of."""
+    wanted = {"filter": {"event": {"name": [event]}, "any_resource": {"id": [resource]}}}
+    return int(api.post("/events/filter", json=wanted).raise_for_status().json()["total"])
