@@ -30,6 +30,7 @@ from tasks.once import ONCE
 from tasks.receipt import billed
 
 POLL_S = 1.0
+LONG_POLL_S = 5.0  # of what has run for ten minutes; every look is three questions to the server
 STATE_S = 5.0  # how often the cloud is asked
 STOPPING_S = 300.0  # how long a machine may be on its way down
 PRICES_S = 300.0  # how often it is asked what has held, under a limit: a price moves a few times a day
@@ -192,7 +193,7 @@ def watch(
     Raises Superseded.
     """
     seen = _Watch(job, machine, cloud, lease_id, node_run_id, run_count, allowance)
-    patience = True
+    patience, begun = True, time.monotonic()
     while True:
         try:
             outcome = seen.look() or seen.ask_the_cloud() or seen.ask_the_price()
@@ -207,4 +208,5 @@ def watch(
         if outcome is not None:
             seen.log.info("attempt %d %s: %s", machine.attempt, outcome.ending, outcome.reason)
             return seen.told_more(outcome)
-        time.sleep(POLL_S)  # a poll by design: the API and three clouds have no common event
+        # A poll by design: the API and three clouds have no common event.
+        time.sleep(min(LONG_POLL_S, max(POLL_S, (time.monotonic() - begun) / 120)))
