@@ -7,6 +7,7 @@ Times are Unix seconds, durations seconds, sizes bytes unless a name says otherw
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from hashlib import sha256
@@ -47,7 +48,8 @@ RECORD_FILE = "record.jsonl"  # in the machine's own folder: all of it
 
 COUNT_FILE = "count.json"  # in the checkpoints of a drill: {"token", "seconds"}
 
-LEASE_KEY = "lease"  # where in the artifact's metadata the lease stands as JSON
+LEASE_KEY = "lease"  # where in the artifact's metadata the lease stands as JSON, in pieces: lease, lease-1, lease-2
+PIECE_CHARS = 450  # Prefect cuts every value of an artifact's metadata at 500 characters
 
 # Environment of every process on a machine.
 ENV_WORK = "SPOTWAVE_WORK"  # the folder above
@@ -214,6 +216,21 @@ class Lease(_Note):
             object.__setattr__(self, "progress", Progress.from_dict(self.progress))
         if isinstance(self.outcome, dict):
             object.__setattr__(self, "outcome", Outcome.from_dict(self.outcome))
+
+    def to_metadata(self) -> dict[str, str]:
+        """As it stands in the artifact."""
+        text = json.dumps(asdict(self), separators=(",", ":"))
+        pieces = [text[start : start + PIECE_CHARS] for start in range(0, len(text), PIECE_CHARS)]
+        return {f"{LEASE_KEY}-{number}" if number else LEASE_KEY: piece for number, piece in enumerate(pieces)}
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, Any] | None) -> Lease | None:
+        """None where no agent has spoken yet. Raises ValueError for anything but a whole lease."""
+        found = dict(metadata or {})
+        pieces = [str(found.get(LEASE_KEY, ""))]
+        while (piece := found.get(f"{LEASE_KEY}-{len(pieces)}")) is not None:
+            pieces.append(str(piece))
+        return cls.from_json("".join(pieces)) if pieces[0] else None
 
     @property
     def for_people(self) -> str:

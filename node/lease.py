@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from node.api_settings import trusted
-from node.contract import LEASE_KEY, Lease
+from node.contract import Lease
 from node.remote import RemoteError
 
 log = logging.getLogger("agent.lease")
@@ -58,7 +58,7 @@ class LeaseClient:
 
     def renew(self, lease: Lease) -> None:
         """Raises Fenced if the lease is gone, OSError if the API does not answer or answers an error."""
-        body = {"data": lease.for_people, "metadata_": {LEASE_KEY: lease.to_json()}}
+        body = {"data": lease.for_people, "metadata_": lease.to_metadata()}
         request = urllib.request.Request(  # noqa: S310 - the scheme is the controller's, not a user's
             self._url, data=json.dumps(body).encode(), headers=self._headers, method="PATCH"
         )

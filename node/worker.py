@@ -24,6 +24,8 @@ SETTINGS = {
     "PREFECT_WORKER_PREFETCH_SECONDS": "1",
     "PREFECT_WORKER_HEARTBEAT_SECONDS": "5",
     "PREFECT_CLIENT_MAX_RETRIES": "12",
+    # What a server says whose database is busy; one of them would crash the run that a machine was rented for.
+    "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
 }
 

@@ -12,7 +12,7 @@ from prefect.client.schemas.objects import FlowRun, State, StateType, WorkerStat
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Cancelled, Crashed
 
-from node.contract import LEASE_KEY, MACHINES_POOL, Lease, attempt_name
+from node.contract import MACHINES_POOL, Lease, attempt_name
 
 
 def client() -> SyncPrefectClient:
@@ -44,8 +44,7 @@ def read_lease(api: SyncPrefectClient, lease_id: str) -> Lease | None:
     found = api.read_artifacts(artifact_filter=wanted, limit=1)
     if not found:
         raise ObjectNotFound(http_exc=LookupError(f"lease {lease_id} is gone"))
-    told = (found[0].metadata_ or {}).get(LEASE_KEY)
-    return Lease.from_json(told) if told else None
+    return Lease.from_metadata(found[0].metadata_)
 
 
 def fence(api: SyncPrefectClient, lease_id: str) -> None:

@@ -22,7 +22,6 @@ from prefect.states import Completed, Crashed, Failed, Pending, Running
 from node.contract import (
     FENCE_FILE,
     HEARTBEAT_FILE,
-    LEASE_KEY,
     OUTCOME_FILE,
     RECORD_DIR,
     RUN_FILE,
@@ -161,7 +160,7 @@ class Letters:
 
     def _renew(self, lease_id: str, lease: Lease) -> None:
         """As the agent would (node.lease); a lease that is gone is for the watch to see."""
-        update = ArtifactUpdate(data=lease.for_people, metadata_={LEASE_KEY: lease.to_json()})
+        update = ArtifactUpdate(data=lease.for_people, metadata_=lease.to_metadata())
         try:
             self._api.update_artifact(UUID(lease_id), update)
         except PrefectHTTPStatusError as error:

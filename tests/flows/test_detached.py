@@ -8,7 +8,7 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient
 
 from blocks.access import PrefectAccess
-from node.contract import LEASE_KEY, RECORD_DIR, Lease, Phase, attempt_dir
+from node.contract import RECORD_DIR, Lease, Phase, attempt_dir
 from tests.conftest import Embedded
 from tests.flows.conftest import Start
 from tests.flows.kit import MINIMAL, Job, eventually, local_cloud
@@ -30,8 +30,7 @@ def detached(client: SyncPrefectClient) -> Iterator[str]:
 def working_lease(run: Job) -> Lease | None:
     """What Prefect has of the first machine's lease, once it works."""
     artifact = run.artifacts_of(run.run_id).get(f"lease-{run.key}-1")
-    told = (artifact.metadata_ or {}).get(LEASE_KEY) if artifact else None
-    lease = Lease.from_json(str(told)) if told else None
+    lease = Lease.from_metadata(artifact.metadata_) if artifact else None
     return lease if lease and lease.phase is Phase.WORKING and lease.progress.step == "run_shci" else None
 
 

@@ -29,7 +29,6 @@ from node.contract import (
     ENV_RCLONE,
     ENV_SECRETS,
     ENV_WORK,
-    LEASE_KEY,
     OUTCOME_FILE,
     SECRET_API,
     Brief,
@@ -61,7 +60,9 @@ def api() -> Iterator[Api]:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             known = self.path == f"/api/artifacts/{LEASE_ID}" and not found.fenced
             if known and not found.away:
-                found.leases.append(Lease.from_json(body["metadata_"][LEASE_KEY]))
+                lease = Lease.from_metadata(body["metadata_"])
+                assert lease is not None
+                found.leases.append(lease)
             self.send_response(503 if found.away else 204 if known else 404)
             self.end_headers()
 

@@ -38,7 +38,7 @@ from blocks.access import PrefectAccess
 from deployments.api import Api
 from deployments.home import ROOT
 from deployments.proxy.serve import serve
-from node.contract import BRIEF_FILE, ENV_WORK, LEASE_KEY, MACHINES_POOL, PUSHED_FILE, Brief, Lease, Phase
+from node.contract import BRIEF_FILE, ENV_WORK, MACHINES_POOL, PUSHED_FILE, Brief, Lease, Phase
 from node.lease import Fenced, LeaseClient
 from node.worker import SETTINGS
 from tests.conftest import Embedded
@@ -132,7 +132,9 @@ def test_a_node_run_through_the_proxy(embedded: Embedded, client: SyncPrefectCli
         made = client.read_artifacts(artifact_filter=its_own)
         assert [(one.key, one.data) for one in made] == [("node-progress", 100)]
         lease = client.read_artifacts(artifact_filter=ArtifactFilter(id={"any_": [lease_id]}))[0]  # type: ignore[arg-type]
-        assert Lease.from_json((lease.metadata_ or {})[LEASE_KEY]).beat == 7
+        told = Lease.from_metadata(lease.metadata_)
+        assert told is not None
+        assert told.beat == 7
 
         client.delete_artifact(UUID(lease_id))
         with pytest.raises(Fenced):

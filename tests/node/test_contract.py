@@ -1,0 +1,28 @@
+"""What both sides agree on, as Prefect keeps it."""
+
+from __future__ import annotations
+
+import pytest
+from prefect.server.schemas.core import Artifact
+
+from node.contract import Ending, Lease, Outcome, Phase, Progress
+
+
+@pytest.mark.parametrize("length", [0, 80, 400, 449, 450, 451, 3000])
+def test_a_lease_survives_an_artifacts_metadata_however_long_its_reason_is(length: int) -> None:
+    """Prefect cuts every value at 500 characters."""
+    outcome = Outcome(Ending.FAILED, "é" * length, sent_bytes=12)
+    lease = Lease(7, Phase.ENDED, Progress("run_shci", 40.0, "x" * length), "001-00002", outcome)
+    kept = Artifact(metadata_=lease.to_metadata()).metadata_
+    assert Lease.from_metadata(kept) == lease
+
+
+def test_no_lease_where_no_agent_has_spoken() -> None:
+    assert Lease.from_metadata(None) is None
+    assert Lease.from_metadata({}) is None
+
+
+def test_half_a_lease_is_none() -> None:
+    pieces = Lease(1, Phase.WORKING, Progress(note="x" * 2000)).to_metadata()
+    with pytest.raises(ValueError, match=r"Unterminated|Expecting"):
+        Lease.from_metadata({key: piece for key, piece in pieces.items() if key != "lease-2"})
