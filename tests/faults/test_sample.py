@@ -20,7 +20,7 @@ from tests.faults.table import closing, line_of
 from tests.faults.verdict import Verdict
 
 SEED = int(os.environ.get("FAULTS_SEED", time.time()))
-SIZE = 8
+SIZE = 5
 
 
 def possible(cases: list[Case]) -> list[Case]:

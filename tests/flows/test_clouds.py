@@ -1,4 +1,4 @@
-"""shci/water-dimer on emulated clouds that boot what they launch: refused, taken back, killed, and done."""
+"""shci/water-dimer on emulated clouds that boot what they launch: refused, taken back, and done."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def clouds(embedded: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield found
 
 
-def test_refused_taken_back_killed_and_done(
+def test_refused_taken_back_and_done(
     embedded: Embedded, client: SyncPrefectClient, clouds: dict[str, Emulated]
 ) -> None:
     """One job on each cloud, all at once. The cheapest offer has no capacity; the first machine is taken back with a
-    notice in run_shci, the second vanishes without a word, the third ends the job."""
+    notice in run_shci, the second ends the job. (What else can befall it: tests.faults.)"""
     cheapest = {kind: cloud.cheapest() for kind, cloud in clouds.items()}
     for kind, cloud in clouds.items():
         cloud.exhaust(cheapest[kind])
@@ -53,29 +53,24 @@ def test_refused_taken_back_killed_and_done(
         assert first.wait(30), "it had saved and ended itself before its time was up"
         assert (job.remote / LATEST_FILE).exists()
         assert json.loads((job.remote / "attempts/1/outcome.json").read_text())["ending"] == "interrupted"
-    catch_solvers(jobs, 2)
-    for job in jobs.values():
-        secrets |= job.secrets()
-        job.cloud.emulator.interrupt(job.machine(2).id, None)
     for kind, job in jobs.items():
         result = job.completed()
         same_energies(result)
-        first, second, third = result["attempts"]
-        assert [first["ending"], third["ending"]] == ["interrupted", "completed"]
-        assert second["ending"] in ("interrupted", "lost"), "not every cloud tells which it was"
+        first, second = result["attempts"]
+        assert [first["ending"], second["ending"]] == ["interrupted", "completed"]
         refused = first["refusals"][0]
         assert (refused["offer"], refused["kind"]) == (cheapest[kind], "capacity")
-        for attempt in (first, second, third):
+        for attempt in (first, second):
             assert attempt["cloud"] == kind
             assert attempt["instance_type"]
             assert attempt["zone"]
             assert attempt["spot_usd_h"] > 0
-        assert first["ended_at"] <= second["launched_at"] < second["ended_at"] <= third["launched_at"]
+        assert first["ended_at"] <= second["launched_at"]
         ledger = job.cloud.emulator.ledger
         assert [(item.kind, item.id) for item in ledger.left()] == [], "nothing that bills is left"
         assert_receipt_matches(job)
         assert job.cloud.emulator.secrets == {}
-        assert len(job.cloud.emulator.computers) == 3, "one machine an attempt"
+        assert len(job.cloud.emulator.computers) == 2, "one machine an attempt"
         assert "came of it" in str(job.artifacts_of(job.run_id)["launches"].data)
     for job in jobs.values():
         for where, text in job.traces():
