@@ -16,7 +16,7 @@ from tests.faults.disks import may_mount
 from tests.faults.ground import ground_on
 from tests.faults.hooked import Hooked
 from tests.faults.injuries import FAULTS, Case, all_cases
-from tests.faults.runner import called, carried, sample
+from tests.faults.runner import called, carried, each_pair, sample
 from tests.faults.site import temporary_folder
 from tests.faults.table import as_markdown, closing, line_of
 from tests.faults.verdict import Verdict
@@ -27,6 +27,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--only", action="append", default=[], help="cases with these words in their names")
     parser.add_argument("--sample", type=int, help="so many, drawn by the seed")
+    parser.add_argument("--pairs", action="store_true", help="every pair of step and fault once, not on every cloud")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--at-once", type=int, default=4, help="jobs at a time")
     parser.add_argument("--table", type=Path, help="write the table there, as Markdown")
@@ -35,6 +36,8 @@ def main() -> int:
     options = parser.parse_args()
     asked = partial(_asked, options.only)
     cases = [] if options.part == "calls" else list(filter(asked, all_cases()))
+    if options.pairs:
+        cases = each_pair(cases, options.seed)
     if options.sample is not None:
         cases = sample(cases, options.sample, options.seed)
     if not may_mount():
@@ -62,7 +65,7 @@ def main() -> int:
         ):
             for verdict in carried(ground, cases, options.at_once):
                 tell(verdict)
-            if options.part != "steps" and options.sample is None:
+            if options.part != "steps" and options.sample is None and not options.pairs:
                 for verdict in called(ground, asked, options.at_once):
                     tell(verdict)
     if options.table:

@@ -53,6 +53,15 @@ def _ended(futures: list[Future[Verdict]]) -> Iterator[Verdict]:
         yield future.result()
 
 
+def each_pair(cases: list[Case], seed: int) -> list[Case]:
+    """Every pair of step and fault once, on a cloud drawn by the seed."""
+    random = Random(seed)
+    by_pair: defaultdict[tuple[str, str], list[Case]] = defaultdict(list)
+    for case in cases:
+        by_pair[case.fault, case.step].append(case)
+    return [random.choice(clouds) for clouds in by_pair.values()]
+
+
 def sample(cases: list[Case], count: int, seed: int) -> list[Case]:
     """A fair one: every fault once before any comes twice, at a step and on a cloud drawn by the seed."""
     random = Random(seed)

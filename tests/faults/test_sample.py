@@ -14,8 +14,8 @@ from tests.conftest import Embedded
 from tests.faults.disks import may_mount
 from tests.faults.ground import Ground, ground_on
 from tests.faults.hooked import Hooked
-from tests.faults.injuries import FAULTS, Case, all_cases
-from tests.faults.runner import carried, sample
+from tests.faults.injuries import CLOUDS, FAULTS, Case, all_cases
+from tests.faults.runner import carried, each_pair, sample
 from tests.faults.table import closing, line_of
 from tests.faults.verdict import Verdict
 
@@ -55,6 +55,13 @@ def test_a_sample_has_every_fault_before_any_comes_twice() -> None:
     assert {case.fault for case in drawn} == set(FAULTS)
     assert drawn == sample(cases, len(FAULTS), seed=7)
     assert drawn != sample(cases, len(FAULTS), seed=8)
+
+
+def test_each_pair_of_step_and_fault_comes_once() -> None:
+    cases = all_cases()
+    drawn = each_pair(cases, seed=7)
+    assert len(drawn) == len({(case.fault, case.step) for case in cases})
+    assert {case.cloud for case in drawn} == set(CLOUDS)
 
 
 def test_a_wrong_case_is_told_by_the_closing_line() -> None:
