@@ -17,7 +17,7 @@ from tests.faults.ground import ground_on
 from tests.faults.hooked import Hooked
 from tests.faults.injuries import FAULTS, Case, all_cases
 from tests.faults.runner import called, carried, each_pair, sample
-from tests.faults.site import temporary_folder
+from tests.faults.sites import temporary_folder
 from tests.faults.table import as_markdown, closing, line_of
 from tests.faults.verdict import Verdict
 from tests.services import postgres

@@ -20,10 +20,10 @@ from tests.emulators import aws_faults, azure, gcp
 from tests.emulators.aws import AwsEmulator
 from tests.emulators.azure import AzureEmulator
 from tests.emulators.server import Answer, Fault, Request, Response, cut, lost
+from tests.faults.emulated_site import Booting, EmulatedSite
 from tests.faults.ground import Ground
 from tests.faults.injuries import Case
 from tests.faults.live import Live
-from tests.faults.site import Booting, EmulatedSite
 from tests.faults.verdict import PATIENCE_S, Verdict, judge, left_behind
 from tests.flows.clouds_kit import REQUIREMENTS
 from tests.flows.kit import Job, saved

@@ -31,7 +31,8 @@ from tests.emulators.computer import Computer
 from tests.faults.hooked import Hooked
 from tests.faults.injuries import AWAY_S, FAULTS, Case
 from tests.faults.live import Live
-from tests.faults.site import Site, port_of, site_of
+from tests.faults.site import Site
+from tests.faults.sites import port_of, site_of
 from tests.faults.steps import STEPS
 from tests.faults.verdict import PATIENCE_S, Verdict, judge, left_behind
 from tests.flows.clouds_kit import NAME, REQUIREMENTS, Login, proxy

@@ -1,0 +1,110 @@
+"""A case on the local cloud, whose machines are process trees of this computer."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from blocks.access import PrefectAccess
+from blocks.cloud import Machine
+from blocks.local.block import LocalCloud
+from tests.faults.site import Site
+from tests.flows.billing import SEEN_S, WITHIN
+from tests.flows.kit import marked_processes
+
+LOCAL_USD_H = {"local-1": 0.05, "local-2": 0.1}
+
+
+class LocalSite(Site):
+    kind = "local"
+
+    def _build(self) -> None:
+        self.machines = self.folder / "machines"
+        self._cloud = LocalCloud(folder=str(self.machines), prices=LOCAL_USD_H)
+        self.cloud = self._cloud
+        self._api_relay, self._door = self._relay(self._api_port)
+
+    def _access_block(self) -> PrefectAccess:
+        return self._access.model_copy(update={"api_url": f"http://127.0.0.1:{self._door}/api"})
+
+    def _remote_door(self) -> int:
+        assert self.remote_port is not None
+        self.remote_relay, door = self._relay(self.remote_port)
+        return door
+
+    def machine_ids(self, job_key: str) -> list[str]:
+        return [machine.id for machine in self._machines(job_key)]
+
+    def _machines(self, job_key: str) -> list[Machine]:
+        """By their folders, which stay."""
+        found = [
+            Machine.model_validate_json(path.read_text()) for path in self.machines.glob(f"{job_key}-*/machine.json")
+        ]
+        return sorted(found, key=lambda machine: machine.attempt)
+
+    def processes(self, machine_id: str) -> list[psutil.Process]:
+        return marked_processes(machine_id)
+
+    def work(self, machine_id: str) -> Path:
+        return self.machines / machine_id / "work"
+
+    def interrupt(self, machine_id: str, notice_s: float | None) -> None:
+        """In a process of its own: the cloud would not wait either."""
+        machine = (self.machines / machine_id / "machine.json").read_text()
+        code = (
+            "import sys; from pathlib import Path; from blocks.cloud import Machine; "
+            "from blocks.local.machines import Machines; "
+            "Machines(Path(sys.argv[1])).interrupt(Machine.model_validate_json(sys.argv[2]), "
+            "None if sys.argv[3] == 'None' else float(sys.argv[3]))"
+        )
+        cloud = subprocess.Popen([sys.executable, "-c", code, str(self.machines), machine, str(notice_s)])
+        self._open.callback(lambda: (cloud.kill(), cloud.wait()))
+
+    def cut_api(self, machine_id: str) -> None:
+        self._api_relay.sever(self._api_port)
+
+    def cut_remote(self, machine_id: str) -> None:
+        """For the controller too: both are on this computer."""
+        assert self.remote_relay is not None
+        assert self.remote_port is not None
+        self.remote_relay.sever(self.remote_port)
+
+    def away(self, gone: bool) -> None:
+        raise NotImplementedError("the local cloud has no API")
+
+    def mend(self) -> None:
+        for relay in (self._api_relay, self.remote_relay):
+            if relay is not None:
+                relay.mend()
+
+    def lives(self, job_key: str) -> list[tuple[float, float]]:
+        found = []
+        for machine in self._machines(job_key):
+            ended = self.machines / machine.id / "ended.json"
+            end = ended.stat().st_mtime if ended.exists() else datetime.now().timestamp()
+            found.append((machine.launched_at.timestamp(), end))
+        return found
+
+    def left(self, job_key: str) -> list[str]:
+        return [f"machine {machine.id}" for machine in self._cloud.find(job_key)] + [
+            f"secrets of {path.parent.name}" for path in self.machines.glob(f"{job_key}-*/secrets")
+        ]
+
+    def wrong_receipt(self, told: dict[str, Any]) -> str | None:
+        """Nobody bills here: the prices are the block's, and the receipt's hours are what is looked at."""
+        hours = sum(end - begun for begun, end in self.lives(told["job_key"])) / 3600
+        said = sum(attempt["bill"]["seconds"] for attempt in told["attempts"]) / 3600
+        unseen = SEEN_S / 3600 * len(told["attempts"])
+        if abs(said - hours) <= WITHIN * hours or hours < said <= hours + unseen:
+            return None
+        return f"receipt for {3600 * said:.1f} s, machines lived {3600 * hours:.1f} s"
+
+    def usd(self, job_key: str) -> float:
+        prices = [machine.offer.spot_usd_h for machine in self._machines(job_key)]
+        lives = self.lives(job_key)
+        return sum(price * (end - begun) / 3600 for price, (begun, end) in zip(prices, lives, strict=True))
