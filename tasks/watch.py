@@ -91,6 +91,10 @@ class _Watch:
             lease = api.read_lease(self.api, self.lease_id)
         except ObjectNotFound:
             return Outcome(Ending.LOST, "its lease was deleted")
+        except ValueError as error:
+            # Its silence counts: a machine that only ever says what nobody understands is given up.
+            self.log.warning("its lease cannot be read: %s", error)
+            lease = None
         if lease is not None and (self.lease is None or lease.beat != self.lease.beat):
             self.lease, self.changed = lease, time.monotonic()
             self.show(lease.progress)

@@ -143,7 +143,11 @@ def _renew(api: dict[str, Any], lease_id: str, log: str) -> None:
         headers["Authorization"] = "Basic " + base64.b64encode(api["PREFECT_API_AUTH_STRING"].encode()).decode()
     reason = "the machine could not start: " + " | ".join(log.strip().splitlines()[-5:])
     lease = {"beat": 0, "phase": "ended", "outcome": {"ending": "lost", "reason": reason}}
-    body = {"data": f"**ended**\n\n{reason}", "metadata_": {"lease": json.dumps(lease)}}
+    text = json.dumps(lease)  # in pieces: Prefect cuts a value at 500 characters (node.contract.Lease.to_metadata)
+    pieces = {
+        f"lease-{start // 450}" if start else "lease": text[start : start + 450] for start in range(0, len(text), 450)
+    }
+    body = {"data": f"**ended**\n\n{reason}", "metadata_": pieces}
     url = f"{api['PREFECT_API_URL'].rstrip('/')}/artifacts/{lease_id}"
     try:
         ask(url, headers, "PATCH", json.dumps(body).encode())

@@ -220,7 +220,7 @@ def test_a_start_that_fails_is_told_on_the_remote_and_in_the_lease(tmp_path: Pat
         assert place.deletions == 1
     assert "bootstrap failed while fetching the code from the remote" in place.told
     assert "directory not found" in place.told
-    told = json.loads(dict(place.cloud.lease["metadata_"])["lease"])  # type: ignore[call-overload]
+    told = json.loads("".join(dict(place.cloud.lease["metadata_"]).values()))  # type: ignore[call-overload]
     assert told["outcome"]["ending"] == "lost"
     assert "bootstrap failed while fetching the code from the remote" in told["outcome"]["reason"]
 

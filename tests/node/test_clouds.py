@@ -19,6 +19,7 @@ from botocore.credentials import Credentials
 
 from blocks.user_data import render
 from node.clouds.aws import signed
+from node.contract import PIECE_CHARS, Ending, Lease, Phase
 from tests.blocks.machine_kit import brief
 from tests.emulators.computer import MetadataService
 from tests.emulators.metadata import AwsMetadata, AzureMetadata, GcpMetadata
@@ -251,10 +252,13 @@ def test_the_log_is_told_without_secrets(tmp_path: Path) -> None:
     ]
     assert told[0].headers["authorization"] == "Bearer planted-key-77"
     body = json.loads(told[0].body)
-    lease = json.loads(body["metadata_"]["lease"])
-    assert lease["phase"] == "ended"
-    assert lease["outcome"]["ending"] == "lost"
-    assert "last words" in lease["outcome"]["reason"]
+    lease = Lease.from_metadata(body["metadata_"])
+    assert lease is not None
+    assert lease.phase is Phase.ENDED
+    assert lease.outcome is not None
+    assert lease.outcome.ending is Ending.LOST
+    assert "last words" in lease.outcome.reason
+    assert max(map(len, body["metadata_"].values())) <= PIECE_CHARS
     assert "last words" in body["data"]
     assert b"planted" not in told[0].body
 
