@@ -31,6 +31,7 @@ from node.contract import (
     OUTPUT_DIR,
     PROGRESS_FILE,
     RECORD_FILE,
+    SAVE_S,
     SECRET_RCLONE,
     STOP_FILE,
     Brief,
@@ -52,7 +53,6 @@ from node.worker import Engine, Starter, Worker
 log = logging.getLogger("agent")
 
 TICK_S = 0.5
-SAVE_S = 60.0  # kept free before the deadline for the last copy
 CRASH_PATIENCE_S = 20.0  # how long an engine may take to end after SIGTERM when no notice presses
 
 

@@ -48,6 +48,8 @@ RECORD_FILE = "record.jsonl"  # in the machine's own folder: all of it
 
 COUNT_FILE = "count.json"  # in the checkpoints of a drill: {"token", "seconds"}
 
+SAVE_S = 60.0  # kept free before a machine's deadline for its last copy
+
 LEASE_KEY = "lease"  # where in the artifact's metadata the lease stands as JSON, in pieces: lease, lease-1, lease-2
 PIECE_CHARS = 450  # Prefect cuts every value of an artifact's metadata at 500 characters
 

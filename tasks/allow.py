@@ -11,13 +11,13 @@ from prefect.logging import get_run_logger
 from blocks.budget import Budget
 from blocks.cloud import Offer
 from blocks.snapshots import SnapshotStore, StoreUnavailable
+from node.contract import SAVE_S
 from tasks import spending
 from tasks.documents import load_budget, load_store
 from tasks.job import Allowance, Bill, Choice, Job, Placed, Quote
 from tasks.once import ONCE
 from tasks.quote import hourly_usd
 
-SAVE_S = 60.0  # kept free before its deadline by the machine's agent (node.agent), for the last checkpoint
 TEARDOWN_S = 30.0  # from the agent's end until the cloud bills no more
 LEAST_WORK_S = 30.0  # a machine that may not even work for so long is not worth its boot
 MOST_OFFERS = 10  # of a ranking are tried (tasks.provision)

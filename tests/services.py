@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.debian import libraries, program
 
@@ -134,15 +135,17 @@ def _dies_with_us(signal_: int) -> Callable[[], None]:
     return lambda: _LIBC.prctl(_PR_SET_PDEATHSIG, signal_, 0, 0, 0)
 
 
+def _as_nobody() -> dict[str, Any]:
+    """Of a process that we start as root: PostgreSQL refuses to be that."""
+    return {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
+
+
 def _run_once(command: list[str], folder: Path) -> None:
-    user = "nobody" if os.geteuid() == 0 else None  # PostgreSQL refuses to be root
     done = subprocess.run(
         command,
         cwd=folder,
         env=_environment(command[0]),
-        user=user,
-        group="nogroup" if user else None,
-        extra_groups=[] if user else None,
+        **_as_nobody(),
         capture_output=True,
         text=True,
         timeout=_START_S,
@@ -154,15 +157,12 @@ def _run_once(command: list[str], folder: Path) -> None:
 def _served(command: list[str], folder: Path, port: int, end: int, as_us: bool = False) -> Iterator[int]:
     """The server runs and takes connections within the block; its pid. It ends with the block, or with us."""
     log = folder / "log"
-    user = "nobody" if os.geteuid() == 0 and not as_us else None
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
             cwd=folder,
             env=_environment(command[0]),
-            user=user,
-            group="nogroup" if user else None,
-            extra_groups=[] if user else None,
+            **({} if as_us else _as_nobody()),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -24,7 +24,7 @@ from tests.faults.emulated_site import Booting, EmulatedSite
 from tests.faults.ground import Ground
 from tests.faults.injuries import Case
 from tests.faults.live import Live
-from tests.faults.verdict import PATIENCE_S, Verdict, judge, left_behind
+from tests.faults.verdict import Verdict, judge
 from tests.flows.clouds_kit import REQUIREMENTS
 from tests.flows.kit import Job, saved
 
@@ -82,10 +82,6 @@ def _carry(ground: Ground, verdict: Verdict, site: EmulatedSite, blocks: list[st
     live = Live(site, job, ground.hooked.plan(job.key))
     live.plan.forget()
     judge(verdict, live, state, {})
-    limit = time.monotonic() + PATIENCE_S
-    while (left := left_behind(live)) and time.monotonic() < limit:
-        time.sleep(0.5)
-    verdict.orphans += left
 
 
 def _spoil(emulator: Booting, case: Case) -> None:

@@ -34,7 +34,7 @@ from tests.faults.live import Live
 from tests.faults.site import Site
 from tests.faults.sites import port_of, site_of
 from tests.faults.steps import STEPS
-from tests.faults.verdict import PATIENCE_S, Verdict, judge, left_behind
+from tests.faults.verdict import Verdict, judge
 from tests.flows.clouds_kit import NAME, REQUIREMENTS, Login, proxy
 from tests.flows.kit import Job, eventually, saved
 
@@ -50,7 +50,6 @@ class Ground:
     hooked: Hooked
     folder: Path
     api: dict[str, tuple[PrefectAccess, int]]
-    baseline: dict[str, Verdict] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=count)
 
     def name(self) -> str:
@@ -112,10 +111,6 @@ class Ground:
             healing.join()
             verdict.seconds = time.monotonic() - begun - held
             judge(verdict, live, state, before)
-            limit = time.monotonic() + PATIENCE_S
-            while (left := left_behind(live)) and time.monotonic() < limit:
-                time.sleep(0.5)
-            verdict.orphans += left
         finally:
             plan.forget()
             self._end(job, client)

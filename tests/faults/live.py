@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -22,7 +21,6 @@ class Live:
     site: Site
     job: Job
     plan: Plan
-    healed: threading.Event = field(default_factory=threading.Event)
 
     @property
     def key(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -66,9 +67,13 @@ def judge(verdict: Verdict, live: Live, state: State[Any], before: dict[str, int
     receipt = live.job.home.results / live.key
     wrong = live.site.wrong_receipt(receipt_in(receipt)) if (receipt / "receipt.json").exists() else "there is none"
     verdict.unbilled += [wrong] if wrong else []
+    limit = time.monotonic() + PATIENCE_S
+    while (left := _left_behind(live)) and time.monotonic() < limit:
+        time.sleep(0.5)  # no cloud tells when the last of it is gone
+    verdict.orphans += left
 
 
-def left_behind(live: Live) -> list[str]:
+def _left_behind(live: Live) -> list[str]:
     """What bills or should not outlive the job."""
     found = live.site.left(live.key)
     for id_ in live.site.machine_ids(live.key):

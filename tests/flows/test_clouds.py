@@ -40,7 +40,7 @@ def test_refused_taken_back_and_done(
         cloud.exhaust(cheapest[kind])
     jobs = {kind: CloudJob.on(cloud, embedded, client, **MINIMAL) for kind, cloud in clouds.items()}
     secrets: set[str] = set()
-    catch_solvers(jobs, 1)
+    catch_solvers(jobs)
     for job in jobs.values():
         secrets |= job.secrets()
     assert len(secrets) == 1 + len(jobs), "a password, and a token for each attempt"
@@ -78,10 +78,10 @@ def test_refused_taken_back_and_done(
     not_in_the_database(embedded, secrets)
 
 
-def catch_solvers(jobs: dict[str, CloudJob], attempt: int) -> None:
+def catch_solvers(jobs: dict[str, CloudJob]) -> None:
     """All at once: none may end while another is waited for."""
     with ThreadPoolExecutor(len(jobs)) as pool:
-        list(pool.map(lambda job: job.catch_solver(attempt), jobs.values()))
+        list(pool.map(lambda job: job.catch_solver(), jobs.values()))
 
 
 def what_runs_is_shown(embedded: Embedded, jobs: dict[str, CloudJob]) -> None:

@@ -9,8 +9,9 @@ import pytest
 
 from blocks.budget import Budget
 from blocks.snapshots import SnapshotStore
+from node.contract import SAVE_S
 from tasks import spending
-from tasks.allow import SAVE_S, TEARDOWN_S, stops_at, too_short
+from tasks.allow import TEARDOWN_S, stops_at, too_short
 from tasks.costs import by, figure
 from tasks.job import Allowance
 from tasks.spending import Entry, left
