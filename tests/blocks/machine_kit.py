@@ -1,4 +1,4 @@
-"""What the tests of the local cloud share: a bootstrap of their own, offers and briefs."""
+"""What the tests of machines share: a bootstrap of their own, offers and briefs."""
 
 from __future__ import annotations
 
@@ -21,6 +21,23 @@ set -euo pipefail
 cat >"$SPOTWAVE_WORK/brief.json" <<'BRIEF'
 @BRIEF@
 BRIEF
+"""
+
+# Of a machine in a cloud: what its user data carries, written down.
+CLOUD_HEAD = """#!/usr/bin/env bash
+set -eu
+@SETTINGS@
+mkdir -p "$SPOTWAVE_WORK"
+cd "$SPOTWAVE_WORK"
+cat >brief.json <<'BRIEF'
+@BRIEF@
+BRIEF
+cat >cloud.py <<'CLOUD'
+@CLOUD@
+CLOUD
+cat >pins.txt <<'PINS'
+@PINS@
+PINS
 """
 
 # A machine that works until it is ended.

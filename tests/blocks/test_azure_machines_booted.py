@@ -14,8 +14,8 @@ import requests
 from pydantic import SecretStr
 
 from blocks.cloud import LaunchBrief, Machine, MachineState
+from tests.blocks.machine_kit import CLOUD_HEAD, until
 from tests.blocks.machine_kit import brief as a_brief
-from tests.blocks.machine_kit import until
 from tests.emulators.azure import AzureEmulator, instead, refused
 from tests.emulators.azure_kit import block, emulated, offer
 from tests.emulators.azure_vault import RESOURCE
@@ -25,28 +25,13 @@ ROOT = Path(__file__).parents[2]
 PLANTED = "planted-7d20aa"
 CONFIG = f"[away]\ntype = local\npass = {PLANTED}\n"
 
-HEAD = """#!/usr/bin/env bash
-set -eu
-@SETTINGS@
-mkdir -p "$SPOTWAVE_WORK"
-cd "$SPOTWAVE_WORK"
-cat >brief.json <<'BRIEF'
-@BRIEF@
-BRIEF
-cat >cloud.py <<'CLOUD'
-@CLOUD@
-CLOUD
-cat >pins.txt <<'PINS'
-@PINS@
-PINS
-"""
-IDLE = HEAD + "touch up\nexec sleep 600\n"
-READS = HEAD + 'python3 cloud.py secrets "$SPOTWAVE_WORK/kept"\ntouch up\nexec sleep 600\n'
-ENDS = HEAD + "python3 cloud.py end\n"
-ENDS_IMPATIENTLY = HEAD + 'python3 -c "import cloud; cloud.PAUSES_S = (); cloud.end()"\n'
-SWITCHES_OFF = HEAD + "poweroff\n"
+IDLE = CLOUD_HEAD + "touch up\nexec sleep 600\n"
+READS = CLOUD_HEAD + 'python3 cloud.py secrets "$SPOTWAVE_WORK/kept"\ntouch up\nexec sleep 600\n'
+ENDS = CLOUD_HEAD + "python3 cloud.py end\n"
+ENDS_IMPATIENTLY = CLOUD_HEAD + 'python3 -c "import cloud; cloud.PAUSES_S = (); cloud.end()"\n'
+SWITCHES_OFF = CLOUD_HEAD + "poweroff\n"
 WATCHES = (
-    HEAD
+    CLOUD_HEAD
     + f"""exec env PYTHONPATH={ROOT} "$SPOTWAVE_OPT/bin/python" - <<'PY'
 import os, time
 from node.notice import notice_watcher

@@ -5,29 +5,19 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from blocks.cloud import Cloud, Finding, Machine
+from tests.blocks.machine_kit import CLOUD_HEAD
 
 # What a machine does by its cloud's own means, and no more: node/clouds as the user data carries it.
-MACHINE = """#!/usr/bin/env bash
-set -eu
-@SETTINGS@
-mkdir -p "$SPOTWAVE_WORK"
-cd "$SPOTWAVE_WORK"
-cat >brief.json <<'BRIEF'
-@BRIEF@
-BRIEF
-cat >cloud.py <<'CLOUD'
-@CLOUD@
-CLOUD
-cat >pins.txt <<'PINS'
-@PINS@
-PINS
-python3 -c 'import cloud; cloud.PAUSES_S = (); cloud.keep("kept", cloud.secret())'
+MACHINE = (
+    CLOUD_HEAD
+    + """python3 -c 'import cloud; cloud.PAUSES_S = (); cloud.keep("kept", cloud.secret())'
 touch up
 while [ ! -e end ]; do sleep 0.05; done
 python3 -c 'import cloud; cloud.PAUSES_S = (); cloud._PATIENCE_S = 0; cloud.end()'
 touch ended
 poweroff
 """
+)
 
 
 def looked_at(cloud: Cloud) -> list[Finding]:
