@@ -38,8 +38,11 @@ def main() -> int:
     cases = [] if options.part == "calls" else list(filter(asked, all_cases()))
     if options.pairs:
         cases = each_pair(cases, options.seed)
-    if options.sample is not None:
-        cases = sample(cases, options.sample, options.seed)
+
+    def some(found: list[Case]) -> list[Case]:
+        return found if options.sample is None else sample(found, options.sample, options.seed)
+
+    cases = some(cases)
     if not may_mount():
         impossible = [case for case in cases if FAULTS[case.fault].mounts]
         sys.stdout.write(f"{len(impossible)} cases left out: only root may mount\n")
@@ -65,8 +68,8 @@ def main() -> int:
         ):
             for verdict in carried(ground, cases, options.at_once):
                 tell(verdict)
-            if options.part != "steps" and options.sample is None and not options.pairs:
-                for verdict in called(ground, asked, options.at_once):
+            if options.part == "calls" or (options.part is None and options.sample is None and not options.pairs):
+                for verdict in called(ground, lambda found: some(list(filter(asked, found))), options.at_once):
                     tell(verdict)
     if options.table:
         options.table.write_text(as_markdown(verdicts, options.seed, time.monotonic() - begun))

@@ -32,15 +32,18 @@ def carried(ground: Ground, cases: list[Case], at_once: int) -> Iterator[Verdict
             yield from _ended([_submit(pool, lambda one=case, all_=blow: ground.carry(one, all_)) for case in struck])
 
 
-def called(ground: Ground, asked: Callable[[Case], bool], at_once: int) -> Iterator[Verdict]:
-    """A job for every call that an undisturbed job makes and everything that can be wrong with its answer."""
+def called(ground: Ground, chosen: Callable[[list[Case]], list[Case]], at_once: int) -> Iterator[Verdict]:
+    """A job for every call that an undisturbed job makes and everything that can be wrong with its answer.
+
+    chosen: which of these, once they are known.
+    """
     with ThreadPoolExecutor(at_once) as pool:
         seen = [_submit(pool, lambda one=cloud: calls.calls_of(ground, one)) for cloud in RENTED]
         cases: list[Case] = []
         for verdict, found in [future.result() for future in seen]:
             yield verdict
-            cases += filter(asked, found)
-        yield from _ended([_submit(pool, lambda one=case: calls.carry(ground, one)) for case in cases])
+            cases += found
+        yield from _ended([_submit(pool, lambda one=case: calls.carry(ground, one)) for case in chosen(cases)])
 
 
 def _submit(pool: ThreadPoolExecutor, work: Callable[[], T]) -> Future[T]:
