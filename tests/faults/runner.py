@@ -19,9 +19,6 @@ T = TypeVar("T")
 
 def carried(ground: Ground, cases: list[Case], at_once: int) -> Iterator[Verdict]:
     """As they end. What strikes a whole controller strikes all clouds of a step together."""
-    alone = [case for case in cases if not FAULTS[case.fault].shared]
-    with ThreadPoolExecutor(at_once) as pool:
-        yield from _ended([_submit(pool, lambda one=case: ground.carry(one)) for case in alone])
     together: defaultdict[tuple[str, str], list[Case]] = defaultdict(list)
     for case in cases:
         if FAULTS[case.fault].shared:
@@ -30,6 +27,9 @@ def carried(ground: Ground, cases: list[Case], at_once: int) -> Iterator[Verdict
         blow = Round(ground, fault, len(struck))
         with ThreadPoolExecutor(len(struck)) as pool:
             yield from _ended([_submit(pool, lambda one=case, all_=blow: ground.carry(one, all_)) for case in struck])
+    alone = [case for case in cases if not FAULTS[case.fault].shared]
+    with ThreadPoolExecutor(at_once) as pool:
+        yield from _ended([_submit(pool, lambda one=case: ground.carry(one)) for case in alone])
 
 
 def called(ground: Ground, chosen: Callable[[list[Case]], list[Case]], at_once: int) -> Iterator[Verdict]:
