@@ -12,15 +12,18 @@ from pathlib import Path
 
 from deployments import server
 from deployments.api import Api
+from deployments.console import LastingConsole
 from deployments.home import ROOT, Home
 from deployments.processes import Note, end, last_lines, marked, start
 from node.contract import CONTROLLER_POOL
 
-#: Seconds between polls for runs; each poll is one request to the API.
-_SETTINGS = {
+#: Seconds between polls for runs (each is one request to the API), and how logs are printed.
+SETTINGS = {
     "PREFECT_WORKER_QUERY_SECONDS": "1",
     "PREFECT_WORKER_PREFETCH_SECONDS": "1",
     "PREFECT_WORKER_HEARTBEAT_SECONDS": "5",
+    # Of its runs, too: they must outlive it.
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_CLASS": f"{LastingConsole.__module__}.{LastingConsole.__qualname__}",
 }
 
 
@@ -47,7 +50,7 @@ def ensure(home: Home, api: Api) -> bool:
     kill(home)
     command = [sys.executable, "-m", "prefect", "worker", "start", "--no-create-pool-if-not-found"]
     command += ["--pool", CONTROLLER_POOL, "--type", "process", "--name", name()]
-    environment = api.environment(home) | _SETTINGS
+    environment = api.environment(home) | SETTINGS
     start(command, environment, cwd=ROOT, log=log_path(home), url=api.url).write(_note_path(home))
     return True
 

@@ -6,9 +6,10 @@ from datetime import datetime
 
 from prefect.logging import get_run_logger
 
+from blocks.cloud import Machine
 from flows.approval import approved
 from flows.failed import JobFailed
-from node.contract import Outcome
+from node.contract import Ending, Outcome
 from tasks.allow import allow, settle
 from tasks.inherit import Inherited
 from tasks.job import Allowance, Attempt, Bill, Choice, Job, Placed, Quote
@@ -55,6 +56,25 @@ class Purse:
         paid = bill(self._job, placed.machine, cloud, gone, outcome)
         settle(self._job, number, placed, paid, self.allowance.at, self.quote)
         return paid
+
+    def pay_stray(self, machine: Machine, cloud: str, gone: datetime) -> None:
+        """For a machine that was launched just when the job ended, and had not become an attempt."""
+        if self.allowance is None or any(attempt.machine.id == machine.id for attempt in self.attempts):
+            return
+        paid = self.pay(machine.attempt, Placed(machine=machine, refusals=[]), cloud, gone, None)
+        outcome = Outcome(Ending.LOST, "the job was ended before its machine")
+        self.attempts.append(
+            Attempt(
+                number=machine.attempt,
+                machine=machine,
+                node_run_id=None,
+                refusals=[],
+                why="",
+                outcome=outcome,
+                ended_at=paid.ended_at,
+                bill=paid,
+            )
+        )
 
     def close(self) -> None:
         """The receipt, however the job ends; one that cannot be written must not hide how it ended."""

@@ -37,7 +37,7 @@ from tasks.rank import why
 from tasks.select import select
 from tasks.stage import stage
 from tasks.submit import submit
-from tasks.sweep import sweep
+from tasks.sweep import still_there, sweep
 from tasks.terminate import terminate
 from tasks.timeline import timeline
 from tasks.watch import Superseded, watch
@@ -98,7 +98,7 @@ def _opened(job: Job) -> Purse:
 
 def _close(job: Job, purse: Purse) -> None:
     try:
-        _sweep(job)
+        _sweep(job, purse)
     finally:
         purse.close()
 
@@ -121,12 +121,16 @@ def _afterwards(job: Job, clean_up: Callable[[], object]) -> Iterator[None]:
             clean_up()
 
 
-def _sweep(job: Job) -> None:
+def _sweep(job: Job, purse: Purse) -> None:
     """What a cloud that does not answer may still hold is the reaper's, and no reason to lose a finished job."""
     try:
-        sweep(job)
+        machines = still_there(job)
+        sweep(job, machines)
     except LaunchRefused as refused:
         get_run_logger().error("something of this job may be left, for reap to remove: %s", refused.reason)
+        return
+    for cloud, machine in machines:
+        purse.pay_stray(machine, cloud, api.now())
 
 
 def _attempts(job: Job, begun: float, purse: Purse, beside: Beside | None) -> Done:

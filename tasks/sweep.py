@@ -1,24 +1,34 @@
-"""Step: at the end of a job, whatever still carries its tag goes: machines, secrets, and what machines left behind."""
+"""Steps: at the end of a job, whatever still carries its tag goes: machines, secrets, and what machines left behind."""
 
 from __future__ import annotations
 
 from prefect import task
 from prefect.logging import get_run_logger
 
+from blocks.cloud import Machine
 from tasks import api
 from tasks.documents import load_cloud
 from tasks.job import Job
 
+DELAYS_S: list[float] = [1, 2, 5, 10, 30]
 
-@task(name="sweep", retries=5, retry_delay_seconds=[1, 2, 5, 10, 30])
-def sweep(job: Job) -> None:
-    """By tag, whatever this process remembers: a launch may have been cut short. Safe to repeat."""
+
+@task(name="still_there", retries=len(DELAYS_S), retry_delay_seconds=DELAYS_S)
+def still_there(job: Job) -> list[tuple[str, Machine]]:
+    """The machines with the job's tag, each with its Cloud document: a launch may have been cut short, and nobody else
+    remembers what it has launched."""
+    return [(cloud, machine) for cloud in job.clouds for machine in load_cloud(cloud).find(job.key)]
+
+
+@task(name="sweep", retries=len(DELAYS_S), retry_delay_seconds=DELAYS_S)
+def sweep(job: Job, machines: list[tuple[str, Machine]]) -> None:
+    """Remove these machines, and by tag what else there is. Safe to repeat."""
     log = get_run_logger()
-    for cloud in map(load_cloud, job.clouds):
-        for machine in cloud.find(job.key):
-            log.warning("%s was still there; terminated", machine.id)
-            cloud.terminate(machine)
-            api.remove_queue_and_worker(api.client(), machine.name)
-        for leftover in cloud.leftovers(job.key):
-            cloud.remove(leftover)
+    for cloud, machine in machines:
+        log.warning("%s was still there; terminated", machine.id)
+        load_cloud(cloud).terminate(machine)
+        api.remove_queue_and_worker(api.client(), machine.name)
+    for block in map(load_cloud, job.clouds):
+        for leftover in block.leftovers(job.key):
+            block.remove(leftover)
             log.info("%s %s of this job is deleted", leftover.kind, leftover.id)

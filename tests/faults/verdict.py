@@ -9,6 +9,7 @@ from typing import Any
 
 from prefect.client.schemas.objects import State, StateType
 
+from tasks.receipt import RECEIPT_FILE
 from tests.faults.injuries import Case
 from tests.faults.live import Live
 from tests.flows.billing import receipt_in
@@ -64,13 +65,22 @@ def judge(verdict: Verdict, live: Live, state: State[Any], before: dict[str, int
     if len(done) > 1:
         verdict.doubled.append(f"{' and '.join(done)} have both completed")
     verdict.usd = live.site.usd(live.key)
-    receipt = live.job.home.results / live.key
-    wrong = live.site.wrong_receipt(receipt_in(receipt)) if (receipt / "receipt.json").exists() else "there is none"
-    verdict.unbilled += [wrong] if wrong else []
+    verdict.unbilled += _unbilled(live, len(lives))
     limit = time.monotonic() + PATIENCE_S
     while (left := _left_behind(live)) and time.monotonic() < limit:
         time.sleep(0.5)  # no cloud tells when the last of it is gone
     verdict.orphans += left
+
+
+def _unbilled(live: Live, machines: int) -> list[str]:
+    folder = live.job.home.results / live.key
+    if not (folder / RECEIPT_FILE).exists():
+        return ["there is none"]
+    told = receipt_in(folder)
+    if len(told["attempts"]) != machines:
+        return [f"{machines} machines were billed, and {len(told['attempts'])} are on it"]
+    wrong = live.site.wrong_receipt(told)
+    return [wrong] if wrong else []
 
 
 def _left_behind(live: Live) -> list[str]:

@@ -14,6 +14,7 @@ import pytest
 from deployments import worker
 from node.contract import CHECKPOINT_DIR
 from tests.conftest import Embedded
+from tests.flows.billing import receipt_in
 from tests.flows.conftest import Start
 from tests.flows.kit import MINIMAL, UNDISTURBED, Job, eventually, running
 from tests.flows.logs import messages
@@ -68,13 +69,19 @@ def test_too_many_losses_are_a_clear_failure_that_keeps_everything(job: Start) -
     assert json.loads((run.remote / CHECKPOINT_DIR / latest / "manifest.json").read_text())["files"]
 
 
-def test_cancelling_the_run_terminates_the_machine(embedded: Embedded, job: Start) -> None:
-    run = job("run_shci", **MINIMAL)
-    run.waits()
-    command = [sys.executable, "-m", "prefect", "flow-run", "cancel", str(run.run_id)]
-    subprocess.run(command, env=embedded.environment, check=True, capture_output=True, timeout=60)
-    assert run.finished().is_cancelled()
-    assert [node_run.state_name for node_run in run.node_runs()] == ["Cancelled"]
+def test_cancelling_the_run_terminates_the_machine_and_pays_for_it(embedded: Embedded, job: Start) -> None:
+    """Also one that nobody but its cloud knows of yet."""
+    at_work, just_launched = job("run_shci", **MINIMAL), job("launched", **MINIMAL)
+    for run in (at_work, just_launched):
+        run.waits()
+        command = [sys.executable, "-m", "prefect", "flow-run", "cancel", str(run.run_id)]
+        subprocess.run(command, env=embedded.environment, check=True, capture_output=True, timeout=60)
+    for run in (at_work, just_launched):
+        assert run.finished().is_cancelled()
+        told = receipt_in(run.home.results / run.key)
+        assert [attempt["ending"] for attempt in told["attempts"]] == ["lost"]
+        assert told["attempts"][0]["bill"]["seconds"] > 0
+    assert [node_run.state_name for node_run in at_work.node_runs()] == ["Cancelled"]
 
 
 def kill_controller(embedded: Embedded, run: Job) -> None:

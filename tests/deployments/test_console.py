@@ -1,0 +1,40 @@
+"""A real process that logs into a pipe whose reader has gone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from deployments import worker
+
+_LOGS = """
+import sys
+from prefect.logging import get_logger
+from prefect.logging.configuration import ensure_logging_setup
+ensure_logging_setup()
+log = get_logger("test")
+log.warning("before")
+sys.stdin.readline()
+for _ in range(3):
+    log.warning("nobody reads this")
+open(sys.argv[1], "w").write("went on")
+"""
+
+
+@pytest.mark.parametrize("ours", [True, False], ids=["as our worker starts it", "as Prefect would"])
+def test_a_run_outlives_who_reads_its_logs(ours: bool, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The second is why the first is needed: once it passes, LastingConsole can go."""
+    out = tmp_path_factory.mktemp("console") / "out"
+    environment = {**os.environ, "PREFECT_LOGGING_TO_API_ENABLED": "false"} | (worker.SETTINGS if ours else {})
+    command = [sys.executable, "-c", _LOGS, str(out)]
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        assert b"before" in process.stderr.readline()
+        process.stderr.close()
+        process.stdin.close()
+        assert (process.wait(60) == 0) is ours
+    assert out.exists() is ours
