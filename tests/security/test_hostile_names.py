@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
+from blocks.cloud import Requirements
 from blocks.endpoints import checked
 from node.checkpoint import CheckpointCorrupt
 from node.manifest import Manifest, _digest, verify
+from tasks.check import check_job
 from tasks.documents import NoSuchBlock, load_access, load_cloud, load_remote
+from tasks.job import Job
 from tests.security.hostile import LINES, LONG, SHELL, clear
 
 ELSEWHERE = [
@@ -63,3 +67,27 @@ def test_a_manifest_does_not_lead_out_of_its_generation(name: str, tmp_path: Pat
     with pytest.raises(CheckpointCorrupt, match="which is no file of it"):
         verify(folder)
     assert Manifest.from_json(json.dumps({**(good := data | {"files": {}}), "seal": _digest(good)})).files == {}
+
+
+@pytest.mark.parametrize(
+    "word",
+    [*ELSEWHERE[:-2], *(word for word in SHELL if word != "BRIEF"), *LINES, LONG, "-x" * 40, "sw-0123456789ab/../x"],
+)
+@pytest.mark.parametrize("field", ["project", "continue_job"])
+def test_a_project_and_an_earlier_job_are_names(field: str, word: str, tmp_path: Path) -> None:
+    """They become a file's name in the ledger and a folder's on the remote."""
+    usual = Job(
+        key="sw-111111111111",
+        flow_run_id=uuid4(),
+        node="shci-node/machine",
+        parameters={},
+        requirements=Requirements(),
+        clouds=[],
+        remote="rclone-remote/here",
+        access="prefect-access/here",
+        store="snapshot-store/here",
+        results=tmp_path,
+    )
+    told = check_job.fn(usual.model_copy(update={field: word}), [])
+    assert told is not None
+    assert clear(ValueError(told), field), told
