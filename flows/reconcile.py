@@ -16,6 +16,10 @@ from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterState,
     FlowRunFilterStateType,
+    TaskRunFilter,
+    TaskRunFilterFlowRunId,
+    TaskRunFilterState,
+    TaskRunFilterStateType,
     WorkPoolFilter,
     WorkPoolFilterName,
     WorkQueueFilter,
@@ -102,6 +106,7 @@ def _act_on_job(prefect: SyncPrefectClient, run: FlowRun) -> str:
         return "given up"
     if run.state_type is not StateType.CRASHED:
         _end(prefect, run)
+    _end_steps(prefect, run)
     # Not at once: a dying worker may still report the crash, and a run restarted before that is restarted twice.
     later = api.now() + timedelta(seconds=DELAY_S)
     again: State[None] = Scheduled(scheduled_time=later, message="taken up again")
@@ -113,6 +118,14 @@ def _end(prefect: SyncPrefectClient, run: FlowRun) -> str:
     gone: State[None] = Crashed(message="its controller process is gone")
     prefect.set_flow_run_state(run.id, gone, force=True)
     return "ended"
+
+
+def _end_steps(prefect: SyncPrefectClient, run: FlowRun) -> None:
+    """Those that the process was at: nobody else would, and the run's page would show them as running for ever."""
+    at_work = TaskRunFilterState(type=TaskRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING]))
+    of_run = TaskRunFilter(flow_run_id=TaskRunFilterFlowRunId(any_=[run.id]), state=at_work)
+    for step in prefect.read_task_runs(task_run_filter=of_run):
+        prefect.set_task_run_state(step.id, Crashed(message="its controller process is gone"), force=True)
 
 
 def _executed(run: FlowRun) -> bool:

@@ -131,8 +131,8 @@ def line(cost: dict[str, Any], quote: Quote | None) -> str:
 
 def as_markdown(attempts: list[Attempt], quote: Quote | None, cost: dict[str, Any]) -> str:
     lines = [
-        "| | machine | from (UTC) | billed | USD/h | machine | disk | address | egress | USD | ended |",
-        "|--|--|--|--:|--:|--:|--:|--:|--:|--:|--|",
+        "| | machine | from (UTC) | billed | USD/h | USD | ended | of it machine | disk | address | egress |",
+        "|--|--|--|--:|--:|--:|--|--:|--:|--:|--:|",
     ]
     for attempt in attempts:
         one = attempt.bill
@@ -146,8 +146,9 @@ def as_markdown(attempts: list[Attempt], quote: Quote | None, cost: dict[str, An
             f"{attempt.machine.launched_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
             f"{one.billed_s:.0f} s",
             f"{held}{' ?' if one.assumed else ''}",
-            *(f"{usd:.6f}" for usd in (one.machine_usd, one.disk_usd, one.ip_usd, one.egress_usd, one.usd)),
+            f"{one.usd:.6f}",
             str(attempt.outcome.ending),
+            *(f"{usd:.6f}" for usd in (one.machine_usd, one.disk_usd, one.ip_usd, one.egress_usd)),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", f"**{line(cost, quote)}.**"]

@@ -21,6 +21,7 @@ from flows.engine import EngineBusy, engine_runs, sole_engine
 from flows.reap import reap
 from flows.reconcile import MOST_STARTS, reconcile, take_up_again
 from node.contract import SECRET_API, Brief, job_key_of
+from tasks.stage import stage
 from tests.conftest import Embedded
 from tests.flows.kit import eventually, local_cloud, marked_processes
 
@@ -94,10 +95,12 @@ def test_a_run_without_process_is_taken_up_again(
 ) -> None:
     as_old(monkeypatch, timedelta(minutes=2))
     orphans = [parked(state) for state in (Running(), Crashed(), Pending())]
+    steps = [client.create_task_run(stage, orphan.id, dynamic_key="0", state=Running()) for orphan in orphans]
     done = reconcile()
-    for orphan in orphans:
+    for orphan, step in zip(orphans, steps, strict=True):
         assert done[orphan.name].startswith("taken up again")
         assert client.read_flow_run(orphan.id).state_type is StateType.SCHEDULED
+        assert client.read_task_run(step.id).state_type is StateType.CRASHED, "its page shows nothing as running"
 
 
 def test_dead_housekeeping_gives_its_place_back(client: SyncPrefectClient) -> None:
