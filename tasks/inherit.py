@@ -81,11 +81,15 @@ def _chain(job: Job, remote: Remote, earlier: str) -> list[str]:
             raise CannotContinue(
                 f"continue_job: there is no job {key} on {job.remote}. Name the remote that it ran on."
             )
-        told: dict[str, Any] = json.loads(asked)["job"]
-        if (told["node"], told["parameters"]) != (job.node, job.parameters):
+        try:
+            told: dict[str, Any] = json.loads(asked)["job"]
+            node, parameters, before = told["node"], told["parameters"], told.get("continue_job")
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise CannotContinue(f"continue_job: what the remote holds of {key} is no job. Start afresh.") from error
+        if (node, parameters) != (job.node, job.parameters):
             raise CannotContinue(f"continue_job: {key} was another calculation. Give the same parameters as then.")
         found.append(key)
-        key = told.get("continue_job")
+        key = None if before is None else str(before)
     return found
 
 
