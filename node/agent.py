@@ -140,7 +140,7 @@ class Agent:
                 if self._lease.silent_s > self._brief.silence_s and (self._work / OUTCOME_FILE).exists():
                     log.warning("the work is done, and the run would try for hours to tell an API that is away")
                     return
-            elif not self._worker.alive:
+            elif not self._worker.stays_up():
                 self.stop(Ending.LOST, f"what starts the run did not stay up: {self._worker.last_lines()}")
             elif time.monotonic() - booted > self._brief.boot_s:
                 self.stop(Ending.FORGOTTEN, f"no run came within {self._brief.boot_s:.0f} s")

@@ -102,8 +102,7 @@ class DetachedStarter:
     def start(self) -> None:
         self._thread.start()
 
-    @property
-    def alive(self) -> bool:
+    def stays_up(self) -> bool:
         if self._engine is not None:
             return self._engine.poll() is None
         return self._prefect.alive and self._thread.is_alive()

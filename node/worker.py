@@ -30,6 +30,8 @@ SETTINGS = {
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
 }
 
+MOST_STARTS = 4  # each takes some ten seconds to find that there is no API
+
 
 class Starter(Protocol):
     """Waits for the attempt's run, and starts its engine."""
@@ -40,8 +42,7 @@ class Starter(Protocol):
     def start(self) -> None:
         """From now on a run may begin."""
 
-    @property
-    def alive(self) -> bool:
+    def stays_up(self) -> bool:
         """Whether a run may still begin."""
 
     def last_lines(self) -> str:
@@ -58,11 +59,13 @@ class Worker:
         self._brief, self._api, self._work = brief, api, work
         self._log = work / "worker.log"
         self._process: subprocess.Popen[bytes] | None = None
+        self._starts = 0
 
     def prepare(self) -> None:
         """Nothing: started now, it could begin a run before the checkpoint is there."""
 
     def start(self) -> None:
+        self._starts += 1
         name, work = self._brief.name, self._work
         command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", MACHINES_POOL]
         command += ["--work-queue", name, "--name", name, "--type", "process", "--limit", "1"]
@@ -77,9 +80,15 @@ class Worker:
                 start_new_session=True,
             )
 
-    @property
-    def alive(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+    def stays_up(self) -> bool:
+        """A worker that has ended is started again, a few times: it does not come up while the API is away."""
+        if self._process is not None and self._process.poll() is None:
+            return True
+        if self._starts >= MOST_STARTS:
+            return False
+        log.warning("the worker has ended, and is started again: %s", self.last_lines())
+        self.start()
+        return True
 
     def last_lines(self) -> str:
         return tail(self._log)

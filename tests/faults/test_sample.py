@@ -20,7 +20,7 @@ from tests.faults.table import closing, line_of
 from tests.faults.verdict import Verdict
 
 SEED = int(os.environ.get("FAULTS_SEED", time.time()))
-SIZE = 5
+SIZE = 4
 
 
 def possible(cases: list[Case]) -> list[Case]:
@@ -38,7 +38,7 @@ def ground(embedded: Embedded, hooked: Hooked, tmp_path: Path) -> Ground:
 def test_a_sample_of_the_matrix(ground: Ground, capsys: pytest.CaptureFixture[str]) -> None:
     """FAULTS_SEED=<seed> draws the same again."""
     cases = sample(possible(all_cases()), SIZE, SEED)
-    verdicts = list(carried(ground, cases, at_once=2))
+    verdicts = list(carried(ground, cases, at_once=SIZE))
     with capsys.disabled():
         print(f"\nfaults: seed {SEED}: {closing(verdicts)}")
     assert all(verdict.good for verdict in verdicts), f"seed {SEED}\n" + "\n".join(map(line_of, verdicts))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from deployments.api import Api
 from tests.conftest import Embedded
 from tests.faults.hooked import Hooked
 from tests.faults.steps import STEPS
+from tests.flows.clouds_kit import Emulated, three_clouds
 from tests.flows.kit import Job, get_client, nothing_left, start
 
 Start = Callable[..., Job]
@@ -26,6 +28,30 @@ def client(prefect_api: Api) -> Iterator[SyncPrefectClient]:
 @pytest.fixture
 def job(embedded: Embedded, client: SyncPrefectClient, hooked: Hooked) -> Iterator[Start]:
     """Start jobs, with a process that waits at a step; afterwards none of them may have left anything behind."""
+    with _starting(embedded, client, hooked) as begin:
+        yield begin
+
+
+@pytest.fixture(scope="module")
+def early(embedded: Embedded, hooked: Hooked) -> Iterator[Start]:
+    """As `job`, for jobs of several tests that mostly wait: they wait together."""
+    with (
+        embedded.api.in_use(embedded.home),
+        get_client(sync_client=True) as client,
+        _starting(embedded, client, hooked) as begin,
+    ):
+        yield begin
+
+
+@pytest.fixture(scope="module")
+def clouds(embedded: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Emulated]]:
+    """By kind; emulated, and their machines boot."""
+    with three_clouds(embedded, tmp_path_factory.mktemp("clouds")) as found:
+        yield found
+
+
+@contextmanager
+def _starting(embedded: Embedded, client: SyncPrefectClient, hooked: Hooked) -> Iterator[Start]:
     started: list[Job] = []
 
     def begin(at: str = "", **parameters: Any) -> Job:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import psutil
@@ -16,18 +15,12 @@ from flows.reap import survey
 from node.contract import LATEST_FILE
 from tests.conftest import Embedded
 from tests.flows.billing import assert_receipt_matches
-from tests.flows.clouds_kit import CloudJob, Emulated, three_clouds
+from tests.flows.clouds_kit import CloudJob, Emulated
 from tests.flows.kit import MINIMAL, get_client
 from tests.flows.test_faults import same_energies
 
 # A minute goes where SQLite makes Prefect's server wait for itself, now and then.
 pytestmark = [pytest.mark.slow(minutes=5), pytest.mark.timeout(600)]
-
-
-@pytest.fixture(scope="module")
-def clouds(embedded: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Emulated]]:
-    with three_clouds(embedded, tmp_path_factory.mktemp("clouds")) as found:
-        yield found
 
 
 def test_refused_taken_back_and_done(

@@ -15,7 +15,7 @@ from flows.drill import NoDrill, drill, promise
 from node.contract import job_key_of
 from tests.conftest import Embedded
 from tests.emulators.gcp import GcpEmulator
-from tests.flows.clouds_kit import NAME, Emulated, three_clouds
+from tests.flows.clouds_kit import NAME, Emulated
 from tests.flows.kit import Job, nothing_left
 
 pytestmark = [pytest.mark.slow(minutes=3), pytest.mark.timeout(900)]
@@ -29,12 +29,6 @@ FORCED = {
     f"gcp-cloud/{NAME}": ("simulateMaintenanceEvent", True),
     f"azure-cloud/{NAME}": ("simulateEviction", True),
 }
-
-
-@pytest.fixture(scope="module")
-def clouds(embedded: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Emulated]]:
-    with three_clouds(embedded, tmp_path_factory.mktemp("drills")) as found:
-        yield found
 
 
 def test_the_work_survives_on_every_cloud(

@@ -39,8 +39,18 @@ def repeated_scf(run: Job, attempt: int) -> bool:
     return not any("taken from the checkpoint" in line for line in messages(run.client, node_run.id))
 
 
-def test_a_silent_machine_is_given_up_and_fenced(job: Start) -> None:
-    run = job("run_shci", **MINIMAL, silence_minutes=0.25)
+@pytest.fixture(scope="module")
+def jobs(early: Start) -> dict[str, Job]:
+    return {
+        "silent": early("run_shci", **MINIMAL, silence_minutes=0.5),
+        "lost": early("run_shci", **MINIMAL, max_attempts=1),
+        "cancelled at work": early("run_shci", **MINIMAL),
+        "cancelled at launch": early("launched", **MINIMAL),
+    }
+
+
+def test_a_silent_machine_is_given_up_and_fenced(jobs: dict[str, Job]) -> None:
+    run = jobs["silent"]
     run.waits()
     agent = min(running(run.machine().id, "node.agent"), key=lambda process: process.create_time())
     agent.suspend()
@@ -50,9 +60,9 @@ def test_a_silent_machine_is_given_up_and_fenced(job: Start) -> None:
     assert "silent" in result["attempts"][0]["reason"]
 
 
-def test_too_many_losses_are_a_clear_failure_that_keeps_everything(job: Start) -> None:
+def test_too_many_losses_are_a_clear_failure_that_keeps_everything(jobs: dict[str, Job]) -> None:
     """Here of the solver, as the kernel does when memory is short: another machine could do better."""
-    run = job("run_shci", **MINIMAL, max_attempts=1)
+    run = jobs["lost"]
     run.waits()
     run.saved()
     solver = running(run.machine().id, "node.programs.pyci_program")
@@ -69,19 +79,22 @@ def test_too_many_losses_are_a_clear_failure_that_keeps_everything(job: Start) -
     assert json.loads((run.remote / CHECKPOINT_DIR / latest / "manifest.json").read_text())["files"]
 
 
-def test_cancelling_the_run_terminates_the_machine_and_pays_for_it(embedded: Embedded, job: Start) -> None:
+@pytest.mark.parametrize("name", ["cancelled at work", "cancelled at launch"])
+def test_cancelling_the_run_terminates_the_machine_and_pays_for_it(
+    embedded: Embedded, jobs: dict[str, Job], name: str
+) -> None:
     """Also one that nobody but its cloud knows of yet."""
-    at_work, just_launched = job("run_shci", **MINIMAL), job("launched", **MINIMAL)
-    for run in (at_work, just_launched):
-        run.waits()
-        command = [sys.executable, "-m", "prefect", "flow-run", "cancel", str(run.run_id)]
-        subprocess.run(command, env=embedded.environment, check=True, capture_output=True, timeout=60)
-    for run in (at_work, just_launched):
-        assert run.finished().is_cancelled()
-        told = receipt_in(run.home.results / run.key)
-        assert [attempt["ending"] for attempt in told["attempts"]] == ["lost"]
-        assert told["attempts"][0]["bill"]["seconds"] > 0
-    assert [node_run.state_name for node_run in at_work.node_runs()] == ["Cancelled"]
+    run = jobs[name]
+    run.waits()
+    command = [sys.executable, "-m", "prefect", "flow-run", "cancel", str(run.run_id)]
+    subprocess.run(command, env=embedded.environment, check=True, capture_output=True, timeout=60)
+    assert run.finished().is_cancelled()
+    told = receipt_in(run.home.results / run.key)
+    assert [attempt["ending"] for attempt in told["attempts"]] == ["lost"]
+    assert told["attempts"][0]["bill"]["seconds"] > 0
+    node_runs = run.node_runs()
+    assert [node_run.state_name for node_run in node_runs] == ["Cancelled"] * len(node_runs)
+    assert len(node_runs) == (name == "cancelled at work")
 
 
 def kill_controller(embedded: Embedded, run: Job) -> None:

@@ -29,6 +29,7 @@ from tests.flows.test_faults import endings, repeated_scf, same_energies
 pytestmark = [pytest.mark.slow(minutes=3), pytest.mark.timeout(600)]
 
 USD_H = 36.0  # a cent a second
+CAP = 1.5
 ON_ONE = {"requirements": {"max_vcpus": 1}}
 
 
@@ -41,7 +42,7 @@ def priced(embedded: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield {"clouds": [its_cloud], "store": its_store, **ON_ONE}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def ledger(embedded: Embedded, priced: dict[str, Any]) -> SnapshotStore:
     with embedded.api.in_use(embedded.home):
         found = SnapshotStore.load("priced")
@@ -53,57 +54,30 @@ def machines_of(run: Job) -> list[Path]:
     return list(run.home.machines.glob(f"{run.key}-*"))
 
 
-def test_a_cap_stops_a_run_in_time_and_a_higher_one_continues_it(
-    job: Start, priced: dict[str, Any], ledger: SnapshotStore
-) -> None:
-    cap = 2.0
-    run = job("run_shci", **MINIMAL, **priced, max_usd=cap, work_core_h=0.5, project="dimers")
+@pytest.fixture(scope="module")
+def capped(early: Start, priced: dict[str, Any], ledger: SnapshotStore) -> Job:
+    """A job that stops long before its machine comes to its time; other tests go on meanwhile."""
+    run = early("run_shci", **MINIMAL, **priced, max_usd=CAP, work_core_h=0.5, project="dimers")
     machine = run.machine()
     assert machine.deadline is not None
-    assert (machine.deadline - machine.launched_at.timestamp()) * USD_H / 3600 < cap
+    assert (machine.deadline - machine.launched_at.timestamp()) * USD_H / 3600 < CAP
     (reserved,) = spending.of_job(spending.read(ledger), run.key)
     assert (reserved.state, reserved.project) == ("reserved", "dimers")
-    assert reserved.usd == pytest.approx(cap)
+    assert reserved.usd == pytest.approx(CAP)
     run.waits()
     run.saved()
-    # From here on nobody but the machine itself keeps the time.
-    state = run.finished(200)
-    assert state.is_failed()
-    message = state.message or ""
-    assert message.startswith("max_usd: of 2 USD"), message
-    for said in ("Spent: ", "the rest would cost about", "checkpoint 001-", f"continue_job={run.key}"):
-        assert said in message
-    told = json.loads((run.home.results / run.key / "receipt.json").read_text())
-    assert [attempt["ending"] for attempt in told["attempts"]] == ["deadline"]
-    assert 0.3 < told["cost"]["usd"] < cap
-    assert told["cost"]["quote"]["work"] == "given"
-    (ended,) = spending.of_job(spending.read(ledger), run.key)
-    assert (ended.state, ended.usd) == ("ended", pytest.approx(told["cost"]["usd"], abs=1e-6))
-    artifacts = run.artifacts_of(run.run_id)
-    assert "P90" in str(artifacts["quote"].data) or "nine in ten" in str(artifacts["quote"].data)
-    assert "deadline" in str(artifacts["receipt"].data)
-
-    again = job(**MINIMAL, **priced, max_usd=cap + 20, work_core_h=0.5, continue_job=run.key, project="dimers")
-    result = again.completed()
-    same_energies(result)
-    assert endings(result) == ["completed"]
-    assert not repeated_scf(again, 1)
-    assert result["cost"]["quote"]["usd_p90"] > 0
-    (note,) = spending.of_job(spending.read(ledger), again.key)
-    assert note.usd == pytest.approx(result["cost"]["usd"], abs=1e-6)
-    kept = json.loads((again.home.results / again.key / "receipt.json").read_text())
-    assert kept["cost"]["before_usd"] == pytest.approx(ended.usd, abs=1e-6)
-    assert (run.remote / "checkpoint/LATEST").exists(), "nothing of the earlier job was touched"
+    return run
 
 
 def test_a_quote_above_the_threshold_waits_for_a_yes(
     embedded: Embedded,
     client: SyncPrefectClient,
     job: Start,
+    capped: Job,
     priced: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Three at once: one is approved, one is refused, one is forgotten."""
+    """Three at once, and the capped job beside: one is approved, one is refused, one is forgotten."""
     with saved(embedded, "asks", Budget(approve_above_usd=0.5)) as (budget,):
         asked = {**MINIMAL, **priced, "work_core_h": 1.0, "budget": budget}
         runs = [job(**asked) for _ in range(3)]
@@ -127,7 +101,41 @@ def test_a_quote_above_the_threshold_waits_for_a_yes(
         result = approved.completed()
     assert result["cost"]["quote"]["usd_p90"] > 0.5
     assert machines_of(refused) == machines_of(forgotten) == []
-    assert local_cloud(embedded.home).find() == []
+    assert {machine.job_key for machine in local_cloud(embedded.home).find()} <= {capped.key}
+
+
+def test_a_cap_stops_a_run_in_time_and_a_higher_one_continues_it(
+    job: Start, capped: Job, priced: dict[str, Any], ledger: SnapshotStore
+) -> None:
+    """From here on nobody but the machine itself keeps the time."""
+    run = capped
+    state = run.finished(200)
+    assert state.is_failed()
+    message = state.message or ""
+    assert message.startswith("max_usd: of 1.5 USD"), message
+    for said in ("Spent: ", "the rest would cost about", "checkpoint 001-", f"continue_job={run.key}"):
+        assert said in message
+    told = json.loads((run.home.results / run.key / "receipt.json").read_text())
+    assert [attempt["ending"] for attempt in told["attempts"]] == ["deadline"]
+    assert 0.3 < told["cost"]["usd"] < CAP
+    assert told["cost"]["quote"]["work"] == "given"
+    (ended,) = spending.of_job(spending.read(ledger), run.key)
+    assert (ended.state, ended.usd) == ("ended", pytest.approx(told["cost"]["usd"], abs=1e-6))
+    artifacts = run.artifacts_of(run.run_id)
+    assert "P90" in str(artifacts["quote"].data) or "nine in ten" in str(artifacts["quote"].data)
+    assert "deadline" in str(artifacts["receipt"].data)
+
+    again = job(**MINIMAL, **priced, max_usd=CAP + 20, work_core_h=0.5, continue_job=run.key, project="dimers")
+    result = again.completed()
+    same_energies(result)
+    assert endings(result) == ["completed"]
+    assert not repeated_scf(again, 1)
+    assert result["cost"]["quote"]["usd_p90"] > 0
+    (note,) = spending.of_job(spending.read(ledger), again.key)
+    assert note.usd == pytest.approx(result["cost"]["usd"], abs=1e-6)
+    kept = json.loads((again.home.results / again.key / "receipt.json").read_text())
+    assert kept["cost"]["before_usd"] == pytest.approx(ended.usd, abs=1e-6)
+    assert (run.remote / "checkpoint/LATEST").exists(), "nothing of the earlier job was touched"
 
 
 def refusal(**parameters: Any) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 import pytest
@@ -37,8 +37,11 @@ from node.contract import (
     Outcome,
     Phase,
 )
+from node.worker import MOST_STARTS
 from tests.emulators.computer import MetadataService
 from tests.emulators.metadata import AwsMetadata
+
+T = TypeVar("T")
 
 LEASE_ID = "5b0c1f6e-0000-4000-8000-000000000001"
 
@@ -137,11 +140,12 @@ def agent(api: Api, tmp_path: Path) -> Iterator[Start]:
         one.process.wait()
 
 
-def until(look: Callable[[], object], within_s: float = 30) -> None:
+def until(look: Callable[[], T | None], within_s: float = 30) -> T:
     limit = time.monotonic() + within_s
-    while not look():
+    while not (found := look()):
         assert time.monotonic() < limit
         time.sleep(0.05)
+    return found
 
 
 def test_a_forgotten_machine_ends_itself_and_says_so(api: Api, agent: Start) -> None:
@@ -208,6 +212,24 @@ def test_an_early_hint_is_followed_by_a_copy_and_by_nothing_else(agent: Start) -
         until((machine.remote / "output/iterations.csv").exists)
         assert machine.process.poll() is None
         assert (machine.work / "agent.log").read_text().count("copying what there is") == 1
+
+
+def test_a_worker_that_ends_before_its_run_came_is_started_again_a_few_times(api: Api, agent: Start) -> None:
+    machine = agent(silence_s=120.0)
+    killed: set[int] = set()
+
+    def another() -> psutil.Process | None:
+        children = psutil.Process(machine.process.pid).children()
+        return next((one for one in children if one.pid not in killed and "worker" in one.cmdline()), None)
+
+    for _ in range(MOST_STARTS):
+        worker = until(another)
+        killed.add(worker.pid)
+        worker.kill()
+    machine.ended()
+    assert machine.outcome.ending is Ending.LOST
+    assert "did not stay up" in machine.outcome.reason
+    assert (machine.work / "agent.log").read_text().count("is started again") == MOST_STARTS - 1
 
 
 def test_a_run_that_cannot_tell_an_api_that_is_away_does_not_keep_a_finished_machine(api: Api, agent: Start) -> None:
