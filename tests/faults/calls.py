@@ -1,7 +1,7 @@
 """The other half of the matrix: every call that a job makes of its cloud, answered wrong once or twice.
 
 Which calls there are is not listed but seen: in an undisturbed job of that cloud. Here the controller's run is a thread
-of this process and its machines are detached, since neither is what the fault strikes; all else is as ever.
+of this process, since it is not what the fault strikes; all else is as ever.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from uuid import UUID
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import State
 
-from blocks.access import PrefectAccess
 from flows.shci import shci
 from tests.emulators import aws_faults, azure, gcp
 from tests.emulators.aws import AwsEmulator
@@ -29,13 +28,13 @@ from tests.flows.clouds_kit import REQUIREMENTS
 from tests.flows.kit import Job, saved
 
 ANSWERS = ("a 500", "a throttle", "a lost answer", "a truncated body")
-UNDISTURBED = "undisturbed, detached"
+RIGHT, ANY = "nothing wrong", "any call"
 
 
 def calls_of(ground: Ground, cloud: str) -> tuple[Verdict, list[Case]]:
     """An undisturbed job, and a case for every call that it made and everything that can be wrong with an answer."""
     seen: set[str] = set()
-    verdict = carry(ground, Case(cloud, "", UNDISTURBED), seen)
+    verdict = carry(ground, Case(cloud, ANY, RIGHT), seen)
     return verdict, [Case(cloud, call, answer) for call in sorted(seen) for answer in ANSWERS]
 
 
@@ -44,7 +43,7 @@ def carry(ground: Ground, case: Case, seen: set[str] | None = None) -> Verdict:
     verdict = Verdict(case)
     site = EmulatedSite(case.cloud, ground.folder / ground.name(), ground.api["proxy"])
     try:
-        with site, saved(ground.embedded, site.folder.name, *_blocks(site)) as blocks:
+        with site, saved(ground.embedded, site.folder.name, *site.blocks()) as blocks:
             with get_client(sync_client=True) as client:
                 _carry(ground, verdict, site, blocks, client)
             if seen is not None:
@@ -55,14 +54,10 @@ def carry(ground: Ground, case: Case, seen: set[str] | None = None) -> Verdict:
     return verdict
 
 
-def _blocks(site: EmulatedSite) -> list[Any]:
-    return [*site.blocks()[:3], PrefectAccess(way="detached")]
-
-
 def _carry(ground: Ground, verdict: Verdict, site: EmulatedSite, blocks: list[str], client: SyncPrefectClient) -> None:
     cloud, remote, store, access = blocks
     known: list[UUID] = []
-    if verdict.case.fault != UNDISTURBED:
+    if verdict.case.fault != RIGHT:
         _spoil(site.emulator, verdict.case)
     begun = time.monotonic()
     told = shci.with_options(on_running=[lambda flow, run, state: known.append(run.id)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from statistics import median
 
-from tests.faults.calls import ANSWERS, UNDISTURBED
+from tests.faults.calls import ANSWERS, ANY, RIGHT
 from tests.faults.injuries import CLOUDS, Case, all_cases
 from tests.faults.verdict import Verdict
 
@@ -62,7 +62,7 @@ def _calls(verdicts: list[Verdict]) -> list[str]:
     if not rows:
         return []
     found = {one.case: one for one in verdicts}
-    usual = {cloud: found.get(Case(cloud, "", UNDISTURBED)) for cloud in CLOUDS}
+    usual = {cloud: found.get(Case(cloud, ANY, RIGHT)) for cloud in CLOUDS}
     base = {cloud: (one.seconds, one.usd) for cloud, one in usual.items() if one is not None}
     lines = ["", f"| cloud | call | {' | '.join(ANSWERS)} |", f"|--|--|{'--|' * len(ANSWERS)}"]
     for cloud, call in sorted(rows):
