@@ -16,6 +16,7 @@ from tests.faults.disks import may_mount
 from tests.faults.ground import ground_on
 from tests.faults.hooked import Hooked
 from tests.faults.injuries import FAULTS, Case, all_cases
+from tests.faults.kept import Kept
 from tests.faults.runner import called, carried, each_pair, sample
 from tests.faults.sites import temporary_folder
 from tests.faults.table import as_markdown, closing, line_of
@@ -31,6 +32,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--at-once", type=int, default=4, help="jobs at a time")
     parser.add_argument("--table", type=Path, help="write the table there, as Markdown")
+    parser.add_argument("--keep", type=Path, help="verdicts are kept there, and what has a good one is left out")
     parser.add_argument("--list", action="store_true", help="only name the cases that are known beforehand")
     parser.add_argument("--part", choices=("steps", "calls"), help="only the steps of a job, or only its calls")
     options = parser.parse_args()
@@ -42,7 +44,8 @@ def main() -> int:
     def some(found: list[Case]) -> list[Case]:
         return found if options.sample is None else sample(found, options.sample, options.seed)
 
-    cases = some(cases)
+    kept = Kept(options.keep)
+    cases = kept.lacking(some(cases))
     if not may_mount():
         impossible = [case for case in cases if FAULTS[case.fault].mounts]
         sys.stdout.write(f"{len(impossible)} cases left out: only root may mount\n")
@@ -51,12 +54,10 @@ def main() -> int:
     if options.list:
         sys.stdout.writelines(f"{case.name}\n" for case in cases)
         return 0
-    verdicts: list[Verdict] = []
-    begun = time.monotonic()
 
     def tell(verdict: Verdict) -> None:
-        verdicts.append(verdict)
-        sys.stdout.write(f"{len(verdicts):3d} {line_of(verdict)}\n")
+        kept.add(verdict)
+        sys.stdout.write(f"{len(kept.verdicts):3d} {line_of(verdict)}\n")
         sys.stdout.flush()
 
     with temporary_folder() as folder:
@@ -69,15 +70,17 @@ def main() -> int:
             for verdict in carried(ground, cases, options.at_once):
                 tell(verdict)
             if options.part == "calls" or (options.part is None and options.sample is None and not options.pairs):
-                for verdict in called(ground, lambda found: some(list(filter(asked, found))), options.at_once):
+                for verdict in called(
+                    ground, lambda found: kept.lacking(some(list(filter(asked, found)))), options.at_once
+                ):
                     tell(verdict)
     if options.table:
-        options.table.write_text(as_markdown(verdicts, options.seed, time.monotonic() - begun))
-    for verdict in verdicts:
+        options.table.write_text(as_markdown(kept.verdicts, options.seed))
+    for verdict in kept.verdicts:
         if not verdict.good:
             sys.stdout.write(f"{line_of(verdict)}\n")
-    sys.stdout.write(f"{closing(verdicts)}\n")
-    return 0 if all(verdict.good for verdict in verdicts) else 1
+    sys.stdout.write(f"{closing(kept.verdicts)}\n")
+    return 0 if all(verdict.good for verdict in kept.verdicts) else 1
 
 
 def _asked(words: list[str], case: Case) -> bool:

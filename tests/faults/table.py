@@ -32,7 +32,7 @@ def closing(verdicts: list[Verdict]) -> str:
     return f"{len(verdicts)} cases: {lost} lost, {doubled} doubled, {orphans} orphans{tail}"
 
 
-def as_markdown(verdicts: list[Verdict], seed: int, took_s: float) -> str:
+def as_markdown(verdicts: list[Verdict], seed: int) -> str:
     """A row for each step and fault; a cell for each cloud: machines, seconds and USD lost."""
     base = {
         cloud: _median([one for one in verdicts if one.case.cloud == cloud and one.case.fault == "undisturbed"])
@@ -40,7 +40,7 @@ def as_markdown(verdicts: list[Verdict], seed: int, took_s: float) -> str:
     }
     found = {one.case: one for one in verdicts}
     lines = [
-        f"{datetime.now(UTC):%Y-%m-%d}, seed {seed}, {took_s / 60:.0f} minutes. {closing(verdicts)}.",
+        f"{datetime.now(UTC):%Y-%m-%d}, seed {seed}. {closing(verdicts)}.",
         "",
         "A cell tells how many machines it took, the seconds lost and the micro-USD lost, against the undisturbed job"
         " of that cloud; jobs ran several at a time, so seconds are rough.",

@@ -15,6 +15,7 @@ from tests.faults.disks import may_mount
 from tests.faults.ground import Ground, ground_on
 from tests.faults.hooked import Hooked
 from tests.faults.injuries import CLOUDS, FAULTS, Case, all_cases
+from tests.faults.kept import Kept
 from tests.faults.runner import carried, each_pair, sample
 from tests.faults.table import closing, line_of
 from tests.faults.verdict import Verdict
@@ -69,6 +70,21 @@ def test_a_wrong_case_is_told_by_the_closing_line() -> None:
     verdicts = [Verdict(case), Verdict(case, lost=["wrong energy"]), Verdict(case, orphans=["disk d-1"])]
     assert closing(verdicts) == "3 cases: 1 lost, 0 doubled, 1 orphans"
     assert "LOST: wrong energy" in line_of(verdicts[1])
+
+
+def test_a_matrix_goes_on_where_it_was_left(tmp_path: Path) -> None:
+    cases, path = all_cases(), tmp_path / "verdicts"
+    done, wrong = Verdict(cases[0], "completed", 2, 50.0, 0.001), Verdict(cases[1], lost=["wrong energy"])
+    kept = Kept(path)
+    for verdict in (done, wrong):
+        kept.add(verdict)
+    assert kept.verdicts == [done, wrong]
+    again = Kept(path)
+    assert again.verdicts == [done]
+    lacking = again.lacking(cases)
+    assert set(lacking) == set(cases) - {cases[0]}
+    pairs = {(case.fault, case.step) for case in cases} - {(cases[0].fault, cases[0].step)}
+    assert {(case.fault, case.step) for case in lacking[: len(pairs)]} == pairs, "each once before any comes again"
 
 
 @pytest.fixture
