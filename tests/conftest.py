@@ -91,6 +91,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return 0.0 if marked is None else float(marked.kwargs.get("minutes", 1.0))
 
     items.sort(key=minutes, reverse=True)
+    for item in items:
+        if minutes(item) and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(900))  # for what hangs; Prefect's SQLite may stand still for minutes
 
 
 @pytest.fixture(scope="session")

@@ -89,7 +89,7 @@ class Machines:
             id_=body.name,
             region=offer.region,
             zone=offer.zone,
-            launched_at=_time(operation.insert_time),
+            launched_at=_time(operation.end_time or operation.insert_time),  # it runs, and bills, when that is done
         )
         assert machine is not None
         return machine
@@ -202,7 +202,7 @@ def _machine(instance: Any, zone: str) -> Machine | None:
         id_=instance.name,
         region=zone.rpartition("-")[0],
         zone=zone,
-        launched_at=_time(instance.creation_timestamp),
+        launched_at=_time(instance.last_start_timestamp or instance.creation_timestamp),
     )
 
 

@@ -126,6 +126,7 @@ class Life:
                 raise Failed("RESOURCE_NOT_FOUND", "deleted while it was made", 404)
             self._bill(instance, machine_type)
             instance.status = "RUNNING"
+            instance.body["lastStartTimestamp"] = now()
             self._schedule_end(instance)
             script = _item(instance.body, "startup-script")
             if self.boots and script:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 WITHIN = 0.02
 # Where a cloud does not tell when a machine ended, its end is when the controller saw it: within seconds, or a minute
-# later where the server's SQLite stands still meanwhile.
-SEEN_S = 75.0
+# or two later where the server's SQLite stands still meanwhile.
+SEEN_S = 150.0
 
 
 def receipt_in(folder: Path) -> dict[str, Any]:

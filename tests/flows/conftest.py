@@ -62,5 +62,5 @@ def _starting(embedded: Embedded, client: SyncPrefectClient, hooked: Hooked) -> 
     for one in started:
         if one.plan is not None:
             one.plan.forget()
-        one.finished(60)
+        one.finished()
         nothing_left(one)

@@ -46,7 +46,7 @@ UNDISTURBED = {
 }
 
 
-def eventually(what: str, look: Callable[[], T | None], within_s: float = 120.0, every_s: float = 0.1) -> T:
+def eventually(what: str, look: Callable[[], T | None], within_s: float = 300.0, every_s: float = 0.1) -> T:
     """The first true value of `look`; fails when the time is over."""
     limit = time.monotonic() + within_s
     while True:
@@ -121,13 +121,13 @@ class Job:
     def waits(self) -> None:
         """Return when its process waits: from here on the job cannot end before it is harmed."""
         assert self.plan is not None
-        eventually("it waits where its plan says", lambda: self.plan and self.plan.waits, 240)
+        eventually("it waits where its plan says", lambda: self.plan and self.plan.waits, 400)
 
     def saved(self) -> None:
         """Return when a verified checkpoint is on the remote."""
         eventually("LATEST is on the remote", (self.remote / LATEST_FILE).exists)
 
-    def finished(self, within_s: float = 240.0) -> State[Any]:
+    def finished(self, within_s: float = 400.0) -> State[Any]:
         state = eventually(
             "the job ends", lambda: s if (s := self.run.state) is not None and s.is_final() else None, within_s, 0.5
         )

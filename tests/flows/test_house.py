@@ -80,9 +80,9 @@ def test_a_ninth_job_waits_visibly(client: SyncPrefectClient, parked: Any) -> No
         assert state.type is StateType.SCHEDULED, "only eight at once"
         return state.name == "Late"
 
-    eventually("the ninth is shown as Late", late, 60)
+    eventually("the ninth is shown as Late", late)
     client.set_flow_run_state(running[0].id, Completed(), force=True)
-    eventually("the ninth runs when one has ended", lambda: client.read_flow_run(ninth.id).state_type == "FAILED", 60)
+    eventually("the ninth runs when one has ended", lambda: client.read_flow_run(ninth.id).state_type == "FAILED")
 
 
 def as_old(monkeypatch: pytest.MonkeyPatch, by: timedelta) -> None:
@@ -107,9 +107,9 @@ def test_dead_housekeeping_gives_its_place_back(client: SyncPrefectClient) -> No
     """Its deployment allows one run at a time and cancels the next: a dead one must not stop all that follow."""
     deployment = client.read_deployment_by_name("reap/every-10-minutes")
     dead = client.create_flow_run_from_deployment(deployment.id, state=Scheduled())
-    eventually("the worker has started it", lambda: client.read_flow_run(dead.id).infrastructure_pid, 60)
+    eventually("the worker has started it", lambda: client.read_flow_run(dead.id).infrastructure_pid)
     pid = str(client.read_flow_run(dead.id).infrastructure_pid).rpartition(":")[2]
-    eventually("reap has ended", lambda: not psutil.pid_exists(int(pid)), 60)
+    eventually("reap has ended", lambda: not psutil.pid_exists(int(pid)))
     client.set_flow_run_state(dead.id, Running(), force=True)
     assert take_up_again(client)[dead.name] == "ended"
     assert client.read_flow_run(dead.id).state_type is StateType.CRASHED
@@ -125,7 +125,8 @@ def test_a_run_that_somebody_executes_is_left_alone(client: SyncPrefectClient, p
 def test_a_run_that_always_crashes_is_given_up(client: SyncPrefectClient, parked: Any) -> None:
     run = parked(Running())
     for _ in range(MOST_STARTS):
-        client.set_flow_run_state(run.id, Scheduled(), force=True)
+        tomorrow = Scheduled(scheduled_time=datetime.now(UTC) + timedelta(days=1))  # now, the worker would take it
+        client.set_flow_run_state(run.id, tomorrow, force=True)
         client.set_flow_run_state(run.id, Running(), force=True)
     assert reconcile()[run.name] == "given up"
     assert client.read_flow_run(run.id).state_type is StateType.FAILED

@@ -83,10 +83,10 @@ def test_a_quote_above_the_threshold_waits_for_a_yes(
         runs = [job(**asked) for _ in range(3)]
         approved, refused, forgotten = runs
         for run in runs:
-            eventually("it waits", lambda run=run: run.run.state_type is StateType.PAUSED or None, 120, 0.5)
+            eventually("it waits", lambda run=run: run.run.state_type is StateType.PAUSED or None, every_s=0.5)
         assert all(machines_of(run) == [] for run in runs), "nothing is launched before the answer"
         client.resume_flow_run(refused.run_id, run_input={"approve": False})
-        state = refused.finished(120)
+        state = refused.finished()
         assert (state.is_failed(), state.message) == (
             True,
             "approval: refused; nothing was launched, and nothing was spent",
@@ -95,7 +95,7 @@ def test_a_quote_above_the_threshold_waits_for_a_yes(
         monkeypatch.setattr("tasks.api.now", lambda: datetime.now(UTC) + timedelta(hours=25))
         end_unanswered(client)
         monkeypatch.undo()
-        state = forgotten.finished(30)
+        state = forgotten.finished()
         assert state.is_failed()
         assert (state.message or "").startswith("approval: nobody approved in time")
         result = approved.completed()
@@ -109,7 +109,7 @@ def test_a_cap_stops_a_run_in_time_and_a_higher_one_continues_it(
 ) -> None:
     """From here on nobody but the machine itself keeps the time."""
     run = capped
-    state = run.finished(200)
+    state = run.finished()
     assert state.is_failed()
     message = state.message or ""
     assert message.startswith("max_usd: of 1.5 USD"), message

@@ -118,7 +118,7 @@ def test_nothing_is_told_twice_by_an_engine_that_takes_up_another_ones_work(
     write_part(tmp_path, 3, log(run_id, 4, "four"))
     Record(client, run_id, FOLDER).hand_on(remote, 3)
     assert messages(client, run_id) == ["one", "two", "three", "four"]
-    eventually("two task runs", lambda: task_runs(client, run_id) == {first, second}, within_s=20)
+    eventually("two task runs", lambda: task_runs(client, run_id) == {first, second})
     record = Record(client, run_id, FOLDER)
     assert record.parts == 3
 
@@ -131,7 +131,7 @@ def test_a_machine_speaks_of_its_own_run_alone(client: SyncPrefectClient, run_id
     lines = (log(other, 1, "not mine"), completed(other, uuid4()), strange, {"log": {}}, {}, {"event": 7})
     write_part(tmp_path, 1, *lines, log(run_id, 2, "mine"), completed(run_id, mine))
     Record(client, run_id, FOLDER).hand_on(Remote(rclone_binary(), None, str(tmp_path)), 1)
-    eventually("its own task run", lambda: task_runs(client, run_id) == {mine}, within_s=20)
+    eventually("its own task run", lambda: task_runs(client, run_id) == {mine})
     assert messages(client, run_id) == ["mine"]
     assert messages(client, other) == []
     assert task_runs(client, other) == set()

@@ -114,11 +114,11 @@ def test_a_node_run_through_the_proxy(embedded: Embedded, client: SyncPrefectCli
         with worker(brief.name, tmp_path, settings):
             eventually("the worker is online", lambda: _online(client, brief.name))
             run_id = _submit(job_key, brief.name)
-            state = eventually("the run ends", lambda: _ended(client, run_id), 60)
+            state = eventually("the run ends", lambda: _ended(client, run_id))
             # Within: a worker that is told to end kills a run that has ended before it has told all of its log.
             logs = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run_id]))
             first = f"attempt 1 of {job_key}"
-            eventually("its logs", lambda: any(line.message.startswith(first) for line in client.read_logs(logs)), 60)
+            eventually("its logs", lambda: any(line.message.startswith(first) for line in client.read_logs(logs)))
         said = (tmp_path / "worker.log").read_text()
         assert state == "Completed", said
         by_run_too = TaskRunFilter(flow_run_id=TaskRunFilterFlowRunId(any_=[run_id]))
