@@ -111,6 +111,8 @@ class Ground:
             healing.join()
             verdict.seconds = time.monotonic() - begun - held
             judge(verdict, live, state, before)
+            if verdict.attempts < fault.machines:
+                raise AssertionError(f"{fault.name} took no effect")
         finally:
             plan.forget()
             self._end(job, client)

@@ -13,6 +13,7 @@ import psutil
 from node.contract import CHECKPOINT_DIR, MANIFEST_FILE
 from tests.faults import disks
 from tests.faults.live import Live
+from tests.flows.kit import eventually
 
 CLOUDS = ("local", "aws", "gcp", "azure")
 RENTED = ("aws", "gcp", "azure")
@@ -44,6 +45,7 @@ class Fault:
     mounts: bool = False  #: only root may do that
     clock: int = 0  #: the machine's is so many seconds ahead
     shared: bool = False  #: strikes all jobs of a controller at once: `strike` is the ground's
+    machines: int = 1  #: so many at least, or it has not struck
     down_s: float = 2.0  #: of what is shared: until somebody brings it up again
 
 
@@ -56,7 +58,9 @@ def _kill_controller(live: Live) -> None:
 
 
 def _vanish(live: Live) -> None:
-    live.site.interrupt(live.machine, None)
+    machine = live.machine
+    live.site.interrupt(machine, None)
+    eventually("the machine is gone", lambda: not live.site.processes(machine), 60)
 
 
 def _notice(live: Live) -> None:
@@ -80,7 +84,7 @@ def _thaw(live: Live) -> None:
 def _corrupt(live: Live) -> None:
     """Overwrite a file of the newest checkpoint, and take the machine back: the next one must pass it over."""
     live.two_generations()
-    live.site.interrupt(live.machine, None)
+    _vanish(live)
     newest = live.remote / CHECKPOINT_DIR / live.latest()
     path = next(one for one in sorted(newest.rglob("*")) if one.is_file() and one.name != MANIFEST_FILE)
     path.write_bytes(b"\0" * 100)
@@ -141,9 +145,9 @@ _FAULTS = (
     Fault("kill the machine's worker", ("hartree_fock", "write_fcidump", "run_shci", "saving"), _kills("worker start")),
     Fault("kill the node run", WORK, _kills("prefect.engine")),
     Fault("kill the solver", ("run_shci",), _kills("node.programs.pyci_program")),
-    Fault("kill the machine", MACHINE, _vanish),
+    Fault("kill the machine", MACHINE, _vanish, machines=2),
     Fault("notice", MACHINE, _notice),
-    Fault("freeze the machine", ("run_shci",), _freeze),
+    Fault("freeze the machine", ("run_shci",), _freeze, machines=2),
     Fault("freeze the machine for a moment", ("hartree_fock",), _freeze, _thaw),
     Fault("cut machine from API", ("boot", "hartree_fock", "run_shci", "saving"), _cut_api, _mend),
     Fault("cut machine from API for good", ("run_shci",), _cut_api),
@@ -159,7 +163,7 @@ _FAULTS = (
     ),
     Fault("full disk", ("hartree_fock", "write_fcidump", "run_shci"), _fill_disk, _free_disk, small=True, mounts=True),
     Fault("read-only disk", ("hartree_fock", "run_shci"), _read_only, _writable, mounts=True),
-    Fault("corrupt newest checkpoint", ("run_shci",), _corrupt),
+    Fault("corrupt newest checkpoint", ("run_shci",), _corrupt, machines=2),
     Fault("clock 10 min ahead", ("boot",), nothing, clock=600),
     Fault("clock 10 min behind", ("boot",), nothing, clock=-600),
     Fault("notice, clock 10 min ahead", ("run_shci",), _notice, clock=600),

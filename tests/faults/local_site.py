@@ -13,9 +13,10 @@ import psutil
 from blocks.access import PrefectAccess
 from blocks.cloud import Machine
 from blocks.local.block import LocalCloud
+from blocks.local.machines import NOTICE_FILE
 from tests.faults.site import Site
 from tests.flows.billing import SEEN_S, WITHIN
-from tests.flows.kit import marked_processes
+from tests.flows.kit import eventually, marked_processes
 
 LOCAL_USD_H = {"local-1": 0.05, "local-2": 0.1}
 
@@ -64,6 +65,9 @@ class LocalSite(Site):
         )
         cloud = subprocess.Popen([sys.executable, "-c", code, str(self.machines), machine, str(notice_s)])
         self._open.callback(lambda: (cloud.kill(), cloud.wait()))
+        if notice_s is not None:  # else the job could end before it has begun
+            told = self.machines / machine_id / NOTICE_FILE
+            eventually("the machine has its notice", lambda: told.exists() or cloud.poll() is not None, 60)
 
     def cut_api(self, machine_id: str) -> None:
         self._api_relay.sever(self._api_port)
