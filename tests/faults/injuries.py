@@ -150,7 +150,7 @@ _FAULTS = (
     Fault("freeze the machine", ("run_shci",), _freeze, machines=2),
     Fault("freeze the machine for a moment", ("hartree_fock",), _freeze, _thaw),
     Fault("cut machine from API", ("boot", "hartree_fock", "run_shci", "saving"), _cut_api, _mend),
-    Fault("cut machine from API for good", ("run_shci",), _cut_api),
+    Fault("cut machine from API for good", ("run_shci",), _cut_api, clouds=RENTED),  # one machine alone
     Fault("cut machine from remote", ("boot", "hartree_fock", "run_shci", "saving"), _cut_remote, _mend, served=True),
     Fault("cut controller from cloud", ("launch", "boot", "run_shci", "teardown"), _cloud_away, _mend, clouds=RENTED),
     Fault(
