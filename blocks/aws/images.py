@@ -16,6 +16,7 @@ _PARAMETERS = {
     "ubuntu-24.04": "/aws/service/canonical/ubuntu/server/24.04/stable/current/{arch}/hvm/ebs-gp3/ami-id",
     "al2023": "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{arch}",
 }
+_LOOKS = 3  # botocore takes an answer that was cut short for one that says nothing
 _SPELLED = {"ubuntu-24.04": {"x86_64": "amd64"}, "al2023": {}}
 
 
@@ -64,12 +65,11 @@ def image_for(clients: Clients, region: str, architecture: Architecture, image: 
 def _newest(clients: Clients, region: str, architecture: Architecture, image: str) -> str:
     name = _PARAMETERS[image].format(arch=_SPELLED[image].get(architecture, architecture))
     try:
-        answer = clients.call("ssm", region, "get_parameter", Name=name)
-        return str(answer["Parameter"]["Value"])
-    except KeyError as error:
-        raise Misconfigured(
-            f"aws {region}: image: the parameter of {image} cannot be read; name an ami-... id"
-        ) from error
+        for _ in range(_LOOKS):
+            answer = clients.call("ssm", region, "get_parameter", Name=name)
+            if "Value" in answer.get("Parameter", {}):
+                return str(answer["Parameter"]["Value"])
+        raise Misconfigured(f"aws {region}: image: the parameter of {image} cannot be read; name an ami-... id")
     except LaunchRefused as refused:
         if code_behind(refused) == "ParameterNotFound":
             raise Quota(

@@ -17,7 +17,7 @@ from tests.blocks.aws_kit import KEY, PLANTED, brief, kinds, machines, offer, ti
 from tests.emulators.aws import AwsEmulator, done_but_500, fault, refused, server_error, throttled
 from tests.emulators.aws_account import ami, image_row
 from tests.emulators.aws_cloud import cloud_at
-from tests.emulators.server import Answer, cut, garbage
+from tests.emulators.server import Answer, Fault, cut, garbage
 
 ALL = ["disk", "ip", "machine", "nic", "secret", "spot request"]
 
@@ -352,3 +352,9 @@ def test_a_machine_of_a_newer_version_is_found(aws: AwsEmulator) -> None:
     found = at.find(KEY)
     assert [one.id for one in found] == [machine.id]
     assert found[0].offer.instance_type == "unknown"
+
+
+def test_an_image_parameter_that_was_cut_short_is_asked_for_again(aws: AwsEmulator) -> None:
+    aws.fail(Fault(lambda request: aws.name_of(request).startswith("GetParameter"), cut(), 1))
+    machines(aws).launch(offer(), brief())
+    assert times(aws, "GetParameter") == 2
