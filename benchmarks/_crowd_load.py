@@ -17,6 +17,7 @@ import psutil
 from blocks.local.processes import environments
 from deployments.processes import ENV_MARK
 from node.contract import ENV_MACHINE, ENV_WORK
+from tests.processes import words
 
 _TICK = os.sysconf("SC_CLK_TCK")
 _PROBE_S = 0.25
@@ -83,32 +84,25 @@ class Load:
         for process, environment in environments():
             machine = environment.get(ENV_MACHINE, "")
             if machine and Path(environment.get(ENV_WORK, "/")).is_relative_to(self._home):
-                found.append((process.pid, _on_machine(_words(process)), machine))
+                found.append((process.pid, _on_machine(" ".join(words(process))), machine))
             elif not machine and environment.get(ENV_MARK) == str(self._home):
-                found.append((process.pid, _on_controller(_words(process)), ""))
+                found.append((process.pid, _on_controller(" ".join(words(process))), ""))
         if self._postgres is not None and psutil.pid_exists(self._postgres):
             master = psutil.Process(self._postgres)
             found += [(one.pid, "PostgreSQL", "") for one in [master, *master.children()]]
         return found
 
 
-def _words(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""
-
-
 def _on_machine(command: str) -> str:
-    for words, role in (("node.agent", "agent"), ("worker start", "machine's worker"), ("-m prefect.", "node run")):
-        if words in command:
+    for part, role in (("node.agent", "agent"), ("worker start", "machine's worker"), ("-m prefect.", "node run")):
+        if part in command:
             return role
     return "other on machines"
 
 
 def _on_controller(command: str) -> str:
-    for words, role in (("server start", "server"), ("worker start", "controller's worker")):
-        if words in command:
+    for part, role in (("server start", "server"), ("worker start", "controller's worker")):
+        if part in command:
             return role
     return "controller run"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from uuid import UUID
 
 from prefect.logging import get_run_logger
 
@@ -12,7 +13,7 @@ from flows.failed import JobFailed
 from node.contract import Ending, Outcome
 from tasks.allow import allow, settle
 from tasks.inherit import Inherited
-from tasks.job import Allowance, Attempt, Bill, Choice, Job, Placed, Quote
+from tasks.job import Allowance, Attempt, Choice, Job, Placed, Quote
 from tasks.receipt import bill, receipt
 from tasks.watch import RISEN
 
@@ -50,31 +51,37 @@ class Purse:
         assert self.allowance is not None
         settle(self._job, number, None, None, self.allowance.at, self.quote)
 
-    def pay(self, number: int, placed: Placed, cloud: str, gone: datetime | None, outcome: Outcome | None) -> Bill:
-        """What the attempt's machine has cost, in the place of what it might have."""
+    def over(
+        self,
+        placed: Placed,
+        cloud: str,
+        gone: datetime | None,
+        outcome: Outcome | None = None,
+        why: str = "",
+        node_run_id: UUID | None = None,
+    ) -> None:
+        """An attempt has ended: what its machine has cost takes the place of what it might have."""
         assert self.allowance is not None
-        paid = bill(self._job, placed.machine, cloud, gone, outcome)
-        settle(self._job, number, placed, paid, self.allowance.at, self.quote)
-        return paid
-
-    def pay_stray(self, machine: Machine, cloud: str, gone: datetime) -> None:
-        """For a machine that was launched just when the job ended, and had not become an attempt."""
-        if self.allowance is None or any(attempt.machine.id == machine.id for attempt in self.attempts):
-            return
-        paid = self.pay(machine.attempt, Placed(machine=machine, refusals=[]), cloud, gone, None)
-        outcome = Outcome(Ending.LOST, "the job was ended before its machine")
+        machine = placed.machine
+        paid = bill(self._job, machine, cloud, gone, outcome)
+        settle(self._job, machine.attempt, placed, paid, self.allowance.at, self.quote)
         self.attempts.append(
             Attempt(
                 number=machine.attempt,
                 machine=machine,
-                node_run_id=None,
-                refusals=[],
-                why="",
-                outcome=outcome,
+                node_run_id=node_run_id,
+                refusals=placed.refusals,
+                why=why,
+                outcome=outcome or Outcome(Ending.LOST, "the job was ended before its machine"),
                 ended_at=paid.ended_at,
                 bill=paid,
             )
         )
+
+    def stray(self, machine: Machine, cloud: str, gone: datetime) -> None:
+        """A machine that was launched just when the job ended, and had not become an attempt."""
+        if self.allowance is not None and all(attempt.machine.id != machine.id for attempt in self.attempts):
+            self.over(Placed(machine=machine, refusals=[]), cloud, gone)
 
     def close(self) -> None:
         """The receipt, however the job ends; one that cannot be written must not hide how it ended."""

@@ -123,14 +123,15 @@ def _afterwards(job: Job, clean_up: Callable[[], object]) -> Iterator[None]:
 
 def _sweep(job: Job, purse: Purse) -> None:
     """What a cloud that does not answer may still hold is the reaper's, and no reason to lose a finished job."""
-    try:
-        machines = still_there(job)
-        sweep(job, machines)
-    except LaunchRefused as refused:
-        get_run_logger().error("something of this job may be left, for reap to remove: %s", refused.reason)
-        return
-    for cloud, machine in machines:
-        purse.pay_stray(machine, cloud, api.now())
+    for cloud in job.clouds:
+        try:
+            machines = still_there(job, cloud)
+            sweep(job, cloud, machines)
+        except LaunchRefused as refused:
+            get_run_logger().error("something of this job may be left, for reap to remove: %s", refused.reason)
+            continue
+        for machine in machines:
+            purse.stray(machine, cloud, api.now())
 
 
 def _attempts(job: Job, begun: float, purse: Purse, beside: Beside | None) -> Done:
@@ -189,19 +190,7 @@ def _attempt(job: Job, begun: float, purse: Purse, beside: Beside | None) -> Non
 
     def tear_down() -> None:
         gone = _terminated(job, placed, cloud, lease_id, node_run_id, outcome)
-        paid = purse.pay(number, placed, cloud, gone, outcome)
-        earlier.append(
-            Attempt(
-                number=number,
-                machine=placed.machine,
-                node_run_id=node_run_id,
-                refusals=placed.refusals,
-                why=_why(choice, placed),
-                outcome=outcome or Outcome(Ending.LOST, "the job was ended before its machine"),
-                ended_at=paid.ended_at,
-                bill=paid,
-            )
-        )
+        purse.over(placed, cloud, gone, outcome, _why(choice, placed), node_run_id)
 
     with _afterwards(job, tear_down):
         outcome = await_boot(job, cloud, placed.machine)

@@ -14,21 +14,20 @@ DELAYS_S: list[float] = [1, 2, 5, 10, 30]
 
 
 @task(name="still_there", retries=len(DELAYS_S), retry_delay_seconds=DELAYS_S)
-def still_there(job: Job) -> list[tuple[str, Machine]]:
-    """The machines with the job's tag, each with its Cloud document: a launch may have been cut short, and nobody else
-    remembers what it has launched."""
-    return [(cloud, machine) for cloud in job.clouds for machine in load_cloud(cloud).find(job.key)]
+def still_there(job: Job, cloud: str) -> list[Machine]:
+    """The machines with the job's tag: a launch may have been cut short, and nobody else remembers what it has
+    launched. cloud: its Cloud document."""
+    return load_cloud(cloud).find(job.key)
 
 
 @task(name="sweep", retries=len(DELAYS_S), retry_delay_seconds=DELAYS_S)
-def sweep(job: Job, machines: list[tuple[str, Machine]]) -> None:
+def sweep(job: Job, cloud: str, machines: list[Machine]) -> None:
     """Remove these machines, and by tag what else there is. Safe to repeat."""
-    log = get_run_logger()
-    for cloud, machine in machines:
+    log, block = get_run_logger(), load_cloud(cloud)
+    for machine in machines:
         log.warning("%s was still there; terminated", machine.id)
-        load_cloud(cloud).terminate(machine)
+        block.terminate(machine)
         api.remove_queue_and_worker(api.client(), machine.name)
-    for block in map(load_cloud, job.clouds):
-        for leftover in block.leftovers(job.key):
-            block.remove(leftover)
-            log.info("%s %s of this job is deleted", leftover.kind, leftover.id)
+    for leftover in block.leftovers(job.key):
+        block.remove(leftover)
+        log.info("%s %s of this job is deleted", leftover.kind, leftover.id)

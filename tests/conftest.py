@@ -34,6 +34,7 @@ from deployments.home import Home  # noqa: E402
 from deployments.processes import marked  # noqa: E402
 from deployments.server import own_url  # noqa: E402
 from tests.faults.hooked import Hooked  # noqa: E402
+from tests.processes import words  # noqa: E402
 
 _UP_S = 240.0
 
@@ -80,7 +81,7 @@ def run_spotwave(
 def processes_of(home: Home) -> list[str]:
     """Processes that carry the home's mark."""
     found = [*marked(home.path, machines=False), *marked(home.path, machines=True)]
-    return [f"{process.pid} {' '.join(process.cmdline())}" for process in found if process.is_running()]
+    return [f"{process.pid} {' '.join(words(process))}" for process in found if process.is_running()]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

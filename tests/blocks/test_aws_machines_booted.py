@@ -23,6 +23,7 @@ from tests.blocks.aws_kit import PLANTED, TEMPLATE, brief, kinds, machines, offe
 from tests.blocks.machine_kit import until
 from tests.emulators.aws import AwsEmulator
 from tests.emulators.computer import Computer
+from tests.processes import words
 
 NODE = Path(str(files("node")))
 
@@ -97,13 +98,6 @@ def told(computer: Computer, name: str) -> Any:
     return json.loads(path.read_text())
 
 
-def command_line(process: psutil.Process) -> str:
-    """'' for one that has just ended."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return " ".join(process.cmdline())
-    return ""
-
-
 def state(aws: AwsEmulator, machine: Machine) -> MachineState:
     return machines(aws).state(machine)
 
@@ -117,7 +111,7 @@ def test_from_the_launch_by_a_notice_to_the_end_of_itself(aws: AwsEmulator, remo
     assert found["secret"] == sha256(secret.encode()).hexdigest()
     assert state(aws, machine) is MachineState.RUNNING
     assert PLANTED not in json.dumps(found["environment"])
-    assert PLANTED not in " ".join(map(command_line, computer.processes))
+    assert PLANTED not in str(list(map(words, computer.processes)))
     metadata = aws.fleet.instances[machine.id].metadata
     metadata.rebalance()
     assert "AWS recommends" in told(computer, "hint.json")
@@ -171,7 +165,7 @@ def test_a_machine_whose_agent_and_script_were_killed_ends_at_its_deadline(aws: 
     computer = aws.computers[machine.id]
     told(computer, "found.json")
     # All but the guard, where that is a process; its child sleeps.
-    guards = [one for one in computer.processes if "guard" in command_line(one)]
+    guards = [one for one in computer.processes if "guard" in " ".join(words(one))]
     for process in computer.processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             if process not in guards and process.parent() not in guards:

@@ -20,6 +20,7 @@ from tests.emulators.azure import AzureEmulator, instead, refused
 from tests.emulators.azure_kit import block, emulated, offer
 from tests.emulators.azure_vault import RESOURCE
 from tests.emulators.computer import Computer
+from tests.processes import words
 
 ROOT = Path(__file__).parents[2]
 PLANTED = "planted-7d20aa"
@@ -95,7 +96,7 @@ def test_a_machine_reads_its_secret_and_nobody_else_does(azure: AzureEmulator) -
     assert (computer.work / "kept/rclone.conf").read_text() == CONFIG
     assert json.loads((computer.work / "brief.json").read_text())["job_key"] == machine.job_key
     shown = [computer.console.read_text(), (computer.folder / "user-data").read_text(), *azure.calls]
-    shown += [" ".join(process.cmdline()) for process in computer.processes]
+    shown += [" ".join(words(process)) for process in computer.processes]
     assert PLANTED not in "\n".join(shown)
 
     vm = azure.resources.vms[machine.id]

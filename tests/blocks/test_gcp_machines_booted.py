@@ -22,6 +22,7 @@ from tests.blocks.machine_kit import until
 from tests.emulators.computer import Computer
 from tests.emulators.gcp import GcpEmulator
 from tests.emulators.gcp_cloud import cloud_at, offer
+from tests.processes import words
 
 A = "us-central1-a"
 PLANTED = "planted-rclone-secret"
@@ -101,7 +102,7 @@ def test_its_user_data_runs_and_it_reads_its_secret_as_nobody_else_can(google: G
     assert (computer.work / "kept/rclone.conf").read_text() == PLANTED
     assert json.loads((computer.work / "brief.json").read_text())["job_key"] == machine.job_key
     assert cloud.state(machine) is MachineState.RUNNING
-    said = computer.console.read_text() + repr([process.cmdline() for process in computer.processes])
+    said = computer.console.read_text() + repr([words(process) for process in computer.processes])
     assert PLANTED not in said + (computer.folder / "user-data").read_text() + repr(google.calls)
 
     secrets = f"{google.url}/v1/projects/spotwave-test/secrets"

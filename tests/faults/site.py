@@ -20,6 +20,7 @@ from blocks.snapshots import SnapshotStore
 from tests.emulators.computer import Traffic
 from tests.faults.disks import mounted
 from tests.flows.kit import eventually
+from tests.processes import words
 
 
 class Site(ABC):
@@ -151,11 +152,6 @@ class Site(ABC):
     def wrong_receipt(self, told: dict[str, Any]) -> str | None:
         """Where the receipt departs from what the cloud bills."""
 
-    def find(self, machine_id: str, words: str) -> list[psutil.Process]:
-        """The machine's processes whose command line holds these words."""
-        found = []
-        for process in self.processes(machine_id):
-            with suppress(psutil.Error):
-                if words in " ".join(process.cmdline()):
-                    found.append(process)
-        return found
+    def find(self, machine_id: str, part: str) -> list[psutil.Process]:
+        """The machine's processes in whose command line this stands."""
+        return [process for process in self.processes(machine_id) if part in " ".join(words(process))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -32,6 +32,7 @@ from node.contract import ENGINE_PID_FILE, ENV_MACHINE, LATEST_FILE, job_key_of
 from tests.conftest import Embedded
 from tests.faults.hooked import Hooked, Plan
 from tests.faults.steps import Step
+from tests.processes import words
 
 T = TypeVar("T")
 
@@ -186,12 +187,7 @@ def marked_processes(machine_id: str) -> list[psutil.Process]:
 
 def running(machine_id: str, module: str) -> list[psutil.Process]:
     """The living processes of a machine that run `python -m <module>`; one may end while it is looked at."""
-    found = []
-    for process in marked_processes(machine_id):
-        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-            if module in process.cmdline():
-                found.append(process)
-    return found
+    return [process for process in marked_processes(machine_id) if module in words(process)]
 
 
 def nothing_left(job: Job) -> None:

@@ -18,6 +18,7 @@ from tests.flows.billing import assert_receipt_matches
 from tests.flows.clouds_kit import CloudJob, Emulated
 from tests.flows.kit import MINIMAL, get_client
 from tests.flows.test_faults import same_energies
+from tests.processes import words
 
 # A minute goes where SQLite makes Prefect's server wait for itself, now and then.
 pytestmark = [pytest.mark.slow(minutes=5), pytest.mark.timeout(600)]
@@ -99,10 +100,7 @@ def what_runs_is_shown(embedded: Embedded, jobs: dict[str, CloudJob]) -> None:
 
 def in_no_process_list(secrets: set[str]) -> None:
     for process in psutil.process_iter():
-        try:
-            line = " ".join(process.cmdline())
-        except psutil.Error:
-            continue
+        line = " ".join(words(process))
         assert not any(secret in line for secret in secrets), line
 
 

@@ -40,6 +40,7 @@ from node.contract import (
 from node.worker import MOST_STARTS
 from tests.emulators.computer import MetadataService
 from tests.emulators.metadata import AwsMetadata
+from tests.processes import words
 
 T = TypeVar("T")
 
@@ -220,7 +221,7 @@ def test_a_worker_that_ends_before_its_run_came_is_started_again_a_few_times(api
 
     def another() -> psutil.Process | None:
         children = psutil.Process(machine.process.pid).children()
-        return next((one for one in children if one.pid not in killed and "worker" in one.cmdline()), None)
+        return next((one for one in children if one.pid not in killed and "worker" in words(one)), None)
 
     for _ in range(MOST_STARTS):
         worker = until(another)

@@ -19,6 +19,7 @@ from node.programs.limits import is_for_lack_of_memory
 from node.programs.pyci import PyCI
 from node.programs.run import solve
 from tests.node.chemistry import dump, exact_energy, nitrogen, quiet, task_for
+from tests.processes import words
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="PyCI has wheels for Linux only")
 
@@ -43,14 +44,10 @@ def larger(folder: Path) -> tuple[IntegralsProof, Path]:
 
 def program_pids() -> list[int]:
     """Processes of the PyCI program below this one."""
-    found = []
-    for process in psutil.Process().children(recursive=True):
-        try:
-            if "node.programs.pyci_program" in process.cmdline() and "supervise.py" not in str(process.cmdline()):
-                found.append(process.pid)
-        except psutil.Error:
-            continue
-    return found
+    lines = {process.pid: words(process) for process in psutil.Process().children(recursive=True)}
+    return [
+        pid for pid, line in lines.items() if "node.programs.pyci_program" in line and "supervise.py" not in str(line)
+    ]
 
 
 def run(task: SolverTask, threads: int | None = None) -> tuple[list[Iteration], float, float]:

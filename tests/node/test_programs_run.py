@@ -28,6 +28,7 @@ from node.programs.base import (
 from node.programs.command import Command
 from node.programs.run import solve
 from tests.node.chemistry import quiet
+from tests.processes import words
 
 
 def script(folder: Path, text: str) -> CommandProgram:
@@ -192,7 +193,7 @@ def test_nothing_outlives_a_kill(tmp_path: Path, victim: str) -> None:
         if victim == "engine":
             engine.kill()
         else:
-            (supervisor,) = [p for p in psutil.Process(engine.pid).children() if "supervise.py" in str(p.cmdline())]
+            (supervisor,) = [p for p in psutil.Process(engine.pid).children() if "supervise.py" in str(words(p))]
             supervisor.kill()
         assert wait_until(
             lambda: [line for line in left(tmp_path) if "-c" not in line or "child up" in str(line)] == []
