@@ -17,7 +17,7 @@ from tasks.once import ONCE
 from tasks.watch import STATE_S, told_state
 
 BOOT_S = 900.0
-POLL_S = 0.5
+POLL_S = 1.0
 
 
 @task(name="await_boot", persist_result=True, cache_policy=ONCE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from tests.conftest import brought_up  # first: it sets the environment before P
 from tests.faults.disks import may_mount
 from tests.faults.ground import ground_on
 from tests.faults.hooked import Hooked
-from tests.faults.injuries import FAULTS, Case, all_cases
+from tests.faults.injuries import CLOUDS, FAULTS, RENTED, Case, all_cases
 from tests.faults.kept import Kept
 from tests.faults.runner import called, carried, each_pair, sample
 from tests.faults.sites import temporary_folder
@@ -27,6 +28,7 @@ from tests.services import postgres
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--only", action="append", default=[], help="cases with these words in their names")
+    parser.add_argument("--cloud", action="append", choices=CLOUDS, help="only on this one (repeat for several)")
     parser.add_argument("--sample", type=int, help="so many, drawn by the seed")
     parser.add_argument("--pairs", action="store_true", help="every pair of step and fault once, not on every cloud")
     parser.add_argument("--seed", type=int, default=int(time.time()))
@@ -36,7 +38,7 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="only name the cases that are known beforehand")
     parser.add_argument("--part", choices=("steps", "calls"), help="only the steps of a job, or only its calls")
     options = parser.parse_args()
-    asked = partial(_asked, options.only)
+    asked = partial(_asked, options.only, options.cloud or CLOUDS)
     cases = [] if options.part == "calls" else list(filter(asked, all_cases()))
     if options.pairs:
         cases = each_pair(cases, options.seed)
@@ -70,8 +72,9 @@ def main() -> int:
             for verdict in carried(ground, cases, options.at_once):
                 tell(verdict)
             if options.part == "calls" or (options.part is None and options.sample is None and not options.pairs):
+                clouds = [cloud for cloud in RENTED if cloud in (options.cloud or CLOUDS)]
                 for verdict in called(
-                    ground, lambda found: kept.lacking(some(list(filter(asked, found)))), options.at_once
+                    ground, clouds, lambda found: kept.lacking(some(list(filter(asked, found)))), options.at_once
                 ):
                     tell(verdict)
     if options.table:
@@ -83,8 +86,8 @@ def main() -> int:
     return 0 if all(verdict.good for verdict in kept.verdicts) else 1
 
 
-def _asked(words: list[str], case: Case) -> bool:
-    return all(word in case.name for word in words)
+def _asked(words: list[str], clouds: Sequence[str], case: Case) -> bool:
+    return case.cloud in clouds and all(word in case.name for word in words)
 
 
 if __name__ == "__main__":

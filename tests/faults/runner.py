@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextvars
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from random import Random
 from typing import TypeVar
 
 from tests.faults import calls
 from tests.faults.ground import Ground, Round
-from tests.faults.injuries import FAULTS, RENTED, Case
+from tests.faults.injuries import FAULTS, Case
 from tests.faults.verdict import Verdict
 
 T = TypeVar("T")
@@ -32,13 +32,15 @@ def carried(ground: Ground, cases: list[Case], at_once: int) -> Iterator[Verdict
         yield from _ended([_submit(pool, lambda one=case: ground.carry(one)) for case in alone])
 
 
-def called(ground: Ground, chosen: Callable[[list[Case]], list[Case]], at_once: int) -> Iterator[Verdict]:
+def called(
+    ground: Ground, clouds: Sequence[str], chosen: Callable[[list[Case]], list[Case]], at_once: int
+) -> Iterator[Verdict]:
     """A job for every call that an undisturbed job makes and everything that can be wrong with its answer.
 
     chosen: which of these, once they are known.
     """
     with ThreadPoolExecutor(at_once) as pool:
-        seen = [_submit(pool, lambda one=cloud: calls.calls_of(ground, one)) for cloud in RENTED]
+        seen = [_submit(pool, lambda one=cloud: calls.calls_of(ground, one)) for cloud in clouds]
         cases: list[Case] = []
         for verdict, found in [future.result() for future in seen]:
             yield verdict
