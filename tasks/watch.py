@@ -30,7 +30,7 @@ from tasks.once import ONCE
 from tasks.receipt import billed
 
 POLL_S = 2.0
-LONG_POLL_S = 5.0  # of what has run for ten minutes; every look is three questions to the server, and costs it as much CPU as us
+LONG_POLL_S = 5.0  # of what has run for ten minutes; every look is three questions to the server
 STATE_S = 5.0  # how often the cloud is asked
 STOPPING_S = 300.0  # how long a machine may be on its way down
 PRICES_S = 300.0  # how often it is asked what has held, under a limit: a price moves a few times a day
