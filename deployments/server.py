@@ -116,7 +116,7 @@ def _start(home: Home, data: Database) -> Note:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     }
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", _HOST, "--port", str(port)]
+    command = [sys.executable, "-m", "node.prefect_server", "server", "start", "--host", _HOST, "--port", str(port)]
     (home.run / "port").write_text(str(port))
     note = start(command, environment, cwd=home.prefect, log=home.logs / "server.log", url=url)
     note.write(_note_path(home))

@@ -46,7 +46,7 @@ class OwnPrefect:
         port = _free_port()
         self.url = f"http://127.0.0.1:{port}/api"
         # No services: the run alone speaks to it, and nothing in it is scheduled.
-        command = [sys.executable, "-m", "prefect", "server", "start", "--no-services", "--port", str(port)]
+        command = [sys.executable, "-m", "node.prefect_server", "server", "start", "--no-services", "--port", str(port)]
         self._process = _spawn(command, self._work, self._log, self.environment)
 
     @property
