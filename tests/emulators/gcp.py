@@ -119,9 +119,11 @@ class GcpEmulator(Emulator):
     def interrupt(self, machine_id: str, notice_s: float | None) -> None:
         self.compute.interrupt(machine_id, notice_s)
 
-    def refuse(self, kind: str, said: Response, times: int = 10**9) -> None:
+    def refuse(self, kind: str, said: Response, times: int = 10**9) -> Fault:
         """Calls of that kind are answered so, and not performed; `fail` spoils the answer of what was performed."""
-        self._refusals.append(Fault(lambda request: route(request)[0] == kind, lambda request, _: said, times))
+        fault = Fault(lambda request: route(request)[0] == kind, lambda request, _: said, times)
+        self._refusals.append(fault)
+        return fault
 
     def break_insert(self, code: str, message: str = "The message of the service", times: int = 1) -> None:
         """Insertions are accepted, and fail in their operation."""

@@ -1,6 +1,7 @@
 """The other half of the matrix: every call that a job makes of its cloud, answered wrong once or twice.
 
-Which calls there are is not listed but seen: in an undisturbed job of that cloud. Here the controller's run is a thread
+Which calls there are is not listed but seen: in an undisturbed job of that cloud. A few different calls are spoilt in
+one job: if it comes through, it has come through each. Here the controller's run is a thread
 of this process, since it is not what the fault strikes; all else is as ever.
 """
 
@@ -8,6 +9,9 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +21,7 @@ from prefect.client.schemas.objects import State
 from flows.shci import shci
 from tests.emulators import aws_faults, azure, gcp
 from tests.emulators.aws import AwsEmulator
-from tests.emulators.azure import AzureEmulator
+from tests.emulators.gcp import GcpEmulator
 from tests.emulators.server import Answer, Fault, Request, Response, cut, lost
 from tests.faults.emulated_site import Booting, EmulatedSite
 from tests.faults.ground import Ground
@@ -29,21 +33,45 @@ from tests.flows.kit import Job, saved
 
 ANSWERS = ("a 500", "a throttle", "a lost answer", "a truncated body")
 RIGHT, ANY = "nothing wrong", "any call"
+TOGETHER = 4  #: so many calls are spoilt in one job
+
+Struck = Callable[[], bool]
 
 
 def calls_of(ground: Ground, cloud: str) -> tuple[Verdict, list[Case]]:
     """An undisturbed job, and a case for every call that it made and everything that can be wrong with an answer."""
     seen: set[str] = set()
-    verdict = carry(ground, Case(cloud, ANY, RIGHT), seen)
+    (verdict,) = carry(ground, [Case(cloud, ANY, RIGHT)], seen)
     return verdict, [Case(cloud, call, answer) for call in sorted(seen) for answer in ANSWERS]
 
 
-def carry(ground: Ground, case: Case, seen: set[str] | None = None) -> Verdict:
-    """seen: takes the names of the calls."""
-    verdict = Verdict(case)
-    site = EmulatedSite(case.cloud, ground.folder / ground.name(), ground.api["proxy"])
+def together(cases: list[Case]) -> list[list[Case]]:
+    """Those that share a job: different calls of one cloud, with the same thing wrong; neighbours in the alphabet are
+    kept apart, since they are of one kind."""
+    alike: defaultdict[tuple[str, str], list[Case]] = defaultdict(list)
+    for case in cases:
+        alike[case.cloud, case.fault].append(case)
+    return [
+        same[turn::turns] for same in alike.values() for turns in [-(-len(same) // TOGETHER)] for turn in range(turns)
+    ]
+
+
+def carry_each(ground: Ground, cases: list[Case]) -> list[Verdict]:
+    """A job that comes through has come through each of them; if it does not, each is carried through alone."""
+    verdicts = carry(ground, cases)
+    if len(cases) == 1 or all(verdict.good for verdict in verdicts):
+        return verdicts
+    return [verdict for case in cases for verdict in carry(ground, [case])]
+
+
+def carry(ground: Ground, cases: list[Case], seen: set[str] | None = None) -> list[Verdict]:
+    """One job, and what came of it for each of these. seen: takes the names of the calls."""
+    verdict = Verdict(cases[0])
+    site = EmulatedSite(verdict.case.cloud, ground.folder / ground.name(), ground.api["proxy"])
+    struck: list[Struck] = []
     try:
         with site, saved(ground.embedded, site.folder.name, *site.blocks()) as blocks:
+            struck = [_spoil(site.emulator, case) for case in cases]
             with get_client(sync_client=True) as client:
                 _carry(ground, verdict, site, blocks, client)
             if seen is not None:
@@ -51,14 +79,16 @@ def carry(ground: Ground, case: Case, seen: set[str] | None = None) -> Verdict:
     except Exception as error:  # noqa: BLE001 - whatever it is, the other cases go on and the table tells it
         traceback.print_exc()
         verdict.broken = f"{type(error).__name__}: {error}"
-    return verdict
+    verdicts = [replace(verdict, case=case) for case in cases]
+    for one, has_struck in zip(verdicts, struck, strict=False):
+        if not one.broken and not has_struck():
+            one.broken = "it was not asked for so often"
+    return verdicts
 
 
 def _carry(ground: Ground, verdict: Verdict, site: EmulatedSite, blocks: list[str], client: SyncPrefectClient) -> None:
     cloud, remote, store, access = blocks
     known: list[UUID] = []
-    if verdict.case.fault != RIGHT:
-        _spoil(site.emulator, verdict.case)
     begun = time.monotonic()
     told = shci.with_options(on_running=[lambda flow, run, state: known.append(run.id)])
     state: State[Any] = told(
@@ -79,31 +109,44 @@ def _carry(ground: Ground, verdict: Verdict, site: EmulatedSite, blocks: list[st
     judge(verdict, live, state, {})
 
 
-def _spoil(emulator: Booting, case: Case) -> None:
-    """A 500 and a throttle are refusals: nothing is done, twice. Of the others all is done, and badly told, once."""
+def _spoil(emulator: Booting, case: Case) -> Struck:
+    """A 500 and a throttle are refusals: nothing is done, twice. Of the others all is done, and badly told, once.
+
+    Whether it has happened at least once is told by what is returned.
+    """
     call = case.step
     match case.fault:
         case "a lost answer":
-            emulator.fail(Fault(lambda request: _is(emulator, request, call), lost(), 1))
+            fault = Fault(lambda request: _is(emulator, request, call), lost(), 1)
+            emulator.fail(fault)
         case "a truncated body":
-            emulator.fail(Fault(lambda request: _is(emulator, request, call), cut(), 1))
+            fault = Fault(lambda request: _is(emulator, request, call), cut(), 1)
+            emulator.fail(fault)
         case "a 500":
-            _refuse(
+            fault = _refuse(
                 emulator, call, {"aws": aws_faults.server_error, "gcp": gcp.server_error, "azure": azure.server_error}
             )
         case "a throttle":
-            _refuse(emulator, call, {"aws": aws_faults.throttled, "gcp": gcp.throttled, "azure": azure.throttled})
+            fault = _refuse(
+                emulator, call, {"aws": aws_faults.throttled, "gcp": gcp.throttled, "azure": azure.throttled}
+            )
+        case _:
+            return lambda: True
+    planned = fault.times
+    return lambda: fault.times < planned
 
 
 def _is(emulator: Booting, request: Request, call: str) -> bool:
     return emulator.name_of(request).partition(" ")[0] == call
 
 
-def _refuse(emulator: Booting, call: str, answers: dict[str, Any]) -> None:
-    if isinstance(emulator, AwsEmulator):
-        emulator.fail(aws_faults.fault(call, answers["aws"](), times=2))
-    elif isinstance(emulator, AzureEmulator):
-        emulator.fail(azure.instead(call, answers["azure"](), times=2))
-    else:
+def _refuse(emulator: Booting, call: str, answers: dict[str, Any]) -> Fault:
+    if isinstance(emulator, GcpEmulator):
         answer: Answer = answers["gcp"]()
-        emulator.refuse(call, answer(Request("", "", {}, {}, b"", ""), Response(b"")), times=2)
+        return emulator.refuse(call, answer(Request("", "", {}, {}, b"", ""), Response(b"")), times=2)
+    if isinstance(emulator, AwsEmulator):
+        fault = aws_faults.fault(call, answers["aws"](), times=2)
+    else:
+        fault = azure.instead(call, answers["azure"](), times=2)
+    emulator.fail(fault)
+    return fault

@@ -35,7 +35,7 @@ def carried(ground: Ground, cases: list[Case], at_once: int) -> Iterator[Verdict
 def called(
     ground: Ground, clouds: Sequence[str], chosen: Callable[[list[Case]], list[Case]], at_once: int
 ) -> Iterator[Verdict]:
-    """A job for every call that an undisturbed job makes and everything that can be wrong with its answer.
+    """Every call that an undisturbed job makes, with everything that can be wrong with its answer.
 
     chosen: which of these, once they are known.
     """
@@ -45,7 +45,9 @@ def called(
         for verdict, found in [future.result() for future in seen]:
             yield verdict
             cases += found
-        yield from _ended([_submit(pool, lambda one=case: calls.carry(ground, one)) for case in chosen(cases)])
+        jobs = [_submit(pool, lambda few=some: calls.carry_each(ground, few)) for some in calls.together(chosen(cases))]
+        for future in as_completed(jobs):
+            yield from future.result()
 
 
 def _submit(pool: ThreadPoolExecutor, work: Callable[[], T]) -> Future[T]:

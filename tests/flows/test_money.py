@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
@@ -105,9 +107,10 @@ def test_a_quote_above_the_threshold_waits_for_a_yes(
 
 
 def test_a_cap_stops_a_run_in_time_and_a_higher_one_continues_it(
-    job: Start, capped: Job, priced: dict[str, Any], ledger: SnapshotStore
+    embedded: Embedded, client: SyncPrefectClient, capped: Job, priced: dict[str, Any], ledger: SnapshotStore
 ) -> None:
-    """From here on nobody but the machine itself keeps the time."""
+    """From here on nobody but the machine itself keeps the time. It is continued as its last line says, from the
+    terminal; `--yes` answers what the Budget block would ask."""
     run = capped
     state = run.finished()
     assert state.is_failed()
@@ -125,7 +128,16 @@ def test_a_cap_stops_a_run_in_time_and_a_higher_one_continues_it(
     assert "P90" in str(artifacts["quote"].data) or "nine in ten" in str(artifacts["quote"].data)
     assert "deadline" in str(artifacts["receipt"].data)
 
-    again = job(**MINIMAL, **priced, max_usd=CAP + 20, work_core_h=0.5, continue_job=run.key, project="dimers")
+    on = {**MINIMAL, **priced, "max_usd": CAP + 20, "work_core_h": 0.5, "continue_job": run.key, "project": "dimers"}
+    with saved(embedded, "would-ask", Budget(approve_above_usd=0.01)) as (budget,):
+        given = [
+            word for name, value in {**on, "budget": budget}.items() for word in ("-p", f"{name}={as_text(value)}")
+        ]
+        done = embedded.spotwave("run", "shci/water-dimer", "--yes", *given)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    page = re.search(r"/runs/flow-run/([0-9a-f-]{36})", done.stdout)
+    assert page is not None, done.stdout
+    again = Job(embedded.home, client, UUID(page[1]))
     result = again.completed()
     same_energies(result)
     assert endings(result) == ["completed"]
@@ -136,6 +148,11 @@ def test_a_cap_stops_a_run_in_time_and_a_higher_one_continues_it(
     kept = json.loads((again.home.results / again.key / "receipt.json").read_text())
     assert kept["cost"]["before_usd"] == pytest.approx(ended.usd, abs=1e-6)
     assert (run.remote / "checkpoint/LATEST").exists(), "nothing of the earlier job was touched"
+
+
+def as_text(value: Any) -> str:
+    """Of a parameter, as it is typed."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def refusal(**parameters: Any) -> str:
