@@ -36,10 +36,16 @@ def main() -> int:
     parser.add_argument("--table", type=Path, help="write the table there, as Markdown")
     parser.add_argument("--keep", type=Path, help="verdicts are kept there, and what has a good one is left out")
     parser.add_argument("--list", action="store_true", help="only name the cases that are known beforehand")
-    parser.add_argument("--part", choices=("steps", "calls"), help="only the steps of a job, or only its calls")
+    parser.add_argument(
+        "--part",
+        choices=("controllers", "steps", "calls"),
+        help="only what strikes a whole controller, only the other steps of a job, or only its calls",
+    )
     options = parser.parse_args()
     asked = partial(_asked, options.only, options.cloud or CLOUDS)
-    cases = [] if options.part == "calls" else list(filter(asked, all_cases()))
+    cases = list(filter(asked, all_cases()))
+    if options.part is not None:
+        cases = [one for one in cases if options.part == ("controllers" if FAULTS[one.fault].shared else "steps")]
     if options.pairs:
         cases = each_pair(cases, options.seed)
 
