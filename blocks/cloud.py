@@ -266,6 +266,7 @@ class Cloud(Block, ABC):
     kind: ClassVar[str]  #: the word in `Offer.cloud`
     rented: ClassVar[bool] = True  #: from a market whose prices are kept, and whose pools are avoided after a loss
     least_billed_s: ClassVar[float] = 0.0  #: a machine that lived for less is billed for so long; then by the second
+    tells_end_late: ClassVar[bool] = False  #: `billed_until` may come to know an end only minutes after it
 
     def fingerprint(self) -> str:
         """Of the block's settings, without its secrets: what was read through one document is not another's."""
@@ -324,7 +325,10 @@ class Cloud(Block, ABC):
         return [(machine.launched_at, machine.offer.spot_usd_h)]
 
     def billed_until(self, machine: Machine) -> datetime | None:
-        """When the machine ceased to bill, where the cloud tells it of what is gone. Raises a `LaunchRefused`."""
+        """When the machine ceased to bill, where the cloud tells it of what is gone. Raises a `LaunchRefused`.
+
+        None: it does not tell, or (`tells_end_late`) not yet.
+        """
         return None
 
     @property

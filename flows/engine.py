@@ -37,8 +37,15 @@ def sole_engine(job_key: str) -> Iterator[None]:
 
 def engine_runs(job_key: str) -> bool:
     """Whether a process on this host executes the job just now."""
+    with no_engine(job_key) as free:
+        return not free
+
+
+@contextmanager
+def no_engine(job_key: str) -> Iterator[bool]:
+    """Whether no process on this host executes the job; if so, none begins to before the block has ended."""
     with _lock_file(job_key).open("w") as lock:
-        return not _taken(lock)
+        yield _taken(lock)
 
 
 def _taken(lock: IO[str]) -> bool:

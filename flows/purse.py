@@ -10,7 +10,9 @@ from prefect.logging import get_run_logger
 from blocks.cloud import Machine
 from flows.approval import approved
 from flows.failed import JobFailed
-from node.contract import Ending, Outcome
+from node.contract import Outcome
+from tasks import account
+from tasks.account import BEFORE_ITS_END, Account, Went, not_ended
 from tasks.allow import allow, settle
 from tasks.inherit import Inherited
 from tasks.job import Allowance, Attempt, Choice, Job, Placed, Quote
@@ -28,6 +30,8 @@ class Purse:
         self.before_usd = inherited.spent_usd  #: by the job that this one continues
         self.attempts: list[Attempt] = []  #: those that are over, oldest first
         self.allowance: Allowance | None = None  #: of the attempt that runs
+        # What an earlier engine of this run has written is more than this one knows as yet.
+        self._account = account.read(job.key) or Account(job=job, quote=quote, before_usd=self.before_usd)
 
     @property
     def spent_usd(self) -> float:
@@ -44,12 +48,21 @@ class Purse:
         if self.allowance.refused is not None:
             on = self.how_to_go_on() if self.attempts else ""
             raise JobFailed(f"{self.allowance.refused} {self.rest()} {on}".strip())
+        self._keep(self._account.reserving(number, self.allowance.at))
         return self.allowance
 
     def unused(self, number: int) -> None:
         """No machine was had: the reservation falls."""
         assert self.allowance is not None
         settle(self._job, number, None, None, self.allowance.at, self.quote)
+        self._keep(self._account.without(number))
+
+    def begun(self, placed: Placed, cloud: str, why: str) -> None:
+        """An attempt has its machine, which bills. cloud: its Cloud document."""
+        attempt = not_ended(placed.machine).model_copy(update={"refusals": placed.refusals, "why": why})
+        known = {one.attempt.machine.id for one in self._account.machines}
+        if placed.machine.id not in known:  # else a restarted run comes by here again
+            self._enter(attempt, cloud, None)
 
     def over(
         self,
@@ -65,18 +78,18 @@ class Purse:
         machine = placed.machine
         paid = bill(self._job, machine, cloud, gone, outcome)
         settle(self._job, machine.attempt, placed, paid, self.allowance.at, self.quote)
-        self.attempts.append(
-            Attempt(
-                number=machine.attempt,
-                machine=machine,
-                node_run_id=node_run_id,
-                refusals=placed.refusals,
-                why=why,
-                outcome=outcome or Outcome(Ending.LOST, "the job was ended before its machine"),
-                ended_at=paid.ended_at,
-                bill=paid,
-            )
+        attempt = Attempt(
+            number=machine.attempt,
+            machine=machine,
+            node_run_id=node_run_id,
+            refusals=placed.refusals,
+            why=why,
+            outcome=outcome or BEFORE_ITS_END,
+            ended_at=paid.ended_at,
+            bill=paid,
         )
+        self.attempts.append(attempt)
+        self._enter(attempt, cloud, gone)
 
     def stray(self, machine: Machine, cloud: str, gone: datetime) -> None:
         """A machine that was launched just when the job ended, and had not become an attempt."""
@@ -84,11 +97,15 @@ class Purse:
             self.over(Placed(machine=machine, refusals=[]), cloud, gone)
 
     def close(self) -> None:
-        """The receipt, however the job ends; one that cannot be written must not hide how it ended."""
-        if not self.attempts:
-            return
+        """The receipt, however the job ends; one that cannot be written must not hide how it ended.
+
+        What is open then is settled by `reconcile` (flows.late_word).
+        """
         try:
-            receipt(self._job, self.attempts, self.quote, self.before_usd)
+            if self.attempts:
+                receipt(self._job, self.attempts, self.quote, self.before_usd)
+            if not self._account.open:
+                account.close(self._job.key)
         except OSError as error:
             get_run_logger().error("the receipt could not be written: %s", error)
 
@@ -100,6 +117,19 @@ class Purse:
         if attempt.outcome.reason.startswith(RISEN):
             return f"{self.allowance.said}, and {RISEN}"
         return self.allowance.said if stopped is not None and stopped < int(deadline) - 1 else None
+
+    def _enter(self, attempt: Attempt, cloud: str, gone: datetime | None) -> None:
+        assert self.allowance is not None
+        went = Went(attempt=attempt, cloud=cloud, reserved_at=self.allowance.at, gone=gone)
+        self._keep(self._account.having(went))
+
+    def _keep(self, changed: Account) -> None:
+        """On the disk too: an account that cannot be kept there must not end a job."""
+        self._account = changed
+        try:
+            account.keep(changed)
+        except OSError as error:
+            get_run_logger().error("the account of this job could not be kept: %s", error)
 
     def rest(self, percent: float = 0.0) -> str:
         """What the rest of the job would cost, as far as anybody knows. percent: of the work, done."""

@@ -31,6 +31,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Crashed, Failed, Scheduled
 
 from flows.engine import engine_runs
+from flows.late_word import settle_accounts
 from flows.unanswered import end_unanswered
 from node.contract import CONTROLLER_POOL, job_key_of
 from tasks import api
@@ -59,15 +60,15 @@ def take_up_again(prefect: SyncPrefectClient, me: UUID | None = None) -> dict[st
     """What was done, by run name, with every run of the controller's pool whose process is gone.
 
     A job is rescheduled, or ended if it was being cancelled. Housekeeping is ended: its schedule goes on, which a
-    dead run that holds the deployment's only place would prevent. What waited too long for its approval is ended too.
-    `me` is the run that asks.
+    dead run that holds the deployment's only place would prevent. What waited too long for its approval is ended too,
+    and what is open on the receipt of a job that has ended is asked for again. `me` is the run that asks.
     """
     done = end_unanswered(prefect)
     for queue, act in ((JOBS_QUEUE, _act_on_job), (HOUSEKEEPING_QUEUE, _end)):
         for run in _begun(prefect, queue):
             if run.id != me and not _may_be_starting(run) and not _executed(run):
                 done[run.name] = act(prefect, run)
-    return done
+    return done | settle_accounts(prefect)
 
 
 def _begun(prefect: SyncPrefectClient, queue: str) -> list[FlowRun]:

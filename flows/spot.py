@@ -188,6 +188,8 @@ def _attempt(job: Job, begun: float, purse: Purse, beside: Beside | None) -> Non
     node_run_id: UUID | None = None
     outcome: Outcome | None = None
 
+    purse.begun(placed, cloud, _why(choice, placed))
+
     def tear_down() -> None:
         gone = _terminated(job, placed, cloud, lease_id, node_run_id, outcome)
         purse.over(placed, cloud, gone, outcome, _why(choice, placed), node_run_id)

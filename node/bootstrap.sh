@@ -27,7 +27,10 @@ limited() { # seconds, command
 
 end_machine() {
     trap - ERR
-    [[ $cloud ]] || return 0
+    if [[ ! $cloud ]]; then # it ends with this script, which nobody may be watching
+        : >"$SPOTWAVE_WORK/ended" || true
+        return 0
+    fi
     limited 1200 python3 "$SPOTWAVE_WORK/cloud.py" end || true
     poweroff || poweroff -f || true # the last resort
 }

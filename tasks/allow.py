@@ -85,15 +85,12 @@ def settle(job: Job, attempt: int, placed: Placed | None, bill: Bill | None, at:
 
     A store that does not answer leaves the reservation standing: rather too much than too little is counted.
     """
-    until = at if bill is None else bill.ended_at.timestamp()
-    reserved = spending.reservation(job, attempt, 0.0, at, until, quote)
+    if placed is None or bill is None:
+        entry = spending.withdrawn(job, attempt, at, quote)
+    else:
+        entry = spending.ended(job, placed.machine, bill, at, quote)
     try:
-        store = load_store(job.store)
-        if placed is None or bill is None:
-            _withdraw(store, reserved)
-        else:
-            offer = placed.machine.offer
-            spending.write(store, spending.settled(reserved, offer.cloud, offer.label, bill))
+        spending.write(load_store(job.store), entry)
     except StoreUnavailable as error:
         get_run_logger().warning("the ledger of spending keeps the reservation of attempt %d: %s", attempt, error)
 

@@ -27,8 +27,8 @@ class NoResult(RuntimeError):
 def collect(job: Job, attempts: list[Attempt], quote: Quote | None = None) -> dict[str, Any]:
     """Download the output into `results/<job key>/`, check it against the remote, add attempts and cost; the result.
 
-    The completed result goes back to the remote too, so that both places tell the same. Raises NoResult,
-    RemoteError.
+    The completed result goes back to the remote too, so that both places tell the same; a cost that is corrected later
+    (flows.late_word) is so here alone. Raises NoResult, RemoteError.
     """
     home = job.results
     home.mkdir(parents=True, exist_ok=True)

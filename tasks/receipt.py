@@ -10,7 +10,7 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 
-from blocks.cloud import HOURS_A_MONTH, LaunchRefused, Machine
+from blocks.cloud import HOURS_A_MONTH, Cloud, LaunchRefused, Machine
 from node.contract import Outcome, write_text
 from tasks.documents import load_cloud
 from tasks.job import Attempt, Bill, Job, Quote
@@ -18,6 +18,7 @@ from tasks.once import ONCE
 
 GIB = 2**30
 RECEIPT_FILE = "receipt.json"
+KEY, DESCRIPTION = "receipt", "What it has cost, machine by machine"  #: of the artifact
 
 Prices = list[tuple[datetime, float]]
 
@@ -27,22 +28,35 @@ def bill(job: Job, machine: Machine, cloud: str, gone: datetime | None, outcome:
     """What a machine that is gone has cost. cloud: its Cloud document.
 
     gone: when we saw that it was; None: nobody has, and it may bill on until it is reaped. A cloud that does not tell
-    is no reason to lose the receipt: then the price of the launch is assumed, and the receipt says so.
+    is no reason to lose the receipt: then the end is as we saw it and the price that of the launch, the receipt says
+    so, and the cloud is asked again later (flows.late_word).
     """
-    ended, told, prices, assumed = gone or datetime.now(UTC), None, None, False
-    block = load_cloud(cloud)
+    made, refused = asked(load_cloud(cloud), machine, gone, outcome.sent_bytes if outcome is not None else 0)
+    if refused is not None:
+        get_run_logger().warning("the bill of %s is not settled yet: %s", machine.id, refused)
+    return made
+
+
+def asked(block: Cloud, machine: Machine, gone: datetime | None, sent_bytes: int) -> tuple[Bill, str | None]:
+    """What the cloud tells of a machine's cost, as far as it does by now; and why it would not tell, if so.
+
+    gone: when we saw that the machine was gone; None: nobody has.
+    """
+    ended, told, refused = gone or datetime.now(UTC), None, None
+    prices: Prices | None = None
     try:
         told = block.billed_until(machine)
         ended = ended if told is None else min(ended, told)
+    except LaunchRefused as error:
+        refused = error.reason
+    try:
         prices = block.prices_held(machine, ended)
-    except LaunchRefused as refused:
-        assumed = True
-        get_run_logger().warning("%s is billed at the price of its launch: %s", machine.id, refused.reason)
-    sent = outcome.sent_bytes if outcome is not None else 0
-    made = billed(
-        machine, block.least_billed_s, ended, prices or [(machine.launched_at, machine.offer.spot_usd_h)], sent, assumed
-    )
-    return made.model_copy(update={"end_told": told is not None})
+    except LaunchRefused as error:
+        refused = error.reason
+    held = prices or [(machine.launched_at, machine.offer.spot_usd_h)]
+    made = billed(machine, block.least_billed_s, ended, held, sent_bytes, prices is None)
+    unsettled = refused is not None or (told is None and (gone is None or block.tells_end_late))
+    return made.model_copy(update={"end_told": told is not None, "unsettled": unsettled}), refused
 
 
 def billed(
@@ -108,13 +122,17 @@ def receipt(job: Job, attempts: list[Attempt], quote: Quote | None, before_usd: 
 
     before_usd: what the job that it continues has cost.
     """
+    cost = keep(job, attempts, quote, before_usd)
+    create_markdown_artifact(key=KEY, markdown=as_markdown(attempts, quote, cost), description=DESCRIPTION)
+    get_run_logger().info("receipt: %s", line(cost, quote))
+
+
+def keep(job: Job, attempts: list[Attempt], quote: Quote | None, before_usd: float) -> dict[str, Any]:
+    """Write `results/<job key>/receipt.json` anew; the cost that stands there. Raises OSError."""
     cost = cost_of(attempts, quote) | {"before_usd": round(before_usd, 6)}
-    create_markdown_artifact(
-        key="receipt", markdown=as_markdown(attempts, quote, cost), description="What it has cost, machine by machine"
-    )
     told = {"job_key": job.key, "project": job.project, "cost": cost, "attempts": [as_told(one) for one in attempts]}
     write_text(job.results / RECEIPT_FILE, json.dumps(told, indent=1) + "\n")
-    get_run_logger().info("receipt: %s", line(cost, quote))
+    return cost
 
 
 def line(cost: dict[str, Any], quote: Quote | None) -> str:
@@ -154,6 +172,12 @@ def as_markdown(attempts: list[Attempt], quote: Quote | None, cost: dict[str, An
     lines += ["", f"**{line(cost, quote)}.**"]
     if cost["assumed"]:
         lines += ["", "? the cloud did not tell what held; the price of the launch is assumed."]
+    lines += [
+        f"\nThe end of attempt {attempt.number} is when we saw it; the cloud tells within minutes, and this receipt is "
+        "then corrected."
+        for attempt in attempts
+        if attempt.bill is not None and attempt.bill.unsettled
+    ]
     if any(one.bill is not None and one.bill.sent_gib for one in attempts):
         lines += ["", "Egress as if the remote lay outside of the cloud: what the machines sent, retries not counted."]
     return "\n".join(lines)

@@ -17,6 +17,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from blocks.budget import Budget
+from blocks.cloud import Machine
 from blocks.snapshots import SnapshotStore
 from tasks.job import Bill, Job, Quote
 
@@ -115,6 +116,17 @@ def reservation(job: Job, attempt: int, usd: float, at: float, until: float, quo
         quote_usd_p50=known.usd_p50 if known else None,
         quote_usd_p90=known.usd_p90 if known else None,
     )
+
+
+def ended(job: Job, machine: Machine, bill: Bill, at: float, quote: Quote | None) -> Entry:
+    """What an attempt's machine has cost, in the place of the reservation that was made at `at` (Unix seconds)."""
+    reserved = reservation(job, machine.attempt, 0.0, at, bill.ended_at.timestamp(), quote)
+    return settled(reserved, machine.offer.cloud, machine.offer.label, bill)
+
+
+def withdrawn(job: Job, attempt: int, at: float, quote: Quote | None) -> Entry:
+    """No machine was had: the reservation that was made at `at` (Unix seconds) falls."""
+    return reservation(job, attempt, 0.0, at, at, quote).model_copy(update={"state": "withdrawn"})
 
 
 def settled(reserved: Entry, cloud: str, offer: str, bill: Bill) -> Entry:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -75,6 +76,7 @@ class AzureCloud(Cloud):
     _block_type_slug = "azure-cloud"
 
     kind: ClassVar[str] = "azure"
+    tells_end_late: ClassVar[bool] = True
 
     credentials: AzureCredentials | None = Field(
         None, title="Credentials", description="Empty: the public price list alone."
@@ -199,6 +201,9 @@ class AzureCloud(Cloud):
 
     def terminate(self, machine: Machine) -> None:
         self.machines().terminate(machine)
+
+    def billed_until(self, machine: Machine) -> datetime | None:
+        return self.machines().billed_until(machine)
 
     @property
     def rehearsal(self) -> Rehearsal:

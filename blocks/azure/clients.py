@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from azure.keyvault.secrets import SecretClient
     from azure.mgmt.compute import ComputeManagementClient
     from azure.mgmt.network import NetworkManagementClient
+    from azure.mgmt.resourcegraph import ResourceGraphClient
 
 SCOPE = "https://management.azure.com/.default"
 RETRIES = 3
@@ -98,6 +99,12 @@ class Clients:
         from azure.mgmt.network import NetworkManagementClient
 
         return NetworkManagementClient(self.credential, self.subscription, **self._settings())
+
+    @cached_property
+    def graph(self) -> ResourceGraphClient:
+        from azure.mgmt.resourcegraph import ResourceGraphClient
+
+        return ResourceGraphClient(self.credential, **self._settings())
 
     @cached_property
     def secrets(self) -> SecretClient:

@@ -14,6 +14,7 @@ from azure.core.exceptions import AzureError, ResourceNotFoundError
 
 from blocks.azure.account import Account, client_id, subnet_for
 from blocks.azure.body import Place, body
+from blocks.azure.changes import deleted_at
 from blocks.azure.clients import POLL_S, Clients
 from blocks.azure.leftovers import Parts
 from blocks.azure.naming import resource_id, vm_name
@@ -117,6 +118,11 @@ class Machines:
         """See `Cloud.terminate`."""
         its = resource_id(machine.id)
         self._remove(its.group, its.name)
+
+    def billed_until(self, machine: Machine) -> datetime | None:
+        """See `Cloud.billed_until`: when it was deleted, by whomever, as minutes later is known. Raises a
+        LaunchRefused."""
+        return deleted_at(self._clients, machine)
 
     def _check_quota(self, offer: Offer) -> None:
         for row in self._clients.compute.usage.list(offer.region):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
 
@@ -90,6 +91,9 @@ class LocalCloud(Cloud):
 
     def terminate(self, machine: Machine) -> None:
         self.machines().terminate(machine)
+
+    def billed_until(self, machine: Machine) -> datetime | None:
+        return self.machines().billed_until(machine)
 
     def interrupt(self, machine: Machine, notice_s: float | None) -> None:
         """Take the machine back `notice_s` seconds after a notice, or at once without one (None)."""

@@ -5,7 +5,7 @@
     <folder>/<job key>-<attempt>-<instance type>/     made at once or not at all: the idempotency token
         machine.json   the tags        root.json     the first process: {"pid", "started"}
         secrets/       0700            notice.json   "metadata service": when it will be taken back
-        work/          the machine's   ended.json    who ended it: {"by": "cloud" | "us"}
+        work/          the machine's   ended.json    who ended it: {"by": "cloud" | "us" | "itself", "at"}
         console.log    what its processes say        bootstrap.sh   the user data
 """
 
@@ -19,9 +19,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psutil
 from pydantic import ValidationError
@@ -44,6 +45,7 @@ from node.contract import (
 NOTICE_FILE = "notice.json"
 ROOT_FILE = "root.json"
 ENDED_FILE = "ended.json"
+LAST_ACT_FILE = "ended"  # in its work folder: touched by node/bootstrap.sh as the last thing that it does
 CONSOLE_LOG = "console.log"
 
 ENV_TAGS = "SPOTWAVE_TAGS"  # machine.json, so that processes can be named after their folder is gone
@@ -128,9 +130,10 @@ class Machines:
     def state(self, machine: Machine) -> MachineState:
         """Running while the first process lives, during a notice too, as clouds do; afterwards who ended it."""
         place = self.place(machine)
-        ended = _ended_by(place)
-        if self._root_alive(machine):
+        alive, ended = self._root_alive(machine), _ended(place).get("by")  # in this order: it may end just now
+        if alive:
             return MachineState.STOPPING if ended else MachineState.RUNNING
+        self._note_end(machine)
         if ended != "us" and (ended == "cloud" or (place / NOTICE_FILE).exists()):
             return MachineState.INTERRUPTED
         if ended is None and not (place / ROOT_FILE).exists() and _is_locked(place):
@@ -144,6 +147,15 @@ class Machines:
         # A rented machine's disk goes with it; here hundreds of MB of integrals would pile up.
         for folder in (place / "home", *(path for path in place.glob("work/*") if path.is_dir())):
             shutil.rmtree(folder, ignore_errors=True)
+
+    def billed_until(self, machine: Machine) -> datetime | None:
+        """When the last process of the machine was gone; None while one lives, or where its folder is gone.
+
+        One that ended itself has dated that (node/bootstrap.sh); one that was killed from outside ended when we saw it.
+        """
+        self._note_end(machine)
+        at = _ended(self.place(machine)).get("at")
+        return None if at is None else datetime.fromtimestamp(at, UTC)
 
     def interrupt(self, machine: Machine, notice_s: float | None) -> None:
         """Take the machine back `notice_s` seconds from now, or at once without notice (None); returns when done.
@@ -161,10 +173,22 @@ class Machines:
     def _power_off(self, machine: Machine, by: str) -> None:
         place = self.place(machine)
         if place.exists():
-            write_text(place / ENDED_FILE, json.dumps({"by": by}))
-        kill_marked(self._mark(machine.id))
+            _note(place, {"by": by})
+        gone = kill_marked(self._mark(machine.id))
         _reap()
+        if place.exists() and (gone is not None or "at" not in _ended(place)):
+            _note(place, {"at": gone or _own_end(place)})
         shutil.rmtree(place / "secrets", ignore_errors=True)
+
+    def _note_end(self, machine: Machine) -> None:
+        """Of a machine that has ended without us: once, and when nothing of it runs any more."""
+        place = self.place(machine)
+        if _ended(place) or not (place / ROOT_FILE).exists() or self._root_alive(machine):
+            return
+        if marked(self._mark(machine.id)):
+            return  # what outlives the first process is ended by `terminate`
+        with suppress(OSError):  # a full disk: at the next look
+            _note(place, {"by": "itself", "at": _own_end(place)})
 
     def _mark(self, id_: str) -> dict[str, str]:
         """What every process of a machine carries: two homes on one host may hold machines of the same name."""
@@ -239,14 +263,33 @@ def _reap() -> None:
             _children.pop(pid, None)
 
 
-def _ended_by(place: Path) -> str | None:
-    path = place / ENDED_FILE
-    return str(json.loads(path.read_text())["by"]) if path.exists() else None
+def _ended(place: Path) -> dict[str, Any]:
+    """What ended.json tells; nothing if it is not there."""
+    try:
+        found: dict[str, Any] = json.loads((place / ENDED_FILE).read_text())
+    except FileNotFoundError:
+        return {}
+    return found
+
+
+def _note(place: Path, fields: dict[str, Any]) -> None:
+    """Add to ended.json; the cloud, the controller and who looks may do so at once."""
+    with _locked(place):
+        write_text(place / ENDED_FILE, json.dumps({**_ended(place), **fields}))
+
+
+def _own_end(place: Path) -> float:
+    """When a machine that nobody ended has: by its own last act, else now. Unix seconds."""
+    try:
+        return min(time.time(), (place / "work" / LAST_ACT_FILE).stat().st_mtime)
+    except FileNotFoundError:
+        return time.time()
 
 
 @contextmanager
 def _locked(place: Path) -> Iterator[None]:
-    """One launcher at a time; the lock falls with its holder (and a child between fork and exec still holds it)."""
+    """One at a time launches it or notes its end; the lock falls with its holder (and a child between fork and exec
+    still holds it)."""
     with (place / "launch.lock").open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -50,14 +50,15 @@ def is_alive(pid: int, started: float, mark: Mapping[str, str]) -> bool:
         return False
 
 
-def kill_marked(mark: Mapping[str, str], timeout_s: float = KILL_S) -> None:
+def kill_marked(mark: Mapping[str, str], timeout_s: float = KILL_S) -> float | None:
     """Power off: SIGKILL to all that carry the mark and to their descendants, until none remains.
 
-    Raises StillRunning after `timeout_s` seconds.
+    When the last of them was gone, Unix seconds; None if there was none. Raises StillRunning after `timeout_s` seconds.
     """
     me = psutil.Process()
     deadline = time.monotonic() + timeout_s
     doomed: set[psutil.Process] = set()
+    gone: float | None = None
     quiet = 0
     while quiet < 2:  # one empty look may fall between a fork and its exec
         found = set(marked(mark)) - {me}
@@ -67,13 +68,15 @@ def kill_marked(mark: Mapping[str, str], timeout_s: float = KILL_S) -> None:
         left = [process for process in doomed if _runs(process)]
         for process in left:
             _kill(process)
-        _, left = psutil.wait_procs(left, timeout=0.2)
-        doomed = {process for process in left if _runs(process)}
+        doomed = _outlasting(left, 0.2)
+        if found and not doomed:
+            gone = time.time()
         quiet = 0 if found or doomed else quiet + 1
         if quiet == 1:
             time.sleep(0.05)  # an exec takes less
         if doomed and time.monotonic() > deadline:
             raise StillRunning(f"processes {sorted(p.pid for p in doomed)} are still there after {timeout_s:g} s")
+    return gone
 
 
 def _descendants(process: psutil.Process) -> list[psutil.Process]:
@@ -81,6 +84,17 @@ def _descendants(process: psutil.Process) -> list[psutil.Process]:
         return process.children(recursive=True)
     except psutil.NoSuchProcess:
         return []
+
+
+def _outlasting(processes: list[psutil.Process], timeout_s: float) -> set[psutil.Process]:
+    """Those that still run then; returns as soon as there are none.
+
+    By looks at them: most are nobody's children here, and one that another process has to reap ends as a zombie.
+    """
+    deadline = time.monotonic() + timeout_s
+    while (left := {process for process in processes if _runs(process)}) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return left
 
 
 def _runs(process: psutil.Process) -> bool:

@@ -140,6 +140,7 @@ def test_gcp() -> None:
 
 def test_azure(monkeypatch: pytest.MonkeyPatch) -> None:
     with emulated(monkeypatch, AzureEmulator(boots=False)) as azure:
+        azure.resources.changes.lag_s = 0.0
         cloud = block(azure)
         young = of_listed_price(cloud, "Standard_D2s_v5")
         rented = Rented(cloud, aged(young, 300), azure.ledger)
@@ -147,3 +148,6 @@ def test_azure(monkeypatch: pytest.MonkeyPatch) -> None:
         told, cost = rented.ended()
         assert told.usd == pytest.approx(cost, rel=0.02)
         assert told.disk_usd > 0
+        time.sleep(0.05)
+        again = rented.as_billed()[0]
+        assert again.ended_at == told.ended_at, "it ended when the cloud says so, not when somebody asks"

@@ -212,7 +212,8 @@ class AzureEmulator(Emulator):
             return refusal(401, "AuthenticationFailed")
         asked = json.loads(request.body)
         options = asked.get("options") or {}
-        rows = self._rows(asked["query"])
+        of_changes = asked["query"].startswith("resourcechanges")
+        rows = self.resources.changes.rows(asked["query"]) if of_changes else self._rows(asked["query"])
         start, size = int(options.get("$skipToken") or 0), min(options.get("$top", 100), self.world.rows_a_page)
         page = rows[start : start + size]
         found = {"totalRecords": len(rows), "count": len(page), "data": page, "facets": [], "resultTruncated": "false"}

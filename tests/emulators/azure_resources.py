@@ -14,6 +14,7 @@ from typing import Any
 
 from blocks.azure.extras import DISK_USD_GIB_MONTH, IP_USD_H
 from blocks.cloud import HOURS_A_MONTH
+from tests.emulators.azure_changes import Changes
 from tests.emulators.azure_world import SUBSCRIPTION, Row, World
 from tests.emulators.computer import Computer
 from tests.emulators.ledger import Ledger
@@ -84,12 +85,14 @@ class Resources:
         self.clients: dict[str, str] = {}  # client id by identity's id in lower case
         self.lock = threading.RLock()
         self._timers: list[threading.Timer] = []
+        self.changes = Changes()
 
     def create(self, group: str, name: str, body: Row) -> Vm:
         """Whether or not there is room: what a failed creation has made by then stays."""
         vm = Vm(group, name, body)
         with self.lock:
             self.vms[vm.id] = vm
+            self.changes.note("Create", vm.id)
             self._make_parts(vm)
             if (vm.size, vm.place) in self.exhausted:
                 vm.provisioning, vm.power = "Failed", ""
@@ -121,6 +124,7 @@ class Resources:
             self.ledger.close("machine", vm.id)
             for _, id_ in vm.parts:
                 self._let_go(id_)
+            self.changes.note("Delete", vm.id)
 
     def deallocate(self, vm: Vm) -> None:
         if vm.computer is not None:

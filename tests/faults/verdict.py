@@ -12,12 +12,12 @@ from prefect.client.schemas.objects import State, StateType
 from tasks.receipt import RECEIPT_FILE
 from tests.faults.injuries import Case
 from tests.faults.live import Live
-from tests.flows.billing import receipt_in
+from tests.flows.billing import receipt_in, unsettled
 from tests.flows.kit import UNDISTURBED
 from tests.flows.logs import messages
 
 CLOSE_HA = 1e-8
-PATIENCE_S = 30.0  # until a machine that has just ended is seen to be gone
+PATIENCE_S = 30.0  # until a machine that has just ended is seen to be gone, and its cloud has told when it ended
 
 
 @dataclass
@@ -76,7 +76,11 @@ def _unbilled(live: Live, machines: int) -> list[str]:
     folder = live.job.home.results / live.key
     if not (folder / RECEIPT_FILE).exists():
         return ["there is none"]
-    told = receipt_in(folder)
+    limit = time.monotonic() + PATIENCE_S
+    while (waited_for := unsettled(told := receipt_in(folder))) and time.monotonic() < limit:
+        time.sleep(0.5)  # until `reconcile` has asked again (tests.faults.ground)
+    if waited_for:
+        return [f"the cloud has not told the end of attempts {waited_for}"]
     if len(told["attempts"]) != machines:
         return [f"{machines} machines were billed, and {len(told['attempts'])} are on it"]
     wrong = live.site.wrong_receipt(told)

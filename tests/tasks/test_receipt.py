@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
-from blocks.cloud import HOURS_A_MONTH, Machine, Offer
+from blocks.cloud import HOURS_A_MONTH, Machine, Offer, Throttled
 from node.contract import Ending, Outcome
 from tasks.job import Attempt
-from tasks.receipt import GIB, Prices, as_markdown, billed, cost_of, machine_usd
+from tasks.receipt import GIB, Prices, as_markdown, asked, billed, cost_of, machine_usd
 from tests.tasks.test_money import BEGUN, an_offer
 
 
@@ -93,3 +93,57 @@ def test_the_receipt_shows_a_row_for_each_machine() -> None:
     told = as_markdown(attempts, None, cost_of(attempts))
     assert told.count("here t r") == 2
     assert "2.5 USD in 6 machine hours" in told
+
+
+class Teller:
+    """A cloud that tells an end, a price, or neither."""
+
+    least_billed_s = 0.0
+
+    def __init__(self, end: datetime | str | None = None, price: float | str = 0.5, late: bool = False) -> None:
+        self.end, self.price, self.tells_end_late = end, price, late
+
+    def billed_until(self, machine: Machine) -> datetime | None:
+        if isinstance(self.end, str):
+            raise Throttled(self.end)
+        return self.end
+
+    def prices_held(self, machine: Machine, until: datetime) -> Prices:
+        if isinstance(self.price, str):
+            raise Throttled(self.price)
+        return [(machine.launched_at, self.price)]
+
+
+@pytest.mark.parametrize(
+    ("teller", "gone", "hours", "told", "unsettled", "assumed"),
+    [
+        (Teller(BEGUN + at(1)), BEGUN + at(2), 1, True, False, False),
+        (Teller(BEGUN + at(3)), BEGUN + at(2), 2, True, False, False),  # it cannot have ended after we saw that it had
+        (Teller(BEGUN + at(1)), None, 1, True, False, False),
+        (Teller(BEGUN + at(1), late=True), BEGUN + at(2), 1, True, False, False),
+        (Teller(None), BEGUN + at(2), 2, False, False, False),  # it will not tell
+        (Teller(None, late=True), BEGUN + at(2), 2, False, True, False),  # it will
+        (Teller(None), None, None, False, True, False),
+        (Teller("away"), BEGUN + at(2), 2, False, True, False),
+        (Teller(BEGUN + at(1), "away"), BEGUN + at(2), 1, True, True, True),
+        (Teller("away", "away"), BEGUN + at(2), 2, False, True, True),
+    ],
+)
+def test_what_is_not_told_yet_is_asked_for_again(
+    teller: Teller, gone: datetime | None, hours: float | None, told: bool, unsettled: bool, assumed: bool
+) -> None:
+    bill, refused = asked(teller, a_machine(an_offer()), gone, 0)  # type: ignore[arg-type]
+    assert (bill.end_told, bill.unsettled, bill.assumed) == (told, unsettled, assumed)
+    assert (refused is not None) == ("away" in (teller.end, teller.price))
+    if hours is not None:
+        assert bill.seconds == 3600 * hours
+
+
+def test_a_receipt_that_is_not_settled_says_so() -> None:
+    attempts = [an_attempt(number, 2.0, an_offer()) for number in (1, 2)]
+    assert "when we saw it" not in as_markdown(attempts, None, cost_of(attempts))
+    assert attempts[1].bill is not None
+    unsettled = attempts[1].bill.model_copy(update={"unsettled": True})
+    attempts[1] = attempts[1].model_copy(update={"bill": unsettled})
+    (said,) = [line for line in as_markdown(attempts, None, cost_of(attempts)).splitlines() if "when we saw it" in line]
+    assert said.startswith("The end of attempt 2 is when we saw it")

@@ -1,0 +1,66 @@
+"""When a machine was deleted, by Resource Graph's record of what changed.
+
+Source: Microsoft Learn, "Get resource changes" (table resourcechanges): a record is there within five minutes as a rule
+and kept for 14 days; `changeAttributes.timestamp` is when the change was made, `targetResourceId` what was changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from blocks.azure.clients import Clients
+from blocks.azure.naming import resource_id
+from blocks.azure.refusals import asked
+from blocks.cloud import Machine, Throttled, Unclear
+
+_MOST = 100  #: deletions of one name within 14 days; a name is used once as a rule
+_WHAT = "asking when it was deleted"
+
+
+def deleted_at(clients: Clients, machine: Machine) -> datetime | None:
+    """None where there is no record of it, or not yet. Raises a LaunchRefused."""
+    from azure.mgmt.resourcegraph.models import QueryRequest, QueryRequestOptions
+
+    query = QueryRequest(
+        query=question(machine.id),
+        subscriptions=[clients.subscription],
+        options=QueryRequestOptions(top=_MOST, result_format="objectArray"),
+    )
+    with asked(_WHAT):
+        answer = clients.graph.resources(query)
+    if not isinstance(answer.data, list):
+        raise Throttled(f"{_WHAT} failed: the answer was lost (it has no 'data')", 2.0)
+    # A name may have been used before.
+    return min((at for at in _times(answer.data) if at >= machine.launched_at), default=None)
+
+
+def question(machine_id: str) -> str:
+    """In Kusto's language. Raises Unclear for what is no id of a resource."""
+    try:
+        id_ = str(resource_id(machine_id))
+    except ValueError as error:
+        raise Unclear(f"{_WHAT} failed: {error}") from error
+    if not id_.isprintable():
+        raise Unclear(f"{_WHAT} failed: {id_!r} is no resource ID")
+    return (
+        f"resourcechanges | where properties.targetResourceId =~ {literal(id_)} "
+        "and properties.changeType == 'Delete' | project at = tostring(properties.changeAttributes.timestamp)"
+    )
+
+
+def literal(text: str) -> str:
+    """A string as Kusto reads it: backslash and quote are escaped by a backslash."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _times(rows: Iterable[Mapping[str, Any]]) -> Iterable[datetime]:
+    """Those that can be read."""
+    for row in rows:
+        try:
+            at = datetime.fromisoformat(row["at"])
+        except (KeyError, TypeError, ValueError):
+            continue
+        yield at if at.tzinfo is not None else at.replace(tzinfo=UTC)

@@ -1,0 +1,320 @@
+"""A receipt that is not settled when the job ends: corrected once, by whoever looks, and not for ever."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
+from uuid import uuid4
+
+import pytest
+from prefect.client.schemas.objects import State
+from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
+from prefect.states import Completed, Crashed, Failed, Running
+
+from blocks.cloud import Machine, Throttled
+from blocks.snapshots import SnapshotStore
+from flows.engine import sole_engine
+from flows.late_word import settle_accounts
+from tasks import account, spending
+from tasks.account import Account, Went, not_ended
+from tasks.documents import NoSuchBlock
+from tasks.receipt import KEY, asked, keep
+from tests.tasks.test_money import an_offer
+from tests.tasks.test_quote import a_job
+from tests.tasks.test_receipt import a_machine
+
+BEGUN = datetime.now(UTC) - timedelta(minutes=10)
+SEEN, TRUE = BEGUN + timedelta(seconds=60), BEGUN + timedelta(seconds=40)
+CLOUD = "azure-cloud/here"
+
+
+class FakeCloud:
+    """Tells what it is told to, and counts how often it is asked."""
+
+    least_billed_s: ClassVar[float] = 0.0
+    tells_end_late: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        self.word: datetime | None = None
+        self.away = False
+        self.there: list[Machine] = []
+        self.asked = 0
+
+    def _ask(self) -> None:
+        self.asked += 1
+        if self.away:
+            raise Throttled("the cloud is away")
+
+    def billed_until(self, machine: Machine) -> datetime | None:
+        self._ask()
+        return self.word
+
+    def prices_held(self, machine: Machine, until: datetime) -> list[tuple[datetime, float]]:
+        return [(machine.launched_at, 3.6)]  # a mill a second
+
+    def find(self, job_key: str | None = None) -> list[Machine]:
+        self._ask()
+        return self.there
+
+
+class FakePrefect:
+    """A run in some state, and the artifacts that are made."""
+
+    def __init__(self) -> None:
+        self.state: State[Any] | None = Completed()
+        self.artifacts: list[Any] = []
+
+    def read_flow_run(self, run_id: object) -> SimpleNamespace:
+        if self.state is None:
+            raise ObjectNotFound(http_exc=LookupError("deleted"))
+        return SimpleNamespace(state=self.state)
+
+    def create_artifact(self, artifact: object) -> None:
+        self.artifacts.append(artifact)
+
+
+class Scene:
+    """One job with one machine, whose end was seen after 60 s and was after 40 s."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.cloud, self.prefect = FakeCloud(), FakePrefect()
+        self.store = SnapshotStore(url=str(folder / "store"))
+        run = uuid4()
+        self.job = a_job(key=f"sw-{run.hex[:12]}", flow_run_id=run, results=folder / "results", clouds=[CLOUD])
+        self.machine = a_machine(an_offer(spot_usd_h=3.6)).model_copy(
+            update={"job_key": self.job.key, "launched_at": BEGUN}
+        )
+        monkeypatch.setattr("flows.late_word.load_cloud", lambda name: self._block(name))
+        monkeypatch.setattr("flows.late_word.load_store", lambda name: self.store)
+        self.gone_block = False
+
+    def _block(self, name: str) -> FakeCloud:
+        assert name == CLOUD
+        if self.gone_block:
+            raise NoSuchBlock("clouds: there is no such block")
+        return self.cloud
+
+    def job_ends(self, *, with_result: bool = True) -> None:
+        """As its engine leaves it: the end as it was seen."""
+        at = BEGUN.timestamp()
+        spending.write(self.store, spending.reservation(self.job, 1, 99.0, at, at, None))
+        bill, _ = asked(self.cloud, self.machine, SEEN, 0)  # type: ignore[arg-type]
+        attempt = not_ended(self.machine).model_copy(update={"bill": bill, "ended_at": bill.ended_at})
+        spending.write(self.store, spending.ended(self.job, self.machine, bill, at, None))
+        went = Went(attempt=attempt, cloud=CLOUD, reserved_at=at, gone=SEEN)
+        kept = Account(job=self.job).reserving(1, at).having(went)
+        account.keep(kept)
+        keep(self.job, kept.attempts, None, 0.0)
+        if with_result:
+            (self.job.results / "result.json").write_text(json.dumps({"energy": -1.0, "cost": {"usd": 0.06}}))
+        self.cloud.asked = 0
+
+    def machine_is_left(self) -> None:
+        """As a controller leaves it that died while its machine ran."""
+        at = BEGUN.timestamp()
+        spending.write(self.store, spending.reservation(self.job, 1, 99.0, at, at, None))
+        account.keep(Account(job=self.job).having(Went(attempt=not_ended(self.machine), cloud=CLOUD, reserved_at=at)))
+        self.cloud.there = [self.machine]
+        self.prefect.state = Failed()
+
+    def look(self) -> dict[str, str]:
+        return settle_accounts(self.prefect)  # type: ignore[arg-type]
+
+    @property
+    def said(self) -> str:
+        return self.look().get(f"receipt of {self.job.key}", "")
+
+    @property
+    def receipt(self) -> dict[str, Any]:
+        found = json.loads((self.job.results / "receipt.json").read_text())
+        assert isinstance(found, dict)
+        return found
+
+    @property
+    def entries(self) -> list[spending.Entry]:
+        return spending.read(self.store)
+
+    @property
+    def open(self) -> bool:
+        return account.kept() == [self.job.key]
+
+
+@pytest.fixture
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: tmp_path / "prefect" / "storage"}):
+        yield Scene(tmp_path, monkeypatch)
+
+
+def in_a_day(monkeypatch: pytest.MonkeyPatch, days: float = 1.1) -> None:
+    monkeypatch.setattr("tasks.api.now", lambda: datetime.now(UTC) + timedelta(days=days))
+
+
+def test_nothing_is_asked_where_nothing_is_open(scene: Scene) -> None:
+    assert scene.look() == {}
+    assert scene.cloud.asked == 0
+
+
+def test_the_word_comes_late(scene: Scene) -> None:
+    scene.job_ends()
+    (attempt,) = scene.receipt["attempts"]
+    assert attempt["bill"]["unsettled"]
+    assert scene.receipt["cost"]["usd"] == pytest.approx(0.06)
+    assert scene.said == "", "not yet"
+    assert scene.open
+    assert scene.prefect.artifacts == []
+    scene.cloud.word = TRUE
+    assert scene.said == "settled"
+    assert not scene.open
+    (attempt,) = scene.receipt["attempts"]
+    assert (attempt["bill"]["unsettled"], attempt["bill"]["end_told"]) == (False, True)
+    assert datetime.fromisoformat(attempt["ended_at"]) == TRUE
+    result = json.loads((scene.job.results / "result.json").read_text())
+    assert result["energy"] == -1.0
+    assert result["cost"]["usd"] == scene.receipt["cost"]["usd"] == pytest.approx(0.04)
+    (entry,) = scene.entries
+    assert (entry.state, entry.usd, entry.until) == ("ended", pytest.approx(0.04), TRUE)
+    (artifact,) = scene.prefect.artifacts
+    assert (artifact.key, artifact.flow_run_id) == (KEY, scene.job.flow_run_id)
+    assert "when we saw it" not in artifact.data
+    asked_so_far = scene.cloud.asked
+    assert scene.look() == {}
+    assert scene.cloud.asked == asked_so_far
+
+
+@pytest.mark.parametrize("step", ["spending.write", "receipt.keep", "_into_result", "account.close"])
+def test_killed_at_any_step_it_is_done_again(scene: Scene, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    class Killed(BaseException):
+        pass
+
+    def kill(*_: object) -> None:
+        raise Killed
+
+    scene.job_ends()
+    scene.cloud.word = TRUE
+    with monkeypatch.context() as patched:
+        patched.setattr(f"flows.late_word.{step}", kill)
+        with pytest.raises(Killed):
+            scene.look()
+    assert scene.said == "settled"
+    assert not scene.open
+    assert scene.receipt["cost"]["usd"] == pytest.approx(0.04)
+    assert [entry.usd for entry in scene.entries] == [pytest.approx(0.04)]
+
+
+def test_after_a_day_it_stays_as_seen(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.job_ends(with_result=False)
+    in_a_day(monkeypatch)
+    assert scene.said == "settled, as seen: no cloud has told in a day"
+    assert not scene.open
+    (attempt,) = scene.receipt["attempts"]
+    assert (attempt["bill"]["unsettled"], attempt["bill"]["end_told"]) == (False, False)
+    assert scene.receipt["cost"]["usd"] == pytest.approx(0.06)
+    assert not (scene.job.results / "result.json").exists()
+
+
+def test_a_cloud_or_a_block_that_is_away(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.job_ends()
+    scene.cloud.away = True
+    assert scene.said == ""
+    scene.gone_block = True
+    assert "no such block" in scene.said
+    assert scene.receipt["cost"]["usd"] == pytest.approx(0.06)
+    in_a_day(monkeypatch)
+    assert scene.said.startswith("settled, as seen")
+    assert scene.receipt["cost"]["usd"] == pytest.approx(0.06)
+
+
+def test_a_store_that_is_away(scene: Scene, tmp_path: Path) -> None:
+    scene.job_ends()
+    scene.cloud.word, good = TRUE, scene.store
+    (tmp_path / "file").write_text("")
+    scene.store = SnapshotStore(url=str(tmp_path / "file/store"))
+    assert scene.said.startswith("not yet settled: url: cannot write")
+    assert scene.open
+    scene.store = good
+    assert scene.said == "settled"
+    assert [entry.usd for entry in scene.entries] == [pytest.approx(0.04)]
+
+
+def test_nobody_settles_a_job_that_goes_on(scene: Scene) -> None:
+    scene.job_ends()
+    scene.cloud.word = TRUE
+    going_on: list[State[Any]] = [Running(), Crashed()]
+    for scene.prefect.state in going_on:
+        assert scene.look() == {}
+    scene.prefect.state = Completed()
+    with sole_engine(scene.job.key):
+        assert scene.look() == {}
+    assert scene.cloud.asked == 0
+    scene.prefect.state = None  # deleted by a user
+    assert scene.said == "settled"
+
+
+def test_a_job_that_was_given_up_has_a_receipt(scene: Scene) -> None:
+    scene.machine_is_left()
+    assert scene.said == "", "it bills on"
+    assert [entry.state for entry in scene.entries] == ["reserved"]
+    scene.cloud.there = []
+    assert scene.said == "corrected in part"
+    assert scene.receipt["cost"]["usd"] > 0.5, "until we saw it"
+    scene.cloud.word = TRUE
+    assert scene.said == "settled"
+    (attempt,) = scene.receipt["attempts"]
+    assert attempt["ending"] == "lost"
+    (entry,) = scene.entries
+    assert (entry.state, entry.usd) == ("ended", pytest.approx(0.04))
+
+
+def test_a_launch_that_nobody_wrote_down(scene: Scene) -> None:
+    """Only the reservation is known."""
+    at = datetime.now(UTC).timestamp()
+    spending.write(scene.store, spending.reservation(scene.job, 1, 99.0, at, at, None))
+    account.keep(Account(job=scene.job).reserving(1, at))
+    assert scene.look() == {}
+    scene.cloud.there = [scene.machine]
+    assert scene.said == "corrected in part"
+    scene.cloud.there, scene.cloud.word = [], TRUE
+    assert scene.said == "settled"
+    (entry,) = scene.entries
+    assert (entry.state, entry.usd) == ("ended", pytest.approx(0.04))
+
+
+def test_a_reservation_without_a_machine_falls(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    at = datetime.now(UTC).timestamp()
+    spending.write(scene.store, spending.reservation(scene.job, 1, 99.0, at, at, None))
+    account.keep(Account(job=scene.job).reserving(1, at))
+    assert scene.look() == {}
+    in_a_day(monkeypatch, 0.02)
+    assert scene.said == "settled"
+    assert scene.entries == []
+    assert not (scene.job.results / "receipt.json").exists()
+
+
+def test_what_cannot_be_written_is_not_tried_for_ever(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.job_ends(with_result=False)
+    for path in scene.job.results.iterdir():
+        path.unlink()
+    os.rmdir(scene.job.results)
+    scene.job.results.write_text("a file")
+    scene.cloud.word = TRUE
+    assert scene.said.startswith("not yet settled")
+    in_a_day(monkeypatch, 2.1)
+    assert scene.said
+    assert not scene.open
+
+
+def test_an_account_of_another_version_is_forgotten(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.job_ends()
+    (path,) = (Path(PREFECT_LOCAL_STORAGE_PATH.value()).parent / "accounts").glob("*.json")
+    path.write_text('{"machines": 7}')
+    assert scene.look() == {}
+    assert scene.open
+    in_a_day(monkeypatch, 2.1)
+    assert scene.look() == {}
+    assert not scene.open
