@@ -1,7 +1,8 @@
 """What a spot instance was billed at: EC2's price history of its pool, and who ended it.
 
-Sources: EC2 API, DescribeSpotPriceHistory and DescribeInstances; EC2 User Guide, "Billing for interrupted Spot
-Instances": by the second, the price of the pool as it moves; nothing where EC2 itself interrupts it in the first hour.
+Sources: EC2 API, DescribeSpotPriceHistory, DescribeInstances and DescribeSpotInstanceRequests; EC2 User Guide,
+"Billing for interrupted Spot Instances": by the second, the price of the pool as it moves; nothing where EC2 itself
+interrupts it in the first hour.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from blocks.cloud import Machine
 
 FREE = timedelta(hours=1)
 _EARLIER = timedelta(hours=1)
+_TERMINATED = "instance-terminated-"
 _AT = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) GMT\)")
 
 
@@ -24,8 +26,7 @@ def prices_held(
     clients: Clients, machine: Machine, row: Mapping[str, Any] | None, until: datetime
 ) -> list[tuple[datetime, float]]:
     """row: of DescribeInstances, None where it is not told of any more. Raises a LaunchRefused."""
-    code = ((row or {}).get("StateReason") or {}).get("Code", "")
-    if code.startswith("Server.Spot") and until - machine.launched_at < FREE:
+    if _taken_back(row) and until - machine.launched_at < FREE:
         return [(machine.launched_at, 0.0)]
     rows = clients.listed(
         "ec2",
@@ -52,7 +53,28 @@ def prices_held(
     return [first, *((at, price) for at, price in told if at > machine.launched_at)]
 
 
-def billed_until(row: Mapping[str, Any] | None) -> datetime | None:
-    """When it was shut down, where that was our doing or its own; EC2 bills from "running" to "shutting-down"."""
+def billed_until(clients: Clients, machine: Machine, row: Mapping[str, Any] | None) -> datetime | None:
+    """When it was shut down; EC2 bills from "running" to "shutting-down". row: as in `prices_held`.
+
+    The row tells the time where that was our doing or its own. Where EC2 took it back, its spot request does, for some
+    two days (EC2 API, SpotInstanceStatus; EC2 User Guide, "Spot request status": instance-terminated-no-capacity and
+    its like). Raises a LaunchRefused.
+    """
     found = _AT.search((row or {}).get("StateTransitionReason") or "")
-    return datetime.strptime(found[1], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC) if found else None
+    if found:
+        return datetime.strptime(found[1], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+    request = (row or {}).get("SpotInstanceRequestId")
+    if request is None or not _taken_back(row):
+        return None
+    asked = [{"Name": "spot-instance-request-id", "Values": [request]}]
+    rows = clients.listed(
+        "ec2", machine.region, "describe_spot_instance_requests", "SpotInstanceRequests", Filters=asked
+    )
+    told: list[Mapping[str, Any]] = [one.get("Status") or {} for one in rows]
+    ends: list[datetime] = [one["UpdateTime"] for one in told if str(one.get("Code")).startswith(_TERMINATED)]
+    return min(ends, default=None)
+
+
+def _taken_back(row: Mapping[str, Any] | None) -> bool:
+    """Whether EC2 itself has ended it."""
+    return bool(((row or {}).get("StateReason") or {}).get("Code", "").startswith("Server.Spot"))

@@ -130,7 +130,7 @@ class Machines:
 
     def billed_until(self, machine: Machine) -> datetime | None:
         """See `Cloud.billed_until`; a terminated instance is told of for about an hour."""
-        return billed_until(self._row(machine))
+        return billed_until(self._clients, machine, self._row(machine))
 
     def _row(self, machine: Machine) -> dict[str, Any] | None:
         # By filter, which gives nothing for an id that is not known (yet, or any more), where InstanceIds fails.

@@ -108,6 +108,10 @@ def test_aws_gives_away_what_it_takes_back_within_the_first_hour(aws: AwsEmulato
     rented.lived(seconds)
     aws.fleet.instances[young.id].launched_at = rented.machine.launched_at
     aws.fleet.lose(young.id)
+    until, ended = cloud.billed_until(young), aws.ledger.of_machine(young.id)[0].ended
+    assert until is not None
+    assert ended is not None
+    assert until.timestamp() == pytest.approx(ended, abs=1), "its spot request tells, to the second"
     told, cost = rented.ended()
     assert (told.machine_usd == 0) is free
     assert told.disk_usd > 0

@@ -23,6 +23,7 @@ FIELDS = {
     "instance-id": "InstanceId",
     "client-token": "ClientToken",
     "state": "State",
+    "spot-instance-request-id": "SpotInstanceRequestId",
 }
 
 

@@ -215,6 +215,7 @@ class Fleet:
         self._ledger.open("ip", f"ip of {id_}", IP_USD_H, of=id_)
         if request:
             told = {"SpotInstanceRequestId": request, "State": "active", "InstanceId": id_, "CreateTime": now}
+            told["Status"] = {"Code": "fulfilled", "UpdateTime": now}
             self.things[request] = Thing("spot request", region, told, tags.get("spot-instances-request", {}))
             self._ledger.open("spot request", request)
         return made
@@ -282,6 +283,10 @@ class Fleet:
         if reason.startswith("Server.Spot"):
             if datetime.now(UTC) - one.launched_at < FREE:
                 self._ledger.waive(one.id)
+            if one.request:
+                ended = datetime.now(UTC).replace(microsecond=0)
+                status = {"Code": "instance-terminated-no-capacity", "UpdateTime": ended}
+                self.things[one.request].row["Status"] = status
         else:
             one.ended_at = datetime.now(UTC)
         computer = one.computer
