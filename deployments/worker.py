@@ -19,7 +19,7 @@ from node.contract import CONTROLLER_POOL
 
 #: Seconds between polls for runs (each is one request to the API), and how logs are printed.
 SETTINGS = {
-    "PREFECT_WORKER_QUERY_SECONDS": "1",
+    "PREFECT_WORKER_QUERY_SECONDS": "2",
     "PREFECT_WORKER_PREFETCH_SECONDS": "1",
     "PREFECT_WORKER_HEARTBEAT_SECONDS": "5",
     # Of its runs, too: they must outlive it.

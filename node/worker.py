@@ -17,11 +17,11 @@ from node.contract import ENGINE_PID_FILE, MACHINES_POOL, Brief
 
 log = logging.getLogger("agent.worker")
 
-# Polling every second costs the idle server nothing and saves up to ten seconds of a billed machine. What is due is
-# asked for by this machine's own clock: where that is late, it must not wait until the run is due by it too. Twelve
-# retries (an hour of back-off) let a run outlive a server that is away.
+# Polling every two seconds saves up to eight of a billed machine; every poll costs the server a request and two writes.
+# What is due is asked for by this machine's own clock: where that is late, it must not wait until the run is due by it
+# too. Twelve retries (an hour of back-off) let a run outlive a server that is away.
 SETTINGS = {
-    "PREFECT_WORKER_QUERY_SECONDS": "1",
+    "PREFECT_WORKER_QUERY_SECONDS": "2",
     "PREFECT_WORKER_PREFETCH_SECONDS": "3600",
     "PREFECT_WORKER_HEARTBEAT_SECONDS": "5",
     "PREFECT_CLIENT_MAX_RETRIES": "12",

@@ -36,7 +36,7 @@ from tests.faults.sites import port_of, site_of
 from tests.faults.steps import STEPS
 from tests.faults.verdict import Verdict, judge
 from tests.flows.clouds_kit import NAME, REQUIREMENTS, Login, proxy
-from tests.flows.kit import Job, eventually, saved
+from tests.flows.kit import ASKS_S, Job, eventually, now_and_then, saved
 
 ARRIVES_S = 300.0
 ENDS_S = 420.0
@@ -93,7 +93,8 @@ class Ground:
         try:
             begun = time.monotonic()
             client.set_flow_run_state(run.id, Scheduled(), force=True)
-            eventually(f"{job.key} arrives at {step.name}", lambda: plan.waits or self._over(job), ARRIVES_S)
+            over = now_and_then(lambda: self._over(job))
+            eventually(f"{job.key} arrives at {step.name}", lambda: plan.waits or over(), ARRIVES_S)
             if not plan.waits:
                 raise AssertionError(f"it ended before {step.name}: {job.run.state}")
             held = time.monotonic()
@@ -129,7 +130,7 @@ class Ground:
             state = _patiently(lambda: job.run.state)
             return state if state is not None and state.is_final() and not state.is_crashed() else None
 
-        return eventually(f"{job.key} ends", look, ENDS_S, 0.5)
+        return eventually(f"{job.key} ends", look, ENDS_S, ASKS_S)
 
     def _end(self, job: Job, client: SyncPrefectClient) -> None:
         """A case that went wrong leaves nothing to disturb the next ones."""

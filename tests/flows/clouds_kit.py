@@ -102,7 +102,7 @@ class CloudJob(Job):
             return next((machine for machine in found if machine.attempt == attempt), None)
 
         if attempt not in self.known:  # a cloud does not tell of what is gone
-            self.known[attempt] = eventually(f"machine {attempt} of {self.key}", look, every_s=0.3)
+            self.known[attempt] = eventually(f"machine {attempt} of {self.key}", look, every_s=0.5)
         return self.known[attempt]
 
     def computer(self, attempt: int = 1) -> Computer:
@@ -125,7 +125,7 @@ class CloudJob(Job):
                     continue
             return None
 
-        return eventually(f"run_shci of attempt {attempt} on {self.cloud.kind}", look, 240, every_s=0.02)
+        return eventually(f"run_shci of attempt {attempt} on {self.cloud.kind}", look, 240, every_s=0.05)
 
     def traces(self) -> Iterator[tuple[str, str]]:
         """Where a secret could have been left: consoles and logs of machines, the remote, the results, the tags."""

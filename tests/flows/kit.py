@@ -36,6 +36,8 @@ from tests.processes import words
 
 T = TypeVar("T")
 
+ASKS_S = 2.0  # how often a test that waits for minutes asks Prefect's server, whose CPU is what all of them share
+
 # Small enough for a test: a second of heat-bath CI.
 MINIMAL = {"basis": "sto-3g"}
 # Of a machine that nobody disturbs; Hartree.
@@ -55,6 +57,21 @@ def eventually(what: str, look: Callable[[], T | None], within_s: float = 300.0,
             return found
         assert time.monotonic() < limit, f"not within {within_s:.0f} s: {what}"
         time.sleep(every_s)
+
+
+def now_and_then(look: Callable[[], T | None], every_s: float = ASKS_S) -> Callable[[], T | None]:
+    """As `look`, but None between its turns: for what is asked of a server, beside something that costs nothing."""
+    due = 0.0
+
+    def seldom() -> T | None:
+        nonlocal due
+        if time.monotonic() < due:
+            return None
+        found = look()
+        due = time.monotonic() + every_s
+        return found
+
+    return seldom
 
 
 def local_cloud(home: Home) -> LocalCloud:
@@ -109,6 +126,7 @@ class Job:
         return eventually(
             f"machine {attempt} of {self.key}",
             lambda: next((m for m in local_cloud(self.home).find(self.key) if m.attempt == attempt), None),
+            every_s=0.5,  # it looks at every process of this computer
         )
 
     def work(self, attempt: int = 1) -> Path:
@@ -130,7 +148,7 @@ class Job:
 
     def finished(self, within_s: float = 400.0) -> State[Any]:
         state = eventually(
-            "the job ends", lambda: s if (s := self.run.state) is not None and s.is_final() else None, within_s, 0.5
+            "the job ends", lambda: s if (s := self.run.state) is not None and s.is_final() else None, within_s, ASKS_S
         )
         assert isinstance(state, State)
         return state

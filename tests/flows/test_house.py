@@ -82,7 +82,9 @@ def test_a_ninth_job_waits_visibly(client: SyncPrefectClient, parked: Any) -> No
 
     eventually("the ninth is shown as Late", late)
     client.set_flow_run_state(running[0].id, Completed(), force=True)
-    eventually("the ninth runs when one has ended", lambda: client.read_flow_run(ninth.id).state_type == "FAILED")
+    eventually(
+        "the ninth runs when one has ended", lambda: client.read_flow_run(ninth.id).state_type == "FAILED", every_s=1.0
+    )
 
 
 def as_old(monkeypatch: pytest.MonkeyPatch, by: timedelta) -> None:

@@ -25,7 +25,7 @@ from flows.unanswered import end_unanswered
 from tasks import spending
 from tests.conftest import Embedded
 from tests.flows.conftest import Start
-from tests.flows.kit import MINIMAL, Job, eventually, local_cloud, saved
+from tests.flows.kit import ASKS_S, MINIMAL, Job, eventually, local_cloud, saved
 from tests.flows.test_faults import endings, repeated_scf, same_energies
 
 pytestmark = [pytest.mark.slow(minutes=3), pytest.mark.timeout(600)]
@@ -85,7 +85,7 @@ def test_a_quote_above_the_threshold_waits_for_a_yes(
         runs = [job(**asked) for _ in range(3)]
         approved, refused, forgotten = runs
         for run in runs:
-            eventually("it waits", lambda run=run: run.run.state_type is StateType.PAUSED or None, every_s=0.5)
+            eventually("it waits", lambda run=run: run.run.state_type is StateType.PAUSED or None, every_s=ASKS_S)
         assert all(machines_of(run) == [] for run in runs), "nothing is launched before the answer"
         client.resume_flow_run(refused.run_id, run_input={"approve": False})
         state = refused.finished()
