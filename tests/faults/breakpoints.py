@@ -1,6 +1,7 @@
 """Lets one process of a real run wait at a named call until it is told to go on. Imported at the start of every Python.
 
-Which job waits where is told by a plan beside the interpreter (`tests.faults.hooked`); without one nothing is changed.
+Which job waits where is told by a plan beside the interpreter (`tests.faults.hooked`). Without one nothing is changed,
+but that a machine finds no more of Prefect's collections than node/requirements.lock gives it, which is none.
 Standard library only: it stands in the site-packages of an environment of its own.
 """
 
@@ -21,6 +22,7 @@ from uuid import UUID
 
 PLANS = Path(sys.prefix) / "plans"
 LONGEST_S = 600.0
+CONTROLLERS_OWN = frozenset({"prefect_aws", "prefect_gcp", "prefect_azure", "prefect_redis"})
 
 
 def whose() -> tuple[str, int] | None:
@@ -37,6 +39,8 @@ def install() -> None:
     me = whose()
     if me is None:
         return
+    if me[1]:
+        sys.meta_path.insert(0, _NotInstalled())
     try:
         plan = json.loads((PLANS / f"{me[0]}.json").read_text())
     except (FileNotFoundError, ValueError):
@@ -53,6 +57,14 @@ def _with_another_clock(ahead_s: int, library: str) -> None:
         return
     os.environ |= {"LD_PRELOAD": library, "CLOCK_AHEAD": str(ahead_s)}
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+class _NotInstalled:
+    """Prefect loads every collection that it finds, which takes a worker a second of CPU."""
+
+    def find_spec(self, name: str, path: Any, target: ModuleType | None = None) -> None:
+        if name in CONTROLLERS_OWN:
+            raise ModuleNotFoundError(f"No module named {name!r} on a machine", name=name)
 
 
 class _Hook:

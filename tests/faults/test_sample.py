@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Embedded
+from tests.faults.breakpoints import CONTROLLERS_OWN
 from tests.faults.disks import may_mount
 from tests.faults.ground import Ground, ground_on
 from tests.faults.hooked import Hooked
@@ -115,6 +116,18 @@ def test_a_process_waits_where_its_plan_says(hooked: Hooked, planned: list[str],
         assert process.wait(60) == 0
     assert (tmp_path / "out").exists()
     plan.forget()
+
+
+def test_a_machine_has_what_its_lock_file_gives_it_and_the_controller_all(hooked: Hooked) -> None:
+    lock = Path(__file__).parents[2] / "node" / "requirements.lock"
+    code = "import importlib, sys; importlib.import_module(sys.argv[1])"
+    on_machine = {**os.environ, "SPOTWAVE_REMOTE": "here:jobs/sw-bare", "SPOTWAVE_ATTEMPT": "1"}
+    for name in CONTROLLERS_OWN:
+        assert f"\n{name.replace('_', '-')}==" not in lock.read_text()
+    for environment, code_expected in ((on_machine, 1), (os.environ, 0)):
+        command = [hooked.python, "-c", code, "prefect_redis"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == code_expected, done.stderr
 
 
 def test_a_machine_has_another_clock_where_its_plan_says(hooked: Hooked, planned: list[str], tmp_path: Path) -> None:
