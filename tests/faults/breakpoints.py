@@ -22,7 +22,7 @@ from uuid import UUID
 
 PLANS = Path(sys.prefix) / "plans"
 LONGEST_S = 600.0
-CONTROLLERS_OWN = frozenset({"prefect_aws", "prefect_gcp", "prefect_azure", "prefect_redis"})
+CONTROLLERS_OWN = frozenset({"prefect_aws", "prefect_azure", "prefect_docker", "prefect_gcp", "prefect_redis"})
 
 
 def whose() -> tuple[str, int] | None:
