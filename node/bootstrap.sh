@@ -27,10 +27,7 @@ limited() { # seconds, command
 
 end_machine() {
     trap - ERR
-    if [[ ! $cloud ]]; then # it ends with this script, which nobody may be watching
-        : >"$SPOTWAVE_WORK/ended" || true
-        return 0
-    fi
+    [[ $cloud ]] || { : >"$SPOTWAVE_WORK/ended" || true; return 0; } # its end is dated
     limited 1200 python3 "$SPOTWAVE_WORK/cloud.py" end || true
     poweroff || poweroff -f || true # the last resort
 }
