@@ -7,18 +7,18 @@ import re
 from tests.emulators.server import Request
 
 MACHINE_TYPES, SKUS, HISTORY = "machineTypes", "skus", "capacityHistory"
-INSERT, GET, DELETE, INSTANCES, DISKS, DELETE_DISK = "insert", "get", "delete", "instances", "disks", "delete disk"
+INSERT, GET, DELETE, INSTANCES, DISKS, DELETE_DISK = "insert", "get", "delete", "instances", "disks", "deleteDisk"
 SIMULATE = "simulateMaintenanceEvent"
 WAIT, OPERATIONS = "wait", "operations"
 PROJECT, REGIONS, NETWORK, IMAGE = "project", "regions", "network", "image"
-CREATE_SECRET, LIST_SECRETS, ADD_VERSION = "create secret", "list secrets", "add version"
-ACCESS, DELETE_SECRET = "access", "delete secret"
-PERMISSIONS, ACCOUNT_PERMISSIONS = "permissions", "account permissions"
+CREATE_SECRET, LIST_SECRETS, ADD_VERSION = "createSecret", "listSecrets", "addVersion"
+ACCESS, DELETE_SECRET = "access", "deleteSecret"
+PERMISSIONS, ACCOUNT_PERMISSIONS = "permissions", "accountPermissions"
 
 _PROJECT = r"/compute/v1/projects/(?P<project>[^/]+)"
 _ZONE = rf"{_PROJECT}/zones/(?P<zone>[^/]+)"
 _SECRETS = r"/v1/projects/(?P<project>[^/]+)/secrets"
-_ROUTES: list[tuple[str, str, str]] = [
+ROUTES: list[tuple[str, str, str]] = [
     ("GET", f"{_PROJECT}/aggregated/machineTypes", MACHINE_TYPES),
     ("POST", f"{_PROJECT}/regions/(?P<region>[^/]+)/advice/capacityHistory", HISTORY),
     ("GET", r"/v1/services/6F81-5844-456A/skus", SKUS),
@@ -53,7 +53,7 @@ SERVICES = {
 
 
 def route(request: Request) -> tuple[str, dict[str, str]]:
-    for method, path, kind in _ROUTES:
+    for method, path, kind in ROUTES:
         found = re.fullmatch(path, request.path)
         if found and request.method == method:
             return kind, found.groupdict()

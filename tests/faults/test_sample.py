@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Embedded
+from tests.emulators.gcp_routes import ROUTES
 from tests.faults.breakpoints import CONTROLLERS_OWN
 from tests.faults.disks import may_mount
 from tests.faults.ground import Ground, ground_on
@@ -138,3 +139,9 @@ def test_a_machine_has_another_clock_where_its_plan_says(hooked: Hooked, planned
     subprocess.run(planned, env=environment, check=True, timeout=60)
     ahead = json.loads((tmp_path / "out").read_text()) - time.time()
     assert 540 < ahead < 600
+
+
+def test_google_calls_can_be_told_apart_by_their_first_word() -> None:
+    """As `tests.faults.calls` does: what follows is where it went."""
+    kinds = [kind for _, _, kind in ROUTES]
+    assert len({kind.partition(" ")[0] for kind in kinds}) == len(kinds)

@@ -13,7 +13,6 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any, Self
 
-import psutil
 from prefect.client.orchestration import SyncPrefectClient
 from pydantic import SecretStr
 
@@ -35,6 +34,8 @@ from tests.emulators.computer import Computer
 from tests.emulators.gcp import GcpEmulator
 from tests.emulators.gcp_cloud import cloud_at as gcp_at
 from tests.emulators.server import Emulator, Request, Response
+from tests.faults.hooked import Hooked
+from tests.faults.steps import Step
 from tests.flows.kit import Job, eventually, get_client, saved, start
 
 PLANTED = f"planted-{token_hex(12)}"  # a password in the rclone.conf
@@ -85,9 +86,12 @@ class CloudJob(Job):
     known: dict[int, Machine] = field(default_factory=dict)
 
     @classmethod
-    def on(cls, cloud: Emulated, embedded: Embedded, client: SyncPrefectClient, **parameters: Any) -> Self:
-        begun = start(embedded, client, **cloud.blocks, requirements=REQUIREMENTS, **parameters)
-        return cls(embedded.home, client, begun.run_id, cloud)
+    def on(
+        cls, cloud: Emulated, embedded: Embedded, client: SyncPrefectClient, at: tuple[Hooked, Step], **parameters: Any
+    ) -> Self:
+        """at: the step at which a process of the job is to wait."""
+        begun = start(embedded, client, at, **cloud.blocks, requirements=REQUIREMENTS, **parameters)
+        return cls(embedded.home, client, begun.run_id, cloud, plan=begun.plan)
 
     @property
     def remote(self) -> Path:
@@ -110,22 +114,6 @@ class CloudJob(Job):
 
     def work(self, attempt: int = 1) -> Path:
         return self.computer(attempt).work
-
-    def catch_solver(self, attempt: int = 1) -> psutil.Process:
-        """Stop the SHCI program as soon as it lives: from here on the job cannot end before it is harmed."""
-        computer = self.computer(attempt)
-
-        def look() -> psutil.Process | None:
-            for process in computer.processes:
-                try:
-                    if "node.programs.pyci_program" in process.cmdline():
-                        process.suspend()
-                        return process
-                except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
-                    continue
-            return None
-
-        return eventually(f"run_shci of attempt {attempt} on {self.cloud.kind}", look, 240, every_s=0.05)
 
     def traces(self) -> Iterator[tuple[str, str]]:
         """Where a secret could have been left: consoles and logs of machines, the remote, the results, the tags."""

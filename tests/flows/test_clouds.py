@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
@@ -14,6 +13,8 @@ from deployments.check import findings
 from flows.reap import survey
 from node.contract import LATEST_FILE
 from tests.conftest import Embedded
+from tests.faults.hooked import Hooked
+from tests.faults.steps import STEPS
 from tests.flows.billing import assert_receipt_matches
 from tests.flows.clouds_kit import CloudJob, Emulated
 from tests.flows.kit import MINIMAL, get_client
@@ -25,17 +26,18 @@ pytestmark = [pytest.mark.slow(minutes=5), pytest.mark.timeout(600)]
 
 
 def test_refused_taken_back_and_done(
-    embedded: Embedded, client: SyncPrefectClient, clouds: dict[str, Emulated]
+    embedded: Embedded, client: SyncPrefectClient, clouds: dict[str, Emulated], hooked: Hooked
 ) -> None:
     """One job on each cloud, all at once. The cheapest offer has no capacity; the first machine is taken back with a
     notice in run_shci, the second ends the job. (What else can befall it: tests.faults.)"""
     cheapest = {kind: cloud.cheapest() for kind, cloud in clouds.items()}
     for kind, cloud in clouds.items():
         cloud.exhaust(cheapest[kind])
-    jobs = {kind: CloudJob.on(cloud, embedded, client, **MINIMAL) for kind, cloud in clouds.items()}
+    waits = (hooked, STEPS["run_shci"])
+    jobs = {kind: CloudJob.on(cloud, embedded, client, waits, **MINIMAL) for kind, cloud in clouds.items()}
     secrets: set[str] = set()
-    catch_solvers(jobs)
     for job in jobs.values():
+        job.waits()
         secrets |= job.secrets()
     assert len(secrets) == 1 + len(jobs), "a password, and a token for each attempt"
     in_no_process_list(secrets)
@@ -70,12 +72,6 @@ def test_refused_taken_back_and_done(
         for where, text in job.traces():
             assert not any(secret in text for secret in secrets), f"{where} tells a secret"
     not_in_the_database(embedded, secrets)
-
-
-def catch_solvers(jobs: dict[str, CloudJob]) -> None:
-    """All at once: none may end while another is waited for."""
-    with ThreadPoolExecutor(len(jobs)) as pool:
-        list(pool.map(lambda job: job.catch_solver(), jobs.values()))
 
 
 def what_runs_is_shown(embedded: Embedded, jobs: dict[str, CloudJob]) -> None:
