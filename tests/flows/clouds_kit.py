@@ -149,6 +149,7 @@ def three_clouds(embedded: Embedded, folder: Path) -> Iterator[dict[str, Emulate
     store = SnapshotStore(url=str(folder / "store"))
     with emulators["aws"] as amazon, emulators["gcp"] as google, emulators["azure"] as microsoft, Login(microsoft):
         os.environ["AZURE_POD_IDENTITY_AUTHORITY_HOST"] = microsoft.url  # for the test's own process
+        usual, Computer.python = Computer.python, embedded.python  # whose processes can be made to wait
         access = PrefectAccess(way="proxy", proxy_url="http://127.0.0.1:1", proxy_key=key)
         clouds: dict[str, Cloud] = {
             "aws": aws_at(amazon, attempts=2),
@@ -175,6 +176,7 @@ def three_clouds(embedded: Embedded, folder: Path) -> Iterator[dict[str, Emulate
                     for kind, cloud in clouds.items()
                 }
         finally:
+            Computer.python = usual
             del os.environ["AZURE_POD_IDENTITY_AUTHORITY_HOST"]
 
 
