@@ -42,6 +42,7 @@ class Fault:
     clouds: tuple[str, ...] = CLOUDS
     served: bool = False  #: the remote is on the network
     small: bool = False  #: remote and disks are small
+    with_machine: bool = False  #: it ends with the first machine, if that is sooner: the next one has a disk of its own
     mounts: bool = False  #: only root may do that
     clock: int = 0  #: the machine's is so many seconds ahead
     shared: bool = False  #: strikes all jobs of a controller at once: `strike` is the ground's
@@ -119,7 +120,7 @@ def _fill_disk(live: Live) -> None:
 
 
 def _free_disk(live: Live) -> None:
-    """The next machine has a disk of its own."""
+    """All machines of a site share what is mounted there."""
     disks.free(live.site.folder / "machines")
 
 
@@ -161,7 +162,15 @@ _FAULTS = (
         small=True,
         mounts=True,
     ),
-    Fault("full disk", ("hartree_fock", "write_fcidump", "run_shci"), _fill_disk, _free_disk, small=True, mounts=True),
+    Fault(
+        "full disk",
+        ("hartree_fock", "write_fcidump", "run_shci"),
+        _fill_disk,
+        _free_disk,
+        small=True,
+        mounts=True,
+        with_machine=True,
+    ),
     Fault("read-only disk", ("hartree_fock", "run_shci"), _read_only, _writable, mounts=True),
     Fault("corrupt newest checkpoint", ("run_shci",), _corrupt, machines=2),
     Fault("clock 10 min ahead", ("boot",), nothing, clock=600),
