@@ -10,7 +10,7 @@ from prefect.logging import get_run_logger
 
 from blocks.budget import Budget
 from blocks.cloud import Offer
-from blocks.snapshots import SnapshotStore, StoreUnavailable
+from blocks.snapshots import StoreUnavailable
 from node.contract import SAVE_S
 from tasks import spending
 from tasks.documents import load_budget, load_store
@@ -50,7 +50,7 @@ def allow(job: Job, attempt: int, choice: Choice, deadline: float, spent_usd: fl
             return Allowance(at=now)
         usd, limit, said = min(found)
         if usd < (least := min(_usd(job, offer, _least_s(offer)) for offer in offers)):
-            _withdraw(store, mine)
+            spending.write(store, spending.withdrawn(job, attempt, now, quote))
             return Allowance(usd=usd, limit=limit, said=said, at=now, refused=_too_little(said, usd, least, limit))
         allowance = Allowance(usd=usd, limit=limit, said=said, at=now)
         until = min(deadline, max(stops_at(allowance, job, offer) for offer in offers))
@@ -93,10 +93,6 @@ def settle(job: Job, attempt: int, placed: Placed | None, bill: Bill | None, at:
         spending.write(load_store(job.store), entry)
     except StoreUnavailable as error:
         get_run_logger().warning("the ledger of spending keeps the reservation of attempt %d: %s", attempt, error)
-
-
-def _withdraw(store: SnapshotStore, mine: spending.Entry) -> None:
-    spending.write(store, mine.model_copy(update={"state": "withdrawn", "usd": 0.0}))
 
 
 def _usd(job: Job, offer: Offer, seconds: float) -> float:

@@ -105,7 +105,7 @@ def test_signals_reach_a_machine_launched_by_a_deaf_controller(folder: Path) -> 
     machines = Machines(folder)
     (machine,) = machines.find()
     up(machines.place(machine))
-    root = json.loads((machines.place(machine) / "root.json").read_text())["pid"]
+    root = root_pid(machines, machine)
     os.killpg(root, signal.SIGINT)  # the group, as a terminal does: bash ends if its child ended by it
     until(lambda: machines.state(machine) is MachineState.GONE)
 
@@ -213,7 +213,7 @@ def test_a_killed_machine_is_gone(folder: Path) -> None:
     machines = Machines(folder, IDLE)
     machine = machines.launch(offer(), brief())
     up(machines.place(machine))
-    os.killpg(json.loads((machines.place(machine) / "root.json").read_text())["pid"], signal.SIGKILL)
+    os.killpg(root_pid(machines, machine), signal.SIGKILL)
     until(lambda: machines.state(machine) is MachineState.GONE)
     until(lambda: machines.find() == [])
 
@@ -263,6 +263,11 @@ def test_taken_back_without_notice(folder: Path) -> None:
     assert not (machines.place(machine) / "notice.json").exists()
     assert machines.state(machine) is MachineState.INTERRUPTED
     assert processes(machine) == []
+
+
+def root_pid(machines: Machines, machine: Machine) -> int:
+    """Of its first process."""
+    return int(json.loads((machines.place(machine) / "root.json").read_text())["pid"])
 
 
 def told_end(machines: Machines, machine: Machine) -> float:
@@ -326,7 +331,7 @@ def test_a_machine_that_was_killed_ended_when_it_was_seen(folder: Path) -> None:
     machine = machines.launch(offer(), brief())
     up(machines.place(machine))
     with watched(machine) as ends:
-        os.killpg(json.loads((machines.place(machine) / "root.json").read_text())["pid"], signal.SIGKILL)
+        os.killpg(root_pid(machines, machine), signal.SIGKILL)
     until(lambda: machines.state(machine) is MachineState.GONE)
     seen = time.time()
     time.sleep(0.5)
@@ -337,7 +342,7 @@ def test_what_outlives_the_first_process_bills(folder: Path) -> None:
     machines = Machines(folder, WITH_DAEMON)
     machine = machines.launch(offer(), brief())
     up(machines.place(machine))
-    os.kill(json.loads((machines.place(machine) / "root.json").read_text())["pid"], signal.SIGKILL)
+    os.kill(root_pid(machines, machine), signal.SIGKILL)
     until(lambda: machines.state(machine) is MachineState.GONE)
     assert machines.billed_until(machine) is None
     before = time.time()

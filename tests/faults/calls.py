@@ -1,12 +1,13 @@
 """The other half of the matrix: every call that a job makes of its cloud, answered wrong once or twice.
 
 Which calls there are is not listed but seen: in an undisturbed job of that cloud. A few different calls are spoilt in
-one job: if it comes through, it has come through each. Here the controller's run is a thread
-of this process, since it is not what the fault strikes; all else is as ever.
+one job: if it comes through, it has come through each. Here the controller's run is a thread of this process, since it
+is not what the fault strikes; all else is as ever.
 """
 
 from __future__ import annotations
 
+import math
 import time
 import traceback
 from collections import defaultdict
@@ -51,9 +52,11 @@ def together(cases: list[Case]) -> list[list[Case]]:
     alike: defaultdict[tuple[str, str], list[Case]] = defaultdict(list)
     for case in cases:
         alike[case.cloud, case.fault].append(case)
-    return [
-        same[turn::turns] for same in alike.values() for turns in [-(-len(same) // TOGETHER)] for turn in range(turns)
-    ]
+    jobs: list[list[Case]] = []
+    for same in alike.values():
+        count = math.ceil(len(same) / TOGETHER)
+        jobs += [same[turn::count] for turn in range(count)]
+    return jobs
 
 
 def carry_each(ground: Ground, cases: list[Case]) -> list[Verdict]:
