@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -68,6 +69,9 @@ def main() -> int:
         sys.stdout.write(f"{len(kept.verdicts):3d} {line_of(verdict)}\n")
         sys.stdout.flush()
 
+    # Servers, mounts and machines are taken away on the way out, so a signal that asks to go must take that way too.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     with temporary_folder() as folder:
         hooked = Hooked.make(folder / "environment")
         with (

@@ -8,6 +8,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -179,19 +180,15 @@ def ground_on(embedded: Embedded, hooked: Hooked, folder: Path) -> Iterator[Grou
     key = PrefectAccess.new_key()
     access = PrefectAccess(way="proxy", proxy_url="http://127.0.0.1:1", proxy_key=key)
     Computer.python = hooked.python
-    stop = threading.Event()
     with Login(AzureEmulator(boots=False)) as login, embedded.api.in_use(embedded.home):
         os.environ["AZURE_POD_IDENTITY_AUTHORITY_HOST"] = login.url
         try:
             with saved(embedded, NAME, access), proxy(embedded, access) as port:
                 through = access.model_copy(update={"proxy_url": f"http://127.0.0.1:{port}"})
                 api = {"direct": (PrefectAccess(), port_of(embedded.api.url)), "proxy": (through, port)}
-                keeper = _in_context(lambda: _keep_house(stop))
-                yield Ground(embedded, hooked, folder, api)
-                stop.set()
-                keeper.join()
+                with _house_kept():
+                    yield Ground(embedded, hooked, folder, api)
         finally:
-            stop.set()
             del os.environ["AZURE_POD_IDENTITY_AUTHORITY_HOST"]
 
 
@@ -200,6 +197,19 @@ def _heal_in_time(fault: Fault, live: Live) -> None:
     while time.monotonic() < limit and not (fault.with_machine and live.ended(1)):
         time.sleep(0.2)  # nobody tells when a machine of this or that cloud has ended
     fault.heal(live)
+
+
+@contextmanager
+def _house_kept() -> Iterator[None]:
+    """Crashed jobs are taken up again meanwhile. What goes wrong with that is raised at the end."""
+    stop = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        keeper = pool.submit(contextvars.copy_context().run, _keep_house, stop)
+        try:
+            yield
+        finally:
+            stop.set()
+        keeper.result()
 
 
 def _keep_house(stop: threading.Event) -> None:

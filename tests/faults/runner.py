@@ -6,6 +6,7 @@ import contextvars
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from random import Random
 from typing import TypeVar
 
@@ -25,10 +26,10 @@ def carried(ground: Ground, cases: list[Case], at_once: int) -> Iterator[Verdict
             together[case.fault, case.step].append(case)
     for (fault, _), struck in together.items():
         blow = Round(ground, fault, len(struck))
-        with ThreadPoolExecutor(len(struck)) as pool:
+        with _pool(len(struck)) as pool:
             yield from _ended([_submit(pool, lambda one=case, all_=blow: ground.carry(one, all_)) for case in struck])
     alone = [case for case in cases if not FAULTS[case.fault].shared]
-    with ThreadPoolExecutor(at_once) as pool:
+    with _pool(at_once) as pool:
         yield from _ended([_submit(pool, lambda one=case: ground.carry(one)) for case in alone])
 
 
@@ -39,7 +40,7 @@ def called(
 
     chosen: which of these, once they are known.
     """
-    with ThreadPoolExecutor(at_once) as pool:
+    with _pool(at_once) as pool:
         seen = [_submit(pool, lambda one=cloud: calls.calls_of(ground, one)) for cloud in clouds]
         cases: list[Case] = []
         for verdict, found in [future.result() for future in seen]:
@@ -48,6 +49,17 @@ def called(
         jobs = [_submit(pool, lambda few=some: calls.carry_each(ground, few)) for some in calls.together(chosen(cases))]
         for future in as_completed(jobs):
             yield from future.result()
+
+
+@contextmanager
+def _pool(size: int) -> Iterator[ThreadPoolExecutor]:
+    """Whoever is interrupted waits for the cases that have begun, and begins no other."""
+    with ThreadPoolExecutor(size) as pool:
+        try:
+            yield pool
+        except BaseException:  # an interrupt is none of `Exception`
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _submit(pool: ThreadPoolExecutor, work: Callable[[], T]) -> Future[T]:
