@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from azure.core.exceptions import ResourceNotFoundError
-
 from blocks.azure.clients import Clients
 from blocks.cloud import Architecture, Misconfigured, Throttled
 
 IDENTITY_VERSION = "2023-01-31"
+NETWORK_VERSION = "2024-05-01"
 _NETWORK_S = 120.0
-OWN_SUBNET = "default"
+_OWN_SUBNET = "default"
 
 
 @dataclass(frozen=True)
@@ -32,9 +31,11 @@ class Account:
         return self.network.replace("{region}", region) if self.network else None
 
 
-def own_network(region: str) -> str:
-    """The name of the network that we make in a region: one for all machines there."""
-    return f"spotwave-{region}"
+def own_network(clients: Clients, account: Account, region: str) -> tuple[str, str]:
+    """The ids of the network that we make in a region, one for all machines there, and of its subnet."""
+    group = f"/subscriptions/{clients.subscription}/resourceGroups/{account.resource_group}"
+    network = f"{group}/providers/Microsoft.Network/virtualNetworks/spotwave-{region}"
+    return network, f"{network}/subnets/{_OWN_SUBNET}"
 
 
 def subnet_for(clients: Clients, account: Account, region: str) -> str:
@@ -45,23 +46,19 @@ def subnet_for(clients: Clients, account: Account, region: str) -> str:
     """
     if named := account.subnet(region):
         return named
-    group, name = account.resource_group, own_network(region)
-    try:
-        found = clients.network.subnets.get(group, name, OWN_SUBNET)
-    except ResourceNotFoundError as error:
-        if error.error is not None and error.error.code == "ResourceGroupNotFound":
-            raise
-        settings: Any = {
+    network, subnet = own_network(clients, account, region)
+    if clients.get(subnet, NETWORK_VERSION) is None:
+        settings = {
             "addressSpace": {"addressPrefixes": ["10.0.0.0/16"]},
-            "subnets": [{"name": OWN_SUBNET, "properties": {"addressPrefix": "10.0.0.0/18"}}],
+            "subnets": [{"name": _OWN_SUBNET, "properties": {"addressPrefix": "10.0.0.0/18"}}],
         }
-        network: Any = {"location": region, "properties": settings}
-        poller = clients.network.virtual_networks.begin_create_or_update(group, name, network)
+        body: Any = {"location": region, "properties": settings}
+        poller = clients.resources.begin_create_or_update_by_id(network, NETWORK_VERSION, body)
         poller.wait(_NETWORK_S)
         if not poller.done():
-            raise Throttled(f"network: {name} is still being made after {_NETWORK_S:.0f} s", 10.0) from error
-        found = clients.network.subnets.get(group, name, OWN_SUBNET)
-    return str(found.id)
+            name = network.rpartition("/")[2]
+            raise Throttled(f"network: {name} is still being made after {_NETWORK_S:.0f} s", 10.0)
+    return subnet
 
 
 def client_id(clients: Clients, account: Account) -> str:

@@ -7,9 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
-from azure.core.exceptions import ResourceNotFoundError
-
-from blocks.azure.account import IDENTITY_VERSION, OWN_SUBNET, Account, own_network
+from blocks.azure.account import IDENTITY_VERSION, NETWORK_VERSION, Account, own_network
 from blocks.azure.clients import SCOPE, Clients
 from blocks.azure.machines import SPOT_QUOTA
 from blocks.azure.refusals import asked
@@ -189,18 +187,18 @@ class Checks:
     def _network(self, region: str) -> tuple[bool, str]:
         named = self._account.subnet(region)
         if named is not None:
-            if self._clients.get(named, "2024-05-01") is None:
+            if self._clients.get(named, NETWORK_VERSION) is None:
                 _, _, _, _, group, _, _, _, network, _, subnet = named.split("/")
                 return False, (
                     f"network: there is no {network}/{subnet}; run az network vnet create -g {group} -n {network}"
                     f" -l {region} --subnet-name {subnet}"
                 )
             return True, "the subnet is there"
-        try:
-            self._clients.network.subnets.get(self._account.resource_group, own_network(region), OWN_SUBNET)
-        except ResourceNotFoundError:
-            return True, f"{own_network(region)} is made by the first launch"
-        return True, f"{own_network(region)} is there"
+        network, subnet = own_network(self._clients, self._account, region)
+        name = network.rpartition("/")[2]
+        if self._clients.get(subnet, NETWORK_VERSION) is None:
+            return True, f"{name} is made by the first launch"
+        return True, f"{name} is there"
 
     def _image(self, architecture: Any) -> tuple[bool | None, str]:
         image = self._account.images[architecture]

@@ -8,25 +8,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
+from blocks.azure.account import NETWORK_VERSION
 from blocks.azure.clients import POLL_S, Clients
 from blocks.azure.naming import is_part, job_of_part, resource_id
 from blocks.azure.refusals import asked, status_of
 from blocks.cloud import Leftover, Throttled
 from blocks.tags import JOB, deadline_in
 
-if TYPE_CHECKING:
-    from azure.core.polling import LROPoller
-
 _DELETE_S = 120.0
 _ROUNDS = 10
 
 Kind = Literal["nic", "ip", "disk"]
+# kind: (its type, the version of its API). Interfaces first: only then an address is free to go.
+_TYPES: dict[Kind, tuple[str, str]] = {
+    "nic": ("Microsoft.Network/networkInterfaces", NETWORK_VERSION),
+    "ip": ("Microsoft.Network/publicIPAddresses", NETWORK_VERSION),
+    "disk": ("Microsoft.Compute/disks", "2024-03-02"),
+}
 
 
 @dataclass(frozen=True)
@@ -105,15 +110,10 @@ class Parts:
                     raise
 
     def _all(self, group: str | None = None) -> Iterator[Part]:
-        compute, network = self._clients.compute, self._clients.network
-        for nic in network.network_interfaces.list(group) if group else network.network_interfaces.list_all():
-            yield _part("nic", nic, nic.properties.virtual_machine if nic.properties is not None else None)
-        for ip in network.public_ip_addresses.list(group) if group else network.public_ip_addresses.list_all():
-            yield _part("ip", ip, ip.properties.ip_configuration if ip.properties is not None else None)
-        for disk in compute.disks.list_by_resource_group(group) if group else compute.disks.list():
-            yield _part(
-                "disk", disk, disk.managed_by, disk.properties.time_created if disk.properties is not None else None
-            )
+        where = f"/subscriptions/{self._clients.subscription}" + (f"/resourceGroups/{group}" if group else "")
+        for kind, (type_, version) in _TYPES.items():
+            for found in self._clients.all(f"{where}/providers/{type_}", version):
+                yield _part(kind, found)
 
     def _job_of(self, part: Part) -> str | None:
         if key := part.tags.get(JOB):
@@ -122,24 +122,10 @@ class Parts:
 
     def _delete(self, kind: Kind, id_: str) -> None:
         """Raises the SDK's errors."""
-        its, poller = resource_id(id_), None
-        network = self._clients.network
-        try:
-            match kind:
-                case "nic":
-                    poller = network.network_interfaces.begin_delete(its.group, its.name)
-                case "ip":
-                    poller = network.public_ip_addresses.begin_delete(its.group, its.name)
-                case "disk":
-                    poller = self._clients.compute.disks.begin_delete(its.group, its.name)
-            _finish(poller)
-        except ResourceNotFoundError:
-            pass
-
-
-def _finish(poller: LROPoller[None]) -> None:
-    """Or it is surely going after that time."""
-    poller.wait(_DELETE_S)
+        _, version = _TYPES[kind]
+        with suppress(ResourceNotFoundError):
+            poller = self._clients.resources.begin_delete_by_id(str(resource_id(id_)), version)
+            poller.wait(_DELETE_S)  # or it is surely going after that time
 
 
 def _used(part: Part, busy: set[str]) -> bool:
@@ -149,13 +135,22 @@ def _used(part: Part, busy: set[str]) -> bool:
     return bool(part.user)
 
 
-def _part(kind: Kind, found: Any, user: Any, created_at: datetime | None = None) -> Part:
+def _part(kind: Kind, found: dict[str, Any]) -> Part:
+    """Of what a list tells."""
+    properties = found.get("properties") or {}
+    user = {
+        "nic": (properties.get("virtualMachine") or {}).get("id"),
+        "ip": (properties.get("ipConfiguration") or {}).get("id"),
+        "disk": found.get("managedBy"),
+    }
+    region, zones = str(found.get("location") or ""), found.get("zones")
+    made = properties.get("timeCreated") if kind == "disk" else None
     return Part(
         kind=kind,
-        id=str(resource_id(found.id)),
-        region=str(found.location or ""),
-        zone=f"{found.location}-{found.zones[0]}" if getattr(found, "zones", None) else None,
-        tags=dict(found.tags or {}),
-        user=user if user is None or isinstance(user, str) else user.id,
-        created_at=created_at,
+        id=str(resource_id(found["id"])),
+        region=region,
+        zone=f"{region}-{zones[0]}" if zones else None,
+        tags=dict(found.get("tags") or {}),
+        user=user[kind],
+        created_at=datetime.fromisoformat(made) if made else None,
     )

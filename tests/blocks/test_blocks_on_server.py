@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 from prefect.blocks.core import Block
 from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL
+from prefect_aws import AwsCredentials
 from pydantic import SecretStr
 
 from blocks.access import PrefectAccess
+from blocks.aws.block import AwsCloud
 from blocks.local.block import LocalCloud
 from blocks.rclone import RcloneRemote
+from blocks.saved import load
 from blocks.wings import WINGS, block_types, register_all, wing
 
 
@@ -39,6 +47,28 @@ def test_blocks_are_saved_loaded_and_masked() -> None:
         told = types[block_type.get_block_type_slug()]
         assert told["description"]
         assert f"from {block_type.__module__} import {block_type.__name__}" in told["code_example"]
+
+
+@pytest.mark.usefixtures("api")
+@pytest.mark.parametrize("apart", [True, False], ids=["a block of their own", "inside"])
+def test_a_cloud_is_loaded_with_its_credentials_and_without_the_other_clouds(apart: bool) -> None:
+    """Each integration takes seconds and memory."""
+    keys = AwsCredentials(aws_access_key_id="AKIDEXAMPLE", aws_secret_access_key=SecretStr("tOpSeCrEt"))
+    if apart:
+        keys.save("keys")
+    AwsCloud(credentials=keys, regions=["us-east-1"]).save("mine", overwrite=True)
+    found = load(AwsCloud, "mine")
+    assert found.regions == ["us-east-1"]
+    assert isinstance(found.credentials, AwsCredentials)
+    assert found.credentials.aws_secret_access_key is not None
+    assert found.credentials.aws_secret_access_key.get_secret_value() == "tOpSeCrEt"
+    code = (
+        "import sys; from blocks.aws.block import AwsCloud; from blocks.saved import load; load(AwsCloud, 'mine'); "
+        "print({'prefect_aws', 'prefect_gcp', 'prefect_azure'} & set(sys.modules))"
+    )
+    command, environment = [sys.executable, "-c", code], {**os.environ, "PREFECT_API_URL": PREFECT_API_URL.value()}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.strip() == "{'prefect_aws'}", done.stderr
 
 
 def test_every_field_explains_itself_in_the_form() -> None:

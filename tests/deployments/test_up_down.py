@@ -7,10 +7,14 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
 import pytest
 from prefect.client.orchestration import get_client
+from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 from blocks.access import PrefectAccess
 from blocks.local.block import LocalCloud
@@ -72,6 +76,15 @@ def test_a_plain_prefect_command_finds_the_server(embedded: Embedded) -> None:
         check=True,
     )
     assert f"PREFECT_API_URL='{embedded.api.url}'" in "".join(done.stdout.split("\n"))
+
+
+def test_the_server_answers_with_more_websockets_open_than_it_answers_requests(embedded: Embedded) -> None:
+    """A hundred on SQLite, of which each job takes eight."""
+    with ExitStack() as opened:
+        for _ in range(101):
+            url = f"{embedded.api.url.replace('http', 'ws', 1)}/events/out"
+            opened.enter_context(connect(url, subprotocols=[Subprotocol("prefect")], proxy=None, close_timeout=1))
+        assert httpx.get(f"{embedded.api.url}/health", timeout=30, trust_env=False).is_success
 
 
 def test_up_again_leaves_alone_what_runs(embedded: Embedded) -> None:

@@ -1,18 +1,22 @@
-"""What `node.prefect_server` is for, without Prefect: an event loop and two connections to one SQLite file.
-
-The loop's thread has a transaction open; the other connection's thread waits for its write lock; a cursor of that other
-connection has become garbage, and the loop's thread allocates.
-"""
+"""What `node.prefect_server` is for; the second half of each test shows what happens without it."""
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from prefect.server.api.server import RequestLimitMiddleware
+
+from node.prefect_server import count_no_websockets
 
 WAITS_S = 3.0
+
+# Without Prefect: the thread of an event loop has a transaction open; the thread of another connection to the same file
+# waits for its write lock; a cursor of that connection has become garbage, and the loop's thread allocates.
 CODE = """
 import gc, sqlite3, sys, threading
 from node.prefect_server import collect_apart
@@ -56,7 +60,36 @@ print(*said)
 
 @pytest.mark.parametrize(("collector", "says"), [("apart", "written"), ("python's own", "database is locked")])
 def test_garbage_of_a_waiting_connection_holds_up_nobody(tmp_path: Path, collector: str, says: str) -> None:
-    """The second half shows what happens without, so that the first can fail."""
     command = [sys.executable, "-c", CODE, str(tmp_path / "data.db"), collector, str(WAITS_S)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.strip() == says, done.stderr
+
+
+@pytest.mark.parametrize(("counted", "answered"), [(False, 3), (True, 0)])
+def test_open_websockets_hold_up_no_request(monkeypatch: pytest.MonkeyPatch, counted: bool, answered: int) -> None:
+    monkeypatch.setattr(RequestLimitMiddleware, "__call__", RequestLimitMiddleware.__call__)  # and back at the end
+    if not counted:
+        count_no_websockets()
+    assert asyncio.run(_answered(limit=2, websockets=2, requests=3)) == answered
+
+
+async def _answered(limit: int, websockets: int, requests: int) -> int:
+    """How many requests are answered while websockets are open."""
+    opened, answers = [], []
+
+    async def app(scope: dict[str, str], receive: Any, send: Any) -> None:
+        if scope["type"] == "websocket":
+            opened.append(scope)
+            await asyncio.Event().wait()
+        answers.append(scope)
+
+    limited = RequestLimitMiddleware(app, limit)
+    open_ones = [asyncio.create_task(limited({"type": "websocket"}, None, None)) for _ in range(websockets)]
+    while len(opened) < websockets:
+        await asyncio.sleep(0)
+    asked = [asyncio.create_task(limited({"type": "http"}, None, None)) for _ in range(requests)]
+    await asyncio.wait(asked, timeout=0.5)
+    for task in (*asked, *open_ones):
+        task.cancel()
+    await asyncio.gather(*asked, *open_ones, return_exceptions=True)
+    return len(answers)

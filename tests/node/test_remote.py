@@ -209,7 +209,8 @@ def test_a_call_that_hangs_ends_with_all_its_processes(tmp_path: Path) -> None:
 def test_an_exception_passing_through_ends_rclone(tmp_path: Path) -> None:
     """E.g. Prefect's TerminationSignal, raised by a signal handler in the middle of a copy."""
     code = (
-        "import sys; from pathlib import Path; from node.remote import Remote\n"
+        "import signal; from pathlib import Path; from node.remote import Remote\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts with & is deaf to it\n"
         f"Remote({str(stuck_rclone(tmp_path))!r}, None, {str(tmp_path)!r}).read('x')"
     )
     caller = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
