@@ -55,7 +55,7 @@ many-jobs: $(STAMP)  ## many jobs at once on PostgreSQL, machines on this comput
 	@$(BIN)/python -m benchmarks.many_jobs --jobs $(JOBS)
 
 sqlite-limit: $(STAMP)  ## more and more jobs at once on SQLite, to see where it stops being enough
-	@$(BIN)/python -m benchmarks.many_jobs --sqlite --jobs 4,8,12
+	@$(BIN)/python -m benchmarks.many_jobs --sqlite --jobs 8,12,16,24
 
 lock: $(STAMP)  ## resolve pyproject.toml into requirements.lock, and what a machine needs of it (LOCK=--upgrade: the newest)
 	@$(UV) compile --quiet $(LOCK) --universal --generate-hashes --python-version 3.11 --extra dev \

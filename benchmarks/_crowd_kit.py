@@ -24,7 +24,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterState,
     FlowRunFilterStateName,
 )
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.states import Scheduled
 
@@ -133,11 +133,11 @@ class Crowd:
         found = [] if len(stories) == len(self.jobs) else [f"{len(stories)} runs of {len(self.jobs)} jobs"]
         for job in self.jobs:
             key = job_key_of(job)
-            finals = [str(state.name) for state in self.client.read_flow_run_states(job) if state.is_final()]
+            finals = [state for state in self.client.read_flow_run_states(job) if state.is_final()]
             machines = len(list(self.home.machines.glob(f"{key}-*")))
             told = (nodes[key], completed[key], machines, stories[job].run_count)
-            if finals != ["Completed"] or told != (1, 1, 1, 1):
-                how = " then ".join(finals) or str(stories[job].state_name)
+            if [state.name for state in finals] != ["Completed"] or told != (1, 1, 1, 1):
+                how = " then ".join(map(_told, finals)) or str(stories[job].state_name)
                 found.append(
                     f"{key} ended as {how}; its node runs, those completed, machines and starts are {told}, not one of "
                     "each"
@@ -148,6 +148,10 @@ class Crowd:
         found += [f"process left: {process.pid}" for process in marked(self.home.path, machines=True)]
         queues = self.client.read_work_queues(work_pool_name=MACHINES_POOL, limit=_PAGE)
         return found + [f"queue left: {queue.name}" for queue in queues if queue.name.startswith("sw-")]
+
+
+def _told(state: State[Any]) -> str:
+    return str(state.name) if state.is_completed() else f"{state.name} ({state.message})"
 
 
 def limit(client: SyncPrefectClient, jobs: int) -> None:

@@ -1,8 +1,8 @@
 """The two work pools and their queues, with the limits that keep the server and this computer alive.
 
-On SQLite every executing run holds about four of the 100 connections that the server allows itself; at 24 runs the
-whole API hangs. Eight jobs are eight runs here and eight on machines; a ninth waits in its queue, where the UI shows
-it as late. PostgreSQL has no such ceiling: there the controller's memory is the limit (docs/many-jobs.md).
+SQLite has one writer at a time: with more than eight jobs some cannot be started at once. Eight jobs are eight runs
+here and eight on machines; a ninth waits in its queue, where the UI shows it as late. With PostgreSQL the memory of the
+controller is the limit (docs/many-jobs.md).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ POSTGRESQL_JOBS = 40  # what has been tried (docs/many-jobs.md); more by SPOTWAV
 HOUSEKEEPING_AT_ONCE = 2
 
 _TYPE = "process"
-_JOB_MIB = 256  # what a job takes of the controller's memory, its share of the server's included, and some to spare
+_JOB_MIB = 384  # of a job of a cloud: its run at the end, and its share of the server (docs/many-jobs.md)
 _MOST = 100_000
 
 
