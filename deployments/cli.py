@@ -361,7 +361,7 @@ def _for_the_user() -> tuple[type[Exception], ...]:
 
 def main() -> None:
     """Entry point: errors meant for the user are one line and exit code 1."""
-    # Loading a block is an event, which Prefect sends while the command ends; that it waits for it is no news.
+    # A flow that ran here (reap) is told in events, which Prefect sends while the command ends; its waiting is no news.
     logging.getLogger("EventsWorker").setLevel(logging.ERROR)
     try:
         app()

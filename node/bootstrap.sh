@@ -27,7 +27,7 @@ limited() { # seconds, command
 
 end_machine() {
     trap - ERR
-    [[ $cloud ]] || { : >"$SPOTWAVE_WORK/ended" || true; return 0; } # its end is dated
+    [[ $cloud ]] || { printf . >&"${SPOTWAVE_LAST_ACT:-2}" || true; return 0; } # its end is dated
     limited 1200 python3 "$SPOTWAVE_WORK/cloud.py" end || true
     poweroff || poweroff -f || true # the last resort
 }

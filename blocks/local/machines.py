@@ -7,6 +7,7 @@
         secrets/       0700            notice.json   "metadata service": when it will be taken back
         work/          the machine's   ended.json    who ended it: {"by": "cloud" | "us" | "itself", "at"}
         console.log    what its processes say        bootstrap.sh   the user data
+        last-act       a byte of the launcher's, and one of the machine's as the last thing that it does
 """
 
 from __future__ import annotations
@@ -45,9 +46,10 @@ from node.contract import (
 NOTICE_FILE = "notice.json"
 ROOT_FILE = "root.json"
 ENDED_FILE = "ended.json"
-LAST_ACT_FILE = "ended"  # in its work folder: touched by node/bootstrap.sh as the last thing that it does
+LAST_ACT_FILE = "last-act"
 CONSOLE_LOG = "console.log"
 
+ENV_LAST_ACT = "SPOTWAVE_LAST_ACT"  # its number as an open file, for node/bootstrap.sh
 ENV_TAGS = "SPOTWAVE_TAGS"  # machine.json, so that processes can be named after their folder is gone
 
 # Passed on from the controller: how to find programs and the way out. Never PREFECT_*, never credentials.
@@ -240,15 +242,20 @@ def _environment(place: Path, machine: Machine, rclone: str) -> Mapping[str, str
 
 
 def _spawn(place: Path, bash: str, environment: Mapping[str, str]) -> None:
-    """Start the first process, in a session of its own, and note who it is."""
-    with (place / CONSOLE_LOG).open("ab") as console:
+    """Start the first process, in a session of its own, and note who it is.
+
+    Its last act goes into a file that is open and has a block of the disk: by then this may be full or read-only.
+    """
+    with (place / CONSOLE_LOG).open("ab") as console, (place / LAST_ACT_FILE).open("wb", buffering=0) as last_act:
+        last_act.write(b".")
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _FRESH_SIGNALS, bash, str(place / "bootstrap.sh")],
             cwd=place,
-            env=environment,
+            env={**environment, ENV_LAST_ACT: str(last_act.fileno())},
             stdin=subprocess.DEVNULL,
             stdout=console,
             stderr=console,
+            pass_fds=[last_act.fileno()],
             start_new_session=True,
         )
     _children[process.pid] = process
@@ -280,10 +287,12 @@ def _note(place: Path, fields: dict[str, Any]) -> None:
 
 def _own_end(place: Path) -> float:
     """When a machine that nobody ended has: by its own last act, else now. Unix seconds."""
-    try:
-        return min(time.time(), (place / "work" / LAST_ACT_FILE).stat().st_mtime)
-    except FileNotFoundError:
-        return time.time()
+    now = time.time()
+    with suppress(FileNotFoundError):  # of an earlier version
+        last_act = (place / LAST_ACT_FILE).stat()
+        if last_act.st_size > 1:
+            return min(now, last_act.st_mtime)
+    return now
 
 
 @contextmanager

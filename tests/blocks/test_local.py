@@ -25,10 +25,11 @@ from blocks.local.processes import is_alive, marked
 from blocks.market import offers_of
 from node.contract import ENV_MACHINE, Brief
 from tests.blocks.machine_kit import HEAD, HEEDING, IDLE, WITH_DAEMON, brief, offer, until, up
+from tests.faults.disks import fill, forget_read_only, free, make_read_only, may_mount, mounted
 
 ROOT = Path(__file__).parents[2]
 NEAR_S = 0.4  # a process that is nobody's child here is seen to end by looks at it
-ENDS_ITSELF = HEAD + 'touch "$SPOTWAVE_WORK/up"\nsleep 0.5\n: >"$SPOTWAVE_WORK/ended"\n'  # as node/bootstrap.sh
+ENDS_ITSELF = HEAD + 'touch "$SPOTWAVE_WORK/up"\nsleep 0.5\nprintf . >&"$SPOTWAVE_LAST_ACT"\n'  # as node/bootstrap.sh
 
 
 @pytest.fixture
@@ -313,6 +314,28 @@ def test_a_machine_that_ends_itself_has_dated_it(folder: Path) -> None:
     time.sleep(1.0)
     machines.terminate(later)
     assert abs(told_end(machines, later) - ends[0]) < NEAR_S, "terminated before anybody looked"
+
+
+@pytest.mark.skipif(not may_mount(), reason="only root may mount")
+@pytest.mark.parametrize("spoilt", ["full", "read-only"])
+def test_it_has_dated_its_end_on_a_disk_that_takes_nothing_more(folder: Path, spoilt: str) -> None:
+    folder.mkdir()
+    with mounted(folder, 1):
+        machines = Machines(folder, ENDS_ITSELF)
+        machine = machines.launch(offer(), brief())
+        up(machines.place(machine))
+        if spoilt == "full":
+            fill(folder)
+        else:
+            make_read_only(machines.place(machine), root_pid(machines, machine))
+        with watched(machine) as ends:
+            pass
+        time.sleep(1.0)
+        if spoilt == "full":
+            free(folder)
+        else:
+            forget_read_only(machines.place(machine))
+        assert abs(told_end(machines, machine) - ends[0]) < NEAR_S
 
 
 def test_the_real_bootstrap_dates_its_end(folder: Path) -> None:

@@ -281,11 +281,12 @@ class Traffic:
         self._severed: set[int] = set()
         self._carried: dict[int, set[asyncio.Task[None] | None]] = {}
         self._loop = asyncio.new_event_loop()
+        self._stopped = asyncio.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop.call_soon_threadsafe(self._stopped.set)
         self._thread.join()
 
     def sever(self, port: int) -> None:
@@ -303,9 +304,7 @@ class Traffic:
                 task.cancel()
 
     def _run(self) -> None:
-        for listener, port in self._roads:
-            self._loop.run_until_complete(self._open(listener, port))
-        self._loop.run_forever()
+        self._loop.run_until_complete(self._serve())
         for task in asyncio.all_tasks(self._loop):
             task.cancel()
         self._loop.run_until_complete(asyncio.sleep(0))
@@ -313,6 +312,11 @@ class Traffic:
         for listener, _ in self._roads:
             listener.close()
         self._loop.close()
+
+    async def _serve(self) -> None:
+        for listener, port in self._roads:
+            await self._open(listener, port)
+        await self._stopped.wait()
 
     async def _open(self, listener: socket.socket, port: int) -> None:
         async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

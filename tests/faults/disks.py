@@ -61,5 +61,6 @@ def make_read_only(folder: Path, pid: int) -> None:
 
 def forget_read_only(folder: Path) -> None:
     """Where the machine had no namespace of its own."""
-    if os.path.ismount(folder):
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    if str(folder) in (line.split()[4] for line in mounts):  # `ismount` does not see what is bound to itself
         subprocess.run(["umount", "--lazy", str(folder)], check=False)
