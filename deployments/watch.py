@@ -1,7 +1,7 @@
 """Following a flow run in the terminal: its log lines as they come, and its progress on one line below.
 
-Asks the API once a second rather than holding Prefect's event and log streams open: on SQLite each open
-stream takes one of the server's 100 connections, of which a running job needs eight.
+Asks the API once a second rather than holding Prefect's event and log streams open: a server on SQLite that is not
+ours counts each open stream among the hundred requests that it answers at a time (node/prefect_server.py).
 """
 
 from __future__ import annotations
