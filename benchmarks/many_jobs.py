@@ -1,7 +1,7 @@
 """Many jobs at once, each on a machine of its own on this computer, through the whole spine: what they cost.
 
     python -m benchmarks.many_jobs --jobs 40                       on PostgreSQL
-    python -m benchmarks.many_jobs --sqlite --jobs 8,12,16,24         where SQLite stops being enough
+    python -m benchmarks.many_jobs --sqlite --jobs 8,12,16,24      where SQLite stops being enough
 
 Prints a Markdown table, and says at the end whether anything was lost, doubled or left. Memory is PSS. Linux only.
 """

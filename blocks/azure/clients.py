@@ -24,8 +24,9 @@ from azure.mgmt.core.policies import ARMChallengeAuthenticationPolicy
 from pydantic import SecretStr
 
 from blocks.azure.credentials import AzureCredentials
-from blocks.azure.pages import same_host
+from blocks.azure.pages import followed
 from blocks.endpoints import is_loopback
+from blocks.gather import Unavailable
 
 if TYPE_CHECKING:
     from azure.core.pipeline import PipelineRequest, PipelineResponse
@@ -38,7 +39,6 @@ SCOPE = "https://management.azure.com/.default"
 RETRIES = 3
 LONGEST_WAIT_S = 30  # of one Retry-After, which the SDK would sleep out however long it is
 POLL_S = 1.0
-_MOST_PAGES = 200
 _TIMEOUTS = {"connection_timeout": 5, "read_timeout": 60}
 # Three tries more of 408, 429 and 5xx, about a second and a half in all unless a Retry-After asks for more.
 _RETRY: dict[str, Any] = {"retry_total": RETRIES, "retry_backoff_factor": 0.2, "retry_backoff_max": 4}
@@ -140,21 +140,20 @@ class Clients:
 
         DecodeError for what is no list: an empty one would say that nothing is left.
         """
-        asked = HttpRequest("GET", f"{self._endpoint}{path}", params={"api-version": api_version})
-        for _ in range(_MOST_PAGES):
-            answer = self.compute.send_request(asked)
-            answer.raise_for_status()
-            page = answer.json()
-            if not isinstance(page, dict) or not isinstance(page.get("value"), list):
-                raise DecodeError("the list has no 'value'", response=answer)
-            yield from page["value"]
-            link = page.get("nextLink")
-            if not link:
-                return
-            if not same_host(link, self._endpoint):
-                raise DecodeError("the list leads on to another host", response=answer)
-            asked = HttpRequest("GET", link)
-        raise DecodeError("the list leads from page to page without end", response=answer)
+        try:
+            for page in followed(f"{self._endpoint}{path}?api-version={api_version}", self._endpoint, self._page):
+                yield from page
+        except Unavailable as error:
+            raise DecodeError(str(error)) from error
+
+    def _page(self, address: str) -> tuple[list[dict[str, Any]], str | None]:
+        """(rows, where the next page is)."""
+        answer = self.compute.send_request(HttpRequest("GET", address))
+        answer.raise_for_status()
+        page = answer.json()
+        if not isinstance(page, dict) or not isinstance(page.get("value"), list):
+            raise DecodeError("the list has no 'value'", response=answer)
+        return page["value"], page.get("nextLink") or None
 
     def _settings(self) -> dict[str, Any]:
         """Its own list of policies: the SDK's would register a resource provider unasked, and wait for it for ever."""

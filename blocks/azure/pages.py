@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import polars as pl
@@ -11,6 +13,8 @@ from polars.exceptions import PolarsError
 
 from blocks.gather import Unavailable
 from blocks.http import Garbled
+
+T = TypeVar("T")
 
 _MOST = 200  #: pages of one list; more is a list that goes in circles
 
@@ -29,24 +33,29 @@ def listed(body: bytes, items: str, link: str, schema: SchemaDict) -> tuple[pl.D
     return pl.DataFrame({items: page[items].explode()}).drop_nulls().unnest(items), page[link][0] or None
 
 
-def all_pages(first: str, endpoint: str, read: Callable[[str], tuple[pl.DataFrame, str | None]]) -> pl.DataFrame:
+def followed(first: str, endpoint: str, read: Callable[[str], tuple[T, str | None]]) -> Iterator[T]:
     """Every page from the address `first` on, along the links as they are given.
 
     Raises Unavailable, also for a link to another host: nothing of ours, least of all a token, goes there.
     """
-    found: list[pl.DataFrame] = []
     address: str | None = first
-    while address is not None:
-        rows, address = read(address)
-        found.append(rows)
+    for number in count(1):
+        if address is None:
+            return
+        page, address = read(address)
+        yield page
         if address is not None and not same_host(address, endpoint):
             raise Unavailable(
                 f"{endpoint} leads on to another host, {urlsplit(address).netloc}; set the endpoint of the Azure Cloud"
                 " block to the one that answers"
             )
-        if len(found) >= _MOST:
+        if number >= _MOST:
             raise Unavailable(f"{endpoint} leads from page to page without end; try again later")
-    return pl.concat(found)
+
+
+def all_pages(first: str, endpoint: str, read: Callable[[str], tuple[pl.DataFrame, str | None]]) -> pl.DataFrame:
+    """The rows of `followed`. Raises Unavailable."""
+    return pl.concat(list(followed(first, endpoint, read)))
 
 
 def same_host(link: str, endpoint: str) -> bool:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from prefect.testing.utilities import prefect_test_harness
+
+from blocks.local.machines import Machines
 
 
 @pytest.fixture(scope="session")
@@ -11,3 +14,12 @@ def api() -> Iterator[None]:
     """A real Prefect server of its own, once for the tests of this room."""
     with prefect_test_harness(server_startup_timeout=60):
         yield
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """Where local machines live; none survives the test."""
+    folder = tmp_path.resolve() / "machines"
+    yield folder
+    for machine in Machines(folder).find():
+        Machines(folder).terminate(machine)

@@ -1,17 +1,21 @@
-"""What the tests of machines share: a bootstrap of their own, offers and briefs."""
+"""What the tests of machines share: a bootstrap of their own, offers and briefs, a local machine's processes."""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
+import psutil
 from pydantic import SecretStr
 
-from blocks.cloud import LaunchBrief, Offer
-from node.contract import Brief
+from blocks.cloud import LaunchBrief, Machine, Offer
+from blocks.local.machines import Machines
+from blocks.local.processes import marked
+from node.contract import ENV_MACHINE, Brief
 
 T = TypeVar("T")
 
@@ -117,3 +121,12 @@ def until(look: Callable[[], T], timeout_s: float = 30.0) -> T:
 
 def up(place: Path) -> None:
     until(lambda: (place / "work/up").exists())
+
+
+def processes(machine: Machine) -> list[psutil.Process]:
+    return marked({ENV_MACHINE: machine.id})
+
+
+def root_pid(machines: Machines, machine: Machine) -> int:
+    """Of its first process."""
+    return int(json.loads((machines.place(machine) / "root.json").read_text())["pid"])

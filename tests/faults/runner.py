@@ -57,9 +57,8 @@ def _pool(size: int) -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(size) as pool:
         try:
             yield pool
-        except BaseException:  # an interrupt is none of `Exception`
+        finally:
             pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 def _submit(pool: ThreadPoolExecutor, work: Callable[[], T]) -> Future[T]:

@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -235,11 +235,9 @@ def forged(world: World) -> dict[str, str]:
 def socket_of(opened: Opened, path: str, token: str | None = None) -> ClientConnection:
     """A websocket that has shown its token."""
     url = opened.settings["PREFECT_API_URL"].replace("http", "ws", 1) + path
-    socket = connect(url, subprotocols=[Subprotocol("prefect")], proxy=None)
-    socket.send(json.dumps({"type": "auth", "token": opened.auth if token is None else token}))
-    try:
+    with ExitStack() as unless_accepted:
+        socket = unless_accepted.enter_context(connect(url, subprotocols=[Subprotocol("prefect")], proxy=None))
+        socket.send(json.dumps({"type": "auth", "token": opened.auth if token is None else token}))
         assert json.loads(socket.recv(timeout=30)) == {"type": "auth_success"}
-    except BaseException:
-        socket.close()
-        raise
+        unless_accepted.pop_all()
     return socket

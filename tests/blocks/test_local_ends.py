@@ -1,0 +1,141 @@
+"""When a local machine ended, as its bill is told it."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from blocks.cloud import Machine, MachineState
+from blocks.local.machines import Machines
+from tests.blocks.machine_kit import HEAD, IDLE, WITH_DAEMON, brief, offer, processes, root_pid, until, up
+from tests.faults.disks import fill, forget_read_only, free, make_read_only, may_mount, mounted
+
+NEAR_S = 0.4  # a process that is nobody's child here is seen to end by looks at it
+ENDS_ITSELF = HEAD + 'touch "$SPOTWAVE_WORK/up"\nsleep 0.5\nprintf . >&"$SPOTWAVE_LAST_ACT"\n'  # as node/bootstrap.sh
+
+
+def told_end(machines: Machines, machine: Machine) -> float:
+    at = machines.billed_until(machine)
+    assert at is not None
+    return at.timestamp()
+
+
+@pytest.mark.parametrize("by", ["us", "cloud"])
+def test_the_end_is_told_when_the_power_was_cut(folder: Path, by: str) -> None:
+    machines = Machines(folder, WITH_DAEMON)
+    machine = machines.launch(offer(), brief())
+    up(machines.place(machine))
+    assert machines.billed_until(machine) is None
+    with watched(machine) as ends:
+        if by == "us":
+            machines.terminate(machine)
+        else:
+            machines.interrupt(machine, None)
+    told = told_end(machines, machine)
+    assert abs(told - ends[0]) < NEAR_S
+    machines.terminate(machine)
+    machines.state(machine)
+    assert told_end(machines, machine) == told, "once and for all"
+
+
+def test_a_machine_that_ends_itself_has_dated_it(folder: Path) -> None:
+    """However late anybody looks."""
+    machines = Machines(folder, ENDS_ITSELF)
+    machine = machines.launch(offer(), brief())
+    up(machines.place(machine))
+    with watched(machine) as ends:
+        pass
+    time.sleep(1.0)
+    assert abs(told_end(machines, machine) - ends[0]) < NEAR_S
+    assert machines.state(machine) is MachineState.GONE
+    machines.terminate(machine)
+    assert abs(told_end(machines, machine) - ends[0]) < NEAR_S
+    later = machines.launch(offer(), brief(attempt=2))
+    up(machines.place(later))
+    with watched(later) as ends:
+        pass
+    time.sleep(1.0)
+    machines.terminate(later)
+    assert abs(told_end(machines, later) - ends[0]) < NEAR_S, "terminated before anybody looked"
+
+
+@pytest.mark.skipif(not may_mount(), reason="only root may mount")
+@pytest.mark.parametrize("spoilt", ["full", "read-only"])
+def test_it_has_dated_its_end_on_a_disk_that_takes_nothing_more(folder: Path, spoilt: str) -> None:
+    folder.mkdir()
+    with mounted(folder, 1):
+        machines = Machines(folder, ENDS_ITSELF)
+        machine = machines.launch(offer(), brief())
+        up(machines.place(machine))
+        if spoilt == "full":
+            fill(folder)
+        else:
+            make_read_only(machines.place(machine), root_pid(machines, machine))
+        with watched(machine) as ends:
+            pass
+        time.sleep(1.0)
+        if spoilt == "full":
+            free(folder)
+        else:
+            forget_read_only(machines.place(machine))
+        assert abs(told_end(machines, machine) - ends[0]) < NEAR_S
+
+
+def test_the_real_bootstrap_dates_its_end(folder: Path) -> None:
+    """That of a machine which finds no code on its remote, and gives up."""
+    machines = Machines(folder)
+    machine = machines.launch(offer(), brief())
+    with watched(machine) as ends:
+        pass
+    assert "bootstrap failed" in (machines.place(machine) / "console.log").read_text()
+    time.sleep(1.0)
+    assert abs(told_end(machines, machine) - ends[0]) < NEAR_S
+
+
+def test_a_machine_that_was_killed_ended_when_it_was_seen(folder: Path) -> None:
+    machines = Machines(folder, IDLE)
+    machine = machines.launch(offer(), brief())
+    up(machines.place(machine))
+    with watched(machine) as ends:
+        os.killpg(root_pid(machines, machine), signal.SIGKILL)
+    until(lambda: machines.state(machine) is MachineState.GONE)
+    seen = time.time()
+    time.sleep(0.5)
+    assert ends[0] - 0.01 <= told_end(machines, machine) <= seen
+
+
+def test_what_outlives_the_first_process_bills(folder: Path) -> None:
+    machines = Machines(folder, WITH_DAEMON)
+    machine = machines.launch(offer(), brief())
+    up(machines.place(machine))
+    os.kill(root_pid(machines, machine), signal.SIGKILL)
+    until(lambda: machines.state(machine) is MachineState.GONE)
+    assert machines.billed_until(machine) is None
+    before = time.time()
+    machines.terminate(machine)
+    assert before <= told_end(machines, machine) <= time.time()
+
+
+@contextmanager
+def watched(machine: Machine) -> Iterator[list[float]]:
+    """When the first process ended, by the kernel; there after the block."""
+    root = next(one for one in processes(machine) if one.ppid() == os.getpid())
+    descriptor, ends = os.pidfd_open(root.pid), list[float]()
+
+    def wait() -> None:
+        select.select([descriptor], [], [], 30)
+        ends.append(time.time())
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    yield ends
+    waiting.join()
+    os.close(descriptor)
