@@ -178,7 +178,7 @@ def test_a_machine_of_the_same_name_that_is_not_ours_is_left_alone(azure: AzureE
 
 
 def test_all_of_ours_are_found_everywhere_and_by_anybody(azure: AzureEmulator) -> None:
-    azure.arm.machines_a_page = 2
+    azure.arm.a_page = 2
     launched = {
         block(azure).launch(one, brief(key, attempt))
         for key, attempt, one in [

@@ -18,6 +18,7 @@ from tests.blocks.machine_kit import brief
 from tests.emulators.azure import AzureEmulator, instead, refused, server_error
 from tests.emulators.azure_arm import GROUP
 from tests.emulators.azure_kit import block, emulated, offer
+from tests.emulators.server import Response
 
 POLICIES = Path(__file__).parents[2] / "deployments/policies"
 PLANTED = "planted-3f9c1e"
@@ -122,6 +123,24 @@ def test_leftovers_are_what_no_living_machine_uses(azure: AzureEmulator) -> None
         cloud.remove(one)
     assert cloud.leftovers("sw-0123456789ab") == []
     assert kinds(cloud.leftovers()) == ["nic", "ip", "disk", "secret"]
+
+
+def test_leftovers_are_found_on_every_page(azure: AzureEmulator) -> None:
+    azure.arm.a_page = 1
+    cloud = block(azure)
+    for job_key in ("sw-0123456789ab", "sw-ba9876543210"):
+        machine = cloud.launch(offer(), brief(job_key))
+        for part in azure.resources.parts.values():
+            part.delete_with_user = False
+        azure.resources.delete(azure.resources.vms[machine.id])
+    assert sorted(kinds(cloud.leftovers())) == ["disk", "disk", "ip", "ip", "nic", "nic", "secret", "secret"]
+
+
+@pytest.mark.parametrize("body", ["{}", '{"value": null}', '{"value": [], "nextLink": "http://127.0.0.2/more"}'])
+def test_what_is_no_list_does_not_say_that_nothing_is_left(azure: AzureEmulator, body: str) -> None:
+    azure.fail(instead("disks.list", lambda request, said: Response(body.encode())))
+    with pytest.raises(Throttled, match="listing disks, interfaces and addresses failed: the answer was lost"):
+        block(azure).leftovers()
 
 
 def test_the_parts_of_a_machine_that_is_being_made_are_no_leftovers(azure: AzureEmulator) -> None:

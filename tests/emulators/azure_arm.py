@@ -58,9 +58,9 @@ class Settings:
 
 
 class ResourceManager:
-    def __init__(self, resources: Resources, settings: Settings, machines_a_page: int = 50) -> None:
+    def __init__(self, resources: Resources, settings: Settings, a_page: int = 50) -> None:
         self.resources, self.settings = resources, settings
-        self.machines_a_page = machines_a_page
+        self.a_page = a_page
         self.puts: list[dict[str, Any]] = []  #: every VM body that was taken
         self._operations: dict[str, Callable[[], dict[str, Any]]] = {}
 
@@ -130,11 +130,14 @@ class ResourceManager:
 
     def _list(self, request: Request) -> Response:
         """As the real list: with resource groups in capitals, in pages, without power states."""
-        start, size = int(request.query.get("$skiptoken", "0")), self.machines_a_page
         with self.resources.lock:
             rows = [_told(vm, expand=False) for vm in self.resources.vms.values()]
         for row in rows:
             row["id"] = re.sub(r"(?<=/resourceGroups/)[^/]+", lambda found: found[0].upper(), row["id"])
+        return self._paged(request, rows)
+
+    def _paged(self, request: Request, rows: list[dict[str, Any]]) -> Response:
+        start, size = int(request.query.get("$skiptoken", "0")), self.a_page
         page: dict[str, Any] = {"value": rows[start : start + size]}
         if start + size < len(rows):
             version = request.query["api-version"]
@@ -221,7 +224,8 @@ class ResourceManager:
         if name is None:
             with self.resources.lock:
                 found = [part for part in self.resources.parts.values() if part.kind == kind]
-            return _json({"value": [_row(part) for part in found if not group or f"/{group}/" in part.id]})
+            rows = [_row(part) for part in found if not group or f"/{group}/" in part.id]
+            return self._paged(request, rows)
         id_ = resource_id(group, _TYPES[kind], name).lower()
         if request.method != "DELETE":
             part = self.resources.parts.get(id_)
