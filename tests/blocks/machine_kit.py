@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from blocks.cloud import LaunchBrief, Machine, Offer
 from blocks.local.machines import Machines
 from blocks.local.processes import marked
-from node.contract import ENV_MACHINE, Brief
+from node.contract import ENV_MACHINE, ENV_WORK, Brief
 
 T = TypeVar("T")
 
@@ -123,8 +123,9 @@ def up(place: Path) -> None:
     until(lambda: (place / "work/up").exists())
 
 
-def processes(machine: Machine) -> list[psutil.Process]:
-    return marked({ENV_MACHINE: machine.id})
+def processes(machines: Machines, machine: Machine) -> list[psutil.Process]:
+    """Of this machine, and not of one of the same name that another test runs just now in a folder of its own."""
+    return marked({ENV_MACHINE: machine.id, ENV_WORK: str(machines.place(machine) / "work")})
 
 
 def root_pid(machines: Machines, machine: Machine) -> int:

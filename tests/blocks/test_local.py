@@ -38,7 +38,7 @@ def test_a_machine_is_launched_found_and_terminated(folder: Path) -> None:
     assert Brief.from_json((place / "work/brief.json").read_text()).job_key == machine.job_key
     for _ in range(2):
         machines.terminate(machine)
-        assert processes(machine) == []
+        assert processes(machines, machine) == []
         assert machines.state(machine) is MachineState.GONE
         assert machines.find() == []
     assert not (place / "secrets").exists()
@@ -54,7 +54,7 @@ def test_secrets_are_the_owners_alone(folder: Path) -> None:
     assert stat.S_IMODE((place / "secrets/api.json").stat().st_mode) == 0o600
     up(place)
     readable = (place / "bootstrap.sh").read_text() + (place / "machine.json").read_text()
-    for process in processes(machine):
+    for process in processes(machines, machine):
         readable += " ".join(process.cmdline()) + str(process.environ())
     assert "PREFECT_API_URL" not in readable
 
@@ -65,7 +65,7 @@ def test_the_environment_is_the_machines_own(folder: Path, monkeypatch: pytest.M
     machines = Machines(folder, IDLE)
     machine = machines.launch(offer("local-2", vcpus=2), brief())
     up(machines.place(machine))
-    environment = processes(machine)[0].environ()
+    environment = processes(machines, machine)[0].environ()
     assert not [key for key in environment if key.startswith(("PREFECT_", "AWS_"))]
     assert environment["OMP_NUM_THREADS"] == "2"
     assert environment["SPOTWAVE_WORK"] == str(machines.place(machine) / "work")
@@ -154,12 +154,12 @@ def test_a_launch_killed_right_after_the_start_is_adopted(folder: Path) -> None:
     machines = Machines(folder, IDLE)
     machine = machines.launch(offer(), brief())
     up(machines.place(machine))
-    before = {process.pid for process in processes(machine)} & {os.getpid(), *psutil.pids()}
+    before = {process.pid for process in processes(machines, machine)} & {os.getpid(), *psutil.pids()}
     (machines.place(machine) / "root.json").unlink()
     assert machines.launch(offer(), brief()) == machine
     assert machines.state(machine) is MachineState.RUNNING
     assert not (machines.place(machine) / "root.json").exists()
-    assert before & {process.pid for process in processes(machine)}
+    assert before & {process.pid for process in processes(machines, machine)}
 
 
 def test_daemons_end_with_the_machine(folder: Path) -> None:
@@ -175,7 +175,7 @@ def test_daemons_end_with_the_machine(folder: Path) -> None:
     assert psutil.pid_exists(daemon)
     assert machines.find() == [machine]  # something of it still runs
     machines.terminate(machine)
-    assert processes(machine) == []
+    assert processes(machines, machine) == []
     assert machines.find() == []
 
 
@@ -186,7 +186,7 @@ def test_a_machine_whose_folder_is_gone_is_found_and_terminated(folder: Path) ->
     shutil.rmtree(machines.place(machine))
     assert machines.find("sw-0123456789ab") == [machine]
     machines.terminate(machine)
-    assert processes(machine) == []
+    assert processes(machines, machine) == []
     assert machines.state(machine) is MachineState.GONE
 
 
@@ -216,7 +216,7 @@ def test_a_notice_that_is_heeded(folder: Path) -> None:
     assert notice["action"] == "terminate"
     assert notice["time"] > time.time() + 60
     assert machines.state(machine) is MachineState.INTERRUPTED
-    assert processes(machine) == []
+    assert processes(machines, machine) == []
     machines.terminate(machine)
     assert machines.state(machine) is MachineState.GONE
 
@@ -233,7 +233,7 @@ def test_a_notice_that_is_ignored(folder: Path) -> None:
     taking.join()
     assert seen is MachineState.RUNNING  # as clouds say until the time has come
     assert machines.state(machine) is MachineState.INTERRUPTED
-    assert processes(machine) == []
+    assert processes(machines, machine) == []
     assert not (place / "secrets").exists()
 
 
@@ -244,7 +244,7 @@ def test_taken_back_without_notice(folder: Path) -> None:
     machines.interrupt(machine, None)
     assert not (machines.place(machine) / "notice.json").exists()
     assert machines.state(machine) is MachineState.INTERRUPTED
-    assert processes(machine) == []
+    assert processes(machines, machine) == []
 
 
 def test_another_process_with_the_same_id_is_not_the_machine() -> None:

@@ -34,7 +34,7 @@ def test_the_end_is_told_when_the_power_was_cut(folder: Path, by: str) -> None:
     machine = machines.launch(offer(), brief())
     up(machines.place(machine))
     assert machines.billed_until(machine) is None
-    with watched(machine) as ends:
+    with watched(machines, machine) as ends:
         if by == "us":
             machines.terminate(machine)
         else:
@@ -51,7 +51,7 @@ def test_a_machine_that_ends_itself_has_dated_it(folder: Path) -> None:
     machines = Machines(folder, ENDS_ITSELF)
     machine = machines.launch(offer(), brief())
     up(machines.place(machine))
-    with watched(machine) as ends:
+    with watched(machines, machine) as ends:
         pass
     time.sleep(1.0)
     assert abs(told_end(machines, machine) - ends[0]) < NEAR_S
@@ -60,7 +60,7 @@ def test_a_machine_that_ends_itself_has_dated_it(folder: Path) -> None:
     assert abs(told_end(machines, machine) - ends[0]) < NEAR_S
     later = machines.launch(offer(), brief(attempt=2))
     up(machines.place(later))
-    with watched(later) as ends:
+    with watched(machines, later) as ends:
         pass
     time.sleep(1.0)
     machines.terminate(later)
@@ -79,7 +79,7 @@ def test_it_has_dated_its_end_on_a_disk_that_takes_nothing_more(folder: Path, sp
             fill(folder)
         else:
             make_read_only(machines.place(machine), root_pid(machines, machine))
-        with watched(machine) as ends:
+        with watched(machines, machine) as ends:
             pass
         time.sleep(1.0)
         if spoilt == "full":
@@ -93,7 +93,7 @@ def test_the_real_bootstrap_dates_its_end(folder: Path) -> None:
     """That of a machine which finds no code on its remote, and gives up."""
     machines = Machines(folder)
     machine = machines.launch(offer(), brief())
-    with watched(machine) as ends:
+    with watched(machines, machine) as ends:
         pass
     assert "bootstrap failed" in (machines.place(machine) / "console.log").read_text()
     time.sleep(1.0)
@@ -104,7 +104,7 @@ def test_a_machine_that_was_killed_ended_when_it_was_seen(folder: Path) -> None:
     machines = Machines(folder, IDLE)
     machine = machines.launch(offer(), brief())
     up(machines.place(machine))
-    with watched(machine) as ends:
+    with watched(machines, machine) as ends:
         os.killpg(root_pid(machines, machine), signal.SIGKILL)
     until(lambda: machines.state(machine) is MachineState.GONE)
     seen = time.time()
@@ -125,9 +125,9 @@ def test_what_outlives_the_first_process_bills(folder: Path) -> None:
 
 
 @contextmanager
-def watched(machine: Machine) -> Iterator[list[float]]:
+def watched(machines: Machines, machine: Machine) -> Iterator[list[float]]:
     """When the first process ended, by the kernel; there after the block."""
-    root = next(one for one in processes(machine) if one.ppid() == os.getpid())
+    root = next(one for one in processes(machines, machine) if one.ppid() == os.getpid())
     descriptor, ends = os.pidfd_open(root.pid), list[float]()
 
     def wait() -> None:
