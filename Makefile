@@ -6,6 +6,9 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.environment
 UV     := $(BIN)/uv pip
 
+# Containers often forbid Python to keep what it compiled; each of our many processes would compile thousands of modules.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help env up down water-dimer test faults bench many-jobs sqlite-limit audit lock clean
 

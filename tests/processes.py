@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+from contextlib import suppress
+
 import psutil
 
 
@@ -11,3 +14,13 @@ def words(process: psutil.Process) -> list[str]:
         return process.cmdline()
     except psutil.Error:
         return []
+
+
+def kill_with_children(process: subprocess.Popen[bytes]) -> None:
+    """It first, for it may start others while its children are killed."""
+    children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+    process.kill()
+    process.wait()
+    for one in children:
+        with suppress(psutil.NoSuchProcess):
+            one.kill()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +41,8 @@ class Live:
         found = self.site.find(self.machine, words)
         assert found, f"nothing runs '{words}'"
         for process in found:
-            process.kill()
+            with suppress(psutil.NoSuchProcess):  # it ended with the one before
+                process.kill()
 
     def controller(self) -> psutil.Process:
         """The process that executes the job's run."""

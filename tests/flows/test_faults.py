@@ -19,7 +19,7 @@ from tests.flows.conftest import Start
 from tests.flows.kit import MINIMAL, UNDISTURBED, Job, eventually, running
 from tests.flows.logs import messages
 
-pytestmark = pytest.mark.slow(minutes=2)
+pytestmark = pytest.mark.slow(minutes=3)
 
 
 def same_energies(result: dict[str, Any]) -> None:

@@ -40,7 +40,7 @@ from node.contract import (
 from node.worker import MOST_STARTS
 from tests.emulators.computer import MetadataService
 from tests.emulators.metadata import AwsMetadata
-from tests.processes import words
+from tests.processes import kill_with_children, words
 
 T = TypeVar("T")
 
@@ -135,10 +135,7 @@ def agent(api: Api, tmp_path: Path) -> Iterator[Start]:
 
     yield start
     for one in started:
-        for process in [*psutil.Process(one.process.pid).children(True)] if one.process.poll() is None else []:
-            process.kill()
-        one.process.kill()
-        one.process.wait()
+        kill_with_children(one.process)
 
 
 def until(look: Callable[[], T | None], within_s: float = 30) -> T:

@@ -41,6 +41,7 @@ from node.contract import (
     Submission,
     attempt_dir,
 )
+from tests.processes import kill_with_children
 
 pytestmark = pytest.mark.slow(minutes=0.3)
 
@@ -136,10 +137,7 @@ def boot(tmp_path: Path, database: Path) -> Iterator[Boot]:
 
     yield start
     for one in started:
-        for process in psutil.Process(one.process.pid).children(True) if one.process.poll() is None else []:
-            process.kill()
-        one.process.kill()
-        one.process.wait()
+        kill_with_children(one.process)
 
 
 def until(what: str, look: Callable[[], object], within_s: float = 120) -> None:
