@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -151,23 +152,11 @@ class CommandReader:
 
     def tick(self) -> None:
         """Copy checkpoint files that stood still: the program may write on, a copy is never written to again."""
-        kept = self._checkpoint / _KEPT
         for path in self._checkpoint.glob("*"):
-            if path.name.startswith(".") or not path.is_file():
-                continue
-            before = path.stat()
-            copy = kept / path.name
-            fresh = not copy.exists() or copy.stat().st_mtime_ns != before.st_mtime_ns
-            if not fresh or time.time() - before.st_mtime < _STILL:
-                continue
-            kept.mkdir(exist_ok=True)
-            partial = kept / f".{path.name}.part"
-            shutil.copy2(path, partial)
-            after = path.stat()
-            if (after.st_mtime_ns, after.st_size) == (before.st_mtime_ns, before.st_size):
-                partial.replace(copy)
-            else:
-                partial.unlink()
+            # The program may replace or remove what we look at, at any moment.
+            with suppress(FileNotFoundError):
+                if not path.name.startswith(".") and path.is_file():
+                    _keep(path, self._checkpoint / _KEPT)
 
     def energies(self) -> Energies:
         for name in ("variational_energy", "total_energy"):
@@ -183,6 +172,23 @@ class CommandReader:
             error_bar=self._found.get("error_bar"),
             iterations=list(self._iterations),
         )
+
+
+def _keep(path: Path, kept: Path) -> None:
+    """A copy of a file that stood still, if it is new. Raises FileNotFoundError if it is gone."""
+    before = path.stat()
+    copy, partial = kept / path.name, kept / f".{path.name}.part"
+    fresh = not copy.exists() or copy.stat().st_mtime_ns != before.st_mtime_ns
+    if not fresh or time.time() - before.st_mtime < _STILL:
+        return
+    kept.mkdir(exist_ok=True)
+    try:
+        shutil.copy2(path, partial)
+        after = path.stat()
+        if (after.st_mtime_ns, after.st_size) == (before.st_mtime_ns, before.st_size):
+            partial.replace(copy)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _number(text: str) -> float | None:

@@ -63,20 +63,28 @@ class Archive:
         if not known:
             return
         iterations = [*self.iterations, *known]
+        state = {"task": self.task, "ranks": self.ranks, "iterations": [asdict(one) for one in iterations]}
         partial = target.with_name(f".{target.name}.part")
-        with tarfile.open(partial, "w") as tar:
-            for name in sorted(stamp):
-                tar.add(folder / name, arcname=name)
-            state = {"task": self.task, "ranks": self.ranks, "iterations": [asdict(one) for one in iterations]}
-            data = json.dumps(state).encode()
-            member = tarfile.TarInfo(_STATE)
-            member.size = len(data)
-            tar.addfile(member, io.BytesIO(data))
-        if _stamp(folder) == stamp:
-            partial.replace(target)
-            self._gathered = stamp
-        else:
-            partial.unlink()
+        try:
+            _pack(partial, [folder / name for name in sorted(stamp)], json.dumps(state).encode())
+            if _stamp(folder) == stamp:
+                partial.replace(target)
+                self._gathered = stamp
+        except OSError:  # of a file that shrank or went while it was read; or of a full disk
+            if _stamp(folder) == stamp:
+                raise
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def _pack(archive: Path, files: list[Path], state: bytes) -> None:
+    """Raises OSError, of a file too that became shorter meanwhile."""
+    with tarfile.open(archive, "w") as tar:
+        for path in files:
+            tar.add(path, arcname=path.name)
+        member = tarfile.TarInfo(_STATE)
+        member.size = len(state)
+        tar.addfile(member, io.BytesIO(state))
 
 
 def read_archive(path: Path) -> Archive | None:

@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from node.links import link
+from tests.node.busy import busy
 
 LINKS = 3000
-REPLACING = """
-import os, sys
-path = sys.argv[1]
-print("up", flush=True)
-while True:
-    with open(path + ".part", "w") as part:
-        part.write("whole")
-    os.replace(part.name, path)
-"""
+REPLACING = "open(path + '.part', 'w').write('whole'); os.replace(path + '.part', path)"
 
 
 def test_a_file_that_is_being_replaced_is_linked(tmp_path: Path) -> None:
     source = tmp_path / "state"
     source.write_text("whole")
-    with subprocess.Popen([sys.executable, "-c", REPLACING, str(source)], stdout=subprocess.PIPE) as program:
-        try:
-            assert program.stdout is not None
-            assert program.stdout.readline()
-            for number in range(LINKS):
-                target = tmp_path / "sealed" / str(number)
-                link(source, target)
-                assert target.read_text() == "whole"
-            assert program.poll() is None
-        finally:
-            program.kill()
+    with busy(REPLACING, source):
+        for number in range(LINKS):
+            target = tmp_path / "sealed" / str(number)
+            link(source, target)
+            assert target.read_text() == "whole"
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:

@@ -13,8 +13,12 @@ from node.calculation import CommandProgram
 from node.programs.base import Energies, ProgramFailed, ProgramMissing, SolverTask
 from node.programs.command import Command
 from node.programs.run import solve
+from tests.node.busy import busy
 from tests.node.chemistry import quiet
 from tests.node.test_programs_run import task_in
+
+SIZE = 1000  # bytes
+LOOKS = 2000
 
 PROGRAM = """#!/bin/sh
 echo "variational energy: -1.25"
@@ -106,3 +110,17 @@ def test_checkpoint_files_that_stand_still_are_kept(tmp_path: Path) -> None:
     restart = Command(CommandProgram(line="cat {checkpoint}/state {fcidump}"))
     assert Path(restart.prepare(task)[1]).read_text() == "one\n"
     assert time.time() - kept.stat().st_mtime > 2  # a copy keeps the time of the original
+
+
+def test_a_checkpoint_file_may_go_while_it_is_copied(tmp_path: Path) -> None:
+    """Its program replaces and removes it all the time."""
+    task = task_in(tmp_path)
+    reader = Command(CommandProgram(line="true {checkpoint} {fcidump}")).reader(task)
+    path = task.checkpoint / "state"
+    path.parent.mkdir(exist_ok=True)
+    writing = f"open(path + '.new', 'wb').write(bytes({SIZE})); os.utime(path + '.new', (n, n))"
+    with busy(f"{writing}; time.sleep(0.001); os.replace(path + '.new', path); os.unlink(path)", path):
+        for _ in range(LOOKS):
+            reader.tick()
+    kept = list((task.checkpoint / ".kept").glob("*"))
+    assert [one.name for one in kept if one.stat().st_size != SIZE] == [], "half a file"

@@ -23,9 +23,12 @@ from node.programs.dice_checkpoint import Archive
 from node.programs.dice_output import DiceReader
 from node.programs.run import solve
 from tests.node import fake_dice
+from tests.node.busy import busy
 from tests.node.chemistry import quiet
 
 RECORDED = Path(__file__).parents[3] / "shared" / "data" / "chemistry" / "dice"
+SIZE = 1 << 22  # bytes
+LOOKS = 10_000
 
 
 @pytest.fixture
@@ -198,3 +201,15 @@ def test_our_input_is_like_the_recorded_one(tmp_path: Path) -> None:
     assert recorded - {"noio"} <= {line.split()[0] for line in input_text(task, restart=False).splitlines() if line}
     with gzip.open(RECORDED.parent / "FCIDUMP.water_dimer_6-31g.gz", "rt") as file:
         assert file.readline().split()[0] == "&FCI"
+
+
+def test_restart_files_may_be_rewritten_while_they_are_gathered(tmp_path: Path) -> None:
+    """In place: emptied first. What became of it is not kept; the next look may find them still."""
+    path, target = tmp_path / "0-variational.bkp", tmp_path / "dice.tar"
+    archive = Archive({}, 1, [])
+    done = [(0.0, Iteration(1, 1, -1.0, 0.0))]
+    writing = f"open(path, 'wb').write(bytes({SIZE})); os.utime(path, (n, n)); time.sleep(0.002); os.truncate(path, 0)"
+    with busy(f"{writing}; os.utime(path, (n, n))", path):
+        for _ in range(LOOKS):
+            archive.gather(tmp_path, target, done)
+            assert sorted(one.name for one in tmp_path.iterdir() if "tar" in one.name) in ([], ["dice.tar"])
