@@ -8,7 +8,8 @@ Two things of Prefect 3.8.8 on SQLite stop it as soon as several jobs run. Each 
 connections. For that SQLite takes the connection's mutex, which the connection's own thread holds for as long as it
 waits for the write lock: for a minute, in Prefect. If the event loop's thread is the one that collects, and the
 transaction that has the lock is one that only the event loop can end, then nothing moves for that minute. A collector
-that waits in a thread of its own holds up nobody.
+that waits in a thread of its own holds up nobody. It leaves alone what the server is made of: to look through that
+takes a quarter of a second, in which no other thread goes on.
 
 **Websockets.** So that there are not too many writers, a hundred requests are answered at a time
 (`prefect.server.api.server.RequestLimitMiddleware`). A websocket counts as one for as long as it is open, and each
@@ -38,6 +39,8 @@ def _collect() -> None:
     while not never.wait(YOUNG_S):
         turn += 1
         gc.collect(2 if turn % ALL_EVERY == 0 else 1)
+        if turn == ALL_EVERY:
+            gc.freeze()  # the server is up; once only, for what grows later may become garbage
 
 
 def count_no_websockets() -> None:

@@ -65,6 +65,35 @@ def test_garbage_of_a_waiting_connection_holds_up_nobody(tmp_path: Path, collect
     assert done.stdout.strip() == says, done.stderr
 
 
+# Without Prefect: what is there at the first look through everything is left alone from then on, and what comes later
+# is collected as before.
+LATER = """
+import gc, weakref
+from node import prefect_server
+prefect_server.YOUNG_S, prefect_server.ALL_EVERY = 0.01, 3
+
+class Ring:
+    def __init__(self):
+        self.itself = self
+
+gc.disable()
+kept = [Ring() for _ in range(1000)]
+prefect_server.collect_apart()
+while not gc.get_freeze_count():
+    pass
+print(gc.get_freeze_count() >= len(kept), len(gc.get_objects()) < len(kept))
+later = weakref.ref(Ring())
+while later() is not None:
+    pass
+print("collected")
+"""
+
+
+def test_what_the_server_is_made_of_is_not_looked_through_again_and_again() -> None:
+    done = subprocess.run([sys.executable, "-c", LATER], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["True", "True", "collected"]
+
+
 @pytest.mark.parametrize(("counted", "answered"), [(False, 3), (True, 0)])
 def test_open_websockets_hold_up_no_request(monkeypatch: pytest.MonkeyPatch, counted: bool, answered: int) -> None:
     monkeypatch.setattr(RequestLimitMiddleware, "__call__", RequestLimitMiddleware.__call__)  # and back at the end
