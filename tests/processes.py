@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterable
 from contextlib import suppress
 
 import psutil
@@ -21,6 +22,11 @@ def kill_with_children(process: subprocess.Popen[bytes]) -> None:
     children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
     process.kill()
     process.wait()
-    for one in children:
+    kill_each(children)
+
+
+def kill_each(processes: Iterable[psutil.Process]) -> None:
+    """SIGKILL; one may end by itself, or with the one before."""
+    for one in processes:
         with suppress(psutil.NoSuchProcess):
             one.kill()

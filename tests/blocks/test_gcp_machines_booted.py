@@ -6,11 +6,10 @@ import json
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-import psutil
 import pytest
 import requests
 from pydantic import SecretStr
@@ -22,7 +21,7 @@ from tests.blocks.machine_kit import until
 from tests.emulators.computer import Computer
 from tests.emulators.gcp import GcpEmulator
 from tests.emulators.gcp_cloud import cloud_at, offer
-from tests.processes import words
+from tests.processes import kill_each, words
 
 A = "us-central1-a"
 PLANTED = "planted-rclone-secret"
@@ -180,9 +179,7 @@ def test_its_guard_ends_a_machine_whose_agent_was_killed(google: GcpEmulator, cl
         computer = google.computers[machine.id]
         silent.settimeout(60)
         rclone, _ = silent.accept()
-        for process in computer.processes:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
+        kill_each(computer.processes)
         assert "machine" in _left(google)
         until(lambda: _left(google) == {"secret"})
         rclone.close()

@@ -169,8 +169,7 @@ def test_daemons_end_with_the_machine(folder: Path) -> None:
     up(place)
     until((place / "work/daemon.pid").exists)
     daemon = int((place / "work/daemon.pid").read_text())
-    root = json.loads((place / "root.json").read_text())["pid"]
-    os.kill(root, signal.SIGKILL)
+    os.kill(root_pid(machines, machine), signal.SIGKILL)
     until(lambda: machines.state(machine) is MachineState.GONE)
     assert psutil.pid_exists(daemon)
     assert machines.find() == [machine]  # something of it still runs

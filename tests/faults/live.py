@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from node.contract import CHECKPOINT_DIR, LATEST_FILE
 from tests.faults.hooked import Plan
 from tests.faults.site import Site
 from tests.flows.kit import Job, eventually
+from tests.processes import kill_each
 
 
 @dataclass
@@ -40,9 +40,7 @@ class Live:
         """SIGKILL the machine's processes with these words in their command lines."""
         found = self.site.find(self.machine, words)
         assert found, f"nothing runs '{words}'"
-        for process in found:
-            with suppress(psutil.NoSuchProcess):  # it ended with the one before
-                process.kill()
+        kill_each(found)
 
     def controller(self) -> psutil.Process:
         """The process that executes the job's run."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from contextlib import suppress
 from typing import Any
 
 import psutil
@@ -18,6 +17,7 @@ from tests.flows.billing import receipt_in
 from tests.flows.conftest import Start
 from tests.flows.kit import MINIMAL, UNDISTURBED, Job, eventually, running
 from tests.flows.logs import messages
+from tests.processes import kill_each
 
 pytestmark = pytest.mark.slow(minutes=3)
 
@@ -67,9 +67,7 @@ def test_too_many_losses_are_a_clear_failure_that_keeps_everything(jobs: dict[st
     run.saved()
     solver = running(run.machine().id, "node.programs.pyci_program")
     assert solver
-    for process in solver:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
+    kill_each(solver)
     state = run.finished()
     assert state.is_failed()
     assert "max_attempts: all 1 machines were lost" in str(state.message)
