@@ -1,8 +1,8 @@
 """Which Prefect API is used: the user's, if one is configured, else the embedded one.
 
 Prefect 3.8 reads, highest first: PREFECT_API_URL in the environment, `.env`, `prefect.toml` and then
-`pyproject.toml` in the working directory, the active profile. The embedded server's address is left in a
-`prefect.toml`, which therefore wins over a profile, and is taken away again when a profile names an API.
+`pyproject.toml` in the working directory, the active profile. The embedded server's address and auth string are
+left in a profile of the user's (deployments/profile.py).
 """
 
 from __future__ import annotations
@@ -11,16 +11,24 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from prefect.client.orchestration import get_client
-from prefect.context import get_settings_context
-from prefect.settings import PREFECT_API_URL, PREFECT_HOME, get_current_settings, temporary_settings
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_KEY,
+    PREFECT_API_URL,
+    PREFECT_HOME,
+    get_current_settings,
+    temporary_settings,
+)
 
 from blocks.home import ENV_HOME, ENV_RESULTS
+from deployments import profile
 from deployments.database import without_the_servers
-from deployments.home import Home
+from deployments.home import ROOT, Home
+from deployments.keys import auth_string, fingerprint, known_auth_string
 from deployments.processes import ENV_MARK
-from node.contract import write_text
 
 # A server that is short of database connections answers 500; Prefect's client gives up on that at once.
 _PATIENT = {"PREFECT_CLIENT_RETRY_EXTRA_CODES": "500"}
@@ -49,19 +57,27 @@ class Api:
     def ui_url(self) -> str:
         return (get_current_settings().ui_url or self.url.removesuffix("/api")).rstrip("/")
 
-    def flow_run_url(self, flow_run_id: object) -> str:
-        """Where the UI shows a run."""
-        return f"{self.ui_url}/runs/flow-run/{flow_run_id}"
+    def auth_fingerprint(self, home: Home) -> str:
+        """Which auth string of ours it asks for; empty for an API of the user's own."""
+        return fingerprint(auth_string(home)) if self.embedded else ""
 
     def environment(self, home: Home) -> dict[str, str]:
         """The environment of what we start: this API's settings, the home, and the mark that it is ours."""
+        base = without_the_servers(base_environment())
+        if self.embedded:
+            # A key would go before the auth string, and be refused.
+            base = {name: value for name, value in base.items() if name != "PREFECT_API_KEY"}
+            base["PREFECT_API_AUTH_STRING"] = auth_string(home)
+        elif _is_the_embedded_ones(base.get("PREFECT_API_AUTH_STRING"), home):
+            del base["PREFECT_API_AUTH_STRING"]  # of our profile: no other server has any business with it
         return (
             _PATIENT
-            | without_the_servers(base_environment())
+            | base
             | {
                 "PREFECT_API_URL": self.url,
                 "PREFECT_HOME": str(home.prefect),
                 "PREFECT_LOCAL_STORAGE_PATH": str(home.storage),
+                "TMPDIR": str(home.temporary),
                 ENV_HOME: str(home.path),
                 ENV_RESULTS: str(home.results),
                 ENV_MARK: str(home.path),
@@ -71,7 +87,11 @@ class Api:
     @contextmanager
     def in_use(self, home: Home) -> Iterator[None]:
         """Prefect calls of this process go to this API; its files to the home if it is the embedded one."""
-        updates = {PREFECT_API_URL: self.url} | ({PREFECT_HOME: home.prefect} if self.embedded else {})
+        updates: dict[Any, Any] = {PREFECT_API_URL: self.url}
+        if self.embedded:
+            updates |= {PREFECT_HOME: home.prefect, PREFECT_API_AUTH_STRING: auth_string(home), PREFECT_API_KEY: None}
+        elif (own := get_current_settings().api.auth_string) and _is_the_embedded_ones(own.get_secret_value(), home):
+            updates[PREFECT_API_AUTH_STRING] = None
         before = {key: os.environ.get(key) for key in (ENV_HOME, ENV_RESULTS)}
         os.environ |= {ENV_HOME: str(home.path), ENV_RESULTS: str(home.results)}  # blocks look there
         try:
@@ -82,19 +102,13 @@ class Api:
                 os.environ.pop(key) if value is None else os.environ.update({key: value})
 
 
-def configured_url(home: Home, own_url: str | None) -> str | None:
+def configured_url(own_url: str | None) -> str | None:
     """The API address that the user has configured, if it is not our own embedded server's.
 
-    Reads the settings as Prefect sees them in this process, looking past a `prefect.toml` that we wrote.
+    Reads the settings as Prefect sees them in this process, looking past the profile that an `up` wrote.
     """
     url = get_current_settings().api.url
-    if not url:
-        return None
-    ours = {own_url, _toml_url(home)} - {None}
-    if url not in ours:
-        return url
-    profile = get_settings_context().profile.settings.get(PREFECT_API_URL)
-    return profile if profile and profile not in ours else None
+    return None if not url or url == own_url or profile.is_active_for(url) else url
 
 
 async def check(url: str) -> None:
@@ -109,27 +123,13 @@ async def check(url: str) -> None:
         )
 
 
-def write_prefect_toml(home: Home, url: str) -> None:
-    """Leave the address for plain `prefect` commands; a prefect.toml of the user's own is never touched."""
-    if home.prefect_toml.exists() and not _is_ours(home):
-        return
-    text = f'{_TOML_MARK}[api]\nurl = "{url}"\n'
-    if not home.prefect_toml.exists() or home.prefect_toml.read_text() != text:
-        write_text(home.prefect_toml, text)
-
-
 def remove_prefect_toml(home: Home) -> None:
-    """Take our prefect.toml away; safe to repeat."""
-    if _is_ours(home):
-        home.prefect_toml.unlink(missing_ok=True)
+    """Take away what earlier versions left for plain `prefect` commands: an address without a password, which would go
+    before the profile. A prefect.toml of the user's own is never touched."""
+    path = (ROOT if home.is_checkouts_own else home.path) / "prefect.toml"
+    if path.exists() and path.read_text().startswith(_TOML_MARK):
+        path.unlink(missing_ok=True)
 
 
-def _is_ours(home: Home) -> bool:
-    return home.prefect_toml.exists() and home.prefect_toml.read_text().startswith(_TOML_MARK)
-
-
-def _toml_url(home: Home) -> str | None:
-    if not _is_ours(home):
-        return None
-    lines = home.prefect_toml.read_text().splitlines()
-    return next((line.split('"')[1] for line in lines if line.startswith("url = ")), None)
+def _is_the_embedded_ones(auth: str | None, home: Home) -> bool:
+    return auth is not None and auth == known_auth_string(home)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import httpx
 from prefect.blocks.core import Block
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.exceptions import ObjectNotFound
@@ -15,8 +16,10 @@ from blocks.cloud import Cloud, Finding
 from blocks.rclone import RcloneRemote
 from blocks.saved import Unusable, load
 from blocks.wings import WINGS, block_type
+from deployments.api import Api
 
 _SIGNS = {True: "[green]ok[/]", False: "[red]no[/]", None: "[yellow]?[/]"}
+_ASK_S = 10.0
 _ASKED = (*(slug for slug, _, _ in WINGS.values()), "rclone-remote", "prefect-access")
 
 
@@ -32,6 +35,29 @@ def findings(client: SyncPrefectClient, only: list[str]) -> Iterator[tuple[str, 
         if not only or document in only:
             for finding in _of(document):
                 yield document, finding
+
+
+def server_findings(api: Api) -> Iterator[tuple[str, Finding]]:
+    """Whether the Prefect API that is used asks for a password: with none, whoever reaches it reads every block's
+    secrets and starts runs."""
+    try:
+        # No settings of ours: what somebody sees who knows the address alone.
+        told = httpx.post(f"{api.url}/work_pools/filter", json={}, timeout=_ASK_S)
+    except httpx.HTTPError as error:
+        yield "Prefect API", Finding("password", None, f"{api.url} could not be asked: {type(error).__name__}")
+        return
+    if told.is_success:
+        yield (
+            "Prefect API",
+            Finding(
+                "password",
+                None,
+                f"{api.url} asks for none: whoever reaches it reads the secrets of all blocks and starts programs. "
+                "Start it with PREFECT_SERVER_API_AUTH_STRING, and give clients PREFECT_API_AUTH_STRING",
+            ),
+        )
+    else:
+        yield "Prefect API", Finding("password", True, f"{api.url} asks for one")
 
 
 def row(document: str, finding: Finding) -> tuple[str, str, str, str]:

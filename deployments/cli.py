@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,6 +14,7 @@ from rich.console import Console
 
 from deployments.asked import Asked
 from deployments.home import home_of
+from deployments.processes import PRIVATE
 
 app = cyclopts.App(name="spotwave", help="Long calculations on the cheapest spot machines, as Prefect flows.")
 console = Console()
@@ -35,10 +37,12 @@ def _say_raw(text: str) -> None:
 @app.command
 def up() -> None:
     """Start what a job needs: Prefect server (if none is configured), blocks, deployments, controller's worker."""
+    from deployments.browser import link
     from deployments.up import up as bring_up
 
-    found = bring_up(home_of(), _say)
-    _say(f"ready: {found.api.ui_url}")
+    home = home_of()
+    found = bring_up(home, _say)
+    _say(f"ready: {link(found.api, home)}")
 
 
 @app.command
@@ -53,6 +57,37 @@ def down() -> None:
         _say(f"could not be ended: process {process.pid}")
     if left.processes:
         sys.exit(1)
+
+
+@app.command(name="open")
+def open_ui() -> None:
+    """Open Prefect's UI in the browser, logged in. The address, which is printed too, works once."""
+    from deployments.browser import link, opened
+    from deployments.up import existing_api
+
+    home = home_of()
+    with existing_api(home).in_use(home):
+        address = link(existing_api(home), home)
+    _say(address)
+    if not opened(address, home):
+        _say("no browser was found here: open this address in one")
+
+
+@app.command
+def clean() -> None:
+    """End everything of ours on this computer and remove what `up` has made here, all state included; `results/` in the
+    checkout stays."""
+    from deployments.clean import clean as remove_all
+    from deployments.down import down as take_down
+
+    home = home_of()
+    left = take_down(home, _say)
+    for machine in left.machines:
+        _say(f"still running, and billed: {machine}")
+    if left.processes:
+        _say(f"could not be ended, so nothing is removed: process {left.processes[0].pid}")
+        sys.exit(1)
+    remove_all(home, _say)
 
 
 @app.command
@@ -123,7 +158,7 @@ def drill(
             _say("nothing was launched")
             sys.exit(1)
         blocks = {"remote": remote, "access": access, "store": store}
-        sys.exit(drills.rehearse(found.api, most, blocks, console))
+        sys.exit(drills.rehearse(home, found.api, most, blocks, console))
 
 
 @app.command
@@ -161,13 +196,13 @@ def check(*block: str) -> None:
     """
     from prefect.client.orchestration import get_client
 
-    from deployments.check import findings, row, table
+    from deployments.check import findings, row, server_findings, table
     from deployments.up import existing_api
 
-    home = home_of()
-    listing, missing = table(), 0
-    with existing_api(home).in_use(home), get_client(sync_client=True) as client, errors.status("looking") as status:
-        for document, finding in findings(client, list(block)):
+    home, listing, missing = home_of(), table(), 0
+    api = existing_api(home)
+    with api.in_use(home), get_client(sync_client=True) as client, errors.status("looking") as status:
+        for document, finding in [*([] if block else server_findings(api)), *findings(client, list(block))]:
             status.update(f"{document}: {finding.what}")
             listing.add_row(*row(document, finding))
             missing += finding.ok is False
@@ -355,12 +390,14 @@ def _for_the_user() -> tuple[type[Exception], ...]:
     """Errors that are a line for the user. Asked for only when there is one: the import takes a second."""
     from blocks.snapshots import StoreUnavailable
     from deployments.api import Unavailable
+    from deployments.home import NotOurs
 
-    return Unavailable, StoreUnavailable, ValueError
+    return Unavailable, NotOurs, StoreUnavailable, ValueError
 
 
 def main() -> None:
     """Entry point: errors meant for the user are one line and exit code 1."""
+    os.umask(PRIVATE)
     # A flow that ran here (reap) is told in events, which Prefect sends while the command ends; its waiting is no news.
     logging.getLogger("EventsWorker").setLevel(logging.ERROR)
     try:

@@ -21,8 +21,9 @@ from deployments.home import Home
 
 SETTING = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 _SQLITE = "SQLite"
-# Settings that only a server needs: databases, queues and their passwords.
+# Settings that only a server needs: databases, queues and their passwords, and the password that it asks for.
 _SERVERS_OWN = (
+    "PREFECT_SERVER_API_AUTH_STRING",
     "PREFECT_SERVER_DATABASE_",
     "PREFECT_API_DATABASE_",
     "PREFECT_SERVER_DOCKET_",

@@ -7,8 +7,7 @@ The order, and why:
 2. The local cloud takes its machines back: after a notice, in which they save a checkpoint and tell the
    still running server.
 3. The embedded server, by SIGTERM, then SIGKILL. A server that the user configured is not touched.
-4. Our prefect.toml, so that no command looks for a server that is gone.
-5. A sweep by environment mark, for whatever slipped out of its note.
+4. A sweep by environment mark, for whatever slipped out of its note.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from prefect.client.orchestration import get_client
 
 from blocks.cloud import Machine
 from deployments import server, worker
-from deployments.api import Api, configured_url, remove_prefect_toml
+from deployments.api import Api, configured_url
 from deployments.home import Home
 from deployments.machines import Found, Silent, find_all
 from deployments.processes import end, marked
@@ -44,7 +43,7 @@ class Left:
 def down(home: Home, say: Say) -> Left:
     """End everything of this home on this computer. Safe to repeat."""
     with home.locked():
-        url = configured_url(home, server.own_url(home))
+        url = configured_url(server.own_url(home))
         away = _machines_away(home, url)
         killed = worker.kill(home)
         if killed:
@@ -54,7 +53,6 @@ def down(home: Home, say: Say) -> Left:
             say(f"local machines ended: {', '.join(stopped)}")
         if server.stop(home):
             say("Prefect server ended")
-        remove_prefect_toml(home)
         return Left(away, _sweep(home))
 
 

@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from deployments.api import Api
+from deployments.browser import link, run_page
+from deployments.home import Home
 from deployments.watch import ApiSilent, follow
 from flows.drill import REPORT_KEY, Promise, promise
 
@@ -38,7 +40,7 @@ def agreed(most: list[Promise], ask: Callable[[str], str] | None) -> bool:
     return ask("begin? [y/N] ").strip().lower() in ("y", "yes")
 
 
-def rehearse(api: Api, most: list[Promise], blocks: dict[str, str], console: Console) -> int:
+def rehearse(home: Home, api: Api, most: list[Promise], blocks: dict[str, str], console: Console) -> int:
     """Run the drills, all at once, and follow them one after the other; 0 if all passed.
 
     blocks: remote, access and store, the flow's parameters.
@@ -50,7 +52,7 @@ def rehearse(api: Api, most: list[Promise], blocks: dict[str, str], console: Con
             asked = {"cloud": one.cloud, "minutes": one.minutes, "max_usd_h": one.max_usd_h, **blocks}
             runs.append(client.create_flow_run_from_deployment(deployment.id, parameters=asked, state=Scheduled()))
         try:
-            failed = [_followed(api, client, one, run, console) for one, run in zip(most, runs, strict=True)]
+            failed = [_followed(home, api, client, one, run, console) for one, run in zip(most, runs, strict=True)]
         except KeyboardInterrupt:
             ids = " ".join(str(run.id) for run in runs)
             _say(console, f"The drills go on, and end by themselves. Cancel one: prefect flow-run cancel <id> ({ids})")
@@ -58,9 +60,9 @@ def rehearse(api: Api, most: list[Promise], blocks: dict[str, str], console: Con
     return 1 if any(failed) else 0
 
 
-def _followed(api: Api, client: SyncPrefectClient, most: Promise, run: FlowRun, console: Console) -> bool:
+def _followed(home: Home, api: Api, client: SyncPrefectClient, most: Promise, run: FlowRun, console: Console) -> bool:
     """Whether it failed."""
-    _say(console, f"drill on {most.cloud}: {api.flow_run_url(run.id)}")
+    _say(console, f"drill on {most.cloud}: {link(api, home, run_page(run.id))}")
     try:
         run = follow(client, run.id, console)
     except ApiSilent as silent:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,13 @@ from pathlib import Path
 from blocks.home import ENV_HOME
 
 ROOT = Path(__file__).resolve().parents[1]  #: the checkout
+
+
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+class NotOurs(Exception):
+    """A folder of the home is somebody else's; the message is one line for the user."""
 
 
 @dataclass(frozen=True)
@@ -72,19 +80,33 @@ class Home:
         return ROOT / "results" if self.is_checkouts_own else self.path / "results"
 
     @property
-    def prefect_toml(self) -> Path:
-        """Where the API's address is left for plain `prefect` commands.
-
-        In the checkout for the checkout's own home; any other home keeps its own, so that it never
-        redirects commands typed in the checkout.
-        """
-        return (ROOT if self.is_checkouts_own else self.path) / "prefect.toml"
+    def temporary(self) -> Path:
+        """TMPDIR of all that is started: Prefect's runner takes a folder of a fixed name there, which in a temporary
+        folder that all users share could be somebody else's."""
+        return self.path / "tmp"
 
     def create(self) -> None:
-        """Make the folders; closed to others, since the database and the machines' folders hold secrets."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        for folder in (self.prefect, self.storage, self.logs, self.run, self.secrets, self.remote, self.machines):
+        """Make the folders, closed to others; one that an earlier version left open is put right, with all that is in
+        it. Raises NotOurs."""
+        for folder in (self.path, self.results):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            _make_private(folder)
+        for folder in (*self.parts, self.storage):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    @property
+    def parts(self) -> tuple[Path, ...]:
+        """The folders that are the home's own, and nobody else's."""
+        return (
+            self.prefect,
+            self.logs,
+            self.run,
+            self.secrets,
+            self.remote,
+            self.store,
+            self.machines,
+            self.temporary,
+        )
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -96,6 +118,25 @@ class Home:
         with (self.run / "lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+def _make_private(folder: Path) -> None:
+    """The folder, the owner's alone. What is in one that stood open is closed too: it may be linked or open elsewhere.
+
+    Links are not followed. Raises NotOurs.
+    """
+    folder.mkdir(mode=0o700, exist_ok=True)
+    told = folder.stat()
+    if told.st_uid != os.geteuid():
+        raise NotOurs(f"{ENV_HOME}: {folder} is another user's. Remove it, or name a folder of your own.")
+    if not told.st_mode & _OTHERS:
+        return
+    folder.chmod(0o700)
+    for parent, _, names in os.walk(folder):
+        for path in (Path(parent), *(Path(parent, name) for name in names)):
+            told = path.lstat()
+            if not stat.S_ISLNK(told.st_mode) and told.st_uid == os.geteuid() and told.st_mode & _OTHERS:
+                path.chmod(stat.S_IMODE(told.st_mode) & ~_OTHERS)
 
 
 def home_of(environment: Mapping[str, str] | None = None) -> Home:

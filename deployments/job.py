@@ -11,6 +11,7 @@ from prefect.states import Scheduled
 from rich.console import Console
 
 from deployments.api import Api, Unavailable
+from deployments.browser import link, run_page
 from deployments.home import Home
 from deployments.table import closing_table
 from deployments.watch import ApiSilent, follow
@@ -24,9 +25,12 @@ def run_job(home: Home, api: Api, deployment: str, parameters: dict[str, Any], c
     """
     with get_client(sync_client=True) as client:
         run = _create(client, deployment, parameters)
-        url = api.flow_run_url(run.id)
+        page = run_page(run.id)
         key = job_key_of(run.id)
-        console.print(f"{deployment} as {run.name}, job {key}: {url}", markup=False, highlight=False, soft_wrap=True)
+        address = link(api, home, page)
+        console.print(
+            f"{deployment} as {run.name}, job {key}: {address}", markup=False, highlight=False, soft_wrap=True
+        )
         try:
             run = follow(client, run.id, console)
         except KeyboardInterrupt:
@@ -36,7 +40,7 @@ def run_job(home: Home, api: Api, deployment: str, parameters: dict[str, Any], c
             message = f"The Prefect API no longer answers ({silent}). The job goes on without us."
             console.print(_farewell(message, run), markup=False, highlight=False, soft_wrap=True)
             return 1
-    state = run.state
+    state, url = run.state, link(api, home, page)
     if state is not None and state.is_completed():
         collected = (home.results / key / "result.json").exists()  # not by housekeeping, or on another controller
         closing = closing_table(home.results / key, url) if collected else f"Completed. run: {url}"

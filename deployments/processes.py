@@ -23,14 +23,18 @@ from node.contract import ENV_MACHINE, ENV_WORK, write_text
 #: Not SPOTWAVE_HOME: a user may export that in a shell, and the shell is not ours to end.
 ENV_MARK = "SPOTWAVE_STARTED_FOR"
 
+PRIVATE = 0o077  #: umask of all that is ours: nothing for the group, nothing for others
+
 
 @dataclass(frozen=True)
 class Note:
-    """A process we started: pid, start time (Unix seconds), and the API address it was started with."""
+    """A process we started: pid, start time (Unix seconds), and the API that it was started with: address, and which
+    auth string (keys.fingerprint; empty: none)."""
 
     pid: int
     started: float
     url: str
+    auth: str = ""
 
     @classmethod
     def read(cls, path: Path) -> Note | None:
@@ -70,8 +74,10 @@ def _default_sigint() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def start(command: Sequence[str], environment: Mapping[str, str], cwd: Path, log: Path, url: str) -> Note:
-    """Start `command` in a session of its own, its output appended to `log` (mode 0600)."""
+def start(
+    command: Sequence[str], environment: Mapping[str, str], cwd: Path, log: Path, url: str, auth: str = ""
+) -> Note:
+    """Start `command` in a session of its own, its output appended to `log`; its files are the owner's alone."""
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         with _default_sigint():
@@ -83,11 +89,12 @@ def start(command: Sequence[str], environment: Mapping[str, str], cwd: Path, log
                 stdout=descriptor,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                umask=PRIVATE,
             )
     finally:
         os.close(descriptor)
     child.returncode = 0  # it is meant to outlive us: no warning when the handle is dropped
-    return Note(child.pid, psutil.Process(child.pid).create_time(), url)
+    return Note(child.pid, psutil.Process(child.pid).create_time(), url, auth)
 
 
 def has_ended(note: Note) -> bool:

@@ -14,7 +14,7 @@ from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTag
 
 from deployments.api import Api, Unavailable
 from deployments.home import ROOT, Home
-from deployments.processes import last_lines
+from deployments.processes import PRIVATE, last_lines
 from node.contract import write_text
 
 PREFECT_FILE = Path("deployments/prefect.yaml")
@@ -77,6 +77,7 @@ def _deploy(home: Home, api: Api) -> None:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 timeout=_DEPLOY_S,
+                umask=PRIVATE,
             )
         except subprocess.TimeoutExpired:
             why = f"took more than {_DEPLOY_S} s"

@@ -7,19 +7,18 @@ port as last time whenever that port is free, so that bookmarks and open pages s
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import sys
 import time
 from pathlib import Path
 
 import httpx
-from cryptography.fernet import Fernet
 
 from deployments import database
 from deployments.api import Api, Unavailable, base_environment
 from deployments.database import Database, Unusable, only_the_servers
 from deployments.home import Home
+from deployments.keys import auth_string, encryption_key, fingerprint, forget_auth_string
 from deployments.processes import Note, end, has_ended, last_lines, start
 
 _HOST = "127.0.0.1"
@@ -46,6 +45,9 @@ def ensure(home: Home) -> tuple[Api, bool]:
     Raises Unavailable with the last log lines if it ends or does not answer in time.
     """
     note = running(home)
+    if note is not None and note.auth != fingerprint(auth_string(home)):
+        stop(home)  # of an earlier version, which asks nobody for a password
+        note = None
     started = note is None
     chosen = _database(home, started)
     if note is None:
@@ -74,16 +76,6 @@ def stop(home: Home) -> bool:
     return process is not None
 
 
-def encryption_key(home: Home) -> str:
-    """The key that encrypts blocks at rest; made once, mode 0600. Without it blocks cannot be read again."""
-    path = home.secrets / "encryption.key"
-    if not path.exists():
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(Fernet.generate_key())
-    return path.read_text().strip()
-
-
 def _database(home: Home, to_start: bool) -> Database:
     """The database that is named, known to work if a server is to be started. Raises Unavailable."""
     try:
@@ -102,23 +94,33 @@ def _database(home: Home, to_start: bool) -> Database:
 
 
 def _start(home: Home, data: Database) -> Note:
-    port = _choose_port(_remembered_port(home))
-    url = _url(port)
+    remembered = _remembered_port(home)
+    port = _choose_port(remembered)
+    if remembered and port != remembered:
+        # Somebody else listens there, and commands that looked for our server may have told him the password.
+        forget_auth_string(home)
+    url, auth = _url(port), auth_string(home)
     environment = Api(url, embedded=True).environment(home)
     # The server must not take itself for a client of some API.
-    environment.pop("PREFECT_API_URL")
+    for name in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING"):
+        environment.pop(name)
     environment |= data.defaults()
     environment |= {name: value for name, value in base_environment().items() if only_the_servers(name)}
     environment |= data.address()
     environment |= {
-        "PREFECT_SERVER_UI_API_URL": url,  # else the pages ask port 4200, whatever the port
+        # Relative: else the pages ask port 4200, whatever the port, and 127.0.0.1, whatever name they were opened by.
+        "PREFECT_SERVER_UI_API_URL": "/api",
+        "PREFECT_SERVER_API_AUTH_STRING": auth,
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": url.removesuffix("/api"),
         "PREFECT_SERVER_ENCRYPTION_KEY": encryption_key(home),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     }
-    command = [sys.executable, "-m", "node.prefect_server", "server", "start", "--host", _HOST, "--port", str(port)]
+    command = [sys.executable, "-m", "deployments.server_process", "server", "start"]
+    command += ["--host", _HOST, "--port", str(port)]
     (home.run / "port").write_text(str(port))
-    note = start(command, environment, cwd=home.prefect, log=home.logs / "server.log", url=url)
+    log = home.logs / "server.log"
+    note = start(command, environment, cwd=home.prefect, log=log, url=url, auth=fingerprint(auth))
     note.write(_note_path(home))
     database.remember(home, data)
     return note
@@ -129,7 +131,8 @@ def _wait_healthy(home: Home, note: Note) -> None:
     with httpx.Client(trust_env=False, timeout=5) as client:  # a proxy has no business with 127.0.0.1
         while True:
             try:
-                if client.get(f"{note.url}/health").status_code == httpx.codes.OK:
+                # Asked without the password: until it answers, it might not be our server that listens there.
+                if client.get(f"{note.url}/health").status_code == httpx.codes.UNAUTHORIZED:
                     return
                 problem = "is not healthy"
             except httpx.TransportError:

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.settings import get_current_settings
 
 from deployments import server, worker
-from deployments.api import Api, Unavailable, check, configured_url, remove_prefect_toml, write_prefect_toml
+from deployments.api import Api, Unavailable, check, configured_url, remove_prefect_toml
 from deployments.home import Home
+from deployments.keys import auth_string
 from deployments.pools import BadLimit, Limit, ensure_pools, limit_for
+from deployments.profile import write_profile
 from deployments.register import ensure_registered
 from flows.reconcile import take_up_again
 from node.contract import CONTROLLER_POOL
@@ -60,10 +61,9 @@ def up(home: Home, say: Say, reconcile: bool = True) -> Up:
 
 
 def _api(home: Home, say: Say) -> tuple[Api, bool]:
-    url = configured_url(home, server.own_url(home))
+    remove_prefect_toml(home)
+    url = configured_url(server.own_url(home))
     if url is not None:
-        if get_current_settings().api.url != url:
-            remove_prefect_toml(home)  # it hides a profile's setting from plain `prefect` commands
         api = Api(url, embedded=False)
         with api.in_use(home):
             asyncio.run(check(url))
@@ -72,8 +72,8 @@ def _api(home: Home, say: Say) -> tuple[Api, bool]:
     if server.running(home) is None:
         say("starting the Prefect server")
     api, started = server.ensure(home)
-    write_prefect_toml(home, api.url)
     say(f"Prefect {'server started' if started else 'server runs'}: {api.ui_url}, data in {server.place_of_data(home)}")
+    write_profile(api.url, auth_string(home), say)
     return api, started
 
 
@@ -100,7 +100,7 @@ def _wait_online(home: Home, client: SyncPrefectClient) -> None:
 
 def existing_api(home: Home) -> Api:
     """The API in use, without starting anything. Raises Unavailable if there is none."""
-    url = configured_url(home, server.own_url(home))
+    url = configured_url(server.own_url(home))
     if url is not None:
         return Api(url, embedded=False)
     note = server.running(home)

@@ -44,14 +44,14 @@ def ensure(home: Home, api: Api) -> bool:
     What a dead worker left behind (its engines) is ended first: a run must never have two engines, and
     `reconcile` gives it a new one.
     """
-    note = running(home)
-    if note is not None and note.url == api.url:
+    note, auth = running(home), api.auth_fingerprint(home)
+    if note is not None and (note.url, note.auth) == (api.url, auth):
         return False
     kill(home)
     command = [sys.executable, "-m", "prefect", "worker", "start", "--no-create-pool-if-not-found"]
     command += ["--pool", CONTROLLER_POOL, "--type", "process", "--name", name()]
     environment = api.environment(home) | SETTINGS
-    start(command, environment, cwd=ROOT, log=log_path(home), url=api.url).write(_note_path(home))
+    start(command, environment, cwd=ROOT, log=log_path(home), url=api.url, auth=auth).write(_note_path(home))
     return True
 
 

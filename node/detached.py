@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -39,6 +40,7 @@ class OwnPrefect:
         self._work = work
         self._log = work / "server.log"
         self._process: subprocess.Popen[bytes] | None = None
+        self._auth = f"machine:{secrets.token_urlsafe(32)}"  # the machine may be a computer that others use too
         self.url = ""
 
     def start(self) -> None:
@@ -47,7 +49,8 @@ class OwnPrefect:
         self.url = f"http://127.0.0.1:{port}/api"
         # No services: the run alone speaks to it, and nothing in it is scheduled.
         command = [sys.executable, "-m", "node.prefect_server", "server", "start", "--no-services", "--port", str(port)]
-        self._process = _spawn(command, self._work, self._log, self.environment)
+        asked = {"PREFECT_SERVER_API_AUTH_STRING": self._auth, "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": self.url}
+        self._process = _spawn(command, self._work, self._log, {**self.environment, **asked})
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -56,6 +59,7 @@ class OwnPrefect:
         return _SERVER | {
             "PREFECT_HOME": str(self._work / "prefect"),
             "PREFECT_API_URL": self.url,
+            "PREFECT_API_AUTH_STRING": self._auth,
             "no_proxy": direct,
             "NO_PROXY": direct,
         }

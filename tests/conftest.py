@@ -1,8 +1,7 @@
 """Shared by all tests: nothing of the developer's Prefect is touched, and one embedded default for end-to-end tests.
 
-A developer's own server may be up while tests run, and may have left its address in the checkout's
-prefect.toml; hence the environment is set before Prefect is imported, and everything that is started gets a
-home of its own.
+A developer's own server may be up while tests run, and has left its address in a profile; hence the
+environment is set before Prefect is imported, and everything that is started gets a home of its own.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ _OWN = {key: value for key, value in os.environ.items() if not key.startswith(("
 os.environ.clear()
 os.environ.update(_OWN)
 os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="spotwave-tests-")
-os.environ["PREFECT_API_URL"] = ""  # goes before any prefect.toml; empty is "none configured"
+os.environ["PREFECT_API_URL"] = ""  # goes before any profile; empty is "none configured"
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 atexit.register(shutil.rmtree, os.environ["PREFECT_HOME"], ignore_errors=True)
 
@@ -70,7 +69,7 @@ def run_spotwave(
     return subprocess.run(
         [python, "-m", "deployments.cli", *arguments],
         cwd=home.path,
-        env={**_OWN, "SPOTWAVE_HOME": str(home.path), "PREFECT_HOME": os.environ["PREFECT_HOME"], **more},
+        env={**_OWN, "SPOTWAVE_HOME": str(home.path), "PREFECT_HOME": str(home.path / "user"), **more},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -120,7 +119,6 @@ def brought_up(home: Home, python: str = sys.executable, **settings: str) -> Ite
         down = run_spotwave(home, "down", python=python, **settings)
     assert down.returncode == 0, f"{down.stdout}\n{down.stderr}"
     assert processes_of(home) == []
-    assert not home.prefect_toml.exists()
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -22,11 +23,12 @@ OF_NODE = {
     "flows": {"node.contract", "node.calculation", "node.programs"},
     "tasks": {"node.contract", "node.manifest", "node.remote"},
     "blocks": {"node.contract", "node.remote"},
-    "deployments": {"node.contract"},
+    "deployments": {"node.contract", "node.prefect_server"},
 }
 CLOUD_SDKS = {"boto3", "botocore", "google", "azure", "prefect_aws", "prefect_gcp", "prefect_azure", "requests"}
 
 
+@functools.cache
 def imports_of(path: Path) -> set[str]:
     found: set[str] = set()
     for item in ast.walk(ast.parse(path.read_text())):

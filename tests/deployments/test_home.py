@@ -8,14 +8,18 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import pytest
+from prefect.settings import PREFECT_PROFILES_PATH, temporary_settings
 
-from deployments import api, server
-from deployments.home import ROOT, Home, home_of
+from deployments import api
+from deployments.clean import clean
+from deployments.home import ROOT, Home, NotOurs, home_of
+from deployments.keys import auth_string, encryption_key, forget_auth_string
 from deployments.processes import ENV_MARK, Note, end, has_ended, last_lines, marked, start
 from node.contract import ENV_MACHINE, ENV_WORK
 
@@ -41,13 +45,11 @@ def sleeper(home: Home) -> Iterator[Note]:
 def test_the_checkouts_own_home_is_the_default() -> None:
     home = home_of({})
     assert home.path == ROOT / ".spotwave"
-    assert home.prefect_toml == ROOT / "prefect.toml"
     assert home.results == ROOT / "results"
 
 
 def test_another_home_keeps_its_hands_off_the_checkout(tmp_path: Path) -> None:
     home = home_of({"SPOTWAVE_HOME": str(tmp_path / "other")})
-    assert home.prefect_toml.is_relative_to(tmp_path)
     assert home.results.is_relative_to(tmp_path)
 
 
@@ -63,10 +65,50 @@ def test_the_lock_excludes_and_is_released(home: Home) -> None:
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def test_encryption_key_is_made_once_and_private(home: Home) -> None:
-    first = server.encryption_key(home)
-    assert server.encryption_key(home) == first
-    assert stat.S_IMODE((home.secrets / "encryption.key").stat().st_mode) == 0o600
+@pytest.mark.parametrize(("secret", "name"), [(encryption_key, "encryption.key"), (auth_string, "auth.string")])
+def test_a_secret_is_made_once_and_private(home: Home, secret: Callable[[Home], str], name: str) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(secret, [home] * 8))) == 1  # raced, all have the same
+    assert stat.S_IMODE((home.secrets / name).stat().st_mode) == 0o600
+    assert [path.name for path in home.secrets.iterdir()] == [name]
+
+
+def test_a_forgotten_auth_string_is_replaced_by_another(home: Home) -> None:
+    first = auth_string(home)
+    forget_auth_string(home)
+    assert auth_string(home) != first
+    assert first.startswith("spotwave:")
+    assert first.isascii()
+
+
+def test_what_an_earlier_version_left_open_is_closed(tmp_path: Path) -> None:
+    """The home and the results as they were made before: 0755, files 0644."""
+    home = Home(tmp_path.resolve() / "home")
+    outside = tmp_path / "outside"
+    outside.write_text("a user's own")
+    outside.chmod(0o644)
+    before = os.umask(0o022)
+    try:
+        for folder in (home.prefect, home.store / "spending", home.results / "sw-1"):
+            folder.mkdir(parents=True)
+            (folder / "file").write_text("secret")
+        (home.store / "link").symlink_to(outside)
+    finally:
+        os.umask(before)
+    home.create()
+    for path in (home.path, *home.path.rglob("*")):
+        if not path.is_symlink():
+            assert not path.stat().st_mode & 0o077, path
+    assert stat.S_IMODE(outside.stat().st_mode) == 0o644
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_home_that_is_another_users_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "home"
+    folder.mkdir()
+    os.chown(folder, 65534, 65534)
+    with pytest.raises(NotOurs, match=f"SPOTWAVE_HOME: {folder} is another user's"):
+        Home(folder).create()
 
 
 def test_a_started_process_is_on_its_own(home: Home, sleeper: Note) -> None:
@@ -131,15 +173,26 @@ def test_last_lines_leave_out_the_empty_ones(tmp_path: Path) -> None:
 
 
 def test_prefect_toml_of_the_users_own_is_never_touched(home: Home) -> None:
-    home.prefect_toml.write_text('[api]\nurl = "https://prefect.example.org/api"\n')
-    api.write_prefect_toml(home, "http://127.0.0.1:4200/api")
+    mine = home.path / "prefect.toml"
+    mine.write_text('[api]\nurl = "https://prefect.example.org/api"\n')
     api.remove_prefect_toml(home)
-    assert "prefect.example.org" in home.prefect_toml.read_text()
+    assert "prefect.example.org" in mine.read_text()
 
 
-def test_our_prefect_toml_is_written_and_removed(home: Home) -> None:
-    api.write_prefect_toml(home, "http://127.0.0.1:4200/api")
-    assert 'url = "http://127.0.0.1:4200/api"' in home.prefect_toml.read_text()
+def test_the_prefect_toml_of_an_earlier_version_is_removed(home: Home) -> None:
+    left = home.path / "prefect.toml"
+    left.write_text(
+        '# Written by `spotwave up`, removed by `spotwave down`.\n[api]\nurl = "http://127.0.0.1:4200/api"\n'
+    )
     api.remove_prefect_toml(home)
-    assert not home.prefect_toml.exists()
+    assert not left.exists()
     api.remove_prefect_toml(home)
+
+
+def test_clean_takes_only_what_is_ours(home: Home, tmp_path: Path) -> None:
+    (home.path / "thesis.tex").write_text("years of work")
+    (home.results / "sw-1").mkdir()
+    with temporary_settings({PREFECT_PROFILES_PATH: tmp_path / "profiles.toml"}):
+        clean(home, lambda _: None)
+        clean(home, lambda _: None)
+    assert sorted(path.name for path in home.path.iterdir()) == ["results", "thesis.tex"]

@@ -23,6 +23,7 @@ from deployments import database, server
 from deployments.api import Api, Unavailable
 from deployments.database import SETTING, Database, Unusable
 from deployments.home import Home
+from deployments.keys import auth_string, encryption_key
 from deployments.pools import ENV_JOBS, BadLimit, Limit, limit_for
 from deployments.processes import marked
 from flows.reconcile import JOBS_QUEUE
@@ -72,7 +73,10 @@ def two(data: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tw
             port = free_port()
             command = [sys.executable, "-m", "prefect", "server", "start", "--no-services", "--host", "127.0.0.1"]
             environment = api.environment(home) | settings
-            environment |= {"PREFECT_SERVER_ENCRYPTION_KEY": server.encryption_key(home)}
+            environment |= {
+                "PREFECT_SERVER_ENCRYPTION_KEY": encryption_key(home),
+                "PREFECT_SERVER_API_AUTH_STRING": auth_string(home),
+            }
             del environment["PREFECT_API_URL"]
             with (home.logs / "second.log").open("wb") as log:
                 process = subprocess.Popen(

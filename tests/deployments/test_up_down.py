@@ -16,12 +16,13 @@ from prefect.client.orchestration import get_client
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-from blocks.access import PrefectAccess
+from blocks.access import PrefectAccess, basic
 from blocks.local.block import LocalCloud
 from blocks.rclone import RcloneRemote
 from deployments import server, worker
 from deployments.api import Api
 from deployments.home import Home
+from deployments.keys import auth_string
 from flows.reconcile import HOUSEKEEPING_QUEUE, JOBS_QUEUE
 from node.contract import CONTROLLER_POOL, MACHINES_POOL
 from tests.conftest import Embedded, processes_of, run_spotwave
@@ -64,18 +65,18 @@ def test_default_blocks_load(embedded: Embedded, prefect_api: Api) -> None:
     assert PrefectAccess.load("here").api_url is None
 
 
-def test_a_plain_prefect_command_finds_the_server(embedded: Embedded) -> None:
-    environment = {key: value for key, value in embedded.environment.items() if key != "PREFECT_API_URL"}
-    done = subprocess.run(
-        [sys.executable, "-m", "prefect", "config", "view"],
-        cwd=embedded.home.prefect_toml.parent,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    assert f"PREFECT_API_URL='{embedded.api.url}'" in "".join(done.stdout.split("\n"))
+def test_a_plain_prefect_command_finds_the_server_and_is_let_in(embedded: Embedded, tmp_path: Path) -> None:
+    """From any folder, by the profile that `up` wrote into the user's own file."""
+    user = {"PREFECT_HOME": str(embedded.home.path / "user")}
+    bare = {key: value for key, value in embedded.environment.items() if not key.startswith(("PREFECT_", "SPOTWAVE_"))}
+    command = [sys.executable, "-m", "prefect", "work-pool", "inspect", CONTROLLER_POOL]
+    done = subprocess.run(command, cwd=tmp_path, env=bare | user, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert CONTROLLER_POOL in done.stdout
+    # A key goes before the password: `up` says so, and its own processes do not mind.
+    told = embedded.spotwave("up", PREFECT_API_KEY="pnu_1234")
+    assert told.returncode == 0, told.stderr
+    assert "PREFECT_API_KEY is set and goes before the password" in told.stdout
 
 
 def test_the_server_answers_with_more_websockets_open_than_it_answers_requests(embedded: Embedded) -> None:
@@ -84,7 +85,8 @@ def test_the_server_answers_with_more_websockets_open_than_it_answers_requests(e
         for _ in range(101):
             url = f"{embedded.api.url.replace('http', 'ws', 1)}/events/out"
             opened.enter_context(connect(url, subprotocols=[Subprotocol("prefect")], proxy=None, close_timeout=1))
-        assert httpx.get(f"{embedded.api.url}/health", timeout=30, trust_env=False).is_success
+        header = {"Authorization": basic(auth_string(embedded.home))}
+        assert httpx.get(f"{embedded.api.url}/health", headers=header, timeout=30, trust_env=False).is_success
 
 
 def test_up_again_leaves_alone_what_runs(embedded: Embedded) -> None:
@@ -111,15 +113,15 @@ def test_a_killed_worker_is_replaced_once_by_two_racing_ups(embedded: Embedded) 
 
 def test_a_configured_api_is_used_and_nothing_started_beside_it(embedded: Embedded, tmp_path: Path) -> None:
     home = Home(tmp_path.resolve())
-    up = run_spotwave(home, "up", PREFECT_API_URL=embedded.api.url)
+    own = {"PREFECT_API_URL": embedded.api.url, "PREFECT_API_AUTH_STRING": auth_string(embedded.home)}
+    up = run_spotwave(home, "up", **own)
     try:
         assert up.returncode == 0, f"{up.stdout}\n{up.stderr}"
         assert f"as configured: {embedded.api.url}" in up.stdout
         assert server.running(home) is None
-        assert not home.prefect_toml.exists()
         assert worker.running(home) is not None
     finally:
-        down = run_spotwave(home, "down", PREFECT_API_URL=embedded.api.url)
+        down = run_spotwave(home, "down", **own)
     assert down.returncode == 0, f"{down.stdout}\n{down.stderr}"
     assert processes_of(home) == []
     assert server.running(embedded.home) is not None

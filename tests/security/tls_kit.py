@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from deployments.home import ROOT
-from deployments.server import encryption_key
+from deployments.keys import encryption_key
 from tests.conftest import Embedded
 from tests.deployments.proxy.kit import eventually
 from tests.services import nginx

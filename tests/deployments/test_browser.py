@@ -1,0 +1,234 @@
+"""In a real browser: pages of others read nothing and start nothing, `spotwave open` logs in, and the UI works."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import ArtifactCreate
+from selenium.webdriver import Chrome
+from selenium.webdriver.common.by import By
+
+from deployments.browser import link
+from tests.conftest import Embedded
+from tests.deployments.chromium import PROGRAMS, browser
+from tests.flows.kit import eventually
+from tests.parts import needs
+
+pytestmark = [pytest.mark.slow, needs(*PROGRAMS)]
+
+# What a page of another origin tries, each in all the ways that need no leave: as itself and with the user's cookies.
+ATTACK = """
+const [api, deployment, done] = arguments;
+const body = JSON.stringify({include_secrets: true, parameters: {program: "command"}});
+const read = [], failed = [];
+async function tried(name, path, options) {
+    try {
+        const answer = await fetch(api + path, options);
+        const text = await answer.text();
+        (answer.type === "opaque" || !answer.ok ? failed : read).push(name + ": " + text.slice(0, 80));
+    } catch (error) { failed.push(name); }
+}
+function framed(address) {
+    return new Promise(resolve => {
+        const frame = document.createElement("iframe");
+        frame.src = address;
+        frame.onload = () => {
+            try { if (frame.contentDocument && frame.contentDocument.body.innerText) read.push("frame"); }
+            catch (error) { failed.push("frame"); }
+            resolve();
+        };
+        document.body.append(frame);
+    });
+}
+function form(address) {
+    const target = document.createElement("iframe");
+    target.name = "into";
+    const made = document.createElement("form");
+    Object.assign(made, {method: "post", action: address, target: "into", enctype: "text/plain"});
+    const field = document.createElement("input");
+    field.name = body.slice(0, -1) + ', "x": "';
+    field.value = '"}';
+    made.append(field);
+    document.body.append(target, made);
+    made.submit();
+}
+function socket(address) {
+    return new Promise(resolve => {
+        const opened = new WebSocket(address, "prefect");
+        opened.onopen = () => { opened.send(JSON.stringify({type: "auth", token: null})); };
+        opened.onmessage = message => { read.push("websocket: " + message.data); };
+        opened.onclose = () => { failed.push("websocket"); resolve(); };
+    });
+}
+(async () => {
+    for (const credentials of ["omit", "include"]) {
+        const post = {method: "POST", body, credentials};
+        await tried("blocks", "/block_documents/filter", post);
+        await tried("blocks as JSON", "/block_documents/filter",
+                    {...post, headers: {"Content-Type": "application/json"}});
+        await tried("a run", `/deployments/${deployment}/create_flow_run`, post);
+        await tried("a run, unseen", `/deployments/${deployment}/create_flow_run`, {...post, mode: "no-cors"});
+        await tried("health", "/health", {credentials});
+    }
+    form(`${api}/deployments/${deployment}/create_flow_run`);
+    await framed(api.replace("/api", "/"));
+    await socket(api.replace("http", "ws") + "/events/out");
+    done({read, failed: failed.length});
+})();
+"""
+
+
+class Elsewhere:
+    """A web server of somebody else on this computer: it serves an empty page, and keeps what it is sent."""
+
+    def __init__(self) -> None:
+        heard: list[dict[str, str]] = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                heard.append({"path": self.path, "cookie": self.headers.get("Cookie", "")})
+                self.send_response(200)
+                self.send_header("Content-Type", "text/html")
+                self.end_headers()
+                self.wfile.write(b"<!doctype html><title>elsewhere</title><body></body>")
+
+            def log_message(self, *_: object) -> None:
+                """Nothing."""
+
+        self.heard = heard
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture(scope="module")
+def elsewhere() -> Iterator[Elsewhere]:
+    found = Elsewhere()
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="module")
+def chromium(embedded: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    """A browser that is logged in, by the address that `spotwave open` prints."""
+    with browser(tmp_path_factory.mktemp("chromium")) as driver:
+        told = embedded.spotwave("open")
+        assert told.returncode == 0, told.stderr
+        address = told.stdout.splitlines()[0]
+        assert "/spotwave/login?ticket=" in address
+        driver.get(address)
+        _shows(driver, "Work Pools")
+        yield driver
+
+
+@pytest.fixture
+def client(embedded: Embedded) -> Iterator[SyncPrefectClient]:
+    with embedded.api.in_use(embedded.home), get_client(sync_client=True) as found:
+        yield found
+
+
+def _shows(driver: Chrome, *words: str) -> str:
+    """The page's text, as soon as all of these stand in it."""
+
+    def look() -> str | None:
+        text = driver.find_element(By.TAG_NAME, "body").text
+        return text if all(word in text for word in words) else None
+
+    return eventually(f"the page shows {words}", look, 60, 0.2)
+
+
+def test_opened_by_the_link_the_ui_works(embedded: Embedded, chromium: Chrome) -> None:
+    root = embedded.api.url.removesuffix("/api")
+    assert chromium.current_url.startswith(root)
+    for page in ("/deployments", "/v2/deployments"):  # Prefect's pages of both versions
+        chromium.get(f"{root}{page}")
+        assert "Can't connect" not in _shows(chromium, "water-dimer", "Deployments")
+    ours = [cookie for cookie in chromium.get_cookies() if cookie["name"].startswith("spotwave-")]
+    assert [(cookie["httpOnly"], cookie["sameSite"]) for cookie in ours] == [(True, "Strict")]
+    assert "spotwave" not in chromium.execute_script("return document.cookie")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+@pytest.mark.parametrize("logged_in", [False, True])
+def test_a_page_of_another_origin_reads_nothing_and_starts_nothing(
+    embedded: Embedded,
+    client: SyncPrefectClient,
+    chromium: Chrome,
+    elsewhere: Elsewhere,
+    tmp_path: Path,
+    host: str,
+    logged_in: bool,
+) -> None:
+    """On another port of the same host, which a browser takes for the same site, and on another site."""
+    deployment = client.read_deployment_by_name("shci/water-dimer").id
+    before = {run.id for run in client.read_flow_runs()}
+
+    def attack(driver: Chrome) -> dict[str, Any]:
+        driver.get(f"http://{host}:{elsewhere.port}/")
+        told = driver.execute_async_script(ATTACK, embedded.api.url, str(deployment))
+        assert isinstance(told, dict)
+        return told
+
+    if logged_in:
+        told = attack(chromium)
+    else:
+        with browser(tmp_path) as stranger:
+            told = attack(stranger)
+    assert told["read"] == []
+    assert told["failed"] >= 11  # ten calls and the websocket; of the frame nothing is to be seen
+    assert {run.id for run in client.read_flow_runs()} == before
+
+
+def test_what_another_port_is_shown_opens_nothing(embedded: Embedded, chromium: Chrome, elsewhere: Elsewhere) -> None:
+    """A browser sends a host's cookies to all of its ports; half a session is of no use to anybody."""
+    elsewhere.heard.clear()
+    chromium.get(f"http://127.0.0.1:{elsewhere.port}/")
+    chromium.refresh()  # from one page of the same site to the next
+    cookie = next((one["cookie"] for one in elsewhere.heard if "spotwave-" in one["cookie"]), "")
+    assert cookie, "the browser shows it to nobody: this test and half of the session can go"
+    found = httpx.post(
+        f"{embedded.api.url}/block_documents/filter", json={}, headers={"Cookie": cookie}, trust_env=False, timeout=30
+    )
+    assert found.status_code == 401
+
+
+def test_a_link_works_once(embedded: Embedded, tmp_path: Path) -> None:
+    address = link(embedded.api, embedded.home, "/deployments")
+    with browser(tmp_path / "first") as first:
+        first.get(address)
+        _shows(first, "water-dimer")
+        first.get(address)  # logged in already
+        _shows(first, "water-dimer")
+    with browser(tmp_path / "second") as second:
+        second.get(address)
+        _shows(second, "This link has been used", "spotwave open")
+
+
+def test_a_text_that_a_machine_wrote_runs_nothing_and_loads_nothing(
+    embedded: Embedded, client: SyncPrefectClient, chromium: Chrome, elsewhere: Elsewhere
+) -> None:
+    """Whatever a sanitiser might let through: the pages themselves may load from nowhere else, and run no script."""
+    there = f"http://localhost:{elsewhere.port}"
+    text = (
+        f"before ![]({there}/picture) <img src={there}/tag onerror='document.title=\"run\"'> "
+        "[click](javascript:document.title='run') <script>document.title='run'</script> after"
+    )
+    artifact = client.create_artifact(ArtifactCreate(key="node-hostile", type="markdown", data=text))
+    elsewhere.heard.clear()
+    chromium.get(f"{embedded.api.url.removesuffix('/api')}/artifacts/artifact/{artifact.id}")
+    _shows(chromium, "before", "after")
+    for element in chromium.find_elements(By.LINK_TEXT, "click"):
+        element.click()
+    assert chromium.title != "run"
+    assert [one["path"] for one in elsewhere.heard] == []

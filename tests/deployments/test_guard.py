@@ -1,0 +1,268 @@
+"""Who gets through the guard of the embedded server, attack by attack; behind it stands an application that tells."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import httpx
+import jwt
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from blocks.access import basic
+from deployments import login
+from deployments.guard import Guard
+from tests.security.rows import Row
+
+AUTH = "spotwave:a-password-that-is-as-long-as-ours-are"
+HOST = "http://127.0.0.1:4200"
+
+
+async def _tell(request: Request) -> JSONResponse:
+    return JSONResponse({"authorization": request.headers.getlist("authorization")})
+
+
+async def _socket(socket: WebSocket) -> None:
+    await socket.accept()
+    await socket.close()
+
+
+def _client(base: str = HOST) -> TestClient:
+    routes = [WebSocketRoute("/api/events/in", _socket), Route("/{path:path}", _tell, methods=["GET", "POST"])]
+    return TestClient(Guard(Starlette(routes=routes), AUTH), base_url=base, follow_redirects=False)
+
+
+@pytest.fixture
+def client() -> TestClient:
+    return _client()
+
+
+def _ticket(client: TestClient) -> str:
+    answer = client.post(login.TICKETS_PATH, headers={"Authorization": basic(AUTH)})
+    assert answer.status_code == 200
+    return str(answer.json()["ticket"])
+
+
+def _logged_in(client: TestClient, page: str = "/") -> str:
+    """Open a link; the page's half, as the page would keep it. The client keeps the cookie."""
+    answer = client.get(login.LOGIN_PATH, params={"ticket": _ticket(client), "next": page})
+    assert answer.status_code == 200
+    stored = re.search(r'setItem\("prefect-password", ("[^"]+")\)', answer.text)
+    assert stored is not None
+    return str(json.loads(stored[1]))
+
+
+@dataclass(frozen=True)
+class Try:
+    """A request, made with a client on which nobody is logged in, and what is answered."""
+
+    row: Row
+    made: Callable[[TestClient], httpx.Response]
+    status: int
+
+
+def _as_basic(page: str) -> dict[str, str]:
+    return {"Authorization": f"Basic {page}"}
+
+
+def _one_half_of_another_session(client: TestClient) -> httpx.Response:
+    page = _logged_in(_client())
+    _logged_in(client)  # the cookie is of this one
+    return client.get("/api/flow_runs", headers=_as_basic(page))
+
+
+def _the_cookie_as_the_page_half(client: TestClient) -> httpx.Response:
+    _logged_in(client)
+    cookie = next(iter(client.cookies.values()))
+    stolen = base64.b64encode(f"browser:{cookie}".encode()).decode()
+    return client.get("/api/flow_runs", headers=_as_basic(stolen))
+
+
+def _forged(client: TestClient) -> httpx.Response:
+    """Both halves, signed with a key of one's own."""
+    session = login.new_session("spotwave:another-password-of-the-same-length")
+    client.cookies.set("spotwave-4200", session.cookie)
+    return client.get("/api/flow_runs", headers=_as_basic(session.page))
+
+
+def _unsigned(client: TestClient) -> httpx.Response:
+    halves = [
+        jwt.encode({"sid": "x", "exp": 9999999999, "half": half}, "", algorithm="none") for half in ("cookie", "page")
+    ]
+    client.cookies.set("spotwave-4200", halves[0])
+    return client.get("/api/flow_runs", headers=_as_basic(base64.b64encode(f"browser:{halves[1]}".encode()).decode()))
+
+
+def _twice(client: TestClient) -> httpx.Response:
+    link = {"ticket": _ticket(client)}
+    client.get(login.LOGIN_PATH, params=link)
+    client.cookies.clear()  # another browser
+    return client.get(login.LOGIN_PATH, params=link)
+
+
+def _foreign_host(client: TestClient) -> httpx.Response:
+    """As a page that has given its own name this computer's address; it cannot know the password."""
+    return client.get("/api/flow_runs", headers={"Host": "evil.example:4200"})
+
+
+WHERE = "the embedded server"
+REFUSED = "401"
+TRIES = [
+    Try(Row(WHERE, "a call without a password", REFUSED), lambda c: c.get("/api/flow_runs"), 401),
+    Try(Row(WHERE, "asking for its health", REFUSED), lambda c: c.get("/api/health"), 401),
+    Try(
+        Row(WHERE, "a wrong password", REFUSED),
+        lambda c: c.get("/api/flow_runs", headers={"Authorization": basic("spotwave:wrong")}),
+        401,
+    ),
+    Try(
+        Row(WHERE, "a password that is not UTF-8", REFUSED),
+        lambda c: c.get("/api/flow_runs", headers=_as_basic(base64.b64encode(b"\xff\xfe").decode())),
+        401,
+    ),
+    Try(Row(WHERE, "the host of another name, by DNS rebinding", REFUSED), _foreign_host, 401),
+    Try(
+        Row(WHERE, "the host of another name, with the password", "421"),
+        lambda c: c.get("/api/flow_runs", headers={"Host": "evil.example", "Authorization": basic(AUTH)}),
+        421,
+    ),
+    Try(
+        Row(WHERE, "a Host header that holds a path", REFUSED),
+        lambda c: c.get("/api/flow_runs", headers={"Host": f"127.0.0.1:4200{login.LOGIN_PATH}?"}),
+        401,
+    ),
+    Try(
+        Row(WHERE, "a page of another name asks for the UI", "421"),
+        lambda c: c.get("/", headers={"Host": "evil.example"}),
+        421,
+    ),
+    Try(
+        Row(WHERE, "a preflight of another page", "401, and nothing is allowed to it"),
+        lambda c: c.options(
+            "/api/flow_runs", headers={"Origin": "http://evil.example", "Access-Control-Request-Method": "POST"}
+        ),
+        401,
+    ),
+    Try(
+        Row(WHERE, "the cookie alone, as a server on another port is shown it", REFUSED),
+        lambda c: (_logged_in(c), c.get("/api/flow_runs"))[1],
+        401,
+    ),
+    Try(
+        Row(WHERE, "the page's half alone, as a script in a page could take it away", REFUSED),
+        lambda c: _client().get("/api/flow_runs", headers=_as_basic(_logged_in(c))),
+        401,
+    ),
+    Try(Row(WHERE, "halves of two sessions", REFUSED), _one_half_of_another_session, 401),
+    Try(Row(WHERE, "the cookie in the place of the page's half", REFUSED), _the_cookie_as_the_page_half, 401),
+    Try(Row(WHERE, "a session signed with another key", REFUSED), _forged, 401),
+    Try(Row(WHERE, "a session that is not signed", REFUSED), _unsigned, 401),
+    Try(Row(WHERE, "a link that was used", "401, and how to get another one"), _twice, 401),
+    Try(
+        Row(WHERE, "a link with a guessed ticket", "401, and how to get another one"),
+        lambda c: c.get(login.LOGIN_PATH, params={"ticket": "x" * 43}),
+        401,
+    ),
+    Try(Row(WHERE, "a ticket for whoever asks", REFUSED), lambda c: c.post(login.TICKETS_PATH), 401),
+    Try(
+        Row(WHERE, "a ticket for a browser that is logged in without its page's half", REFUSED),
+        lambda c: (_logged_in(c), c.post(login.TICKETS_PATH))[1],
+        401,
+    ),
+]
+ROWS = [one.row for one in TRIES]
+
+
+@pytest.mark.parametrize("tried", TRIES, ids=lambda one: one.row.attack)
+def test_who_may_not_come_in(client: TestClient, tried: Try) -> None:
+    answer = tried.made(client)
+    assert answer.status_code == tried.status
+    assert not [name for name in answer.headers if name.startswith("access-control-allow")]
+    assert "authorization" not in answer.text  # the application was not reached
+
+
+def test_the_password_comes_in_and_a_browser_with_both_halves_does(client: TestClient) -> None:
+    told = client.get("/api/flow_runs", headers={"Authorization": basic(AUTH)})
+    assert told.json() == {"authorization": [basic(AUTH)]}
+    told = client.get("/api/flow_runs", headers=_as_basic(_logged_in(client)))
+    assert told.json() == {"authorization": [basic(AUTH)]}  # Prefect checks that again
+    assert client.get("/api/health").status_code == 200  # its pages ask so
+    restarted = _client()
+    page = _logged_in(client)
+    restarted.cookies = client.cookies
+    assert restarted.get("/api/flow_runs", headers=_as_basic(page)).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:4200", "localhost:4200", "localhost:8888", "[::1]:4200", "127.0.0.1"])
+def test_this_computer_by_any_of_its_names_and_ports(client: TestClient, host: str) -> None:
+    assert client.get("/api/flow_runs", headers={"Host": host, "Authorization": basic(AUTH)}).status_code == 200
+
+
+def test_the_cookie_is_closed_to_scripts_and_other_sites(client: TestClient) -> None:
+    answer = client.get(login.LOGIN_PATH, params={"ticket": _ticket(client)})
+    cookie = answer.headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=strict" in cookie
+    assert cookie.startswith("spotwave-")
+    assert answer.headers["cache-control"] == "no-store"
+    assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "goes"),
+    [
+        ("/runs/flow-run/1?tab=Logs", "/runs/flow-run/1?tab=Logs"),
+        ("//evil.example/", "/"),
+        ("/\\evil.example/", "/"),
+        ("https://evil.example/", "/"),
+        ("javascript:alert(1)", "/"),
+        ("/a\nb", "/"),
+        ('/</script><script>alert(1)//"', '/\\u003c/script>\\u003cscript>alert(1)//\\"'),
+    ],
+)
+def test_a_link_leads_to_a_page_of_this_server(client: TestClient, asked: str, goes: str) -> None:
+    answer = client.get(login.LOGIN_PATH, params={"ticket": _ticket(client), "next": asked})
+    assert f'location.replace("{goes}");</script>' in answer.text
+    # The same link again, with the cookie: no second session, but on to the page.
+    again = client.get(login.LOGIN_PATH, params={"ticket": "used", "next": asked})
+    assert again.status_code == 303
+    assert "evil" not in again.headers["location"]
+    assert "prefect-password" not in again.text
+
+
+def test_no_page_may_be_framed_or_load_from_elsewhere(client: TestClient) -> None:
+    headers = client.get("/runs").headers
+    assert headers["x-frame-options"] == "DENY"
+    policy = headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "'unsafe-inline'" not in policy.partition("script-src")[2].partition(";")[0]
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "http://127.0.0.1:9999", "null"])
+def test_a_websocket_of_another_page_is_refused(client: TestClient, origin: str) -> None:
+    with pytest.raises(WebSocketDisconnect), client.websocket_connect("/api/events/in", headers={"Origin": origin}):
+        pass
+
+
+@pytest.mark.parametrize("headers", [{}, {"Origin": HOST}])
+def test_other_websockets_are_prefects_to_refuse(client: TestClient, headers: dict[str, str]) -> None:
+    with client.websocket_connect("/api/events/in", headers={"Host": "127.0.0.1:4200", **headers}):
+        pass
+
+
+def test_tickets_are_good_for_a_time_and_bounded_in_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(login, "MOST_TICKETS", 3)
+    tickets = login.Tickets()
+    given = [tickets.new() for _ in range(4)]
+    assert [tickets.use(one) for one in given] == [False, True, True, True]
+    monkeypatch.setattr(login, "TICKET_S", -1.0)
+    assert not tickets.use(tickets.new())

@@ -1,0 +1,120 @@
+"""The Prefect profile `spotwave`: what is written into the user's own file of profiles, and what is left alone."""
+
+from __future__ import annotations
+
+import stat
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.settings import PREFECT_PROFILES_PATH, temporary_settings
+
+from deployments.profile import remove_profile, write_profile
+
+URL, AUTH = "http://127.0.0.1:4200/api", "spotwave:secret"
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.delenv("PREFECT_API_URL")
+    found = tmp_path / "prefect" / "profiles.toml"
+    with temporary_settings({PREFECT_PROFILES_PATH: found}):
+        yield found
+
+
+def written(url: str = URL, auth: str = AUTH) -> list[str]:
+    said: list[str] = []
+    write_profile(url, auth, said.append)
+    return said
+
+
+def read(path: Path) -> dict[str, Any]:
+    return tomllib.loads(path.read_text())
+
+
+def mine(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o644)
+
+
+def test_a_user_without_profiles_has_it_as_the_active_one(path: Path) -> None:
+    assert written() == [f"Prefect profile 'spotwave' written to {path}"]
+    ours = {"PREFECT_API_URL": URL, "PREFECT_API_AUTH_STRING": AUTH}
+    assert read(path) == {"active": "spotwave", "profiles": {"spotwave": ours}}
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert written() == []
+    assert written(auth="spotwave:other") == [f"Prefect profile 'spotwave' written to {path}"]
+    assert remove_profile()
+    assert not path.exists()
+    assert not remove_profile()
+
+
+def test_the_profile_that_the_user_has_chosen_stays_active_and_whole(path: Path) -> None:
+    mine(path, 'active = "work"\n[profiles.work]\nPREFECT_API_URL = "https://prefect.example.org/api"\n')
+    before = read(path)
+    said = written()
+    assert any("your Prefect profile 'work' stays active" in line and "--profile spotwave" in line for line in said)
+    assert read(path)["active"] == "work"
+    assert read(path)["profiles"]["work"] == before["profiles"]["work"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert remove_profile()
+    assert read(path) == before
+
+
+def test_a_file_that_names_no_active_profile_gets_ours(path: Path) -> None:
+    mine(path, '[profiles.work]\nPREFECT_LOGGING_LEVEL = "DEBUG"\n')
+    written()
+    assert read(path)["active"] == "spotwave"
+    remove_profile()
+    assert "active" not in read(path)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    ['PREFECT_API_URL = "https://team.example.org/api"', 'PREFECT_API_URL = "http://127.0.0.1:4200/api"', ""],
+)
+def test_a_profile_of_that_name_which_is_the_users_own_is_left_alone(path: Path, settings: str) -> None:
+    mine(path, f'active = "spotwave"\n[profiles.spotwave]\n{settings}\n')
+    before = path.read_text()
+    said = written()
+    assert len(said) == 1
+    assert "is your own and stays as it is" in said[0]
+    assert not remove_profile()
+    assert path.read_text() == before
+
+
+def test_a_link_to_the_file_stays_a_link(path: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "dotfiles.toml"
+    kept.write_text("")
+    path.parent.mkdir()
+    path.symlink_to(kept)
+    written()
+    assert path.is_symlink()
+    assert "spotwave" in read(kept)["profiles"]
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+
+
+def test_an_unchanged_profile_in_an_open_file_is_closed(path: Path) -> None:
+    written()
+    path.chmod(0o644)
+    written()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("name", ["PREFECT_API_KEY", "PREFECT_API_AUTH_STRING", "PREFECT_API_URL"])
+def test_what_goes_before_the_profile_is_said_in_one_line(
+    path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "something")
+    said = [line for line in written() if name in line]
+    assert len(said) == 1
+    assert "\n" not in said[0]
+    assert "something" not in said[0]
+
+
+def test_another_profile_chosen_by_the_environment_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_PROFILE", "cloud")
+    assert any("your Prefect profile 'cloud' stays active" in line for line in written())
