@@ -108,6 +108,7 @@ def brought_up(home: Home, python: str = sys.executable, **settings: str) -> Ite
     home.create()
     # Away from 4200, where a developer's own server may want to be.
     (home.run / "port").write_text("0")
+    (home.run / "port").chmod(0o600)
     done = run_spotwave(home, "up", python=python, **settings)
     try:
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"

@@ -1,0 +1,50 @@
+"""The table of attacks, from the lists of the tests that carry them through: `python -m tests.security.table --write`."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from tests.security.rows import Row
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "hostile.md"
+_HEAD = """# Attacks, and what becomes of them
+
+Each row is carried through by the test suite, by the file named above it: real sockets, files, processes, rclone and
+servers. Written by `python -m tests.security.table --write`; a test compares it with the lists. What is defended, against
+whom, and what is left open: [security.md](security.md).
+"""
+
+
+def modules() -> list[str]:
+    """Test files with a list of rows."""
+    files = [path for path in (ROOT / "tests").rglob("test_*.py") if "\nROWS" in path.read_text()]
+    return sorted(".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files)
+
+
+def rows() -> dict[str, list[Row]]:
+    return {name: list(import_module(name).ROWS) for name in modules()}
+
+
+def as_markdown(found: dict[str, list[Row]]) -> str:
+    lines = [_HEAD, f"{sum(map(len, found.values()))} rows.", ""]
+    for name, its in found.items():
+        lines += [f"## {name.replace('.', '/')}.py", "", "| where | what is tried | what becomes of it |", "|--|--|--|"]
+        lines += [f"| {_cell(row.where)} | {_cell(row.attack)} | {_cell(row.outcome)} |" for row in its]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    shown = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+    return shown.replace("|", "\\|").replace("<", "&lt;")
+
+
+if __name__ == "__main__":
+    told = as_markdown(rows())
+    if sys.argv[1:] == ["--write"]:
+        PAGE.write_text(told)
+    else:
+        sys.stdout.write(told)
