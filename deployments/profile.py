@@ -33,6 +33,14 @@ Say = Callable[[str], None]
 
 def write_profile(url: str, auth_string: str, say: Say) -> None:
     """Let plain `prefect` commands find the server at `url`; says what the user has to know. Safe to repeat."""
+    try:
+        _write(url, auth_string, say)
+    except (OSError, ValueError) as error:  # a folder that is not ours to write in, a file that is no TOML
+        reason = " ".join(str(error).split())[:200]
+        say(f"the Prefect profile '{NAME}' could not be written ({reason}): only `spotwave` commands find this server")
+
+
+def _write(url: str, auth_string: str, say: Say) -> None:
     profiles = load_profiles(include_defaults=False)
     if NAME in profiles.names and not _is_ours(profiles[NAME]):
         say(
@@ -74,8 +82,11 @@ def hindrances(active: str | None) -> list[str]:
 
 
 def remove_profile() -> bool:
-    """Take ours away; whether there was one."""
-    profiles = load_profiles(include_defaults=False)
+    """Take ours away; whether there was one. Raises OSError."""
+    try:
+        profiles = load_profiles(include_defaults=False)
+    except ValueError:
+        return False  # no TOML, so not written by us
     if NAME not in profiles.names or not _is_ours(profiles[NAME]):
         return False
     if profiles.active_name == NAME:

@@ -118,3 +118,21 @@ def test_what_goes_before_the_profile_is_said_in_one_line(
 def test_another_profile_chosen_by_the_environment_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_PROFILE", "cloud")
     assert any("your Prefect profile 'cloud' stays active" in line for line in written())
+
+
+@pytest.mark.parametrize("text", ["active = ", "not toml at all [", '[profiles.x]\nPREFECT_NO_SUCH = "1"\n'])
+def test_a_file_that_cannot_be_read_is_left_and_said_in_one_line(path: Path, text: str) -> None:
+    mine(path, text)
+    said = written()
+    assert len(said) == 1
+    assert "\n" not in said[0]
+    if "could not be written" in said[0]:
+        assert path.read_text() == text
+    assert remove_profile() == ("could not be written" not in said[0])
+
+
+def test_a_folder_that_cannot_be_made_is_said_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with temporary_settings({PREFECT_PROFILES_PATH: tmp_path / "file" / "profiles.toml"}):
+        said = written()
+    assert len(said) == 1 or "could not be written" in said[0]

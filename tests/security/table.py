@@ -1,4 +1,7 @@
-"""The table of attacks, from the lists of the tests that carry them through: `python -m tests.security.table --write`."""
+"""The table of attacks, from the lists of the tests that carry them through.
+
+python -m tests.security.table --write
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ PAGE = ROOT / "docs" / "hostile.md"
 _HEAD = """# Attacks, and what becomes of them
 
 Each row is carried through by the test suite, by the file named above it: real sockets, files, processes, rclone and
-servers. Written by `python -m tests.security.table --write`; a test compares it with the lists. What is defended, against
-whom, and what is left open: [security.md](security.md).
+servers. Written by `python -m tests.security.table --write`; a test compares it with the lists. What is defended,
+against whom, and what is left open: [security.md](security.md).
 """
 
 
