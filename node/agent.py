@@ -75,7 +75,9 @@ class Agent:
         self._wake = threading.Event()
         lease, self._worker = self._detached(rclone, secrets) if brief.detached else self._attached(secrets)
         period_s = max(brief.lease_s, brief.beat_s) if brief.detached else brief.lease_s
-        self._lease = LeaseKeeper(lease, period_s, self._current_lease, self._on_fenced)
+        elsewhere = None if brief.detached else self._beat_on_the_remote  # where a detached one's lease is anyway
+        self._letters = Remote(rclone, secrets / SECRET_RCLONE, brief.remote, call_s=CALL_S)
+        self._lease = LeaseKeeper(lease, period_s, self._current_lease, self._on_fenced, elsewhere)
 
     def _attached(self, secrets: Path) -> tuple[Renews, Starter]:
         """The run comes from the controller's Prefect API, and the lease goes there."""
@@ -239,6 +241,14 @@ class Agent:
         )
         lease.write(self._work / HEARTBEAT_FILE)
         return lease
+
+    def _beat_on_the_remote(self) -> None:
+        """The API does not answer: the controller may look there before it gives this machine up."""
+        path = f"{attempt_dir(self._brief.attempt)}/{HEARTBEAT_FILE}"
+        try:
+            self._letters.write(path, (self._work / HEARTBEAT_FILE).read_bytes())
+        except (OSError, RemoteError) as error:
+            log.warning("no heartbeat on the remote either: %s", error)
 
     def _on_fenced(self) -> None:
         self._fenced = True

@@ -21,7 +21,9 @@ from deployments.proxy.places import PLACE, Place, Places
 from deployments.proxy.upstream import MOST_FRAME_BYTES
 
 FIRST_WORD_BYTES = 16_384  #: of a websocket's messages until it is known who it is: a token is shorter
-BACKLOG = 128  #: asyncio opens as many at once before it lets us look at the first
+# asyncio takes so many at once and reads from the first a few rounds later: by then there must still be a place for it.
+AT_ONCE = 32
+_QUEUE = 1024  # wait with the kernel meanwhile
 _CLOSE_S = 5.0  # a websocket that does not answer a ping is given so long to read that it is closed
 
 
@@ -85,10 +87,11 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup([])  # all but the listening
-        _allow_files(2 * (self._places.limits.most_unknown + self._places.limits.most_known) + BACKLOG)
+        _allow_files(2 * (self._places.limits.most_unknown + self._places.limits.most_known) + AT_ONCE)
         loop = asyncio.get_running_loop()
         for listening in sockets or []:
-            self.servers.append(await loop.create_server(lambda: _Opening(self), sock=listening, backlog=BACKLOG))
+            self.servers.append(await loop.create_server(lambda: _Opening(self), sock=listening, backlog=AT_ONCE))
+            listening.listen(_QUEUE)
         self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -1,0 +1,192 @@
+"""The proxy in front of an API that knows one thing, the lease; and clients that hold connections and do no more."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Event, Thread
+from uuid import UUID, uuid4
+
+import httpx
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+from blocks.access import basic
+from blocks.attempt_token import USER, AttemptToken
+from deployments.proxy.places import Limits
+from node.contract import MACHINES_POOL
+from tests.deployments.proxy.kit import KEY, new_job_key, serving
+
+LEASE = uuid4()
+FLOW = UUID(int=1)
+LONG_ANSWER = "x" * 1_000_000  # what reading the flow tells
+
+HALF_HEADER = b"POST /api/logs/ HTTP/1.1\r\nHost: proxy\r\nX-Half"
+HALF_BODY = b"POST /api/logs/ HTTP/1.1\r\nHost: proxy\r\nContent-Length: 1000\r\n\r\n[{"
+GARBAGE = bytes.fromhex("16030100c8010000c40303") + os.urandom(64)  # a TLS ClientHello to a server without TLS
+UPGRADE = (
+    b"GET /api/events/in HTTP/1.1\r\nHost: proxy\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    b"Sec-WebSocket-Protocol: prefect\r\n\r\n"
+)
+REQUESTS = b"GET /health HTTP/1.1\r\nHost: proxy\r\n\r\n" * 50  # whose answers nobody reads
+
+
+class _Api(BaseHTTPRequestHandler):
+    """As Prefect answers for a lease and a run; its flow is a long text."""
+
+    protocol_version = "HTTP/1.1"
+    job = ""
+
+    def do_GET(self) -> None:
+        known = {
+            f"/api/artifacts/{LEASE}": {"id": str(LEASE), "key": f"lease-{self.job}-1"},
+            f"/api/flows/{FLOW}": LONG_ANSWER,
+            "/api/flow_runs/filter": [
+                dict.fromkeys(("id", "deployment_id", "work_queue_id"), str(uuid4()))
+                | {
+                    "flow_id": str(FLOW),
+                    "tags": [],
+                    "work_pool_name": MACHINES_POOL,
+                    "work_queue_name": f"{self.job}-1",
+                }
+            ],
+        }
+        body = json.dumps(known.get(self.path)).encode()
+        self.send_response(200 if self.path in known else 404)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
+
+    def log_message(self, format: str, *args: object) -> None:
+        return
+
+
+@dataclass
+class Guarded:
+    """A proxy, and a token that opens it."""
+
+    url: str
+    job_key: str
+    opened: list[socket.socket] = field(default_factory=list)
+
+    @property
+    def port(self) -> int:
+        return httpx.URL(self.url).port or 0
+
+    @property
+    def auth(self) -> str:
+        token = AttemptToken(self.job_key, 1, LEASE, int(time.time()) + 600)
+        return f"{USER}:{token.signed(KEY)}"
+
+    def connect(self, said: bytes = b"", address: str = "127.0.0.1") -> socket.socket:
+        """A connection that says this and no more; closed at the end of the test."""
+        found = socket.create_connection(("127.0.0.1", self.port), 10, (address, 0))
+        self.opened.append(found)
+        found.sendall(said)
+        return found
+
+    def ended(self, one: socket.socket, within_s: float) -> bool:
+        """Whether the proxy ends the connection within this time."""
+        one.settimeout(within_s)
+        try:
+            while one.recv(65_536):
+                pass
+        except TimeoutError:
+            return False
+        except OSError:
+            return True
+        return True
+
+    def asked(self, verify: ssl.SSLContext | bool = True) -> int:
+        """The status that a machine is answered when it reads its flow, on a connection of its own."""
+        answer = httpx.get(
+            f"{self.url}/api/flows/{FLOW}",
+            headers={"Authorization": basic(self.auth)},
+            timeout=10,
+            verify=verify,
+            trust_env=False,
+        )
+        return answer.status_code
+
+
+@contextmanager
+def guarded(limits: Limits, cert: Path | None = None, key: Path | None = None) -> Iterator[Guarded]:
+    job_key = new_job_key()
+    handler = type("Api", (_Api,), {"job": job_key})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as api, ExitStack() as left:
+        api.daemon_threads = True
+        Thread(target=api.serve_forever, daemon=True).start()
+        left.callback(api.shutdown)
+        url = f"http://127.0.0.1:{api.server_address[1]}/api"
+        left.enter_context(temporary_settings({PREFECT_API_URL: url, PREFECT_CLIENT_MAX_RETRIES: 0}))
+        found = Guarded(left.enter_context(serving(limits=limits, cert=cert, cert_key=key)), job_key)
+        try:
+            yield found
+        finally:
+            for one in found.opened:
+                one.close()
+
+
+@contextmanager
+def flooded(port: int, connections: int) -> Iterator[list[int]]:
+    """So many connections, none of which ever finishes what it says; those that the proxy ends are opened anew.
+
+    Yields a list whose only number counts all that were opened.
+    """
+    kinds = (HALF_HEADER, HALF_BODY, GARBAGE, UPGRADE, REQUESTS, b"")
+    count, over = [0], Event()
+
+    def flood() -> None:
+        held: list[socket.socket] = []
+        while not over.wait(0.05):
+            held = [one for one in held if not _is_over(one)]
+            for _ in range(min(50, connections - len(held))):
+                try:
+                    one = socket.create_connection(("127.0.0.1", port), 5)
+                    held.append(one)
+                    one.sendall(kinds[count[0] % len(kinds)])
+                    one.setblocking(False)
+                except OSError:
+                    continue
+                count[0] += 1
+        for one in held:
+            one.close()
+
+    thread = Thread(target=flood, daemon=True)
+    thread.start()
+    try:
+        yield count
+    finally:
+        over.set()
+        thread.join(20)
+
+
+def _is_over(one: socket.socket) -> bool:
+    """Whether the proxy has ended it. What it has answered is left unread."""
+    try:
+        over = one.recv(1, socket.MSG_PEEK) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        over = True
+    if not over:
+        try:  # an answer lies there unread: has it been closed since?
+            over = one.send(b"") != 0
+        except OSError:
+            over = True
+    if over:
+        one.close()
+    return over
