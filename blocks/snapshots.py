@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from io import BytesIO
@@ -240,6 +241,8 @@ class SnapshotStore(Block):
         except StoreUnavailable:
             raise
         except OSError as error:
+            with suppress(OSError):  # a disk that is full needs its place
+                fs.rm_file(temporary)
             raise self._trouble("write", error) from error
         return path
 

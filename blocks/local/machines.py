@@ -187,11 +187,13 @@ class Machines:
     def _power_off(self, machine: Machine, by: str) -> None:
         place = self.place(machine)
         if place.exists():
-            _note(place, {"by": by})
+            with suppress(OSError):  # a full disk must keep no machine
+                _note(place, {"by": by})
         gone = kill_marked(self._mark(machine.id))
         _reap()
         if place.exists() and (gone is not None or "at" not in _ended(place)):
-            _note(place, {"at": gone or _own_end(place)})
+            with suppress(OSError):  # then it is dated when it is looked at, as one that ended itself
+                _note(place, {"by": by, "at": gone or _own_end(place)})
         shutil.rmtree(place / "secrets", ignore_errors=True)
 
     def _note_end(self, machine: Machine) -> None:
