@@ -16,8 +16,8 @@ MAY_IMPORT = {
     "node": {"node"},
     "deployments": {"deployments", "flows", "blocks", "node"},
 }
-# All that the controller's side may know of the machine's: the contract, the remote's wrapper, what hides secrets, and, for a story's
-# flow, what describes its calculation.
+# All that the controller's side may know of the machine's: the contract, the remote's wrapper, what hides secrets, and,
+# for a story's flow, what describes its calculation.
 OF_NODE = {
     "flows": {"node.contract", "node.calculation", "node.programs"},
     "tasks": {"node.contract", "node.manifest", "node.remote"},

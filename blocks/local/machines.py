@@ -135,6 +135,8 @@ class Machines:
             except ValidationError:
                 continue  # not started by us
         for root in self.folder.glob(f"*/{ROOT_FILE}"):
+            if (root.parent / ENDED_FILE).exists():  # of 10,000 folders, most
+                continue
             machine = _tags(root.parent)
             if machine is not None and machine.id not in found and self._root_alive(machine):
                 found[machine.id] = machine

@@ -10,6 +10,7 @@ import psutil
 import pytest
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
+from blocks import snapshots
 from blocks.cloud import Machine, MachineState, Misconfigured
 from blocks.local.machines import MORE_PROCESSES, Machines
 from blocks.rclone import rclone_binary
@@ -96,7 +97,10 @@ _LAUNCH = Row(_DISK, "full when a local machine is launched", "refused in one li
 _RESULTS = Row(
     _DISK, "full when results are brought home", "one line names it; they stay on the remote, and come later"
 )
-ROWS = [_FORK_BOMB, _CHAIN, _HIDDEN, _BOUND, _ACCOUNT, _LEDGER, _MACHINES, _LAUNCH, _RESULTS]
+_NOTES = Row("ledger of spending", "more documents than anybody can have made", "refused in one line, none is read")
+_FOLDERS = Row("local cloud", "2,000 folders of machines that have ended", "looked through in a second")
+_FAR = Row("remote", "5,000 files in a job's folder", "listed in seconds")
+ROWS = [_FORK_BOMB, _CHAIN, _HIDDEN, _BOUND, _ACCOUNT, _LEDGER, _MACHINES, _LAUNCH, _RESULTS, _NOTES, _FOLDERS, _FAR]
 
 
 def test_a_fork_bomb_is_ended(folder: Path) -> None:
@@ -213,10 +217,41 @@ def test_results_that_find_no_place_stay_on_the_remote(disk: Path, tmp_path: Pat
     far.mkdir(parents=True)
     (far / "orbitals.npz").write_bytes(bytes(3 << 20))
     remote = Remote(rclone_binary(), None, str(tmp_path / "remote"))
-    with pytest.raises(RemoteError, match="disk space|no space left") as caught:
+    with pytest.raises(RemoteError, match=r"disk space|no space left") as caught:
         remote.download("output", disk / "home")
     assert clear(caught.value, "rclone")
     assert (far / "orbitals.npz").stat().st_size == 3 << 20
     assert not (disk / "home/orbitals.npz").exists(), "half a file does not bear its name"
     remote.download("output", tmp_path / "home")
     remote.verify(tmp_path / "home", "output")
+
+
+def test_more_notes_than_can_be_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshots, "MOST_NOTES", 500)  # for the sake of time
+    store = SnapshotStore(url=str(tmp_path))
+    store.note("spending", "mine", {"usd": 1.0})
+    for number in range(snapshots.MOST_NOTES):
+        (tmp_path / "spending" / f"{number}.json").touch()  # empty: to read one would fail
+    with pytest.raises(StoreUnavailable, match=f"holds {snapshots.MOST_NOTES + 1} documents") as caught:
+        store.notes("spending")
+    assert clear(caught.value, "url")
+
+
+def test_ended_machines_cost_no_look(folder: Path) -> None:
+    """Those that have ended are told by a file's being there: what is in the others is no JSON."""
+    for number in range(2000):
+        place = folder / f"sw-{number:012x}-1-local-1"
+        place.mkdir(parents=True)
+        for name in ("root.json", "machine.json", "ended.json"):
+            (place / name).write_text("not looked at")
+    begun = time.process_time()
+    assert Machines(folder).find() == []
+    assert time.process_time() - begun < 5, "a tenth of a second, and a look at each process of this computer"
+
+
+def test_a_folder_of_many_files_is_listed(tmp_path: Path) -> None:
+    for number in range(5_000):
+        (tmp_path / f"{number}").touch()
+    begun = time.process_time()
+    assert len(Remote(rclone_binary(), None, str(tmp_path)).list(recursive=True)) == 5_000
+    assert time.process_time() - begun < 10
