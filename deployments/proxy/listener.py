@@ -13,16 +13,17 @@ from collections.abc import Callable
 from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 
-from deployments.proxy.places import PLACE, Place, Places
+from deployments.proxy.places import PLACE, Place, Places, place_of
 from deployments.proxy.upstream import MOST_FRAME_BYTES
 
 FIRST_WORD_BYTES = 16_384  #: of a websocket's messages until it is known who it is: a token is shorter
 # asyncio takes so many at once and reads from the first a few rounds later: by then there must still be a place for it.
-AT_ONCE = 32
+AT_ONCE = 16
 _QUEUE = 1024  # wait with the kernel meanwhile
 _CLOSE_S = 5.0  # a websocket that does not answer a ping is given so long to read that it is closed
 
@@ -75,6 +76,21 @@ class SocketConnection(WebSocketsSansIOProtocol):
     def keepalive_timeout(self) -> None:
         self._place.within(_CLOSE_S)
         super().keepalive_timeout()
+
+
+class OneAnswer:
+    """The application; who is unknown gets one answer a connection: fifty questions in one packet are read as one."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def last(message: Message) -> None:
+            if message["type"] == "http.response.start" and place_of(scope).attempt is None:
+                message["headers"] = [*message.get("headers", []), (b"connection", b"close")]
+            await send(message)
+
+        await self._app(scope, receive, last if scope["type"] == "http" else send)
 
 
 class Server(uvicorn.Server):

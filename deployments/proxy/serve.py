@@ -17,7 +17,7 @@ from blocks.saved import load
 from deployments.api import Unavailable, check
 from deployments.home import Home
 from deployments.proxy.app import make_app
-from deployments.proxy.listener import Server, SocketConnection
+from deployments.proxy.listener import OneAnswer, Server, SocketConnection
 from deployments.proxy.places import Limits, Places
 from deployments.proxy.sparing import Sparing
 from deployments.up import existing_api
@@ -57,7 +57,7 @@ def make_server(
 ) -> Server:
     """The proxy for the API of the current Prefect settings; `token_key` is of the machines' tokens."""
     config = uvicorn.Config(
-        make_app(token_key),
+        OneAnswer(make_app(token_key)),
         ssl_certfile=cert,
         ssl_keyfile=key,
         ws=SocketConnection,

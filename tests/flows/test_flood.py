@@ -15,7 +15,7 @@ from tests.deployments.proxy.test_run_through import command
 from tests.flows.conftest import Start
 from tests.flows.kit import MINIMAL, eventually
 from tests.flows.test_faults import endings, same_energies
-from tests.security.proxy_kit import flooded
+from tests.security.flood import flooded
 from tests.security.rows import Row
 
 pytestmark = pytest.mark.slow(minutes=0.7)
@@ -36,9 +36,9 @@ def test_a_flood_of_the_proxy_costs_no_machine(
     log = tmp_path / "proxy.log"
     with command(embedded, "prefect-access/flooded", log) as url, flooded(int(url.rpartition(":")[2]), 500) as opened:
         PrefectAccess(way="proxy", proxy_url=url, proxy_key=SecretStr(KEY)).save("flooded", overwrite=True)
-        eventually("the flood is there", lambda: opened[0] >= 500)
+        eventually("the flood is there", lambda: opened.value >= 500)
         result = job(**MINIMAL, access="prefect-access/flooded", silence_minutes=0.5).completed()
-        assert opened[0] > 1000, "it went on"
+        assert opened.value > 1000, "it went on"
     PrefectAccess.delete("flooded")
     same_energies(result)
     assert endings(result) == ["completed"]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import select
 import socket
 import ssl
 import time
@@ -13,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Event, Thread
+from threading import Thread
 from uuid import UUID, uuid4
 
 import httpx
@@ -28,16 +26,6 @@ from tests.deployments.proxy.kit import KEY, new_job_key, serving
 LEASE = uuid4()
 FLOW = UUID(int=1)
 LONG_ANSWER = "x" * 1_000_000  # what reading the flow tells
-
-HALF_HEADER = b"POST /api/logs/ HTTP/1.1\r\nHost: proxy\r\nX-Half"
-HALF_BODY = b"POST /api/logs/ HTTP/1.1\r\nHost: proxy\r\nContent-Length: 1000\r\n\r\n[{"
-GARBAGE = bytes.fromhex("16030100c8010000c40303") + os.urandom(64)  # a TLS ClientHello to a server without TLS
-UPGRADE = (
-    b"GET /api/events/in HTTP/1.1\r\nHost: proxy\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-    b"Sec-WebSocket-Protocol: prefect\r\n\r\n"
-)
-REQUESTS = b"GET /health HTTP/1.1\r\nHost: proxy\r\n\r\n" * 50  # whose answers nobody reads
 
 
 class _Api(BaseHTTPRequestHandler):
@@ -139,47 +127,3 @@ def guarded(limits: Limits, cert: Path | None = None, key: Path | None = None) -
         finally:
             for one in found.opened:
                 one.close()
-
-
-@contextmanager
-def flooded(port: int, connections: int) -> Iterator[list[int]]:
-    """So many connections, none of which ever finishes what it says; those that the proxy ends are opened anew.
-
-    Yields a list whose only number counts all that were opened.
-    """
-    kinds = (HALF_HEADER, HALF_BODY, GARBAGE, UPGRADE, REQUESTS, b"")
-    count, over = [0], Event()
-
-    def flood() -> None:
-        held: list[socket.socket] = []
-        while not over.wait(0.05):
-            held = [one for one in held if not _is_over(one)]
-            for _ in range(min(50, connections - len(held))):
-                try:
-                    one = socket.create_connection(("127.0.0.1", port), 5)
-                    held.append(one)
-                    one.sendall(kinds[count[0] % len(kinds)])
-                    one.setblocking(False)
-                except OSError:
-                    continue
-                count[0] += 1
-        for one in held:
-            one.close()
-
-    thread = Thread(target=flood, daemon=True)
-    thread.start()
-    try:
-        yield count
-    finally:
-        over.set()
-        thread.join(20)
-
-
-def _is_over(one: socket.socket) -> bool:
-    """Whether the proxy has ended it, whatever answer lies there unread."""
-    looks = select.poll()
-    looks.register(one, select.POLLRDHUP)
-    over = bool(looks.poll(0))
-    if over:
-        one.close()
-    return over

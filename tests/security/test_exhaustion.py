@@ -30,7 +30,7 @@ import os, time
 children, until, made = set(), time.monotonic() + 60, 0
 open(os.environ["SPOTWAVE_WORK"] + "/up", "w").close()
 while time.monotonic() < until and made < 2000:
-    while len(children) < 100:  # as many again for each that is killed
+    while len(children) < 40:  # as many again for each that is killed
         made += 1
         pid = os.fork()
         if not pid:
@@ -105,7 +105,7 @@ ROWS = [_FORK_BOMB, _CHAIN, _HIDDEN, _BOUND, _ACCOUNT, _LEDGER, _MACHINES, _LAUN
 
 def test_a_fork_bomb_is_ended(folder: Path) -> None:
     machines, machine = _started(folder, _of(FORKS))
-    until(lambda: len(processes(machines, machine)) > 100)
+    until(lambda: len(processes(machines, machine)) > 40)
     begun = time.monotonic()
     machines.terminate(machine)
     assert processes(machines, machine) == []

@@ -22,17 +22,8 @@ from deployments.proxy.listener import FIRST_WORD_BYTES
 from deployments.proxy.places import Limits
 from deployments.proxy.sparing import Sparing
 from tests.deployments.proxy.kit import eventually
-from tests.security.proxy_kit import (
-    FLOW,
-    GARBAGE,
-    HALF_BODY,
-    HALF_HEADER,
-    REQUESTS,
-    UPGRADE,
-    Guarded,
-    flooded,
-    guarded,
-)
+from tests.security.flood import GARBAGE, HALF_BODY, HALF_HEADER, REQUESTS, UPGRADE, flooded
+from tests.security.proxy_kit import FLOW, Guarded, guarded
 from tests.security.rows import Row
 from tests.security.tls_kit import authority
 
@@ -153,7 +144,7 @@ def test_it_is_ended(row: Row, carry: Callable[[Guarded], None], proxy: Guarded)
 
 def test_a_machine_is_answered_in_a_flood() -> None:
     with guarded(Limits()) as proxy, flooded(proxy.port, 400) as opened:
-        eventually("the flood is there", lambda: opened[0] >= 400)
+        eventually("the flood is there", lambda: opened.value >= 400)
         assert [proxy.asked() for _ in range(20)] == [200] * 20
         url = f"{proxy.url.replace('http', 'ws', 1)}/api/events/in"
         with connect(url, subprotocols=[Subprotocol("prefect")], proxy=None) as ws:
