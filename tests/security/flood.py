@@ -23,7 +23,7 @@ UPGRADE = (
 REQUESTS = b"GET /health HTTP/1.1\r\nHost: proxy\r\n\r\n" * 50  # whose answers nobody reads
 
 _MOST_S = 400.0  # whatever becomes of the test
-_AT_ONCE = 20  # every twentieth of a second
+_AT_ONCE = 5  # every twentieth of a second
 
 
 @contextmanager

@@ -104,7 +104,7 @@ class Guarded:
         answer = httpx.get(
             f"{self.url}/api/flows/{FLOW}",
             headers={"Authorization": basic(self.auth)},
-            timeout=10,
+            timeout=30,
             verify=verify,
             trust_env=False,
         )
