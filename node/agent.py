@@ -271,7 +271,7 @@ def main() -> int:
     """Entry point of the machine: `python -m node.agent`."""
     work = Path(os.environ[ENV_WORK])
     secrets = Path(os.environ[ENV_SECRETS])
-    handlers = [logging.FileHandler(work / AGENT_LOG), logging.StreamHandler()]
+    handlers: list[logging.Handler] = [logging.FileHandler(work / AGENT_LOG), logging.StreamHandler()]
     for handler in handlers:
         handler.addFilter(ScrubbedLog(scrub_of(secrets)))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", handlers=handlers)
