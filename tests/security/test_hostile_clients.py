@@ -27,7 +27,7 @@ from tests.security.proxy_kit import FLOW, Guarded, guarded
 from tests.security.rows import Row
 from tests.security.tls_kit import authority
 
-SHORT = Limits(unknown_s=0.7, request_s=1.0, idle_s=0.7, most_unknown=40, most_of_address=10, most_of_attempt=5)
+SHORT = Limits(unknown_s=1.0, request_s=1.5, idle_s=1.0, most_unknown=40, most_of_address=10, most_of_attempt=5)
 IN_TIME_S = 6.0  # of deadlines of a second or two, on a busy computer
 _PATH = f"/api/flows/{FLOW}".encode()
 
@@ -35,6 +35,13 @@ _PATH = f"/api/flows/{FLOW}".encode()
 @pytest.fixture(scope="module")
 def proxy() -> Iterator[Guarded]:
     with guarded(SHORT) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def patient() -> Iterator[Guarded]:
+    """For what is counted: no deadline passes meanwhile."""
+    with guarded(replace(SHORT, unknown_s=60.0, request_s=60.0, idle_s=60.0)) as found:
         yield found
 
 
@@ -104,14 +111,14 @@ def _known_takes_many_places(proxy: Guarded) -> None:
     assert one_more.recv(12) == b"HTTP/1.1 503"
     for one in held:
         one.close()
-    eventually("its places are free again", lambda: proxy.asked() == 200, IN_TIME_S)
+    eventually("its places are free again", lambda: proxy.asked() == 200)
 
 
 def _one_address_takes_all(proxy: Guarded) -> None:
     """The oldest of the same address goes; who came from another stays."""
     other = proxy.connect(b"GET /health HTTP/1.1\r\nHost: proxy\r\n", "127.0.0.2")
     flood = [proxy.connect(HALF_HEADER, "127.0.0.3") for _ in range(SHORT.most_unknown)]
-    assert proxy.ended(flood[0], 0.6), "within less than its own deadline"
+    assert proxy.ended(flood[0], 20), "before its own deadline"
     other.sendall(b"\r\n")
     assert other.recv(12) == b"HTTP/1.1 200"
 
@@ -131,6 +138,7 @@ ATTACKS: list[tuple[Row, Callable[[Guarded], None]]] = [
     (Row("proxy", "with a token: more connections than a machine has", "503, for it alone"), _known_takes_many_places),
     (Row("proxy", "one address takes all places", "its oldest goes, others stay"), _one_address_takes_all),
 ]  # fmt: skip
+COUNTED = (_known_takes_many_places, _one_address_takes_all)
 _FLOOD = Row("proxy", "300 half-open connections, opened anew when ended", "a machine is answered each time")
 _TLS = Row("proxy with TLS", "300 connections that begin no handshake", "ended; a machine is answered meanwhile")
 _LOG = Row("proxy's log", "100,000 refusals in a second", "20 lines, and how many were left out")
@@ -138,8 +146,8 @@ ROWS = [row for row, _ in ATTACKS] + [_FLOOD, _TLS, _LOG]
 
 
 @pytest.mark.parametrize(("row", "carry"), ATTACKS, ids=[str(row) for row, _ in ATTACKS])
-def test_it_is_ended(row: Row, carry: Callable[[Guarded], None], proxy: Guarded) -> None:
-    carry(proxy)
+def test_it_is_ended(row: Row, carry: Callable[[Guarded], None], proxy: Guarded, patient: Guarded) -> None:
+    carry(patient if carry in COUNTED else proxy)
 
 
 def test_a_machine_is_answered_in_a_flood() -> None:
@@ -159,7 +167,7 @@ def test_with_tls(tmp_path: Path) -> None:
     own = authority(tmp_path / "authority")
     trusting = ssl.create_default_context(cafile=str(own.file))
     files = own.folder / "fullchain.pem", own.folder / "privkey.pem"
-    with guarded(replace(SHORT, most_unknown=200), *files) as proxy, ExitStack() as left:
+    with guarded(replace(SHORT, most_unknown=200, unknown_s=2.0), *files) as proxy, ExitStack() as left:
         silent = [proxy.connect() for _ in range(300)]
         assert proxy.asked(trusting) == 200
         assert all(proxy.ended(one, IN_TIME_S) for one in silent)
