@@ -19,6 +19,7 @@ from prefect.blocks.core import Block
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from node.contract import Brief, attempt_name
+from node.redaction_forms import without_secrets
 
 Tell = Callable[[int, int], None]  #: told (calls done, calls known of so far)
 
@@ -216,11 +217,14 @@ class Rehearsal:
 
 
 class LaunchRefused(Exception):
-    """A cloud said no. The subclass says what to skip; only `Misconfigured` ends the job."""
+    """A cloud said no. The subclass says what to skip; only `Misconfigured` ends the job.
+
+    `reason`: as its SDK told it, which may quote a signed address or a token; those are left out.
+    """
 
     def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+        self.reason = without_secrets(reason)
+        super().__init__(self.reason)
 
 
 class Capacity(LaunchRefused):

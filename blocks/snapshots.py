@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from io import BytesIO
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 VERSION = "v1"
+MOST_NOTES = 50_000  #: read at once: 10 s on a disk of one's own
 _METADATA = "spotwave"
 # Object stores have no folders; asked for one, s3fs would make the bucket, which nobody has asked for.
 _WITHOUT_FOLDERS = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl"}
@@ -193,8 +195,14 @@ class SnapshotStore(Block):
         self._write(f"{folder}/{name}.json", json.dumps(fields).encode())
 
     def notes(self, folder: str) -> list[dict[str, Any]]:
-        """All documents of a folder, by name. Raises StoreUnavailable."""
-        return [json.loads(self._read(path)) for path in self._list(folder, ".json")]
+        """All documents of a folder, by name. Raises StoreUnavailable, also for more than anybody can have made."""
+        found = self._list(folder, ".json")
+        if len(found) > MOST_NOTES:
+            raise StoreUnavailable(
+                f"url: {folder} in {self.url} holds {len(found)} documents, and {MOST_NOTES} are read at most. "
+                "Move those away that are not of this tool."
+            )
+        return [json.loads(self._read(path)) for path in found]
 
     def _days(self, since: date | None, until: date | None) -> list[str]:
         """Folder names date=..., oldest first."""
@@ -240,6 +248,8 @@ class SnapshotStore(Block):
         except StoreUnavailable:
             raise
         except OSError as error:
+            with suppress(OSError):  # a disk that is full needs its place
+                fs.rm_file(temporary)
             raise self._trouble("write", error) from error
         return path
 

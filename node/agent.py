@@ -6,6 +6,7 @@ the work this process can still save what there is and say how it ended.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
@@ -32,6 +33,7 @@ from node.contract import (
     PROGRESS_FILE,
     RECORD_FILE,
     SAVE_S,
+    SECRET_API,
     SECRET_RCLONE,
     STOP_FILE,
     Brief,
@@ -47,6 +49,7 @@ from node.detached_lease import CALL_S, RemoteLease
 from node.lease import Fenced, LeaseClient, LeaseKeeper, Renews
 from node.notice import notice_watcher
 from node.remote import Remote, RemoteError
+from node.scrub import Scrub, ScrubbedLog, scrubber, secrets_of
 from node.sync import Syncer
 from node.worker import Engine, Starter, Worker
 
@@ -61,6 +64,7 @@ class Agent:
 
     def __init__(self, work: Path, secrets: Path, rclone: str, brief: Brief) -> None:
         self._work = work
+        self._scrub = scrub_of(secrets)
         self._brief = brief
         self._remote = Remote(rclone, secrets / SECRET_RCLONE, brief.remote)
         self._sync = Syncer(self._remote, work, brief)
@@ -75,7 +79,9 @@ class Agent:
         self._wake = threading.Event()
         lease, self._worker = self._detached(rclone, secrets) if brief.detached else self._attached(secrets)
         period_s = max(brief.lease_s, brief.beat_s) if brief.detached else brief.lease_s
-        self._lease = LeaseKeeper(lease, period_s, self._current_lease, self._on_fenced)
+        elsewhere = None if brief.detached else self._beat_on_the_remote  # where a detached one's lease is anyway
+        self._letters = Remote(rclone, secrets / SECRET_RCLONE, brief.remote, call_s=CALL_S)
+        self._lease = LeaseKeeper(lease, period_s, self._current_lease, self._on_fenced, elsewhere)
 
     def _attached(self, secrets: Path) -> tuple[Renews, Starter]:
         """The run comes from the controller's Prefect API, and the lease goes there."""
@@ -173,6 +179,7 @@ class Agent:
         if self._stop is not None:
             self._end_engine()
         outcome = self._verdict()
+        outcome = replace(outcome, reason=self._scrub(outcome.reason))  # it may quote what a program or a worker said
         unsaved = self._sync.finish(self._end_by)
         if unsaved is not None and outcome.ending is Ending.COMPLETED:
             outcome = Outcome(Ending.LOST, f"the results could not be copied to the remote: {unsaved}")
@@ -240,24 +247,39 @@ class Agent:
         lease.write(self._work / HEARTBEAT_FILE)
         return lease
 
+    def _beat_on_the_remote(self) -> None:
+        """The API does not answer: the controller may look there before it gives this machine up."""
+        path = f"{attempt_dir(self._brief.attempt)}/{HEARTBEAT_FILE}"
+        try:
+            self._letters.write(path, (self._work / HEARTBEAT_FILE).read_bytes())
+        except (OSError, RemoteError) as error:
+            log.warning("no heartbeat on the remote either: %s", error)
+
     def _on_fenced(self) -> None:
         self._fenced = True
         self.stop(Ending.LOST, "the controller has given this attempt up")
 
 
+def scrub_of(secrets: Path) -> Scrub:
+    """For all that leaves the machine: the remote's secrets, and those of the Prefect API."""
+    api = secrets / SECRET_API
+    told = json.loads(api.read_text()) if api.is_file() else {}
+    return scrubber(secrets / SECRET_RCLONE, secrets_of(told))
+
+
 def main() -> int:
     """Entry point of the machine: `python -m node.agent`."""
     work = Path(os.environ[ENV_WORK])
-    logging.basicConfig(
-        level=logging.INFO,
-        format="%(asctime)s %(name)s %(message)s",
-        handlers=[logging.FileHandler(work / AGENT_LOG), logging.StreamHandler()],
-    )
+    secrets = Path(os.environ[ENV_SECRETS])
+    handlers: list[logging.Handler] = [logging.FileHandler(work / AGENT_LOG), logging.StreamHandler()]
+    for handler in handlers:
+        handler.addFilter(ScrubbedLog(scrub_of(secrets)))
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", handlers=handlers)
     # A second boot of the same machine must not take the first one's engine for its own.
     for leftover in (ENGINE_PID_FILE, STOP_FILE, OUTCOME_FILE, PROGRESS_FILE, RECORD_FILE):
         (work / leftover).unlink(missing_ok=True)
     brief = Brief.from_json((work / BRIEF_FILE).read_text())
-    agent = Agent(work, Path(os.environ[ENV_SECRETS]), os.environ[ENV_RCLONE], brief)
+    agent = Agent(work, secrets, os.environ[ENV_RCLONE], brief)
 
     def told_to_end(_signal: int, _frame: FrameType | None) -> None:
         agent.stop(Ending.INTERRUPTED, "the machine was told to shut down")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from hashlib import sha256
@@ -112,11 +113,19 @@ class _Note:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write under a temporary name, then rename: a reader sees the old file or the new, never half."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write under a temporary name, then rename: a reader sees the old file or the new, never half.
+
+    Raises OSError that names the file; nothing is left then, for a disk that is full needs its place.
+    """
     temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(text)
-    temporary.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text)
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        raise type(error)(error.errno, error.strerror, str(path)) from error
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,9 @@ from node.remote import RemoteError
 
 log = logging.getLogger("agent.lease")
 
+# A controller that has heard nothing for two minutes looks elsewhere; with periods of 5 s there is news by then.
+_UNANSWERED_PERIODS = 5
+
 
 class Fenced(Exception):
     """The lease is gone: the controller has given this attempt up, so it must stop and touch nothing more."""
@@ -75,21 +78,28 @@ class LeaseKeeper(threading.Thread):
     """Renews the lease every `period_s`, or at once when told that something changed.
 
     on_fenced: called once, when the lease is found gone.
+    unanswered: called from this thread every five periods while nobody answers; it must not take for ever.
     """
 
     def __init__(
-        self, client: Renews, period_s: float, current: Callable[[int], Lease], on_fenced: Callable[[], None]
+        self,
+        client: Renews,
+        period_s: float,
+        current: Callable[[int], Lease],
+        on_fenced: Callable[[], None],
+        unanswered: Callable[[], None] | None = None,
     ) -> None:
         super().__init__(name="lease", daemon=True)
         self._client = client
         self._period_s = period_s
         self._current = current
         self._on_fenced = on_fenced
+        self._unanswered = unanswered
         self._beat = 0
         self._wake = threading.Event()
         self._stopped = threading.Event()
         self._lock = threading.Lock()
-        self._answered = time.monotonic()
+        self._answered = self._told_else = time.monotonic()
 
     @property
     def silent_s(self) -> float:
@@ -114,16 +124,20 @@ class LeaseKeeper(threading.Thread):
             except (OSError, RemoteError) as error:
                 log.warning("lease not renewed: %s", error)
                 return False
-            self._answered = time.monotonic()
+            self._answered = self._told_else = time.monotonic()
             return True
 
     def run(self) -> None:
         while not self._stopped.is_set():
             try:
-                self.renew()
+                answered = self.renew()
             except Fenced:
                 self._on_fenced()
                 return
+            quiet_s = time.monotonic() - self._told_else
+            if not answered and self._unanswered is not None and quiet_s >= _UNANSWERED_PERIODS * self._period_s:
+                self._told_else = time.monotonic()
+                self._unanswered()
             self._wake.wait(self._period_s)
             self._wake.clear()
 

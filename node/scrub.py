@@ -1,21 +1,24 @@
-"""What rclone says, fit to be shown: its last meaningful line, without any secret of its configuration."""
+"""What programs say, fit to be shown: rclone's last meaningful line, and any text without secrets."""
 
 from __future__ import annotations
 
 import json
+import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from configparser import ConfigParser
 from configparser import Error as ConfigError
 from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from node.redaction_forms import is_plain, looks_random, names_a_secret, without_secrets
+from node.redaction_search import SHORTEST, SHORTEST_SPLIT, Search
 
 _STAMP = re.compile(r"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d (?:[A-Z]+ *: *)?")
-_SENSITIVE = re.compile(r"pass|secret|token|key|credential|auth|sas|cookie|header|string", re.IGNORECASE)
-_IN_URLS = (
-    (re.compile(r"(?<=://)[^/@\s]+@"), "***@"),  # user:password@host
-    (re.compile(r"(?i)((?:signature|sig|token|key|credential)=)[^&\s\"]+"), r"\1***"),
-)
-_SHORTEST = 4  # shorter "secrets" (true, off) would blank out ordinary words
+_MANY = re.compile(r"[;,\s]+")  # between the parts of `headers` and of a connection string
+_LONG_LINE = 24  # of a key over several lines: each line for itself
+
+Scrub = Callable[[str], str]
 
 
 def last_line(told: str) -> str:
@@ -26,18 +29,33 @@ def last_line(told: str) -> str:
     return (final or lines or [""])[-1]
 
 
-def scrubber(config: Path | None) -> Callable[[str], str]:
-    """A function that blanks out the secrets of an rclone.conf, and credentials in addresses."""
-    secrets = sorted(set(_secrets(config)) if config else (), key=len, reverse=True)
+def scrubber(config: Path | None, more: Iterable[str] = ()) -> Scrub:
+    """A function that blanks out the secrets of an rclone.conf and `more`, and what has the form of a secret."""
+    search = Search([*(_secrets(config) if config else ()), *more])
+    return lambda text: without_secrets(search.blanked(text))
 
-    def scrub(text: str) -> str:
-        for secret in secrets:
-            text = text.replace(secret, "***")
-        for pattern, replacement in _IN_URLS:
-            text = pattern.sub(replacement, text)
-        return text
 
-    return scrub
+def secrets_of(settings: Mapping[str, object]) -> Iterator[str]:
+    """The secrets among settings, fields of a JSON object, or options of an rclone.conf."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from secrets_of(value)
+        elif isinstance(value, str):
+            yield from _inside(name, value)
+
+
+class ScrubbedLog(logging.Filter):
+    """What passes it holds no secrets, exceptions included."""
+
+    def __init__(self, scrub: Scrub) -> None:
+        super().__init__()
+        self._scrub = scrub
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = self._scrub(record.getMessage()), None
+        if record.exc_info and not record.exc_text:
+            record.exc_text = self._scrub(logging.Formatter().formatException(record.exc_info))
+        return True
 
 
 def _secrets(config: Path) -> Iterator[str]:
@@ -47,17 +65,40 @@ def _secrets(config: Path) -> Iterator[str]:
     except (ConfigError, UnicodeDecodeError):
         return  # encrypted or broken: rclone says so itself, and quotes none of it
     for section in parser.sections():
-        for key, value in parser.items(section):
-            if _SENSITIVE.search(key) and len(value) >= _SHORTEST:
-                yield value
-                yield from _inside(value)
+        yield from secrets_of(dict(parser.items(section)))
 
 
-def _inside(value: str) -> Iterator[str]:
-    """The strings of a token that is itself a JSON object (OAuth, service accounts)."""
+def _inside(name: str, value: str) -> Iterator[str]:
+    if "://" in value:
+        yield from _of_address(value)
+        if name.lower() == "sas_url":
+            yield value
+    if not names_a_secret(name) or is_plain(value):
+        return
+    yield value
     try:
-        data = json.loads(value)
+        data = json.loads(value)  # a token that is an object (OAuth, service accounts)
+    except (ValueError, RecursionError):
+        data = None
+    if isinstance(data, dict):
+        yield from secrets_of(data)
+        return
+    yield from (line for line in value.splitlines() if len(line) >= _LONG_LINE)
+    yield from (part for part in value.split(":", 1)[1:] if len(part) >= SHORTEST)  # user:password
+    if name.lower() in ("headers", "connection_string"):
+        for part in _MANY.split(value):
+            _, _, of_field = part.partition("=")
+            yield from (one for one in (part, of_field) if len(one) >= 2 * SHORTEST_SPLIT)
+
+
+def _of_address(value: str) -> Iterator[str]:
+    """Password, the secret fields of the query, and parts of the path that look like one."""
+    try:
+        told = urlsplit(value)
+        password = told.password
     except ValueError:
         return
-    if isinstance(data, dict):
-        yield from (part for part in data.values() if isinstance(part, str) and len(part) >= 2 * _SHORTEST)
+    if password:
+        yield from (password, unquote(password))
+    yield from (found for name, found in parse_qsl(told.query) if names_a_secret(name) and not is_plain(found))
+    yield from (part for part in told.path.split("/") if looks_random(part))

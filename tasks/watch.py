@@ -1,7 +1,8 @@
 """Step: follow a machine until its attempt has ended, and say how.
 
 Two witnesses are heard: the lease that the agent renews, and the cloud's own state. A lease that stops while the
-cloud says the machine runs is *silence*; a machine that is gone is an *interruption*.
+cloud says the machine runs is *silence*, unless its heartbeat on the remote goes on; a machine that is gone is an
+*interruption*.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from tasks.job import Allowance, Job
 from tasks.line import line_of
 from tasks.once import ONCE
 from tasks.receipt import billed
+from tasks.second_hearing import SecondHearing
 
 POLL_S = 2.0
 LONG_POLL_S = 5.0  # of what has run for ten minutes; every look is three questions to the server
@@ -71,6 +73,7 @@ class _Watch:
         self.line = line_of(job, machine.attempt)
         self.log = get_run_logger()
         self.lease: Lease | None = None
+        self.hearing = SecondHearing(machine.attempt)
         self.changed = time.monotonic()
         self.asked = float("-inf")
         self.stopping_since: float | None = None
@@ -121,7 +124,12 @@ class _Watch:
             allowed_s = max(self.job.silence_s, self.line.least_silence_s)
             if time.monotonic() - self.changed > allowed_s:
                 where = f"on a {state} machine" if state else "on a machine that the cloud tells nothing of"
-                return self.last_word() or Outcome(Ending.LOST, f"silent for {allowed_s:.0f} s {where}")
+                told = self.last_word()
+                if told is None and self.heard_by_the_remote():
+                    self.log.warning("the machine does not reach the API, but its heartbeat on the remote goes on")
+                    self.changed = time.monotonic()
+                    return None
+                return told or Outcome(Ending.LOST, f"silent for {allowed_s:.0f} s {where}")
             return None
         if (told := self.last_word()) is not None:
             return told
@@ -170,6 +178,15 @@ class _Watch:
             self.log.warning("the remote was not readable: %s", error)
             return None
         return Outcome.from_json(told) if told else None
+
+    def heard_by_the_remote(self) -> bool:
+        """Whether the agent, out of the API's reach, has left another heartbeat there. One small read a silence."""
+        try:
+            with load_remote(self.job.remote).job(self.job.key) as remote:
+                return self.hearing.has_risen(remote, self.lease.beat if self.lease is not None else 0)
+        except RemoteError as error:
+            self.log.warning("its heartbeat on the remote cannot be read: %s", error)
+            return False
 
     def show(self, progress: Progress) -> None:
         """Move the bar, and log what is new."""

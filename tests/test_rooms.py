@@ -17,12 +17,12 @@ MAY_IMPORT = {
     "node": {"node"},
     "deployments": {"deployments", "flows", "blocks", "node"},
 }
-# All that the controller's side may know of the machine's: the contract, the remote's wrapper, and, for a story's
-# flow, what describes its calculation.
+# All that the controller's side may know of the machine's: the contract, the remote's wrapper, what hides secrets, and,
+# for a story's flow, what describes its calculation.
 OF_NODE = {
     "flows": {"node.contract", "node.calculation", "node.programs"},
     "tasks": {"node.contract", "node.manifest", "node.remote"},
-    "blocks": {"node.contract", "node.remote"},
+    "blocks": {"node.contract", "node.redaction_forms", "node.remote"},
     "deployments": {"node.contract", "node.prefect_server"},
 }
 CLOUD_SDKS = {"boto3", "botocore", "google", "azure", "prefect_aws", "prefect_gcp", "prefect_azure", "requests"}

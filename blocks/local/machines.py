@@ -29,7 +29,7 @@ import psutil
 from pydantic import ValidationError
 
 from blocks.cloud import LaunchBrief, Machine, MachineState, Misconfigured, Offer
-from blocks.local.processes import environments, is_alive, kill_marked, marked
+from blocks.local.processes import environments, is_alive, kill_marked, marked, number_of, number_on
 from blocks.rclone import rclone_binary, write_secrets
 from blocks.user_data import render
 from node.contract import (
@@ -58,13 +58,21 @@ _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY"
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
 
 # Signals ignored or blocked by the controller (nohup, a shell's &) would stay so for the whole tree.
-_FRESH_SIGNALS = """
-import os, signal, sys
+# The limits are inherited by whatever the machine starts: its number (blocks/local/processes.py), and how many
+# processes this user may have before the machine can start no more. The latter does not bind root.
+_FRESH_START = """
+import os, resource, signal, sys
+for limit, value in ((resource.RLIMIT_RTTIME, int(sys.argv[1])), (resource.RLIMIT_NPROC, int(sys.argv[2]))):
+    hard = resource.getrlimit(limit)[1]
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(limit, (value, value))
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE, signal.SIGCHLD):
     signal.signal(number, signal.SIG_DFL)
 signal.pthread_sigmask(signal.SIG_SETMASK, [])
-os.execv(sys.argv[1], sys.argv[1:])
+os.execv(sys.argv[3], sys.argv[3:])
 """
+
+MORE_PROCESSES = 4096  #: threads included; a machine needs a few hundred
 
 _children: dict[int, subprocess.Popen[bytes]] = {}  # started by this process, hence for it to reap
 
@@ -103,7 +111,7 @@ class Machines:
                 environment = {**_environment(place, machine, rclone), **self._mark(machine.id)}
                 for folder in (environment["HOME"], environment[ENV_WORK]):
                     Path(folder).mkdir(exist_ok=True)
-                _spawn(place, bash, environment)
+                _spawn(place, bash, environment, number_of(self._mark(machine.id)))
                 return machine
         except (OSError, ValueError) as error:
             raise Misconfigured(f"local: {error}") from error
@@ -114,8 +122,12 @@ class Machines:
         A process has no environment to be read in the moment of an exec; then its folder tells.
         """
         found: dict[str, Machine] = {}
-        for _, environment in environments():
+        for process, environment in environments():
             id_ = environment.get(ENV_MACHINE, "")
+            if not id_ and (number := number_on(process)) is not None:  # it has cleared its environment
+                if (machine := self._numbered(number)) is not None:
+                    found[machine.id] = machine
+                continue
             if id_ in found or not self._mark(id_).items() <= environment.items():
                 continue
             try:
@@ -123,6 +135,8 @@ class Machines:
             except ValidationError:
                 continue  # not started by us
         for root in self.folder.glob(f"*/{ROOT_FILE}"):
+            if (root.parent / ENDED_FILE).exists():  # of 10,000 folders, most
+                continue
             machine = _tags(root.parent)
             if machine is not None and machine.id not in found and self._root_alive(machine):
                 found[machine.id] = machine
@@ -175,11 +189,13 @@ class Machines:
     def _power_off(self, machine: Machine, by: str) -> None:
         place = self.place(machine)
         if place.exists():
-            _note(place, {"by": by})
+            with suppress(OSError):  # a full disk must keep no machine
+                _note(place, {"by": by})
         gone = kill_marked(self._mark(machine.id))
         _reap()
         if place.exists() and (gone is not None or "at" not in _ended(place)):
-            _note(place, {"at": gone or _own_end(place)})
+            with suppress(OSError):  # then it is dated when it is looked at, as one that ended itself
+                _note(place, {"by": by, "at": gone or _own_end(place)})
         shutil.rmtree(place / "secrets", ignore_errors=True)
 
     def _note_end(self, machine: Machine) -> None:
@@ -195,6 +211,13 @@ class Machines:
     def _mark(self, id_: str) -> dict[str, str]:
         """What every process of a machine carries: two homes on one host may hold machines of the same name."""
         return {ENV_MACHINE: id_, ENV_WORK: str(self.folder / id_ / "work")}
+
+    def _numbered(self, number: int) -> Machine | None:
+        """Whose processes carry this number."""
+        for root in self.folder.glob(f"*/{ROOT_FILE}"):
+            if number_of(self._mark(root.parent.name)) == number:
+                return _tags(root.parent)
+        return None
 
     def _root_alive(self, machine: Machine) -> bool:
         _reap()
@@ -241,7 +264,7 @@ def _environment(place: Path, machine: Machine, rclone: str) -> Mapping[str, str
     }
 
 
-def _spawn(place: Path, bash: str, environment: Mapping[str, str]) -> None:
+def _spawn(place: Path, bash: str, environment: Mapping[str, str], number: int) -> None:
     """Start the first process, in a session of its own, and note who it is.
 
     Its last act goes into a file that is open and has a block of the disk: by then this may be full or read-only.
@@ -249,7 +272,10 @@ def _spawn(place: Path, bash: str, environment: Mapping[str, str]) -> None:
     with (place / CONSOLE_LOG).open("ab") as console, (place / LAST_ACT_FILE).open("wb", buffering=0) as last_act:
         last_act.write(b".")
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _FRESH_SIGNALS, bash, str(place / "bootstrap.sh")],
+            [
+                *(sys.executable, "-I", "-S", "-c", _FRESH_START, str(number), str(_tasks_of_ours() + MORE_PROCESSES)),
+                *(bash, str(place / "bootstrap.sh")),
+            ],
             cwd=place,
             env={**environment, ENV_LAST_ACT: str(last_act.fileno())},
             stdin=subprocess.DEVNULL,
@@ -261,6 +287,14 @@ def _spawn(place: Path, bash: str, environment: Mapping[str, str]) -> None:
     _children[process.pid] = process
     started = psutil.Process(process.pid).create_time()
     write_text(place / ROOT_FILE, json.dumps({"pid": process.pid, "started": started}))
+
+
+def _tasks_of_ours() -> int:
+    """Processes and threads of this user: what RLIMIT_NPROC counts."""
+    found = psutil.process_iter(["uids", "num_threads"])
+    return sum(
+        one.info["num_threads"] or 1 for one in found if one.info["uids"] and one.info["uids"].real == os.getuid()
+    )
 
 
 def _reap() -> None:

@@ -1,15 +1,23 @@
-"""A local machine is a process tree. Its processes are known by a mark in their environment.
+"""A local machine is a process tree. Its processes are known by a mark in their environment, and by a number.
 
-The mark outlives what parenthood does not: a daemon that left its session and lost its parent still carries it.
+The mark outlives what parenthood does not: a daemon that left its session and lost its parent still carries it. The
+number is a resource limit that limits nothing (of realtime scheduling, 142 years and more): every child inherits it,
+also of a program that clears its environment, closes its files and leaves its folder. Only who sets that very limit
+anew, and left its parent and its environment too, is not found.
 """
 
 from __future__ import annotations
 
+import os
+import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from hashlib import sha256
 
 import psutil
 
+_LEAST_NUMBER = 1 << 52
 KILL_S = 30.0  # a process that SIGKILL has not ended by then hangs in the kernel
 _SAME_START_S = 1.0  # start times are computed from the boot time, which a clock adjustment moves a little
 
@@ -28,10 +36,31 @@ def environments() -> Iterator[tuple[psutil.Process, Mapping[str, str]]]:
             continue  # gone meanwhile, or another user's
 
 
+def number_of(mark: Mapping[str, str]) -> int:
+    """The same for the same mark; microseconds, as the limit wants it."""
+    told = "\0".join(f"{key}={mark[key]}" for key in sorted(mark))
+    return _LEAST_NUMBER + int.from_bytes(sha256(told.encode()).digest()[:6])
+
+
 def marked(mark: Mapping[str, str]) -> list[psutil.Process]:
-    """The live processes that carry all of `mark` in their environment."""
-    wanted = mark.items()
-    return [process for process, environment in environments() if wanted <= environment.items()]
+    """The live processes that carry all of `mark` in their environment, or its number."""
+    wanted, number = mark.items(), number_of(mark)
+    return [
+        process
+        for process, environment in environments()
+        if wanted <= environment.items() or number == number_on(process)
+    ]
+
+
+def number_on(process: psutil.Process) -> int | None:
+    """What this process carries; None if nothing, or if it is another user's, gone, or of a system without limits."""
+    if not hasattr(psutil, "RLIMIT_RTTIME"):
+        return None
+    try:
+        found = process.rlimit(psutil.RLIMIT_RTTIME)[1]
+    except (psutil.Error, OSError):
+        return None
+    return found if found >= _LEAST_NUMBER else None
 
 
 def is_alive(pid: int, started: float, mark: Mapping[str, str]) -> bool:
@@ -55,28 +84,55 @@ def kill_marked(mark: Mapping[str, str], timeout_s: float = KILL_S) -> float | N
 
     When the last of them was gone, Unix seconds; None if there was none. Raises StillRunning after `timeout_s` seconds.
     """
-    me = psutil.Process()
     deadline = time.monotonic() + timeout_s
     doomed: set[psutil.Process] = set()
     gone: float | None = None
     quiet = 0
     while quiet < 2:  # one empty look may fall between a fork and its exec
-        found = set(marked(mark)) - {me}
-        for process in found.copy():
-            found |= set(_descendants(process)) - {me}
+        found = _all_stopped(mark, deadline)
         doomed |= found
         left = [process for process in doomed if _runs(process)]
-        for process in left:
-            _kill(process)
+        _signal(left, signal.SIGKILL)
         doomed = _outlasting(left, 0.2)
         if found and not doomed:
             gone = time.time()
         quiet = 0 if found or doomed else quiet + 1
         if quiet == 1:
             time.sleep(0.05)  # an exec takes less
-        if doomed and time.monotonic() > deadline:
-            raise StillRunning(f"processes {sorted(p.pid for p in doomed)} are still there after {timeout_s:g} s")
+        if (found or doomed) and time.monotonic() > deadline:
+            raise StillRunning(
+                f"processes {sorted(p.pid for p in doomed | found)} are still there after {timeout_s:g} s"
+            )
     return gone
+
+
+def _all_stopped(mark: Mapping[str, str], deadline: float) -> set[psutil.Process]:
+    """All of a machine's processes, none of which can start another any more (or as many as were stopped in time)."""
+    me, stopped = psutil.Process(), set[psutil.Process]()
+    while True:
+        found = set(marked(mark)) - {me}
+        for process in found.copy():
+            found |= set(_descendants(process)) - {me}
+        new = found - stopped
+        if not new or time.monotonic() > deadline:
+            return found
+        _signal(new, signal.SIGSTOP)
+        stopped |= new
+
+
+def _signal(processes: Iterable[psutil.Process], number: int) -> None:
+    """To each, and to their groups at once: one that forks and ends is always a step ahead, but in its group."""
+    ours, groups = os.getsid(0), set[int]()
+    for process in processes:
+        with suppress(ProcessLookupError, PermissionError):
+            if os.getsid(process.pid) != ours:  # a machine has sessions of its own
+                groups.add(os.getpgid(process.pid))
+    for group in groups:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, number)
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
 
 
 def _descendants(process: psutil.Process) -> list[psutil.Process]:
@@ -102,10 +158,3 @@ def _runs(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-
-
-def _kill(process: psutil.Process) -> None:
-    try:
-        process.kill()
-    except psutil.NoSuchProcess:
-        return

@@ -20,6 +20,7 @@ from starlette.websockets import WebSocket
 
 from blocks.attempt_token import USER, AttemptToken, BadToken, is_ours
 from deployments.proxy.attempt import Attempt, Attempts
+from deployments.proxy.places import place_of
 from deployments.proxy.rules import Answer, Refused, rule_for
 from deployments.proxy.sockets import Sockets
 from deployments.proxy.upstream import Away, Upstream
@@ -89,8 +90,12 @@ class _Proxy:
         # As it came: what is encoded, doubled or dotted matches no rule.
         path = request.scope["raw_path"].decode("latin-1").partition("?")[0]
         try:
-            attempt = self._attempts.of(AttemptToken.read(_token_of(request), self._key))
-            name = attempt.name
+            token = AttemptToken.read(_token_of(request), self._key)
+            name = token.name
+            if not place_of(request.scope).known(name):
+                log.warning("%s has too many connections", name)
+                return PlainTextResponse("too many connections of one attempt\n", 503, {"Connection": "close"})
+            attempt = self._attempts.of(token)
             if not await attempt.living():
                 return self._taken_back(attempt, request.method, path)
             return await self._relay(attempt, request, path)

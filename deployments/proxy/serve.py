@@ -17,26 +17,14 @@ from blocks.saved import load
 from deployments.api import Unavailable, check
 from deployments.home import Home
 from deployments.proxy.app import make_app
-from deployments.proxy.upstream import MOST_FRAME_BYTES
+from deployments.proxy.listener import OneAnswer, Server, SocketConnection
+from deployments.proxy.places import Limits, Places
+from deployments.proxy.sparing import Sparing
 from deployments.up import existing_api
 
-_AT_ONCE = 256  # connections; a machine has about six
 _SLUG = "prefect-access"
 
 Say = Callable[[str], None]
-
-
-class _Server(uvicorn.Server):
-    """Says so once it listens."""
-
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._ready = ready
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self._ready()
 
 
 def serve(home: Home, access: str, host: str, port: int, cert: Path | None, key: Path | None, say: Say) -> None:
@@ -52,22 +40,34 @@ def serve(home: Home, access: str, host: str, port: int, cert: Path | None, key:
         if api.url.startswith(settings.cloud.api_url):
             raise ValueError("proxy: Prefect Cloud has roles of its own; use way='direct' with a service account's key")
         asyncio.run(check(api.url))
-        config = uvicorn.Config(
-            make_app(_key_of(access)),
-            ssl_certfile=cert,
-            ssl_keyfile=key,
-            ws_max_size=MOST_FRAME_BYTES,
-            limit_concurrency=_AT_ONCE,
-            access_log=False,
-            server_header=False,
-            log_config=None,
-            timeout_graceful_shutdown=3,
-        )
         listening = _listen(host, port)
         where = f"{'https' if cert else 'http'}://{host}:{listening.getsockname()[1]}"
         _log_to_stderr()
         with listening:
-            _Server(config, lambda: say(f"proxy ready: {where}, in front of {api.url}")).run([listening])
+            ready = f"proxy ready: {where}, in front of {api.url}"
+            make_server(_key_of(access), lambda: say(ready), cert, key).run([listening])
+
+
+def make_server(
+    token_key: str,
+    ready: Callable[[], None] = lambda: None,
+    cert: Path | None = None,
+    key: Path | None = None,
+    limits: Limits = Limits(),
+) -> Server:
+    """The proxy for the API of the current Prefect settings; `token_key` is of the machines' tokens."""
+    config = uvicorn.Config(
+        OneAnswer(make_app(token_key)),
+        ssl_certfile=cert,
+        ssl_keyfile=key,
+        ws=SocketConnection,
+        proxy_headers=False,  # nobody is told from others by a header
+        access_log=False,
+        server_header=False,
+        log_config=None,
+        timeout_graceful_shutdown=3,
+    )
+    return Server(config, Places(limits), ready)
 
 
 def _key_of(access: str) -> str:
@@ -100,6 +100,7 @@ def _is_loopback(host: str) -> bool:
 def _log_to_stderr() -> None:
     """Refusals with their time; of what libraries say, what is at least a warning."""
     handler = logging.StreamHandler()
+    handler.addFilter(Sparing())
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     for name, level in (("deployments.proxy", logging.INFO), ("uvicorn", logging.WARNING)):
         logger = logging.getLogger(name)

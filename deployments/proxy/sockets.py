@@ -18,12 +18,14 @@ from websockets.exceptions import ConnectionClosed
 from blocks.attempt_token import USER, AttemptToken, BadToken
 from deployments.proxy import events
 from deployments.proxy.attempt import FRESH_S, Attempt, Attempts
+from deployments.proxy.places import place_of
 from deployments.proxy.rules import Refused
 from deployments.proxy.upstream import Away, Upstream
 
 log = logging.getLogger(__name__)
 
 FIRST_WORD_S = 10.0  #: a client that does not say who it is within this time is cut off
+_CLOSE_S = 15.0  # for a websocket that is over to be gone
 _POLICY, _TRY_LATER = 1008, 1013  # RFC 6455 section 7.4.1 and its registry
 
 Relay = Callable[[WebSocket, ClientConnection, Attempt], Awaitable[None]]
@@ -48,10 +50,11 @@ class Sockets:
             await machine.close(_POLICY)  # before it is accepted: HTTP 403
             return
         await machine.accept(subprotocol="prefect")
-        name = "unknown"
+        name, place = "unknown", place_of(machine.scope)
         try:
             attempt = await self._let_in(machine)
             name = attempt.name
+            place.within(None)  # its pings tell whether it is there, its token how long it may be
             async with self._upstream.socket(path) as api:
                 await machine.send_json({"type": "auth_success"})
                 await _until_the_first_ends(relay(machine, api, attempt), _token_ends(attempt), api.wait_closed())
@@ -64,6 +67,8 @@ class Sockets:
             await _close(machine, _TRY_LATER, "the Prefect API is away")
         except WebSocketDisconnect:
             return
+        finally:
+            place.within(_CLOSE_S)
 
     async def _let_in(self, machine: WebSocket) -> Attempt:
         """Raises Refused, Away."""
@@ -77,6 +82,8 @@ class Sockets:
             token = AttemptToken.read(str(auth).removeprefix(f"{USER}:"), self._key)
         except BadToken as bad:
             raise Refused(str(bad)) from None
+        if not place_of(machine.scope).known(token.name):
+            raise Refused("too many connections of one attempt")
         attempt = self._attempts.of(token)
         if not await attempt.living():
             raise Refused("the token was taken back")

@@ -29,6 +29,7 @@ from node.contract import (
     ENV_RCLONE,
     ENV_SECRETS,
     ENV_WORK,
+    HEARTBEAT_FILE,
     OUTCOME_FILE,
     SECRET_API,
     Brief,
@@ -247,3 +248,15 @@ def test_a_run_that_cannot_tell_an_api_that_is_away_does_not_keep_a_finished_mac
     finally:
         engine.kill()
         engine.wait()
+
+
+def test_while_the_api_is_away_the_heartbeat_goes_to_the_remote(api: Api, agent: Start) -> None:
+    machine = agent()
+    until((machine.work / "worker.log").exists)
+    told = machine.remote / "attempts/1" / HEARTBEAT_FILE
+    assert not told.exists(), "the period of the copies is not over, and the API answers"
+    api.away = True
+    first = until(lambda: Lease.from_json(told.read_text()).beat if told.exists() else None)
+    assert first > api.leases[-1].beat
+    until(lambda: Lease.from_json(told.read_text()).beat > first)
+    assert machine.process.poll() is None

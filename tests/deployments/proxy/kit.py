@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 import httpx
 import jwt
-import uvicorn
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import ArtifactCreate
 from prefect.flows import Flow
@@ -26,8 +26,8 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from blocks.access import PrefectAccess, basic
-from deployments.proxy.app import make_app
-from deployments.proxy.upstream import MOST_FRAME_BYTES
+from deployments.proxy.places import Limits
+from deployments.proxy.serve import make_server
 from node.contract import MACHINES_POOL, SECRET_API, attempt_name
 
 T = TypeVar("T")
@@ -63,10 +63,14 @@ def plain(url: str, **headers: str) -> httpx.Client:
 
 
 @contextmanager
-def serving(key: str = KEY) -> Iterator[str]:
+def serving(
+    key: str = KEY,
+    limits: Limits = Limits(),
+    cert: Path | None = None,
+    cert_key: Path | None = None,
+) -> Iterator[str]:
     """The proxy in a thread, in front of the API of the caller's Prefect settings; its address without /api."""
-    config = uvicorn.Config(make_app(key), log_config=None, ws_max_size=MOST_FRAME_BYTES, timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
+    server = make_server(key, cert=cert, key=cert_key, limits=limits)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         # Prefect's settings are a context variable, which a thread does not inherit.
         context = contextvars.copy_context()
@@ -74,7 +78,7 @@ def serving(key: str = KEY) -> Iterator[str]:
         thread.start()
         try:
             eventually("the proxy listens", lambda: server.started or not thread.is_alive())
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+            yield f"{'https' if cert else 'http'}://127.0.0.1:{listening.getsockname()[1]}"
         finally:
             server.should_exit = True
             thread.join(20)

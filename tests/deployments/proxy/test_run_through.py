@@ -112,9 +112,9 @@ def test_a_node_run_through_the_proxy(embedded: Embedded, client: SyncPrefectCli
         assert access.reached() is None
         LeaseClient(settings, lease_id).renew(Lease(beat=7, phase=Phase.WORKING))
         with worker(brief.name, tmp_path, settings):
-            eventually("the worker is online", lambda: _online(client, brief.name))
+            eventually("the worker is online", lambda: _online(client, brief.name), 90)
             run_id = _submit(job_key, brief.name)
-            state = eventually("the run ends", lambda: _ended(client, run_id))
+            state = eventually("the run ends", lambda: _ended(client, run_id), 90)
             # Within: a worker that is told to end kills a run that has ended before it has told all of its log.
             logs = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run_id]))
             first = f"attempt 1 of {job_key}"
