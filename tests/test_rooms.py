@@ -20,7 +20,7 @@ MAY_IMPORT = {
 # flow, what describes its calculation.
 OF_NODE = {
     "flows": {"node.contract", "node.calculation", "node.programs"},
-    "tasks": {"node.contract", "node.manifest", "node.remote"},
+    "tasks": {"node.contract", "node.manifest", "node.names", "node.remote"},
     "blocks": {"node.contract", "node.remote"},
     "deployments": {"node.contract"},
 }
