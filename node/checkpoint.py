@@ -19,7 +19,8 @@ from typing import Any
 from node.contract import CHECKPOINT_DIR, LATEST_FILE, MANIFEST_FILE
 from node.links import fsync, link
 from node.manifest import CheckpointCorrupt, FileMark, Manifest, hash_file, read_manifest, verify
-from node.names import can_travel, same_place, told
+from node.names import can_travel, same_place
+from node.names import told as quoted
 from node.own_files import folder_of_ours, is_plain, remove_tree
 from node.remote import Remote, RemoteAbsent, RemoteDiffers, RemoteError
 
@@ -203,7 +204,12 @@ def _fetch(remote: Remote, folder: Path, generation: str) -> Manifest:
     remove_tree(draft)
     draft.parent.mkdir(parents=True, exist_ok=True)
     try:
-        remote.download(f"{CHECKPOINT_DIR}/{generation}", draft)
+        there = f"{CHECKPOINT_DIR}/{generation}"
+        told = remote.read(f"{there}/{MANIFEST_FILE}")
+        if told is None:
+            raise CheckpointCorrupt("it has no manifest")
+        # Only what was sealed: whatever else lies there, and under whatever name.
+        remote.download(there, draft, names=[*Manifest.from_json(told).files, MANIFEST_FILE])
         manifest = verify(draft, generation)
         remove_tree(folder / generation)
         draft.rename(folder / generation)
@@ -246,7 +252,7 @@ def _travelling(files: Mapping[str, Path]) -> tuple[dict[str, Path], dict[str, l
     left_out = []
     for name in sorted(files, key=lambda one: (not can_travel(one), one)):
         if not can_travel(name) or same_place(name) in places:
-            left_out.append(told(name))
+            left_out.append(quoted(name))
         else:
             chosen[name] = files[name]
             places.add(same_place(name))

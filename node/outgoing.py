@@ -73,7 +73,7 @@ def survey(folder: Path, first: Sequence[str] = (), known: Collection[str] = ())
                 continue
             room -= 1
         chosen[place], sizes[place] = name, size
-    _without_folders_places(chosen, seen)
+    _without_folders_places(chosen, seen, {same_place(name) for name in first} & chosen.keys())
     seen.files = sorted(chosen.values())
     seen.bytes = sum(sizes[place] for place in chosen)
     return seen
@@ -154,8 +154,11 @@ def _kind(mode: int) -> str:
     return "a socket" if stat.S_ISSOCK(mode) else "a device"
 
 
-def _without_folders_places(chosen: dict[str, str], seen: Outgoing) -> None:
-    """A file `a` and a folder `A` cannot both be where case does not tell: the folder's files are more."""
+def _without_folders_places(chosen: dict[str, str], seen: Outgoing, ours: Collection[str]) -> None:
+    """A file `a` and a folder `A` cannot both be where case does not tell: the folder's files are more; ours win."""
+    for place, name in list(chosen.items()):
+        if any(same_place(str(parent)) in ours for parent in PurePosixPath(name).parents):
+            seen.leave_out(chosen.pop(place), "a file of ours differs from its folder in upper and lower case alone")
     folders = {same_place(str(parent)) for name in chosen.values() for parent in PurePosixPath(name).parents}
     for place in folders & chosen.keys():
         seen.leave_out(chosen.pop(place), "a folder differs from it in upper and lower case alone")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,14 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 
 from node.contract import OUTPUT_DIR, RESULT_FILE, attempt_dir, write_text
+from node.remote import Remote
 from tasks.documents import load_remote
 from tasks.fetch import NoRoom, bring_home, listed, require_room
 from tasks.job import Attempt, Job, Quote
 from tasks.once import ONCE
 from tasks.receipt import as_told, cost_of
+
+Log = logging.Logger | logging.LoggerAdapter[Any]
 
 RESULT_NAME = Path(RESULT_FILE).name  #: ours, with attempts and cost; the machine's own is below, in `output/`
 LONGEST_RESULT = 64 << 20  # bytes
@@ -47,31 +51,36 @@ def collect(job: Job, attempts: list[Attempt], quote: Quote | None = None) -> di
     The completed result goes back to the remote too, so that both places tell the same; a cost that is corrected later
     (flows.late_word) is so here alone. Raises NoResult, NoRoom, RemoteError.
     """
-    home, log = job.results, get_run_logger()
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
     with load_remote(job.remote).job(job.key) as remote:
-        folders = {OUTPUT_DIR: listed(remote, OUTPUT_DIR, first=RESULT_NAME)}
-        folders |= {where: listed(remote, where) for where in (attempt_dir(one.number) for one in attempts)}
-        files = sum(len(found.names) for found in folders.values())
-        require_room(sum(found.bytes for found in folders.values()), files, home)
-        for where, found in folders.items():
-            for line in found.left_out:
-                log.warning("left on the remote, in %s: %s", where, line)
-            if found.names:
-                (home / where).parent.mkdir(exist_ok=True, mode=0o700)
-                bring_home(remote, where, found, home / where)
-        result = _read_result(home / RESULT_FILE)
-        result |= {
-            "job_key": job.key,
-            "remote": remote.root,
-            "attempts": [as_told(attempt) for attempt in attempts],
-            "cost": cost_of(attempts, quote),
-        }
-        if left := {where: found.left_out_count for where, found in folders.items() if found.left_out_count}:
-            result["left_on_the_remote"] = left
-        write_text(home / RESULT_NAME, json.dumps(result, indent=1) + "\n")
-        remote.upload(home / RESULT_NAME, RESULT_FILE)
-    log.info("results are in %s", home)
+        result = brought_home(remote, job, attempts, quote, get_run_logger())
+    get_run_logger().info("results are in %s", job.results)
+    return result
+
+
+def brought_home(remote: Remote, job: Job, attempts: list[Attempt], quote: Quote | None, log: Log) -> dict[str, Any]:
+    """As `collect`, from the job's folder on its remote."""
+    home = job.results
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folders = {OUTPUT_DIR: listed(remote, OUTPUT_DIR, first=RESULT_NAME)}
+    folders |= {where: listed(remote, where) for where in (attempt_dir(one.number) for one in attempts)}
+    require_room(sum(found.bytes for found in folders.values()), sum(len(f.names) for f in folders.values()), home)
+    for where, found in folders.items():
+        for line in found.left_out:
+            log.warning("left on the remote, in %s: %s", where, line)
+        if found.names:
+            (home / where).parent.mkdir(exist_ok=True, mode=0o700)
+            bring_home(remote, where, found, home / where)
+    result = _read_result(home / RESULT_FILE)
+    result |= {
+        "job_key": job.key,
+        "remote": remote.root,
+        "attempts": [as_told(attempt) for attempt in attempts],
+        "cost": cost_of(attempts, quote),
+    }
+    if left := {where: found.left_out_count for where, found in folders.items() if found.left_out_count}:
+        result["left_on_the_remote"] = left
+    write_text(home / RESULT_NAME, json.dumps(result, indent=1) + "\n")
+    remote.upload(home / RESULT_NAME, RESULT_FILE)
     return result
 
 
@@ -90,7 +99,7 @@ def _read_result(path: Path) -> dict[str, Any]:
         if path.stat().st_size > LONGEST_RESULT:
             raise NoResult(f"{path.name} has more than {LONGEST_RESULT} bytes")
         result = json.loads(path.read_text())
-    except (FileNotFoundError, ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise NoResult(f"{path.name} is missing or unreadable: {error}") from error
     if not isinstance(result, dict):
         raise NoResult(f"{path.name} holds no JSON object")

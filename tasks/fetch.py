@@ -41,10 +41,14 @@ def listed(remote: Remote, rel: str, first: str = "") -> Listed:
     """Look through the remote's folder. first: the name that is taken whatever else there is. Raises RemoteError."""
     found = Listed()
     files = [entry for entry in remote.list(rel, recursive=True) if not entry.is_dir]
-    folders = {same_place(entry.path[:n]) for entry in files for n, one in enumerate(entry.path) if one == "/"}
+    ours = f"{same_place(first)}/" if first else "\0"
+    inside = [entry.path for entry in files if "/" in entry.path and not same_place(entry.path).startswith(ours)]
+    folders = {same_place(path[:n]) for path in inside for n, one in enumerate(path) if one == "/"}
     places: dict[str, str] = {}
     for entry in sorted(files, key=lambda entry: (entry.path != first, entry.path.count("/"), entry.path)):
         why, place = why_not(entry.path), same_place(entry.path)
+        if why is None and place.startswith(ours):
+            why = f"{first} is a file"
         if why is None and place in folders:
             why = "a folder has the same name, or differs from it in upper and lower case alone"
         if why is None and place in places:
