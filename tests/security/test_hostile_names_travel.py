@@ -10,12 +10,11 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from _pytest.mark import ParameterSet
 
 from node import checkpoint
 from node.contract import CHECKPOINT_DIR, LEFT_OUT_FILE, MANIFEST_FILE, OUTPUT_DIR, Brief
@@ -26,6 +25,7 @@ from node.sync import Syncer
 from tasks.collect import brought_home
 from tests.node.conftest import RCLONE
 from tests.security.rows import Row
+from tests.security.tried import params, rows_of
 from tests.tasks.test_quote import a_job
 
 HOME = "it comes home"
@@ -102,15 +102,6 @@ class Trip:
         return (self.home.parent / "left_out.txt").read_text()
 
 
-def rows_of(where: str, cases: Sequence[tuple[str, object, str]]) -> list[Row]:
-    return [Row(where, attack, outcome) for attack, _, outcome in cases]
-
-
-def params(where: str, cases: Sequence[tuple[str, object, str]]) -> list[ParameterSet]:
-    """A row and what it is tried with."""
-    return [pytest.param(Row(where, attack, outcome), tried, id=attack) for attack, tried, outcome in cases]
-
-
 def put(folder: Path, name: bytes) -> None:
     path = os.fsencode(folder) + b"/" + name
     os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -174,7 +165,7 @@ def trip(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trip]:
     remove_tree(work)
 
 
-@pytest.mark.parametrize(("row", "name"), params(OUTPUT, NAMES))
+@pytest.mark.parametrize(("row", "name"), params(rows_of(OUTPUT, NAMES), [one[1] for one in NAMES]))
 def test_a_name(trip: Trip, row: Row, name: bytes) -> None:
     there, home = (os.path.lexists(os.fsencode(folder) + b"/output/" + name) for folder in (trip.remote, trip.home))
     assert there == home == (row.outcome == HOME)
@@ -183,7 +174,7 @@ def test_a_name(trip: Trip, row: Row, name: bytes) -> None:
     assert named or row.outcome == HOME
 
 
-@pytest.mark.parametrize(("row", "name"), params("program's file", KINDS))
+@pytest.mark.parametrize(("row", "name"), params(rows_of("program's file", KINDS), [one[1] for one in KINDS]))
 def test_a_kind_of_file(trip: Trip, row: Row, name: str) -> None:
     if name == "device" and os.geteuid() != 0:
         pytest.skip("only root can make one")
@@ -194,7 +185,7 @@ def test_a_kind_of_file(trip: Trip, row: Row, name: str) -> None:
     assert not list(trip.home.rglob("secret"))
 
 
-@pytest.mark.parametrize(("row", "pair"), params(OUTPUT, CASES))
+@pytest.mark.parametrize(("row", "pair"), params(rows_of(OUTPUT, CASES), [one[1] for one in CASES]))
 def test_of_two_names_for_one_place(trip: Trip, row: Row, pair: tuple[str, str]) -> None:
     keep, drop = pair
     for folder in (trip.remote, trip.home):
@@ -223,6 +214,7 @@ SEALED: list[tuple[str, str, str]] = [
     ("the manifest's own in capitals", "MANIFEST.json", LEFT),
     ("another file's in capitals", "program/WAVE", FIRST),
 ]
+SEALED_ROWS = rows_of("name of a checkpoint's file", SEALED)
 
 
 @pytest.fixture(scope="module")
@@ -239,7 +231,9 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> checkpoint.Manifest:
     return manifest
 
 
-@pytest.mark.parametrize(("row", "name"), params("name of a checkpoint's file", SEALED))
+@pytest.mark.parametrize(
+    ("row", "name"), params(rows_of("name of a checkpoint's file", SEALED), [one[1] for one in SEALED])
+)
 def test_a_checkpoint_is_sent_and_restored_without_what_cannot_travel(
     sealed: checkpoint.Manifest, row: Row, name: str
 ) -> None:
@@ -256,5 +250,5 @@ ROWS = [
     *rows_of(OUTPUT, NAMES),
     *rows_of("program's file", KINDS),
     *rows_of(OUTPUT, CASES),
-    *rows_of("name of a checkpoint's file", SEALED),
+    *SEALED_ROWS,
 ]

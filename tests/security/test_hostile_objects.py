@@ -23,6 +23,7 @@ from tasks.collect import NoResult, brought_home
 from tasks.fetch import MOST_FILES, NoRoom, listed, require_room
 from tests.node.conftest import RCLONE
 from tests.security.rows import Row
+from tests.security.tried import params
 from tests.tasks.test_quote import a_job
 
 LEFT = "it stays on the remote and is named, and the results come home"
@@ -102,9 +103,7 @@ def collected(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Collect
     return Collected(base, home, "\n".join(lines))
 
 
-@pytest.mark.parametrize(
-    ("row", "name"), [pytest.param(row, name, id=attack) for row, (attack, name) in zip(ROWS, OBJECTS, strict=True)]
-)
+@pytest.mark.parametrize(("row", "name"), params(ROWS, (name for _, name in OBJECTS)))
 def test_an_object_stays_where_it_is(collected: Collected, row: Row, name: str) -> None:
     found = {path.relative_to(collected.base).as_posix() for path in collected.base.rglob("*") if path.is_file()}
     below = "results/sw-0123456789ab"
