@@ -64,6 +64,7 @@ class Syncer(threading.Thread):
         self._sent: dict[str, tuple[int, int]] = {}  # size and time of change when a file was copied last
         self._known: set[str] = set()  # names in the output that were sent
         self._left_out = Outgoing()
+        self._notes_sent = False
 
     def restored(self, generation: str, step: str) -> None:
         """This generation is on the remote already."""
@@ -162,11 +163,13 @@ class Syncer(threading.Thread):
 
     def _push_notes(self) -> None:
         folder = attempt_dir(self._brief.attempt)
+        self._notes_sent = False
         for name in (LEFT_OUT_FILE, AGENT_LOG, HEARTBEAT_FILE):
             file = self._work / name
             if is_plain(file):
                 self._remote.upload(file, f"{folder}/{name}")
                 self._count(file)
+                self._notes_sent = True
 
     def _count(self, path: Path) -> None:
         """What a copy of it has sent: rclone leaves out what has not changed since."""
@@ -200,14 +203,19 @@ class Syncer(threading.Thread):
             if not again or time.time() + self._retry_s >= until:
                 return self._unsaved(failures)
             time.sleep(self._retry_s)  # the remote is away: nothing to wait on but time, bounded by `until`
-            failures = {part: error for part, error in failures.items() if part not in again} | self._push(again)
+            # The notes each time: they tell a remote that is away from one that refuses.
+            given_up = {part: error for part, error in failures.items() if part not in again}
+            failures = given_up | self._push({*again, "notes"})
 
     def _worth_a_try(self, part: str, error: Exception, failures: Failures, tries: int, begun: float) -> bool:
         if not isinstance(error, RemoteError):
             return isinstance(error, OSError) and tries < _LOCAL_TRIES  # a damaged checkpoint stays so
-        # The notes are small, and were sent after it: the remote is there.
-        refuses_this_alone = part != "notes" and "notes" not in failures
+        refuses_this_alone = part != "notes" and self._is_there(failures)
         return not refuses_this_alone or time.monotonic() - begun < self._refused_s
+
+    def _is_there(self, failures: Failures) -> bool:
+        """The notes are small, and are sent after all the rest: where they arrive, the remote is not away."""
+        return "notes" not in failures and self._notes_sent
 
     def _unsaved(self, failures: Failures) -> str | None:
         """Whether the results are on the remote in spite of these, and the remarks."""
@@ -220,7 +228,7 @@ class Syncer(threading.Thread):
             self.remarks.append(f"the last checkpoint was not sent: {error}")
         if (error := failures.get("output")) is None:
             return None
-        if "notes" in failures:  # the remote is away
+        if not self._is_there(failures):
             return str(error)
         try:
             there = {entry.path: entry.size for entry in self._remote.list(OUTPUT_DIR)}

@@ -15,6 +15,7 @@ from node.remote import Remote
 
 MOST_FILES = 10_000  #: brought home of one folder; a machine sends no more (node/outgoing.py)
 MOST_NAMED = 200
+LIST_S = 1800.0  # a million objects are a thousand requests
 SPARE_BYTES = 64 << 20  #: of the disk that are left free for everything else
 
 
@@ -40,7 +41,8 @@ class Listed:
 def listed(remote: Remote, rel: str, first: str = "") -> Listed:
     """Look through the remote's folder. first: the name that is taken whatever else there is. Raises RemoteError."""
     found = Listed()
-    files = [entry for entry in remote.list(rel, recursive=True) if not entry.is_dir]
+    patient = Remote(remote.binary, remote.config, remote.root, call_s=LIST_S)
+    files = [entry for entry in patient.list(rel, recursive=True) if not entry.is_dir]
     ours = f"{same_place(first)}/" if first else "\0"
     inside = [entry.path for entry in files if "/" in entry.path and not same_place(entry.path).startswith(ours)]
     folders = {same_place(path[:n]) for path in inside for n, one in enumerate(path) if one == "/"}

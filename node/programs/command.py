@@ -96,6 +96,8 @@ class Command:
 
     def checkpoint_files(self, task: SolverTask) -> list[Path]:
         folder = task.checkpoint / _KEPT
+        if not (is_folder(task.checkpoint) and is_folder(folder)):
+            return []
         try:
             found = sorted(folder.iterdir())
         except OSError:  # none yet, or the program has put something else there
@@ -170,6 +172,8 @@ class CommandReader:
         Its folder may hold anything: only plain files are looked at, and one that cannot be copied (the disk is full)
         is left for its next version, since the calculation itself goes on.
         """
+        if not is_folder(self._checkpoint):  # a link to somewhere else
+            return
         try:
             with os.scandir(self._checkpoint) as entries:
                 found = [entry.name for entry in entries if not entry.name.startswith(".") and can_travel(entry.name)]
@@ -211,7 +215,7 @@ def _keep(path: Path, kept: Path) -> None:
     """A copy of a file that stood still, if it is new. Raises FileNotFoundError if it is gone."""
     before = path.stat()
     copy, partial = kept / path.name, kept / f".{path.name}.part"
-    fresh = not copy.exists() or copy.stat().st_mtime_ns != before.st_mtime_ns
+    fresh = not is_plain(copy) or copy.stat().st_mtime_ns != before.st_mtime_ns
     if not fresh or time.time() - before.st_mtime < _STILL:
         return
     if not is_folder(kept):
