@@ -21,7 +21,7 @@ from node.links import fsync, link
 from node.manifest import CheckpointCorrupt, FileMark, Manifest, hash_file, read_manifest, verify
 from node.names import can_travel, same_place
 from node.names import told as quoted
-from node.own_files import folder_of_ours, is_plain, remove_tree
+from node.own_files import folder_of_ours, is_folder, is_plain, remove_tree
 from node.remote import Remote, RemoteAbsent, RemoteDiffers, RemoteError
 
 __all__ = [
@@ -223,9 +223,11 @@ def _on_remote(remote: Remote) -> list[str]:
 
 
 def _sealed(folder: Path) -> list[str]:
-    if not folder.is_dir():
+    if not is_folder(folder):
         return []
-    return sorted(path.name for path in folder.iterdir() if path.is_dir() and _NAME.fullmatch(path.name))
+    # Sealed as a whole, manifest and all: what a program puts there under such a name is none of ours.
+    names = (path.name for path in folder.iterdir() if _NAME.fullmatch(path.name))
+    return sorted(name for name in names if is_plain(folder / name / MANIFEST_FILE))
 
 
 def _known_good(folder: Path) -> list[str]:

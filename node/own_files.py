@@ -67,11 +67,11 @@ def read_plain(path: Path) -> str:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a folder as far as that can be done, of any depth: `shutil.rmtree` recurses, and gives up at a thousand
-    levels. No error is raised."""
-    try:
+    """Remove a folder as far as that can be done, of any depth: `shutil.rmtree` recurses with an open file for each
+    level, and gives up at a thousand. No error is raised."""
+    with suppress(RecursionError):
         shutil.rmtree(path, ignore_errors=True)
-    except RecursionError:
+    if is_folder(path):
         _remove_deep(path)
 
 

@@ -21,7 +21,7 @@ MAY_IMPORT = {
 OF_NODE = {
     "flows": {"node.contract", "node.calculation", "node.programs"},
     "tasks": {"node.contract", "node.manifest", "node.names", "node.remote"},
-    "blocks": {"node.contract", "node.remote"},
+    "blocks": {"node.contract", "node.own_files", "node.remote"},
     "deployments": {"node.contract"},
 }
 CLOUD_SDKS = {"boto3", "botocore", "google", "azure", "prefect_aws", "prefect_gcp", "prefect_azure", "requests"}

@@ -16,6 +16,7 @@ from node.own_files import clear_way, folder_of_ours, read_plain, remove_tree
 from node.remote import Remote
 from node.sync import Syncer
 from tests.node.conftest import RCLONE
+from tests.node.deep import put_deep
 
 
 @pytest.fixture
@@ -143,3 +144,10 @@ def test_a_folder_is_made_again(tmp_path: Path) -> None:
     assert not folder.is_symlink()
     remove_tree(tmp_path / "a")
     assert not (tmp_path / "a").exists()
+
+
+def test_folders_within_folders_are_removed_at_any_depth(tmp_path: Path) -> None:
+    put_deep(tmp_path / "deep", 1500)
+    remove_tree(tmp_path / "deep")
+    remove_tree(tmp_path / "absent")
+    assert list(tmp_path.iterdir()) == []

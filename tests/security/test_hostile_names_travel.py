@@ -24,6 +24,7 @@ from node.remote import Remote
 from node.sync import Syncer
 from tasks.collect import brought_home
 from tests.node.conftest import RCLONE
+from tests.node.deep import put_deep
 from tests.security.rows import Row
 from tests.security.tried import params, rows_of
 from tests.tasks.test_quote import a_job
@@ -75,7 +76,7 @@ KINDS: list[tuple[str, str, str]] = [
     ("a socket", "socket", LEFT),
     ("a device", "device", LEFT),
     ("a thousand GB of holes", "sparse", LEFT),
-    ("3000 folders within each other", "deep", LEFT),
+    ("1500 folders within each other", "deep", LEFT),
     ("an empty folder", "empty", "nothing of it travels, and nothing is said"),
 ]
 CASES: list[tuple[str, tuple[str, str], str]] = [
@@ -109,18 +110,6 @@ def put(folder: Path, name: bytes) -> None:
         file.write(b"here")
 
 
-def put_deep(folder: Path, levels: int) -> None:
-    """Level by level, since no path may be that long."""
-    folder.mkdir()
-    at = os.open(folder, os.O_RDONLY)
-    for _ in range(levels):
-        os.mkdir("x", dir_fd=at)
-        below = os.open("x", os.O_RDONLY, dir_fd=at)
-        os.close(at)
-        at = below
-    os.close(at)
-
-
 @pytest.fixture(scope="module")
 def trip(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trip]:
     """One machine whose output holds all of these, one last copy, and one collection."""
@@ -150,7 +139,7 @@ def trip(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trip]:
         os.mknod(output / "device", 0o600 | 0o020000, os.makedev(1, 5))  # /dev/zero: no end of it
     with (output / "sparse").open("wb") as file:
         file.truncate(10**12)
-    put_deep(output / "deep", 3000)
+    put_deep(output / "deep", 1500)
     (output / "empty").mkdir()
     remote = base / "remote"
     brief = Brief("sw-0123456789ab", 1, str(remote), "lease", 1, 1.0, time.time() + 600)

@@ -143,6 +143,12 @@ def no_manifest(work: Path) -> None:
     (work / CHECKPOINT_DIR / "001-00001/manifest.json").unlink()
 
 
+def later_generations(work: Path) -> None:
+    seal(work)
+    for name in ("001-99999", "999-99999"):
+        (work / CHECKPOINT_DIR / name).mkdir()
+
+
 def pipe_in_checkpoint(work: Path) -> None:
     seal(work)
     for name in ("scf", "manifest.json"):
@@ -176,6 +182,7 @@ HURTS: list[tuple[str, Callable[[Path], None], str]] = [
     ("output and checkpoints are links to /etc", folders_are_links, ENDS),
     ("writes into a sealed checkpoint", damaged, SENT),
     ("removes a checkpoint's manifest", no_manifest, SENT),
+    ("makes folders with the names of later checkpoints", later_generations, SENT),
     ("pipes in the place of a checkpoint's files", pipe_in_checkpoint, SENT),
     ("pipes in the place of the agent's notes", pipes_for_notes, SENT),
     ("folders in the place of the agent's notes", folders_for_notes, SENT),
@@ -210,6 +217,8 @@ def assert_ended(machine: Running, row: Row) -> None:
     assert machine.outcome.ending is Ending.COMPLETED, "no second machine is rented"
     if row.outcome == SENT:
         assert (machine.remote / RESULT_FILE).exists()
+    if row.attack.startswith("makes folders"):
+        assert machine.outcome.generation == "001-00001", "the real one is sent"
     assert not (machine.remote / "output/passwd").exists()
     assert (machine.remote / "attempts/1/agent.log").exists()
 
