@@ -65,7 +65,7 @@ NEEDED = {
     "CUDA_VISIBLE_DEVICES": "0",
     "https_proxy": "http://proxy.example:3128",
     "SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt",
-    "SPOTWAVE_WORK": "/work",
+    "SPOTWAVE_WORK": "/machine/folder",
     "SPOTWAVE_MACHINE": "sw-1-1",
 }
 ENVIRONMENT = [Row("program", f"looks for {attack} in its environment", KEPT_AWAY) for attack in SECRETS]
