@@ -19,10 +19,11 @@ from flows.form import described
 from flows.spot import JobFailed, Working, run_to_the_end
 from node.contract import job_key_of
 from tasks.check import check_job
-from tasks.collect import collect
+from tasks.collect import NoResult, collect
 from tasks.drill import Forced, force_interruption, remains
 from tasks.drill_promise import NoDrill, Promise, promise
 from tasks.drill_report import REPORT_KEY, Drilled, drill_report, legs_of
+from tasks.fetch import NoRoom
 from tasks.job import Job
 
 __all__ = ["MINUTES", "REPORT_KEY", "NoDrill", "Promise", "drill", "promise"]
@@ -73,7 +74,10 @@ def drill(
     except (NoDrill, JobFailed) as error:
         return _refused(str(error))
     left, clean_at = remains(job)
-    result = collect(job, done.attempts, done.quote)
+    try:
+        result = collect(job, done.attempts, done.quote)
+    except (NoResult, NoRoom) as error:
+        return _refused(str(error))
     drilled = Drilled(
         promise=most,
         attempts=done.attempts,

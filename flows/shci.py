@@ -23,8 +23,9 @@ from node.calculation import BadInput, Calculation, CommandProgram, ProgramName,
 from node.contract import job_key_of
 from node.programs import Program, program_for
 from tasks.check import check_job
-from tasks.collect import collect, show_result
+from tasks.collect import NoResult, collect, show_result
 from tasks.convergence import draw_convergence
+from tasks.fetch import NoRoom
 from tasks.history import remember_run
 from tasks.job import Job, Objective
 
@@ -139,10 +140,9 @@ def shci(
         )
         if (problem := check_job(job, list(needed.executables))) is not None:
             return _refused(problem)
-        done = run_to_the_end(job)
-    except (BadInput, JobFailed) as error:
+        return _finish(job, run_to_the_end(job))
+    except (BadInput, JobFailed, NoResult, NoRoom) as error:
         return _refused(str(error))
-    return _finish(job, done)
 
 
 def _finish(job: Job, done: Done) -> dict[str, Any]:

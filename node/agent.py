@@ -48,6 +48,7 @@ from node.detached import DetachedStarter
 from node.detached_lease import CALL_S, RemoteLease
 from node.lease import Fenced, LeaseClient, LeaseKeeper, Renews
 from node.notice import notice_watcher
+from node.own_files import read_plain
 from node.remote import Remote, RemoteError
 from node.scrub import Scrub, ScrubbedLog, scrubber, secrets_of
 from node.sync import Syncer
@@ -183,7 +184,8 @@ class Agent:
         unsaved = self._sync.finish(self._end_by)
         if unsaved is not None and outcome.ending is Ending.COMPLETED:
             outcome = Outcome(Ending.LOST, f"the results could not be copied to the remote: {unsaved}")
-        outcome = replace(outcome, generation=self._sync.generation, sent_bytes=self._sync.sent_bytes)
+        reason = "; ".join([outcome.reason, *self._sync.remarks])
+        outcome = replace(outcome, reason=reason, generation=self._sync.generation, sent_bytes=self._sync.sent_bytes)
         try:
             self._remote.write(f"{attempt_dir(self._brief.attempt)}/{OUTCOME_FILE}", outcome.to_json().encode())
         except RemoteError as error:
@@ -208,8 +210,8 @@ class Agent:
     def _verdict(self) -> Outcome:
         """What the node run says, else why it was stopped, else that it died without a word."""
         try:
-            told = Outcome.from_json((self._work / OUTCOME_FILE).read_text())
-        except (FileNotFoundError, ValueError):
+            told = Outcome.from_json(read_plain(self._work / OUTCOME_FILE))
+        except (OSError, ValueError):  # a program may have put anything there
             told = None
         if told is not None and told.ending in (Ending.COMPLETED, Ending.FAILED):
             return told
@@ -231,8 +233,8 @@ class Agent:
 
     def _progress(self) -> Progress:
         try:
-            return Progress.from_json((self._work / PROGRESS_FILE).read_text())
-        except (FileNotFoundError, ValueError):
+            return Progress.from_json(read_plain(self._work / PROGRESS_FILE))
+        except (OSError, ValueError):
             return Progress()
 
     def _current_lease(self, beat: int) -> Lease:
@@ -244,7 +246,10 @@ class Agent:
             self._outcome,
             sent_bytes=self._sync.sent_bytes,
         )
-        lease.write(self._work / HEARTBEAT_FILE)
+        try:
+            lease.write(self._work / HEARTBEAT_FILE)
+        except OSError as error:  # a copy for the remote; a disk that is full must not end the lease itself
+            log.warning("%s not written: %s", HEARTBEAT_FILE, error)
         return lease
 
     def _beat_on_the_remote(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,6 +16,7 @@ from node.geometry import BadInput
 # What PySCF's own parsing of a basis name ends in, besides the error that it means.
 _UNKNOWN = (BasisNotFoundError, LookupError, OSError, ValueError, AssertionError)
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._,+*()-]*")
 # As people write them; PySCF's own list has no hyphens.
 _USUAL_NAMES = (
     "sto-3g",
@@ -50,7 +52,8 @@ _USUAL_NAMES = (
 def check_basis(basis: str, elements: list[str]) -> None:
     """Raises BadInput for a name that PySCF does not know, or one without functions for one of the elements."""
     name = basis.strip()
-    if not name or not name.isprintable() or "/" in name or Path(name).is_file():  # PySCF would read the file
+    # PySCF would read a file of this name, also in `file@contraction`, and evaluate what is no number in it.
+    if not _NAME.fullmatch(name) or Path(name).is_file():
         raise BadInput("basis", f"{basis!r} is no basis set name", "Take a name that PySCF knows, e.g. cc-pvdz")
     missing = [symbol for symbol in sorted(set(elements)) if not _has_basis(name, symbol)]
     if not missing:

@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from node.contract import CHECKPOINT_DIR, LATEST_FILE, MANIFEST_FILE
-from node.links import fsync, link, link_tree
+from node.links import fsync, link
 from node.manifest import CheckpointCorrupt, FileMark, Manifest, hash_file, read_manifest, verify
+from node.names import can_travel, same_place
+from node.names import told as quoted
+from node.own_files import folder_of_ours, is_folder, is_plain, remove_tree
 from node.remote import Remote, RemoteAbsent, RemoteDiffers, RemoteError
 
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
     "verify",
 ]
 
+MOST_NAMED = 100  # of the files that a checkpoint leaves out
 KEPT = 2  # the newest, and the one to fall back to
 _NAME = re.compile(r"(\d{3})-(\d{5})")
 _KNOWN_GOOD = ".verified"  # generations that this machine has seen whole on the remote, one a line
@@ -66,31 +69,34 @@ def seal(
     """Make `folder`/`generation` of `files` (name in the generation -> path), all of it or nothing.
 
     `facts` is JSON for whoever resumes (energies, hashes), `step` the task it came from. Keeps the two newest.
-    Raises ValueError for a bad name or no files, FileExistsError for a generation sealed already, OSError.
+    A file whose name cannot travel is left out, and named in the facts as `left_out`: who resumes must not miss it.
+    Raises ValueError for a bad generation or no files, FileExistsError for one sealed already, OSError.
     """
     _checked(generation)
+    files, left_out = _travelling(files)
     if not files:
         raise ValueError("a checkpoint without files")
+    folder_of_ours(folder)
     target = folder / generation
     if target.exists():
         raise FileExistsError(f"checkpoint {generation} is sealed already")
     draft = folder / f".sealing-{generation}-{os.getpid()}"
-    shutil.rmtree(draft, ignore_errors=True)
+    remove_tree(draft)
     try:
         marks = {}
         for name, source in files.items():
-            copy = draft / _inside(name)
+            copy = draft / name
             link(source, copy)
             marks[name] = FileMark(copy.stat().st_size, hash_file(copy))
             fsync(copy)
-        manifest = Manifest(generation, time.time(), step, dict(facts or {}), marks)
+        manifest = Manifest(generation, time.time(), step, dict(facts or {}) | left_out, marks)
         (draft / MANIFEST_FILE).write_text(manifest.to_json())
         for path in (draft / MANIFEST_FILE, draft):
             fsync(path)
         draft.rename(target)
         fsync(folder)
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        remove_tree(draft)
     prune(folder)
     return target
 
@@ -104,7 +110,7 @@ def newest(folder: Path) -> Path | None:
 def prune(folder: Path, keep: int = KEPT) -> None:
     """Remove all but the newest `keep` sealed generations of this machine."""
     for name in _sealed(folder)[:-keep]:
-        shutil.rmtree(folder / name, ignore_errors=True)
+        remove_tree(folder / name)
 
 
 def latest(remote: Remote) -> str | None:
@@ -125,23 +131,27 @@ def push(remote: Remote, folder: Path, generation: str) -> bool:
     if before is not None and before > generation:
         return False
     sending = folder / f"{_SENDING}{generation}"
-    shutil.rmtree(sending, ignore_errors=True)
+    remove_tree(sending)
     try:
-        # Linked aside first: sealing goes on meanwhile and prunes.
+        # Linked aside first: sealing goes on meanwhile and prunes. Only what was sealed: whatever else lies there.
         try:
-            link_tree(folder / generation, sending)
+            names = [*read_manifest(folder / generation).files, MANIFEST_FILE]
+            for name in names:
+                if not is_plain(folder / generation / name):
+                    raise CheckpointCorrupt(f"checkpoint {generation} has no file {name}, or something in its place")
+                link(folder / generation / name, sending / name)
         except FileNotFoundError as error:
             raise CheckpointCorrupt(f"checkpoint {generation} is no longer here") from error
         verify(sending)
         there = f"{CHECKPOINT_DIR}/{generation}"
-        remote.upload(sending, there)
+        remote.upload(sending, there, names=names)
         try:
-            remote.verify(sending, there)
+            remote.verify(sending, there, names=names)
         except RemoteDiffers:
             remote.purge(there)
             raise
     finally:
-        shutil.rmtree(sending, ignore_errors=True)
+        remove_tree(sending)
     now = latest(remote)  # asked again: the upload may have taken minutes
     if now is not None and now > generation:
         return False
@@ -191,15 +201,20 @@ def restore(remote: Remote, folder: Path, log: Callable[[str], object] = lambda 
 
 def _fetch(remote: Remote, folder: Path, generation: str) -> Manifest:
     draft = folder / f".restoring-{generation}"
-    shutil.rmtree(draft, ignore_errors=True)
+    remove_tree(draft)
     draft.parent.mkdir(parents=True, exist_ok=True)
     try:
-        remote.download(f"{CHECKPOINT_DIR}/{generation}", draft)
+        there = f"{CHECKPOINT_DIR}/{generation}"
+        told = remote.read(f"{there}/{MANIFEST_FILE}")
+        if told is None:
+            raise CheckpointCorrupt("it has no manifest")
+        # Only what was sealed: whatever else lies there, and under whatever name.
+        remote.download(there, draft, names=[*Manifest.from_json(told).files, MANIFEST_FILE])
         manifest = verify(draft, generation)
-        shutil.rmtree(folder / generation, ignore_errors=True)
+        remove_tree(folder / generation)
         draft.rename(folder / generation)
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        remove_tree(draft)
     return manifest
 
 
@@ -208,9 +223,11 @@ def _on_remote(remote: Remote) -> list[str]:
 
 
 def _sealed(folder: Path) -> list[str]:
-    if not folder.is_dir():
+    if not is_folder(folder):
         return []
-    return sorted(path.name for path in folder.iterdir() if path.is_dir() and _NAME.fullmatch(path.name))
+    # Sealed as a whole, manifest and all: what a program puts there under such a name is none of ours.
+    names = (path.name for path in folder.iterdir() if _NAME.fullmatch(path.name))
+    return sorted(name for name in names if is_plain(folder / name / MANIFEST_FILE))
 
 
 def _known_good(folder: Path) -> list[str]:
@@ -230,8 +247,15 @@ def _checked(generation: str) -> None:
         raise ValueError(f"{generation!r} is no generation name (like 001-00007)")
 
 
-def _inside(name: str) -> PurePosixPath:
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or not path.parts or name == MANIFEST_FILE:
-        raise ValueError(f"{name!r} cannot be a file's name in a checkpoint")
-    return path
+def _travelling(files: Mapping[str, Path]) -> tuple[dict[str, Path], dict[str, list[str]]]:
+    """The files whose names can travel, and what the facts say of the others."""
+    chosen: dict[str, Path] = {}
+    places = {MANIFEST_FILE}
+    left_out = []
+    for name in sorted(files, key=lambda one: (not can_travel(one), one)):
+        if not can_travel(name) or same_place(name) in places:
+            left_out.append(quoted(name))
+        else:
+            chosen[name] = files[name]
+            places.add(same_place(name))
+    return chosen, {"left_out": left_out[:MOST_NAMED]} if left_out else {}

@@ -40,6 +40,7 @@ MACHINE_FILE = "machine.json"
 HEARTBEAT_FILE = "heartbeat.json"
 AGENT_LOG = "agent.log"
 ENGINE_LOG = "engine.log"
+LEFT_OUT_FILE = "left_out.txt"  # in attempts/<k>/ too: what of the output could not be sent, and why
 
 # Where no Prefect API is within the machine's reach (Brief.detached), both sides write letters: in attempts/<k>/.
 RUN_FILE = "run.json"  # controller -> machine: a Submission
@@ -120,6 +121,7 @@ def write_text(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)  # left by a death, or a pipe of a program's: to open that would never end
         temporary.write_text(text)
         temporary.replace(path)
     except OSError as error:

@@ -9,6 +9,10 @@ from dataclasses import dataclass
 from pyscf import gto
 from pyscf.data.elements import ELEMENTS
 
+from node.no_eval import evaluate_nothing
+
+evaluate_nothing()
+
 Atom = tuple[str, tuple[float, float, float]]
 
 # Nuclei this close are a typing error: the shortest bond known, in H2+ and its like, is above 0.7 Angstrom.

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pyscf import gto, lib, scf
 
 from node.calculation import Calculation, build_molecule
+from node.scf_file import read_molecule, read_orbitals
 
 Array = NDArray[np.float64]
 
@@ -109,14 +110,11 @@ def load_hartree_fock(calculation: Calculation, chkfile: Path, *, max_memory_gib
     started = time.perf_counter()
     mol = build_molecule(calculation)
     try:
-        stored_mol, stored = scf.chkfile.load_scf(str(chkfile))
-        coeff, occupation, orbital_energy = (np.asarray(stored[k]) for k in ("mo_coeff", "mo_occ", "mo_energy"))
-        energy = float(stored["e_tot"])
-    except (OSError, KeyError, ValueError, TypeError) as error:
+        _same_molecule(read_molecule(chkfile), mol, chkfile.name)
+        stored = read_orbitals(chkfile, int(mol.nao_nr()))
+    except (OSError, LookupError, ValueError, TypeError) as error:
         raise DifferentCalculation(f"{chkfile.name} is not a readable SCF checkpoint: {error}") from error
-    _same_molecule(stored_mol, mol, chkfile.name)
-    if coeff.shape[0] != mol.nao_nr() or occupation.shape != (coeff.shape[1],):
-        raise DifferentCalculation(f"{chkfile.name}: orbitals of shape {coeff.shape} for {mol.nao_nr()} functions")
+    coeff, occupation, energy = stored.mo_coeff, stored.mo_occ, stored.e_tot
     if (np.count_nonzero(occupation > 0), np.count_nonzero(occupation > 1)) != tuple(mol.nelec):
         raise DifferentCalculation(f"{chkfile.name}: the orbitals are occupied by other numbers of electrons")
     recomputed, deviation = _energy_of(mol, coeff, occupation, max_memory_gib)
@@ -129,7 +127,7 @@ def load_hartree_fock(calculation: Calculation, chkfile: Path, *, max_memory_gib
     return HartreeFock(
         mol=mol,
         mo_coeff=coeff,
-        mo_energy=orbital_energy,
+        mo_energy=stored.mo_energy,
         mo_occ=occupation,
         energy=energy,
         nuclear_repulsion=float(mol.energy_nuc()),

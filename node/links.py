@@ -28,15 +28,6 @@ def link(source: Path, target: Path) -> None:
     shutil.copy2(source, target)  # what is open is read to its end, whatever name it has
 
 
-def link_tree(source: Path, target: Path) -> None:
-    """Link every file below `source`. Raises FileNotFoundError if there is none, or one vanishes meanwhile."""
-    files = [path for path in sorted(source.rglob("*")) if path.is_file()]
-    if not files:
-        raise FileNotFoundError(f"no file in {source.name}")
-    for path in files:
-        link(path, target / path.relative_to(source))
-
-
 def fsync(path: Path) -> None:
     """A file's or folder's content, on the disk before what follows."""
     descriptor = os.open(path, os.O_RDONLY)

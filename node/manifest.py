@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from node.contract import MANIFEST_FILE
+from node.names import can_travel
+from node.own_files import is_plain
 
 _CHUNK = 1 << 20
 
@@ -59,9 +61,9 @@ def _digest(data: dict[str, Any]) -> str:
 
 
 def _inside(name: str) -> str:
-    """Who owns the remote can write a manifest: it must not lead to files beside the generation's own."""
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or not name.isprintable():
+    """Who owns the remote can write a manifest: it must not lead to files beside the generation's own. The rule is the
+    one by which files are sealed."""
+    if not can_travel(name) or name == MANIFEST_FILE:
         raise CheckpointCorrupt(f"its manifest names {name[:60]!r}, which is no file of it")
     return name
 
@@ -77,6 +79,8 @@ def hash_file(path: Path) -> str:
 
 def read_manifest(path: Path) -> Manifest:
     """The manifest in a generation's folder, files unchecked. Raises CheckpointCorrupt."""
+    if not is_plain(path / MANIFEST_FILE):  # to read a pipe that a program put there would never end
+        raise CheckpointCorrupt("it has no manifest")
     try:
         return Manifest.from_json((path / MANIFEST_FILE).read_bytes())
     except FileNotFoundError:
@@ -94,6 +98,8 @@ def verify(path: Path, generation: str | None = None) -> Manifest:
     for name, mark in manifest.files.items():
         file = path / name
         try:
+            if not is_plain(file) and file.lstat():
+                raise CheckpointCorrupt(f"{name} is no file")
             size = file.stat().st_size
             if size != mark.size:
                 raise CheckpointCorrupt(f"{name} has {size} bytes instead of {mark.size}")

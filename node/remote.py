@@ -18,6 +18,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from node.names import can_travel
 from node.scrub import last_line, scrubber
 
 _BOUNDS = ["--retries=3", "--low-level-retries=3", "--retries-sleep=500ms", "--contimeout=10s", "--timeout=60s"]
@@ -88,30 +89,45 @@ class Remote:
             return self.root
         return f"{self.root}{'' if self.root.endswith((':', '/')) else '/'}{path}"
 
-    def upload(self, local: Path, rel: str, timeout_s: float | None = None) -> None:
-        """Copy a file to, or a folder's files into, `rel`; what else is there stays.
+    def upload(
+        self, local: Path, rel: str, timeout_s: float | None = None, *, names: Sequence[str] | None = None
+    ) -> None:
+        """Copy a file to, or a folder's files into, `rel`; what else is there stays. names: only these of a folder,
+        which must be names that can travel (node.names); one that has gone meanwhile is no error.
 
         Files that grow meanwhile (logs) are sent as long as they were. Raises FileNotFoundError for a missing
         file and for a folder without any file: nothing to send is a mistake of the caller, not a success.
         """
-        _something_in(local)
-        flags = ["--ignore-times"] if local.is_file() else self._comparison
+        if names is None:
+            _something_in(local)
+        flags = ["--ignore-times"] if names is None and local.is_file() else self._comparison
         arguments = [str(local.absolute()), self.at(rel), "--local-no-check-updated", *flags]
-        self._checked("copyto", arguments, timeout_s or self.transfer_s)
+        self._copy(arguments, names, timeout_s)
 
-    def download(self, rel: str, local: Path, timeout_s: float | None = None) -> None:
-        """Copy a file to, or a folder's files into, `local`. Raises `RemoteAbsent` when there is none."""
-        arguments = [self.at(rel), str(local.absolute()), *self._comparison]
-        self._checked("copyto", arguments, timeout_s or self.transfer_s)
+    def download(
+        self, rel: str, local: Path, timeout_s: float | None = None, *, names: Sequence[str] | None = None
+    ) -> None:
+        """Copy a file to, or a folder's files into, `local`; names: only these of a folder. Raises `RemoteAbsent` when
+        there is none."""
+        self._copy([self.at(rel), str(local.absolute()), *self._comparison], names, timeout_s)
         if not local.exists():  # object stores know no empty folder: nothing was copied, without an error
             raise RemoteAbsent(f"rclone copyto: there is no {rel} on the remote")
 
-    def verify(self, local: Path, rel: str, timeout_s: float | None = None) -> None:
-        """Compare a file or folder with its copy, by checksums, or by reading it back where there are none.
+    def _copy(self, arguments: Sequence[str], names: Sequence[str] | None, timeout_s: float | None) -> None:
+        listed = [] if names is None else ["--files-from-raw=-"]
+        done = self._run("copyto", [*arguments, *listed], timeout_s or self.transfer_s, _lines(names or ()))
+        if done.returncode:
+            raise self._error("copyto", done)
+
+    def verify(
+        self, local: Path, rel: str, timeout_s: float | None = None, *, names: Sequence[str] | None = None
+    ) -> None:
+        """Compare a file or folder (names: only these of it) with its copy, by checksums, or by reading it back where
+        there are none.
 
         Raises `RemoteDiffers` naming the files; what else the remote holds does not matter.
         """
-        names = _something_in(local)
+        names = _something_in(local) if names is None else names
         base, far = (local.parent, str(PurePosixPath(rel).parent)) if local.is_file() else (local, rel)
         arguments = [str(base.absolute()), self.at(far), "--one-way", "--combined=-", "--files-from-raw=-"]
         if not self._hash_types:
@@ -119,8 +135,7 @@ class Remote:
         self._compare(arguments, names, rel, timeout_s)
 
     def _compare(self, arguments: Sequence[str], names: Sequence[str], rel: str, timeout_s: float | None) -> None:
-        told = "".join(f"{name}\n" for name in names).encode()
-        done = self._run("check", arguments, timeout_s or self.transfer_s, told)
+        done = self._run("check", arguments, timeout_s or self.transfer_s, _lines(names))
         lines = done.stdout.decode(errors="replace").splitlines()
         wrong = [line[2:] for line in lines if line[:2] in ("+ ", "* ")]
         if wrong or done.returncode in _ABSENT_CODES:
@@ -133,8 +148,7 @@ class Remote:
         RemoteError for one that is there and differs."""
         # Not copyto, which does not look at --immutable.
         arguments = [self.at(rel), self.at(to), "--immutable", "--files-from-raw=-", *self._comparison]
-        told = "".join(f"{name}\n" for name in names).encode()
-        done = self._run("copy", arguments, timeout_s or self.transfer_s, told)
+        done = self._run("copy", arguments, timeout_s or self.transfer_s, _lines(names))
         if done.returncode:
             raise self._error("copy", done)
 
@@ -268,6 +282,13 @@ class Remote:
             with process:  # closes the pipes, reaps
                 pass
         return subprocess.CompletedProcess(verb, process.returncode, out, told)
+
+
+def _lines(names: Sequence[str]) -> bytes:
+    """A list for --files-from-raw, a name on each line. Raises ValueError for one that would be read as another."""
+    if wrong := next((name for name in names if not can_travel(name)), None):
+        raise ValueError(f"{wrong[:60]!r} cannot be named to rclone")
+    return "".join(f"{name}\n" for name in names).encode()
 
 
 def _something_in(local: Path) -> list[str]:

@@ -31,6 +31,7 @@ from node.hartree_fock import (
     load_hartree_fock,
     run_hartree_fock,
 )
+from node.own_files import clear_way
 from node.programs import program_for
 from node.programs.base import (
     CheckpointMismatch,
@@ -187,6 +188,7 @@ def write_fcidump(bench: Bench, mean_field: HartreeFock) -> IntegralsProof:
     get_run_logger().info("%s, sha256 %s", note, proof.sha256[:16])
     bench.desk.tell("write_fcidump", 20, note)
     if bench.calculation.keep_fcidump:
+        clear_way(bench.desk.output / FCIDUMP)
         (bench.desk.output / FCIDUMP).unlink(missing_ok=True)
         (bench.desk.output / FCIDUMP).hardlink_to(bench.fcidump)
     return proof
@@ -248,6 +250,7 @@ def _prove_descent(bench: Bench, energies: Energies) -> None:
 def _write_iterations(bench: Bench, energies: Energies) -> None:
     rows = [(i.number, i.determinants, i.variational_energy, i.seconds) for i in energies.iterations]
     names = {"iteration": pl.Int64, "determinants": pl.Int64, "variational_energy": pl.Float64, "seconds": pl.Float64}
+    clear_way(bench.desk.output / ITERATIONS_FILE)
     pl.DataFrame(rows, schema=names, orient="row").write_csv(bench.desk.output / ITERATIONS_FILE)
 
 
@@ -277,5 +280,6 @@ def _write_result(bench: Bench, hf: HartreeFock, proof: IntegralsProof, energies
         "note": energies.note,
         "wall_seconds": bench.facts["seconds"],
     }
+    clear_way(bench.desk.work / RESULT_FILE)  # the program has ended: whatever it put there, this is the result
     write_text(bench.desk.work / RESULT_FILE, json.dumps(result, indent=1) + "\n")
     return result

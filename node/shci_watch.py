@@ -4,6 +4,7 @@ checkpoints sealed as they appear."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from node.programs.base import Iteration, Program, SolverTask, Stage, percent_done
@@ -65,13 +66,17 @@ class SolverWatch:
         if not marks or marks == self._sealed:
             return
         state = self._program.checkpoint_state(self._task.checkpoint)
-        self._seal([Path(path) for path in marks], state.variational_energy if state else None)
-        self._sealed = marks
+        with suppress(FileNotFoundError):  # removed by the program in this moment: the next look finds what there is
+            self._seal([Path(path) for path in marks], state.variational_energy if state else None)
+            self._sealed = marks
 
     def _marks(self) -> dict[str, tuple[int, int, int]]:
         """The checkpoint files, told from their successors by inode, size and time."""
         found = {}
         for path in self._program.checkpoint_files(self._task):
-            status = path.stat()
+            try:
+                status = path.stat()
+            except FileNotFoundError:  # removed by the program since
+                continue
             found[str(path)] = (status.st_ino, status.st_size, status.st_mtime_ns)
         return found

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from node.contract import ENGINE_PID_FILE, MACHINES_POOL, Brief
+from node.own_files import read_plain
 
 log = logging.getLogger("agent.worker")
 
@@ -104,14 +105,16 @@ class Engine:
 
     def __init__(self, work: Path) -> None:
         self._path = work / ENGINE_PID_FILE
+        self._pid: int | None = None
 
     @property
     def pid(self) -> int | None:
-        """None before the run has begun."""
-        try:
-            return int(self._path.read_text())
-        except FileNotFoundError:
-            return None
+        """None before the run has begun. Read once: whom we signal is not for a program to say that writes there."""
+        if self._pid is None:
+            with contextlib.suppress(OSError, ValueError):
+                pid = int(read_plain(self._path))
+                self._pid = pid if pid > 1 else None
+        return self._pid
 
     @property
     def started(self) -> bool:

@@ -3,55 +3,84 @@
 from __future__ import annotations
 
 import json
-import shutil
+import logging
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
+from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 
 from node.contract import OUTPUT_DIR, RESULT_FILE, attempt_dir, write_text
+from node.remote import Remote
 from tasks.documents import load_remote
+from tasks.fetch import NoRoom, bring_home, listed, require_room
 from tasks.job import Attempt, Job, Quote
 from tasks.once import ONCE
 from tasks.receipt import as_told, cost_of
+
+Log = logging.Logger | logging.LoggerAdapter[Any]
+
+RESULT_NAME = Path(RESULT_FILE).name  #: ours, with attempts and cost; the machine's own is below, in `output/`
+LONGEST_RESULT = 64 << 20  # bytes
 
 
 class NoResult(RuntimeError):
     """The remote holds no readable result although the attempt says that it completed."""
 
 
-@task(name="collect", retries=3, retry_delay_seconds=[2, 10, 30], persist_result=True, cache_policy=ONCE)
-def collect(job: Job, attempts: list[Attempt], quote: Quote | None = None) -> dict[str, Any]:
-    """Download the output into `results/<job key>/`, check it against the remote, add attempts and cost; the result.
+def _worth_another(_task: object, _run: object, state: State[Any]) -> bool:
+    """A disk that is full is so in half a minute too."""
+    return not isinstance(state.result(raise_on_failure=False), NoRoom)
 
+
+@task(
+    name="collect",
+    retries=3,
+    retry_delay_seconds=[2, 10, 30],
+    retry_condition_fn=_worth_another,
+    persist_result=True,
+    cache_policy=ONCE,
+)
+def collect(job: Job, attempts: list[Attempt], quote: Quote | None = None) -> dict[str, Any]:
+    """Download the output into `results/<job key>/output/`, checked against the remote, and write `result.json` beside
+    it, with attempts and cost; the result.
+
+    What is in `output/` and `attempts/` is the machine's, whatever its names are; beside them stands nothing but ours.
     The completed result goes back to the remote too, so that both places tell the same; a cost that is corrected later
-    (flows.late_word) is so here alone. Raises NoResult, RemoteError.
+    (flows.late_word) is so here alone. Raises NoResult, NoRoom, RemoteError.
     """
-    home = job.results
-    home.mkdir(parents=True, exist_ok=True)
     with load_remote(job.remote).job(job.key) as remote:
-        # Into a folder of its own first: only what has been checked may stand among the results.
-        with TemporaryDirectory(prefix=".incoming-", dir=home) as folder:
-            remote.download(OUTPUT_DIR, Path(folder))
-            remote.verify(Path(folder), OUTPUT_DIR)
-            shutil.copytree(folder, home, dirs_exist_ok=True)
-        for attempt in attempts:
-            logs = attempt_dir(attempt.number)
-            if remote.list(logs):
-                remote.download(logs, home / logs)
-        result = _read_result(home / Path(RESULT_FILE).name)
-        result |= {
-            "job_key": job.key,
-            "remote": remote.root,
-            "attempts": [as_told(attempt) for attempt in attempts],
-            "cost": cost_of(attempts, quote),
-        }
-        write_text(home / Path(RESULT_FILE).name, json.dumps(result, indent=1) + "\n")
-        remote.upload(home / Path(RESULT_FILE).name, RESULT_FILE)
-    get_run_logger().info("results are in %s", home)
+        result = brought_home(remote, job, attempts, quote, get_run_logger())
+    get_run_logger().info("results are in %s", job.results)
+    return result
+
+
+def brought_home(remote: Remote, job: Job, attempts: list[Attempt], quote: Quote | None, log: Log) -> dict[str, Any]:
+    """As `collect`, from the job's folder on its remote."""
+    home = job.results
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folders = {OUTPUT_DIR: listed(remote, OUTPUT_DIR, first=RESULT_NAME)}
+    folders |= {where: listed(remote, where) for where in (attempt_dir(one.number) for one in attempts)}
+    require_room(sum(found.bytes for found in folders.values()), sum(len(f.names) for f in folders.values()), home)
+    for where, found in folders.items():
+        for line in found.left_out:
+            log.warning("left on the remote, in %s: %s", where, line)
+        if found.names:
+            (home / where).parent.mkdir(exist_ok=True, mode=0o700)
+            bring_home(remote, where, found, home / where)
+    result = _read_result(home / RESULT_FILE)
+    result |= {
+        "job_key": job.key,
+        "remote": remote.root,
+        "attempts": [as_told(attempt) for attempt in attempts],
+        "cost": cost_of(attempts, quote),
+    }
+    if left := {where: found.left_out_count for where, found in folders.items() if found.left_out_count}:
+        result["left_on_the_remote"] = left
+    write_text(home / RESULT_NAME, json.dumps(result, indent=1) + "\n")
+    remote.upload(home / RESULT_NAME, RESULT_FILE)
     return result
 
 
@@ -67,8 +96,10 @@ def show_result(result: dict[str, Any], rows: list[tuple[str, str]]) -> None:
 
 def _read_result(path: Path) -> dict[str, Any]:
     try:
+        if path.stat().st_size > LONGEST_RESULT:
+            raise NoResult(f"{path.name} has more than {LONGEST_RESULT} bytes")
         result = json.loads(path.read_text())
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise NoResult(f"{path.name} is missing or unreadable: {error}") from error
     if not isinstance(result, dict):
         raise NoResult(f"{path.name} holds no JSON object")

@@ -7,22 +7,31 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 from prefect import task
+from prefect.logging import get_run_logger
 
+from node.contract import OUTPUT_DIR
 from tasks.picture import show
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-ITERATIONS_FILE = "iterations.csv"
+ITERATIONS_FILE = f"{OUTPUT_DIR}/iterations.csv"
 PICTURE_FILE = "convergence.png"
+LONGEST_TABLE = 16 << 20  # bytes
 
 
 @task(name="draw_convergence")
 def draw_convergence(results: Path, total_energy: float | None) -> None:
-    """Draw `iterations.csv` (columns iteration, determinants, variational_energy in Hartree) as the artifact
+    """Draw `output/iterations.csv` (columns iteration, determinants, variational_energy in Hartree) as the artifact
     `convergence` and the file `convergence.png`. total_energy: Hartree, with the perturbative correction.
+
+    The table came from the machine: one that is none costs the picture, and not the job.
     """
-    table = pl.read_csv(results / ITERATIONS_FILE)
+    try:
+        table = _table(results / ITERATIONS_FILE)
+    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+        get_run_logger().warning("no picture of the convergence: %s", error)
+        return
     if table.is_empty():
         return
     picture = show(
@@ -32,6 +41,18 @@ def draw_convergence(results: Path, total_energy: float | None) -> None:
         "Variational energy and determinants by iteration",
     )
     (results / PICTURE_FILE).write_bytes(picture)
+
+
+def _table(path: Path) -> pl.DataFrame:
+    """Raises OSError, ValueError, PolarsError."""
+    if path.stat().st_size > LONGEST_TABLE:
+        raise ValueError(f"{path.name} has more than {LONGEST_TABLE} bytes")
+    table = pl.read_csv(path)
+    return table.select(
+        pl.col("iteration").cast(pl.Int64),
+        pl.col("determinants").cast(pl.Int64),
+        pl.col("variational_energy").cast(pl.Float64),
+    ).filter(pl.all_horizontal(pl.all().is_not_null()), pl.col("variational_energy").is_finite())
 
 
 def _figure(table: pl.DataFrame, total_energy: float | None) -> Figure:

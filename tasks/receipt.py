@@ -131,6 +131,7 @@ def keep(job: Job, attempts: list[Attempt], quote: Quote | None, before_usd: flo
     """Write `results/<job key>/receipt.json` anew; the cost that stands there. Raises OSError."""
     cost = cost_of(attempts, quote) | {"before_usd": round(before_usd, 6)}
     told = {"job_key": job.key, "project": job.project, "cost": cost, "attempts": [as_told(one) for one in attempts]}
+    job.results.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_text(job.results / RECEIPT_FILE, json.dumps(told, indent=1) + "\n")
     return cost
 

@@ -21,8 +21,8 @@ MAY_IMPORT = {
 # for a story's flow, what describes its calculation.
 OF_NODE = {
     "flows": {"node.contract", "node.calculation", "node.programs"},
-    "tasks": {"node.contract", "node.manifest", "node.remote"},
-    "blocks": {"node.contract", "node.redaction_forms", "node.remote"},
+    "tasks": {"node.contract", "node.manifest", "node.names", "node.remote"},
+    "blocks": {"node.contract", "node.own_files", "node.redaction_forms", "node.remote"},
     "deployments": {"node.contract", "node.prefect_server"},
 }
 CLOUD_SDKS = {"boto3", "botocore", "google", "azure", "prefect_aws", "prefect_gcp", "prefect_azure", "requests"}

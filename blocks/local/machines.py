@@ -42,6 +42,7 @@ from node.contract import (
     MACHINE_FILE,
     write_text,
 )
+from node.own_files import remove_tree
 
 NOTICE_FILE = "notice.json"
 ROOT_FILE = "root.json"
@@ -162,7 +163,7 @@ class Machines:
         place = self.place(machine)
         # A rented machine's disk goes with it; here hundreds of MB of integrals would pile up.
         for folder in (place / "home", *(path for path in place.glob("work/*") if path.is_dir())):
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(folder)  # whatever a program has made of it
 
     def billed_until(self, machine: Machine) -> datetime | None:
         """When the last process of the machine was gone; None while one lives, or where its folder is gone.

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shlex
 import shutil
 import time
-from contextlib import suppress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from node.command_program import GIT_SCHEMES
+from node.names import can_travel
+from node.outgoing import problem_with
+from node.own_files import clear_way, is_folder, is_plain, remove_tree
 from node.programs.base import (
     Architecture,
     CheckpointState,
@@ -28,6 +32,7 @@ from node.programs.process import how_it_ended, lines, supervised
 if TYPE_CHECKING:
     from node.calculation import CommandProgram
 
+MOST_KEPT = 1000  # files of a program's checkpoint
 _FETCH_S = 600.0
 _BUILD_S = 1800.0
 _KEPT = ".kept"  # folder of checkpoint files that stood still
@@ -91,7 +96,13 @@ class Command:
 
     def checkpoint_files(self, task: SolverTask) -> list[Path]:
         folder = task.checkpoint / _KEPT
-        return sorted(path for path in folder.glob("*") if path.is_file() and not path.name.startswith("."))
+        if not (is_folder(task.checkpoint) and is_folder(folder)):
+            return []
+        try:
+            found = sorted(folder.iterdir())
+        except OSError:  # none yet, or the program has put something else there
+            return []
+        return [path for path in found if not path.name.startswith(".") and is_plain(path)]
 
     def checkpoint_state(self, folder: Path) -> CheckpointState | None:
         return None  # what is in the files is known to the program alone
@@ -104,16 +115,20 @@ class Command:
         if source.exists():
             return source
         working = root / f".{key}.part"
-        shutil.rmtree(working, ignore_errors=True)
+        remove_tree(working)
         working.mkdir(parents=True)
         log = task.log.with_name("build.log")
         git = ["git", "-c", "advice.detachedHead=false"]
         _run([*git, "init", "--quiet"], working, log, _FETCH_S)
+        # A private repository shall fail, not ask; and no address may name a helper to run, as `ext::` does.
+        quiet = {"GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": ":".join(GIT_SCHEMES)}
+        agent = {name: value for name, value in os.environ.items() if name == "SSH_AUTH_SOCK"}  # git's, not the build's
         # "--" keeps an address or a commit that starts with a dash from being taken for an option.
-        _run([*git, "fetch", "--quiet", "--depth", "1", "--", url, commit], working, log, _FETCH_S)
+        fetch = [*git, "fetch", "--quiet", "--depth", "1", "--", url, commit]
+        _run(fetch, working, log, _FETCH_S, quiet | agent)
         _run([*git, "checkout", "--quiet", "FETCH_HEAD"], working, log, _FETCH_S)
         if build:
-            _run(["sh", "-c", build], working, log, _BUILD_S)
+            _run(["sh", "-c", build], working, log, _BUILD_S, quiet)
         working.replace(source)
         return source
 
@@ -133,6 +148,7 @@ class CommandReader:
         self._stage = Stage.VARIATIONAL
         self._iterations: list[Iteration] = []
         self._started = time.monotonic()
+        self._not_kept: dict[str, int] = {}  # name -> time of change of a file that could not be copied
 
     @property
     def stage(self) -> Stage:
@@ -151,12 +167,33 @@ class CommandReader:
         return self._iterations[-1]
 
     def tick(self) -> None:
-        """Copy checkpoint files that stood still: the program may write on, a copy is never written to again."""
-        for path in self._checkpoint.glob("*"):
-            # The program may replace or remove what we look at, at any moment.
-            with suppress(FileNotFoundError):
-                if not path.name.startswith(".") and path.is_file():
-                    _keep(path, self._checkpoint / _KEPT)
+        """Copy checkpoint files that stood still: the program may write on, a copy is never written to again.
+
+        Its folder may hold anything: only plain files are looked at, and one that cannot be copied (the disk is full)
+        is left for its next version, since the calculation itself goes on.
+        """
+        if not is_folder(self._checkpoint):  # a link to somewhere else
+            return
+        try:
+            with os.scandir(self._checkpoint) as entries:
+                found = [entry.name for entry in entries if not entry.name.startswith(".") and can_travel(entry.name)]
+        except OSError:  # removed by the program
+            return
+        capacity = shutil.disk_usage(self._checkpoint.parent).total
+        for name in sorted(found)[:MOST_KEPT]:
+            path = self._checkpoint / name
+            try:
+                before = path.lstat()
+            except OSError:  # the program may replace or remove what we look at, at any moment
+                continue
+            if self._not_kept.get(name) == before.st_mtime_ns or problem_with(path, before, capacity) is not None:
+                continue
+            try:
+                _keep(path, self._checkpoint / _KEPT)
+            except FileNotFoundError:
+                continue
+            except OSError:
+                self._not_kept[name] = before.st_mtime_ns
 
     def energies(self) -> Energies:
         for name in ("variational_energy", "total_energy"):
@@ -178,10 +215,14 @@ def _keep(path: Path, kept: Path) -> None:
     """A copy of a file that stood still, if it is new. Raises FileNotFoundError if it is gone."""
     before = path.stat()
     copy, partial = kept / path.name, kept / f".{path.name}.part"
-    fresh = not copy.exists() or copy.stat().st_mtime_ns != before.st_mtime_ns
+    fresh = not is_plain(copy) or copy.stat().st_mtime_ns != before.st_mtime_ns
     if not fresh or time.time() - before.st_mtime < _STILL:
         return
-    kept.mkdir(exist_ok=True)
+    if not is_folder(kept):
+        kept.unlink(missing_ok=True)
+        kept.mkdir()
+    for one in (copy, partial):
+        clear_way(one)
     try:
         shutil.copy2(path, partial)
         after = path.stat()
@@ -198,7 +239,9 @@ def _number(text: str) -> float | None:
         return None
 
 
-def _run(arguments: list[str], folder: Path, log: Path, limit: float) -> None:
+def _run(
+    arguments: list[str], folder: Path, log: Path, limit: float, environment: Mapping[str, str] | None = None
+) -> None:
     """One step of fetching or building, its output in `log`. Raises ProgramFailed."""
     deadline = time.monotonic() + limit
     what = shlex.join(arguments)
@@ -207,9 +250,8 @@ def _run(arguments: list[str], folder: Path, log: Path, limit: float) -> None:
         if time.monotonic() > deadline:
             raise ProgramFailed(f"{what} took more than {limit:.0f} s. The end of its log:\n{last_lines(log)}")
 
-    # A private repository shall fail, not ask; and no address may name a helper to run, as `ext::` does.
-    quiet = {"GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": ":".join(GIT_SCHEMES)}
-    with log.open("ab") as file, supervised(arguments, folder, quiet) as process:
+    clear_way(log)
+    with log.open("ab") as file, supervised(arguments, folder, dict(environment or {})) as process:
         file.write(f"$ {what}\n".encode())
         for line in lines(process, tick):
             file.write(line.encode() + b"\n")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from node.own_files import remove_tree
 from node.programs.base import Architecture, CheckpointState, Iteration, ProgramMissing, SolverTask, Stage
 from node.programs.dice_checkpoint import ARCHIVE, Archive, read_archive
 from node.programs.dice_output import DiceReader
@@ -40,7 +41,7 @@ class Dice:
 
     def prepare(self, task: SolverTask) -> list[str]:
         folder = self.folder(task)
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)
         folder.mkdir(parents=True)
         (folder / "FCIDUMP").symlink_to(task.fcidump.absolute())
         ranks = task.threads

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import node
 from node.programs import supervise
+from node.programs.environment import inherited
 
 LONGEST_LINE = 2000  #: characters of a line that are passed on; the rest is cut off
 _POLL = 0.25  # seconds between two ticks
@@ -25,14 +26,15 @@ Process = subprocess.Popen[bytes]
 
 @contextmanager
 def supervised(arguments: list[str], folder: Path, environment: dict[str, str]) -> Iterator[Process]:
-    """The program under its supervisor, with `environment` added to ours; stdout and stderr are one pipe.
+    """The program under its supervisor, with `environment` added to what it may inherit of ours
+    (node.programs.environment); stdout and stderr are one pipe.
 
     The thread that enters must live as long as the block: on Linux the supervisor is told when it dies.
     """
     process = subprocess.Popen(
         [sys.executable, "-I", "-S", supervise.__file__, str(os.getpid()), str(_GRACE), "--", *arguments],
         cwd=folder,
-        env=os.environ | _module_path() | environment,
+        env=inherited(os.environ) | _module_path() | environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from node.own_files import clear_way, folder_of_ours
 from node.programs.base import (
     Energies,
     Iteration,
@@ -34,9 +35,10 @@ def solve(
     ProgramMissing, CheckpointMismatch, ProgramFailed (ProgramKilled), OutputUnreadable, SolverStopped.
     """
     program.check_present()
-    for folder in (task.output, task.checkpoint, task.log.parent):
-        folder.mkdir(parents=True, exist_ok=True)
+    for folder in (task.output, task.checkpoint):
+        folder_of_ours(folder)
     arguments = program.prepare(task)
+    clear_way(task.log)  # after a build, which may have put anything there
     reader = program.reader(task)
 
     def tick() -> None:

@@ -43,10 +43,10 @@ def test_the_water_dimer_in_a_minimal_basis(embedded: Embedded, client: SyncPref
     assert len(result["geometry"]) == 6
 
     home = embedded.home.results / run.key
-    assert hashlib.sha256((home / "FCIDUMP").read_bytes()).hexdigest() == result["integrals_sha256"]
+    assert hashlib.sha256((home / "output/FCIDUMP").read_bytes()).hexdigest() == result["integrals_sha256"]
     assert (home / "convergence.png").read_bytes().startswith(b"\x89PNG")
-    assert "determinants" in (home / "iterations.csv").read_text()
-    assert (home / "shci.log").stat().st_size > 0
+    assert "determinants" in (home / "output/iterations.csv").read_text()
+    assert (home / "output/shci.log").stat().st_size > 0
     assert (home / "attempts/1/agent.log").stat().st_size > 0
     assert json.loads((run.remote / "output/result.json").read_text()) == result
 

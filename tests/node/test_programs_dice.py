@@ -36,7 +36,9 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A Dice and an mpirun on PATH that answer as the real ones do; the folder they stand in."""
     programs = tmp_path / "bin"
     programs.mkdir()
-    dice = f'#!/bin/sh\nexec {sys.executable} {fake_dice.__file__} "$@"\n'
+    # A program inherits no variable of ours that is not on the list: the stand-in reads its mode from a file.
+    mode = f'DICE_MODE="${{DICE_MODE-$(cat {tmp_path}/mode 2>/dev/null)}}"; export DICE_MODE\n'
+    dice = f'#!/bin/sh\n{mode}exec {sys.executable} {fake_dice.__file__} "$@"\n'
     # Every rank runs; only the first one prints, as Dice's do.
     mpirun = (
         '#!/bin/sh\n[ "$OMPI_ALLOW_RUN_AS_ROOT" = 1 ] && [ "$1" = -np ] || exit 9\nn=$2; shift 2\n'
@@ -103,7 +105,7 @@ def test_semistochastic_run_has_an_error_bar(tmp_path: Path, installed: Path) ->
 
 
 def test_restart_from_its_files(tmp_path: Path, installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DICE_MODE", "slow")  # four seconds between iterations: time to gather the files
+    (tmp_path / "mode").write_text("slow")  # four seconds between iterations: time to gather the files
     task = task_in(tmp_path / "job", threads=2)
 
     class Interrupted(BaseException):
@@ -120,7 +122,7 @@ def test_restart_from_its_files(tmp_path: Path, installed: Path, monkeypatch: py
     assert (state.stage, state.iteration, state.determinants) == (Stage.VARIATIONAL, 1, 1000)
     (kept,) = Dice().checkpoint_files(task)
     # On another machine with more cores: the same number of ranks, each of which finds its file.
-    monkeypatch.setenv("DICE_MODE", "")
+    (tmp_path / "mode").write_text("")
     other = task_in(tmp_path / "other", threads=8)
     other.checkpoint.mkdir()
     shutil.copy(kept, other.checkpoint)
@@ -136,13 +138,13 @@ def test_restart_from_its_files(tmp_path: Path, installed: Path, monkeypatch: py
 
 
 def test_crash_is_quoted(tmp_path: Path, installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DICE_MODE", "crash")
+    (tmp_path / "mode").write_text("crash")
     with pytest.raises(ProgramFailed, match=r"SIGABRT(.|\n)*std::bad_alloc"):
         run(task_in(tmp_path / "job"))
 
 
 def test_garbage_is_unreadable(tmp_path: Path, installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DICE_MODE", "garbage")
+    (tmp_path / "mode").write_text("garbage")
     with pytest.raises(OutputUnreadable, match=r"PTEnergy(.|\n)*nan"):
         run(task_in(tmp_path / "job"))
 

@@ -1,0 +1,92 @@
+"""What a remote's folder holds, brought home: listed first, so much at most, and never outside of its place.
+
+A remote may hold anything under any name: what a program left there, and what others who can write to it did.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from node.names import same_place, told, why_not
+from node.remote import Remote
+
+MOST_FILES = 10_000  #: brought home of one folder; a machine sends no more (node/outgoing.py)
+MOST_NAMED = 200
+LIST_S = 1800.0  # a million objects are a thousand requests
+SPARE_BYTES = 64 << 20  #: of the disk that are left free for everything else
+
+
+class NoRoom(RuntimeError):
+    """The disk has no room for what would be brought home; a line for the user. Nothing was."""
+
+
+@dataclass
+class Listed:
+    """Names that are fetched, their bytes together, and what is left out and why."""
+
+    names: list[str] = field(default_factory=list)
+    bytes: int = 0
+    left_out: list[str] = field(default_factory=list)  #: "'name': why", the first of them
+    left_out_count: int = 0
+
+    def leave_out(self, name: str, why: str) -> None:
+        self.left_out_count += 1
+        if len(self.left_out) < MOST_NAMED:
+            self.left_out.append(f"{told(name)}: {why}")
+
+
+def listed(remote: Remote, rel: str, first: str = "") -> Listed:
+    """Look through the remote's folder. first: the name that is taken whatever else there is. Raises RemoteError."""
+    found = Listed()
+    patient = Remote(remote.binary, remote.config, remote.root, call_s=LIST_S)
+    files = [entry for entry in patient.list(rel, recursive=True) if not entry.is_dir]
+    ours = f"{same_place(first)}/" if first else "\0"
+    inside = [entry.path for entry in files if "/" in entry.path and not same_place(entry.path).startswith(ours)]
+    folders = {same_place(path[:n]) for path in inside for n, one in enumerate(path) if one == "/"}
+    places: dict[str, str] = {}
+    for entry in sorted(files, key=lambda entry: (entry.path != first, entry.path.count("/"), entry.path)):
+        why, place = why_not(entry.path), same_place(entry.path)
+        if why is None and place.startswith(ours):
+            why = f"{first} is a file"
+        if why is None and place in folders:
+            why = "a folder has the same name, or differs from it in upper and lower case alone"
+        if why is None and place in places:
+            why = f"it differs from {told(places[place])} in upper and lower case alone"
+        if why is None and len(found.names) >= MOST_FILES:
+            why = f"there are more than {MOST_FILES} files"
+        if why is not None:
+            found.leave_out(entry.path, why)
+            continue
+        places[place] = entry.path
+        found.names.append(entry.path)
+        found.bytes += max(0, entry.size)  # a store that does not know a size says -1
+    return found
+
+
+def require_room(needed: int, files: int, home: Path) -> None:
+    """Raises NoRoom."""
+    free = shutil.disk_usage(home).free
+    if needed + SPARE_BYTES > free:
+        raise NoRoom(
+            f"results: {files} files of together {needed} bytes do not fit into {home}, where {free} are free. Make "
+            f"room for {needed + SPARE_BYTES - free} bytes more and start this run again: it is all kept on the remote"
+        )
+
+
+def bring_home(remote: Remote, rel: str, found: Listed, to: Path) -> None:
+    """Download into a folder beside `to`, compare with the remote, and only then let it stand in the place of `to`:
+    what is there is whole, and the owner's alone. Raises RemoteError, OSError."""
+    with TemporaryDirectory(prefix=".incoming-", dir=to.parent) as folder:
+        incoming = Path(folder) / "new"
+        incoming.mkdir(mode=0o700)
+        if found.names:
+            remote.download(rel, incoming, names=found.names)
+            remote.verify(incoming, rel, names=found.names)
+        if to.is_symlink() or to.is_file():
+            to.unlink()
+        elif to.exists():
+            to.rename(Path(folder) / "old")
+        incoming.rename(to)
