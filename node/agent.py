@@ -201,7 +201,7 @@ class Agent:
     def _verdict(self) -> Outcome:
         """What the node run says, else why it was stopped, else that it died without a word."""
         try:
-            told = Outcome.from_json((self._work / OUTCOME_FILE).read_text())
+            told = Outcome.read(self._work / OUTCOME_FILE)
         except (FileNotFoundError, ValueError):
             told = None
         if told is not None and told.ending in (Ending.COMPLETED, Ending.FAILED):
@@ -224,7 +224,7 @@ class Agent:
 
     def _progress(self) -> Progress:
         try:
-            return Progress.from_json((self._work / PROGRESS_FILE).read_text())
+            return Progress.read(self._work / PROGRESS_FILE)
         except (FileNotFoundError, ValueError):
             return Progress()
 

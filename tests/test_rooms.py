@@ -17,12 +17,13 @@ MAY_IMPORT = {
     "deployments": {"deployments", "flows", "blocks", "node"},
 }
 # All that the controller's side may know of the machine's: the contract, the remote's wrapper, and, for a story's
-# flow, what describes its calculation.
+# flow, what describes its calculation. And both sides read what others wrote in the same way.
+READERS = {"node.letter", "node.plain_text", "node.strict_json"}
 OF_NODE = {
-    "flows": {"node.contract", "node.calculation", "node.programs"},
-    "tasks": {"node.contract", "node.manifest", "node.remote"},
-    "blocks": {"node.contract", "node.remote"},
-    "deployments": {"node.contract"},
+    "flows": {"node.contract", "node.calculation", "node.programs"} | READERS,
+    "tasks": {"node.contract", "node.manifest", "node.remote"} | READERS,
+    "blocks": {"node.contract", "node.remote"} | READERS,
+    "deployments": {"node.contract"} | READERS,
 }
 CLOUD_SDKS = {"boto3", "botocore", "google", "azure", "prefect_aws", "prefect_gcp", "prefect_azure", "requests"}
 
