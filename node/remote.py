@@ -6,7 +6,6 @@ A `Remote` is a folder on any backend that rclone speaks to; paths are relative 
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -18,11 +17,17 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from node.bounded import TooLong, communicate
+from node.plain_text import plain
+from node.room import NoRoom, room_for
 from node.scrub import last_line, scrubber
+from node.strict_json import LETTER_BYTES, BadJson, load
 
 _BOUNDS = ["--retries=3", "--low-level-retries=3", "--retries-sleep=500ms", "--contimeout=10s", "--timeout=60s"]
 _NO_MODTIME_NS = 10**18  # rclone tells "no modification times" as a precision of a hundred years
 _ABSENT_CODES = (3, 4)  # directory not found, file not found
+_LISTING_BYTES = 16 << 20  # some hundred thousand names
+_GROWTH_BYTES = 16 << 20  # by which files may grow between the look at them and their copying: logs
 
 
 class RemoteError(Exception):
@@ -35,6 +40,14 @@ class RemoteAbsent(RemoteError):
 
 class RemoteDiffers(RemoteError):
     """The remote answered, and holds something else than the local files."""
+
+
+class RemoteTooLong(RemoteError):
+    """The remote answered, and what is there is longer than is taken: whoever waits for a letter has none."""
+
+
+class RemoteNoRoom(RemoteError):
+    """The remote answered, and what is there does not fit on the disk here; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -99,12 +112,29 @@ class Remote:
         arguments = [str(local.absolute()), self.at(rel), "--local-no-check-updated", *flags]
         self._checked("copyto", arguments, timeout_s or self.transfer_s)
 
-    def download(self, rel: str, local: Path, timeout_s: float | None = None) -> None:
-        """Copy a file to, or a folder's files into, `local`. Raises `RemoteAbsent` when there is none."""
-        arguments = [self.at(rel), str(local.absolute()), *self._comparison]
+    def download(self, rel: str, local: Path, timeout_s: float | None = None, *, most_bytes: int | None = None) -> None:
+        """Copy a file to, or a folder's files into, `local`, once it is known that they fit there.
+
+        Raises `RemoteAbsent` when there is none, `RemoteNoRoom`, and `RemoteTooLong` for more than `most_bytes`.
+        """
+        files, size = self.size(rel)
+        if most_bytes is not None and size > most_bytes:
+            raise RemoteTooLong(f"{rel} on the remote has {size} bytes, more than the {most_bytes} that are fetched")
+        try:
+            room_for(files, size, local)
+        except NoRoom as error:
+            raise RemoteNoRoom(f"{rel} on the remote: {error}") from error
+        # What was looked at may be replaced before it is copied.
+        bounds = [f"--max-transfer={size + _GROWTH_BYTES}B", "--cutoff-mode=hard"]
+        arguments = [self.at(rel), str(local.absolute()), *bounds, *self._comparison]
         self._checked("copyto", arguments, timeout_s or self.transfer_s)
         if not local.exists():  # object stores know no empty folder: nothing was copied, without an error
             raise RemoteAbsent(f"rclone copyto: there is no {rel} on the remote")
+
+    def size(self, rel: str = "") -> tuple[int, int]:
+        """(files, bytes) of a file or of all that is in a folder. Raises `RemoteAbsent` when there is none."""
+        told = self._json("size", self._checked("size", ["--json", self.at(rel)], self.call_s).stdout)
+        return int(told["count"]), int(told["bytes"])
 
     def verify(self, local: Path, rel: str, timeout_s: float | None = None) -> None:
         """Compare a file or folder with its copy, by checksums, or by reading it back where there are none.
@@ -146,15 +176,22 @@ class Remote:
             arguments.append("--download")
         self._compare(arguments, names, to, timeout_s)
 
-    def read(self, rel: str) -> bytes | None:
-        """A small file's content, or None if the remote answers that there is none."""
-        done = self._run("cat", [self.at(rel)], self.call_s)
+    def read(self, rel: str, most_bytes: int = LETTER_BYTES) -> bytes | None:
+        """A small file's content, or None if the remote answers that there is none. Raises `RemoteTooLong`."""
+        done = self._run("cat", [f"--count={most_bytes + 1}", self.at(rel)], self.call_s, most_bytes=most_bytes)
         if done.returncode in _ABSENT_CODES:
             return None
         if done.returncode:
             raise self._error("cat", done)
         if not done.stdout and not self._is_file(rel):
             return None  # an object store lists nothing, without an error, where nothing is
+        return done.stdout
+
+    def tail(self, rel: str, most_bytes: int) -> bytes:
+        """The end of a file that may be long; nothing where there is none."""
+        done = self._run("cat", [f"--tail={most_bytes}", self.at(rel)], self.call_s, most_bytes=most_bytes)
+        if done.returncode and done.returncode not in _ABSENT_CODES:
+            raise self._error("cat", done)
         return done.stdout
 
     def write(self, rel: str, data: bytes) -> None:
@@ -194,7 +231,7 @@ class Remote:
     def _features(self) -> Mapping[str, object]:
         head = re.match(r"[^/:]+:", self.root)  # the whole backend: its folder may not exist yet
         told = self._checked("backend", ["features", head[0] if head else self.root], self.call_s).stdout
-        features: Mapping[str, object] = json.loads(told)
+        features: Mapping[str, object] = self._json("backend", told)
         return features
 
     @property
@@ -220,7 +257,7 @@ class Remote:
             return None
         if done.returncode:
             raise self._error("lsjson", done)
-        item: Mapping[str, object] | None = json.loads(done.stdout or b"null")
+        item: Mapping[str, object] | None = self._json("lsjson", done.stdout or b"null")
         return item
 
     def _lsjson(self, rel: str, flags: Sequence[str]) -> Rows:
@@ -229,8 +266,15 @@ class Remote:
             return []
         if done.returncode:
             raise self._error("lsjson", done)
-        rows: Rows = json.loads(done.stdout)
+        rows: Rows = self._json("lsjson", done.stdout)
         return rows
+
+    @staticmethod
+    def _json(verb: str, told: bytes) -> Any:
+        try:
+            return load(told, _LISTING_BYTES)
+        except BadJson as error:
+            raise RemoteError(f"rclone {verb}: what it tells cannot be read: {error}") from error
 
     def _checked(self, verb: str, arguments: Sequence[str], timeout_s: float) -> subprocess.CompletedProcess[bytes]:
         done = self._run(verb, arguments, timeout_s)
@@ -240,13 +284,19 @@ class Remote:
 
     def _error(self, verb: str, done: subprocess.CompletedProcess[bytes]) -> RemoteError:
         kind = RemoteAbsent if done.returncode in _ABSENT_CODES else RemoteError
-        word = last_line(done.stderr.decode(errors="replace")) or f"exit code {done.returncode}"
+        word = plain(last_line(done.stderr.decode(errors="replace"))) or f"exit code {done.returncode}"
         return kind(self._scrub(f"rclone {verb}: {word}"))
 
     def _run(
-        self, verb: str, arguments: Sequence[str], timeout_s: float, stdin: bytes = b""
+        self,
+        verb: str,
+        arguments: Sequence[str],
+        timeout_s: float,
+        stdin: bytes = b"",
+        most_bytes: int = _LISTING_BYTES,
     ) -> subprocess.CompletedProcess[bytes]:
-        """Run rclone in a process group of its own, which never outlives this call."""
+        """Run rclone in a process group of its own, which never outlives this call. Raises RemoteTooLong where it says
+        more than `most_bytes`."""
         config = str(self.config) if self.config else ""  # empty: a configuration in memory only
         command = [self.binary, verb, f"--config={config}", "--ask-password=false", *_BOUNDS, *arguments]
         environment = {key: value for key, value in os.environ.items() if not key.startswith("RCLONE_")}
@@ -258,7 +308,9 @@ class Remote:
         except OSError as error:
             raise RemoteError(f"the rclone program cannot be started: {error}") from error
         try:
-            out, told = process.communicate(stdin, timeout=timeout_s)
+            out, told = communicate(process, stdin, timeout_s, most_bytes)
+        except TooLong:
+            raise RemoteTooLong(f"rclone {verb}: more than the {most_bytes} bytes that are taken") from None
         except subprocess.TimeoutExpired:
             # Not chained: the exception it replaces quotes the whole command line.
             raise RemoteError(f"rclone {verb}: no end after {timeout_s:g} s") from None
