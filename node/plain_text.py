@@ -11,6 +11,7 @@ from typing import Any
 
 LINE_CHARS = 500  # of what is one line
 TEXT_CHARS = 8000  # of what may be several: the end of a log
+_DEPTH = 32  # of a JSON value
 _GAP = " ..."
 _STRANGE = "\N{REPLACEMENT CHARACTER}"
 
@@ -49,14 +50,14 @@ def markdown(text: str, limit: int = LINE_CHARS) -> str:
     return _FIRST_MARK.sub(lambda found: f"{found[0]}\\", escaped)
 
 
-def plain_all(value: Any, limit: int = TEXT_CHARS) -> Any:
-    """A JSON value with all its texts, names too, made plain."""
+def plain_all(value: Any, limit: int = TEXT_CHARS, depth: int = _DEPTH) -> Any:
+    """A JSON value with all its texts, names too, made plain; what is nested deeper than `depth` is left out."""
     if isinstance(value, str):
         return plain(value, limit, lines=True)
     if isinstance(value, list):
-        return [plain_all(one, limit) for one in value]
+        return [plain_all(one, limit, depth - 1) for one in value] if depth else None
     if isinstance(value, dict):
-        return {plain(str(name)): plain_all(one, limit) for name, one in value.items()}
+        return {plain(str(name)): plain_all(one, limit, depth - 1) for name, one in value.items()} if depth else None
     return value
 
 

@@ -131,6 +131,21 @@ class Remote:
         if not local.exists():  # object stores know no empty folder: nothing was copied, without an error
             raise RemoteAbsent(f"rclone copyto: there is no {rel} on the remote")
 
+    def fetch(self, rel: str, entries: Sequence[Entry], local: Path) -> None:
+        """Copy some files of a folder into `local`, as they were listed. Raises `RemoteNoRoom`."""
+        size = sum(max(0, entry.size) for entry in entries)
+        try:
+            room_for(len(entries), size, local)
+        except NoRoom as error:
+            raise RemoteNoRoom(f"{rel} on the remote: {error}") from error
+        bounds = [f"--max-transfer={size + _GROWTH_BYTES}B", "--cutoff-mode=hard"]
+        told = "".join(f"{entry.path}\n" for entry in entries).encode()
+        done = self._run(
+            "copy", [self.at(rel), str(local.absolute()), "--files-from-raw=-", *bounds], self.transfer_s, told
+        )
+        if done.returncode:
+            raise self._error("copy", done)
+
     def size(self, rel: str = "") -> tuple[int, int]:
         """(files, bytes) of a file or of all that is in a folder. Raises `RemoteAbsent` when there is none."""
         told = self._json("size", self._checked("size", ["--json", self.at(rel)], self.call_s).stdout)
