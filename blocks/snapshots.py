@@ -13,7 +13,7 @@ as null there), never renamed or given another meaning; that would be v2.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from io import BytesIO
@@ -29,12 +29,14 @@ from pydantic import ConfigDict, Field
 from blocks.cloud import Catalogue
 from blocks.home import absolute, home
 from blocks.market import SCHEMA, Market
+from node.strict_json import BadJson, load_object
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 VERSION = "v1"
 _METADATA = "spotwave"
+_NOTE_BYTES = 8 << 20  # of a catalogue's: what is missing of it, by place
 # Object stores have no folders; asked for one, s3fs would make the bucket, which nobody has asked for.
 _WITHOUT_FOLDERS = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl"}
 
@@ -192,9 +194,19 @@ class SnapshotStore(Block):
         """
         self._write(f"{folder}/{name}.json", json.dumps(fields).encode())
 
-    def notes(self, folder: str) -> list[dict[str, Any]]:
-        """All documents of a folder, by name. Raises StoreUnavailable."""
-        return [json.loads(self._read(path)) for path in self._list(folder, ".json")]
+    def notes(self, folder: str, unreadable: Callable[[str], object] | None = None) -> list[dict[str, Any]]:
+        """All documents of a folder, by name. One that is no JSON object of finite numbers is told to `unreadable` and
+        left out, where that is given. Raises StoreUnavailable."""
+        found = []
+        for path in self._list(folder, ".json"):
+            try:
+                found.append(load_object(self._read(path), _NOTE_BYTES))
+            except BadJson as error:
+                said = f"url: {PurePosixPath(path).name} in {folder} of {self.url} cannot be read: {error}. Remove it."
+                if unreadable is None:
+                    raise StoreUnavailable(said) from error
+                unreadable(said)
+        return found
 
     def _days(self, since: date | None, until: date | None) -> list[str]:
         """Folder names date=..., oldest first."""
