@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 from prefect import task
+from prefect.logging import get_run_logger
 
+from node.strict_json import BadJson, read_file
 from tasks.picture import show
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ITERATIONS_FILE = "iterations.csv"
+TABLE_BYTES, MOST_ROWS = 16 << 20, 10_000
+_COLUMNS: dict[str, type[pl.DataType]] = {
+    "iteration": pl.Int64,
+    "determinants": pl.Int64,
+    "variational_energy": pl.Float64,
+}
 PICTURE_FILE = "convergence.png"
 
 
@@ -22,7 +31,10 @@ def draw_convergence(results: Path, total_energy: float | None) -> None:
     """Draw `iterations.csv` (columns iteration, determinants, variational_energy in Hartree) as the artifact
     `convergence` and the file `convergence.png`. total_energy: Hartree, with the perturbative correction.
     """
-    table = pl.read_csv(results / ITERATIONS_FILE)
+    table = iterations(results / ITERATIONS_FILE)
+    if table is None:
+        get_run_logger().warning("%s holds no table of iterations: no picture", ITERATIONS_FILE)
+        return
     if table.is_empty():
         return
     picture = show(
@@ -32,6 +44,17 @@ def draw_convergence(results: Path, total_energy: float | None) -> None:
         "Variational energy and determinants by iteration",
     )
     (results / PICTURE_FILE).write_bytes(picture)
+
+
+def iterations(path: Path) -> pl.DataFrame | None:
+    """The table as far as its rows are figures; None where the file is none. It comes from a machine."""
+    try:
+        told = pl.read_csv(BytesIO(read_file(path, TABLE_BYTES)), columns=list(_COLUMNS), infer_schema=False)
+    except (FileNotFoundError, BadJson, pl.exceptions.PolarsError):
+        return None
+    table = told.with_columns(pl.col(name).cast(kind, strict=False) for name, kind in _COLUMNS.items())
+    sane = (pl.col("variational_energy").abs() <= 1e7) & (pl.col("iteration") >= 0) & (pl.col("determinants") >= 0)
+    return table.filter(sane & pl.all_horizontal(pl.all().is_not_null())).head(MOST_ROWS)
 
 
 def _figure(table: pl.DataFrame, total_energy: float | None) -> Figure:

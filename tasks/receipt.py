@@ -13,6 +13,7 @@ from prefect.logging import get_run_logger
 
 from blocks.cloud import HOURS_A_MONTH, Cloud, LaunchRefused, Machine
 from node.contract import Outcome, write_text
+from node.plain_text import markdown
 from tasks.documents import load_cloud
 from tasks.job import Attempt, Bill, Job, Quote
 from tasks.once import ONCE
@@ -171,7 +172,7 @@ def as_markdown(attempts: list[Attempt], quote: Quote | None, cost: dict[str, An
         held = f"{prices[0]:.4f}" if len(prices) == 1 else f"{prices[0]:.4f} to {prices[-1]:.4f}"
         cells = [
             str(attempt.number),
-            attempt.machine.offer.label,
+            markdown(attempt.machine.offer.label),
             f"{attempt.machine.launched_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
             f"{one.billed_s:.0f} s",
             f"{held}{' ?' if one.assumed else ''}",
