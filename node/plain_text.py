@@ -23,7 +23,7 @@ _SEQUENCE = re.compile(
 _LINE_END = re.compile(r"\r\n?|[\n\v\f\x85\u2028\u2029]")
 
 # What means something in the middle of a line, and what makes a link without any mark around it.
-_MARKS = re.compile(r"[\\`*\[\]<>|~#!&]|(?<!\w)_|_(?!\w)|(?<=\w)@(?=\w)|:(?=//)|(?<=\bwww)\.", re.IGNORECASE)
+_MARKS = re.compile(r"[\\`*\[\]<>|~#!&]|(?<![^\W_])_|_(?![^\W_])|(?<=\w)@(?=\w)|:(?=//)|(?<=\bwww)\.", re.IGNORECASE)
 _FIRST_MARK = re.compile(r"^(?=[-+=])|^(\d+)(?=[.)]\s)")
 
 
