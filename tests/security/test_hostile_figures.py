@@ -227,8 +227,8 @@ def noted_end(told: str) -> Callable[[Path], object]:
 
 def an_id_that_leads_elsewhere(folder: Path) -> None:
     machines = Machines(folder / "machines")
-    (folder / "secrets").mkdir()
-    (folder / "home").mkdir()
+    for name in ("secrets", "home", "machines"):
+        (folder / name).mkdir()
     machine = a_machine(offer()).model_copy(update={"id": "..", "job_key": brief().brief.job_key})
     with pytest.raises(ValueError, match="no machine's id"):
         machines.terminate(machine)
