@@ -6,9 +6,7 @@ A `Remote` is a folder on any backend that rclone speaks to; paths are relative 
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,21 +15,18 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from node.bounded import TooLong, communicate
 from node.plain_text import plain
+from node.rclone_run import RemoteError as RemoteError
+from node.rclone_run import RemoteTooLong as RemoteTooLong
+from node.rclone_run import run
 from node.room import NoRoom, room_for
 from node.scrub import last_line, scrubber
 from node.strict_json import LETTER_BYTES, BadJson, load
 
-_BOUNDS = ["--retries=3", "--low-level-retries=3", "--retries-sleep=500ms", "--contimeout=10s", "--timeout=60s"]
 _NO_MODTIME_NS = 10**18  # rclone tells "no modification times" as a precision of a hundred years
 _ABSENT_CODES = (3, 4)  # directory not found, file not found
 _LISTING_BYTES = 16 << 20  # some hundred thousand names
 _GROWTH_BYTES = 16 << 20  # by which files may grow between the look at them and their copying: logs
-
-
-class RemoteError(Exception):
-    """The remote could not do it: unreachable, refused, or too slow. Holds rclone's last word, without secrets."""
 
 
 class RemoteAbsent(RemoteError):
@@ -40,10 +35,6 @@ class RemoteAbsent(RemoteError):
 
 class RemoteDiffers(RemoteError):
     """The remote answered, and holds something else than the local files."""
-
-
-class RemoteTooLong(RemoteError):
-    """The remote answered, and what is there is longer than is taken: whoever waits for a letter has none."""
 
 
 class RemoteNoRoom(RemoteError):
@@ -167,7 +158,7 @@ class Remote:
         told = "".join(f"{name}\n" for name in names).encode()
         done = self._run("check", arguments, timeout_s or self.transfer_s, told)
         lines = done.stdout.decode(errors="replace").splitlines()
-        wrong = [line[2:] for line in lines if line[:2] in ("+ ", "* ")]
+        wrong = [plain(line[2:], 200) for line in lines if line[:2] in ("+ ", "* ")]
         if wrong or done.returncode in _ABSENT_CODES:
             raise RemoteDiffers(f"the remote's copy of {rel} differs: {', '.join(wrong[:5] or names[:5])}")
         if done.returncode:
@@ -310,31 +301,7 @@ class Remote:
         stdin: bytes = b"",
         most_bytes: int = _LISTING_BYTES,
     ) -> subprocess.CompletedProcess[bytes]:
-        """Run rclone in a process group of its own, which never outlives this call. Raises RemoteTooLong where it says
-        more than `most_bytes`."""
-        config = str(self.config) if self.config else ""  # empty: a configuration in memory only
-        command = [self.binary, verb, f"--config={config}", "--ask-password=false", *_BOUNDS, *arguments]
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("RCLONE_")}
-        pipe = subprocess.PIPE
-        try:
-            process = subprocess.Popen(
-                command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, start_new_session=True
-            )
-        except OSError as error:
-            raise RemoteError(f"the rclone program cannot be started: {error}") from error
-        try:
-            out, told = communicate(process, stdin, timeout_s, most_bytes)
-        except TooLong:
-            raise RemoteTooLong(f"rclone {verb}: more than the {most_bytes} bytes that are taken") from None
-        except subprocess.TimeoutExpired:
-            # Not chained: the exception it replaces quotes the whole command line.
-            raise RemoteError(f"rclone {verb}: no end after {timeout_s:g} s") from None
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-            with process:  # closes the pipes, reaps
-                pass
-        return subprocess.CompletedProcess(verb, process.returncode, out, told)
+        return run(self.binary, self.config, verb, arguments, timeout_s, stdin, most_bytes)
 
 
 def _something_in(local: Path) -> list[str]:
