@@ -13,7 +13,7 @@ as null there), never renamed or given another meaning; that would be v2.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -30,6 +30,7 @@ from pydantic import ConfigDict, Field
 from blocks.cloud import Catalogue
 from blocks.home import absolute, home
 from blocks.market import SCHEMA, Market
+from node.strict_json import BadJson, load_object
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 VERSION = "v1"
 MOST_NOTES = 50_000  #: read at once: 10 s on a disk of one's own
 _METADATA = "spotwave"
+_NOTE_BYTES = 8 << 20  # of a catalogue's: what is missing of it, by place
 # Object stores have no folders; asked for one, s3fs would make the bucket, which nobody has asked for.
 _WITHOUT_FOLDERS = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl"}
 
@@ -194,15 +196,25 @@ class SnapshotStore(Block):
         """
         self._write(f"{folder}/{name}.json", json.dumps(fields).encode())
 
-    def notes(self, folder: str) -> list[dict[str, Any]]:
-        """All documents of a folder, by name. Raises StoreUnavailable, also for more than anybody can have made."""
-        found = self._list(folder, ".json")
-        if len(found) > MOST_NOTES:
+    def notes(self, folder: str, unreadable: Callable[[str], object] | None = None) -> list[dict[str, Any]]:
+        """All documents of a folder, by name. One that is no JSON object of finite numbers is told to `unreadable` and
+        left out, where that is given. Raises StoreUnavailable, also for more than anybody can have made."""
+        paths = self._list(folder, ".json")
+        if len(paths) > MOST_NOTES:
             raise StoreUnavailable(
-                f"url: {folder} in {self.url} holds {len(found)} documents, and {MOST_NOTES} are read at most. "
+                f"url: {folder} in {self.url} holds {len(paths)} documents, and {MOST_NOTES} are read at most. "
                 "Move those away that are not of this tool."
             )
-        return [json.loads(self._read(path)) for path in found]
+        found = []
+        for path in paths:
+            try:
+                found.append(load_object(self._read(path), _NOTE_BYTES))
+            except BadJson as error:
+                said = f"url: {PurePosixPath(path).name} in {folder} of {self.url} cannot be read: {error}. Remove it."
+                if unreadable is None:
+                    raise StoreUnavailable(said) from error
+                unreadable(said)
+        return found
 
     def _days(self, since: date | None, until: date | None) -> list[str]:
         """Folder names date=..., oldest first."""

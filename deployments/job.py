@@ -16,6 +16,7 @@ from deployments.home import Home
 from deployments.table import closing_table
 from deployments.watch import ApiSilent, follow
 from node.contract import job_key_of
+from node.plain_text import TEXT_CHARS, plain
 
 
 def run_job(home: Home, api: Api, deployment: str, parameters: dict[str, Any], console: Console) -> int:
@@ -46,8 +47,8 @@ def run_job(home: Home, api: Api, deployment: str, parameters: dict[str, Any], c
         closing = closing_table(home.results / key, url) if collected else f"Completed. run: {url}"
         console.print("\n" + closing, markup=False, highlight=False, soft_wrap=True)
         return 0
-    message = " ".join((state.message or "no message").split()) if state else "no state"
-    name = state.name if state else "unknown"
+    message = plain(" ".join((state.message or "no message").split()), TEXT_CHARS) if state else "no state"
+    name = plain(state.name or "no name") if state else "unknown"
     console.print(f"{name}: {message}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"run: {url}", markup=False, highlight=False, soft_wrap=True)
     return 1

@@ -9,10 +9,12 @@ from datetime import UTC, datetime
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.exceptions import ObjectNotFound
 from rich.table import Table
+from rich.text import Text
 
 from blocks.cloud import Cloud, LaunchRefused, Machine, MachineState
 from blocks.saved import Unusable, load
 from blocks.wings import WINGS, wing
+from node.plain_text import plain
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def _machines_of(block_type: type[Cloud], slug: str, name: str) -> Iterator[Foun
 
 def as_table(found: list[Found], now: datetime | None = None) -> Table:
     """The listing: machine, job, attempt, where, state, age in hours and minutes, USD per hour with disk and public
-    address, and USD so far."""
+    address, and USD so far. Tags are no markup, and may be anybody's who can tag a machine."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("machine", "job", "attempt", "on", "state"):
         table.add_column(title)
@@ -80,10 +82,7 @@ def as_table(found: list[Found], now: datetime | None = None) -> Table:
         hours = one.hours(now)
         minutes = int(60 * hours)
         table.add_row(
-            machine.name,
-            machine.job_key,
-            str(machine.attempt),
-            machine.offer.label,
+            *(Text(plain(tag)) for tag in (machine.name, machine.job_key, str(machine.attempt), machine.offer.label)),
             one.state.value,
             f"{minutes // 60}:{minutes % 60:02d}",
             f"{machine.usd_h:.4f}",

@@ -38,8 +38,10 @@ from flows.offers import (
     the_store,
     why,
 )
+from node.plain_text import plain
 
 _KIND = "shci-node/machine"  # whose measured speeds count, until there is a second kind of job
+TABLE_CHARS = 100_000  # of the table of offers
 
 
 def work_of(asked: Asked) -> Work:
@@ -244,4 +246,4 @@ def why_job(client: SyncPrefectClient, key: str) -> str | None:
     if not runs:
         return None
     found = client.read_artifacts(artifact_filter=wanted, sort=ArtifactSort.CREATED_DESC, limit=1)
-    return str(found[0].data) if found else None
+    return plain(str(found[0].data), TABLE_CHARS, lines=True) if found else None

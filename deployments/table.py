@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import math
 from pathlib import Path
 from typing import Any
 
+from node.plain_text import plain
+from node.strict_json import BadJson, load_object, read_file
+
+_RESULT_BYTES = 64 << 20  # of a molecule of thousands of atoms
 _ENERGIES = (
     ("Hartree-Fock energy", "rhf_energy"),
     ("variational energy", "variational_energy"),
@@ -35,20 +39,23 @@ def closing_table(results: Path, url: str) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        data = json.loads(path.read_text())
-    except FileNotFoundError:
-        return {}  # collected on another controller
-    return data if isinstance(data, dict) else {}
+        return load_object(read_file(path, _RESULT_BYTES), _RESULT_BYTES)
+    except (FileNotFoundError, BadJson):
+        return {}  # collected on another controller; or no result
 
 
 def _number(value: object, form: str) -> str:
-    return form.format(value) if isinstance(value, (int, float)) else "-"
+    return form.format(value) if _is_number(value) else "-"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _attempts(value: object) -> str:
     if not isinstance(value, list):
         return "-"
-    on = [str(one["machine"]) for one in value if isinstance(one, dict) and isinstance(one.get("machine"), str)]
+    on = [plain(one["machine"], 100) for one in value if isinstance(one, dict) and isinstance(one.get("machine"), str)]
     return f"{len(value)} ({', '.join(on)})" if on else str(len(value))
 
 
@@ -60,6 +67,6 @@ def _wall(value: object) -> str:
     """Seconds per task, and their sum."""
     if not isinstance(value, dict):
         return _number(value, "{:.1f} s")
-    parts = {str(key): float(seconds) for key, seconds in value.items() if isinstance(seconds, (int, float))}
+    parts = {plain(key, 100): float(seconds) for key, seconds in value.items() if _is_number(seconds)}
     each = ", ".join(f"{key} {seconds:.1f}" for key, seconds in parts.items())
     return f"{sum(parts.values()):.1f} s ({each})" if parts else "-"

@@ -7,6 +7,7 @@ ours counts each open stream among the hundred requests that it answers at a tim
 from __future__ import annotations
 
 import logging
+import re
 import time
 from datetime import timedelta
 from uuid import UUID
@@ -24,9 +25,13 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, Log
 from prefect.client.schemas.sorting import ArtifactSort, LogSort
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from node.plain_text import TEXT_CHARS, plain
+
 PROGRESS_KEY = "progress"
+_UNESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")  # what `node.plain_text.markdown` has put before a mark
 _POLL_S = 1.0
 _SILENCE_S = 120.0  # how long the API may not answer before we stop following
 _LATE = timedelta(seconds=20)  # lines of one run reach the API in batches, hence out of order
@@ -109,7 +114,9 @@ def _print(console: Console, lines: list[Log]) -> None:
             continue  # which task, the line does not say
         clock = line.timestamp.astimezone().strftime("%H:%M:%S")
         level = "" if line.level == logging.INFO else f"{logging.getLevelName(line.level)} "
-        console.print(f"{clock} {level}{line.message}", markup=False, highlight=False, soft_wrap=True)
+        # A machine that reaches the API itself writes there what it likes.
+        message = plain(line.message, TEXT_CHARS, lines=True)
+        console.print(f"{clock} {level}{message}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _state_name(run: FlowRun) -> str:
@@ -124,4 +131,5 @@ def _progress(client: SyncPrefectClient, flow_run_id: UUID) -> tuple[float, str]
     newest = client.read_artifacts(artifact_filter=wanted, sort=ArtifactSort.UPDATED_DESC, limit=1)
     if not newest or not isinstance(newest[0].data, (int, float)):
         return 0.0, ""
-    return float(newest[0].data), newest[0].description or ""
+    # The bar's columns take markup for their own.
+    return float(newest[0].data), escape(plain(_UNESCAPED.sub(r"\1", newest[0].description or "")))

@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from blocks.cloud import Requirements
 from blocks.home import ENV_RESULTS
 from flows.form import described
+from flows.shci_result import NoAnswer, answer
 from flows.spot import Done, JobFailed, run_to_the_end
 from node.calculation import BadInput, Calculation, CommandProgram, ProgramName, Size, check
 from node.contract import job_key_of
@@ -145,11 +146,15 @@ def shci(
         return _refused(str(error))
 
 
-def _finish(job: Job, done: Done) -> dict[str, Any]:
+def _finish(job: Job, done: Done) -> dict[str, Any] | State[Any]:
     result = collect(job, done.attempts, done.quote)
-    remember_run(job, done.attempts, sum(result["wall_seconds"].values()))
-    draw_convergence(job.results, result.get("total_energy"))
-    show_result(result, _rows(result))
+    try:
+        found = answer(result)
+    except NoAnswer as error:
+        return _refused(str(error))
+    remember_run(job, done.attempts, found.seconds)
+    draw_convergence(job.results, found.total_energy)
+    show_result(result, found.rows)
     return result
 
 
@@ -186,16 +191,3 @@ def _on_its_cpus(requirements: Requirements, program: Program) -> Requirements:
     if len(both) < len(requirements.architectures):
         get_run_logger().info("program %s runs on %s only", program.name, ", ".join(both))
     return requirements.model_copy(update={"architectures": both})
-
-
-def _rows(result: dict[str, Any]) -> list[tuple[str, str]]:
-    """What a chemist looks for first. Energies in Hartree."""
-    rows = [
-        ("RHF energy", f"{result['rhf_energy']:.10f} Ha"),
-        ("variational energy", f"{result['variational_energy']:.8f} Ha"),
-        ("total energy", f"**{result['total_energy']:.8f} Ha**"),
-        ("determinants", f"{result['determinants']:,}" if result.get("determinants") else "not told"),
-    ]
-    if result.get("error_bar") is not None:
-        rows.append(("error bar", f"{result['error_bar']:.1e} Ha"))
-    return rows

@@ -48,7 +48,6 @@ from node.detached import DetachedStarter
 from node.detached_lease import CALL_S, RemoteLease
 from node.lease import Fenced, LeaseClient, LeaseKeeper, Renews
 from node.notice import notice_watcher
-from node.own_files import read_plain
 from node.remote import Remote, RemoteError
 from node.scrub import Scrub, ScrubbedLog, scrubber, secrets_of
 from node.sync import Syncer
@@ -210,8 +209,8 @@ class Agent:
     def _verdict(self) -> Outcome:
         """What the node run says, else why it was stopped, else that it died without a word."""
         try:
-            told = Outcome.from_json(read_plain(self._work / OUTCOME_FILE))
-        except (OSError, ValueError):  # a program may have put anything there
+            told = Outcome.read(self._work / OUTCOME_FILE)
+        except (FileNotFoundError, ValueError):  # a program may have put anything there
             told = None
         if told is not None and told.ending in (Ending.COMPLETED, Ending.FAILED):
             return told
@@ -233,8 +232,8 @@ class Agent:
 
     def _progress(self) -> Progress:
         try:
-            return Progress.from_json(read_plain(self._work / PROGRESS_FILE))
-        except (OSError, ValueError):
+            return Progress.read(self._work / PROGRESS_FILE)
+        except (FileNotFoundError, ValueError):
             return Progress()
 
     def _current_lease(self, beat: int) -> Lease:

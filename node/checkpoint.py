@@ -22,7 +22,7 @@ from node.manifest import CheckpointCorrupt, FileMark, Manifest, hash_file, read
 from node.names import can_travel, same_place
 from node.names import told as quoted
 from node.own_files import folder_of_ours, is_folder, is_plain, remove_tree
-from node.remote import Remote, RemoteAbsent, RemoteDiffers, RemoteError
+from node.remote import Entry, Remote, RemoteAbsent, RemoteDiffers, RemoteError
 
 __all__ = [
     "CheckpointCorrupt",
@@ -209,7 +209,8 @@ def _fetch(remote: Remote, folder: Path, generation: str) -> Manifest:
         if told is None:
             raise CheckpointCorrupt("it has no manifest")
         # Only what was sealed: whatever else lies there, and under whatever name.
-        remote.download(there, draft, names=[*Manifest.from_json(told).files, MANIFEST_FILE])
+        sealed = [Entry(name, mark.size, is_dir=False) for name, mark in Manifest.from_json(told).files.items()]
+        remote.fetch(there, [*sealed, Entry(MANIFEST_FILE, len(told), is_dir=False)], draft)
         manifest = verify(draft, generation)
         remove_tree(folder / generation)
         draft.rename(folder / generation)

@@ -1,4 +1,4 @@
-"""What the controller and the machine agree on; with `node.remote`, all that both sides import.
+"""What the controller and the machine agree on; with `node.remote` and what reads others' texts, all that both import.
 
 Standard library only: the agent must start in a blink and live in a few MiB.
 Times are Unix seconds, durations seconds, sizes bytes unless a name says otherwise.
@@ -8,13 +8,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from hashlib import sha256
-from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar
 from uuid import UUID
+
+from node.letter import (
+    MOST_BYTES,
+    Note,
+    Rule,
+    exactly,
+    maybe,
+    named,
+    number,
+    one_of,
+    said,
+    table,
+    truth,
+    whole,
+)
+from node.letter import write_text as write_text
+from node.plain_text import TEXT_CHARS, markdown
 
 MACHINES_POOL = "machines"
 CONTROLLER_POOL = "controller"
@@ -47,6 +62,9 @@ RUN_FILE = "run.json"  # controller -> machine: a Submission
 FENCE_FILE = "fence.json"  # controller -> machine: stop, and touch nothing more
 RECORD_DIR = "record"  # machine -> controller: 000001.jsonl, ...: what the run would have told Prefect
 RECORD_FILE = "record.jsonl"  # in the machine's own folder: all of it
+
+GENERATION = r"[0-9]{3}-[0-9]{5}"  # the form of a checkpoint's name
+MOST_RECORDS = 100_000  # parts of a record: a fortnight of beats
 
 COUNT_FILE = "count.json"  # in the checkpoints of a drill: {"token", "seconds"}
 
@@ -86,52 +104,8 @@ def attempt_dir(attempt: int) -> str:
     return f"attempts/{attempt}"
 
 
-class _Note:
-    """A dataclass that travels as JSON; unknown keys are ignored so that versions may differ."""
-
-    def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=1, sort_keys=True)  # type: ignore[call-overload]
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Raises TypeError when a field without a default is missing."""
-        known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
-        return cls(**{key: value for key, value in data.items() if key in known})
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> Self:
-        """Raises ValueError for anything but a JSON object with the needed fields."""
-        try:
-            data = json.loads(text)
-            if not isinstance(data, dict):
-                raise TypeError(f"not a JSON object: {text[:40]!r}")
-            return cls.from_dict(data)
-        except TypeError as error:
-            raise ValueError(f"{cls.__name__}: {error}") from error
-
-    def write(self, path: Path) -> None:
-        write_text(path, self.to_json())
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write under a temporary name, then rename: a reader sees the old file or the new, never half.
-
-    Raises OSError that names the file; nothing is left then, for a disk that is full needs its place.
-    """
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.unlink(missing_ok=True)  # left by a death, or a pipe of a program's: to open that would never end
-        temporary.write_text(text)
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
-        raise type(error)(error.errno, error.strerror, str(path)) from error
-
-
 @dataclass(frozen=True)
-class Brief(_Note):
+class Brief(Note):
     """All that a machine is told at its birth. No secrets: it stands in the user data."""
 
     job_key: str
@@ -149,6 +123,14 @@ class Brief(_Note):
     builds: bool = False  # the program is built there: git and compilers are needed
     detached: bool = False  # no Prefect API within reach: report through the remote
     beat_s: float = 15.0  # then the lease is renewed so often, and at once when the phase changes
+
+    RULES: ClassVar[Mapping[str, Rule]] = {
+        **dict.fromkeys(("job_key", "remote", "lease_id"), exactly()),
+        **dict.fromkeys(("attempt", "vcpus"), whole(1, 100_000)),
+        **dict.fromkeys(("memory_gib", "deadline", "sync_s", "lease_s", "notice_s", "boot_s", "silence_s"), number()),
+        **dict.fromkeys(("builds", "detached"), truth),
+        "beat_s": number(),
+    }
 
     @property
     def name(self) -> str:
@@ -176,7 +158,7 @@ class Ending(StrEnum):
 
 
 @dataclass(frozen=True)
-class Outcome(_Note):
+class Outcome(Note):
     """How an attempt ended; the last file an agent writes to the remote."""
 
     ending: Ending
@@ -184,26 +166,41 @@ class Outcome(_Note):
     generation: str | None = None  # the newest verified checkpoint on the remote
     sent_bytes: int = 0  # what the machine has copied to the remote: it leaves the cloud
 
+    RULES: ClassVar[Mapping[str, Rule]] = {
+        "ending": one_of(Ending),
+        "reason": said(TEXT_CHARS, lines=True),
+        "generation": maybe(named(GENERATION)),
+        "sent_bytes": whole(0, MOST_BYTES),
+    }
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "ending", Ending(self.ending))
 
 
 @dataclass(frozen=True)
-class Progress(_Note):
+class Progress(Note):
     """One line about the running work, for people."""
 
     step: str = ""
     percent: float = 0.0
     note: str = ""
 
+    RULES: ClassVar[Mapping[str, Rule]] = {"step": said(), "percent": number(0, 100), "note": said(TEXT_CHARS)}
+
 
 @dataclass(frozen=True)
-class Submission(_Note):
+class Submission(Note):
     """What a detached machine is to run: all that a queued run would have told it."""
 
     entrypoint: str  # of the node flow: "node.shci.shci_node"
     parameters: dict[str, Any]
     flow_run_id: str  # the attempt's run in the controller's Prefect; the record speaks of it
+
+    RULES: ClassVar[Mapping[str, Rule]] = {
+        "entrypoint": named(r"[\w.]{1,200}"),
+        "parameters": table,
+        "flow_run_id": named(r"[0-9a-f-]{36}"),
+    }
 
 
 def record_part(number: int) -> str:
@@ -212,7 +209,7 @@ def record_part(number: int) -> str:
 
 
 @dataclass(frozen=True)
-class Lease(_Note):
+class Lease(Note):
     """A machine's sign of life: `beat` counts up; whoever watches times the changes by his own clock."""
 
     beat: int
@@ -223,12 +220,15 @@ class Lease(_Note):
     records: int = 0  # parts of the record on the remote (detached machines)
     sent_bytes: int = 0  # copied to the remote so far
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "phase", Phase(self.phase))
-        if isinstance(self.progress, dict):
-            object.__setattr__(self, "progress", Progress.from_dict(self.progress))
-        if isinstance(self.outcome, dict):
-            object.__setattr__(self, "outcome", Outcome.from_dict(self.outcome))
+    RULES: ClassVar[Mapping[str, Rule]] = {
+        "beat": whole(),
+        "phase": one_of(Phase),
+        "progress": Progress.from_dict,
+        "generation": maybe(named(GENERATION)),
+        "outcome": maybe(Outcome.from_dict),
+        "records": whole(0, MOST_RECORDS),
+        "sent_bytes": whole(0, MOST_BYTES),
+    }
 
     def to_metadata(self) -> dict[str, str]:
         """As it stands in the artifact."""
@@ -240,9 +240,11 @@ class Lease(_Note):
     def from_metadata(cls, metadata: Mapping[str, Any] | None) -> Lease | None:
         """None where no agent has spoken yet. Raises ValueError for anything but a whole lease."""
         found = dict(metadata or {})
-        pieces = [str(found.get(LEASE_KEY, ""))]
+        pieces = [found.get(LEASE_KEY) or ""]
         while (piece := found.get(f"{LEASE_KEY}-{len(pieces)}")) is not None:
-            pieces.append(str(piece))
+            pieces.append(piece)
+        if not all(isinstance(piece, str) for piece in pieces):
+            raise ValueError("Lease: its pieces are no text")
         return cls.from_json("".join(pieces)) if pieces[0] else None
 
     @property
@@ -250,7 +252,7 @@ class Lease(_Note):
         """As the UI shows it; Markdown."""
         line = f"**{self.phase}**, beat {self.beat}"
         if self.progress.step:
-            line += f", {self.progress.step} {self.progress.percent:.0f} %: {self.progress.note}"
+            line += f", {markdown(self.progress.step)} {self.progress.percent:.0f} %: {markdown(self.progress.note)}"
         if self.outcome:
-            line += f"\n\n{self.outcome.ending}: {self.outcome.reason}"
+            line += f"\n\n{self.outcome.ending}: {markdown(self.outcome.reason, TEXT_CHARS)}"
         return line

@@ -140,9 +140,13 @@ class DetachedStarter:
                 log.warning("no look for the run: %s", error)
                 told = None
             if told is not None:
-                submission = Submission.from_json(told)
-                write_text(self._work / RUN_FILE, submission.to_json())
-                return submission
+                try:
+                    submission = Submission.from_json(told)
+                except ValueError as error:  # half of it, as some backends show a file that is being written
+                    log.warning("what is to be run cannot be read: %s", error)
+                else:
+                    write_text(self._work / RUN_FILE, submission.to_json())
+                    return submission
             self._stopped.wait(POLL_S)
         return None
 

@@ -8,11 +8,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from node.contract import MANIFEST_FILE
+from node.contract import GENERATION, MANIFEST_FILE
+from node.letter import MOST_BYTES, Rule, named, number, said, table, whole
 from node.names import can_travel
 from node.own_files import is_plain
+from node.strict_json import BadJson, load_object, read_file
 
 _CHUNK = 1 << 20
+MANIFEST_BYTES = 8 << 20
+MOST_FILES = 20_000
+_RULES: dict[str, Rule] = {"generation": named(GENERATION), "made_at": number(), "step": said(), "facts": table}
+_SIZE, _SHA256 = whole(0, MOST_BYTES), named(r"[0-9a-f]{64}")
 
 
 class CheckpointCorrupt(Exception):
@@ -46,14 +52,21 @@ class Manifest:
     def from_json(cls, text: str | bytes) -> Manifest:
         """Raises CheckpointCorrupt for anything but an undamaged manifest."""
         try:
-            data = json.loads(text)
+            data = load_object(text, MANIFEST_BYTES)
             seal = data.pop("seal")
             if seal != _digest(data):
                 raise CheckpointCorrupt("its manifest is damaged")
-            files = {_inside(name): FileMark(**mark) for name, mark in data.pop("files").items()}
-            return cls(files=files, **data)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            files = {_inside(name): _mark(mark) for name, mark in table(data.pop("files")).items()}
+            if len(files) > MOST_FILES:
+                raise ValueError(f"more than {MOST_FILES} files")
+            told = {name: rule(data[name]) for name, rule in _RULES.items()}
+            return cls(files=files, **told)
+        except (ValueError, KeyError, TypeError) as error:
             raise CheckpointCorrupt(f"its manifest cannot be read: {error}") from error
+
+
+def _mark(told: Any) -> FileMark:
+    return FileMark(_SIZE(table(told)["size"]), _SHA256(told["sha256"]))
 
 
 def _digest(data: dict[str, Any]) -> str:
@@ -82,9 +95,11 @@ def read_manifest(path: Path) -> Manifest:
     if not is_plain(path / MANIFEST_FILE):  # to read a pipe that a program put there would never end
         raise CheckpointCorrupt("it has no manifest")
     try:
-        return Manifest.from_json((path / MANIFEST_FILE).read_bytes())
+        return Manifest.from_json(read_file(path / MANIFEST_FILE, MANIFEST_BYTES))
     except FileNotFoundError:
         raise CheckpointCorrupt("it has no manifest") from None
+    except BadJson as error:
+        raise CheckpointCorrupt(f"its manifest cannot be read: {error}") from error
 
 
 def verify(path: Path, generation: str | None = None) -> Manifest:

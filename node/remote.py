@@ -6,10 +6,7 @@ A `Remote` is a folder on any backend that rclone speaks to; paths are relative 
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import signal
 import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,15 +16,18 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from node.names import can_travel
+from node.plain_text import plain
+from node.rclone_run import RemoteError as RemoteError
+from node.rclone_run import RemoteTooLong as RemoteTooLong
+from node.rclone_run import run
+from node.room import NoRoom, room_for
 from node.scrub import last_line, scrubber
+from node.strict_json import LETTER_BYTES, BadJson, load
 
-_BOUNDS = ["--retries=3", "--low-level-retries=3", "--retries-sleep=500ms", "--contimeout=10s", "--timeout=60s"]
 _NO_MODTIME_NS = 10**18  # rclone tells "no modification times" as a precision of a hundred years
 _ABSENT_CODES = (3, 4)  # directory not found, file not found
-
-
-class RemoteError(Exception):
-    """The remote could not do it: unreachable, refused, or too slow. Holds rclone's last word, without secrets."""
+_LISTING_BYTES = 16 << 20  # some hundred thousand names
+_GROWTH_BYTES = 16 << 20  # by which files may grow between the look at them and their copying: logs
 
 
 class RemoteAbsent(RemoteError):
@@ -36,6 +36,10 @@ class RemoteAbsent(RemoteError):
 
 class RemoteDiffers(RemoteError):
     """The remote answered, and holds something else than the local files."""
+
+
+class RemoteNoRoom(RemoteError):
+    """The remote answered, and what is there does not fit on the disk here; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -104,20 +108,48 @@ class Remote:
         arguments = [str(local.absolute()), self.at(rel), "--local-no-check-updated", *flags]
         self._copy(arguments, names, timeout_s)
 
-    def download(
-        self, rel: str, local: Path, timeout_s: float | None = None, *, names: Sequence[str] | None = None
-    ) -> None:
-        """Copy a file to, or a folder's files into, `local`; names: only these of a folder. Raises `RemoteAbsent` when
-        there is none."""
-        self._copy([self.at(rel), str(local.absolute()), *self._comparison], names, timeout_s)
-        if not local.exists():  # object stores know no empty folder: nothing was copied, without an error
-            raise RemoteAbsent(f"rclone copyto: there is no {rel} on the remote")
-
     def _copy(self, arguments: Sequence[str], names: Sequence[str] | None, timeout_s: float | None) -> None:
         listed = [] if names is None else ["--files-from-raw=-"]
         done = self._run("copyto", [*arguments, *listed], timeout_s or self.transfer_s, _lines(names or ()))
         if done.returncode:
             raise self._error("copyto", done)
+
+    def download(self, rel: str, local: Path, timeout_s: float | None = None, *, most_bytes: int | None = None) -> None:
+        """Copy a file to, or a folder's files into, `local`, once it is known that they fit there.
+
+        Raises `RemoteAbsent` when there is none, `RemoteNoRoom`, and `RemoteTooLong` for more than `most_bytes`.
+        """
+        files, size = self.size(rel)
+        if most_bytes is not None and size > most_bytes:
+            raise RemoteTooLong(f"{rel} on the remote has {size} bytes, more than the {most_bytes} that are fetched")
+        try:
+            room_for(files, size, local)
+        except NoRoom as error:
+            raise RemoteNoRoom(f"{rel} on the remote: {error}") from error
+        # What was looked at may be replaced before it is copied.
+        bounds = [f"--max-transfer={size + _GROWTH_BYTES}B", "--cutoff-mode=hard"]
+        arguments = [self.at(rel), str(local.absolute()), *bounds, *self._comparison]
+        self._checked("copyto", arguments, timeout_s or self.transfer_s)
+        if not local.exists():  # object stores know no empty folder: nothing was copied, without an error
+            raise RemoteAbsent(f"rclone copyto: there is no {rel} on the remote")
+
+    def fetch(self, rel: str, entries: Sequence[Entry], local: Path) -> None:
+        """Copy some files of a folder into `local`, as they were listed. Raises `RemoteNoRoom`."""
+        size = sum(max(0, entry.size) for entry in entries)
+        try:
+            room_for(len(entries), size, local)
+        except NoRoom as error:
+            raise RemoteNoRoom(f"{rel} on the remote: {error}") from error
+        bounds = [f"--max-transfer={size + _GROWTH_BYTES}B", "--cutoff-mode=hard"]
+        arguments = [self.at(rel), str(local.absolute()), "--files-from-raw=-", *bounds]
+        done = self._run("copy", arguments, self.transfer_s, _lines([entry.path for entry in entries]))
+        if done.returncode:
+            raise self._error("copy", done)
+
+    def size(self, rel: str = "") -> tuple[int, int]:
+        """(files, bytes) of a file or of all that is in a folder. Raises `RemoteAbsent` when there is none."""
+        told = self._json("size", self._checked("size", ["--json", self.at(rel)], self.call_s).stdout)
+        return int(told["count"]), int(told["bytes"])
 
     def verify(
         self, local: Path, rel: str, timeout_s: float | None = None, *, names: Sequence[str] | None = None
@@ -137,7 +169,7 @@ class Remote:
     def _compare(self, arguments: Sequence[str], names: Sequence[str], rel: str, timeout_s: float | None) -> None:
         done = self._run("check", arguments, timeout_s or self.transfer_s, _lines(names))
         lines = done.stdout.decode(errors="replace").splitlines()
-        wrong = [line[2:] for line in lines if line[:2] in ("+ ", "* ")]
+        wrong = [plain(line[2:], 200) for line in lines if line[:2] in ("+ ", "* ")]
         if wrong or done.returncode in _ABSENT_CODES:
             raise RemoteDiffers(f"the remote's copy of {rel} differs: {', '.join(wrong[:5] or names[:5])}")
         if done.returncode:
@@ -160,15 +192,22 @@ class Remote:
             arguments.append("--download")
         self._compare(arguments, names, to, timeout_s)
 
-    def read(self, rel: str) -> bytes | None:
-        """A small file's content, or None if the remote answers that there is none."""
-        done = self._run("cat", [self.at(rel)], self.call_s)
+    def read(self, rel: str, most_bytes: int = LETTER_BYTES) -> bytes | None:
+        """A small file's content, or None if the remote answers that there is none. Raises `RemoteTooLong`."""
+        done = self._run("cat", [f"--count={most_bytes + 1}", self.at(rel)], self.call_s, most_bytes=most_bytes)
         if done.returncode in _ABSENT_CODES:
             return None
         if done.returncode:
             raise self._error("cat", done)
         if not done.stdout and not self._is_file(rel):
             return None  # an object store lists nothing, without an error, where nothing is
+        return done.stdout
+
+    def tail(self, rel: str, most_bytes: int) -> bytes:
+        """The end of a file that may be long; nothing where there is none."""
+        done = self._run("cat", [f"--tail={most_bytes}", self.at(rel)], self.call_s, most_bytes=most_bytes)
+        if done.returncode and done.returncode not in _ABSENT_CODES:
+            raise self._error("cat", done)
         return done.stdout
 
     def write(self, rel: str, data: bytes) -> None:
@@ -208,7 +247,7 @@ class Remote:
     def _features(self) -> Mapping[str, object]:
         head = re.match(r"[^/:]+:", self.root)  # the whole backend: its folder may not exist yet
         told = self._checked("backend", ["features", head[0] if head else self.root], self.call_s).stdout
-        features: Mapping[str, object] = json.loads(told)
+        features: Mapping[str, object] = self._json("backend", told)
         return features
 
     @property
@@ -234,7 +273,7 @@ class Remote:
             return None
         if done.returncode:
             raise self._error("lsjson", done)
-        item: Mapping[str, object] | None = json.loads(done.stdout or b"null")
+        item: Mapping[str, object] | None = self._json("lsjson", done.stdout or b"null")
         return item
 
     def _lsjson(self, rel: str, flags: Sequence[str]) -> Rows:
@@ -243,8 +282,15 @@ class Remote:
             return []
         if done.returncode:
             raise self._error("lsjson", done)
-        rows: Rows = json.loads(done.stdout)
+        rows: Rows = self._json("lsjson", done.stdout)
         return rows
+
+    @staticmethod
+    def _json(verb: str, told: bytes) -> Any:
+        try:
+            return load(told, _LISTING_BYTES)
+        except BadJson as error:
+            raise RemoteError(f"rclone {verb}: what it tells cannot be read: {error}") from error
 
     def _checked(self, verb: str, arguments: Sequence[str], timeout_s: float) -> subprocess.CompletedProcess[bytes]:
         done = self._run(verb, arguments, timeout_s)
@@ -254,34 +300,18 @@ class Remote:
 
     def _error(self, verb: str, done: subprocess.CompletedProcess[bytes]) -> RemoteError:
         kind = RemoteAbsent if done.returncode in _ABSENT_CODES else RemoteError
-        word = last_line(done.stderr.decode(errors="replace")) or f"exit code {done.returncode}"
+        word = plain(last_line(done.stderr.decode(errors="replace"))) or f"exit code {done.returncode}"
         return kind(self._scrub(f"rclone {verb}: {word}"))
 
     def _run(
-        self, verb: str, arguments: Sequence[str], timeout_s: float, stdin: bytes = b""
+        self,
+        verb: str,
+        arguments: Sequence[str],
+        timeout_s: float,
+        stdin: bytes = b"",
+        most_bytes: int = _LISTING_BYTES,
     ) -> subprocess.CompletedProcess[bytes]:
-        """Run rclone in a process group of its own, which never outlives this call."""
-        config = str(self.config) if self.config else ""  # empty: a configuration in memory only
-        command = [self.binary, verb, f"--config={config}", "--ask-password=false", *_BOUNDS, *arguments]
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("RCLONE_")}
-        pipe = subprocess.PIPE
-        try:
-            process = subprocess.Popen(
-                command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, start_new_session=True
-            )
-        except OSError as error:
-            raise RemoteError(f"the rclone program cannot be started: {error}") from error
-        try:
-            out, told = process.communicate(stdin, timeout=timeout_s)
-        except subprocess.TimeoutExpired:
-            # Not chained: the exception it replaces quotes the whole command line.
-            raise RemoteError(f"rclone {verb}: no end after {timeout_s:g} s") from None
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-            with process:  # closes the pipes, reaps
-                pass
-        return subprocess.CompletedProcess(verb, process.returncode, out, told)
+        return run(self.binary, self.config, verb, arguments, timeout_s, stdin, most_bytes)
 
 
 def _lines(names: Sequence[str]) -> bytes:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from node.plain_text import plain
 from node.programs.base import Iteration, Program, SolverTask, Stage, percent_done
 
 Tell = Callable[[float, str], None]
@@ -14,6 +15,7 @@ Seal = Callable[[list[Path], float | None], None]
 
 # How the programs announce that the wave function stands and its correction is being summed.
 _PERTURBATIVE = ('"stage": "perturbative"', "PERTURBATION THEORY STEP")
+LINE_CHARS = 4000  # of a program's output
 _FOR_MACHINES = '{"event":'
 
 
@@ -44,7 +46,7 @@ class SolverWatch:
         if any(mark in text for mark in _PERTURBATIVE):
             self._tell(percent_done(self._iterations, Stage.PERTURBATIVE), "perturbative correction")
         if not text.startswith(_FOR_MACHINES):
-            self._log(text)
+            self._log(plain(text, LINE_CHARS))
 
     def iteration(self, iteration: Iteration) -> None:
         """An iteration that the program has finished (a restart first repeats those of its checkpoint)."""

@@ -12,12 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from blocks.cloud import Machine
 from node.contract import Ending, Outcome, write_text
-from tasks.job import Attempt, Job, Quote
+from node.strict_json import load_object, read_file
+from tasks.job import Amount, Attempt, Job, Quote
 
+ACCOUNT_BYTES = 64 << 20
 BEFORE_ITS_END = Outcome(Ending.LOST, "the job was ended before its machine")
 
 
@@ -28,7 +30,7 @@ class Went(BaseModel):
 
     attempt: Attempt  #: without a bill as long as nobody has seen its end
     cloud: str  #: its Cloud document
-    reserved_at: float  #: Unix seconds of its reservation in the ledger of spending
+    reserved_at: Amount  #: Unix seconds of its reservation in the ledger of spending
     gone: datetime | None = None  #: when we saw that it was
 
     @property
@@ -43,8 +45,8 @@ class Account(BaseModel):
 
     job: Job
     quote: Quote | None = None
-    before_usd: float = 0.0  #: on the job that it continues
-    reserved: dict[int, float] = {}  #: attempts that may have had a machine: Unix seconds of their reservation
+    before_usd: Amount = 0.0  #: on the job that it continues
+    reserved: dict[int, Amount] = {}  #: attempts that may have had a machine: Unix seconds of their reservation
     machines: list[Went] = []  #: in the order of their launch
 
     @property
@@ -97,8 +99,8 @@ def keep(account: Account) -> None:
 def read(key: str) -> Account | None:
     """None if there is none, or none of this version."""
     try:
-        return Account.model_validate_json(_path(key).read_text())
-    except (FileNotFoundError, ValidationError):
+        return Account.model_validate(load_object(read_file(_path(key), ACCOUNT_BYTES), ACCOUNT_BYTES))
+    except (FileNotFoundError, ValueError):  # pydantic's is one, too
         return None
 
 

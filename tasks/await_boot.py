@@ -9,6 +9,7 @@ from prefect.logging import get_run_logger
 
 from blocks.cloud import Machine, MachineState
 from node.contract import MACHINE_FILE, Ending, Outcome, attempt_dir
+from node.plain_text import plain
 from node.remote import RemoteError
 from tasks.documents import load_cloud, load_remote
 from tasks.job import Job
@@ -18,6 +19,7 @@ from tasks.watch import STATE_S, told_state
 
 BOOT_S = 900.0
 POLL_S = 1.0
+LAST_BYTES = 4096  # of the bootstrap's log
 
 
 @task(name="await_boot", persist_result=True, cache_policy=ONCE)
@@ -53,8 +55,8 @@ def _last_words(job: Job, machine: Machine) -> str:
     """The tail of the bootstrap's log, if it reached the remote."""
     try:
         with load_remote(job.remote).job(job.key) as remote:
-            told = remote.read(f"{attempt_dir(machine.attempt)}/bootstrap.log")
+            told = remote.tail(f"{attempt_dir(machine.attempt)}/bootstrap.log", LAST_BYTES)
     except RemoteError as error:
         return f"What it said is out of reach: {error}"
-    lines = (told or b"").decode(errors="replace").strip().splitlines()
-    return "Its bootstrap said: " + " | ".join(lines[-5:]) if lines else "It said nothing."
+    lines = plain(told.decode(errors="replace"), LAST_BYTES, lines=True).strip().splitlines()
+    return "Its bootstrap said: " + " | ".join(plain(line) for line in lines[-5:]) if lines else "It said nothing."

@@ -33,7 +33,8 @@ from node.contract import (
     Submission,
     attempt_dir,
 )
-from node.remote import RemoteError
+from node.plain_text import markdown
+from node.remote import Remote, RemoteError, RemoteTooLong
 from tasks import api
 from tasks.documents import load_remote
 from tasks.job import Job
@@ -105,13 +106,13 @@ class Letters:
         on it."""
         try:
             with self._block.job(self._job.key) as remote:
-                if (told := remote.read(f"{self._folder}/{OUTCOME_FILE}")) is not None:
-                    self._end(run_id, Outcome.from_json(told))
+                if (outcome := self._outcome(remote)) is not None:
+                    self._end(run_id, outcome)
                 if (lease := self._heartbeat()) is not None:
                     self._hand_on(run_id, lease.records)
                     self._show(run_id, lease.progress)
                 remote.purge(f"{self._folder}/{RECORD_DIR}")
-        except (RemoteError, ObjectNotFound, ValueError) as error:
+        except (RemoteError, ObjectNotFound) as error:
             get_run_logger().warning("what attempt %d said last is not in Prefect: %s", self._attempt, error)
 
     def _may_look(self) -> bool:
@@ -121,12 +122,21 @@ class Letters:
         return True
 
     def _heartbeat(self) -> Lease | None:
-        """None also for one that is just being written, where a backend shows half a file."""
+        """None also for one that is just being written, where a backend shows half a file; and for what is no lease,
+        which is as good as silence."""
         with self._block.job(self._job.key) as remote:
-            told = remote.read(f"{self._folder}/{HEARTBEAT_FILE}")
+            try:
+                told = remote.read(f"{self._folder}/{HEARTBEAT_FILE}")
+                return Lease.from_json(told) if told else None
+            except (ValueError, RemoteTooLong):
+                return None
+
+    def _outcome(self, remote: Remote) -> Outcome | None:
         try:
-            return Lease.from_json(told) if told else None
-        except ValueError:
+            told = remote.read(f"{self._folder}/{OUTCOME_FILE}")
+            return Outcome.from_json(told) if told else None
+        except (ValueError, RemoteTooLong) as error:
+            get_run_logger().warning("how attempt %d says that it ended cannot be read: %s", self._attempt, error)
             return None
 
     def _set_running(self, run_id: UUID) -> None:
@@ -144,7 +154,7 @@ class Letters:
         """The attempt's own bar, which node.desk would have drawn."""
         if not progress.step:
             return
-        data, description = progress.percent, f"{progress.step}: {progress.note}"
+        data, description = progress.percent, markdown(f"{progress.step}: {progress.note}")
         self._bar = self._bar or self._drawn(run_id)
         if self._bar is None:
             bar = ArtifactCreate(key=BAR, type="progress", data=data, description=description, flow_run_id=run_id)

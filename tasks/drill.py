@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from datetime import datetime
 from uuid import UUID
@@ -15,7 +14,9 @@ from pydantic import BaseModel, ConfigDict
 
 from blocks.cloud import LaunchRefused, Machine, MachineState
 from node.contract import CHECKPOINT_DIR, COUNT_FILE, Phase
+from node.letter import named, whole
 from node.remote import RemoteError
+from node.strict_json import load_object
 from tasks import api
 from tasks.documents import load_cloud, load_remote
 from tasks.job import Job
@@ -26,6 +27,7 @@ from tasks.watch import STATE_S, told_state
 SAVED_WITHIN_S = 600.0  # a first checkpoint of a few bytes
 GONE_WITHIN_S = 60.0  # what lists show of what has just been deleted
 POLL_S = 1.0
+_TOKEN, _SECONDS = named(r"[\w-]{1,100}"), whole()
 
 
 class Forced(BaseModel):
@@ -105,8 +107,12 @@ def _counted(job: Job, generation: str) -> tuple[str, int]:
         told = remote.read(f"{CHECKPOINT_DIR}/{generation}/{COUNT_FILE}")
     if told is None:
         raise _NotYet  # a newer one has just taken its place
-    count = json.loads(told)
-    return str(count["token"]), int(count["seconds"])
+    try:
+        count = load_object(told)
+        return _TOKEN(count.get("token")), _SECONDS(count.get("seconds"))
+    except ValueError as error:
+        get_run_logger().warning("what checkpoint %s has counted cannot be read: %s", generation, error)
+        raise _NotYet from error
 
 
 @task(name="remains", retries=3, retry_delay_seconds=[1, 5, 10])

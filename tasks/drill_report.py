@@ -13,11 +13,14 @@ from prefect.artifacts import create_markdown_artifact
 from pydantic import BaseModel, ConfigDict
 
 from node.contract import AGENT_LOG, attempt_dir
+from node.plain_text import markdown
+from node.strict_json import BadJson, read_file
 from tasks import api
 from tasks.drill import Forced
 from tasks.drill_promise import Promise
 from tasks.job import Attempt
 
+LOG_BYTES = 64 << 20
 REPORT_FILE = "drill.md"
 REPORT_KEY = "drill"
 # The agent's own log lines (node/agent.py, node/sync.py), both by the machine's clock.
@@ -50,10 +53,18 @@ def legs_of(attempts: list[Attempt], results: Path) -> list[Leg]:
                 working_at=run.start_time if run is not None else None,
                 finished_at=run.end_time if run is not None else None,
                 gone_at=attempt.ended_at,
-                saved_in_s=saved_in_s(log.read_text(errors="replace")) if log.is_file() else None,
+                saved_in_s=saved_in_s(_text(log)),
             )
         )
     return legs
+
+
+def _text(log: Path) -> str:
+    """Nothing where there is none, or more than an agent ever writes."""
+    try:
+        return read_file(log, LOG_BYTES).decode(errors="replace")
+    except (FileNotFoundError, BadJson):
+        return ""
 
 
 def saved_in_s(log: str) -> float | None:
@@ -64,7 +75,10 @@ def saved_in_s(log: str) -> float | None:
     for found in map(_LINE.fullmatch, log.splitlines()):
         if found is None:
             continue
-        at = datetime.strptime(found["at"], "%Y-%m-%d %H:%M:%S,%f").replace(tzinfo=UTC)
+        try:
+            at = datetime.strptime(found["at"], "%Y-%m-%d %H:%M:%S,%f").replace(tzinfo=UTC)
+        except ValueError:  # digits that are no time
+            continue
         if told is None and _STOPPING.match(found["said"]):
             told = at
         elif told is not None and _SAVED.match(found["said"]):
@@ -136,7 +150,7 @@ def report(drilled: Drilled) -> str:
     lines += [f"| {what} | {_seconds(value)} |" for what, value in times(drilled)]
     lines += ["", "| | machine | hours | USD | ended | why |", "|--|--|--:|--:|--|--|"]
     for attempt in drilled.attempts:
-        reason = attempt.outcome.reason.replace("|", "/")
+        reason = markdown(attempt.outcome.reason)
         lines.append(
             f"| {attempt.number} | {attempt.machine.offer.label} | {attempt.hours:.4f} | {attempt.usd:.4f} "
             f"| {attempt.outcome.ending} | {reason} |"

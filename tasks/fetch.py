@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from node.names import same_place, told, why_not
-from node.remote import Remote
+from node.remote import Entry, Remote
 
 MOST_FILES = 10_000  #: brought home of one folder; a machine sends no more (node/outgoing.py)
 MOST_NAMED = 200
@@ -25,12 +25,20 @@ class NoRoom(RuntimeError):
 
 @dataclass
 class Listed:
-    """Names that are fetched, their bytes together, and what is left out and why."""
+    """What is fetched, and what is left out and why."""
 
-    names: list[str] = field(default_factory=list)
-    bytes: int = 0
+    entries: list[Entry] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)  #: "'name': why", the first of them
     left_out_count: int = 0
+
+    @property
+    def names(self) -> list[str]:
+        return [entry.path for entry in self.entries]
+
+    @property
+    def bytes(self) -> int:
+        """Of all together; a store that does not know a size says -1."""
+        return sum(max(0, entry.size) for entry in self.entries)
 
     def leave_out(self, name: str, why: str) -> None:
         self.left_out_count += 1
@@ -55,14 +63,13 @@ def listed(remote: Remote, rel: str, first: str = "") -> Listed:
             why = "a folder has the same name, or differs from it in upper and lower case alone"
         if why is None and place in places:
             why = f"it differs from {told(places[place])} in upper and lower case alone"
-        if why is None and len(found.names) >= MOST_FILES:
+        if why is None and len(found.entries) >= MOST_FILES:
             why = f"there are more than {MOST_FILES} files"
         if why is not None:
             found.leave_out(entry.path, why)
             continue
         places[place] = entry.path
-        found.names.append(entry.path)
-        found.bytes += max(0, entry.size)  # a store that does not know a size says -1
+        found.entries.append(entry)
     return found
 
 
@@ -82,8 +89,8 @@ def bring_home(remote: Remote, rel: str, found: Listed, to: Path) -> None:
     with TemporaryDirectory(prefix=".incoming-", dir=to.parent) as folder:
         incoming = Path(folder) / "new"
         incoming.mkdir(mode=0o700)
-        if found.names:
-            remote.download(rel, incoming, names=found.names)
+        if found.entries:
+            remote.fetch(rel, found.entries, incoming)
             remote.verify(incoming, rel, names=found.names)
         if to.is_symlink() or to.is_file():
             to.unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -15,14 +16,14 @@ from blocks.cloud import Offer
 from blocks.market import Market
 from blocks.snapshots import SnapshotStore, StoreUnavailable
 from node.contract import Ending
+from tasks import remembered
 from tasks.documents import load_cloud, load_store
 from tasks.job import Attempt, Job
 from tasks.once import ONCE
+from tasks.remembered import LOSSES, RUNS, Warn, untold
 from tasks.speed import assumed_speed, learned
 
 COOL_S = 3600.0  # nine tenths of the interruptions of a pool fall within minutes of each other; an hour is polite
-_RUNS = "runs/v1"
-_LOSSES = "losses/v1"
 
 
 def work_of(job: Job) -> str:
@@ -40,8 +41,8 @@ def recall(job: Job, attempt: int) -> tuple[pl.DataFrame | None, float | None, d
     log = get_run_logger()
     store = load_store(job.store)
     try:
-        runs = store.notes(_RUNS)
-        cooling = cooling_pools(store, datetime.now(UTC))
+        runs = remembered.runs(store, log.warning)
+        cooling = cooling_pools(store, datetime.now(UTC), log.warning)
     except StoreUnavailable as error:
         log.warning("nothing recalled of earlier jobs: %s", error)
         return None, None, {}
@@ -57,22 +58,23 @@ def runs_of(job: Job) -> list[float]:
     Raises StoreUnavailable.
     """
     work = work_of(job)
-    return [run["core_h"] * run["assumed"] for run in load_store(job.store).notes(_RUNS) if run["work"] == work]
+    return [run["core_h"] * run["assumed"] for run in remembered.runs(load_store(job.store)) if run["work"] == work]
 
 
 def measured_speeds(store: SnapshotStore, kind: str) -> pl.DataFrame:
     """Speeds by family that jobs of a kind measured (tasks.speed.SPEEDS). Raises StoreUnavailable."""
-    return learned(store.notes(_RUNS), kind, "")[0]
+    return learned(remembered.runs(store), kind, "")[0]
 
 
-def cooling_pools(store: SnapshotStore, now: datetime) -> dict[str, str]:
+def cooling_pools(store: SnapshotStore, now: datetime, warn: Warn = untold) -> dict[str, str]:
     """Labels of the offers whose pool refused or lost a machine within `COOL_S`. Raises StoreUnavailable."""
-    days = {(now - timedelta(seconds=COOL_S)).date(), now.date()}
+    before = now - timedelta(seconds=COOL_S)
+    days = [now] if before.date() == now.date() else [before, now]
     found: dict[str, str] = {}
-    for note in (note for day in sorted(days) for note in store.notes(f"{_LOSSES}/{day:%Y-%m-%d}")):
-        age_s = (now - datetime.fromisoformat(note["at"])).total_seconds()
+    for loss in (loss for day in days for loss in remembered.losses(store, day, warn)):
+        age_s = (now - loss.at).total_seconds()
         if 0 <= age_s < COOL_S:
-            found[note["offer"]] = f"{note['what']} {age_s / 60:.0f} min ago"
+            found[loss.offer] = f"{loss.what} {age_s / 60:.0f} min ago"
     return found
 
 
@@ -88,7 +90,7 @@ def remember_losses(job: Job, attempt: Attempt) -> None:
             at = attempt.ended_at.astimezone(UTC)
             name = f"{job.key}-{attempt.number}-{number}"
             fields = {"offer": offer.label, "what": what, "at": at.isoformat()}
-            _note(job, f"{_LOSSES}/{at:%Y-%m-%d}", name, fields)
+            _note(job, f"{LOSSES}/{at:%Y-%m-%d}", name, fields)
 
 
 @task(name="remember_run")
@@ -98,12 +100,12 @@ def remember_run(job: Job, attempts: list[Attempt], seconds: float) -> None:
     A job that saw several families says nothing of any one of them, and is not kept.
     """
     offers = [attempt.machine.offer for attempt in attempts]
-    if len({(offer.cloud, offer.family, offer.cores) for offer in offers}) > 1 or seconds <= 0:
+    if len({(offer.cloud, offer.family, offer.cores) for offer in offers}) > 1 or not 0 < seconds < math.inf:
         get_run_logger().info("machines of several kinds: no speed can be told")
         return
     offer = offers[-1]
     note = run_note(job.node, work_of(job), offer, seconds, attempts[-1].ended_at)
-    _note(job, _RUNS, job.key, {"job": job.key, **note})
+    _note(job, RUNS, job.key, {"job": job.key, **note})
 
 
 def run_note(kind: str, work: str, offer: Offer, seconds: float, at: datetime) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
@@ -12,15 +11,17 @@ from pydantic import BaseModel, ConfigDict
 
 from blocks.snapshots import StoreUnavailable
 from node.contract import CHECKPOINT_DIR, JOB_FILE, LATEST_FILE, MANIFEST_FILE
-from node.manifest import CheckpointCorrupt, Manifest
-from node.remote import Remote, RemoteError
+from node.contract import GENERATION as NAME
+from node.manifest import MANIFEST_BYTES, CheckpointCorrupt, Manifest
+from node.remote import Remote, RemoteError, RemoteTooLong
+from node.strict_json import load_object
 from tasks import api, spending
 from tasks.documents import load_remote, load_store
 from tasks.job import Job
 from tasks.once import ONCE
 
 KEY = re.compile(r"sw-[0-9a-f]{12}")
-_GENERATION = re.compile(r"\d{3}-\d{5}")
+_GENERATION = re.compile(NAME)
 MOST = 50  # jobs in a chain
 GENERATION = "000-00001"  # before all that the new job's attempts will seal: they are numbered from 001
 
@@ -76,13 +77,13 @@ def _chain(job: Job, remote: Remote, earlier: str) -> list[str]:
             raise CannotContinue(
                 f"continue_job: '{key}' is no job to continue. Give the key of an earlier one (sw-...)."
             )
-        asked = remote.read(f"{key}/{JOB_FILE}")
+        asked = _read(remote, f"{key}/{JOB_FILE}", key)
         if asked is None:
             raise CannotContinue(
                 f"continue_job: there is no job {key} on {job.remote}. Name the remote that it ran on."
             )
         try:
-            told: dict[str, Any] = json.loads(asked)["job"]
+            told: dict[str, Any] = load_object(asked)["job"]
             node, parameters, before = told["node"], told["parameters"], told.get("continue_job")
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise CannotContinue(f"continue_job: what the remote holds of {key} is no job. Start afresh.") from error
@@ -114,7 +115,7 @@ def _copied(remote: Remote, earlier: str, key: str) -> str | None:
     if _latest(ours) is not None:  # copied before, by a start of this run that died
         return newest
     there = f"{CHECKPOINT_DIR}/{newest}"
-    told = its.read(f"{there}/{MANIFEST_FILE}")
+    told = _read(its, f"{there}/{MANIFEST_FILE}", earlier)
     if told is None:
         raise CannotContinue(f"continue_job: checkpoint {newest} of {earlier} has no manifest. Start afresh.")
     try:
@@ -134,6 +135,16 @@ def _copied(remote: Remote, earlier: str, key: str) -> str | None:
     ours.write(f"{here}/{MANIFEST_FILE}", renamed.to_json().encode())
     ours.write(LATEST_FILE, f"{GENERATION}\n".encode())
     return newest
+
+
+def _read(remote: Remote, rel: str, key: str) -> bytes | None:
+    """Raises CannotContinue for what is longer than any that we write, RemoteError."""
+    try:
+        return remote.read(rel, MANIFEST_BYTES)
+    except RemoteTooLong as error:
+        raise CannotContinue(
+            f"continue_job: what the remote holds of {key} is no job ({error}). Start afresh."
+        ) from error
 
 
 def _latest(remote: Remote) -> str | None:

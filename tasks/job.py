@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from blocks.cloud import Machine, Offer, Requirements
 from node.contract import Outcome
 
+#: USD, seconds, sizes: one figure that is none would make every sum with it one, and a negative one free a budget.
+Amount = Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False)]
 Objective = Literal["cost", "price"]  #: rank by expected USD to finish, or by USD/h alone
 
 
@@ -159,15 +161,15 @@ class Bill(_Record):
     """What one machine has cost, as its cloud counts (tasks.receipt)."""
 
     ended_at: datetime  #: it billed until then
-    seconds: float  #: from launch to end
-    billed_s: float  #: at least the cloud's minimum
-    machine_usd: float
-    disk_usd: float
-    ip_usd: float
-    egress_usd: float
-    on_demand_usd: float | None  #: the machine's seconds at that price, with the same disk, address and egress
-    sent_gib: float
-    prices: list[tuple[datetime, float]]  #: (from when, USD/h) of the machine itself
+    seconds: Amount  #: from launch to end
+    billed_s: Amount  #: at least the cloud's minimum
+    machine_usd: Amount
+    disk_usd: Amount
+    ip_usd: Amount
+    egress_usd: Amount
+    on_demand_usd: Amount | None  #: the machine's seconds at that price, with the same disk, address and egress
+    sent_gib: Amount
+    prices: list[tuple[datetime, Amount]]  #: (from when, USD/h) of the machine itself
     assumed: bool = False  #: the cloud did not tell: at the price of the launch
     end_told: bool = False  #: by the cloud itself; else it is when we saw that the machine was gone
     unsettled: bool = False  #: the cloud has not told yet what it will: `reconcile` asks again (flows.late_word)

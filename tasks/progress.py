@@ -15,10 +15,7 @@ def percent_done(job: Job, attempt: int) -> float:
     try:
         with load_remote(job.remote).job(job.key) as remote:
             told = remote.read(f"{attempt_dir(attempt)}/{HEARTBEAT_FILE}")
-    except RemoteError as error:
-        get_run_logger().warning("how far the job has come is not known: %s", error)
-        return 0.0
-    try:
         return Lease.from_json(told).progress.percent if told else 0.0
-    except ValueError:
+    except (RemoteError, ValueError) as error:
+        get_run_logger().warning("how far the job has come is not known: %s", error)
         return 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,11 +13,13 @@ from prefect.logging import get_run_logger
 
 from blocks.cloud import HOURS_A_MONTH, Cloud, LaunchRefused, Machine
 from node.contract import Outcome, write_text
+from node.plain_text import markdown
 from tasks.documents import load_cloud
 from tasks.job import Attempt, Bill, Job, Quote
 from tasks.once import ONCE
 
 GIB = 2**30
+MOST_BYTES_S = 12.5e9  # that a machine can send: 100 Gbit/s; it says itself how much, and may be anybody's
 RECEIPT_FILE = "receipt.json"
 KEY, DESCRIPTION = "receipt", "What it has cost, machine by machine"  #: of the artifact
 
@@ -51,6 +54,8 @@ def asked(block: Cloud, machine: Machine, gone: datetime | None, sent_bytes: int
         refused = error.reason
     try:
         prices = block.prices_held(machine, ended)
+        if prices is not None and not all(math.isfinite(usd_h) and usd_h >= 0 for _, usd_h in prices):
+            prices, refused = None, "it tells prices that are none"
     except LaunchRefused as error:
         refused = error.reason
     held = prices or [(machine.launched_at, machine.offer.spot_usd_h)]
@@ -68,7 +73,8 @@ def billed(
     hours = max(seconds, least_billed_s) / 3600
     disk_usd = hours * offer.disk_usd_gib_month * machine.disk_gib / HOURS_A_MONTH
     ip_usd = hours * offer.ip_usd_h
-    egress_usd = sent_bytes / GIB * offer.egress_usd_gib
+    sent_gib = _sent_bytes(sent_bytes, 3600 * hours) / GIB
+    egress_usd = sent_gib * offer.egress_usd_gib
     on_demand = offer.on_demand_usd_h
     return Bill(
         ended_at=ended,
@@ -79,10 +85,16 @@ def billed(
         ip_usd=ip_usd,
         egress_usd=egress_usd,
         on_demand_usd=None if on_demand is None else on_demand * hours + disk_usd + ip_usd + egress_usd,
-        sent_gib=sent_bytes / GIB,
+        sent_gib=sent_gib,
         prices=prices,
         assumed=assumed,
     )
+
+
+def _sent_bytes(told: float, seconds: float) -> float:
+    """What a machine says that it has sent, as far as that can be: never less than nothing, so that a bill is never
+    below the machine's own time at its price, nor more than the widest line carries."""
+    return min(max(0.0, told), MOST_BYTES_S * seconds) if math.isfinite(told) else 0.0
 
 
 def machine_usd(prices: Prices, begun: float, seconds: float) -> float:
@@ -161,7 +173,7 @@ def as_markdown(attempts: list[Attempt], quote: Quote | None, cost: dict[str, An
         held = f"{prices[0]:.4f}" if len(prices) == 1 else f"{prices[0]:.4f} to {prices[-1]:.4f}"
         cells = [
             str(attempt.number),
-            attempt.machine.offer.label,
+            markdown(attempt.machine.offer.label),
             f"{attempt.machine.launched_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
             f"{one.billed_s:.0f} s",
             f"{held}{' ?' if one.assumed else ''}",

@@ -1,8 +1,11 @@
-"""A detached run's record, handed on to Prefect part by part: log lines as they were, task runs by their events."""
+"""A detached run's record, handed on to Prefect part by part: log lines as they were, task runs by their events.
+
+A machine has nothing to say about others, and no more of itself than an honest one has: blocks.machine_events judges
+every line, and what is too long, too much or not in the form is left out.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -14,13 +17,22 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import LogCreate
 from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId, LogFilterTimestamp
 from prefect.events import Event
+from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 
-from node.contract import RECORD_DIR, record_part
-from node.remote import Remote
+from blocks.machine_events import NotOwn, checked, is_id, log_line, named, task_run_of
+from node.contract import MOST_RECORDS, RECORD_DIR, record_part
+from node.remote import Entry, Remote, RemoteTooLong
+from node.strict_json import BadJson, load_object, read_file
 
 LABEL = "spotwave.record"  # of the attempt's run: how many parts were handed on
 PAGE = 200
+PART_BYTES = 4 << 20  # a machine sends a mebibyte, or one line that is longer
+RECORD_BYTES = 512 << 20  # of all parts: a fortnight's lines are some ten
+AT_ONCE = 500  # parts fetched in one call, after a sleep
+MOST_LINES = 50_000  # of a part
+MOST_TASK_RUNS = 10_000  # that a run may speak of: each is asked for once
+_RUN, _TASK_RUN = "prefect.flow-run.", "prefect.task-run."
 
 
 class Record:
@@ -34,25 +46,53 @@ class Record:
         told = (prefect.read_flow_run(run_id).labels or {}).get(LABEL, 0)
         self.parts = int(told)  #: handed on
         self._resumed = True  # the next part may have been told by an engine that died before it noted so
+        self._bytes = 0
+        self._full = False  # it has said more than is listened to
+        self._task_runs: dict[str, bool] = {}  # whether they are the run's own
 
     def hand_on(self, remote: Remote, parts: int) -> None:
-        """Tell Prefect all up to part `parts`. Raises RemoteError, httpx.HTTPError, PrefectHTTPStatusError."""
-        if parts - self.parts == 1:
-            told = remote.read(f"{self._folder}/{record_part(parts)}")
-            if told is not None:  # else not listed yet: with the next beat
-                self._tell(parts, told)
-            return
-        with TemporaryDirectory(prefix="spotwave-") as local:  # after a sleep: one call for many parts
-            remote.download(f"{self._folder}/{RECORD_DIR}", Path(local))
-            for number in range(self.parts + 1, parts + 1):
-                part = Path(local) / Path(record_part(number)).name
-                if not part.exists():
-                    return
-                self._tell(number, part.read_bytes())
+        """Tell Prefect all up to part `parts`, as far as they are there. Raises RemoteError, httpx.HTTPError,
+        PrefectHTTPStatusError."""
+        while self.parts < min(parts, MOST_RECORDS) and not self._full:
+            before = self.parts
+            try:
+                self._some(remote, min(parts, before + AT_ONCE))
+            except RemoteTooLong as error:
+                self._stop(f"{error}")
+            if self.parts == before:
+                return  # not listed yet: with the next beat
 
-    def _tell(self, number: int, told: bytes) -> None:
-        """One part: events, logs, then the note that it was told."""
-        logs, events = self._parsed(told)
+    def _some(self, remote: Remote, upto: int) -> None:
+        folder = f"{self._folder}/{RECORD_DIR}"
+        if upto - self.parts == 1:
+            try:
+                told = remote.read(f"{self._folder}/{record_part(upto)}", PART_BYTES)
+            except RemoteTooLong:
+                self._tell(upto, None)
+            else:
+                if told is not None:
+                    self._tell(upto, told)
+            return
+        there = {entry.path: entry for entry in remote.list(folder) if not entry.is_dir}
+        wanted: list[Entry] = []
+        for number in range(self.parts + 1, upto + 1):
+            if (entry := there.get(Path(record_part(number)).name)) is None:
+                break
+            wanted.append(entry)
+        with TemporaryDirectory(prefix="spotwave-") as local:
+            remote.fetch(folder, [entry for entry in wanted if entry.size <= PART_BYTES], Path(local))
+            for entry in wanted:
+                self._tell(self.parts + 1, _content(Path(local) / entry.path))
+
+    def _stop(self, why: str) -> None:
+        self._full = True
+        get_run_logger().warning("no more of the record is handed on: %s", why)
+
+    def _tell(self, number: int, told: bytes | None) -> None:
+        """One part: events, logs, then the note that it was told. None: it cannot be read."""
+        if told is None:
+            get_run_logger().warning("part %d of the record is longer than %d bytes", number, PART_BYTES)
+        logs, events = self._parsed(told or b"")
         if self._resumed and logs:
             known = set(self._known(min(log.timestamp for log in logs)))
             logs = [log for log in logs if (log.timestamp, log.message) not in known]
@@ -62,27 +102,61 @@ class Record:
             self._api.create_logs(logs)
         self._api.update_flow_run_labels(self._run_id, {LABEL: number})
         self.parts, self._resumed = number, False
+        self._bytes += len(told or b"")
+        if self._bytes > RECORD_BYTES:
+            self._stop(f"it is longer than {RECORD_BYTES} bytes")
 
     def _parsed(self, told: bytes) -> tuple[list[LogCreate], list[Event]]:
-        """What concerns this run; a machine has nothing to say about others."""
+        """What concerns this run."""
         logs: list[LogCreate] = []
         events: list[Event] = []
-        for line in told.splitlines():
+        unfit: dict[str, int] = {}
+        for line in told.split(b"\n", MOST_LINES)[:MOST_LINES]:
             try:
-                record: dict[str, Any] = json.loads(line)
-                if "log" in record:
-                    log = LogCreate.model_validate(record["log"])
-                    logs += [log] if log.flow_run_id == self._run_id else []
-                else:
-                    event = Event.model_validate(record["event"])
-                    events += [event] if self._is_ours(event) else []
-            except (ValueError, KeyError, TypeError) as error:
-                get_run_logger().warning("a line of the record is not readable: %s", type(error).__name__)
+                if line:
+                    record = load_object(line, PART_BYTES)
+                    if "log" in record:
+                        logs.append(LogCreate.model_validate(self._log(record["log"])))
+                    else:
+                        events.append(Event.model_validate(self._event(record.get("event"))))
+            except (NotOwn, BadJson) as error:
+                unfit[str(error)] = unfit.get(str(error), 0) + 1
+            except ValueError as error:  # pydantic's, which quotes what it does not take
+                unfit[type(error).__name__] = unfit.get(type(error).__name__, 0) + 1
+        for why, count in unfit.items():
+            get_run_logger().warning("%d lines of the record are left out: %s", count, why)
         return logs, events
 
-    def _is_ours(self, event: Event) -> bool:
-        runs = [resource.id for resource in event.related if resource.role == "flow-run"]
-        return event.resource.id.startswith("prefect.task-run.") and runs == [f"prefect.flow-run.{self._run_id}"]
+    def _log(self, line: Any) -> dict[str, Any]:
+        """Raises NotOwn."""
+        task_run = task_run_of(line)
+        own = {task_run} if isinstance(task_run, str) and self._owns(task_run) else set()
+        return log_line(line, str(self._run_id), own)
+
+    def _event(self, event: Any) -> dict[str, Any]:
+        """Raises NotOwn."""
+        if isinstance(event, dict) and isinstance(event.get("related"), list):
+            # Its own Prefect adds its own flow and tags, which here are nobody's.
+            runs = [one for one in event["related"] if _names_a_run(one)]
+            event = {**event, "related": runs}
+        own = {one for one in set(named(event)) if self._concerns(one)}
+        return checked(event, str(self._run_id), own, kinds=("task-run",))
+
+    def _concerns(self, resource: str) -> bool:
+        if resource.startswith(_TASK_RUN):
+            return self._owns(resource.removeprefix(_TASK_RUN))
+        return resource == f"{_RUN}{self._run_id}"
+
+    def _owns(self, task_run: str) -> bool:
+        """Whether a task run is of this run, or is not known yet: an engine chooses its task runs' ids itself."""
+        if task_run not in self._task_runs:
+            if not is_id(task_run) or len(self._task_runs) >= MOST_TASK_RUNS:
+                return False
+            try:
+                self._task_runs[task_run] = self._api.read_task_run(UUID(task_run)).flow_run_id == self._run_id
+            except ObjectNotFound:
+                self._task_runs[task_run] = True
+        return self._task_runs[task_run]
 
     def _known(self, since: datetime) -> Iterator[tuple[datetime, str]]:
         """Log lines that Prefect has of this run, from a time on."""
@@ -93,3 +167,15 @@ class Record:
         while page := self._api.read_logs(wanted, limit=PAGE, offset=offset):
             yield from ((log.timestamp, log.message) for log in page)
             offset += len(page)
+
+
+def _names_a_run(resource: Any) -> bool:
+    found = resource.get("prefect.resource.id") if isinstance(resource, dict) else None
+    return isinstance(found, str) and found.startswith(_RUN)
+
+
+def _content(part: Path) -> bytes | None:
+    try:
+        return read_file(part, PART_BYTES)
+    except (FileNotFoundError, BadJson):  # not fetched: too long
+        return None

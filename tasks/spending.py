@@ -10,19 +10,22 @@ later one sees the earlier and gives way, and never do both pass.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from blocks.budget import Budget
 from blocks.cloud import Machine
-from blocks.snapshots import SnapshotStore
-from tasks.job import Bill, Job, Quote
+from blocks.snapshots import SnapshotStore, StoreUnavailable
+from node.plain_text import plain
+from tasks.job import Amount, Bill, Job, Quote
 
 FOLDER = "spending/v1"
 _MONTHS = f"{FOLDER}/months"
+_MONTH = re.compile(r"[0-9]{4}-[0-9]{2}")
 
 State = Literal["reserved", "ended", "withdrawn"]
 
@@ -38,13 +41,13 @@ class Entry(BaseModel):
     state: State
     cloud: str = ""  #: empty until a machine was had
     offer: str = ""
-    usd: float  #: reserved: at most; ended: in fact
-    hours: float = 0.0
-    on_demand_usd: float | None = None
+    usd: Amount  #: reserved: at most; ended: in fact
+    hours: Amount = 0.0
+    on_demand_usd: Amount | None = None
     at: datetime  #: of the reservation
     until: datetime  #: reserved: when the machine has stopped at the latest; ended: when it ended
-    quote_usd_p50: float | None = None
-    quote_usd_p90: float | None = None
+    quote_usd_p50: Amount | None = None
+    quote_usd_p90: Amount | None = None
 
     @property
     def month(self) -> str:
@@ -67,11 +70,28 @@ def write(store: SnapshotStore, entry: Entry) -> None:
 
 
 def read(store: SnapshotStore, month: str | None = None) -> list[Entry]:
-    """All entries (of a month), oldest first, the withdrawn ones left out. Raises StoreUnavailable."""
-    months = [month] if month is not None else sorted(str(one["month"]) for one in store.notes(_MONTHS))
-    notes = [note for one in months for note in store.notes(f"{FOLDER}/{one}")]
-    found = [entry for note in notes if (entry := Entry.model_validate(note)).state != "withdrawn"]
-    return sorted(found, key=lambda entry: entry.order)
+    """All entries (of a month), oldest first, the withdrawn ones left out. Raises StoreUnavailable: an entry that is
+    none is not passed over, for what it stands for has been spent."""
+    months = [month] if month is not None else sorted(_months(store))
+    entries = [_entry(one, note) for one in months for note in store.notes(f"{FOLDER}/{one}")]
+    return sorted((entry for entry in entries if entry.state != "withdrawn"), key=lambda entry: entry.order)
+
+
+def _months(store: SnapshotStore) -> set[str]:
+    """Those that have the form of a month: any other would be a folder elsewhere in the store."""
+    return {month for one in store.notes(_MONTHS) if _MONTH.fullmatch(month := str(one.get("month")))}
+
+
+def _entry(month: str, note: dict[str, Any]) -> Entry:
+    try:
+        return Entry.model_validate(note)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = f"{plain(str(note.get('job')), 40)}-{plain(str(note.get('attempt')), 10)}"
+        raise StoreUnavailable(
+            f"store: {FOLDER}/{month} holds what is no entry of the ledger ({where}, "
+            f"{'.'.join(map(str, first['loc']))}: {first['msg']}). Correct that file or remove it"
+        ) from None
 
 
 def of_job(entries: Iterable[Entry], key: str) -> list[Entry]:
@@ -131,14 +151,13 @@ def withdrawn(job: Job, attempt: int, at: float, quote: Quote | None) -> Entry:
 
 def settled(reserved: Entry, cloud: str, offer: str, bill: Bill) -> Entry:
     """What the attempt cost, in the place of what it might have."""
-    return reserved.model_copy(
-        update={
-            "state": "ended",
-            "cloud": cloud,
-            "offer": offer,
-            "usd": bill.usd,
-            "hours": bill.seconds / 3600,
-            "on_demand_usd": bill.on_demand_usd,
-            "until": bill.ended_at,
-        }
-    )
+    changes = {
+        "state": "ended",
+        "cloud": cloud,
+        "offer": offer,
+        "usd": bill.usd,
+        "hours": bill.seconds / 3600,
+        "on_demand_usd": bill.on_demand_usd,
+        "until": bill.ended_at,
+    }
+    return Entry.model_validate({**dict(reserved), **changes})  # a copy with changes would be checked by nobody

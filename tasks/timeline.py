@@ -5,6 +5,7 @@ from __future__ import annotations
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
+from node.plain_text import markdown
 from tasks.job import Attempt
 from tasks.receipt import cost_of
 
@@ -20,9 +21,9 @@ def _table(attempts: list[Attempt], begun: float) -> str:
     for a in attempts:
         start, end = a.machine.launched_at.timestamp() - begun, a.ended_at.timestamp() - begun
         lines.append(
-            f"| {a.number} | {a.machine.offer.label} | +{_clock(start)} | +{_clock(end)} "
+            f"| {a.number} | {markdown(a.machine.offer.label)} | +{_clock(start)} | +{_clock(end)} "
             f"| {a.machine.offer.spot_usd_h:.4f} | {a.usd:.4f} | {a.outcome.ending} "
-            f"| {a.outcome.reason.replace('|', '/')} |"
+            f"| {markdown(a.outcome.reason)} |"
         )
     total = cost_of(attempts)
     lines += ["", f"Together {total['hours']:.3f} machine hours, {total['usd']:.4f} USD."]

@@ -21,6 +21,7 @@ from prefect.logging import get_run_logger
 
 from blocks.cloud import Cloud, LaunchRefused, Machine, MachineState
 from node.contract import OUTCOME_FILE, Ending, Lease, Outcome, Phase, Progress, attempt_dir
+from node.plain_text import markdown
 from node.remote import RemoteError
 from tasks import api
 from tasks.allow import TEARDOWN_S
@@ -177,7 +178,11 @@ class _Watch:
         except RemoteError as error:
             self.log.warning("the remote was not readable: %s", error)
             return None
-        return Outcome.from_json(told) if told else None
+        try:
+            return Outcome.from_json(told) if told else None
+        except ValueError as error:  # as if it had said nothing
+            self.log.warning("its outcome on the remote cannot be read: %s", error)
+            return None
 
     def heard_by_the_remote(self) -> bool:
         """Whether the agent, out of the API's reach, has left another heartbeat there. One small read a silence."""
@@ -195,7 +200,7 @@ class _Watch:
         self.told = progress
         line = f"{progress.step}: {progress.note}"
         self.log.info("attempt %d, %s", self.machine.attempt, line)
-        update_progress_artifact(self.bar, progress=progress.percent, description=line)
+        update_progress_artifact(self.bar, progress=progress.percent, description=markdown(line))
 
 
 @task(name="watch", persist_result=True, cache_policy=ONCE - "run_count")

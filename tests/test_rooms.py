@@ -17,13 +17,15 @@ MAY_IMPORT = {
     "node": {"node"},
     "deployments": {"deployments", "flows", "blocks", "node"},
 }
-# All that the controller's side may know of the machine's: the contract, the remote's wrapper, what hides secrets, and,
-# for a story's flow, what describes its calculation.
+# All that the controller's side may know of the machine's: the contract, the remote's wrapper, what hides secrets,
+# which names can travel, and, for a story's flow, what describes its calculation. And both sides read what others wrote
+# in the same way.
+READERS = {"node.letter", "node.plain_text", "node.strict_json"}
 OF_NODE = {
-    "flows": {"node.contract", "node.calculation", "node.programs"},
-    "tasks": {"node.contract", "node.manifest", "node.names", "node.remote"},
-    "blocks": {"node.contract", "node.own_files", "node.redaction_forms", "node.remote"},
-    "deployments": {"node.contract", "node.prefect_server"},
+    "flows": {"node.contract", "node.calculation", "node.programs"} | READERS,
+    "tasks": {"node.contract", "node.manifest", "node.names", "node.remote"} | READERS,
+    "blocks": {"node.contract", "node.own_files", "node.redaction_forms", "node.remote"} | READERS,
+    "deployments": {"node.contract", "node.prefect_server"} | READERS,
 }
 CLOUD_SDKS = {"boto3", "botocore", "google", "azure", "prefect_aws", "prefect_gcp", "prefect_azure", "requests"}
 

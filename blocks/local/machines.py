@@ -26,9 +26,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from pydantic import ValidationError
 
 from blocks.cloud import LaunchBrief, Machine, MachineState, Misconfigured, Offer
+from blocks.local.notes import end_of, is_name, machine_of, root_of
 from blocks.local.processes import environments, is_alive, kill_marked, marked, number_of, number_on
 from blocks.rclone import rclone_binary, write_secrets
 from blocks.user_data import render
@@ -43,6 +43,8 @@ from node.contract import (
     write_text,
 )
 from node.own_files import remove_tree
+from node.plain_text import plain
+from node.strict_json import read_file
 
 NOTICE_FILE = "notice.json"
 ROOT_FILE = "root.json"
@@ -86,7 +88,9 @@ class Machines:
         self._template = template
 
     def place(self, machine: Machine) -> Path:
-        """The machine's folder."""
+        """The machine's folder. Raises ValueError for an id that leads elsewhere: what is there would be removed."""
+        if not is_name(machine.id):
+            raise ValueError(f"{plain(machine.id, 60)!r} is no machine's id")
         return self.folder / machine.id
 
     def launch(self, offer: Offer, brief: LaunchBrief) -> Machine:
@@ -131,10 +135,8 @@ class Machines:
                 continue
             if id_ in found or not self._mark(id_).items() <= environment.items():
                 continue
-            try:
-                found[id_] = Machine.model_validate_json(environment.get(ENV_TAGS, ""))
-            except ValidationError:
-                continue  # not started by us
+            if (machine := machine_of(environment.get(ENV_TAGS, ""), id_)) is not None:  # else not started by us
+                found[id_] = machine
         for root in self.folder.glob(f"*/{ROOT_FILE}"):
             if (root.parent / ENDED_FILE).exists():  # of 10,000 folders, most
                 continue
@@ -172,7 +174,9 @@ class Machines:
         """
         self._note_end(machine)
         at = _ended(self.place(machine)).get("at")
-        return None if at is None else datetime.fromtimestamp(at, UTC)
+        if at is None or self._root_alive(machine):
+            return None
+        return max(machine.launched_at, datetime.fromtimestamp(min(at, time.time()), UTC))
 
     def interrupt(self, machine: Machine, notice_s: float | None) -> None:
         """Take the machine back `notice_s` seconds from now, or at once without notice (None); returns when done.
@@ -223,10 +227,11 @@ class Machines:
     def _root_alive(self, machine: Machine) -> bool:
         _reap()
         try:
-            root = json.loads((self.place(machine) / ROOT_FILE).read_text())
-        except FileNotFoundError:
-            return bool(marked(self._mark(machine.id)))  # its launcher died early, or its folder is gone
-        return is_alive(root["pid"], root["started"], self._mark(machine.id))
+            pid, started = root_of(self.place(machine) / ROOT_FILE)
+        except (FileNotFoundError, ValueError):
+            # Its launcher died early, its folder is gone, or what is there is not what we wrote.
+            return bool(marked(self._mark(machine.id)))
+        return is_alive(pid, started, self._mark(machine.id))
 
 
 def _new(place: Path, offer: Offer, brief: LaunchBrief) -> Machine:
@@ -246,8 +251,10 @@ def _new(place: Path, offer: Offer, brief: LaunchBrief) -> Machine:
 
 
 def _tags(place: Path) -> Machine | None:
-    path = place / MACHINE_FILE
-    return Machine.model_validate_json(path.read_text()) if path.exists() else None
+    try:
+        return machine_of(read_file(place / MACHINE_FILE), place.name)
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _environment(place: Path, machine: Machine, rclone: str) -> Mapping[str, str]:
@@ -306,12 +313,11 @@ def _reap() -> None:
 
 
 def _ended(place: Path) -> dict[str, Any]:
-    """What ended.json tells; nothing if it is not there."""
+    """What ended.json tells; nothing if it is not there, or not what we wrote."""
     try:
-        found: dict[str, Any] = json.loads((place / ENDED_FILE).read_text())
-    except FileNotFoundError:
+        return end_of(place / ENDED_FILE)
+    except (FileNotFoundError, ValueError):
         return {}
-    return found
 
 
 def _note(place: Path, fields: dict[str, Any]) -> None:

@@ -66,15 +66,17 @@ def number_on(process: psutil.Process) -> int | None:
 def is_alive(pid: int, started: float, mark: Mapping[str, str]) -> bool:
     """Whether this very process runs: not a zombie, and not a later one with the same id.
 
-    `started` is its start time, Unix seconds.
+    `started` is its start time, Unix seconds. Both are read from the machine's own folder, where it may write: a
+    process that does not carry its mark is somebody else's.
     """
     try:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
-        if abs(process.create_time() - started) < _SAME_START_S:
-            return True
-        return mark.items() <= process.environ().items()
+        environment = process.environ()
+        if not environment:  # in the moment of an exec
+            return abs(process.create_time() - started) < _SAME_START_S
+        return mark.items() <= environment.items()
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return False
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from uuid import UUID
 
 from blocks.attempt_token import AttemptToken
+from blocks.machine_events import is_id
 from deployments.proxy.upstream import Upstream
 from node.contract import MACHINES_POOL
 
@@ -133,14 +133,6 @@ class Attempt:
         if not isinstance(id_, str) or not is_id(id_):
             return False
         return True if id_ in among else None
-
-
-def is_id(text: str) -> bool:
-    """Whether text is a UUID in the one form that Prefect writes: any other could hide from a comparison."""
-    try:
-        return str(UUID(text)) == text
-    except ValueError:
-        return False
 
 
 def _remember(id_: object, among: set[str]) -> None:

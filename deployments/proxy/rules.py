@@ -11,9 +11,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from deployments.proxy.attempt import Attempt, Run, is_id
+from blocks.machine_events import NotOwn, is_id, log_line, task_run_of
+from deployments.proxy.attempt import Attempt, Run
+from deployments.proxy.shown import Unfit, lease_artifact, node_artifact
 from deployments.proxy.upstream import Method
 from node.contract import MACHINES_POOL
+from node.plain_text import plain_all
 
 ARTIFACT_KEYS = "node-"  #: how keys of a node run's artifacts begin: a key's newest artifact is seen by everybody
 
@@ -159,16 +162,15 @@ async def _read_run(attempt: Attempt, id_: str, _body: Any) -> Forward:
 @_allow("PATCH", "/flow_runs/<id>")
 async def _update_run(attempt: Attempt, id_: str, body: Any) -> Forward:
     run = await own_run(attempt, id_)
-    return Forward(
-        "PATCH", f"/flow_runs/{run.id}", only(body, "infrastructure_pid", "flow_version", "empirical_policy")
-    )
+    told = only(body, "infrastructure_pid", "flow_version", "empirical_policy")
+    return Forward("PATCH", f"/flow_runs/{run.id}", plain_all(told))
 
 
 @_allow("PATCH", "/flow_runs/<id>/labels")
 async def _label_run(attempt: Attempt, id_: str, body: Any) -> Forward:
     run = await own_run(attempt, id_)
     labels = ("prefect.worker.name", "prefect.worker.type", "prefect.work-pool.name", "prefect.work-pool.id")
-    return Forward("PATCH", f"/flow_runs/{run.id}/labels", only(body, *labels))
+    return Forward("PATCH", f"/flow_runs/{run.id}/labels", plain_all(only(body, *labels)))
 
 
 @_allow("POST", "/flow_runs/<id>/set_state")
@@ -182,7 +184,9 @@ async def _set_state(attempt: Attempt, id_: str, body: Any) -> Forward:
     for field in ("deployment_concurrency_lease_id", "child_flow_run_id", "task_run_id"):
         if details.get(field) is not None:
             raise Refused(f"a state may not tell {field}")
-    return Forward("POST", f"/flow_runs/{run.id}/set_state", body)
+    # `data` is Prefect's own note on a result, and nothing that is shown.
+    shown = plain_all({name: state[name] for name in ("type", "name", "message") if name in state})
+    return Forward("POST", f"/flow_runs/{run.id}/set_state", {**body, "state": {**state, **shown}})
 
 
 @_allow("POST", "/flow_runs/filter")
@@ -204,11 +208,14 @@ async def _read_runs(attempt: Attempt, _id: str, body: Any) -> Forward | Answer:
 async def _logs(attempt: Attempt, _id: str, body: Any) -> Forward:
     if not isinstance(body, list):
         raise Refused("logs come as a list")
-    for line in body:
-        told = only(line, "name", "level", "message", "timestamp", "flow_run_id", "task_run_id")
-        await own_run(attempt, told.get("flow_run_id"))
-        await _own_task_run(attempt, told.get("task_run_id"))
-    return Forward("POST", "/logs/", body)
+    run = await attempt.run()
+    try:
+        named = {task_run for line in body if is_id(task_run := task_run_of(line))}
+        own = {task_run for task_run in named if await attempt.owns_task_run(task_run)}
+        lines = [log_line(line, run.id if run is not None else None, own) for line in body]
+    except NotOwn as error:
+        raise Refused(str(error)) from None
+    return Forward("POST", "/logs/", lines)
 
 
 @_allow("POST", "/artifacts/")
@@ -219,12 +226,21 @@ async def _create_artifact(attempt: Attempt, _id: str, body: Any) -> Forward:
     key = told.get("key")
     if not isinstance(key, str) or not key.startswith(ARTIFACT_KEYS):
         raise Refused(f"the key of a node run's artifact begins with '{ARTIFACT_KEYS}'")
-    return Forward("POST", "/artifacts/", told)
+    return Forward("POST", "/artifacts/", _fit(node_artifact, told))
 
 
 @_allow("PATCH", "/artifacts/<id>")
 async def _update_artifact(attempt: Attempt, id_: str, body: Any) -> Forward:
     told = only(body, "data", "description", "metadata_")
-    if id_ != str(attempt.token.lease_id) and not await attempt.owns_artifact(id_):
+    if id_ == str(attempt.token.lease_id):
+        return Forward("PATCH", f"/artifacts/{id_}", _fit(lease_artifact, told))
+    if not await attempt.owns_artifact(id_):
         raise Refused("neither the attempt's lease nor an artifact of its own flow run")
-    return Forward("PATCH", f"/artifacts/{id_}", told)
+    return Forward("PATCH", f"/artifacts/{id_}", _fit(node_artifact, told))
+
+
+def _fit(shown: Callable[[dict[str, Any]], dict[str, Any]], told: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return shown(told)
+    except Unfit as error:
+        raise Refused(str(error)) from None

@@ -95,7 +95,7 @@ async def _send_events(machine: WebSocket, api: ClientConnection, attempt: Attem
     while True:
         event = await _receive(machine)
         try:
-            await events.check(attempt, event)
+            event = await events.check(attempt, event)
         except Refused as refused:
             # Not the end of the connection: the client would come back and send the same again, for ever.
             log.warning("refused %s: an event: %s", attempt.name, refused)

@@ -13,6 +13,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from node.plain_text import plain
+from node.programs import figures
+
 if TYPE_CHECKING:
     from node.calculation import CommandProgram
 
@@ -64,6 +67,13 @@ class Iteration:
     variational_energy: float
     seconds: float  #: since this process of the program began
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for figures that are none."""
+        figures.count("the iteration's number", self.number, figures.MOST_ITERATIONS)
+        figures.count("determinants", self.determinants, figures.MOST_DETERMINANTS)
+        figures.energy("the variational energy", self.variational_energy)
+        figures.seconds("seconds", self.seconds)
+
 
 @dataclass(frozen=True)
 class Energies:
@@ -77,6 +87,15 @@ class Energies:
     error_bar: float | None = None  #: standard error of the total energy, of a stochastic correction
     iterations: list[Iteration] = field(default_factory=list)  #: of all attempts, as far as the program tells
     note: str = ""  #: what the user should know about these numbers
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for figures that are none."""
+        figures.energy("the variational energy", self.variational_energy)
+        figures.energy("the total energy", self.total_energy)
+        if self.determinants is not None:
+            figures.count("determinants", self.determinants, figures.MOST_DETERMINANTS)
+        if self.error_bar is not None and figures.energy("the error bar", self.error_bar) < 0:
+            raise ValueError("the error bar is negative")
 
     @property
     def pt2_energy(self) -> float:
@@ -220,7 +239,7 @@ def last_lines(log: Path, count: int = 20, limit: int = 4000) -> str:
         with log.open("rb") as file:
             file.seek(0, 2)
             file.seek(max(0, file.tell() - 4 * limit))
-            text = file.read().decode("utf-8", "replace")
+            text = plain(file.read().decode("utf-8", "replace"), 4 * limit, lines=True)
     except FileNotFoundError:
         return "(no log)"
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]

@@ -14,11 +14,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from node.letter import whole
 from node.programs.base import CheckpointMismatch, Iteration
+from node.strict_json import load_object
 
 ARCHIVE = "dice.tar"
 _STATE = "state.json"
 _STILL = 2.0  # seconds without a change
+_STATE_BYTES = 16 << 20
+MOST_RANKS = 1024  # processes that a checkpoint may ask for
 _LATE = 1.0  # seconds that a line may take through mpirun and pipes
 
 Stamp = dict[str, tuple[int, int]]
@@ -96,9 +100,9 @@ def read_archive(path: Path) -> Archive | None:
             stored = tar.extractfile(_STATE)
             if stored is None:
                 raise CheckpointMismatch(f"{path.name} has no state")
-            state: dict[str, Any] = json.load(stored)
+            state: dict[str, Any] = load_object(stored.read(_STATE_BYTES + 1), _STATE_BYTES)
         iterations = [Iteration(**one) for one in state["iterations"]]
-        return Archive(dict(state["task"]), int(state["ranks"]), iterations, path)
+        return Archive(dict(state["task"]), whole(1, MOST_RANKS)(state["ranks"]), iterations, path)
     except (tarfile.TarError, KeyError, TypeError, ValueError, EOFError) as error:
         raise CheckpointMismatch(f"{path.name} cannot be read: {error}") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from pathlib import Path
@@ -44,7 +45,10 @@ class DiceReader:
     def line(self, text: str) -> Iteration | None:
         if self._stage is Stage.VARIATIONAL and not self._in_result:
             if match := _ITERATION.match(text):
-                return self._iteration(match)
+                try:
+                    return self._iteration(match)
+                except (ValueError, OverflowError):
+                    return None  # figures that are none
             if match := (_BANNER.match(text) if not self._version else None) or _COMMIT.match(text):
                 self._version.append(match[1])
         if text.startswith("Variational calculation result"):
@@ -55,7 +59,7 @@ class DiceReader:
             self._stage = Stage.PERTURBATIVE
         elif match := _CORRECTED.match(text):  # the last one counts: first the deterministic part, then all
             self._total = float(match[1])
-            self._error_bar = float(match[2]) if match[2] else None
+            self._error_bar = _error_bar(match[2])
         elif text.startswith("Returning without error"):
             self._well_ended = True
             self._stage = Stage.FINISHED
@@ -91,3 +95,11 @@ class DiceReader:
         self._iterations.append(iteration)
         self._read_at.append((time.time(), iteration))
         return iteration
+
+
+def _error_bar(told: str | None) -> float | None:
+    """Raises nothing: what is no number shows at the end, as an error bar that is none."""
+    try:
+        return float(told) if told else None
+    except ValueError:
+        return math.nan

@@ -10,9 +10,12 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
+from node.plain_text import plain
 from node.programs.base import Energies, Iteration, Stage
+from node.strict_json import load_object
 
 _MARK = '{"event":'
+MOST_NOTES = 20
 
 
 def say(text: str) -> None:
@@ -38,6 +41,7 @@ class EventReader:
         self._version = ""
         self._notes: list[str] = []
         self._iterations: list[Iteration] = []
+        self._numbers: set[int] = set()
         self._result: dict[str, Any] | None = None
         self._stage = Stage.VARIATIONAL
 
@@ -49,20 +53,21 @@ class EventReader:
         if not text.startswith(_MARK):
             return None
         try:
-            data = json.loads(text)
+            data = load_object(text)
             event = data.pop("event")
             if event == "iteration":
                 iteration = Iteration(**data)
                 # A restart repeats what it has read from the checkpoint.
-                if iteration.number not in {one.number for one in self._iterations}:
+                if iteration.number not in self._numbers:
+                    self._numbers.add(iteration.number)
                     self._iterations.append(iteration)
                     return iteration
             elif event == "stage":
                 self._stage = Stage(data["stage"])
             elif event == "program":
-                self._version = str(data["version"])
-            elif event == "note":
-                self._notes.append(str(data["text"]))
+                self._version = plain(str(data["version"]), 100)
+            elif event == "note" and len(self._notes) < MOST_NOTES:
+                self._notes.append(plain(str(data["text"])))
             elif event == "result":
                 self._result = data
                 self._stage = Stage.FINISHED
@@ -80,9 +85,9 @@ class EventReader:
             return Energies(
                 program=self._name,
                 version=self._version,
-                variational_energy=float(self._result["variational_energy"]),
-                total_energy=float(self._result["total_energy"]),
-                determinants=int(self._result["determinants"]),
+                variational_energy=self._result["variational_energy"],
+                total_energy=self._result["total_energy"],
+                determinants=self._result["determinants"],
                 error_bar=None,
                 iterations=list(self._iterations),
                 note=" ".join(self._notes),

@@ -13,6 +13,7 @@ from node.programs.base import (
     Program,
     ProgramFailed,
     ProgramKilled,
+    Reader,
     SolverStopped,
     SolverTask,
     last_lines,
@@ -53,8 +54,7 @@ def solve(
             log.write(line.encode() + b"\n")
             log.flush()
             on_line(line)
-            iteration = reader.line(line)
-            if iteration is not None:
+            if (iteration := _iteration(reader, line)) is not None:
                 on_iteration(iteration)
         code = process.wait()
     if code:
@@ -62,7 +62,15 @@ def solve(
         raise failure(f"{program.name} {how_it_ended(code)}. The end of its log:\n{last_lines(task.log)}")
     try:
         return reader.energies()
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise OutputUnreadable(
             f"{program.name} ended without error, but {error}. The end of its log:\n{last_lines(task.log)}"
         ) from error
+
+
+def _iteration(reader: Reader, line: str) -> Iteration | None:
+    """A line whose figures are none is a line for people."""
+    try:
+        return reader.line(line)
+    except (ValueError, OverflowError):
+        return None

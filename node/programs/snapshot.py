@@ -15,7 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from node.programs import figures
 from node.programs.base import CheckpointMismatch, CheckpointState, Iteration, Stage
+from node.strict_json import load_object
+
+_STATE_BYTES = 16 << 20  # of iterations: some hundred bytes each
 
 
 @dataclass(frozen=True)
@@ -63,14 +67,18 @@ class Snapshot:
     def read(cls, path: Path) -> Snapshot:
         """Raises CheckpointMismatch for a file that is not whole, FileNotFoundError for none."""
         state, arrays = _load(path, with_arrays=True)
-        return cls(
-            task=state["task"],
-            stage=Stage(state["stage"]),
-            energy=float(state["energy"]),
-            arrays=arrays,
-            iterations=[Iteration(**one) for one in state["iterations"]],
-            total_energy=state["total_energy"],
-        )
+        try:
+            total = state["total_energy"]
+            return cls(
+                task=dict(state["task"]),
+                stage=Stage(state["stage"]),
+                energy=figures.energy("its energy", state["energy"]),
+                arrays=arrays,
+                iterations=[Iteration(**one) for one in state["iterations"]],
+                total_energy=None if total is None else figures.energy("its total energy", total),
+            )
+        except (ValueError, TypeError) as error:
+            raise CheckpointMismatch(f"{path.name} cannot be read: {error}") from error
 
 
 def read_state(path: Path) -> CheckpointState | None:
@@ -78,15 +86,19 @@ def read_state(path: Path) -> CheckpointState | None:
     if not path.exists():
         return None
     state, _ = _load(path, with_arrays=False)
-    iterations = state["iterations"]
-    last = iterations[-1] if iterations else {"number": 0, "determinants": 0}
-    return CheckpointState(Stage(state["stage"]), float(state["energy"]), last["determinants"], last["number"])
+    try:
+        iterations = [Iteration(**one) for one in state["iterations"]]
+        last = iterations[-1] if iterations else Iteration(0, 0, 0.0, 0.0)
+        energy = figures.energy("its energy", state["energy"])
+        return CheckpointState(Stage(state["stage"]), energy, last.determinants, last.number)
+    except (ValueError, TypeError) as error:
+        raise CheckpointMismatch(f"{path.name} cannot be read: {error}") from error
 
 
 def _load(path: Path, *, with_arrays: bool) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     try:
         with np.load(path, allow_pickle=False) as stored:
-            state = json.loads(stored["state"].tobytes())
+            state = load_object(stored["state"].tobytes(), _STATE_BYTES)
             if {"task", "stage", "energy", "total_energy", "iterations"} - set(state):
                 raise CheckpointMismatch(f"{path.name} is of another version")
             return state, {name: stored[name] for name in stored.files if with_arrays and name != "state"}

@@ -248,8 +248,11 @@ def test_taken_back_without_notice(folder: Path) -> None:
 
 def test_another_process_with_the_same_id_is_not_the_machine() -> None:
     me = psutil.Process()
-    assert is_alive(me.pid, me.create_time(), {ENV_MACHINE: "x"})
+    assert not is_alive(me.pid, me.create_time(), {ENV_MACHINE: "x"}), "its folder names a process without its mark"
     assert not is_alive(me.pid, me.create_time() - 100, {ENV_MACHINE: "x"})
+    with subprocess.Popen(["sleep", "60"], env={**os.environ, ENV_MACHINE: "x"}) as its_own:
+        assert is_alive(its_own.pid, psutil.Process(its_own.pid).create_time(), {ENV_MACHINE: "x"})
+        its_own.kill()
 
 
 def test_two_homes_do_not_see_each_other(folder: Path, tmp_path: Path) -> None:

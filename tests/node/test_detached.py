@@ -17,6 +17,7 @@ from uuid import UUID, uuid4
 import psutil
 import pytest
 
+from blocks.machine_events import checked, log_line, named
 from blocks.rclone import rclone_binary
 from node.contract import (
     BRIEF_FILE,
@@ -193,6 +194,12 @@ def test_the_real_node_run_in_a_minimal_basis(boot: Boot) -> None:
     related = [one for event in events for one in event["related"]]
     runs = {one["prefect.resource.id"] for one in related if one["prefect.resource.role"] == "flow-run"}
     assert runs == {f"prefect.flow-run.{machine.run_id}"}
+    run_id = str(machine.run_id)
+    for log in logs:  # what an honest machine says, its controller takes (tasks.record)
+        assert log_line(log, run_id, {log["task_run_id"]})["message"]
+    for event in events:
+        its_own = event | {"related": [one for one in event["related"] if one["prefect.resource.id"] in runs]}
+        assert checked(its_own, run_id, named(its_own), kinds=("task-run",))
     states = {
         event["resource"]["prefect.resource.name"].rpartition("-")[0]: event["resource"]["prefect.state-name"]
         for event in sorted(events, key=lambda event: str(event["occurred"]))

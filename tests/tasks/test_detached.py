@@ -35,9 +35,13 @@ from node.remote import Remote
 from tasks import api
 from tasks.detached import Letters
 from tasks.job import Job
+from tasks.progress import percent_done
 from tasks.record import LABEL, Record
+from tasks.watch import _Watch
 from tests.flows.kit import eventually
 from tests.flows.logs import messages
+from tests.tasks.test_money import an_offer
+from tests.tasks.test_receipt import a_machine
 
 pytestmark = pytest.mark.slow(minutes=0.2)
 
@@ -128,13 +132,27 @@ def test_a_machine_speaks_of_its_own_run_alone(client: SyncPrefectClient, run_id
     mine = uuid4()
     strange = completed(run_id, uuid4())
     strange["event"]["resource"]["prefect.resource.id"] = f"prefect.flow-run.{other}"
-    lines = (log(other, 1, "not mine"), completed(other, uuid4()), strange, {"log": {}}, {}, {"event": 7})
+    theirs = uuid4()
+    client.request("POST", "/events", json=[completed(other, theirs)["event"]])
+    eventually("the other run's task run", lambda: task_runs(client, other) == {theirs})
+    stolen, logged = completed(run_id, theirs), log(run_id, 3, "as if theirs")
+    logged["log"]["task_run_id"] = str(theirs)
+    lines = (
+        log(other, 1, "not mine"),
+        completed(other, uuid4()),
+        strange,
+        {"log": {}},
+        {},
+        {"event": 7},
+        stolen,
+        logged,
+    )
     write_part(tmp_path, 1, *lines, log(run_id, 2, "mine"), completed(run_id, mine))
     Record(client, run_id, FOLDER).hand_on(Remote(rclone_binary(), None, str(tmp_path)), 1)
     eventually("its own task run", lambda: task_runs(client, run_id) == {mine})
     assert messages(client, run_id) == ["mine"]
     assert messages(client, other) == []
-    assert task_runs(client, other) == set()
+    assert task_runs(client, other) == {theirs}
 
 
 @pytest.fixture
@@ -198,4 +216,34 @@ def test_a_remote_that_is_away_hinders_no_termination(
     assert not letters.is_up()
     letters.fence(lease_id)
     letters.settle(run_id)
+    assert client.read_flow_run(run_id).state_name == "Pending"
+
+
+HOSTILE = [
+    "[" * 3000,
+    "x" * 2**21,
+    '{"beat": 1, "phase": "working", "progress": ["a"], "ending": "completed", "reason": 7}',
+    '{"beat": 1, "phase": "working", "sent_bytes": NaN, "ending": "completed", "reason": ""}',
+    '{"beat": 1, "phase": "ended", "outcome": "completed", "ending": "won", "reason": ""}',
+]
+
+
+def test_letters_that_no_machine_writes_are_silence(
+    client: SyncPrefectClient, run_id: UUID, job: Job, tmp_path: Path
+) -> None:
+    """Neither the watch nor the teardown fails, and nothing is told to Prefect."""
+    lease_id = api.create_lease(client, job.key, 1, run_id)
+    folder = tmp_path / "remote" / job.key / FOLDER
+    folder.mkdir(parents=True)
+    machine = a_machine(an_offer()).model_copy(update={"job_key": job.key})
+    watch = _Watch(job, machine, "local-cloud/here", lease_id, run_id, 0, None)
+    for text in HOSTILE:
+        for name in (HEARTBEAT_FILE, OUTCOME_FILE):
+            (folder / name).write_text(text)
+        assert not Letters(job, 1).is_up()
+        Letters(job, 1).bring(run_id, lease_id)
+        Letters(job, 1).settle(run_id)
+        assert watch.last_word() is None
+        assert percent_done(job, 1) == 0.0
+    assert api.read_lease(client, lease_id) is None
     assert client.read_flow_run(run_id).state_name == "Pending"

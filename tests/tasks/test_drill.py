@@ -127,7 +127,7 @@ def test_a_drill_that_passed() -> None:
     assert "Resumed from: `001-00002`, 9 s counted." in told
     spent = 190 / 3600 * 0.023 + 0.3
     assert f"Together {spent:.4f} USD, of 0.3150 USD" in told
-    assert "| 1 | some a.small here-1 | 0.0278 | 0.0006 | interrupted | because / so |" in told
+    assert "| 1 | some a.small here-1 | 0.0278 | 0.0006 | interrupted | because \\| so |" in told
     assert "Nothing is left" in told
     assert "says nothing of what a notice" not in told
 

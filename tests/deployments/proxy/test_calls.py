@@ -11,6 +11,7 @@ import pytest
 
 from blocks.access import basic
 from deployments.proxy.app import MOST_BODY_BYTES
+from node.contract import Lease, Phase
 from tests.deployments.proxy.kit import (
     Opened,
     World,
@@ -97,6 +98,14 @@ FORBIDDEN: list[tuple[str, str, str, Any, str | None]] = [
      [LOG | {"flow_run_id": "<run>"}, LOG | {"flow_run_id": "<other run>"}], None),
     ("logs of another's task run", "POST", "/logs/",
      [LOG | {"flow_run_id": "<run>", "task_run_id": "<other task run>"}], None),
+    ("a page in the place of its lease", "PATCH", "/artifacts/<own lease>", {"data": "![x](https://x/y)"}, None),
+    ("a lease of a negative bill", "PATCH", "/artifacts/<own lease>",
+     {"metadata_": {"lease": '{"beat": 1, "phase": "working", "sent_bytes": -1}'}}, None),
+    ("a picture from elsewhere", "POST", "/artifacts/",
+     {"key": "node-x", "type": "image", "data": "https://x/y.png", "flow_run_id": "<run>"}, "/artifacts/"),
+    ("a log line of another's task run", "POST", "/logs/",
+     [LOG | {"flow_run_id": "<run>", "task_run_id": "<other task run>"}], None),
+    ("a log line of no level", "POST", "/logs/", [LOG | {"flow_run_id": "<run>", "level": -1}], None),
     ("logs of no run", "POST", "/logs/", [LOG], None),
     ("all logs", "POST", "/logs/filter", {}, None),
     ("events by HTTP", "POST", "/events", [], None),
@@ -142,7 +151,7 @@ def test_what_is_its_own_is_let_through(world: World) -> None:
         ("GET", "/work_pools/machines", None),
         ("POST", "/flow_runs/filter", {"flow_runs": {"id": {"any_": [ids["run"]]}}, "limit": None}),
         ("POST", "/logs/", [LOG | {"flow_run_id": ids["run"]}]),
-        ("PATCH", f"/artifacts/{ids['own lease']}", {"data": "x"}),
+        ("PATCH", f"/artifacts/{ids['own lease']}", {"metadata_": Lease(1, Phase.BOOTING).to_metadata()}),
     ]
     with world.own.client() as machine:
         for method, path, body in calls:

@@ -1,0 +1,34 @@
+"""What a program's figures can be: it may print anything, and what is taken for an energy decides a calculation."""
+
+from __future__ import annotations
+
+import math
+
+MOST_HARTREE = 1e7  # a uranium atom has 3e4
+MOST_DETERMINANTS = 10**15
+MOST_SECONDS = 1e10
+MOST_ITERATIONS = 100_000
+
+
+def energy(what: str, value: object) -> float:
+    """Raises ValueError for what is no energy in Hartree."""
+    return _number(what, value, -MOST_HARTREE, MOST_HARTREE)
+
+
+def seconds(what: str, value: object) -> float:
+    return _number(what, value, 0.0, MOST_SECONDS)
+
+
+def count(what: str, value: object, most: int) -> int:
+    """Raises ValueError for what is no whole number from 0 to `most`."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
+        raise ValueError(f"{what} is no whole number from 0 to {most}")
+    return value
+
+
+def _number(what: str, value: object, least: float, most: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
+        raise ValueError(f"{what} is no number from {least:g} to {most:g}")
+    if not math.isfinite(value):
+        raise ValueError(f"{what} is not finite")
+    return float(value)

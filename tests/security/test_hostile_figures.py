@@ -1,0 +1,309 @@
+"""Figures that no honest machine, program or store tells: none of them reaches a bill, the ledger or an answer."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from blocks.local.machines import Machines
+from blocks.local.processes import is_alive
+from blocks.snapshots import SnapshotStore, StoreUnavailable
+from flows.shci_result import NoAnswer, answer
+from node.calculation import CommandProgram
+from node.contract import ENV_MACHINE
+from node.programs.base import OutputUnreadable, SolverTask
+from node.programs.command import Command
+from node.programs.dice_checkpoint import Archive
+from node.programs.dice_output import DiceReader
+from node.programs.events import EventReader
+from node.programs.run import solve
+from tasks import remembered, spending
+from tasks.convergence import iterations
+from tasks.history import cooling_pools
+from tasks.job import Bill
+from tasks.receipt import GIB, billed
+from tasks.spending import Entry
+from tests.blocks.machine_kit import brief, offer
+from tests.node.test_programs_run import task_in
+from tests.security.rows import Row
+from tests.tasks.test_money import BEGUN, an_offer
+from tests.tasks.test_receipt import a_machine
+
+NAN, INF = math.nan, math.inf
+HUGE = 10**400
+
+
+@dataclass(frozen=True)
+class Figure(Row):
+    """carried: gives the figure in, and asserts the outcome."""
+
+    carried: Callable[[Path], object]
+
+
+def bill(sent_bytes: Any, hours: float = 1.0) -> Bill:
+    machine = a_machine(an_offer(egress_usd_gib=0.09))
+    return billed(machine, 60.0, BEGUN + timedelta(hours=hours), [(BEGUN, 0.25)], sent_bytes)
+
+
+def never_below_its_time(sent_bytes: Any) -> Callable[[Path], object]:
+    def carried(_: Path) -> None:
+        paid = bill(sent_bytes)
+        assert paid.machine_usd == pytest.approx(0.25)
+        assert 0.25 <= paid.usd < 0.25 + 0.09 * 12.5e9 * 3600 / GIB + 1e-6
+
+    return carried
+
+
+def in_the_ledger(**fields: Any) -> Callable[[Path], object]:
+    """As the file of one entry in the store holds it."""
+    usual = {"job": "sw-0", "attempt": 1, "project": "p", "state": "ended", "usd": 1.0}
+    moment = {"at": "2026-11-20T12:00:00Z", "until": "2026-11-20T13:00:00Z"}
+
+    def carried(folder: Path) -> None:
+        store = SnapshotStore(url=str(folder))
+        store.note("spending/v1/months", "2026-11", {"month": "2026-11"})
+        store.note("spending/v1/2026-11", "sw-0-1", usual | moment | fields)
+        with pytest.raises(StoreUnavailable, match=r"[Cc]orrect that file|Remove it"):
+            spending.read(store)
+
+    return carried
+
+
+def not_an_entry(**fields: Any) -> Callable[[Path], object]:
+    usual = {"job": "sw-0", "attempt": 1, "project": "p", "state": "reserved", "usd": 1.0, "at": BEGUN, "until": BEGUN}
+
+    def carried(_: Path) -> None:
+        with pytest.raises(ValidationError):
+            Entry.model_validate(usual | fields)
+
+    return carried
+
+
+def settled_from(paid: float) -> Callable[[Path], object]:
+    """A bill that was made without being checked, as a copy with changes is."""
+
+    def carried(_: Path) -> None:
+        usual = {
+            "job": "sw-0",
+            "attempt": 1,
+            "project": "p",
+            "state": "reserved",
+            "usd": 1,
+            "at": BEGUN,
+            "until": BEGUN,
+        }
+        forged = bill(0).model_copy(update={"egress_usd": paid})
+        with pytest.raises(ValidationError):
+            spending.settled(Entry.model_validate(usual), "aws", "o", forged)
+
+    return carried
+
+
+def remembered_run(**fields: Any) -> Callable[[Path], object]:
+    usual = {"kind": "k", "work": "w", "cloud": "c", "family": "f", "core_h": 1.0, "assumed": 1.0}
+
+    def carried(folder: Path) -> None:
+        store = SnapshotStore(url=str(folder))
+        store.note("runs/v1", "sw-good", usual)
+        store.note("runs/v1", "sw-bad", usual | fields)
+        said: list[str] = []
+        assert remembered.runs(store, said.append) == [usual]
+        assert len(said) == 1
+
+    return carried
+
+
+def cooling(at: Any) -> Callable[[Path], object]:
+    def carried(folder: Path) -> None:
+        store, now = SnapshotStore(url=str(folder)), datetime(2026, 11, 20, 12, tzinfo=UTC)
+        store.note("losses/v1/2026-11-20", "sw-good", {"offer": "o", "what": "lost", "at": "2026-11-20T11:59:00+00:00"})
+        store.note("losses/v1/2026-11-20", "sw-bad", {"offer": "p", "what": "lost", "at": at})
+        assert set(cooling_pools(store, now)) == {"o"}
+
+    return carried
+
+
+def told_result(**fields: Any) -> Callable[[Path], object]:
+    usual = {"rhf_energy": -1.0, "variational_energy": -1.1, "total_energy": -1.2, "wall_seconds": {"run_shci": 1.0}}
+
+    def carried(_: Path) -> None:
+        assert answer(usual).seconds == 1.0
+        with pytest.raises(NoAnswer, match=f"result.json: {next(iter(fields))}"):
+            answer(usual | fields)
+
+    return carried
+
+
+def own_event(**fields: Any) -> Callable[[Path], object]:
+    """A line of the program that tells an iteration, and its last one that tells the result."""
+
+    def carried(_: Path) -> None:
+        usual = {"number": 1, "determinants": 5, "variational_energy": -1.0, "seconds": 0.1}
+        reader = EventReader("own")
+        assert reader.line(json.dumps({"event": "iteration", **usual, **fields})) is None
+        answer = {"variational_energy": -1.0, "total_energy": -1.1, "determinants": 5}
+        its = {"total_energy" if name == "variational_energy" else name: value for name, value in fields.items()}
+        reader.line(json.dumps({"event": "result", **answer, **its}))
+        with pytest.raises(ValueError, match=r"no result|no number|no whole|not finite"):
+            reader.energies()
+
+    return carried
+
+
+def dice_line(line: str) -> Callable[[Path], object]:
+    def carried(folder: Path) -> None:
+        reader = DiceReader(Archive({}, 1, []), folder, folder / "a")
+        assert reader.line(line) is None
+
+    return carried
+
+
+def users_program(*said: str) -> Callable[[Path], object]:
+    def carried(folder: Path) -> None:
+        (folder / "say").write_text("#!/bin/sh\n" + "".join(f"echo '{line}'\n" for line in said))
+        (folder / "say").chmod(0o755)
+        program = Command(
+            CommandProgram(
+                line=str(folder / "say"),
+                variational_energy=r"E = (\S+)",
+                total_energy=r"T = (\S+)",
+                determinants=r"N = (\S+)",
+            )
+        )
+        task: SolverTask = task_in(folder)
+        with pytest.raises(OutputUnreadable):
+            solve(program, task, on_line=lambda _: None, on_iteration=lambda one: pytest.fail(f"{one}"))
+
+    return carried
+
+
+def table(text: str) -> Callable[[Path], object]:
+    def carried(folder: Path) -> None:
+        (folder / "iterations.csv").write_text(text)
+        found = iterations(folder / "iterations.csv")
+        assert found is None or found.is_empty()
+
+    return carried
+
+
+def noted_root(told: Any) -> Callable[[Path], object]:
+    """root.json names a process that is somebody else's: this test's own."""
+
+    def carried(folder: Path) -> None:
+        machines = Machines(folder)
+        machine = a_machine(an_offer()).model_copy(update={"id": "sw-0-1-t", "job_key": "sw-0"})
+        place = machines.place(machine)
+        place.mkdir(parents=True)
+        (place / "root.json").write_text(told if isinstance(told, str) else json.dumps(told))
+        begun = time.monotonic()
+        assert not machines._root_alive(machine)
+        assert time.monotonic() - begun < 10
+
+    return carried
+
+
+def noted_end(told: str) -> Callable[[Path], object]:
+    def carried(folder: Path) -> None:
+        machines = Machines(folder)
+        machine = a_machine(an_offer()).model_copy(update={"id": "sw-0-1-t"})
+        place = machines.place(machine)
+        place.mkdir(parents=True)
+        (place / "ended.json").write_text(told)
+        until = machines.billed_until(machine)
+        assert until is None or machine.launched_at <= until <= datetime.now(UTC)
+
+    return carried
+
+
+def an_id_that_leads_elsewhere(folder: Path) -> None:
+    machines = Machines(folder / "machines")
+    for name in ("secrets", "home", "machines"):
+        (folder / name).mkdir()
+    machine = a_machine(offer()).model_copy(update={"id": "..", "job_key": brief().brief.job_key})
+    with pytest.raises(ValueError, match="no machine's id"):
+        machines.terminate(machine)
+    assert (folder / "home").exists()
+    assert (folder / "secrets").exists()
+
+
+def somebody_elses_process(_: Path) -> None:
+    import psutil
+
+    me = psutil.Process()
+    assert not is_alive(me.pid, me.create_time(), {ENV_MACHINE: "x"})
+
+
+LEDGER = "refused in words; nothing is launched under a limit until it is corrected"
+PASSED = "passed over with a warning, and the others count"
+NO_ITERATION = "no iteration, and no energy"
+SILENT = "as if it were not there"
+MINE = "the machine's own time at its price, and at most what a line carries"
+
+FIGURES = [
+    Figure("bill", "NaN bytes sent", MINE, never_below_its_time(NAN)),
+    Figure("bill", "a negative number of bytes sent", MINE, never_below_its_time(-(2**50))),
+    Figure("bill", "infinitely many bytes sent", MINE, never_below_its_time(INF)),
+    Figure("bill", "a pebibyte within an hour", MINE, never_below_its_time(2**50)),
+    Figure("ledger", "NaN USD", LEDGER, in_the_ledger(usd=NAN)),
+    Figure("ledger", "-1000 USD", LEDGER, in_the_ledger(usd=-1000.0)),
+    Figure("ledger", "infinitely many hours", LEDGER, in_the_ledger(hours=INF)),
+    Figure("ledger", "a state that there is not", LEDGER, in_the_ledger(state="gone")),
+    Figure("ledger", "10**400 USD", LEDGER, in_the_ledger(usd=HUGE)),
+    Figure("ledger", "a reservation of NaN USD", "not written", not_an_entry(usd=NAN)),
+    Figure("ledger", "a reservation of -1 USD", "not written", not_an_entry(usd=-1.0)),
+    Figure("ledger", "an attempt settled with NaN USD", "not written", settled_from(NAN)),
+    Figure("ledger", "an attempt settled with -5 USD", "not written", settled_from(-5.0)),
+    Figure("store", "a run of NaN core-hours", PASSED, remembered_run(core_h=NAN)),
+    Figure("store", "a run of a text of core-hours", PASSED, remembered_run(core_h="x")),
+    Figure("store", "a run of negative speed", PASSED, remembered_run(assumed=-1.0)),
+    Figure("store", "a loss at no time", PASSED, cooling("soon")),
+    Figure("store", "a loss in a list", PASSED, cooling([])),
+    Figure("result.json", "NaN for its energy", "Failed, with one line", told_result(total_energy=NAN)),
+    Figure("result.json", "a text for its energy", "Failed, with one line", told_result(rhf_energy="-1.0")),
+    Figure("result.json", "infinite seconds", "Failed, with one line", told_result(wall_seconds={"run_shci": INF})),
+    Figure("result.json", "a list for its seconds", "Failed, with one line", told_result(wall_seconds=[1])),
+    Figure("result.json", "negative determinants", "Failed, with one line", told_result(determinants=-1)),
+    Figure("result.json", "true for its determinants", "Failed, with one line", told_result(determinants=True)),
+    Figure("program", "NaN for an energy", NO_ITERATION, own_event(variational_energy=NAN)),
+    Figure("program", "a text for an energy", NO_ITERATION, own_event(variational_energy="-1")),
+    Figure("program", "10**400 determinants", NO_ITERATION, own_event(determinants=HUGE)),
+    Figure("program", "negative determinants", NO_ITERATION, own_event(determinants=-5)),
+    Figure("dice", "1e+999 determinants", NO_ITERATION, dice_line("1 0 1e-3 1e+999 -1.0 5 1.0")),
+    Figure("dice", "determinants that are no number", NO_ITERATION, dice_line("1 0 1e-3 1.2.3 -1.0 5 1.0")),
+    Figure("dice", "an energy of 1e+999", NO_ITERATION, dice_line("1 0 1e-3 5 -1.0e+999 5 1.0")),
+    Figure("user's program", "nan for its energies", NO_ITERATION, users_program("E = nan", "T = nan")),
+    Figure("user's program", "inf determinants", NO_ITERATION, users_program("N = inf", "E = -1e999", "T = -1")),
+    Figure("user's program", "1e300 determinants", NO_ITERATION, users_program("N = 1e300", "E = -1", "T = -1")),
+    Figure("iterations.csv", "other columns", "no picture", table("a,b\n1,2\n")),
+    Figure("iterations.csv", "texts and NaN in it", "no picture",
+           table("iteration,determinants,variational_energy,seconds\nx,y,z,1\n1,2,nan,1\n3,99999999999999999999,-1,1\n")),
+    Figure("iterations.csv", "no table at all", "no picture", table("\x00\xff" * 1000)),
+    Figure("root.json", "the controller's own pid", "not the machine, and not alive", somebody_elses_process),
+    Figure("root.json", "a text for a pid", SILENT, noted_root({"pid": "x", "started": 1.0})),
+    Figure("root.json", "-1 for a pid", SILENT, noted_root({"pid": -1, "started": 1.0})),
+    Figure("root.json", "10**400 for a pid", SILENT, noted_root(f'{{"pid": 1{"0" * 400}, "started": 1.0}}')),
+    Figure("root.json", "NaN for its start", SILENT, noted_root({"pid": os.getpid(), "started": NAN})),
+    Figure("root.json", "a list", SILENT, noted_root("[]")),
+    Figure("ended.json", "NaN for its end", SILENT, noted_end('{"by": "us", "at": NaN}')),
+    Figure("ended.json", "a time before its launch", "billed from its launch on", noted_end('{"by": "us", "at": 1}')),
+    Figure("ended.json", "3000 brackets", SILENT, noted_end("[" * 3000)),
+    Figure("machine's id", "a path", "refused, and nothing is removed", an_id_that_leads_elsewhere),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("figure", FIGURES, ids=str)
+def test_a_figure_that_is_none_goes_nowhere(figure: Figure, tmp_path: Path) -> None:
+    figure.carried(tmp_path)
+
+
+ROWS: list[Row] = [*FIGURES]
