@@ -19,6 +19,7 @@ from prefect.settings import PREFECT_SERVER_DATABASE_CONNECTION_URL, temporary_s
 from pydantic import SecretStr
 
 from benchmarks._crowd_kit import Crowd, brought_up
+from blocks.access import basic
 from deployments import database, server
 from deployments.api import Api, Unavailable
 from deployments.database import SETTING, Database, Unusable
@@ -116,7 +117,7 @@ def test_pools_have_room_for_more_than_sqlite_carries(client: SyncPrefectClient)
 
 
 def test_jobs_run_once_and_are_told_once_through_two_servers(two: Two, client: SyncPrefectClient) -> None:
-    with _asking(two.first.url) as first, _asking(two.second) as second:
+    with _asking(two.home, two.first.url) as first, _asking(two.home, two.second) as second:
         automation = second.post("/automations/", json=_told_of_crowds()).raise_for_status().json()["id"]
         crowd = Crowd.of(two.home, client)
         crowd.start(JOBS - 1)
@@ -155,7 +156,10 @@ def test_the_password_is_in_the_servers_environment_and_nowhere_else(two: Two) -
     assert password in str(psutil.Process(running.pid).environ())
     written = [path for path in two.home.path.rglob("*") if path.is_file() and password.encode() in path.read_bytes()]
     assert written == []
-    assert password not in httpx.get(f"{two.first.url}/admin/settings", trust_env=False).text
+    with _asking(two.home, two.first.url) as api:
+        settings = api.get("/admin/settings").raise_for_status().text
+    assert password not in settings
+    assert auth_string(two.home) not in settings
 
 
 def test_another_database_than_the_one_in_use_is_refused(two: Two) -> None:
@@ -229,8 +233,8 @@ def test_how_many_jobs_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
             limit_for(sqlite=False)
 
 
-def _asking(url: str) -> httpx.Client:
-    return httpx.Client(base_url=url, trust_env=False, timeout=30)
+def _asking(home: Home, url: str) -> httpx.Client:
+    return httpx.Client(base_url=url, headers={"Authorization": basic(auth_string(home))}, trust_env=False, timeout=30)
 
 
 def _told_of_crowds() -> dict[str, Any]:

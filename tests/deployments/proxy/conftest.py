@@ -9,7 +9,7 @@ import pytest
 from prefect.client.orchestration import get_client
 
 from tests.conftest import Embedded
-from tests.deployments.proxy.kit import World, close_attempt, open_attempt, plain, serving
+from tests.deployments.proxy.kit import World, as_controller, close_attempt, open_attempt, serving
 
 
 @pytest.fixture(scope="package")
@@ -17,7 +17,7 @@ def world(embedded: Embedded) -> Iterator[World]:
     with embedded.api.in_use(embedded.home), get_client(sync_client=True) as client, serving() as proxy:
         own = open_attempt(client, proxy)
         other = open_attempt(client, proxy, own.job_key, 2)
-        with plain(embedded.api.url) as api:
+        with as_controller(embedded.api.url) as api:
             run = api.get(f"/flow_runs/{own.run_id}").json()
             deployments = api.post("/deployments/filter", json={}).json()
             task_run = {"flow_run_id": other.run_id, "task_key": "t", "dynamic_key": "0"}

@@ -21,6 +21,7 @@ import jwt
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import ArtifactCreate
 from prefect.flows import Flow
+from prefect.settings import get_current_settings
 from pydantic import SecretStr
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
@@ -60,6 +61,12 @@ class Patient(httpx.HTTPTransport):
 def plain(url: str, **headers: str) -> httpx.Client:
     """Plain HTTP to an address that ends in /api."""
     return httpx.Client(base_url=url, headers=headers, transport=Patient(), timeout=30)
+
+
+def as_controller(url: str) -> httpx.Client:
+    """The same, with the auth string of the caller's Prefect settings."""
+    auth = get_current_settings().api.auth_string
+    return plain(url, **({"Authorization": basic(auth.get_secret_value())} if auth else {}))
 
 
 @contextmanager
@@ -152,7 +159,7 @@ def open_attempt(client: SyncPrefectClient, proxy: str, job_key: str | None = No
 def close_attempt(client: SyncPrefectClient, opened: Opened) -> None:
     """Leave nothing of an attempt on a server that other tests use, too."""
     client.delete_flow_run(UUID(opened.run_id))
-    with plain(str(client.api_url)) as api:
+    with as_controller(str(client.api_url)) as api:
         api.delete(f"/artifacts/{opened.lease_id}")  # it may be gone
         api.delete(f"/work_pools/{MACHINES_POOL}/queues/{opened.name}").raise_for_status()
 
