@@ -30,7 +30,7 @@ from tasks.job import Allowance, Job
 from tasks.line import line_of
 from tasks.once import ONCE
 from tasks.receipt import billed
-from tasks.second_hearing import SecondHearing
+from tasks.remote_heartbeat import RemoteHeartbeat
 
 POLL_S = 2.0
 LONG_POLL_S = 5.0  # of what has run for ten minutes; every look is three questions to the server
@@ -74,7 +74,7 @@ class _Watch:
         self.line = line_of(job, machine.attempt)
         self.log = get_run_logger()
         self.lease: Lease | None = None
-        self.hearing = SecondHearing(machine.attempt)
+        self.remote_heartbeat = RemoteHeartbeat(machine.attempt)
         self.changed = time.monotonic()
         self.asked = float("-inf")
         self.stopping_since: float | None = None
@@ -188,7 +188,7 @@ class _Watch:
         """Whether the agent, out of the API's reach, has left another heartbeat there. One small read a silence."""
         try:
             with load_remote(self.job.remote).job(self.job.key) as remote:
-                return self.hearing.has_risen(remote, self.lease.beat if self.lease is not None else 0)
+                return self.remote_heartbeat.has_risen(remote, self.lease.beat if self.lease is not None else 0)
         except RemoteError as error:
             self.log.warning("its heartbeat on the remote cannot be read: %s", error)
             return False

@@ -18,8 +18,8 @@ from deployments.api import Unavailable, check
 from deployments.home import Home
 from deployments.proxy.app import make_app
 from deployments.proxy.listener import OneAnswer, Server, SocketConnection
+from deployments.proxy.log_limit import LogLimit
 from deployments.proxy.places import Limits, Places
-from deployments.proxy.sparing import Sparing
 from deployments.up import existing_api
 
 _SLUG = "prefect-access"
@@ -100,7 +100,7 @@ def _is_loopback(host: str) -> bool:
 def _log_to_stderr() -> None:
     """Refusals with their time; of what libraries say, what is at least a warning."""
     handler = logging.StreamHandler()
-    handler.addFilter(Sparing())
+    handler.addFilter(LogLimit())
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     for name, level in (("deployments.proxy", logging.INFO), ("uvicorn", logging.WARNING)):
         logger = logging.getLogger(name)

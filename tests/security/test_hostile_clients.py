@@ -19,8 +19,8 @@ from websockets.typing import Subprotocol
 
 from blocks.access import basic
 from deployments.proxy.listener import FIRST_WORD_BYTES
+from deployments.proxy.log_limit import LogLimit
 from deployments.proxy.places import Limits
-from deployments.proxy.sparing import Sparing
 from tests.deployments.proxy.kit import eventually
 from tests.security.flood import GARBAGE, HALF_BODY, HALF_HEADER, REQUESTS, UPGRADE, flooded
 from tests.security.proxy_kit import FLOW, Guarded, guarded
@@ -179,7 +179,7 @@ def test_with_tls(tmp_path: Path) -> None:
 
 
 def test_the_log_cannot_be_flooded() -> None:
-    sparing = Sparing()
+    sparing = LogLimit()
     record = logging.makeLogRecord({"name": "deployments.proxy.app", "msg": "refused %s", "args": ("x",)})
     assert sum(sparing.filter(record) for _ in range(100_000)) == 20
     other = logging.makeLogRecord({"name": "deployments.proxy.app", "msg": "%s is away", "args": ("x",)})

@@ -10,7 +10,7 @@ from node.contract import HEARTBEAT_FILE, Lease, attempt_dir
 from node.remote import Remote
 
 
-class SecondHearing:
+class RemoteHeartbeat:
     """Of one attempt; asked once a silence."""
 
     def __init__(self, attempt: int) -> None:

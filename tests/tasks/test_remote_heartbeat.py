@@ -11,7 +11,7 @@ import pytest
 from blocks.rclone import rclone_binary
 from node.contract import HEARTBEAT_FILE, Lease, Phase, attempt_dir
 from node.remote import Remote, RemoteError
-from tasks.second_hearing import SecondHearing
+from tasks.remote_heartbeat import RemoteHeartbeat
 
 
 @pytest.fixture
@@ -25,15 +25,15 @@ def _beats(folder: Path, beat: int) -> None:
 
 
 def test_only_news_counts(remote: Remote, tmp_path: Path) -> None:
-    hearing = SecondHearing(1)
-    assert not hearing.has_risen(remote, 0), "no heartbeat was ever written"
+    heartbeat = RemoteHeartbeat(1)
+    assert not heartbeat.has_risen(remote, 0), "no heartbeat was ever written"
     _beats(tmp_path, 57)
-    assert not hearing.has_risen(remote, 100), "left by a copy from before the silence"
+    assert not heartbeat.has_risen(remote, 100), "left by a copy from before the silence"
     _beats(tmp_path, 130)
-    assert hearing.has_risen(remote, 100)
-    assert not hearing.has_risen(remote, 100), "the same again: it has died since"
+    assert heartbeat.has_risen(remote, 100)
+    assert not heartbeat.has_risen(remote, 100), "the same again: it has died since"
     _beats(tmp_path, 131)
-    assert hearing.has_risen(remote, 100)
+    assert heartbeat.has_risen(remote, 100)
 
 
 @pytest.mark.parametrize("told", ["", "no JSON", "[]", '{"phase": "working"}', '{"beat": 1e9, "phase": "working"}'])
@@ -41,21 +41,21 @@ def test_what_nobody_can_read_is_no_sign_of_life(told: str, remote: Remote, tmp_
     path = tmp_path / attempt_dir(1) / HEARTBEAT_FILE
     path.parent.mkdir(parents=True)
     path.write_text(told)
-    assert not SecondHearing(1).has_risen(remote, 0)
+    assert not RemoteHeartbeat(1).has_risen(remote, 0)
 
 
 def test_a_wrong_clock_does_no_harm(remote: Remote, tmp_path: Path) -> None:
     """Neither the file's time nor any in it is looked at."""
 
-    hearing = SecondHearing(1)
+    heartbeat = RemoteHeartbeat(1)
     for beat, when in ((2, time.time() + 1e6), (3, 1.0)):
         _beats(tmp_path, beat)
         os.utime(tmp_path / attempt_dir(1) / HEARTBEAT_FILE, (when, when))
-        assert hearing.has_risen(remote, 1)
+        assert heartbeat.has_risen(remote, 1)
     os.utime(tmp_path / attempt_dir(1) / HEARTBEAT_FILE, (time.time(), time.time()))
-    assert not hearing.has_risen(remote, 1)
+    assert not heartbeat.has_risen(remote, 1)
 
 
 def test_a_remote_that_is_away_is_told_as_such(tmp_path: Path) -> None:
     with pytest.raises(RemoteError):
-        SecondHearing(1).has_risen(Remote(tmp_path / "no-rclone", None, str(tmp_path)), 0)
+        RemoteHeartbeat(1).has_risen(Remote(tmp_path / "no-rclone", None, str(tmp_path)), 0)

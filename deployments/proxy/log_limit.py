@@ -17,7 +17,7 @@ class _Kind:
     left_out: int = 0
 
 
-class Sparing(logging.Filter):
+class LogLimit(logging.Filter):
     """Of each kind of line as many as one can read; then how many were left out."""
 
     def __init__(self) -> None:
