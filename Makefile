@@ -10,7 +10,7 @@ UV     := $(BIN)/uv pip
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help env up down water-dimer test faults bench many-jobs sqlite-limit audit lock clean
+.PHONY: help env up down water-dimer test test-all faults bench many-jobs sqlite-limit audit lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,10 @@ test: $(STAMP)  ## lint, types and the whole test suite
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+SAMPLE ?= 12
+test-all: export FAULTS_SAMPLE = $(SAMPLE)
+test-all: test  ## the same with a larger sample of the faults (SAMPLE=12)
 
 faults: $(STAMP)  ## every fault at every step on every cloud; FAULTS="--only notice" for a part
 	@$(BIN)/python -m tests.faults $(FAULTS)

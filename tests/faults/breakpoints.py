@@ -29,6 +29,12 @@ def whose() -> tuple[str, int] | None:
     """(job key, attempt) of the machine that this process belongs to; attempt 0 for the controller's run of the job."""
     if remote := os.environ.get("SPOTWAVE_REMOTE"):
         return remote.rpartition("/")[2], int(os.environ.get("SPOTWAVE_ATTEMPT", "0"))
+    if work := os.environ.get("SPOTWAVE_WORK"):  # a solver inherits little more
+        try:
+            brief = json.loads(Path(work, "brief.json").read_text())
+        except (OSError, ValueError):
+            return None
+        return brief["job_key"], brief["attempt"]
     if run := os.environ.get("PREFECT__FLOW_RUN_ID"):
         return f"sw-{sha256(UUID(run).bytes).hexdigest()[:12]}", 0
     return None

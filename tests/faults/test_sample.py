@@ -23,7 +23,7 @@ from tests.faults.table import closing, line_of
 from tests.faults.verdict import Verdict
 
 SEED = int(os.environ.get("FAULTS_SEED", time.time()))
-SIZE = 4
+SIZE = int(os.environ.get("FAULTS_SAMPLE", "2"))  # `make test-all` draws more
 
 
 def possible(cases: list[Case]) -> list[Case]:
