@@ -36,7 +36,7 @@ def link(api: Api, home: Home, page: str = "/") -> str:
     except httpx.HTTPError:
         return plain
     asked = {"ticket": ticket} | ({"next": page} if page != "/" else {})
-    return f"{root}{LOGIN_PATH}?{urlencode(asked)}"
+    return f"{root}{LOGIN_PATH}?{urlencode(asked, safe='/')}"
 
 
 def run_page(flow_run_id: object) -> str:

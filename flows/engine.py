@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ def sole_engine(job_key: str) -> Iterator[None]:
     restarted run waits for nothing but a living predecessor. Across hosts the run count of the server decides
     (tasks.watch.Superseded). Raises EngineBusy.
     """
+    os.umask(0o077)  # results and accounts are the owner's alone, whoever started the worker and how
     with _lock_file(job_key).open("w") as lock:
         limit = time.monotonic() + WAIT_S
         while not _taken(lock):
