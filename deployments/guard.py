@@ -39,14 +39,14 @@ _STORED_AS = "prefect-password"  # by Prefect's pages, both versions of them (3.
 # Of block types, as Prefect's own and its integrations name them; nobody else can put a picture there.
 _LOGOS = "https://cdn.sanity.io/images/3ugk85nk/ https://raw.githubusercontent.com/PrefectHQ/"
 # But for those, the pages load nothing from elsewhere: a picture in a text that a machine wrote tells nobody anything.
-# Their styles are partly inline; of scripts only those of the server itself run, hence no `javascript:` link does.
+# Their styles are partly inline; of scripts only those of the server itself run (and what they compile), hence no `javascript:` link does.
 _PAGES = "; ".join(
     (
         "default-src 'self'",
         f"img-src 'self' data: blob: {_LOGOS}",
         "style-src 'self' 'unsafe-inline'",
         "font-src 'self' data:",
-        "script-src 'self' 'wasm-unsafe-eval'",
+        "script-src 'self' 'unsafe-eval'",  # PixiJS, which draws a run's graph, compiles what it draws with
         "worker-src 'self' blob:",
         "object-src 'none'",
         "base-uri 'self'",

@@ -33,6 +33,7 @@ def browser(folder: Path) -> Iterator[Chrome]:
     options.binary_location = shutil.which(PROGRAMS[0]) or ""
     for flag in (*_FLAGS, f"--user-data-dir={folder}"):
         options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = Chrome(options=options, service=Service(shutil.which(PROGRAMS[1])))
     driver.set_page_load_timeout(60)
     driver.set_script_timeout(60)

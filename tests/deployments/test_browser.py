@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import httpx
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import ArtifactCreate
+from prefect.states import Cancelled, Scheduled
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 
@@ -157,6 +159,20 @@ def test_opened_by_the_link_the_ui_works(embedded: Embedded, chromium: Chrome) -
     ours = [cookie for cookie in chromium.get_cookies() if cookie["name"].startswith("spotwave-")]
     assert [(cookie["httpOnly"], cookie["sameSite"]) for cookie in ours] == [(True, "Strict")]
     assert "spotwave" not in chromium.execute_script("return document.cookie")
+
+
+def test_a_runs_graph_is_drawn(embedded: Embedded, client: SyncPrefectClient, chromium: Chrome) -> None:
+    """By a library that compiles code: the policy of the pages must let it."""
+    deployment = client.read_deployment_by_name("shci/water-dimer").id
+    tomorrow = Scheduled(scheduled_time=datetime.now(UTC) + timedelta(days=1))
+    run = client.create_flow_run_from_deployment(deployment, state=tomorrow)
+    client.set_flow_run_state(run.id, Cancelled(), force=True)
+    chromium.get_log("browser")  # what earlier pages said is left out
+    chromium.get(link(embedded.api, embedded.home, f"/runs/flow-run/{run.id}"))
+    _shows(chromium, "Cancelled", "Job Variables")
+    eventually("the graph's canvas", lambda: chromium.find_elements(By.TAG_NAME, "canvas"), 60, 0.2)
+    said = [one["message"] for one in chromium.get_log("browser")]
+    assert [one for one in said if "unsafe-eval" in one or "script-src" in one or "worker-src" in one] == []
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
