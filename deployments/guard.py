@@ -39,7 +39,8 @@ _STORED_AS = "prefect-password"  # by Prefect's pages, both versions of them (3.
 # Of block types, as Prefect's own and its integrations name them; nobody else can put a picture there.
 _LOGOS = "https://cdn.sanity.io/images/3ugk85nk/ https://raw.githubusercontent.com/PrefectHQ/"
 # But for those, the pages load nothing from elsewhere: a picture in a text that a machine wrote tells nobody anything.
-# Their styles are partly inline; of scripts only those of the server itself run (and what they compile), hence no `javascript:` link does.
+# Their styles are partly inline; of scripts only those of the server itself run, and what these compile: no
+# `javascript:` link does.
 _PAGES = "; ".join(
     (
         "default-src 'self'",
