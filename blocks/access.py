@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import secrets as random
 import time
@@ -17,6 +16,7 @@ from pydantic import ConfigDict, Field, SecretStr, ValidationInfo, field_validat
 
 from blocks import authority
 from blocks.attempt_token import KEY_CHARS, USER, AttemptToken, question
+from blocks.basic_auth import basic as basic
 from blocks.endpoints import is_loopback
 from node.contract import MACHINES_POOL, SECRET_API
 
@@ -209,11 +209,6 @@ def _only_nearby(url: str) -> bool:
     except ValueError:
         return "." not in host or host.endswith((".local", ".lan", ".localhost", ".localdomain"))
     return address.is_loopback or address.is_link_local or address.is_unspecified
-
-
-def basic(auth_string: str) -> str:
-    """The Authorization header of an auth string, as Prefect's client sends it."""
-    return "Basic " + base64.b64encode(auth_string.encode()).decode()
 
 
 def _ask_api(settings: dict[str, str], ca: str | None) -> str | None:

@@ -87,7 +87,7 @@ def checked(
 
 
 def id_of(resource: Any) -> str:
-    """Raises NotOwn for what is no resource of Prefect's."""
+    """Raises NotOwn unless it is a resource of Prefect's."""
     found = resource.get("prefect.resource.id") if isinstance(resource, dict) else None
     if not isinstance(found, str) or not found.startswith("prefect."):
         raise NotOwn("an event on what is not Prefect's")

@@ -9,6 +9,8 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 from pydantic import ValidationError
 
+from blocks.validation import first_problem
+
 B = TypeVar("B", bound=Block)
 
 
@@ -31,8 +33,7 @@ def load(block_type: type[B], name: str) -> B:
     try:
         return block_type.model_validate(_by_its_fields(document.data))
     except ValidationError as error:
-        first = error.errors()[0]
-        raise Unusable(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise Unusable(first_problem(error)) from error
 
 
 def _by_its_fields(data: dict[str, Any]) -> dict[str, Any]:

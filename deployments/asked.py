@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from pydantic import ValidationError
 
 from blocks.cloud import Requirements
+from blocks.validation import first_problem
 from blocks.wings import WINGS
 
 Architecture = Literal["x86_64", "arm64"]
@@ -79,8 +80,7 @@ class Asked:
                 bare_metal=self.bare_metal,
             )
         except ValidationError as error:
-            first = error.errors()[0]
-            raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+            raise ValueError(first_problem(error)) from error
 
 
 def interval(name: str, text: str) -> tuple[float | None, float | None]:

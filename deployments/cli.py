@@ -13,7 +13,7 @@ import cyclopts
 from rich.console import Console
 
 from deployments.asked import Asked
-from deployments.home import home_of
+from deployments.home import Home, home_of
 from deployments.processes import PRIVATE
 
 app = cyclopts.App(name="spotwave", help="Long calculations on the cheapest spot machines, as Prefect flows.")
@@ -28,6 +28,19 @@ def _say(message: str) -> None:
 def _wide() -> Console:
     """For tables: as wide as they need, even if the terminal is not, for cells that are cut tell nothing."""
     return Console(width=max(console.width, 140))
+
+
+def _taken_down(home: Home) -> None:
+    """End what is ours on this computer; exit code 1 if a process stays."""
+    from deployments.down import down as take_down
+
+    left = take_down(home, _say)
+    for machine in left.machines:
+        _say(f"still running, and billed: {machine}")
+    for process in left.processes:
+        _say(f"could not be ended: process {process.pid}")
+    if left.processes:
+        sys.exit(1)
 
 
 def _say_raw(text: str) -> None:
@@ -48,15 +61,7 @@ def up() -> None:
 @app.command
 def down() -> None:
     """End everything of ours on this computer. Machines in clouds go on, and are named."""
-    from deployments.down import down as take_down
-
-    left = take_down(home_of(), _say)
-    for machine in left.machines:
-        _say(f"still running, and billed: {machine}")
-    for process in left.processes:
-        _say(f"could not be ended: process {process.pid}")
-    if left.processes:
-        sys.exit(1)
+    _taken_down(home_of())
 
 
 @app.command(name="open")
@@ -66,8 +71,9 @@ def open_ui() -> None:
     from deployments.up import existing_api
 
     home = home_of()
-    with existing_api(home).in_use(home):
-        address = link(existing_api(home), home)
+    api = existing_api(home)
+    with api.in_use(home):
+        address = link(api, home)
     _say(address)
     if not opened(address, home):
         _say("no browser was found here: open this address in one")
@@ -78,15 +84,9 @@ def clean() -> None:
     """End everything of ours on this computer and remove what `up` has made here, all state included; `results/` in the
     checkout stays."""
     from deployments.clean import clean as remove_all
-    from deployments.down import down as take_down
 
     home = home_of()
-    left = take_down(home, _say)
-    for machine in left.machines:
-        _say(f"still running, and billed: {machine}")
-    if left.processes:
-        _say(f"could not be ended, so nothing is removed: process {left.processes[0].pid}")
-        sys.exit(1)
+    _taken_down(home)
     remove_all(home, _say)
 
 

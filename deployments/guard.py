@@ -8,7 +8,6 @@ name the address 127.0.0.1, and websockets of other pages are refused; and no pa
 
 from __future__ import annotations
 
-import base64
 import hmac
 import json
 import secrets
@@ -21,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from blocks.basic_auth import basic, credentials
 from deployments.login import (
     LOGIN_PATH,
     SESSION_S,
@@ -89,7 +89,10 @@ class Guard:
             return
         if _below(scope["path"], _API):
             # From here on Prefect checks it once more, as it would any client's.
-            scope["headers"] = [*_without(scope["headers"], b"authorization"), (b"authorization", _basic(self._auth))]
+            scope["headers"] = [
+                *_without(scope["headers"], b"authorization"),
+                (b"authorization", basic(self._auth).encode()),
+            ]
         await self._app(scope, receive, send)
 
     def _answer(self, request: Request) -> Response | None:
@@ -110,7 +113,7 @@ class Guard:
 
     def _may(self, request: Request) -> bool:
         """Whether the request has the auth string, or both halves of a session."""
-        told = _told(request.headers.get("authorization", ""))
+        told = credentials(request.headers.get("authorization", ""))
         if hmac.compare_digest(told.encode(), self._auth.encode()):
             return True
         cookie = request.cookies.get(_cookie_name(request.scope), "")
@@ -175,21 +178,6 @@ def _is_ours(headers: Headers) -> bool:
 
 def _below(path: str, folder: str) -> bool:
     return path == folder or path.startswith(f"{folder}/")
-
-
-def _told(header: str) -> str:
-    """'user:password' of basic authentication; '' for anything else."""
-    scheme, _, told = header.partition(" ")
-    if scheme.lower() != "basic":
-        return ""
-    try:
-        return base64.b64decode(told, validate=True).decode()
-    except ValueError:
-        return ""
-
-
-def _basic(auth_string: str) -> bytes:
-    return b"Basic " + base64.b64encode(auth_string.encode())
 
 
 def _without(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> list[tuple[bytes, bytes]]:

@@ -70,7 +70,7 @@ def _machines_of(block_type: type[Cloud], slug: str, name: str) -> Iterator[Foun
 
 def as_table(found: list[Found], now: datetime | None = None) -> Table:
     """The listing: machine, job, attempt, where, state, age in hours and minutes, USD per hour with disk and public
-    address, and USD so far. Tags are no markup, and may be anybody's who can tag a machine."""
+    address, and USD so far. Tags are shown as they are, since anyone who may tag a machine can write them."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("machine", "job", "attempt", "on", "state"):
         table.add_column(title)

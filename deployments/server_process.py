@@ -7,7 +7,6 @@ The auth string comes by PREFECT_SERVER_API_AUTH_STRING. Without one nothing is 
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Any
 
@@ -33,7 +32,6 @@ def stand_guard() -> None:
 
 
 if __name__ == "__main__":
-    os.umask(0o077)
     collect_apart()
     from prefect.cli import app  # it takes seconds, in which garbage grows
 

@@ -6,10 +6,10 @@ import math
 from pathlib import Path
 from typing import Any
 
+from node.contract import RESULT_BYTES
 from node.plain_text import plain
-from node.strict_json import BadJson, load_object, read_file
+from node.strict_json import BadJson, load_file
 
-_RESULT_BYTES = 64 << 20  # of a molecule of thousands of atoms
 _ENERGIES = (
     ("Hartree-Fock energy", "rhf_energy"),
     ("variational energy", "variational_energy"),
@@ -39,7 +39,7 @@ def closing_table(results: Path, url: str) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return load_object(read_file(path, _RESULT_BYTES), _RESULT_BYTES)
+        return load_file(path, RESULT_BYTES)
     except (FileNotFoundError, BadJson):
         return {}  # collected on another controller; or no result
 

@@ -7,7 +7,6 @@ ours counts each open stream among the hundred requests that it answers at a tim
 from __future__ import annotations
 
 import logging
-import re
 import time
 from datetime import timedelta
 from uuid import UUID
@@ -28,10 +27,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from node.plain_text import TEXT_CHARS, plain
+from node.plain_text import TEXT_CHARS, from_markdown, plain
 
 PROGRESS_KEY = "progress"
-_UNESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")  # what `node.plain_text.markdown` has put before a mark
 _POLL_S = 1.0
 _SILENCE_S = 120.0  # how long the API may not answer before we stop following
 _LATE = timedelta(seconds=20)  # lines of one run reach the API in batches, hence out of order
@@ -132,4 +130,4 @@ def _progress(client: SyncPrefectClient, flow_run_id: UUID) -> tuple[float, str]
     if not newest or not isinstance(newest[0].data, (int, float)):
         return 0.0, ""
     # The bar's columns take markup for their own.
-    return float(newest[0].data), escape(plain(_UNESCAPED.sub(r"\1", newest[0].description or "")))
+    return float(newest[0].data), escape(plain(from_markdown(newest[0].description or "")))

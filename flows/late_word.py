@@ -17,15 +17,14 @@ from prefect.exceptions import ObjectNotFound
 
 from blocks.cloud import LaunchRefused, Machine
 from flows.engine import no_engine
-from node.contract import RESULT_FILE, write_text
-from node.strict_json import load_object, read_file
+from node.contract import RESULT_BYTES, RESULT_FILE, write_text
+from node.strict_json import load_file
 from tasks import account, api, receipt, spending
 from tasks.account import Account, Went, not_ended
 from tasks.documents import NoSuchBlock, load_cloud, load_store
 from tasks.forgotten import ABANDONED
 from tasks.job import Bill
 
-RESULT_BYTES = 64 << 20  # of a result: a molecule of thousands of atoms has some hundred thousand
 A_DAY = timedelta(days=1)  # what no cloud has told by then stays as we saw it
 FORGOTTEN = timedelta(days=2)  # an account that cannot be read, or what it says not be written, is closed as it is
 UNSEEN = timedelta(minutes=10)  # a launch that was cut short has shown itself by then, if it had a machine
@@ -171,7 +170,7 @@ def _write(prefect: SyncPrefectClient, before: Account, after: Account) -> None:
 def _into_result(path: Path, kept: Account) -> None:
     """The cost in result.json, where the job has come to one. Raises OSError."""
     try:
-        result = load_object(read_file(path, RESULT_BYTES), RESULT_BYTES)
+        result = load_file(path, RESULT_BYTES)
     except (FileNotFoundError, ValueError):
         return
     result |= {

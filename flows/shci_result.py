@@ -6,8 +6,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-_Hartree = Annotated[float, Field(strict=True, ge=-1e7, le=1e7, allow_inf_nan=False)]
-_Seconds = Annotated[float, Field(strict=True, ge=0, le=1e10, allow_inf_nan=False)]
+from node.programs.figures import MOST_DETERMINANTS, MOST_HARTREE, MOST_SECONDS
+
+_Hartree = Annotated[float, Field(strict=True, ge=-MOST_HARTREE, le=MOST_HARTREE, allow_inf_nan=False)]
+_Seconds = Annotated[float, Field(strict=True, ge=0, le=MOST_SECONDS, allow_inf_nan=False)]
 
 
 class ShciResult(BaseModel):
@@ -18,8 +20,8 @@ class ShciResult(BaseModel):
     rhf_energy: _Hartree
     variational_energy: _Hartree
     total_energy: _Hartree
-    determinants: Annotated[int, Field(strict=True, ge=0, le=10**15)] | None = None
-    error_bar: Annotated[float, Field(strict=True, ge=0, le=1e7, allow_inf_nan=False)] | None = None
+    determinants: Annotated[int, Field(strict=True, ge=0, le=MOST_DETERMINANTS)] | None = None
+    error_bar: Annotated[float, Field(strict=True, ge=0, le=MOST_HARTREE, allow_inf_nan=False)] | None = None
     wall_seconds: Annotated[dict[Annotated[str, Field(max_length=100)], _Seconds], Field(max_length=100)]
 
     @property

@@ -77,10 +77,10 @@ class Agent:
         self._fenced = False
         self._hinted = False
         self._wake = threading.Event()
-        lease, self._worker = self._detached(rclone, secrets) if brief.detached else self._attached(secrets)
+        self._letters = Remote(rclone, secrets / SECRET_RCLONE, brief.remote, call_s=CALL_S)
+        lease, self._worker = self._detached() if brief.detached else self._attached(secrets)
         period_s = max(brief.lease_s, brief.beat_s) if brief.detached else brief.lease_s
         elsewhere = None if brief.detached else self._beat_on_the_remote  # where a detached one's lease is anyway
-        self._letters = Remote(rclone, secrets / SECRET_RCLONE, brief.remote, call_s=CALL_S)
         self._lease = LeaseKeeper(lease, period_s, self._current_lease, self._on_fenced, elsewhere)
 
     def _attached(self, secrets: Path) -> tuple[Renews, Starter]:
@@ -88,11 +88,10 @@ class Agent:
         api = api_settings(secrets)
         return LeaseClient(api, self._brief.lease_id), Worker(self._brief, api, self._work)
 
-    def _detached(self, rclone: str, secrets: Path) -> tuple[Renews, Starter]:
+    def _detached(self) -> tuple[Renews, Starter]:
         """Both by the remote."""
-        letters = Remote(rclone, secrets / SECRET_RCLONE, self._brief.remote, call_s=CALL_S)
-        lease = RemoteLease(letters, self._work, self._brief.attempt)
-        return lease, DetachedStarter(self._brief, letters, self._work)
+        lease = RemoteLease(self._letters, self._work, self._brief.attempt)
+        return lease, DetachedStarter(self._brief, self._letters, self._work)
 
     def stop(self, ending: Ending, reason: str) -> None:
         """Ask the attempt to end early; the first reason counts."""
@@ -276,8 +275,9 @@ def main() -> int:
     work = Path(os.environ[ENV_WORK])
     secrets = Path(os.environ[ENV_SECRETS])
     handlers: list[logging.Handler] = [logging.FileHandler(work / AGENT_LOG), logging.StreamHandler()]
+    scrubbed = ScrubbedLog(scrub_of(secrets))
     for handler in handlers:
-        handler.addFilter(ScrubbedLog(scrub_of(secrets)))
+        handler.addFilter(scrubbed)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", handlers=handlers)
     # A second boot of the same machine must not take the first one's engine for its own.
     for leftover in (ENGINE_PID_FILE, STOP_FILE, OUTCOME_FILE, PROGRESS_FILE, RECORD_FILE):

@@ -21,7 +21,7 @@ from node.links import fsync, link
 from node.manifest import CheckpointCorrupt, FileMark, Manifest, hash_file, read_manifest, verify
 from node.names import can_travel, same_place
 from node.names import told as quoted
-from node.own_files import folder_of_ours, is_folder, is_plain, remove_tree
+from node.own_files import folder_of_ours, is_folder, is_regular, remove_tree
 from node.remote import Entry, Remote, RemoteAbsent, RemoteDiffers, RemoteError
 
 __all__ = [
@@ -137,7 +137,7 @@ def push(remote: Remote, folder: Path, generation: str) -> bool:
         try:
             names = [*read_manifest(folder / generation).files, MANIFEST_FILE]
             for name in names:
-                if not is_plain(folder / generation / name):
+                if not is_regular(folder / generation / name):
                     raise CheckpointCorrupt(f"checkpoint {generation} has no file {name}, or something in its place")
                 link(folder / generation / name, sending / name)
         except FileNotFoundError as error:
@@ -228,7 +228,7 @@ def _sealed(folder: Path) -> list[str]:
         return []
     # Sealed as a whole, manifest and all: what a program puts there under such a name is none of ours.
     names = (path.name for path in folder.iterdir() if _NAME.fullmatch(path.name))
-    return sorted(name for name in names if is_plain(folder / name / MANIFEST_FILE))
+    return sorted(name for name in names if is_regular(folder / name / MANIFEST_FILE))
 
 
 def _known_good(folder: Path) -> list[str]:

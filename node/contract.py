@@ -41,6 +41,7 @@ CHECKPOINT_DIR = "checkpoint"
 LATEST_FILE = "checkpoint/LATEST"
 OUTPUT_DIR = "output"
 RESULT_FILE = "output/result.json"
+RESULT_BYTES = 64 << 20  # at most: a molecule of thousands of atoms has some hundred thousand
 MANIFEST_FILE = "manifest.json"
 
 # The machine's own folder: the parts of the remote it has restored or will send, and five notes

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
 from node.plain_text import LINE_CHARS, TEXT_CHARS, plain
-from node.strict_json import load_object, read_file
+from node.strict_json import load_file, load_object
 
 Rule = Callable[[Any], Any]
 T = TypeVar("T")
@@ -143,7 +143,7 @@ class Note:
     @classmethod
     def read(cls, path: Path) -> Self:
         """Out of a file beside which others write. Raises FileNotFoundError, ValueError."""
-        return cls.from_json(read_file(path))
+        return cls.from_dict(load_file(path))
 
     def write(self, path: Path) -> None:
         write_text(path, self.to_json())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from node.contract import GENERATION, MANIFEST_FILE
 from node.letter import MOST_BYTES, Rule, named, number, said, table, whole
 from node.names import can_travel
-from node.own_files import is_plain
+from node.own_files import is_regular
 from node.strict_json import BadJson, load_object, read_file
 
 _CHUNK = 1 << 20
@@ -92,7 +93,7 @@ def hash_file(path: Path) -> str:
 
 def read_manifest(path: Path) -> Manifest:
     """The manifest in a generation's folder, files unchecked. Raises CheckpointCorrupt."""
-    if not is_plain(path / MANIFEST_FILE):  # to read a pipe that a program put there would never end
+    if not is_regular(path / MANIFEST_FILE):  # to read a pipe that a program put there would never end
         raise CheckpointCorrupt("it has no manifest")
     try:
         return Manifest.from_json(read_file(path / MANIFEST_FILE, MANIFEST_BYTES))
@@ -113,9 +114,10 @@ def verify(path: Path, generation: str | None = None) -> Manifest:
     for name, mark in manifest.files.items():
         file = path / name
         try:
-            if not is_plain(file) and file.lstat():
+            told = file.lstat()
+            if not stat.S_ISREG(told.st_mode):
                 raise CheckpointCorrupt(f"{name} is no file")
-            size = file.stat().st_size
+            size = told.st_size
             if size != mark.size:
                 raise CheckpointCorrupt(f"{name} has {size} bytes instead of {mark.size}")
             if hash_file(file) != mark.sha256:

@@ -14,7 +14,7 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from node.names import MOST_LEVELS, same_place, told, why_not
-from node.own_files import is_plain
+from node.own_files import is_regular
 
 MOST_FILES = 10_000  #: of one folder; a request to an object store each
 MOST_LOOKED_AT = 200_000  #: files and folders; a second for 200,000
@@ -81,7 +81,7 @@ def survey(folder: Path, first: Sequence[str] = (), known: Collection[str] = ())
 
 def _ours(folder: Path, first: Sequence[str]) -> Iterator[tuple[str, int]]:
     for name in first:
-        if is_plain(folder / name):
+        if is_regular(folder / name):
             yield name, (folder / name).lstat().st_size
 
 

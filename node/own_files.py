@@ -15,7 +15,7 @@ from pathlib import Path
 MOST = 1 << 20  # bytes of a note; the longest are a few thousand
 
 
-def is_plain(path: Path) -> bool:
+def is_regular(path: Path) -> bool:
     """Whether it is a file: no link, pipe, socket or device, whose reading could lead elsewhere or never end."""
     try:
         return stat.S_ISREG(path.lstat().st_mode)
@@ -50,20 +50,23 @@ def clear_way(path: Path) -> None:
     for one in (path, path.with_name(f".{path.name}.part")):  # the second: see contract.write_text
         if is_folder(one):
             remove_tree(one)
-        elif not is_plain(one):
+        elif not is_regular(one):
             one.unlink(missing_ok=True)
 
 
-def read_plain(path: Path) -> str:
-    """A note's text, without ever waiting for anybody. Raises FileNotFoundError, OSError, ValueError (not a note)."""
+def read_regular(path: Path, most_bytes: int = MOST) -> bytes:
+    """A small file's content, without ever waiting for anybody, nor following a link.
+
+    Raises FileNotFoundError, OSError; ValueError for what is not a regular file, or a longer one.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as stream:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ValueError(f"{path.name} is not a file")
-        data = stream.read(MOST + 1)
-    if len(data) > MOST:
-        raise ValueError(f"{path.name} has more than {MOST} bytes")
-    return data.decode()
+            raise ValueError(f"{path.name} is no file")
+        data = stream.read(most_bytes + 1)
+    if len(data) > most_bytes:
+        raise ValueError(f"{path.name} is longer than {most_bytes} bytes")
+    return data
 
 
 def remove_tree(path: Path) -> None:

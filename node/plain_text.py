@@ -24,6 +24,7 @@ _LINE_END = re.compile(r"\r\n?|[\n\v\f\x85\u2028\u2029]")
 
 # What means something in the middle of a line, and what makes a link without any mark around it.
 _MARKS = re.compile(r"[\\`*\[\]<>|~#!&]|(?<![^\W_])_|_(?![^\W_])|(?<=\w)@(?=\w)|:(?=//)|(?<=\bwww)\.", re.IGNORECASE)
+_ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
 _FIRST_MARK = re.compile(r"^(?=[-+=])|^(\d+)(?=[.)]\s)")
 
 
@@ -48,6 +49,11 @@ def markdown(text: str, limit: int = LINE_CHARS) -> str:
     the end of a table's cell."""
     escaped = _MARKS.sub(r"\\\g<0>", plain(text, limit))
     return _FIRST_MARK.sub(lambda found: f"{found[0]}\\", escaped)
+
+
+def from_markdown(escaped: str) -> str:
+    """What `markdown` was given, for a terminal."""
+    return _ESCAPED.sub(r"\1", escaped)
 
 
 def plain_all(value: Any, limit: int = TEXT_CHARS, depth: int = _DEPTH) -> Any:

@@ -46,7 +46,7 @@ def names_a_secret(name: str) -> bool:
     return _NAMES.search(name) is not None and _HARMLESS.search(name) is None
 
 
-def is_plain(value: str) -> bool:
+def is_trivial(value: str) -> bool:
     """A switch or a small number: to blank it out would tell nothing and spoil every other line."""
     return _PLAIN.fullmatch(value) is not None
 
@@ -71,4 +71,4 @@ def without_secrets(text: str) -> str:
 
 def _named(found: re.Match[str]) -> str:
     name, between, value = found.groups()
-    return f"{name}{between}{HIDDEN}" if names_a_secret(name) and not is_plain(value) else found[0]
+    return f"{name}{between}{HIDDEN}" if names_a_secret(name) and not is_trivial(value) else found[0]

@@ -106,9 +106,6 @@ class Remote:
             _something_in(local)
         flags = ["--ignore-times"] if names is None and local.is_file() else self._comparison
         arguments = [str(local.absolute()), self.at(rel), "--local-no-check-updated", *flags]
-        self._copy(arguments, names, timeout_s)
-
-    def _copy(self, arguments: Sequence[str], names: Sequence[str] | None, timeout_s: float | None) -> None:
         listed = [] if names is None else ["--files-from-raw=-"]
         done = self._run("copyto", [*arguments, *listed], timeout_s or self.transfer_s, _lines(names or ()))
         if done.returncode:
@@ -122,13 +119,7 @@ class Remote:
         files, size = self.size(rel)
         if most_bytes is not None and size > most_bytes:
             raise RemoteTooLong(f"{rel} on the remote has {size} bytes, more than the {most_bytes} that are fetched")
-        try:
-            room_for(files, size, local)
-        except NoRoom as error:
-            raise RemoteNoRoom(f"{rel} on the remote: {error}") from error
-        # What was looked at may be replaced before it is copied.
-        bounds = [f"--max-transfer={size + _GROWTH_BYTES}B", "--cutoff-mode=hard"]
-        arguments = [self.at(rel), str(local.absolute()), *bounds, *self._comparison]
+        arguments = [self.at(rel), str(local.absolute()), *_bounds(rel, files, size, local), *self._comparison]
         self._checked("copyto", arguments, timeout_s or self.transfer_s)
         if not local.exists():  # object stores know no empty folder: nothing was copied, without an error
             raise RemoteAbsent(f"rclone copyto: there is no {rel} on the remote")
@@ -136,11 +127,7 @@ class Remote:
     def fetch(self, rel: str, entries: Sequence[Entry], local: Path) -> None:
         """Copy some files of a folder into `local`, as they were listed. Raises `RemoteNoRoom`."""
         size = sum(max(0, entry.size) for entry in entries)
-        try:
-            room_for(len(entries), size, local)
-        except NoRoom as error:
-            raise RemoteNoRoom(f"{rel} on the remote: {error}") from error
-        bounds = [f"--max-transfer={size + _GROWTH_BYTES}B", "--cutoff-mode=hard"]
+        bounds = _bounds(rel, len(entries), size, local)
         arguments = [self.at(rel), str(local.absolute()), "--files-from-raw=-", *bounds]
         done = self._run("copy", arguments, self.transfer_s, _lines([entry.path for entry in entries]))
         if done.returncode:
@@ -312,6 +299,16 @@ class Remote:
         most_bytes: int = _LISTING_BYTES,
     ) -> subprocess.CompletedProcess[bytes]:
         return run(self.binary, self.config, verb, arguments, timeout_s, stdin, most_bytes)
+
+
+def _bounds(rel: str, files: int, size: int, local: Path) -> Names:
+    """Flags for a copy of so much to here, once it is known to fit. Raises `RemoteNoRoom`."""
+    try:
+        room_for(files, size, local)
+    except NoRoom as error:
+        raise RemoteNoRoom(f"{rel} on the remote: {error}") from error
+    # What was looked at may be replaced before it is copied.
+    return [f"--max-transfer={size + _GROWTH_BYTES}B", "--cutoff-mode=hard"]
 
 
 def _lines(names: Sequence[str]) -> bytes:

@@ -11,7 +11,7 @@ from configparser import Error as ConfigError
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from node.redaction_forms import is_plain, looks_random, names_a_secret, without_secrets
+from node.redaction_forms import is_trivial, looks_random, names_a_secret, without_secrets
 from node.redaction_search import SHORTEST, SHORTEST_SPLIT, Search
 
 _STAMP = re.compile(r"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d (?:[A-Z]+ *: *)?")
@@ -73,7 +73,7 @@ def _inside(name: str, value: str) -> Iterator[str]:
         yield from _of_address(value)
         if name.lower() == "sas_url":
             yield value
-    if not names_a_secret(name) or is_plain(value):
+    if not names_a_secret(name) or is_trivial(value):
         return
     yield value
     try:
@@ -100,5 +100,5 @@ def _of_address(value: str) -> Iterator[str]:
         return
     if password:
         yield from (password, unquote(password))
-    yield from (found for name, found in parse_qsl(told.query) if names_a_secret(name) and not is_plain(found))
+    yield from (found for name, found in parse_qsl(told.query) if names_a_secret(name) and not is_trivial(found))
     yield from (part for part in told.path.split("/") if looks_random(part))

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from node.own_files import read_regular
 
 LETTER_BYTES = 1 << 20  # of a lease, an outcome, a manifest: an honest one has a few hundred
 MOST_DEPTH = 32
@@ -50,23 +50,22 @@ def load_object(told: str | bytes, most_bytes: int = LETTER_BYTES) -> dict[str, 
     return value
 
 
+def load_file(path: Path, most_bytes: int = LETTER_BYTES) -> dict[str, Any]:
+    """The object in a file. Raises FileNotFoundError, BadJson."""
+    return load_object(read_file(path, most_bytes), most_bytes)
+
+
 def read_file(path: Path, most_bytes: int = LETTER_BYTES) -> bytes:
     """A small file in a folder where others write. Raises FileNotFoundError; BadJson for one that is too long, that
-    cannot be read, or that is no file: opening a pipe would wait for ever, a link
-    may lead anywhere."""
+    cannot be read, or that is no regular file (node.own_files)."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-        with os.fdopen(handle, "rb") as stream:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise BadJson(f"{path.name} is no file")
-            data = stream.read(most_bytes + 1)
+        return read_regular(path, most_bytes)
     except FileNotFoundError:
         raise
     except OSError as error:
         raise BadJson(f"{path.name} cannot be read: {error.strerror}") from error
-    if len(data) > most_bytes:
-        raise BadJson(f"{path.name} is longer than {most_bytes} bytes")
-    return data
+    except ValueError as error:
+        raise BadJson(str(error)) from None
 
 
 def _reason(error: ValueError) -> str:

@@ -23,7 +23,7 @@ from node.contract import (
     write_text,
 )
 from node.outgoing import Outgoing, survey
-from node.own_files import folder_of_ours, is_plain
+from node.own_files import folder_of_ours, is_regular
 from node.remote import Remote, RemoteError
 
 log = logging.getLogger("agent.sync")
@@ -166,7 +166,7 @@ class Syncer(threading.Thread):
         self._notes_sent = False
         for name in (LEFT_OUT_FILE, AGENT_LOG, HEARTBEAT_FILE):
             file = self._work / name
-            if is_plain(file):
+            if is_regular(file):
                 self._remote.upload(file, f"{folder}/{name}")
                 self._count(file)
                 self._notes_sent = True
@@ -233,7 +233,7 @@ class Syncer(threading.Thread):
         try:
             there = {entry.path: entry.size for entry in self._remote.list(OUTPUT_DIR)}
             result = self._work / OUTPUT_DIR / _RESULT
-            whole = is_plain(result) and there.get(_RESULT) == result.lstat().st_size
+            whole = is_regular(result) and there.get(_RESULT) == result.lstat().st_size
         except (RemoteError, OSError):
             return str(error)
         if not whole:

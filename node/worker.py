@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from node.contract import ENGINE_PID_FILE, MACHINES_POOL, Brief
-from node.own_files import read_plain
+from node.own_files import read_regular
 
 log = logging.getLogger("agent.worker")
 
@@ -112,7 +112,7 @@ class Engine:
         """None before the run has begun. Read once: whom we signal is not for a program to say that writes there."""
         if self._pid is None:
             with contextlib.suppress(OSError, ValueError):
-                pid = int(read_plain(self._path))
+                pid = int(read_regular(self._path))
                 self._pid = pid if pid > 1 else None
         return self._pid
 

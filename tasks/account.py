@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from blocks.cloud import Machine
 from node.contract import Ending, Outcome, write_text
-from node.strict_json import load_object, read_file
+from node.strict_json import load_file
 from tasks.job import Amount, Attempt, Job, Quote
 
 ACCOUNT_BYTES = 64 << 20
@@ -99,7 +99,7 @@ def keep(account: Account) -> None:
 def read(key: str) -> Account | None:
     """None if there is none, or none of this version."""
     try:
-        return Account.model_validate(load_object(read_file(_path(key), ACCOUNT_BYTES), ACCOUNT_BYTES))
+        return Account.model_validate(load_file(_path(key), ACCOUNT_BYTES))
     except (FileNotFoundError, ValueError):  # pydantic's is one, too
         return None
 

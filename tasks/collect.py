@@ -12,8 +12,9 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 
-from node.contract import OUTPUT_DIR, RESULT_FILE, attempt_dir, write_text
+from node.contract import OUTPUT_DIR, RESULT_BYTES, RESULT_FILE, attempt_dir, write_text
 from node.remote import Remote
+from node.strict_json import BadJson, load_file
 from tasks.documents import load_remote
 from tasks.fetch import NoRoom, bring_home, listed, require_room
 from tasks.job import Attempt, Job, Quote
@@ -23,7 +24,6 @@ from tasks.receipt import as_told, cost_of
 Log = logging.Logger | logging.LoggerAdapter[Any]
 
 RESULT_NAME = Path(RESULT_FILE).name  #: ours, with attempts and cost; the machine's own is below, in `output/`
-LONGEST_RESULT = 64 << 20  # bytes
 
 
 class NoResult(RuntimeError):
@@ -96,11 +96,6 @@ def show_result(result: dict[str, Any], rows: list[tuple[str, str]]) -> None:
 
 def _read_result(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > LONGEST_RESULT:
-            raise NoResult(f"{path.name} has more than {LONGEST_RESULT} bytes")
-        result = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError) as error:
+        return load_file(path, RESULT_BYTES)
+    except (FileNotFoundError, BadJson) as error:
         raise NoResult(f"{path.name} is missing or unreadable: {error}") from error
-    if not isinstance(result, dict):
-        raise NoResult(f"{path.name} holds no JSON object")
-    return result

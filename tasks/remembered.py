@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from blocks.snapshots import SnapshotStore
+from blocks.validation import first_problem
 
 RUNS = "runs/v1"
 LOSSES = "losses/v1"
@@ -66,6 +67,5 @@ def _fit(kind: type[N], store: SnapshotStore, folder: str, warn: Warn) -> list[N
         try:
             found.append(kind.model_validate(note))
         except ValidationError as error:
-            first = error.errors(include_input=False, include_url=False)[0]
-            warn(f"a note in {folder} of the store is passed over: {'.'.join(map(str, first['loc']))}: {first['msg']}")
+            warn(f"a note in {folder} of the store is passed over: {first_problem(error)}")
     return found

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from blocks.budget import Budget
 from blocks.cloud import Machine
 from blocks.snapshots import SnapshotStore, StoreUnavailable
+from blocks.validation import first_problem
 from node.plain_text import plain
 from tasks.job import Amount, Bill, Job, Quote
 
@@ -86,11 +87,10 @@ def _entry(month: str, note: dict[str, Any]) -> Entry:
     try:
         return Entry.model_validate(note)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
         where = f"{plain(str(note.get('job')), 40)}-{plain(str(note.get('attempt')), 10)}"
         raise StoreUnavailable(
             f"store: {FOLDER}/{month} holds what is no entry of the ledger ({where}, "
-            f"{'.'.join(map(str, first['loc']))}: {first['msg']}). Correct that file or remove it"
+            f"{first_problem(error)}). Correct that file or remove it"
         ) from None
 
 

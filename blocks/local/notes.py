@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from blocks.cloud import Machine
 from node.letter import number, whole
-from node.strict_json import BadJson, load_object, read_file
+from node.strict_json import BadJson, load_file, load_object
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}")
 _PID, _TIME = whole(2, 2**31 - 1), number(0, 1e11)
@@ -35,13 +35,13 @@ def machine_of(tags: str | bytes, id_: str) -> Machine | None:
 
 def root_of(path: Path) -> tuple[int, float]:
     """root.json: (pid, start in Unix seconds) of the first process. Raises FileNotFoundError, ValueError."""
-    told = load_object(read_file(path))
+    told = load_file(path)
     return _PID(told.get("pid")), _TIME(told.get("started"))
 
 
 def end_of(path: Path) -> dict[str, Any]:
     """ended.json: by whom, and when in Unix seconds, as far as it tells. Raises FileNotFoundError, ValueError."""
-    told = load_object(read_file(path))
+    told = load_file(path)
     found: dict[str, Any] = {}
     if "by" in told:
         if told["by"] not in _BY:

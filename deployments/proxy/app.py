@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -19,6 +18,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from blocks.attempt_token import USER, AttemptToken, BadToken, is_ours
+from blocks.basic_auth import credentials
 from deployments.proxy.attempt import Attempt, Attempts
 from deployments.proxy.places import place_of
 from deployments.proxy.rules import Answer, Refused, rule_for
@@ -136,14 +136,9 @@ class _Proxy:
 
 def _token_of(request: Request) -> str:
     """The password of basic authentication, or "" where there is none: no token is empty."""
-    scheme, _, told = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "basic":
-        return ""
-    try:
-        user, _, password = base64.b64decode(told, validate=True).decode("ascii").partition(":")
-    except ValueError:
-        return ""
-    return password if user == USER else ""
+    told = credentials(request.headers.get("authorization", ""))
+    user, _, password = told.partition(":")
+    return password if user == USER and told.isascii() else ""
 
 
 async def _body_of(request: Request) -> bytes:

@@ -65,7 +65,7 @@ class Place:
         self._transport.abort()
 
     def free(self) -> None:
-        """The connection is no more; safe to repeat."""
+        """The connection has ended. Safe to repeat."""
         self.within(None)
         self._gone = True
         self._places.free(self)

@@ -26,9 +26,9 @@ def lease_artifact(told: dict[str, Any]) -> dict[str, Any]:
     try:
         lease = Lease.from_metadata(told.get("metadata_"))
     except ValueError as error:
-        raise Unfit(f"the metadata are no lease: {error}") from None
+        raise Unfit(f"the metadata are not a lease: {error}") from None
     except TypeError:
-        raise Unfit("the metadata are no lease") from None
+        raise Unfit("the metadata are not a lease") from None
     if lease is None:
         raise Unfit("a renewal of the lease has its metadata")
     return {"data": lease.for_people, "metadata_": lease.to_metadata()}

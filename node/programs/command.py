@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from node.command_program import GIT_SCHEMES
 from node.names import can_travel
 from node.outgoing import problem_with
-from node.own_files import clear_way, is_folder, is_plain, remove_tree
+from node.own_files import clear_way, is_folder, is_regular, remove_tree
 from node.programs.base import (
     Architecture,
     CheckpointState,
@@ -103,7 +103,7 @@ class Command:
             found = sorted(folder.iterdir())
         except OSError:  # none yet, or the program has put something else there
             return []
-        return [path for path in found if not path.name.startswith(".") and is_plain(path)]
+        return [path for path in found if not path.name.startswith(".") and is_regular(path)]
 
     def checkpoint_state(self, folder: Path) -> CheckpointState | None:
         return None  # what is in the files is known to the program alone
@@ -216,7 +216,7 @@ def _keep(path: Path, kept: Path) -> None:
     """A copy of a file that stood still, if it is new. Raises FileNotFoundError if it is gone."""
     before = path.stat()
     copy, partial = kept / path.name, kept / f".{path.name}.part"
-    fresh = not is_plain(copy) or copy.stat().st_mtime_ns != before.st_mtime_ns
+    fresh = not is_regular(copy) or copy.stat().st_mtime_ns != before.st_mtime_ns
     if not fresh or time.time() - before.st_mtime < _STILL:
         return
     if not is_folder(kept):

@@ -12,7 +12,7 @@ import pytest
 from node import checkpoint
 from node.contract import CHECKPOINT_DIR, OUTPUT_DIR, Brief
 from node.outgoing import MOST_FILES, MOST_NAMED, survey
-from node.own_files import clear_way, folder_of_ours, read_plain, remove_tree
+from node.own_files import clear_way, folder_of_ours, read_regular, remove_tree
 from node.remote import Remote
 from node.sync import Syncer
 from tests.node.conftest import RCLONE
@@ -128,10 +128,10 @@ def test_a_note_is_read_without_waiting(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "long")
     for name in ("pipe", "long"):
         with pytest.raises(ValueError, match=name):
-            read_plain(tmp_path / name)
+            read_regular(tmp_path / name)
     for name in ("link", "absent"):
         with pytest.raises(OSError, match=name):
-            read_plain(tmp_path / name)
+            read_regular(tmp_path / name)
 
 
 def test_a_folder_is_made_again(tmp_path: Path) -> None:
