@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -152,13 +153,15 @@ class Note:
 def write_text(path: Path, text: str) -> None:
     """Write under a temporary name, then rename: a reader sees the old file or the new, never half.
 
-    Raises OSError that names the file; nothing is left then, for a disk that is full needs its place.
+    The file is its owner's alone, whatever umask the process was given. Raises OSError that names the file; nothing is
+    left then, for a disk that is full needs its place.
     """
     temporary = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.unlink(missing_ok=True)  # left by a death, or a pipe of a program's: to open that would never end
-        temporary.write_text(text)
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(text)
         temporary.replace(path)
     except OSError as error:
         with suppress(OSError):

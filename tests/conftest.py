@@ -96,6 +96,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(900))  # for what hangs; Prefect's SQLite may stand still for minutes
 
 
+@pytest.fixture(autouse=True)
+def umask() -> Iterator[None]:
+    """A flow closes the umask of the process that runs it, here the tests' own: undone, that no test depends on others."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
 @pytest.fixture(scope="session")
 def spotwave_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A home for the session's embedded default, away from the checkout's."""

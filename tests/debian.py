@@ -67,8 +67,9 @@ def _services() -> Path:
     folder = Path(sys.prefix).resolve() / "services"
     if os.geteuid() == 0 and not all(parent.stat().st_mode & 0o001 for parent in folder.parents):
         folder = Path(tempfile.gettempdir()).resolve() / "spotwave-services"
-    folder.mkdir(mode=0o755, exist_ok=True)
+    folder.mkdir(exist_ok=True)
     assert folder.stat().st_uid == os.geteuid(), f"{folder} belongs to somebody else"
+    folder.chmod(0o755)  # whatever the umask: flows that a test runs in this process close it
     return folder
 
 
