@@ -98,7 +98,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def umask() -> Iterator[None]:
-    """A flow closes the umask of the process that runs it, here the tests' own: undone, that no test depends on others."""
+    """A flow closes the umask of the process that runs it, here the tests' own: put back for the other tests."""
     before = os.umask(0o022)
     yield
     os.umask(before)
