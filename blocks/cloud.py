@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -175,6 +176,13 @@ class LaunchBrief:
     brief: Brief
     secrets: Mapping[str, SecretStr]
     disk_gib: float = 20.0  #: the boot disk, where one is rented
+    round: int = 1  #: which walk of the attempt this is: a job that has waited for room asks anew (flows.rounds)
+
+    @property
+    def anew(self) -> str:
+        """What tells a launch from that of an earlier round of the same attempt, in tokens and names: a cloud gives an
+        old token its old answer, though there is room by now. Empty in the first round."""
+        return f" round {self.round}" if self.round > 1 else ""
 
     def secret_text(self) -> str:
         """What a secret manager keeps of a job, and node/clouds reads: a JSON object {file name: content}."""
@@ -240,11 +248,34 @@ class Quota(LaunchRefused):
 
 
 class Throttled(LaunchRefused):
-    """Asked too fast: back off, then the same offer with the same token."""
+    """Asked too fast, or not answered: back off, then the same offer with the same token.
 
-    def __init__(self, reason: str, retry_after_s: float = 5.0) -> None:
+    repeated: the wing or its SDK has asked again and again already, so whoever called has nothing to gain from that.
+    scope: whose patience it costs, the region's or, where the API that throttles is one for all regions, the cloud's.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        retry_after_s: float = 5.0,
+        *,
+        repeated: bool = False,
+        scope: Literal["region", "cloud"] = "region",
+    ) -> None:
         super().__init__(reason)
         self.retry_after_s = retry_after_s
+        self.repeated = repeated
+        self.scope = scope
+
+
+@contextmanager
+def of_all_regions() -> Iterator[None]:
+    """Around calls of an API that all regions share: whoever is throttled by it need not try the next region."""
+    try:
+        yield
+    except Throttled as refused:
+        refused.scope = "cloud"
+        raise
 
 
 class Misconfigured(LaunchRefused):

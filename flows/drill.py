@@ -127,6 +127,7 @@ def _job(most: Promise, remote: str, access: str, store: str, budget: str | None
         sync_s=60.0,
         max_hours=most.minutes / 60,
         max_attempts=MOST_MACHINES,
+        wait_hours=0.0,  # somebody watches it
         max_usd=most.machines_usd or None,
         project="drill",
         budget=budget,

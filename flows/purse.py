@@ -23,9 +23,10 @@ from tasks.watch import RISEN
 class Purse:
     """What the job was quoted, may spend and has spent."""
 
-    def __init__(self, job: Job, first: Choice, quote: Quote, inherited: Inherited) -> None:
+    def __init__(self, job: Job, first: Choice, quote: Quote, inherited: Inherited, first_round: int = 1) -> None:
         self._job = job
         self.first = first  #: the choice that was quoted, for the first attempt
+        self.first_round = first_round  #: its round (flows.rounds)
         self.quote = quote
         self.before_usd = inherited.spent_usd  #: by the job that this one continues
         self.attempts: list[Attempt] = []  #: those that are over, oldest first
@@ -41,10 +42,15 @@ class Purse:
         """Raises JobFailed, or Pause where an answer is awaited."""
         approved(self._job, self.quote)
 
-    def allow(self, number: int, choice: Choice, deadline: float) -> Allowance:
+    def requoted(self, choice: Choice, round_: int, quote: Quote) -> None:
+        """No machine was had for what was quoted, and this is the newer choice."""
+        self.first, self.first_round, self.quote = choice, round_, quote
+        self._account = self._account.model_copy(update={"quote": quote})
+
+    def allow(self, number: int, choice: Choice, deadline: float, round_: int = 1) -> Allowance:
         """What the next attempt may cost, reserved. Raises JobFailed where that is too little to launch anything."""
         spent = self.before_usd + self.spent_usd
-        self.allowance = allow(self._job, number, choice, deadline, spent, self.quote)
+        self.allowance = allow(self._job, number, choice, deadline, spent, self.quote, round_)
         if self.allowance.refused is not None:
             on = self.how_to_go_on() if self.attempts else ""
             raise JobFailed(f"{self.allowance.refused} {self.rest()} {on}".strip())

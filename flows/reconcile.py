@@ -101,8 +101,8 @@ def _act_on_job(prefect: SyncPrefectClient, run: FlowRun) -> str:
     if run.state_type is StateType.CANCELLING:
         prefect.set_flow_run_state(run.id, Cancelled(message="cancelled while its controller was away"), force=True)
         return "cancelled; its machine is left to reap"
-    if (run.run_count or 0) >= MOST_STARTS:
-        message = f"given up: its controller process died {run.run_count} times. The checkpoint is kept."
+    if (run.run_count or 0) >= MOST_STARTS and (starts := _starts(prefect, run)) >= MOST_STARTS:
+        message = f"given up: its controller process died {starts} times. The checkpoint is kept."
         prefect.set_flow_run_state(run.id, Failed(message=message), force=True)
         return "given up"
     if run.state_type is not StateType.CRASHED:
@@ -113,6 +113,12 @@ def _act_on_job(prefect: SyncPrefectClient, run: FlowRun) -> str:
     again: State[None] = Scheduled(scheduled_time=later, message="taken up again")
     prefect.set_flow_run_state(run.id, again, force=True)
     return f"taken up again (job {job_key_of(run.id)})"
+
+
+def _starts(prefect: SyncPrefectClient, run: FlowRun) -> int:
+    """How often a process was started for it. The server's count has every state of type Running, and a job that waits
+    for a machine sets some itself (tasks.rounds); Pending comes once a start."""
+    return sum(state.type is StateType.PENDING for state in prefect.read_flow_run_states(run.id))
 
 
 def _end(prefect: SyncPrefectClient, run: FlowRun) -> str:

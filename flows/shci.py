@@ -79,6 +79,13 @@ def shci(
     ] = 2.0,
     max_hours: Annotated[float, Field(description="For all attempts together; hours of wall time.")] = 24.0,
     max_attempts: Annotated[int, Field(description="How many machines may be lost before the job gives up.")] = 5,
+    wait_hours: Annotated[
+        float | None,
+        Field(
+            description="Where no cloud has room for it, the job waits for a machine up to so long; hours. 0: it fails "
+            "at once; empty: as long as max_hours lasts."
+        ),
+    ] = None,
     max_usd: Annotated[
         float | None,
         Field(description="The job may cost no more: before that it is checkpointed and stopped. USD; empty: any."),
@@ -132,6 +139,7 @@ def shci(
             silence_s=60 * silence_minutes,
             max_hours=max_hours,
             max_attempts=max_attempts,
+            wait_hours=wait_hours,
             max_usd=max_usd,
             project=project,
             budget=budget,

@@ -15,26 +15,23 @@ from uuid import UUID
 
 from prefect.exceptions import TerminationSignal
 from prefect.logging import get_run_logger
-from prefect.runtime import flow_run
 
 from blocks.cloud import LaunchRefused, Machine
 from flows.engine import sole_engine
 from flows.failed import JobFailed
+from flows.place import first_choice, place
 from flows.purse import Purse
+from flows.rounds import Rounds
 from node.contract import Ending, Outcome
 from tasks import api
 from tasks.await_boot import await_boot
 from tasks.documents import load_cloud
-from tasks.fetch_prices import fetch_prices
-from tasks.history import recall, remember_losses
+from tasks.history import remember_losses
 from tasks.inherit import Inherited, NotInherited, inherit
 from tasks.job import Attempt, Choice, Job, Placed, Quote
-from tasks.money import Work
 from tasks.progress import percent_done
-from tasks.provision import NoMachine, open_lease, provision
 from tasks.quote import quote
 from tasks.rank import why
-from tasks.select import select
 from tasks.stage import stage
 from tasks.submit import submit
 from tasks.sweep import still_there, sweep
@@ -75,14 +72,15 @@ def run_to_the_end(job: Job, beside: Beside | None = None) -> Done:
     """
     with sole_engine(job.key):
         api.tag_run(api.client(), job.flow_run_id, job.key)
-        purse = _opened(job)
+        rounds = Rounds(job)
+        purse = _opened(job, rounds)
         purse.approve()
         # By tag, whatever this process remembers: a launch may have been cut short.
         with _afterwards(job, lambda: _close(job, purse)):
-            return _attempts(job, stage(job), purse, beside)
+            return _attempts(job, stage(job), purse, beside, rounds)
 
 
-def _opened(job: Job) -> Purse:
+def _opened(job: Job, rounds: Rounds) -> Purse:
     """The checkpoint to go on from, and the quote; nothing is launched."""
     inherited = Inherited()
     if job.continue_job is not None:
@@ -92,8 +90,9 @@ def _opened(job: Job) -> Purse:
             raise JobFailed(str(error)) from error
         if inherited.problem is not None:
             raise JobFailed(inherited.problem)
-    choice, work_core_h = _choose(job, 1, [])
-    return Purse(job, choice, quote(job, choice.ranked[0], work_core_h), inherited)
+    with _afterwards(job, lambda: _sweep(job) if rounds.walked and not rounds.chosen else None):
+        choice, work_core_h, turn = first_choice(job, rounds)
+    return Purse(job, choice, quote(job, choice.ranked[0], work_core_h), inherited, turn.number)
 
 
 def _close(job: Job, purse: Purse) -> None:
@@ -121,7 +120,7 @@ def _afterwards(job: Job, clean_up: Callable[[], object]) -> Iterator[None]:
             clean_up()
 
 
-def _sweep(job: Job, purse: Purse) -> None:
+def _sweep(job: Job, purse: Purse | None = None) -> None:
     """What a cloud that does not answer may still hold is the reaper's, and no reason to lose a finished job."""
     for cloud in job.clouds:
         try:
@@ -130,15 +129,16 @@ def _sweep(job: Job, purse: Purse) -> None:
         except LaunchRefused as refused:
             get_run_logger().error("something of this job may be left, for reap to remove: %s", refused.reason)
             continue
-        for machine in machines:
-            purse.stray(machine, cloud, api.now())
+        if purse is not None:
+            for machine in machines:
+                purse.stray(machine, cloud, api.now())
 
 
-def _attempts(job: Job, begun: float, purse: Purse, beside: Beside | None) -> Done:
+def _attempts(job: Job, begun: float, purse: Purse, beside: Beside | None, rounds: Rounds) -> Done:
     """One attempt after the other until the job is settled."""
     attempts = purse.attempts
     while len(attempts) < job.max_attempts:
-        _attempt(job, begun, purse, beside)
+        _attempt(job, begun, purse, beside, rounds)
         if beside is None:  # what a rehearsal does to a machine says nothing of its pool
             remember_losses(job, attempts[-1])
         timeline(attempts, begun)
@@ -172,18 +172,15 @@ def _deadline(job: Job, begun: float) -> float:
     return begun + job.max_hours * 3600
 
 
-def _attempt(job: Job, begun: float, purse: Purse, beside: Beside | None) -> None:
+def _attempt(job: Job, begun: float, purse: Purse, beside: Beside | None, rounds: Rounds) -> None:
     """One machine's go, from a fresh look at the market to its termination; then it is among the purse's attempts."""
     earlier, deadline = purse.attempts, _deadline(job, begun)
     number = len(earlier) + 1
-    choice = _choose(job, number, earlier)[0] if earlier else purse.first
-    allowance = purse.allow(number, choice, deadline)
-    lease_id = open_lease(job, number)
     try:
-        placed = provision(job, number, choice, lease_id, deadline, flow_run.run_count, allowance)
-    except NoMachine as error:
-        purse.unused(number)
-        raise JobFailed(f"{error}. {_kept(job, earlier)}") from error
+        begins = place(job, number, purse, rounds, deadline)
+    except JobFailed as error:
+        raise JobFailed(f"{error} {_kept(job, earlier)}") from error
+    placed, choice, lease_id = begins.placed, begins.choice, begins.lease_id
     cloud = _block_of(job, placed.machine.offer.cloud)
     node_run_id: UUID | None = None
     outcome: Outcome | None = None
@@ -200,7 +197,7 @@ def _attempt(job: Job, begun: float, purse: Purse, beside: Beside | None) -> Non
             node_run_id = submit(job, number)
             if beside is not None:
                 beside(Working(placed.machine, cloud, lease_id, node_run_id))
-            outcome = watch(job, placed.machine, cloud, lease_id, node_run_id, flow_run.run_count, allowance)
+            outcome = watch(job, placed.machine, cloud, lease_id, node_run_id, rounds.run_count, begins.allowance)
 
 
 def _terminated(
@@ -216,34 +213,6 @@ def _terminated(
             raise
         get_run_logger().error("%s may still be there, for reap to remove: %s", placed.machine.id, refused.reason)
         return None
-
-
-def _choose(job: Job, number: int, earlier: list[Attempt]) -> tuple[Choice, float | None]:
-    """A fresh market and a fresh choice; pools that were lost or refused come last. And the work in core-hours of a
-    reference core, None if nobody knows it."""
-    cooling = {a.machine.offer.label: f"lost in attempt {a.number}" for a in earlier}
-    cooling |= {r.offer.label: f"refused in attempt {a.number}" for a in earlier for r in a.refusals}
-    speeds, learned_core_h, cooling_all = recall(job, number)
-    known_core_h = job.work_core_h or learned_core_h
-    work = Work(
-        core_h=known_core_h or 1.0,
-        disk_gib=job.requirements.disk_gib,
-        results_gib=job.results_gib,
-    )
-    market = fetch_prices(job.clouds, job.store)
-    choice = select(
-        market,
-        job.requirements,
-        work,
-        cooling_all | cooling,
-        number,
-        clouds=job.clouds,
-        objective=job.objective,
-        speeds=speeds,
-    )
-    if choice.remedy is not None:
-        raise JobFailed(choice.remedy)
-    return choice, known_core_h
 
 
 def _why(choice: Choice, placed: Placed) -> str:

@@ -14,23 +14,32 @@ from blocks.snapshots import StoreUnavailable
 from node.contract import SAVE_S
 from tasks import spending
 from tasks.documents import load_budget, load_store
-from tasks.job import Allowance, Bill, Choice, Job, Placed, Quote
+from tasks.job import Allowance, Bill, Choice, Job, Placed, Quote, Refusal
 from tasks.once import ONCE
 from tasks.quote import hourly_usd
 
 TEARDOWN_S = 30.0  # from the agent's end until the cloud bills no more
 LEAST_WORK_S = 30.0  # a machine that may not even work for so long is not worth its boot
-MOST_OFFERS = 10  # of a ranking are tried (tasks.provision)
+LIKELY = 10  # of a ranking: what a machine may cost is reserved for the dearest of them
 
 
 @task(name="allow", persist_result=True, cache_policy=ONCE)
-def allow(job: Job, attempt: int, choice: Choice, deadline: float, spent_usd: float, quote: Quote | None) -> Allowance:
+def allow(
+    job: Job,
+    attempt: int,
+    choice: Choice,
+    deadline: float,
+    spent_usd: float,
+    quote: Quote | None,
+    round_: int = 1,
+) -> Allowance:
     """What the attempt may cost by the tightest of all limits, reserved.
 
     deadline: Unix seconds by which the machine ends whatever it costs. spent_usd: on this job's earlier attempts, and
-    on the job that it continues. A ledger that cannot be read is a reason not to launch only where there is a limit.
+    on the job that it continues. round_: which walk of the attempt it is for; what an earlier one reserved is
+    withdrawn. A ledger that cannot be read is a reason not to launch only where there is a limit.
     """
-    offers = [ranked.offer for ranked in choice.ranked[:MOST_OFFERS]]
+    offers = [ranked.offer for ranked in choice.ranked[:LIKELY]]
     now = time.time()
     wanted = max(_usd(job, offer, deadline - now) for offer in offers)
     budget = load_budget(job.budget) if job.budget is not None else Budget()
@@ -52,7 +61,7 @@ def allow(job: Job, attempt: int, choice: Choice, deadline: float, spent_usd: fl
         if usd < (least := min(_usd(job, offer, _least_s(offer)) for offer in offers)):
             spending.write(store, spending.withdrawn(job, attempt, now, quote))
             return Allowance(usd=usd, limit=limit, said=said, at=now, refused=_too_little(said, usd, least, limit))
-        allowance = Allowance(usd=usd, limit=limit, said=said, at=now)
+        allowance = Allowance(usd=usd, limit=limit, said=said, at=now, reserved_usd=min(wanted, usd))
         until = min(deadline, max(stops_at(allowance, job, offer) for offer in offers))
         spending.write(store, spending.reservation(job, attempt, min(wanted, usd), now, until, quote))
     except StoreUnavailable as error:
@@ -77,6 +86,23 @@ def stops_at(allowance: Allowance | None, job: Job, offer: Offer) -> float:
 def too_short(offer: Offer, stop: float, since: float) -> bool:
     """Whether a machine of that offer, launched at `since`, would have to stop before it has done anything."""
     return stop - since < _least_s(offer) - TEARDOWN_S
+
+
+def not_allowed(allowance: Allowance | None, job: Job, offer: Offer, stop: float, deadline: float) -> Refusal | None:
+    """Why a machine of that offer, which stops at `stop`, is not launched; None if it may be.
+
+    Under a limit it must have time to do something, and cost no more than was reserved, so that jobs that run at once
+    keep the limit together. Offers beyond the likely ones may be dearer: they have their turn in the next round.
+    """
+    if allowance is None or allowance.usd is None:
+        return None
+    if stop < deadline and too_short(offer, stop, allowance.at):
+        return Refusal(offer=offer, kind="limit", reason=f"too dear. {allowance.said}")
+    usd = _usd(job, offer, stop - allowance.at)
+    if allowance.reserved_usd is not None and usd > allowance.reserved_usd * (1 + 1e-6):
+        reason = f"may cost {usd:.4g} USD, and {allowance.reserved_usd:.4g} are reserved"
+        return Refusal(offer=offer, kind="reserve", reason=reason)
+    return None
 
 
 @task(name="settle", retries=2, retry_delay_seconds=[1, 5], persist_result=True, cache_policy=ONCE)

@@ -37,6 +37,7 @@ def _limits(job: Job) -> str | None:
         ("max_hours", job.max_hours, 0.02, 8760, "hours"),
         ("work_core_h", work_core_h, 1e-6, 1e9, "core-hours, or leave it empty"),
         ("max_attempts", job.max_attempts, 1, 100, "machines; 5 is usual"),
+        ("wait_hours", 0.0 if job.wait_hours is None else job.wait_hours, 0, 8760, "hours, or leave it empty"),
         ("max_usd", 0.0 if job.max_usd is None else job.max_usd, 0, 1e9, "USD, or leave it empty"),
     )
     for name, value, low, high, unit in ranges:

@@ -18,7 +18,7 @@ from blocks.snapshots import SnapshotStore, StoreUnavailable
 from node.contract import Ending
 from tasks import remembered
 from tasks.documents import load_cloud, load_store
-from tasks.job import Attempt, Job
+from tasks.job import Attempt, Job, Refusal
 from tasks.once import ONCE
 from tasks.remembered import LOSSES, RUNS, Warn, untold
 from tasks.speed import assumed_speed, learned
@@ -32,11 +32,11 @@ def work_of(job: Job) -> str:
 
 
 @task(name="recall", persist_result=True, cache_policy=ONCE)
-def recall(job: Job, attempt: int) -> tuple[pl.DataFrame | None, float | None, dict[str, str]]:
+def recall(job: Job, attempt: int, round_: int = 1) -> tuple[pl.DataFrame | None, float | None, dict[str, str]]:
     """(measured speeds, the job's work in reference core-hours if known, pools that cool down with the reason).
 
-    Once an attempt: a restarted controller must come to the choice that it made, not to what it would choose now.
-    A store that cannot be read is no reason not to compute: then nothing is known.
+    Once a round of an attempt: a restarted controller must come to the choice that it made, not to what it would
+    choose now. A store that cannot be read is no reason not to compute: then nothing is known.
     """
     log = get_run_logger()
     store = load_store(job.store)
@@ -90,6 +90,19 @@ def remember_losses(job: Job, attempt: Attempt) -> None:
             at = attempt.ended_at.astimezone(UTC)
             name = f"{job.key}-{attempt.number}-{number}"
             fields = {"offer": offer.label, "what": what, "at": at.isoformat()}
+            _note(job, f"{LOSSES}/{at:%Y-%m-%d}", name, fields)
+
+
+@task(name="remember_refusals")
+def remember_refusals(job: Job, attempt: int, refusals: list[Refusal]) -> None:
+    """Let other jobs avoid the pools that refused a machine in a round that led to none, and this one's next round
+    try others first. One note a pool, which the next round's takes the place of."""
+    at = datetime.now(UTC)
+    rented = {cloud.kind for cloud in map(load_cloud, job.clouds) if cloud.rented}
+    for refusal in refusals:
+        if refusal.offer.cloud in rented and refusal.kind not in ("limit", "reserve"):
+            name = f"{job.key}-{attempt}-{sha256(refusal.offer.label.encode()).hexdigest()[:12]}"
+            fields = {"offer": refusal.offer.label, "what": f"refused ({refusal.kind})", "at": at.isoformat()}
             _note(job, f"{LOSSES}/{at:%Y-%m-%d}", name, fields)
 
 

@@ -15,6 +15,7 @@ from node.contract import Outcome
 #: USD, seconds, sizes: one figure that is none would make every sum with it one, and a negative one free a budget.
 Amount = Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False)]
 Objective = Literal["cost", "price"]  #: rank by expected USD to finish, or by USD/h alone
+Reason = Literal["NoOffer", "CloudQuota"]  #: why a job waits: no room at its price anywhere; quotas of the account
 
 
 class _Record(BaseModel):
@@ -41,6 +42,7 @@ class Job(_Record):
     silence_s: float = 120.0  #: a lease unchanged for so long, on a running machine, is given up
     max_hours: float = 24.0  #: for all attempts together, seconds of the first start counted
     max_attempts: int = 5
+    wait_hours: float | None = None  #: for a machine, where no cloud has room; None: as long as max_hours lasts
     max_usd: float | None = None  #: for all attempts together, and for those of the job that it continues
     project: str = "default"  #: whose money it is
     budget: str | None = None  #: Budget block document; None: no limits but the job's own
@@ -93,6 +95,7 @@ class Choice(_Record):
     rejected: list[Rejected]
     nearest: list[Near] = []  #: where nothing is eligible
     remedy: str | None = None
+    may_change: Reason | None = None  #: where nothing is eligible: what would have to change; None: the requirements
 
 
 class Refusal(_Record):
@@ -108,6 +111,19 @@ class Placed(_Record):
 
     machine: Machine
     refusals: list[Refusal]
+
+
+class Unplaced(_Record):
+    """A round without a machine: nothing was eligible, or every offer of the ranking was refused."""
+
+    refusals: list[Refusal] = []
+    reason: Reason | None  #: what the job may wait for; None: waiting would change nothing
+    said: str  #: in one line, for the user
+
+    @property
+    def unsure(self) -> bool:
+        """Whether a refused launch may have made a machine all the same, which must be looked for before the next."""
+        return any(refusal.kind in ("throttled", "unclear", "unanswered") for refusal in self.refusals)
 
 
 class Quote(_Record):
@@ -153,6 +169,7 @@ class Allowance(_Record):
     usd: float | None = None  #: None: there is no limit
     limit: str = ""  #: which limit that is: "max_usd", "usd_per_month", "usd_per_project"
     said: str = ""  #: that limit in words
+    reserved_usd: float | None = None  #: in the ledger: what is dearer until its end is for a later round
     at: float  #: Unix seconds since when it counts
     refused: str | None = None  #: why nothing may be launched; a line for the user
 

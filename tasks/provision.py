@@ -8,21 +8,21 @@ from prefect import task
 from prefect.artifacts import create_table_artifact
 from prefect.logging import get_run_logger
 
-from blocks.cloud import Capacity, Cloud, LaunchBrief, LaunchRefused, Machine, Misconfigured, Offer, Quota, Throttled
+from blocks.cloud import Cloud, LaunchBrief, LaunchRefused, Machine, Misconfigured, Offer
 from node.contract import Brief
 from tasks import api
-from tasks.allow import MOST_OFFERS, stops_at, too_short
+from tasks.allow import not_allowed, stops_at
 from tasks.documents import load_access, load_cloud, load_remote
-from tasks.job import Allowance, Choice, Job, Placed, Refusal
+from tasks.job import Allowance, Choice, Job, Placed, Refusal, Unplaced
 from tasks.once import ONCE
-from tasks.refused import covers
+from tasks.unplaced import all_refused
+from tasks.walk import Walk
 
-MOST_ASKED = 5  # times the same thing, of a cloud that throttles or does not answer
-LONGEST_WAIT_S = 60.0
+MOST_ASKED = 5  # times, whether a cloud runs a machine of the job already
 
 
 class NoMachine(RuntimeError):
-    """No offer led to a machine, or a cloud is misconfigured; the message says what was tried."""
+    """A cloud is misconfigured; the message says what was tried."""
 
 
 @task(name="open_lease", retries=2, retry_delay_seconds=2, persist_result=True, cache_policy=ONCE)
@@ -31,7 +31,7 @@ def open_lease(job: Job, attempt: int) -> str:
     return api.create_lease(api.client(), job.key, attempt, job.flow_run_id)
 
 
-@task(name="provision", persist_result=True, cache_policy=ONCE - "run_count")
+@task(name="provision", persist_result=True, cache_policy=ONCE - "run_count" - "unsure")
 def provision(
     job: Job,
     attempt: int,
@@ -40,34 +40,36 @@ def provision(
     deadline: float,
     run_count: int,
     allowance: Allowance | None = None,
-) -> Placed:
+    round_: int = 1,
+    unsure: bool = False,
+) -> Placed | Unplaced:
     """Launch the first offer of the ranking that a cloud grants; adopt the attempt's machine if it exists.
 
     deadline: Unix seconds by which the machine must have ended; allowance: what it may cost, from which follows an
     earlier time that it keeps by itself, whether or not anybody watches. run_count: which start of the parent run
-    this is; at the first nothing can have been launched yet, so no cloud is searched. Raises NoMachine.
+    this is; at the first nothing can have been launched yet, so no cloud is searched, unless an earlier round is
+    `unsure`. round_: which walk of the attempt this is; a part of every launch's token. Raises NoMachine.
     """
     log = get_run_logger()
     clouds = {cloud.kind: cloud for cloud in map(load_cloud, job.clouds)}
-    if run_count > 1 and (machine := _launched_before(job, attempt, clouds)) is not None:
-        log.info("adopted %s: it was launched before this run was restarted", machine.id)
-        return Placed(machine=machine, refusals=[])
+    if run_count > 1 or unsure:
+        try:
+            machine = _launched_before(job, attempt, clouds)
+        except _Unanswered as error:  # a second machine must not be launched beside a first unseen one
+            return Unplaced(reason="NoOffer", said=str(error))
+        if machine is not None:
+            log.info("adopted %s: it was launched before", machine.id)
+            return Placed(machine=machine, refusals=[])
     access, remote = load_access(job.access), load_remote(job.remote)
     secrets = {
         **remote.secrets(),
         **access.secrets(job_key=job.key, attempt=attempt, lease_id=lease_id, deadline=deadline),
     }
-    refusals: list[Refusal] = []
-    for ranked in choice.ranked:
-        offer = ranked.offer
-        if len(refusals) >= MOST_OFFERS:
-            break
-        if any(covers(refusal, offer) for refusal in refusals):
-            continue
+
+    def brief_for(offer: Offer) -> LaunchBrief | Refusal:
         stop = min(deadline, stops_at(allowance, job, offer))
-        if allowance is not None and stop < deadline and too_short(offer, stop, allowance.at):
-            refusals.append(Refusal(offer=offer, kind="limit", reason=f"too dear. {allowance.said}"))
-            continue
+        if (refused := not_allowed(allowance, job, offer, stop, deadline)) is not None:
+            return refused
         brief = Brief(
             job_key=job.key,
             attempt=attempt,
@@ -81,27 +83,27 @@ def provision(
             builds=job.builds,
             detached=access.detached,
         )
-        try:
-            machine = _launch(clouds[offer.cloud], offer, LaunchBrief(brief, secrets, job.requirements.disk_gib))
-        except LaunchRefused as refused:
-            log.warning("%s refused, %s: %s", offer.label, _kind(refused), refused.reason)
-            refusals.append(Refusal(offer=offer, kind=_kind(refused), reason=refused.reason))
-            if isinstance(refused, Misconfigured):
-                _show(refusals, attempt, None)
-                raise NoMachine(f"{offer.label}: {refused.reason}") from refused
-            continue
-        log.info("launched %s as %s", offer.label, machine.id)
-        _show(refusals, attempt, machine)
-        return Placed(machine=machine, refusals=refusals)
-    _show(refusals, attempt, None)
-    raise NoMachine(f"no machine to be had: {len(refusals)} offers tried, last: {refusals[-1].reason}")
+        return LaunchBrief(brief, secrets, job.requirements.disk_gib, round_)
+
+    walk = Walk(clouds, log)
+    try:
+        machine = walk.down(choice.ranked, brief_for)
+    except Misconfigured as refused:
+        _show(walk.refusals, attempt, None)
+        raise NoMachine(f"{walk.refusals[-1].offer.label}: {refused.reason}") from refused
+    _show(walk.refusals, attempt, machine)
+    if machine is None:
+        return all_refused(walk.refusals, len(choice.ranked))
+    return Placed(machine=machine, refusals=walk.refusals)
+
+
+class _Unanswered(Exception):
+    """A cloud does not tell what it runs."""
 
 
 def _launched_before(job: Job, attempt: int, clouds: dict[str, Cloud]) -> Machine | None:
-    """The attempt's machine, if an earlier start of this run has launched one and died before it could say so.
-
-    Raises NoMachine where a cloud does not tell: a second machine must not be launched beside a first unseen one.
-    """
+    """The attempt's machine, if an earlier start of this run, or an earlier round, has launched one and could not say
+    so. Raises _Unanswered."""
     for cloud in clouds.values():
         for machine in _found(cloud, job.key):
             if machine.attempt == attempt:
@@ -111,32 +113,15 @@ def _launched_before(job: Job, attempt: int, clouds: dict[str, Cloud]) -> Machin
 
 def _found(cloud: Cloud, job_key: str) -> list[Machine]:
     wait_s, reason = 2.0, ""
-    for _ in range(MOST_ASKED):
+    for number in range(MOST_ASKED):
+        if number:
+            time.sleep(wait_s)  # a cloud that does not answer has no event to wait on
+            wait_s *= 2
         try:
             return cloud.find(job_key)
         except LaunchRefused as refused:
             reason = refused.reason
-        time.sleep(wait_s)  # a cloud that does not answer has no event to wait on
-        wait_s *= 2
-    raise NoMachine(f"{cloud.kind} does not tell whether it runs a machine of this job already: {reason}")
-
-
-def _launch(cloud: Cloud, offer: Offer, brief: LaunchBrief) -> Machine:
-    """Launch; a throttled call is repeated with the same token, a bounded number of times."""
-    reason = ""
-    for repeated in range(MOST_ASKED):
-        try:
-            return cloud.launch(offer, brief)
-        except Throttled as refused:
-            reason, wait_s = refused.reason, refused.retry_after_s * 2**repeated
-        time.sleep(min(wait_s, LONGEST_WAIT_S))  # what the cloud asked for, and longer each time
-    raise Capacity(f"throttled {MOST_ASKED} times: {reason}")
-
-
-def _kind(refused: LaunchRefused) -> str:
-    """The refusal's word, with its scope: "capacity", "quota region", ..."""
-    scope = f" {refused.scope}" if isinstance(refused, Quota) else ""
-    return type(refused).__name__.lower() + scope
+    raise _Unanswered(f"{cloud.kind} does not tell whether it runs a machine of this job already: {reason}")
 
 
 def _show(refusals: list[Refusal], attempt: int, machine: Machine | None) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
 from blocks.cloud import Requirements
 from blocks.market import Market, offers_of
-from tasks.job import Choice, Near, Objective, Ranked, Rejected
+from tasks.job import Choice, Near, Objective, Ranked, Reason, Refusal, Rejected
 from tasks.money import Work, with_cost
+from tasks.refused import covers
 
-KEPT = 50  # in the ranking: more than are ever tried; and the best of each region, where all others are refused
+#: In the ranking: more than a walk tries (tasks.walk.MOST_TRIES). Beside them the best of each region and of each
+#: family, since a quota or a policy takes out a whole one of these: so many of either at most.
+KEPT = 50
 NEAREST = 3
 # Ties go to the faster, then by name, so that the order of the rows decides nothing.
 ORDER: dict[Objective, tuple[str, ...]] = {
@@ -31,14 +34,17 @@ def rank(
     *,
     objective: Objective = "cost",
     speeds: pl.DataFrame | None = None,
+    refused: Sequence[Refusal] = (),
 ) -> Choice:
     """The best `KEPT` eligible offers with each term of their cost, and what was left out and why.
 
     cooling: labels of offers (`Offer.label`) whose pool was lost or refused lately, with the reason; they come last.
+    refused: by the walk before; all that is covered by one of these comes last, too.
     speeds: what was measured (tasks.speed.SPEEDS); None: nothing yet.
     """
     judged = market.judged(requirements)
     eligible = with_cost(judged.filter(pl.col("why_not").is_null()), work, speeds)
+    cooling = {**cooling, **_covered(eligible, refused)}
     cool = _label().is_in(list(cooling)) if cooling else pl.lit(False)
     keys = ["cool", *ORDER[objective], *_NAME]
     best = _best(eligible.with_columns(cool=cool), keys)
@@ -46,27 +52,51 @@ def rank(
         Ranked(offer=offer, cooling=cooling.get(offer.label), **{name: row[name] for name in TERMS})
         for offer, row in zip(offers_of(best), best.to_dicts(), strict=True)
     ]
-    refused = judged.filter(pl.col("why_not").is_not_null())
-    nearest = [] if ranked else _nearest(refused)
+    excluded = judged.filter(pl.col("why_not").is_not_null())
+    nearest = [] if ranked else _nearest(excluded)
     return Choice(
         objective=objective,
         ranked=ranked,
         seen=len(market),
         eligible=eligible.height,
         work_core_h=work.core_h,
-        rejected=_groups(refused),
+        rejected=_groups(excluded),
         nearest=nearest,
         remedy=None if ranked else _remedy(nearest),
+        may_change=None if ranked else _may_change(market, requirements),
     )
 
 
 def _best(eligible: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
-    """The first `KEPT`, and of every region the first: a quota or an outage may take a whole region out."""
+    """The first `KEPT`, and the first of every region and of every family: a quota, a policy or an outage may take a
+    whole one out."""
     worth = pl.when("cool").then(math.inf).otherwise(pl.col(keys[1]))
-    candidates = eligible.filter(worth == worth.min().over("cloud", "region"))
-    of_regions = candidates.sort(keys).unique(["cloud", "region"], keep="first", maintain_order=True)
-    best = pl.concat([eligible.bottom_k(KEPT, by=keys), of_regions])
-    return best.unique(list(_NAME), maintain_order=True).sort(keys)
+    best = [eligible.bottom_k(KEPT, by=keys)]
+    for group in (["cloud", "region"], ["cloud", "family"]):
+        candidates = eligible.filter(worth == worth.min().over(group)).sort(keys)
+        best.append(candidates.unique(group, keep="first", maintain_order=True).head(KEPT))
+    return pl.concat(best).unique(list(_NAME), maintain_order=True).sort(keys)
+
+
+def _covered(eligible: pl.DataFrame, refused: Sequence[Refusal]) -> dict[str, str]:
+    """Labels of the offers that a refusal covers, with the reason."""
+    clouds = {refusal.offer.cloud for refusal in refused}
+    if not clouds:
+        return {}
+    found: dict[str, str] = {}
+    for offer in offers_of(eligible.filter(pl.col("cloud").is_in(list(clouds)))):
+        kind = next((refusal.kind for refusal in refused if covers(refusal, offer)), None)
+        if kind is not None:
+            found[offer.label] = f"refused ({kind}) in the last round"
+    return found
+
+
+def _may_change(market: Market, requirements: Requirements) -> Reason | None:
+    """Prices move: what is too dear now may be had later. All else that excludes an offer stays as it is."""
+    if requirements.max_usd_h is None:
+        return None
+    at_any_price = market.judged(requirements.model_copy(update={"max_usd_h": None}))
+    return "NoOffer" if at_any_price["why_not"].null_count() else None
 
 
 def why(choice: Choice) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import polars as pl
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
@@ -10,7 +12,7 @@ from prefect.logging import get_run_logger
 from blocks.cloud import Requirements
 from blocks.market import Market
 from tasks.documents import load_cloud
-from tasks.job import Choice, Objective
+from tasks.job import Choice, Objective, Refusal
 from tasks.money import Work
 from tasks.once import ONCE
 from tasks.rank import rank, why
@@ -19,7 +21,7 @@ from tasks.sharpen import sharpened
 SHOWN = 10  # in the table
 
 
-@task(name="select", persist_result=True, cache_policy=ONCE - "market" - "speeds")
+@task(name="select", persist_result=True, cache_policy=ONCE - "market" - "speeds" - "cooling" - "refused")
 def select(
     market: Market,
     requirements: Requirements,
@@ -30,18 +32,20 @@ def select(
     clouds: list[str],
     objective: Objective = "cost",
     speeds: pl.DataFrame | None = None,
+    round_: int = 1,
+    refused: Sequence[Refusal] = (),
 ) -> Choice:
     """Rank the eligible offers and draw the table of offers.
 
     cooling: labels of offers whose pool was lost or refused lately, with the reason; they come last.
-    attempt: part of the cache key, since every attempt chooses afresh.
+    attempt, round_: parts of the cache key, since every walk chooses afresh. refused: by the walk before.
     clouds: the Cloud documents that the offers are of; asked for the interruption rate of the leading ones.
     """
     log = get_run_logger()
-    choice = rank(market, requirements, work, cooling, objective=objective, speeds=speeds)
+    choice = rank(market, requirements, work, cooling, objective=objective, speeds=speeds, refused=refused)
     known = sharpened(market, choice, {cloud.kind: cloud for cloud in map(load_cloud, clouds)})
     if known is not market:
-        choice = rank(known, requirements, work, cooling, objective=objective, speeds=speeds)
+        choice = rank(known, requirements, work, cooling, objective=objective, speeds=speeds, refused=refused)
     for rejected in choice.rejected:
         log.info("left out %d offers: %s (e.g. %s)", rejected.count, rejected.reason, rejected.example)
     if choice.ranked:

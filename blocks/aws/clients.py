@@ -16,7 +16,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 
 from blocks.aws.refusals import refusal, typed
 from blocks.aws.sparing import Parsers, loader
-from blocks.cloud import MarketUnavailable, Throttled
+from blocks.cloud import LaunchRefused, MarketUnavailable, Throttled
 from blocks.gather import Unavailable
 
 AT_MOST = 24  #: calls at once, over all regions and services
@@ -88,8 +88,8 @@ class Clients:
             return list(self.rows(service, region, operation, member, **parameters))
         except Unavailable as error:
             if isinstance(error.__cause__, ClientError):
-                raise refusal(error.__cause__, region) from error
-            raise Throttled(f"aws {region}: {error}") from error
+                raise _repeated(refusal(error.__cause__, region)) from error
+            raise Throttled(f"aws {region}: {error}", repeated=True) from error
 
     def call(self, service: str, region: str, operation: str, once: bool = False, **parameters: Any) -> dict[str, Any]:
         """One answer. Raises a LaunchRefused.
@@ -98,8 +98,12 @@ class Clients:
         ask again for up to 12 s.
         """
         client = self._client(service, region, once)
-        with typed(region, operation), self._turns:
-            answer: dict[str, Any] = getattr(client, operation)(**parameters)
+        try:
+            with typed(region, operation), self._turns:
+                answer: dict[str, Any] = getattr(client, operation)(**parameters)
+        except Throttled as refused:
+            refused.repeated = not once
+            raise
         return answer
 
     def address(self, service: str, region: str) -> str:
@@ -155,6 +159,13 @@ def _session(credentials: AwsCredentials) -> Any:
     parsers = session.get_component("response_parser_factory")
     session.register_component("response_parser_factory", Parsers(parsers))
     return session
+
+
+def _repeated(refused: LaunchRefused) -> LaunchRefused:
+    """As botocore gives it up, which has asked five times."""
+    if isinstance(refused, Throttled):
+        refused.repeated = True
+    return refused
 
 
 @contextmanager

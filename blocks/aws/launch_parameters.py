@@ -13,8 +13,9 @@ from blocks.tags import in_pieces, tags_of
 
 
 def token_of(offer: Offer, brief: LaunchBrief) -> str:
-    """Another for another offer: EC2 refuses a token that comes with other parameters. 64 characters at most."""
-    return sha256(f"{brief.brief.name} {offer.label}".encode()).hexdigest()
+    """Another for another offer: EC2 refuses a token that comes with other parameters. Another for another round, whose
+    deadline and prices differ too. 64 characters at most."""
+    return sha256(f"{brief.brief.name} {offer.label}{brief.anew}".encode()).hexdigest()
 
 
 def launch_parameters(

@@ -27,6 +27,7 @@ from blocks.cloud import (
     Misconfigured,
     Offer,
     Throttled,
+    of_all_regions,
 )
 from blocks.tags import JOB, machine_from, offer_in
 from blocks.user_data import of_cloud
@@ -55,7 +56,8 @@ class Machines:
         image = image_for(self._clients, offer.region, offer.architecture, self._setup.image)
         subnet = subnet_for(self._clients, offer.region, offer.zone, self._setup.subnets)
         wanted = launch_parameters(offer, brief, image, subnet, self._setup, self._user_data(brief))
-        write_secret(self._clients, brief)
+        with of_all_regions():
+            write_secret(self._clients, brief)
         row = self._run(offer.region, wanted)
         if row["State"]["Name"] not in ("pending", "running"):
             raise Capacity(f"aws {offer.zone}: the machine of this attempt was lost as soon as it was launched")
@@ -94,6 +96,7 @@ class Machines:
             pause()
         if (made := self._made(region, wanted["ClientToken"])) is not None:
             return made
+        lost.repeated = True
         raise lost
 
     def _made(self, region: str, token: str) -> dict[str, Any] | None:

@@ -36,7 +36,7 @@ def body(offer: Offer, brief: LaunchBrief, place: Place, user_data: str) -> dict
     The defaults that cost money are overruled one by one: disk, interface and address would be detached, not deleted
     (Detach), and an evicted machine would keep all three (Deallocate).
     """
-    name, gib = vm_name(brief.brief, offer), max(_LEAST_DISK_GIB, round(brief.disk_gib))
+    name, gib = vm_name(brief, offer), max(_LEAST_DISK_GIB, round(brief.disk_gib))
     tags = {**tags_of(brief), DISK: str(gib)}  # what is rented, and so what bills
     address = {
         "name": part(name, "ip"),

@@ -31,6 +31,7 @@ from blocks.cloud import (
     Throttled,
     Unclear,
     Unfit,
+    of_all_regions,
 )
 from blocks.tags import JOB, machine_from, offer_in
 from blocks.user_data import of_cloud
@@ -68,12 +69,13 @@ class Machines:
 
     def launch(self, offer: Offer, brief: LaunchBrief) -> Machine:
         """See `Cloud.launch`. The name of the VM is the token: a repeated PUT finds what the first has made."""
-        name, image = vm_name(brief.brief, offer), self._account.images.get(offer.architecture)
+        name, image = vm_name(brief, offer), self._account.images.get(offer.architecture)
         if image is None:
             raise Unfit(f"image: the block has one of its own, but none for {offer.architecture}")
         with asked("the launch"):
             there = self._get(name)
-        self._vault.write(brief)
+        with of_all_regions():
+            self._vault.write(brief)
         if there is not None:
             return self._adopted(name, brief)
         with asked("the launch"):
@@ -161,8 +163,12 @@ class Machines:
             try:
                 vm = self._get(name)
             except AzureError as error:
-                # Throttled is repeated with the same name, and so comes here again.
-                raise (refused if isinstance(refused, Throttled) else refusal(error, "the launch")) from error
+                told = refused if isinstance(refused, Throttled) else refusal(error, "the launch")
+                if isinstance(
+                    told, Throttled
+                ):  # there may be a machine: with the same name the launch comes here again
+                    told.repeated = False
+                raise told from error
             if vm is None:
                 if accepted and time.monotonic() - begun < _KNOWN_S:
                     time.sleep(POLL_S)

@@ -10,8 +10,7 @@ import re
 from dataclasses import dataclass
 from hashlib import sha256
 
-from blocks.cloud import Offer
-from node.contract import Brief
+from blocks.cloud import LaunchBrief, Offer
 
 _ID = re.compile(
     r"/subscriptions/(?P<subscription>[^/]+)/resourcegroups/(?P<group>[^/]+)/providers/"
@@ -41,12 +40,13 @@ def resource_id(text: str) -> ResourceId:
     return ResourceId(found["subscription"], found["group"], found["type"], found["name"])
 
 
-def vm_name(brief: Brief, offer: Offer) -> str:
-    """The same for the same attempt and pool, and so the launch's idempotency token.
+def vm_name(brief: LaunchBrief, offer: Offer) -> str:
+    """The same for the same attempt, round and pool, and so the launch's idempotency token.
 
     By the pool and not the whole offer: its price and the time it was seen differ when the market was read again.
     """
-    return f"{brief.name}-{sha256('/'.join(offer.pool).encode()).hexdigest()[:8]}"
+    pool = "/".join(offer.pool)
+    return f"{brief.brief.name}-{sha256(f'{pool}{brief.anew}'.encode()).hexdigest()[:8]}"
 
 
 def part(vm: str, kind: str) -> str:

@@ -112,8 +112,8 @@ def refusal(error: AzureError, what: str) -> LaunchRefused:
             return Misconfigured(f"{what} failed: no token was given or accepted; {_LOG_IN}")
         return of_code(status, code_of(error), error.message or "", what, _retry_after(error.response))
     if isinstance(error, ServiceRequestError):
-        return Throttled(f"{what} failed: Azure cannot be reached; check the network", 10.0)
-    return Throttled(f"{what} failed: the answer was lost ({type(error).__name__})", 2.0)
+        return Throttled(f"{what} failed: Azure cannot be reached; check the network", 10.0, repeated=True)
+    return Throttled(f"{what} failed: the answer was lost ({type(error).__name__})", 2.0, repeated=True)
 
 
 def of_code(status: int, code: str, message: str, what: str, retry_after_s: float = 5.0) -> LaunchRefused:
@@ -121,7 +121,8 @@ def of_code(status: int, code: str, message: str, what: str, retry_after_s: floa
     anything of the request."""
     told = f"{what} failed: {' '.join(part for part in (str(status or ''), code) if part)}"
     if status == 429 or status >= 500 or code in _TRANSIENT:
-        return Throttled(told, retry_after_s)
+        # The SDK repeats these statuses; what an operation tells, with status 200, and conflicts it does not.
+        return Throttled(told, retry_after_s, repeated=status == 429 or status >= 500)
     if code in _CAPACITY:
         return Capacity(told)
     if code in _OF_REGION:

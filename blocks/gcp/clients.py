@@ -47,6 +47,20 @@ _TRANSIENT = (
     ParseError,  # an answer that broke off, or came from somebody in between
 )
 _BUSY = {"rateLimitExceeded", "userRateLimitExceeded"}
+#: Reasons of a lack of capacity. They come in operations, and at once with a 503, which then is no lost answer
+#: (Compute Engine docs, "Troubleshooting resource availability").
+OUT_OF_STOCK = frozenset(
+    {
+        "ZONE_RESOURCE_POOL_EXHAUSTED",
+        "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS",
+        "RESOURCE_POOL_EXHAUSTED",
+        "RESOURCE_POOL_EXHAUSTED_WITH_DETAILS",
+        "GPU_STOCKOUT",
+        "STOCKOUT",
+        "insufficientCapacity",
+    }
+)
+_QUOTA_USED_UP = frozenset({"QUOTA_EXCEEDED", "quotaExceeded", "limitExceeded"})
 _NOT_READY = "resourceNotReady"  # e.g. a machine that is still being made, when it is to be deleted
 _REMEDIES = {
     401: "check the key in the GCP Credentials block",
@@ -217,7 +231,9 @@ def is_throttled(error: Exception) -> bool:
 
 
 def is_lost(error: Exception) -> bool:
-    """Nobody knows whether it was done."""
+    """Nobody knows whether it was done: no answer, or one that gives no reason for a refusal."""
+    if isinstance(error, GoogleAPICallError) and (OUT_OF_STOCK | _QUOTA_USED_UP) & set(reasons(error)):
+        return False
     return isinstance(error, _TRANSIENT) and not isinstance(error, TooManyRequests)
 
 

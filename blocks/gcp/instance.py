@@ -34,13 +34,14 @@ class Setup:
 
 def name_of(offer: Offer, brief: LaunchBrief) -> str:
     """The instance's name, which is also the second key of idempotency: the attempt's, and a few digits of the offer,
-    since another offer of the same attempt must not meet the remains of the first. DNS-safe, 63 characters at most."""
-    return f"{brief.brief.name}-{sha256(offer.label.encode()).hexdigest()[:6]}"
+    since another offer of the same attempt, or the same in another round, must not meet the remains of the first.
+    DNS-safe, 63 characters at most."""
+    return f"{brief.brief.name}-{sha256(f'{offer.label}{brief.anew}'.encode()).hexdigest()[:6]}"
 
 
 def token_of(offer: Offer, brief: LaunchBrief) -> str:
     """The requestId: Compute Engine ignores a second request with the same, and gives the first one's operation."""
-    return str(uuid5(NAMESPACE_URL, f"spotwave:{brief.brief.job_key}:{brief.brief.attempt}:{offer.label}"))
+    return str(uuid5(NAMESPACE_URL, f"spotwave:{brief.brief.job_key}:{brief.brief.attempt}:{offer.label}{brief.anew}"))
 
 
 def instance_of(setup: Setup, offer: Offer, zone: str, brief: LaunchBrief, user_data: str) -> Instance:

@@ -16,6 +16,7 @@ from blocks.cloud import (
     Throttled,
     Unclear,
     Unfit,
+    of_all_regions,
 )
 from blocks.gcp import everywhere, secrets
 from blocks.gcp.clients import FAILURES, Clients, in_doubt, is_lost
@@ -63,7 +64,7 @@ class Machines:
             raise Unfit(f"{offer.label}: names no zone")
         user_data = self._user_data(brief)
         body = instance_of(self._setup, offer, offer.zone, brief, user_data)
-        with refusing():
+        with of_all_regions(), refusing():
             secrets.write(self._clients, brief, self._patience_s)
         try:
             operation = self._insert(offer.zone, body, token_of(offer, brief))
@@ -158,13 +159,15 @@ class Machines:
 
     def _undone(self, zone: str, name: str, refused: LaunchRefused) -> LaunchRefused:
         """Nothing of a failed launch may bill. What to raise: where there was no answer to that either, Throttled, so
-        that the same token is tried again and finds what was made; where it is deleted, never the same token again."""
+        that the same token is tried again and finds what was made; where it is deleted, never the same token again, and
+        nothing else of a region that did not answer for so long."""
         try:
             self._delete(zone, name)
         except (*FAILURES, LaunchRefused):
             return Throttled(f"{refused.reason}; {name} may be running in {zone}")
         if isinstance(refused, Throttled):
-            return Unclear(f"{refused.reason}, however often it was asked; what it may have made is deleted")
+            told = f"{refused.reason}, however often it was asked; what it may have made is deleted"
+            return Throttled(told, repeated=True)
         return refused
 
     def _state_of_the_unseen(self, machine: Machine) -> MachineState:

@@ -20,23 +20,14 @@ from blocks.cloud import (
     Unclear,
     Unfit,
 )
-from blocks.gcp.clients import FAILURES, is_lost, is_throttled, reasons
+from blocks.gcp.clients import FAILURES, OUT_OF_STOCK, is_lost, is_throttled, reasons
 
 EXISTS = {"RESOURCE_ALREADY_EXISTS", "alreadyExists"}
 GONE = {"RESOURCE_NOT_FOUND", "notFound"}
 
 # Codes of operations, and reasons of plain answers (Compute Engine docs, Troubleshooting VM creation, Resource
 # availability; UNSUPPORTED_OPERATION was seen of machines that were preempted while they were made).
-_CAPACITY = {
-    "ZONE_RESOURCE_POOL_EXHAUSTED",
-    "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS",
-    "RESOURCE_POOL_EXHAUSTED",
-    "RESOURCE_POOL_EXHAUSTED_WITH_DETAILS",
-    "GPU_STOCKOUT",
-    "STOCKOUT",
-    "insufficientCapacity",
-    "UNSUPPORTED_OPERATION",
-}
+_CAPACITY = {*OUT_OF_STOCK, "UNSUPPORTED_OPERATION"}
 _QUOTA = {"QUOTA_EXCEEDED", "quotaExceeded", "limitExceeded"}
 _ADDRESSES = {"IP_SPACE_EXHAUSTED", "IP_SPACE_EXHAUSTED_WITH_DETAILS"}
 _TOO_FAST = {"rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED"}
@@ -88,9 +79,11 @@ def refusal(error: Exception) -> LaunchRefused:
     """For one of `FAILURES`, or a `Clients` that could not be made."""
     if isinstance(error, RetryError):
         cause = error.cause
-        return (
-            refusal(cause) if isinstance(cause, FAILURES) else Throttled("gcp: no answer, however often it was asked")
-        )
+        silent = Throttled("gcp: no answer, however often it was asked")
+        told = refusal(cause) if isinstance(cause, FAILURES) else silent
+        if isinstance(told, Throttled):
+            told.repeated = True
+        return told
     if isinstance(error, MarketUnavailable):
         return Misconfigured(str(error))
     if isinstance(error, GoogleAPICallError):

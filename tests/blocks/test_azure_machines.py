@@ -125,9 +125,9 @@ def test_the_same_launch_again_is_the_same_machine(azure: AzureEmulator) -> None
 
 
 def test_another_pool_or_attempt_is_another_machine(azure: AzureEmulator) -> None:
-    public = brief().brief
-    names = {vm_name(public, offer(size, zone)) for size in ("Standard_D2s_v5", "x") for zone in ("eastus-1", None)}
-    names.add(vm_name(brief(attempt=2).brief, offer()))
+    told = brief()
+    names = {vm_name(told, offer(size, zone)) for size in ("Standard_D2s_v5", "x") for zone in ("eastus-1", None)}
+    names.add(vm_name(brief(attempt=2), offer()))
     assert len(names) == 5
     assert all(len(name) <= 64 for name in names)
 

@@ -245,8 +245,9 @@ def test_a_launch_whose_answer_is_lost_is_adopted_and_not_doubled(
 
 def test_a_launch_that_never_answers_leaves_nothing(google: GcpEmulator, cloud: GcpCloud, brief: LaunchBrief) -> None:
     google.fail(fault(gcp.INSERT, server_error()))
-    with pytest.raises(Unclear, match="deleted"):
+    with pytest.raises(Throttled, match="deleted") as caught:
         cloud.machines(patience_s=0.6).launch(offer(), brief)
+    assert caught.value.repeated, "nobody asks for the same again"
     assert len(google.ledger.items("machine")) == 1, "it was made all the same"
     assert _left(google) == {"secret"}
 

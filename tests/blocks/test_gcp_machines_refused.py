@@ -59,7 +59,7 @@ def _nothing_bills(google: GcpEmulator) -> bool:
         ("RESOURCE_NOT_FOUND", "The resource 'projects/p/zones/z/machineTypes/n9' was not found", Capacity),
         ("IP_SPACE_EXHAUSTED_WITH_DETAILS", "", Quota),
         ("QUOTA_EXCEEDED", _QUOTA.format("PREEMPTIBLE_CPUS", "in region us-central1"), Quota),
-        ("RATE_LIMIT_EXCEEDED", "", Unclear),  # the token is used up: never the same again
+        ("RATE_LIMIT_EXCEEDED", "", Throttled),  # the token is used up: never the same again
         ("CONDITION_NOT_MET", "Constraint constraints/compute.vmExternalIpAccess violated", Misconfigured),
         ("PERMISSIONS_ERROR", "Required 'compute.images.useReadOnly' permission", Misconfigured),
         ("RESOURCE_NOT_FOUND", "The resource 'projects/p/global/images/x' was not found", Misconfigured),

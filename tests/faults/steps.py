@@ -15,8 +15,8 @@ class Step:
 
 
 _STEPS = (
-    Step("launch", "tasks.provision:_launch", "before", 0),
-    Step("launched", "tasks.provision:_launch", "after", 0),  # the machine bills, and nothing is written down
+    Step("launch", "tasks.walk:launch", "before", 0),
+    Step("launched", "tasks.walk:launch", "after", 0),  # the machine bills, and nothing is written down
     Step("boot", "node.checkpoint:restore", "before", 1),
     Step("hartree_fock", "node.shci:run_hartree_fock", "before", 1),
     Step("write_fcidump", "node.shci:write_integrals", "before", 1),

@@ -1,0 +1,123 @@
+"""From a look at the market to a machine: choose, reserve, walk; and again after a pause where no cloud has room."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from prefect.runtime import flow_run
+
+from flows.failed import JobFailed
+from flows.purse import Purse
+from flows.rounds import Rounds
+from tasks.fetch_prices import NoMarket, fetch_prices
+from tasks.history import recall, remember_refusals
+from tasks.job import Allowance, Attempt, Choice, Job, Placed, Refusal, Unplaced
+from tasks.money import Work
+from tasks.provision import NoMachine, open_lease, provision
+from tasks.quote import quote
+from tasks.rounds import Turn
+from tasks.select import select
+from tasks.unplaced import none_eligible
+
+
+@dataclass(frozen=True)
+class Begun:
+    """An attempt that has its machine."""
+
+    placed: Placed
+    choice: Choice
+    allowance: Allowance
+    lease_id: str
+
+
+def first_choice(job: Job, rounds: Rounds) -> tuple[Choice, float | None, Turn]:
+    """What the job is quoted for: (the choice, the known work in core-hours, the round); nothing is launched.
+
+    Waits where prices alone stand in the way. Raises JobFailed where anything else does.
+    """
+    turn = rounds.resume(1)
+    while True:
+        looked = _look(job, 1, [], turn, [])
+        if not isinstance(looked, Unplaced):
+            return *looked, rounds.found(1, turn)
+        turn = rounds.next(1, turn, looked)
+
+
+def place(job: Job, number: int, purse: Purse, rounds: Rounds, deadline: float) -> Begun:
+    """The attempt's machine, as soon as a cloud grants one. Raises JobFailed, and Pause where a quote that has risen
+    awaits approval."""
+    turn = rounds.resume(number)
+    refused: list[Refusal] = []
+    while True:
+        choice: Choice | None = purse.first
+        missed: Unplaced | None = None
+        if number > 1 or turn.number != purse.first_round:
+            choice, missed = _chosen(job, number, purse, turn, refused)
+        if choice is not None:
+            allowance = purse.allow(number, choice, deadline, turn.number)
+            lease_id = open_lease(job, number)
+            try:
+                placed = provision(
+                    job, number, choice, lease_id, deadline, flow_run.run_count, allowance, turn.number, turn.unsure
+                )
+            except NoMachine as error:
+                purse.unused(number)
+                raise JobFailed(f"{error}.") from error
+            if isinstance(placed, Placed):
+                rounds.over()
+                return Begun(placed, choice, allowance, lease_id)
+            purse.unused(number)  # what it reserved is free for others while it waits
+            remember_refusals(job, number, placed.refusals)
+            missed, refused = placed, placed.refusals
+        assert missed is not None
+        turn = rounds.next(number, turn, missed, deadline)
+
+
+def _chosen(
+    job: Job, number: int, purse: Purse, turn: Turn, refused: list[Refusal]
+) -> tuple[Choice, None] | tuple[None, Unplaced]:
+    """A fresh choice. As long as the job has had no machine it is quoted anew: prices have moved meanwhile."""
+    looked = _look(job, number, purse.attempts, turn, refused)
+    if isinstance(looked, Unplaced):
+        return None, looked
+    choice, work_core_h = looked
+    if number == 1:
+        purse.requoted(choice, turn.number, quote(job, choice.ranked[0], work_core_h))
+        purse.approve()
+    return choice, None
+
+
+def _look(
+    job: Job, number: int, earlier: list[Attempt], turn: Turn, refused: Sequence[Refusal]
+) -> tuple[Choice, float | None] | Unplaced:
+    """A fresh market and a fresh choice; pools that were lost or refused come last. And the work in core-hours of a
+    reference core, None if nobody knows it. Raises JobFailed where no market was ever read."""
+    cooling = {a.machine.offer.label: f"lost in attempt {a.number}" for a in earlier}
+    cooling |= {r.offer.label: f"refused in attempt {a.number}" for a in earlier for r in a.refusals}
+    speeds, learned_core_h, cooling_all = recall(job, number, turn.number)
+    known_core_h = job.work_core_h or learned_core_h
+    work = Work(
+        core_h=known_core_h or 1.0,
+        disk_gib=job.requirements.disk_gib,
+        results_gib=job.results_gib,
+    )
+    try:
+        market = fetch_prices(job.clouds, job.store)
+    except NoMarket as error:
+        if number == turn.number == 1:
+            raise JobFailed(f"{error}. Look at the log, and run `spotwave check`.") from error
+        return Unplaced(reason="NoOffer", said=str(error))
+    choice = select(
+        market,
+        job.requirements,
+        work,
+        cooling_all | cooling,
+        number,
+        clouds=job.clouds,
+        objective=job.objective,
+        speeds=speeds,
+        round_=turn.number,
+        refused=refused,
+    )
+    return (choice, known_core_h) if choice.ranked else none_eligible(choice)

@@ -1,0 +1,142 @@
+"""A job for which no cloud has room waits in its place: pauses between rounds, and what its run shows meanwhile.
+
+It waits while its process lives, at the cost of one look at the run every few seconds: so a cancel or a stop ends it at
+once, nothing is reserved or rented, and whoever takes the job over waits on at the same round.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+import httpx
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+
+from flows.failed import JobFailed
+from tasks import api
+from tasks.job import Job, Unplaced
+from tasks.rounds import WAITING, Turn, keep_turn, read_turn, show_running
+from tasks.unplaced import HELPS
+from tasks.watch import Superseded
+
+FIRST_PAUSE_S = 30.0
+LONGEST_PAUSE_S = 600.0  # as long as prices are taken for fresh (tasks.fetch_prices.FRESH_S)
+GROWTH = 1.5  # of each pause to the next: the longest comes after some twenty minutes
+LOOK_S = 5.0  # how often the run itself is looked at meanwhile
+LEAST_RUN_S = 240.0  # what a machine needs to boot and to do anything before the job's time is over
+ENV_LONGEST_PAUSE = "SPOTWAVE_LONGEST_PAUSE_S"  # shortens all pauses; docs/machines.md
+
+
+class Rounds:
+    """Of one job, in one engine."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._shown: str | None = None
+        #: Whether an earlier start of this run has asked clouds for its first machine, in vain so far: should it end
+        #: before it has `chosen` anew, what they keep of the job must go.
+        self.walked: bool = read_turn(api.client(), job.flow_run_id, 1).walked
+        self.chosen = False
+        #: Which start of the run this engine is; what it sets itself is counted by the server, too.
+        self.run_count: int = flow_run.run_count
+
+    def resume(self, attempt: int) -> Turn:
+        """The round that the attempt has come to; returns when its time has come. Raises Superseded."""
+        turn = read_turn(api.client(), self._job.flow_run_id, attempt)
+        if turn.until > time.time():
+            get_run_logger().info("attempt %d waits on for its round %d", attempt, turn.number)
+            self._show(WAITING, turn.shown)
+            self._sleep(turn.until)
+        return turn
+
+    def next(self, attempt: int, turn: Turn, missed: Unplaced, deadline: float | None = None) -> Turn:
+        """The round after one without a machine; returns when its time has come.
+
+        deadline: Unix seconds at which the job's time is over; None: its time has not begun. Raises JobFailed where
+        waiting would change nothing or has lasted long enough, Superseded.
+        """
+        if missed.reason is None:
+            raise JobFailed(f"{missed.said}.")
+        now = time.time()
+        since = turn.since if turn.pauses else now
+        end, limit = self._end(since, deadline)
+        if now >= end:
+            if not turn.pauses:
+                raise JobFailed(f"{missed.said}.")
+            hours, rounds = (now - since) / 3600, turn.pauses + 1
+            raise JobFailed(f"{limit}. It waited {hours:.3g} h, and in the last of {rounds} rounds: {missed.said}.")
+        until = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(end))
+        later = Turn(
+            number=turn.number + 1,
+            pauses=turn.pauses + 1,
+            since=since,
+            until=min(now + pause_s(turn.pauses), end),
+            walked=turn.walked or bool(missed.refusals),
+            unsure=turn.unsure or missed.unsure,
+            shown=f"{missed.reason}: {missed.said}. {HELPS[missed.reason]} Looked at again until {until}.",
+        )
+        keep_turn(api.client(), self._job.flow_run_id, attempt, later)
+        self._show(WAITING, later.shown)
+        get_run_logger().info("round %d begins in %.0f s", later.number, later.until - now)
+        self._sleep(later.until)
+        return later
+
+    def found(self, attempt: int, turn: Turn) -> Turn:
+        """There is something to quote. After a wait for that alone the wait is over, and a later one counts anew."""
+        self.chosen = True
+        if not turn.pauses or turn.walked:
+            return turn
+        fresh = Turn(number=turn.number)
+        keep_turn(api.client(), self._job.flow_run_id, attempt, fresh)
+        self.over()
+        return fresh
+
+    def over(self) -> None:
+        """The job waits no more."""
+        if self._shown is not None:
+            self._show("Running", "")
+            self._shown = None
+
+    def _end(self, since: float, deadline: float | None) -> tuple[float, str]:
+        """(Unix seconds until which it may wait, by which limit and what to do)."""
+        longest = since + 3600 * self._job.max_hours if deadline is None else deadline - LEAST_RUN_S
+        if self._job.wait_hours is not None and since + 3600 * self._job.wait_hours < longest:
+            return since + 3600 * self._job.wait_hours, f"wait_hours: {self._job.wait_hours:g} h are over; allow more"
+        return longest, f"max_hours: {self._job.max_hours:g} h are as good as over; allow more"
+
+    def _show(self, name: str, message: str) -> None:
+        if message == self._shown:
+            return
+        self._shown = message
+        try:
+            self.run_count += show_running(api.client(), self._job.flow_run_id, name, message)
+        except (httpx.HTTPError, PrefectHTTPStatusError) as error:
+            get_run_logger().warning("the run does not show that it is %s: %s", name, error)
+
+    def _sleep(self, until: float) -> None:
+        """A cancel and a stop interrupt it by their signal. Raises Superseded, JobFailed."""
+        while (left := until - time.time()) > 0:
+            time.sleep(min(LOOK_S, left))  # markets and clouds have no event for "there is room again"
+            self._look()
+
+    def _look(self) -> None:
+        """What others have made of the run meanwhile."""
+        try:
+            run = api.client().read_flow_run(self._job.flow_run_id)
+        except (httpx.HTTPError, PrefectHTTPStatusError) as error:
+            get_run_logger().debug("no answer of the API while waiting: %s", error)
+            return
+        except ObjectNotFound as error:
+            raise JobFailed("the run was deleted while it waited for a machine") from error
+        if (run.run_count or 0) > self.run_count:
+            raise Superseded(f"a newer start of this run waits for the machine of {self._job.key}")
+        if api.is_final(run):
+            raise JobFailed(f"the run was set to {run.state_name} while it waited for a machine")
+
+
+def pause_s(number: int) -> float:
+    """Seconds; growing with each, counted from 0."""
+    longest = float(os.environ.get(ENV_LONGEST_PAUSE, LONGEST_PAUSE_S))
+    return min(FIRST_PAUSE_S * GROWTH ** min(number, 20), longest)
