@@ -97,7 +97,7 @@ def not_allowed(allowance: Allowance | None, job: Job, offer: Offer, stop: float
     if allowance is None or allowance.usd is None:
         return None
     if stop < deadline and too_short(offer, stop, allowance.at):
-        return Refusal(offer=offer, kind="limit", reason=f"too dear. {allowance.said}")
+        return Refusal(offer=offer, kind="limit", reason=f"too dear. {allowance.said}", lasting=True)
     usd = _usd(job, offer, stop - allowance.at)
     if allowance.reserved_usd is not None and usd > allowance.reserved_usd * (1 + 1e-6):
         reason = f"may cost {usd:.4g} USD, and {allowance.reserved_usd:.4g} are reserved"

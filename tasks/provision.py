@@ -93,7 +93,7 @@ def provision(
         raise NoMachine(f"{walk.refusals[-1].offer.label}: {refused.reason}") from refused
     _show(walk.refusals, attempt, machine)
     if machine is None:
-        return all_refused(walk.refusals, len(choice.ranked))
+        return all_refused(walk.refusals)
     return Placed(machine=machine, refusals=walk.refusals)
 
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from tasks.job import Choice, Reason, Refusal, Unplaced
-
-# First words of the kinds of refusals (tasks.walk.kind_of). All others may be over in an hour.
-_QUOTA = "quota"
-_LASTING = ("unfit", "misconfigured", "policy", "limit")  # of the type, the block, the organization, the budget
+from tasks.refused import hopeless, summary
 
 HELPS: dict[Reason, str] = {
     "NoOffer": "Room must come free, or a price fall. Sooner by wider requirements (types, regions, max_usd_h) or one "
@@ -18,13 +15,11 @@ HELPS: dict[Reason, str] = {
 }
 
 
-def all_refused(refusals: list[Refusal], ranked: int) -> Unplaced:
-    """After a walk over so many ranked offers."""
-    tried = [refusal for refusal in refusals if refusal.kind not in ("limit", "reserve")]
-    counts = Counter(refusal.kind for refusal in tried)
-    kinds = ", ".join(f"{number} {kind}" for kind, number in counts.most_common())
-    said = f"no machine to be had: {len(tried)} offers tried of {ranked} ranked ({kinds}), last: {refusals[-1].reason}"
-    return Unplaced(refusals=refusals, reason=_reason(refusals), said=said)
+def all_refused(refusals: list[Refusal]) -> Unplaced:
+    """After a walk."""
+    kinds = Counter(refusal.kind for refusal in refusals)
+    counts = ", ".join(f"{number} {kind}" for kind, number in kinds.most_common())
+    return Unplaced(refusals=refusals, reason=_reason(refusals), said=f"{summary(refusals).rstrip('.')} ({counts})")
 
 
 def none_eligible(choice: Choice) -> Unplaced:
@@ -33,7 +28,6 @@ def none_eligible(choice: Choice) -> Unplaced:
 
 
 def _reason(refusals: list[Refusal]) -> Reason | None:
-    passing = {kind for refusal in refusals if (kind := refusal.kind.partition(" ")[0]) not in _LASTING}
-    if not passing:
+    if hopeless(refusals):
         return None
-    return "CloudQuota" if passing == {_QUOTA} else "NoOffer"
+    return "CloudQuota" if {one.kind for one in refusals if not one.lasting} == {"quota"} else "NoOffer"

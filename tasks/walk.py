@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from blocks.cloud import Cloud, LaunchBrief, LaunchRefused, Machine, Misconfigured, Offer, Quota, Throttled
+from blocks.cloud import Cloud, LaunchBrief, LaunchRefused, Machine, Misconfigured, Offer, Throttled
 from tasks.job import Ranked, Refusal
-from tasks.refused import covers
+from tasks.refused import covers, refusal_of
 
 #: Launches that are tried in one walk. What a refusal covers is passed over and costs none, so forty are forty pools,
 #: types, classes or regions; what is left of the ranking then is for the next round, where these come last.
@@ -73,9 +73,8 @@ class Walk:
             try:
                 machine = launch(self.clouds[offer.cloud], offer, brief, self.patience)
             except LaunchRefused as refused:
-                kind = kind_of(refused)
-                self.log.warning("%s refused, %s: %s", offer.label, kind, refused.reason)
-                self.refusals.append(Refusal(offer=offer, kind=kind, reason=refused.reason))
+                self.refusals.append(refusal_of(offer, refused))
+                self.log.warning("%s refused, %s: %s", offer.label, self.refusals[-1].kind, refused.reason)
                 if isinstance(refused, Misconfigured):
                     raise
                 continue
@@ -96,9 +95,3 @@ def launch(cloud: Cloud, offer: Offer, brief: LaunchBrief, patience: Patience) -
             if (wait_s := patience.wait_s(offer, refused)) is None:
                 raise
         time.sleep(wait_s)  # what the cloud asked for, and longer each time
-
-
-def kind_of(refused: LaunchRefused) -> str:
-    """The refusal's word, with its scope: "capacity", "quota region", ..."""
-    scope = f" {refused.scope}" if isinstance(refused, Quota) else ""
-    return type(refused).__name__.lower() + scope
