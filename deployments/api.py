@@ -30,8 +30,10 @@ from deployments.home import ROOT, Home
 from deployments.keys import auth_string, fingerprint, known_auth_string
 from deployments.processes import ENV_MARK
 
-# A server that is short of database connections answers 500; Prefect's client gives up on that at once.
-_PATIENT = {"PREFECT_CLIENT_RETRY_EXTRA_CODES": "500"}
+# A server that is short of database connections answers 500; Prefect's client gives up on that at once. And one that
+# is busy, on SQLite, answers 503 at once where another has written since a transaction began (`create_task_run` and
+# others begin without the write lock): six tries in a row met that, and ended a job. Nine take up to 8 min.
+_PATIENT = {"PREFECT_CLIENT_RETRY_EXTRA_CODES": "500", "PREFECT_CLIENT_MAX_RETRIES": "8"}
 _TOML_MARK = "# Written by `spotwave up`, removed by `spotwave down`.\n"
 
 

@@ -18,6 +18,7 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.client.schemas.objects import StateType
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.logging import get_run_logger
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from blocks.cloud import Cloud, LaunchRefused, Machine, MachineState
 from node.contract import OUTCOME_FILE, Ending, Lease, Outcome, Phase, Progress, attempt_dir
@@ -37,6 +38,7 @@ LONG_POLL_S = 5.0  # of what has run for ten minutes; every look is three questi
 STATE_S = 5.0  # how often the cloud is asked
 STOPPING_S = 300.0  # how long a machine may be on its way down
 PRICES_S = 300.0  # how often it is asked what has held, under a limit: a price moves a few times a day
+RETRIES = 4  # of one question, half a minute: this loop asks again by itself, and is to hear of a cancel soon
 RISEN = "its machine costs more by the hour than when it was launched"  # why an attempt ends before its time
 
 
@@ -222,7 +224,8 @@ def watch(
     patience, begun = True, time.monotonic()
     while True:
         try:
-            outcome = seen.look() or seen.ask_the_cloud() or seen.ask_the_price()
+            with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: RETRIES}):
+                outcome = seen.look() or seen.ask_the_cloud() or seen.ask_the_price()
             patience = True
         except (httpx.HTTPError, PrefectHTTPStatusError, RemoteError) as error:
             # API or remote is away: nothing is known of the lease, so its silence must not count.
