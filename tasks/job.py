@@ -126,7 +126,7 @@ class Unplaced(_Record):
     @property
     def unsure(self) -> bool:
         """Whether a refused launch may have made a machine all the same, which must be looked for before the next."""
-        return any(refusal.kind in ("throttled", "unclear", "unanswered") for refusal in self.refusals)
+        return any(refusal.kind in ("throttled", "lost", "unclear") for refusal in self.refusals)
 
 
 class Quote(_Record):
