@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from prefect import task
 from prefect.artifacts import create_table_artifact
@@ -12,6 +13,7 @@ from blocks.cloud import Capacity, Cloud, LaunchBrief, LaunchRefused, Machine, M
 from node.contract import Brief
 from tasks import api
 from tasks.allow import MOST_OFFERS, stops_at, too_short
+from tasks.carried import still_carried
 from tasks.documents import load_access, load_cloud, load_remote
 from tasks.job import Allowance, Choice, Job, Placed, Refusal
 from tasks.once import ONCE
@@ -39,14 +41,20 @@ def provision(
     deadline: float,
     run_count: int,
     allowance: Allowance | None = None,
-) -> Placed:
+) -> Placed | None:
     """Launch the first offer of the ranking that a cloud grants; adopt the attempt's machine if it exists.
 
     deadline: Unix seconds by which the machine must have ended; allowance: what it may cost, from which follows an
     earlier time that it keeps by itself, whether or not anybody watches. run_count: which start of the parent run
-    this is; at the first nothing can have been launched yet, so no cloud is searched. Raises NoMachine.
+    this is; at the first nothing can have been launched yet, so no cloud is searched.
+    None where the job was suspended before there was a machine. Raises NoMachine, Superseded; and Ended, then there is
+    no machine either.
     """
-    log = get_run_logger()
+    log, prefect = get_run_logger(), api.client()
+
+    def carried() -> bool:
+        return still_carried(prefect, job.flow_run_id, run_count)
+
     clouds = {cloud.kind: cloud for cloud in map(load_cloud, job.clouds)}
     if run_count > 1 and (machine := _launched_before(job, attempt, clouds)) is not None:
         log.info("adopted %s: it was launched before this run was restarted", machine.id)
@@ -81,7 +89,9 @@ def provision(
             detached=access.detached,
         )
         try:
-            machine = _launch(clouds[offer.cloud], offer, LaunchBrief(brief, secrets, job.requirements.disk_gib))
+            machine = _launch(
+                clouds[offer.cloud], offer, LaunchBrief(brief, secrets, job.requirements.disk_gib), carried
+            )
         except LaunchRefused as refused:
             log.warning("%s refused, %s: %s", offer.label, _kind(refused), refused.reason)
             refusals.append(Refusal(offer=offer, kind=_kind(refused), reason=refused.reason))
@@ -89,6 +99,9 @@ def provision(
                 _show(refusals, attempt, None)
                 raise NoMachine(f"{offer.label}: {refused.reason}") from refused
             continue
+        if machine is None:
+            log.info("suspended before there was a machine")
+            return None
         log.info("launched %s as %s", offer.label, machine.id)
         _show(refusals, attempt, machine)
         return Placed(machine=machine, refusals=refusals)
@@ -120,10 +133,15 @@ def _found(cloud: Cloud, job_key: str) -> list[Machine]:
     raise NoMachine(f"{cloud.kind} does not tell whether it runs a machine of this job already: {reason}")
 
 
-def _launch(cloud: Cloud, offer: Offer, brief: LaunchBrief) -> Machine:
-    """Launch; a throttled call is repeated with the same token, a bounded number of times."""
+def _launch(cloud: Cloud, offer: Offer, brief: LaunchBrief, carried: Callable[[], bool]) -> Machine | None:
+    """Launch; a throttled call is repeated with the same token, a bounded number of times.
+
+    carried: whether the job is to go on, asked before each call; None if it is not.
+    """
     reason = ""
     for repeated in range(MOST_ASKED):
+        if not carried():
+            return None
         try:
             return cloud.launch(offer, brief)
         except Throttled as refused:
