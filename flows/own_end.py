@@ -17,6 +17,7 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Cancelled
 
+from flows.engine import EngineBusy
 from flows.suspension import held
 from tasks import api
 from tasks.carried import Ended, Standing, Superseded, how, run_of, standing_of
@@ -32,7 +33,7 @@ def own_end(story: F) -> F:
     def told(*arguments: Any, **named: Any) -> Any:
         try:
             end = story(*arguments, **named)
-        except Superseded as other:
+        except (Superseded, EngineBusy) as other:
             raise Abort(str(other)) from other
         except Ended as over:
             get_run_logger().warning("%s: the job ends here, and its machine is gone", over)

@@ -19,7 +19,7 @@ from prefect.runtime import flow_run
 from prefect.states import Suspended
 
 from tasks import api
-from tasks.carried import Standing, awaits_answer, run_of, standing_of, still_carried
+from tasks.carried import Standing, awaits_answer, begin, run_of, seen_suspended, standing_of, still_carried
 from tasks.job import Job
 from tasks.suspend import resumed
 
@@ -31,6 +31,8 @@ def undisturbed() -> Iterator[None]:
     """Steps are taken within the block whether or not the run has been suspended."""
     context = FlowRunContext.get()
     assert context is not None
+    assert context.flow_run is not None
+    begin(context.flow_run.id)
     request = type(context.flow_run_suspension_request)()
     with context.model_copy(update={"flow_run_suspension_request": request}):
         yield
@@ -39,10 +41,10 @@ def undisturbed() -> Iterator[None]:
 def until_resumed(job: Job, attempt: int, since: float) -> float:
     """For how long the job was suspended, in seconds. since: Unix seconds from when on it had no machine.
 
-    Raises Pause where it still is, and Superseded, Ended.
+    Raises Pause where it still is, or where it was in the time of this very engine, and Superseded, Ended.
     """
     prefect = api.client()
-    if not still_carried(prefect, job.flow_run_id, flow_run.run_count):
+    if not still_carried(prefect, job.flow_run_id, flow_run.run_count) or seen_suspended(job.flow_run_id):
         get_run_logger().warning(
             "suspended: it has no machine, and nothing bills but what lies on the remote. Resume this run to go on."
         )

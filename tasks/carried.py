@@ -21,6 +21,9 @@ from tasks import api
 SIGNAL_S = 10.0
 
 
+_suspended: set[UUID] = set()
+
+
 class Standing(StrEnum):
     """What is wanted of a job."""
 
@@ -84,10 +87,22 @@ def still_carried(prefect: SyncPrefectClient, flow_run_id: UUID, run_count: int)
             if api.now() - run.state.timestamp > timedelta(seconds=SIGNAL_S):
                 raise Ended("its run is being cancelled")
         case Standing.SUSPENDED:
+            _suspended.add(flow_run_id)
             return False
     if run is not None and run.state is not None and run.state.type in (StateType.SCHEDULED, StateType.PENDING):
         raise Superseded(f"flow run {flow_run_id} is about to be executed anew")
     return True
+
+
+def begin(flow_run_id: UUID) -> None:
+    """An engine takes the run up."""
+    _suspended.discard(flow_run_id)
+
+
+def seen_suspended(flow_run_id: UUID) -> bool:
+    """Whether the engine of this process has been told that the run is suspended: it must end, even if the run goes on
+    by now. For then there may be another engine, and Prefect does not count a resuming as a start (run_count)."""
+    return flow_run_id in _suspended
 
 
 def how(run: FlowRun | None) -> str:
