@@ -16,6 +16,7 @@ from pydantic import Field
 
 from blocks.home import ENV_RESULTS
 from flows.form import described
+from flows.own_end import own_end
 from flows.spot import JobFailed, Working, run_to_the_end
 from node.contract import job_key_of
 from tasks.check import check_job
@@ -35,6 +36,7 @@ STORE = "snapshot-store/here"
 
 @flow(name="drill", log_prints=False)
 @described
+@own_end
 def drill(
     cloud: Annotated[str, Field(description="The Cloud block to rehearse on.")] = "local-cloud/here",
     minutes: Annotated[

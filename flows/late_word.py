@@ -13,7 +13,6 @@ from pathlib import Path
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import ArtifactCreate
 from prefect.client.schemas.objects import StateType
-from prefect.exceptions import ObjectNotFound
 
 from blocks.cloud import LaunchRefused, Machine
 from flows.engine import no_engine
@@ -21,6 +20,7 @@ from node.contract import RESULT_BYTES, RESULT_FILE, write_text
 from node.strict_json import load_file
 from tasks import account, api, receipt, spending
 from tasks.account import Account, Went, not_ended
+from tasks.carried import run_of
 from tasks.documents import NoSuchBlock, load_cloud, load_store
 from tasks.forgotten import ABANDONED
 from tasks.job import Bill
@@ -84,10 +84,10 @@ def _settle(prefect: SyncPrefectClient, key: str) -> str:
 def _ended_at(prefect: SyncPrefectClient, kept: Account) -> datetime | None:
     """Since when nobody but us writes the account; None if the job goes on, as after a crash by `reconcile`."""
     written = account.kept_at(kept.job.key)
-    try:
-        state = prefect.read_flow_run(kept.job.flow_run_id).state
-    except ObjectNotFound:
+    run = run_of(prefect, kept.job.flow_run_id)
+    if run is None:
         return written  # deleted by a user
+    state = run.state
     if state is None or not state.is_final():
         return None
     if state.type is StateType.CRASHED and api.now() - state.timestamp < ABANDONED:

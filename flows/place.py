@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from prefect.exceptions import Pause
 from prefect.runtime import flow_run
 
 from flows.failed import JobFailed
 from flows.purse import Purse
-from flows.rounds import Rounds
+from flows.rounds import Held, Rounds
+from flows.suspension import held
+from node.contract import Ending
+from tasks import api
+from tasks.carried import Ended
 from tasks.fetch_prices import NoMarket, fetch_prices
 from tasks.history import recall, remember_refusals
 from tasks.job import Allowance, Attempt, Choice, Job, Placed, Refusal, Unplaced
@@ -34,19 +39,33 @@ class Begun:
 def first_choice(job: Job, rounds: Rounds) -> tuple[Choice, float | None, Turn]:
     """What the job is quoted for: (the choice, the known work in core-hours, the round); nothing is launched.
 
-    Waits where prices alone stand in the way. Raises JobFailed where anything else does.
+    Waits where prices alone stand in the way. Raises JobFailed where anything else does, Pause where the job is
+    suspended meanwhile, Ended, Superseded.
     """
-    turn = rounds.resume(1)
-    while True:
-        looked = _look(job, 1, [], turn, [])
-        if not isinstance(looked, Unplaced):
-            return *looked, rounds.found(1, turn)
-        turn = rounds.next(1, turn, looked)
+    try:
+        turn = rounds.resume(1, for_choice=True)
+        while True:
+            looked = _look(job, 1, [], turn, [])
+            if not isinstance(looked, Unplaced):
+                return *looked, rounds.found(1, turn)
+            turn = rounds.next(1, turn, looked)
+    except Held as suspended:
+        raise Pause(state=held(api.client(), job.flow_run_id)) from suspended
 
 
-def place(job: Job, number: int, purse: Purse, rounds: Rounds, deadline: float) -> Begun:
-    """The attempt's machine, as soon as a cloud grants one. Raises JobFailed, and Pause where a quote that has risen
-    awaits approval."""
+def place(job: Job, number: int, purse: Purse, rounds: Rounds, deadline: float) -> Begun | float:
+    """The attempt's machine, as soon as a cloud grants one; or since when (Unix seconds) the job is suspended.
+
+    Raises JobFailed, Ended, Superseded, and Pause where a quote that has risen awaits approval.
+    """
+    try:
+        return _place(job, number, purse, rounds, deadline)
+    except Held as suspended:
+        return suspended.at
+
+
+def _place(job: Job, number: int, purse: Purse, rounds: Rounds, deadline: float) -> Begun:
+    """Raises Held, too."""
     turn = rounds.resume(number)
     refused: list[Refusal] = []
     while True:
@@ -58,12 +77,19 @@ def place(job: Job, number: int, purse: Purse, rounds: Rounds, deadline: float) 
             allowance = purse.allow(number, choice, deadline, turn.number)
             lease_id = open_lease(job, number)
             try:
+                unsure = turn.unsure or flow_run.run_count > 1
                 placed = provision(
-                    job, number, choice, lease_id, deadline, flow_run.run_count, allowance, turn.number, turn.unsure
+                    job, number, choice, lease_id, deadline, rounds.run_count, allowance, turn.number, unsure
                 )
             except NoMachine as error:
                 purse.unused(number)
                 raise JobFailed(f"{error}.") from error
+            except Ended:
+                purse.unused(number)
+                raise
+            if placed is None:
+                purse.unused(number)
+                raise Held(allowance.at)
             if isinstance(placed, Placed):
                 rounds.over()
                 return Begun(placed, choice, allowance, lease_id)
@@ -93,7 +119,8 @@ def _look(
 ) -> tuple[Choice, float | None] | Unplaced:
     """A fresh market and a fresh choice; pools that were lost or refused come last. And the work in core-hours of a
     reference core, None if nobody knows it. Raises JobFailed where no market was ever read."""
-    cooling = {a.machine.offer.label: f"lost in attempt {a.number}" for a in earlier}
+    lost = [a for a in earlier if a.outcome.ending is not Ending.SUSPENDED]
+    cooling = {a.machine.offer.label: f"lost in attempt {a.number}" for a in lost}
     cooling |= {r.offer.label: f"refused in attempt {a.number}" for a in earlier for r in a.refusals}
     speeds, learned_core_h, cooling_all = recall(job, number, turn.number)
     known_core_h = job.work_core_h or learned_core_h

@@ -35,6 +35,7 @@ from flows.late_word import settle_accounts
 from flows.unanswered import end_unanswered
 from node.contract import CONTROLLER_POOL, job_key_of
 from tasks import api
+from tasks.carried import run_of
 
 JOBS_QUEUE = "jobs"
 HOUSEKEEPING_QUEUE = "housekeeping"
@@ -66,7 +67,7 @@ def take_up_again(prefect: SyncPrefectClient, me: UUID | None = None) -> dict[st
     done = end_unanswered(prefect)
     for queue, act in ((JOBS_QUEUE, _act_on_job), (HOUSEKEEPING_QUEUE, _end)):
         for run in _begun(prefect, queue):
-            if run.id != me and not _may_be_starting(run) and not _executed(run):
+            if run.id != me and not _may_be_starting(run) and not _executed(run) and _stands(prefect, run):
                 done[run.name] = act(prefect, run)
     return done | settle_accounts(prefect)
 
@@ -88,6 +89,12 @@ def _begun(prefect: SyncPrefectClient, queue: str) -> list[FlowRun]:
         found += page
         if len(page) < 200:
             return [run for run in found if run.created is None or api.now() - run.created < AGE]
+
+
+def _stands(prefect: SyncPrefectClient, run: FlowRun) -> bool:
+    """Whether it is still in the state that it was found in: what somebody has ended meanwhile stays so."""
+    now = run_of(prefect, run.id)
+    return now is not None and now.state_type is run.state_type
 
 
 def _may_be_starting(run: FlowRun) -> bool:

@@ -10,16 +10,16 @@ import os
 import time
 
 import httpx
-from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from flows.failed import JobFailed
 from tasks import api
+from tasks.carried import still_carried
 from tasks.job import Job, Unplaced
 from tasks.rounds import WAITING, Turn, keep_turn, read_turn, show_running
 from tasks.unplaced import HELPS
-from tasks.watch import Superseded
 
 FIRST_PAUSE_S = 30.0
 LONGEST_PAUSE_S = 600.0  # as long as prices are taken for fresh (tasks.fetch_prices.FRESH_S)
@@ -27,6 +27,14 @@ GROWTH = 1.5  # of each pause to the next: the longest comes after some twenty m
 LOOK_S = 5.0  # how often the run itself is looked at meanwhile
 LEAST_RUN_S = 240.0  # what a machine needs to boot and to do anything before the job's time is over
 ENV_LONGEST_PAUSE = "SPOTWAVE_LONGEST_PAUSE_S"  # shortens all pauses; docs/machines.md
+
+
+class Held(Exception):
+    """Somebody has suspended the job while it had no machine."""
+
+    def __init__(self, at: float) -> None:
+        super().__init__(at)
+        self.at = at  #: Unix seconds
 
 
 class Rounds:
@@ -42,20 +50,27 @@ class Rounds:
         #: Which start of the run this engine is; what it sets itself is counted by the server, too.
         self.run_count: int = flow_run.run_count
 
-    def resume(self, attempt: int) -> Turn:
-        """The round that the attempt has come to; returns when its time has come. Raises Superseded."""
+    def resume(self, attempt: int, *, for_choice: bool = False) -> Turn:
+        """The round that the attempt has come to; returns when its time has come.
+
+        for_choice: it is for the quote alone, which comes before the first attempt. Raises Held, Ended, Superseded.
+        """
         turn = read_turn(api.client(), self._job.flow_run_id, attempt)
+        if turn.held_at is not None:
+            if for_choice:
+                return turn
+            raise Held(turn.held_at)
         if turn.until > time.time():
             get_run_logger().info("attempt %d waits on for its round %d", attempt, turn.number)
             self._show(WAITING, turn.shown)
-            self._sleep(turn.until)
+            self._sleep(attempt, turn, for_choice)
         return turn
 
     def next(self, attempt: int, turn: Turn, missed: Unplaced, deadline: float | None = None) -> Turn:
         """The round after one without a machine; returns when its time has come.
 
         deadline: Unix seconds at which the job's time is over; None: its time has not begun. Raises JobFailed where
-        waiting would change nothing or has lasted long enough, Superseded.
+        waiting would change nothing or has lasted long enough; Held, Ended, Superseded.
         """
         if missed.reason is None:
             raise JobFailed(f"{missed.said}.")
@@ -80,7 +95,7 @@ class Rounds:
         keep_turn(api.client(), self._job.flow_run_id, attempt, later)
         self._show(WAITING, later.shown)
         get_run_logger().info("round %d begins in %.0f s", later.number, later.until - now)
-        self._sleep(later.until)
+        self._sleep(attempt, later, deadline is None)
         return later
 
     def found(self, attempt: int, turn: Turn) -> Turn:
@@ -115,25 +130,22 @@ class Rounds:
         except (httpx.HTTPError, PrefectHTTPStatusError) as error:
             get_run_logger().warning("the run does not show that it is %s: %s", name, error)
 
-    def _sleep(self, until: float) -> None:
-        """A cancel and a stop interrupt it by their signal. Raises Superseded, JobFailed."""
-        while (left := until - time.time()) > 0:
+    def _sleep(self, attempt: int, turn: Turn, for_choice: bool) -> None:
+        """Until the round begins; a cancel and a stop interrupt it by their signal. Raises Held, Ended, Superseded."""
+        while (left := turn.until - time.time()) > 0:
             time.sleep(min(LOOK_S, left))  # markets and clouds have no event for "there is room again"
-            self._look()
-
-    def _look(self) -> None:
-        """What others have made of the run meanwhile."""
-        try:
-            run = api.client().read_flow_run(self._job.flow_run_id)
-        except (httpx.HTTPError, PrefectHTTPStatusError) as error:
-            get_run_logger().debug("no answer of the API while waiting: %s", error)
-            return
-        except ObjectNotFound as error:
-            raise JobFailed("the run was deleted while it waited for a machine") from error
-        if (run.run_count or 0) > self.run_count:
-            raise Superseded(f"a newer start of this run waits for the machine of {self._job.key}")
-        if api.is_final(run):
-            raise JobFailed(f"the run was set to {run.state_name} while it waited for a machine")
+            try:
+                carried = still_carried(api.client(), self._job.flow_run_id, self.run_count)
+            except (httpx.HTTPError, PrefectHTTPStatusError) as error:
+                get_run_logger().debug("no answer of the API while the job waits: %s", error)
+                continue
+            if not carried:
+                held = Held(time.time())
+                if not for_choice:  # the attempt's number is used up, as if it had been suspended with a machine
+                    keep_turn(
+                        api.client(), self._job.flow_run_id, attempt, turn.model_copy(update={"held_at": held.at})
+                    )
+                raise held
 
 
 def pause_s(number: int) -> float:

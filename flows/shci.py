@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from blocks.cloud import Requirements
 from blocks.home import ENV_RESULTS
 from flows.form import described
+from flows.own_end import own_end
 from flows.shci_result import NoAnswer, answer
 from flows.spot import Done, JobFailed, run_to_the_end
 from node.calculation import BadInput, Calculation, CommandProgram, ProgramName, Size, check
@@ -41,6 +42,7 @@ def _told(name: str) -> FieldInfo:
 
 @flow(name="shci", log_prints=False)
 @described
+@own_end
 def shci(
     molecule: Annotated[str, _told("molecule")] = _USUAL.molecule,
     charge: Annotated[int, _told("charge")] = _USUAL.charge,

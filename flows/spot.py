@@ -19,12 +19,14 @@ from prefect.logging import get_run_logger
 from blocks.cloud import LaunchRefused, Machine
 from flows.engine import sole_engine
 from flows.failed import JobFailed
-from flows.place import first_choice, place
+from flows.place import Begun, first_choice, place
 from flows.purse import Purse
 from flows.rounds import Rounds
+from flows.suspension import undisturbed, until_resumed
 from node.contract import Ending, Outcome
 from tasks import api
 from tasks.await_boot import await_boot
+from tasks.carried import Standing, Superseded, run_of, standing_of
 from tasks.documents import load_cloud
 from tasks.history import remember_losses
 from tasks.inherit import Inherited, NotInherited, inherit
@@ -34,10 +36,11 @@ from tasks.quote import quote
 from tasks.rank import why
 from tasks.stage import stage
 from tasks.submit import submit
+from tasks.suspend import save
 from tasks.sweep import still_there, sweep
 from tasks.terminate import terminate
 from tasks.timeline import timeline
-from tasks.watch import Superseded, watch
+from tasks.watch import watch
 
 __all__ = ["Beside", "Done", "JobFailed", "Working", "run_to_the_end"]
 
@@ -67,10 +70,11 @@ Beside = Callable[[Working], None]  #: a step of the story's own in every attemp
 def run_to_the_end(job: Job, beside: Beside | None = None) -> Done:
     """Carry the job through as many machines as it takes, at most `job.max_attempts`.
 
-    Raises JobFailed. A cancelled run terminates its machine and raises TerminationSignal. One whose quote awaits
-    approval is suspended: it raises Pause, and is run anew with the answer.
+    Raises JobFailed. A cancelled run terminates its machine and raises TerminationSignal, one that was ended from
+    outside raises Ended. One whose quote awaits approval, or that somebody has suspended, raises Pause, and is run
+    anew when it is resumed.
     """
-    with sole_engine(job.key):
+    with sole_engine(job.key), undisturbed():
         api.tag_run(api.client(), job.flow_run_id, job.key)
         rounds = Rounds(job)
         purse = _opened(job, rounds)
@@ -104,7 +108,7 @@ def _close(job: Job, purse: Purse) -> None:
 
 @contextmanager
 def _afterwards(job: Job, clean_up: Callable[[], object]) -> Iterator[None]:
-    """Clean up however the block ends, except where the machine is to live on: a newer engine has taken the run
+    """Clean up however the block ends, except where the machine is to live on: another engine has taken the run
     over, or this one is stopped together with its host, and the job will be adopted by the next."""
     lives_on = False
     try:
@@ -113,7 +117,7 @@ def _afterwards(job: Job, clean_up: Callable[[], object]) -> Iterator[None]:
         lives_on = True
         raise
     except TerminationSignal:
-        lives_on = not api.being_cancelled(api.client(), job.flow_run_id)
+        lives_on = standing_of(run_of(api.client(), job.flow_run_id)) is Standing.CARRIED
         raise
     finally:
         if not lives_on:
@@ -136,13 +140,19 @@ def _sweep(job: Job, purse: Purse | None = None) -> None:
 
 def _attempts(job: Job, begun: float, purse: Purse, beside: Beside | None, rounds: Rounds) -> Done:
     """One attempt after the other until the job is settled."""
-    attempts = purse.attempts
-    while len(attempts) < job.max_attempts:
-        _attempt(job, begun, purse, beside, rounds)
+    attempts, number = purse.attempts, 0
+    suspended_s = 0.0  # which is no part of what max_hours allows
+    while sum(attempt.outcome.ending is not Ending.SUSPENDED for attempt in attempts) < job.max_attempts:
+        number += 1
+        if (held_at := _attempt(job, number, begun + suspended_s, purse, beside, rounds)) is not None:
+            suspended_s += until_resumed(job, number, held_at, rounds.run_count)
+            continue
         if beside is None:  # what a rehearsal does to a machine says nothing of its pool
             remember_losses(job, attempts[-1])
         timeline(attempts, begun)
-        if _settled(job, purse, begun):
+        if attempts[-1].outcome.ending is Ending.SUSPENDED:
+            suspended_s += until_resumed(job, number, attempts[-1].ended_at.timestamp(), rounds.run_count)
+        elif _settled(job, purse, begun + suspended_s):
             return Done(attempts, begun, purse.quote)
     raise JobFailed(
         f"max_attempts: all {job.max_attempts} machines were lost, the last one: {attempts[-1].outcome.reason}. "
@@ -164,7 +174,7 @@ def _settled(job: Job, purse: Purse, begun: float) -> bool:
                 rest = purse.rest(percent_done(job, last.number))
                 raise JobFailed(f"{limit}. {rest} {kept} {purse.how_to_go_on()}")
             raise JobFailed(f"max_hours: {job.max_hours:g} h were not enough; allow more. {kept}")
-        case Ending.INTERRUPTED | Ending.LOST | Ending.FORGOTTEN:
+        case Ending.INTERRUPTED | Ending.LOST | Ending.FORGOTTEN | Ending.SUSPENDED:
             return False
 
 
@@ -172,14 +182,19 @@ def _deadline(job: Job, begun: float) -> float:
     return begun + job.max_hours * 3600
 
 
-def _attempt(job: Job, begun: float, purse: Purse, beside: Beside | None, rounds: Rounds) -> None:
-    """One machine's go, from a fresh look at the market to its termination; then it is among the purse's attempts."""
+def _attempt(job: Job, number: int, begun: float, purse: Purse, beside: Beside | None, rounds: Rounds) -> float | None:
+    """One machine's go, from a fresh look at the market to its termination; then it is among the purse's attempts.
+
+    Where the job was suspended before there was a machine: since when, Unix seconds. The number is used up then, since
+    what was chosen and allowed for it will be out of date.
+    """
     earlier, deadline = purse.attempts, _deadline(job, begun)
-    number = len(earlier) + 1
     try:
         begins = place(job, number, purse, rounds, deadline)
     except JobFailed as error:
         raise JobFailed(f"{error} {_kept(job, earlier)}") from error
+    if not isinstance(begins, Begun):
+        return begins
     placed, choice, lease_id = begins.placed, begins.choice, begins.lease_id
     cloud = _block_of(job, placed.machine.offer.cloud)
     node_run_id: UUID | None = None
@@ -192,12 +207,15 @@ def _attempt(job: Job, begun: float, purse: Purse, beside: Beside | None, rounds
         purse.over(placed, cloud, gone, outcome, _why(choice, placed), node_run_id)
 
     with _afterwards(job, tear_down):
-        outcome = await_boot(job, cloud, placed.machine)
+        outcome = await_boot(job, cloud, placed.machine, rounds.run_count)
         if outcome is None:
             node_run_id = submit(job, number)
             if beside is not None:
                 beside(Working(placed.machine, cloud, lease_id, node_run_id))
             outcome = watch(job, placed.machine, cloud, lease_id, node_run_id, rounds.run_count, begins.allowance)
+            if outcome.ending is Ending.SUSPENDED:
+                outcome = save(job, placed.machine, cloud, lease_id, outcome)
+    return None
 
 
 def _terminated(

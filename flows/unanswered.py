@@ -1,4 +1,7 @@
-"""Jobs whose approval nobody has given in time (flows.approval): Prefect looks at the time only when one is resumed."""
+"""Jobs that wait for somebody: whose approval nobody has given in time, and that were suspended while nobody looked.
+
+Prefect looks at the time that a suspension may last only when it is resumed.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +19,24 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Failed
 
+from flows.suspension import held
 from node.contract import CONTROLLER_POOL
 from tasks import api
+from tasks.carried import awaits_answer
 
 
 def end_unanswered(prefect: SyncPrefectClient) -> dict[str, str]:
-    """End them; what was done, by run name."""
+    """End those that wait for an answer (flows.approval) and have had their time; what was done, by run name.
+
+    What somebody has suspended by hand is kept until he resumes it (flows.suspension).
+    """
     done: dict[str, str] = {}
     for run in _suspended(prefect):
-        if run.state is not None and _overdue(run.state.state_details.pause_timeout):
+        if run.state is None:
+            continue
+        if not awaits_answer(run.state):
+            held(prefect, run.id)
+        elif _overdue(run.state.state_details.pause_timeout):
             late: Any = Failed(message="approval: nobody approved in time; nothing was launched. Run it again.")
             prefect.set_flow_run_state(run.id, late, force=True)
             done[run.name] = "ended: nobody approved it in time"

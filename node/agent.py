@@ -27,6 +27,7 @@ from node.contract import (
     ENV_RCLONE,
     ENV_SECRETS,
     ENV_WORK,
+    FENCE_FILE,
     HEARTBEAT_FILE,
     OUTCOME_FILE,
     OUTPUT_DIR,
@@ -38,6 +39,7 @@ from node.contract import (
     STOP_FILE,
     Brief,
     Ending,
+    Fence,
     Lease,
     Outcome,
     Phase,
@@ -259,8 +261,22 @@ class Agent:
             log.warning("no heartbeat on the remote either: %s", error)
 
     def _on_fenced(self) -> None:
+        """The lease is gone. A letter on the remote may say that this is no loss, and that there is time to save."""
+        if save_s := self._may_save_for():
+            self._end_by = min(self._end_by, time.time() + save_s)
+            self.stop(Ending.SUSPENDED, "the job was suspended")
+            return
         self._fenced = True
         self.stop(Ending.LOST, "the controller has given this attempt up")
+
+    def _may_save_for(self) -> float:
+        """Seconds; 0 if it must touch nothing more."""
+        try:
+            told = self._letters.read(f"{attempt_dir(self._brief.attempt)}/{FENCE_FILE}")
+            return Fence.from_json(told).save_s if told else 0.0
+        except (RemoteError, ValueError) as error:
+            log.warning("why the lease is gone cannot be read: %s", error)
+            return 0.0
 
 
 def scrub_of(secrets: Path) -> Scrub:

@@ -60,7 +60,7 @@ LEFT_OUT_FILE = "left_out.txt"  # in attempts/<k>/ too: what of the output could
 
 # Where no Prefect API is within the machine's reach (Brief.detached), both sides write letters: in attempts/<k>/.
 RUN_FILE = "run.json"  # controller -> machine: a Submission
-FENCE_FILE = "fence.json"  # controller -> machine: stop, and touch nothing more
+FENCE_FILE = "fence.json"  # controller -> machine: a Fence; also to one that reaches the API, if it is to save
 RECORD_DIR = "record"  # machine -> controller: 000001.jsonl, ...: what the run would have told Prefect
 RECORD_FILE = "record.jsonl"  # in the machine's own folder: all of it
 
@@ -156,6 +156,7 @@ class Ending(StrEnum):
     LOST = "lost"  #: the machine vanished or fell silent; next attempt from the checkpoint
     DEADLINE = "deadline"  #: the time allowed is over; kept, not continued
     FORGOTTEN = "forgotten"  #: nobody gave it work; next attempt
+    SUSPENDED = "suspended"  #: somebody suspended the job; next attempt from the checkpoint when it is resumed
 
 
 @dataclass(frozen=True)
@@ -202,6 +203,15 @@ class Submission(Note):
         "parameters": table,
         "flow_run_id": named(r"[0-9a-f-]{36}"),
     }
+
+
+@dataclass(frozen=True)
+class Fence(Note):
+    """To a machine whose lease is gone: stop."""
+
+    save_s: float = 0.0  # so long it may still save and say how it ended; 0: it must touch nothing more
+
+    RULES: ClassVar[Mapping[str, Rule]] = {"save_s": number(0, 600)}
 
 
 def record_part(number: int) -> str:

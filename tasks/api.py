@@ -83,12 +83,6 @@ def is_final(run: FlowRun) -> bool:
     return run.state is not None and run.state.is_final()
 
 
-def being_cancelled(api: SyncPrefectClient, flow_run_id: UUID) -> bool:
-    """Whether somebody has asked Prefect to cancel this run."""
-    state_type = api.read_flow_run(flow_run_id).state_type
-    return state_type in (StateType.CANCELLING, StateType.CANCELLED)
-
-
 def remove_queue_and_worker(api: SyncPrefectClient, name: str) -> None:
     """Delete what an attempt leaves in the machines' pool; safe to repeat."""
     try:
@@ -109,11 +103,6 @@ def remove_queue_and_worker(api: SyncPrefectClient, name: str) -> None:
 
 def now() -> datetime:
     return datetime.now(UTC)
-
-
-def superseded(api: SyncPrefectClient, flow_run_id: UUID, run_count: int) -> bool:
-    """Whether the server counts a later start of this run than the engine that asks is."""
-    return (api.read_flow_run(flow_run_id).run_count or 0) > run_count
 
 
 def tag_run(api: SyncPrefectClient, flow_run_id: UUID, tag: str) -> None:

@@ -11,21 +11,26 @@ from blocks.cloud import Machine, MachineState
 from node.contract import MACHINE_FILE, Ending, Outcome, attempt_dir
 from node.plain_text import plain
 from node.remote import RemoteError
+from tasks import api
+from tasks.carried import still_carried
 from tasks.documents import load_cloud, load_remote
 from tasks.job import Job
 from tasks.line import line_of
 from tasks.once import ONCE
-from tasks.watch import STATE_S, told_state
+from tasks.watch import STATE_S, SUSPENDED, told_state
 
 BOOT_S = 900.0
 POLL_S = 1.0
 LAST_BYTES = 4096  # of the bootstrap's log
 
 
-@task(name="await_boot", persist_result=True, cache_policy=ONCE)
-def await_boot(job: Job, cloud: str, machine: Machine) -> Outcome | None:
-    """None once it is up; how the attempt ended if it will never be."""
-    log = get_run_logger()
+@task(name="await_boot", persist_result=True, cache_policy=ONCE - "run_count")
+def await_boot(job: Job, cloud: str, machine: Machine, run_count: int) -> Outcome | None:
+    """None once it is up; how the attempt ended if it will never be.
+
+    run_count: which start of the parent run this engine is. Raises Superseded, Ended.
+    """
+    log, prefect = get_run_logger(), api.client()
     line, provider = line_of(job, machine.attempt), load_cloud(cloud)
     _record(job, machine)
     limit, asked = time.monotonic() + BOOT_S, float("-inf")
@@ -35,6 +40,8 @@ def await_boot(job: Job, cloud: str, machine: Machine) -> Outcome | None:
             return None
         if time.monotonic() - asked >= STATE_S:
             asked = time.monotonic()
+            if not still_carried(prefect, job.flow_run_id, run_count):
+                return Outcome(Ending.SUSPENDED, SUSPENDED)
             if (state := told_state(provider, machine)) not in (MachineState.PENDING, MachineState.RUNNING, None):
                 return Outcome(Ending.LOST, f"{machine.id} was {state} before it was up. {_last_words(job, machine)}")
         time.sleep(POLL_S)  # neither Prefect nor a remote offers a way to wait for it

@@ -26,6 +26,7 @@ from node.contract import (
     RECORD_DIR,
     RUN_FILE,
     Ending,
+    Fence,
     Lease,
     Outcome,
     Phase,
@@ -96,7 +97,7 @@ class Letters:
         try:
             with self._block.job(self._job.key) as remote:
                 remote.call_s = FENCE_S
-                remote.write(f"{self._folder}/{FENCE_FILE}", b"{}")
+                remote.write(f"{self._folder}/{FENCE_FILE}", Fence().to_json().encode())
         except RemoteError as error:
             # What follows ends the machine with more force than a letter.
             get_run_logger().warning("the machine was not told that it is given up: %s", error)
@@ -185,7 +186,7 @@ class Letters:
                 state = Completed(message=outcome.reason)
             case Ending.FAILED:
                 state = Failed(message=outcome.reason)
-            case Ending.INTERRUPTED | Ending.DEADLINE:
+            case Ending.INTERRUPTED | Ending.DEADLINE | Ending.SUSPENDED:
                 state = Crashed(name="Interrupted", message=outcome.reason)
             case Ending.LOST | Ending.FORGOTTEN:
                 return

@@ -18,6 +18,7 @@ from node.letter import named, whole
 from node.remote import RemoteError
 from node.strict_json import load_object
 from tasks import api
+from tasks.carried import Standing, run_of, standing_of
 from tasks.documents import load_cloud, load_remote
 from tasks.job import Job
 from tasks.line import line_of
@@ -85,11 +86,14 @@ def force_interruption(job: Job, machine: Machine, cloud: str, lease_id: str, no
 
 
 def _saved(job: Job, attempt: int, lease_id: str, node_run_id: UUID) -> str | None:
-    """The attempt's newest checkpoint on the remote; None if it has ended, or goes on from an earlier attempt's.
+    """The attempt's newest checkpoint on the remote; None if it has ended, or goes on from an earlier attempt's, or if
+    the job is not to go on: what follows is the watch's to say.
 
     Raises _NotYet, or what stands for no answer.
     """
     prefect = api.client()
+    if standing_of(run_of(prefect, job.flow_run_id)) is not Standing.CARRIED:
+        return None
     line_of(job, attempt).bring(node_run_id, lease_id)
     try:
         lease = api.read_lease(prefect, lease_id)

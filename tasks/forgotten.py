@@ -11,7 +11,9 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from pydantic import BaseModel, ConfigDict
 
 from blocks.cloud import Cloud, LaunchRefused, Leftover, Machine
-from tasks import api
+from node.contract import job_key_of
+from tasks import account, api
+from tasks.carried import Standing, standing_of
 from tasks.documents import all_clouds, load_cloud
 
 GRACE = timedelta(minutes=2)  # a machine may be younger than the record of its job
@@ -96,7 +98,7 @@ def remove(forgotten: Thing) -> None:
 def unwanted(prefect: SyncPrefectClient, thing: Machine | Leftover) -> str | None:
     """Why nobody wants this, or None.
 
-    A job that this Prefect does not know may be another controller's, in the same account: until its deadline its
+    A job that this Prefect has never known may be another controller's, in the same account: until its deadline its
     machine is left alone, and what tells no deadline for good.
     """
     now = api.now()
@@ -105,13 +107,20 @@ def unwanted(prefect: SyncPrefectClient, thing: Machine | Leftover) -> str | Non
         return None
     if thing.deadline is not None and now - datetime.fromtimestamp(thing.deadline, UTC) > OVERDUE:
         return "its deadline has passed"
-    parents = [run for run in _runs_of(prefect, thing.job_key) if run.parent_task_run_id is None]
-    state = parents[0].state if parents else None
-    if state is None or not state.is_final():
-        return None
-    if state.type is StateType.CRASHED and now - state.timestamp < ABANDONED:
-        return None
-    return f"job {thing.job_key} is {state.name}"
+    runs = _runs_of(prefect, thing.job_key)
+    # By its id: of a job that was deleted the attempts are left, and then nobody is their parent either.
+    run = next((run for run in runs if job_key_of(run.id) == thing.job_key), None)
+    if run is None:
+        # Its attempts, or its account on this computer, say that it was ours.
+        deleted = bool(runs) or account.read(thing.job_key) is not None
+        return f"job {thing.job_key} was deleted" if deleted else None
+    standing, age = standing_of(run), now - run.state.timestamp if run.state is not None else timedelta(0)
+    crashed = run.state is not None and run.state.type is StateType.CRASHED
+    given_up = standing is Standing.ENDED or (crashed and age >= ABANDONED)
+    # Whoever executes a run that is suspended has the machine save, and ends it, in a minute or two.
+    if given_up or (standing is Standing.SUSPENDED and age >= OVERDUE):
+        return f"job {thing.job_key} is {run.state.name if run.state is not None else 'without a state'}"
+    return None
 
 
 def _runs_of(prefect: SyncPrefectClient, job_key: str) -> list[FlowRun]:

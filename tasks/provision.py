@@ -12,11 +12,12 @@ from blocks.cloud import Cloud, LaunchBrief, LaunchRefused, Machine, Misconfigur
 from node.contract import Brief
 from tasks import api
 from tasks.allow import not_allowed, stops_at
+from tasks.carried import still_carried
 from tasks.documents import load_access, load_cloud, load_remote
 from tasks.job import Allowance, Choice, Job, Placed, Refusal, Unplaced
 from tasks.once import ONCE
 from tasks.unplaced import all_refused
-from tasks.walk import Walk
+from tasks.walk import Suspended, Walk
 
 MOST_ASKED = 5  # times, whether a cloud runs a machine of the job already
 
@@ -41,18 +42,24 @@ def provision(
     run_count: int,
     allowance: Allowance | None = None,
     round_: int = 1,
-    unsure: bool = False,
-) -> Placed | Unplaced:
+    unsure: bool | None = None,
+) -> Placed | Unplaced | None:
     """Launch the first offer of the ranking that a cloud grants; adopt the attempt's machine if it exists.
 
     deadline: Unix seconds by which the machine must have ended; allowance: what it may cost, from which follows an
     earlier time that it keeps by itself, whether or not anybody watches. run_count: which start of the parent run
     this is; at the first nothing can have been launched yet, so no cloud is searched, unless an earlier round is
-    `unsure`. round_: which walk of the attempt this is; a part of every launch's token. Raises NoMachine.
+    `unsure`. round_: which walk of the attempt this is; a part of every launch's token.
+    None where the job was suspended before there was a machine. Raises NoMachine, Superseded; and Ended, then there is
+    no machine either.
     """
-    log = get_run_logger()
+    log, prefect = get_run_logger(), api.client()
+
+    def carried() -> bool:
+        return still_carried(prefect, job.flow_run_id, run_count)
+
     clouds = {cloud.kind: cloud for cloud in map(load_cloud, job.clouds)}
-    if run_count > 1 or unsure:
+    if run_count > 1 if unsure is None else unsure:
         try:
             machine = _launched_before(job, attempt, clouds)
         except _Unanswered as error:  # a second machine must not be launched beside a first unseen one
@@ -85,9 +92,12 @@ def provision(
         )
         return LaunchBrief(brief, secrets, job.requirements.disk_gib, round_)
 
-    walk = Walk(clouds, log)
+    walk = Walk(clouds, log, carried)
     try:
         machine = walk.down(choice.ranked, brief_for)
+    except Suspended:
+        log.info("suspended before there was a machine")
+        return None
     except Misconfigured as refused:
         _show(walk.refusals, attempt, None)
         raise NoMachine(f"{walk.refusals[-1].offer.label}: {refused.reason}") from refused

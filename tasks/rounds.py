@@ -31,6 +31,7 @@ class Turn(BaseModel):
     walked: bool = False  #: whether clouds were asked for a machine before it, and so may keep something of the job
     unsure: bool = False  #: whether one of them may have made one all the same
     shown: str = ""  #: the state's message meanwhile
+    held_at: float | None = None  #: the job was suspended before this round; Unix seconds
 
 
 def read_turn(api: SyncPrefectClient, flow_run_id: UUID, attempt: int) -> Turn:

@@ -17,6 +17,7 @@ from prefect.logging import get_run_logger
 
 from blocks.cloud import Machine
 from tasks import api
+from tasks.carried import ended
 from tasks.documents import load_cloud
 from tasks.job import Job
 from tasks.line import line_of
@@ -43,9 +44,9 @@ def terminate(
     gone = api.now()
     if node_run_id is not None:
         line.settle(node_run_id)
-        cancelled = api.being_cancelled(prefect, job.flow_run_id)
-        reason = "the job was cancelled" if cancelled else f"machine {machine.id} was lost"
-        api.settle_node_run(prefect, node_run_id, cancelled=cancelled, reason=reason, completed=completed)
+        over = ended(prefect, job.flow_run_id)
+        reason = "the job was ended" if over else f"machine {machine.id} was lost"
+        api.settle_node_run(prefect, node_run_id, cancelled=over, reason=reason, completed=completed)
     api.remove_queue_and_worker(prefect, machine.name)
     get_run_logger().info("%s is gone, and nothing of it is left", machine.id)
     return gone

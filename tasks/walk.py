@@ -22,7 +22,12 @@ MOST_TRIES = 40
 MOST_ASKED = 5  #: times in one walk, of a region that throttles: with waits of 5, 10, 20 and 40 s between
 LONGEST_WAIT_S = 60.0
 
+Carried = Callable[[], bool]  #: whether the job is to go on; asked before each call of a launch (tasks.carried)
 BriefFor = Callable[[Offer], LaunchBrief | Refusal]  #: or why the offer is not to be launched
+
+
+class Suspended(Exception):
+    """Somebody has suspended the job: no machine is launched."""
 
 
 class Patience:
@@ -54,12 +59,16 @@ class Walk:
 
     clouds: Mapping[str, Cloud]
     log: logging.Logger | logging.LoggerAdapter[Any]
+    carried: Carried
     refusals: list[Refusal] = field(default_factory=list)  #: as they came
     tries: int = 0
     patience: Patience = field(default_factory=Patience)
 
     def down(self, ranked: list[Ranked], brief_for: BriefFor) -> Machine | None:
-        """The first machine that a cloud grants, or None. Raises Misconfigured: then no other offer would do better."""
+        """The first machine that a cloud grants, or None.
+
+        Raises Misconfigured: then no other offer would do better; Suspended, and whatever `carried` raises.
+        """
         for offer in (one.offer for one in ranked):
             if self.tries >= MOST_TRIES:
                 break
@@ -71,7 +80,7 @@ class Walk:
                 continue
             self.tries += 1
             try:
-                machine = launch(self.clouds[offer.cloud], offer, brief, self.patience)
+                machine = launch(self.clouds[offer.cloud], offer, brief, self.patience, self.carried)
             except LaunchRefused as refused:
                 self.refusals.append(refusal_of(offer, refused))
                 self.log.warning("%s refused, %s: %s", offer.label, self.refusals[-1].kind, refused.reason)
@@ -83,12 +92,14 @@ class Walk:
         return None
 
 
-def launch(cloud: Cloud, offer: Offer, brief: LaunchBrief, patience: Patience) -> Machine:
+def launch(cloud: Cloud, offer: Offer, brief: LaunchBrief, patience: Patience, carried: Carried) -> Machine:
     """Launch; where the cloud asks for time, again with the same token as long as the region's patience lasts.
 
-    Raises a LaunchRefused.
+    Raises a LaunchRefused, Suspended, and whatever `carried` raises.
     """
     while True:
+        if not carried():
+            raise Suspended
         try:
             return cloud.launch(offer, brief)
         except Throttled as refused:

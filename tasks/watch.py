@@ -26,6 +26,7 @@ from node.plain_text import markdown
 from node.remote import RemoteError
 from tasks import api
 from tasks.allow import TEARDOWN_S
+from tasks.carried import ended, run_of, still_carried
 from tasks.documents import load_cloud, load_remote
 from tasks.job import Allowance, Job
 from tasks.line import line_of
@@ -39,6 +40,7 @@ STATE_S = 5.0  # how often the cloud is asked
 STOPPING_S = 300.0  # how long a machine may be on its way down
 PRICES_S = 300.0  # how often it is asked what has held, under a limit: a price moves a few times a day
 RETRIES = 4  # of one question, half a minute: this loop asks again by itself, and is to hear of a cancel soon
+SUSPENDED = "the job was suspended"
 RISEN = "its machine costs more by the hour than when it was launched"  # why an attempt ends before its time
 
 
@@ -49,10 +51,6 @@ def told_state(cloud: Cloud, machine: Machine) -> MachineState | None:
     except LaunchRefused as refused:
         get_run_logger().warning("the cloud does not tell how %s is: %s", machine.id, refused.reason)
         return None
-
-
-class Superseded(RuntimeError):
-    """A newer engine runs this flow run; this one must touch nothing more."""
 
 
 class _Watch:
@@ -88,15 +86,15 @@ class _Watch:
     def look(self) -> Outcome | None:
         """Read the lease and the node run.
 
-        Raises httpx.HTTPError, PrefectHTTPStatusError or RemoteError if there is no answer, Superseded.
+        Raises httpx.HTTPError, PrefectHTTPStatusError or RemoteError if there is no answer, Superseded, Ended.
         """
-        if api.superseded(self.api, self.job.flow_run_id, self.run_count):
-            raise Superseded(f"flow run {self.job.flow_run_id} has a newer engine")
+        if not still_carried(self.api, self.job.flow_run_id, self.run_count):
+            return Outcome(Ending.SUSPENDED, SUSPENDED)
         self.line.bring(self.node_run_id, self.lease_id)
         try:
             lease = api.read_lease(self.api, self.lease_id)
         except ObjectNotFound:
-            return Outcome(Ending.LOST, "its lease was deleted")
+            return self.last_word() or Outcome(Ending.LOST, "its lease was deleted")
         except ValueError as error:
             # Its silence counts: a machine that only ever says what nobody understands is given up.
             self.log.warning("its lease cannot be read: %s", error)
@@ -106,11 +104,11 @@ class _Watch:
             self.show(lease.progress)
             if lease.phase is Phase.ENDED and lease.outcome is not None:
                 return lease.outcome
-        run = self.api.read_flow_run(self.node_run_id)
-        if run.state_type in (StateType.CANCELLED, StateType.CANCELLING) and not api.being_cancelled(
+        run = run_of(self.api, self.node_run_id)
+        if (run is None or run.state_type in (StateType.CANCELLED, StateType.CANCELLING)) and not ended(
             self.api, self.job.flow_run_id
         ):
-            return Outcome(Ending.FAILED, "the node run was cancelled in Prefect")
+            return Outcome(Ending.FAILED, f"the node run was {'cancelled' if run else 'deleted'} in Prefect")
         return None
 
     def ask_the_cloud(self) -> Outcome | None:
@@ -218,7 +216,7 @@ def watch(
     """How the attempt ended. allowance: what it may cost.
 
     run_count: which start of the parent run this engine is; a higher one on the server ends this engine.
-    Raises Superseded.
+    Raises Superseded, Ended.
     """
     seen = _Watch(job, machine, cloud, lease_id, node_run_id, run_count, allowance)
     patience, begun = True, time.monotonic()

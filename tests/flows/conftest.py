@@ -62,5 +62,6 @@ def _starting(embedded: Embedded, client: SyncPrefectClient, hooked: Hooked) -> 
     for one in started:
         if one.plan is not None:
             one.plan.forget()
-        one.finished()
+        if not one.deleted:
+            one.finished()
         nothing_left(one)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
+import pytest
 from prefect.blocks.core import Block
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
@@ -32,6 +33,7 @@ from node.contract import ENGINE_PID_FILE, ENV_MACHINE, LATEST_FILE, job_key_of
 from tests.conftest import Embedded
 from tests.faults.hooked import Hooked, Plan
 from tests.faults.steps import Step
+from tests.flows.logs import messages
 from tests.processes import words
 
 T = TypeVar("T")
@@ -87,6 +89,7 @@ class Job:
     client: SyncPrefectClient
     run_id: Any
     plan: Plan | None = field(default=None, kw_only=True)  #: what a process of it waits for
+    deleted: bool = field(default=False, kw_only=True)  #: by the test
 
     @property
     def key(self) -> str:
@@ -215,3 +218,19 @@ def nothing_left(job: Job) -> None:
         assert marked_processes(folder.name) == []
     queues = job.client.read_work_queues(work_pool_name="machines")
     assert not [queue.name for queue in queues if queue.name.startswith(job.key)]
+
+
+def same_energies(result: dict[str, Any]) -> None:
+    for energy in ("rhf_energy", "variational_energy", "total_energy"):
+        assert result[energy] == pytest.approx(UNDISTURBED[energy], abs=1e-8), energy
+    assert result["determinants"] == UNDISTURBED["determinants"]
+
+
+def endings(result: dict[str, Any]) -> list[str]:
+    return [attempt["ending"] for attempt in result["attempts"]]
+
+
+def repeated_scf(run: Job, attempt: int) -> bool:
+    """Whether that attempt computed the SCF instead of taking it from the checkpoint."""
+    node_run = run.node_runs()[attempt - 1]
+    return not any("taken from the checkpoint" in line for line in messages(run.client, node_run.id))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from typing import Any
 
 import psutil
 import pytest
@@ -15,28 +14,10 @@ from node.contract import CHECKPOINT_DIR
 from tests.conftest import Embedded
 from tests.flows.billing import receipt_in
 from tests.flows.conftest import Start
-from tests.flows.kit import MINIMAL, UNDISTURBED, Job, eventually, running
-from tests.flows.logs import messages
+from tests.flows.kit import MINIMAL, Job, endings, eventually, repeated_scf, running, same_energies
 from tests.processes import kill_each
 
 pytestmark = pytest.mark.slow(minutes=3)
-
-
-def same_energies(result: dict[str, Any]) -> None:
-    for field in ("rhf_energy", "variational_energy", "total_energy"):
-        assert result[field] == pytest.approx(UNDISTURBED[field], abs=1e-8), field
-    assert result["determinants"] == UNDISTURBED["determinants"]
-
-
-def endings(result: dict[str, Any]) -> list[str]:
-    return [attempt["ending"] for attempt in result["attempts"]]
-
-
-def repeated_scf(run: Job, attempt: int) -> bool:
-    """Whether that attempt computed the SCF instead of taking it from the checkpoint."""
-    node_run = run.node_runs()[attempt - 1]
-
-    return not any("taken from the checkpoint" in line for line in messages(run.client, node_run.id))
 
 
 @pytest.fixture(scope="module")

@@ -29,11 +29,13 @@ from node.contract import (
     ENV_RCLONE,
     ENV_SECRETS,
     ENV_WORK,
+    FENCE_FILE,
     HEARTBEAT_FILE,
     OUTCOME_FILE,
     SECRET_API,
     Brief,
     Ending,
+    Fence,
     Lease,
     Outcome,
     Phase,
@@ -164,6 +166,17 @@ def test_a_fenced_machine_stops_and_touches_nothing(api: Api, agent: Start) -> N
     api.fenced = True
     machine.ended()
     assert not (machine.remote / "attempts").exists()
+
+
+def test_a_suspended_machine_saves_and_says_so(api: Api, agent: Start) -> None:
+    machine = agent()
+    until(lambda: api.leases)
+    (machine.remote / "attempts/1").mkdir(parents=True)
+    (machine.remote / "attempts/1" / FENCE_FILE).write_text(Fence(save_s=20).to_json())
+    api.fenced = True
+    machine.ended()
+    assert machine.outcome.ending is Ending.SUSPENDED
+    assert (machine.remote / "attempts/1/agent.log").stat().st_size > 0
 
 
 def test_a_machine_past_its_deadline_ends(agent: Start) -> None:

@@ -1,0 +1,72 @@
+"""How a story ends in Prefect: with its own state, unless somebody has given its run one from outside.
+
+Prefect takes whatever final state an engine reports last: it would put Completed in the place of a Cancelled that was
+set by hand (prefect/server/orchestration/core_policy.py, HandleFlowTerminalStateTransitions).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+from uuid import UUID
+
+import httpx
+from prefect.exceptions import Abort, Pause, PrefectHTTPStatusError, TerminationSignal
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+from prefect.states import Cancelled
+
+from flows.engine import EngineBusy
+from flows.suspension import held
+from tasks import api
+from tasks.carried import Ended, Standing, Superseded, how, run_of, standing_of
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def own_end(story: F) -> F:
+    """The engine of the story ends without a word (prefect.exceptions.Abort) where its run was ended from outside or
+    is another engine's, and as suspended where it was stopped while it was."""
+
+    @functools.wraps(story)
+    def told(*arguments: Any, **named: Any) -> Any:
+        try:
+            end = story(*arguments, **named)
+        except (Superseded, EngineBusy) as other:
+            raise Abort(str(other)) from other
+        except Ended as over:
+            get_run_logger().warning("%s: the job ends here, and its machine is gone", over)
+            _leave(cancelling=True)
+            raise Abort(str(over)) from over
+        except TerminationSignal:  # by which Prefect cancels, too
+            _leave(suspended=True)
+            raise
+        except Exception:
+            _leave(cancelling=True)
+            raise
+        _leave(cancelling=True)
+        return end
+
+    return cast(F, told)
+
+
+def _leave(cancelling: bool = False, suspended: bool = False) -> None:
+    """Raise Abort or Pause where the run's state is not ours to change.
+
+    cancelling: there will be no signal that ends a run which is being cancelled. suspended: that must be heeded, too.
+    """
+    prefect, run_id = api.client(), UUID(flow_run.id)
+    try:
+        run = run_of(prefect, run_id)
+        match standing_of(run):
+            case Standing.ENDED:
+                get_run_logger().warning("its run %s: left so", how(run))
+                raise Abort(f"its run {how(run)}")
+            case Standing.CANCELLING if cancelling:
+                prefect.set_flow_run_state(run_id, Cancelled(message="the job was cancelled"), force=True)
+                raise Abort("its run was cancelled")
+            case Standing.SUSPENDED if suspended:
+                raise Pause(state=held(prefect, run_id))
+    except (httpx.HTTPError, PrefectHTTPStatusError) as error:
+        get_run_logger().warning("how its run stands cannot be read: %s", error)

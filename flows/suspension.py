@@ -1,0 +1,71 @@
+"""A job that is suspended by hand: its process ends when its machine has gone, and the resuming starts it anew.
+
+Prefect would end the process at the next step, whichever that is (prefect/_flow_run_suspension.py): before the machine
+is terminated, too. So the loop does not hear of it by Prefect, but asks (tasks.carried), and ends itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import State
+from prefect.context import FlowRunContext
+from prefect.exceptions import Pause
+from prefect.logging import get_run_logger
+from prefect.states import Suspended
+
+from tasks import api
+from tasks.carried import Standing, awaits_answer, begin, run_of, seen_suspended, standing_of, still_carried
+from tasks.job import Job
+from tasks.suspend import resumed
+
+_NAME = "Suspended"
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Steps are taken within the block whether or not the run has been suspended."""
+    context = FlowRunContext.get()
+    assert context is not None
+    assert context.flow_run is not None
+    begin(context.flow_run.id)
+    request = type(context.flow_run_suspension_request)()
+    with context.model_copy(update={"flow_run_suspension_request": request}):
+        yield
+
+
+def until_resumed(job: Job, attempt: int, since: float, run_count: int) -> float:
+    """For how long the job was suspended, in seconds. since: Unix seconds from when on it had no machine.
+    run_count: as `Rounds.run_count`.
+
+    Raises Pause where it still is, or where it was in the time of this very engine, and Superseded, Ended.
+    """
+    prefect = api.client()
+    if not still_carried(prefect, job.flow_run_id, run_count) or seen_suspended(job.flow_run_id):
+        get_run_logger().warning(
+            "suspended: it has no machine, and nothing bills but what lies on the remote. Resume this run to go on."
+        )
+        raise Pause(state=held(prefect, job.flow_run_id))
+    return max(0.0, resumed(job, attempt) - since)
+
+
+def held(prefect: SyncPrefectClient, flow_run_id: Any) -> State[Any] | None:
+    """Keep a run that somebody has suspended so until he resumes it, however late that is; its state.
+
+    The UI gives a suspension five minutes, after which Prefect answers a resuming by failing the run. And a run that
+    is paused would be resumed into a process that has ended: it is suspended instead. Safe to repeat.
+    """
+    run = run_of(prefect, flow_run_id)
+    if run is None or run.state is None or standing_of(run) is not Standing.SUSPENDED or awaits_answer(run.state):
+        return None if run is None else run.state
+    details = run.state.state_details
+    if run.state.name == _NAME and details.pause_reschedule and details.pause_timeout is None:
+        return run.state
+    for_good: State[Any] = Suspended(
+        pause_key=details.pause_key, message="Resume it when you like: it goes on from its checkpoint."
+    )
+    prefect.set_flow_run_state(run.id, for_good, force=True)
+    return for_good

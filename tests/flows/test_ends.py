@@ -1,0 +1,114 @@
+"""Jobs that are ended or suspended from outside, by a state that somebody sets: no machine goes on, none is rented."""
+
+from __future__ import annotations
+
+import psutil
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import State, StateType
+from prefect.states import Cancelled, Completed, Failed, Suspended
+
+from node.contract import OUTCOME_FILE, Ending, Outcome, attempt_dir
+from tasks.receipt import RECEIPT_FILE
+from tests.conftest import Embedded
+from tests.flows.billing import receipt_in
+from tests.flows.conftest import Start
+from tests.flows.kit import MINIMAL, Job, endings, eventually, local_cloud, repeated_scf, same_energies
+
+pytestmark = pytest.mark.slow(minutes=2)
+
+GONE_S = 30.0  # from the state to the machine's end
+
+processes: dict[str, int] = {}  #: of the jobs, by key
+
+
+@pytest.fixture(scope="module")
+def jobs(early: Start) -> dict[str, Job]:
+    """Each waits in another phase, all of them together."""
+    return {
+        "before the launch": early("launch", **MINIMAL),
+        "at the launch": early("launched", **MINIMAL),
+        "at the boot": early("boot", **MINIMAL),
+        "at work": early("run_shci", **MINIMAL),
+        "suspended": early("run_shci", **MINIMAL, max_attempts=1),
+    }
+
+
+def ends_for_good(embedded: Embedded, run: Job, machines: int) -> None:
+    """It has no machine, has had so many, and its process is gone; what it cost is told, and nothing is open."""
+    eventually("its machine is gone", lambda: not local_cloud(run.home).find(run.key), GONE_S, 0.5)
+    pid = processes[run.key]
+    eventually("its process has ended", lambda: not psutil.pid_exists(pid))
+    assert len(list(run.home.machines.glob(f"{run.key}-*"))) == machines
+    assert list(run.home.path.rglob(f"accounts/{run.key}.json")) == []
+    receipt = run.home.results / run.key / RECEIPT_FILE
+    assert receipt.exists() == (machines > 0)
+    if machines:
+        assert [attempt["ending"] for attempt in receipt_in(receipt.parent)["attempts"]] == ["lost"]
+
+
+def waits(run: Job) -> None:
+    """And its process is known, also when its run will not be there to tell."""
+    run.waits()
+    processes[run.key] = int(str(run.run.infrastructure_pid).rpartition(":")[2])
+
+
+@pytest.mark.parametrize(
+    ("phase", "state", "machines"),
+    [
+        ("before the launch", Completed(message="enough"), 0),
+        ("at the launch", Failed(message="mine"), 1),
+        ("at work", Cancelled(message="mine"), 1),
+    ],
+)
+def test_a_final_state_set_by_hand_ends_the_job_and_stays(
+    embedded: Embedded, client: SyncPrefectClient, jobs: dict[str, Job], phase: str, state: State[None], machines: int
+) -> None:
+    run = jobs[phase]
+    waits(run)
+    client.set_flow_run_state(run.run_id, state)
+    if phase != "at work":  # there, a machine's process waits, not the controller's
+        assert run.plan is not None
+        run.plan.go_on()
+    ends_for_good(embedded, run, machines)
+    left = run.run.state
+    assert left is not None
+    assert (left.type, left.message) == (state.type, state.message)
+    assert [node_run.state_name for node_run in run.node_runs()] == ["Cancelled"] * (phase == "at work")
+
+
+def test_deleting_the_run_ends_the_job(embedded: Embedded, client: SyncPrefectClient, jobs: dict[str, Job]) -> None:
+    run = jobs["at the boot"]
+    waits(run)
+    client.delete_flow_run(run.run_id)
+    run.deleted = True
+    ends_for_good(embedded, run, 1)
+
+
+def test_a_suspended_job_saves_loses_its_machine_and_goes_on_when_it_is_resumed(
+    client: SyncPrefectClient, jobs: dict[str, Job]
+) -> None:
+    """As the UI does it, which gives it five minutes and uses force. It costs no attempt."""
+    run = jobs["suspended"]
+    run.waits()
+    run.saved()
+    client.set_flow_run_state(run.run_id, Suspended(timeout_seconds=300), force=True)
+    eventually("its machine is gone", lambda: not local_cloud(run.home).find(run.key), 120, 0.5)
+
+    told = Outcome.read(run.remote / attempt_dir(1) / OUTCOME_FILE)
+    assert told.ending is Ending.SUSPENDED, told.reason
+    assert told.generation is not None
+
+    def for_good() -> bool:
+        state = run.run.state
+        assert state is not None
+        assert state.type is StateType.PAUSED
+        return state.state_details.pause_timeout is None
+
+    eventually("it waits without a limit", for_good)
+    assert [attempt["ending"] for attempt in receipt_in(run.home.results / run.key)["attempts"]] == ["suspended"]
+    client.resume_flow_run(run.run_id)
+    result = run.completed()
+    same_energies(result)
+    assert endings(result) == ["suspended", "completed"]
+    assert not repeated_scf(run, 2)

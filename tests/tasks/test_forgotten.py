@@ -1,0 +1,83 @@
+"""Which machine nobody wants any more, by what Prefect and this computer know of its job."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from prefect.client.schemas.objects import State
+from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
+from prefect.states import Cancelled, Completed, Crashed, Failed, Paused, Running, Suspended
+
+from blocks.cloud import Machine
+from node.contract import job_key_of
+from tasks import account
+from tasks.account import Account
+from tasks.forgotten import unwanted
+from tests.tasks.test_money import an_offer
+from tests.tasks.test_quote import a_job
+from tests.tasks.test_receipt import a_machine
+
+RUN, CHILD = uuid4(), uuid4()
+KEY = job_key_of(RUN)
+LONG, JUST_NOW = timedelta(hours=2), timedelta(minutes=3)
+
+
+def run(run_id: object, state: State[Any]) -> SimpleNamespace:
+    """As it stands after its parent was deleted, an attempt has no parent's task run either."""
+    return SimpleNamespace(id=run_id, state=state, parent_task_run_id=None)
+
+
+def why_not(*runs: SimpleNamespace) -> str | None:
+    prefect: Any = SimpleNamespace(read_flow_runs=lambda flow_run_filter: list(runs))
+    return unwanted(prefect, the_machine())
+
+
+def the_machine() -> Machine:
+    born, until = datetime.now(UTC) - LONG, datetime.now(UTC) + LONG
+    return a_machine(an_offer()).model_copy(
+        update={"job_key": KEY, "launched_at": born, "deadline": int(until.timestamp())}
+    )
+
+
+def since(ago: timedelta) -> datetime:
+    return datetime.now(UTC) - ago
+
+
+@pytest.fixture(autouse=True)
+def storage(tmp_path: Path) -> Any:
+    with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: tmp_path / "storage"}):
+        yield
+
+
+@pytest.mark.parametrize(
+    ("state", "unwanted_"),
+    [
+        (Running(timestamp=since(LONG)), False),
+        (Crashed(timestamp=since(JUST_NOW)), False),
+        (Crashed(timestamp=since(LONG)), True),
+        (Cancelled(timestamp=since(JUST_NOW)), True),
+        (Failed(timestamp=since(JUST_NOW)), True),
+        (Completed(timestamp=since(JUST_NOW)), True),
+        (Suspended(timestamp=since(JUST_NOW)), False),  # whoever executes it is having it save
+        (Suspended(timestamp=since(LONG)), True),
+        (Paused(timestamp=since(LONG)), True),
+    ],
+)
+def test_by_the_state_of_its_job(state: State[Any], unwanted_: bool) -> None:
+    said = why_not(run(RUN, state), run(CHILD, Running()))
+    assert said == (f"job {KEY} is {state.name}" if unwanted_ else None)
+
+
+def test_a_job_that_was_deleted_wants_nothing_although_its_attempt_is_there() -> None:
+    assert why_not(run(CHILD, Running())) == f"job {KEY} was deleted"
+
+
+def test_a_job_that_nobody_knows_is_anothers_unless_its_account_is_here(tmp_path: Path) -> None:
+    assert why_not() is None
+    account.keep(Account(job=a_job(key=KEY, flow_run_id=RUN, results=tmp_path)))
+    assert why_not() == f"job {KEY} was deleted"
