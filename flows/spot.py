@@ -93,7 +93,7 @@ def _opened(job: Job) -> Purse:
         if inherited.problem is not None:
             raise JobFailed(inherited.problem)
     choice, work_core_h = _choose(job, 1, [])
-    return Purse(job, choice, quote(job, choice.ranked[0], work_core_h), inherited)
+    return Purse(job, choice, quote(job, choice.ranked[0], work_core_h, inherited.spent_usd), inherited)
 
 
 def _close(job: Job, purse: Purse) -> None:

@@ -124,7 +124,7 @@ class Quote(_Record):
     usd_p50: float
     usd_p90: float
     on_demand_usd_p50: float | None = None  #: the same hours on demand, without an interruption
-    most_usd: float  #: at the limits of the job: max_hours at this price, or max_usd
+    most_usd: float  #: at the limits of the job: max_hours at this price, or what is left of max_usd
     max_hours: float
 
     @property
@@ -147,11 +147,20 @@ class Quote(_Record):
         return f"{figures}, on {self.offer} ({work})"
 
 
+class Question(_Record):
+    """What somebody is asked before anything is launched (tasks.ask)."""
+
+    line: str  #: which limit the quote is above
+    form: str  #: what else the form shows
+    most_usd: Amount  #: the figure that it calls "at most": once approved, all attempts together cost no more
+    hours: float  #: so long is an answer awaited
+
+
 class Allowance(_Record):
     """What an attempt may cost, fixed before its launch: the machine stops itself in time."""
 
     usd: float | None = None  #: None: there is no limit
-    limit: str = ""  #: which limit that is: "max_usd", "usd_per_month", "usd_per_project"
+    limit: str = ""  #: which limit that is: "max_usd", "approved", "usd_per_month", "usd_per_project"
     said: str = ""  #: that limit in words
     at: float  #: Unix seconds since when it counts
     refused: str | None = None  #: why nothing may be launched; a line for the user
