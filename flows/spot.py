@@ -23,6 +23,7 @@ from flows.failed import JobFailed
 from flows.purse import Purse
 from node.contract import Ending, Outcome
 from tasks import api
+from tasks.attempts import another, avoided
 from tasks.await_boot import await_boot
 from tasks.documents import load_cloud
 from tasks.fetch_prices import fetch_prices
@@ -137,7 +138,7 @@ def _sweep(job: Job, purse: Purse) -> None:
 def _attempts(job: Job, begun: float, purse: Purse, beside: Beside | None) -> Done:
     """One attempt after the other until the job is settled."""
     attempts = purse.attempts
-    while len(attempts) < job.max_attempts:
+    while another(job, attempts):
         _attempt(job, begun, purse, beside)
         if beside is None:  # what a rehearsal does to a machine says nothing of its pool
             remember_losses(job, attempts[-1])
@@ -164,7 +165,7 @@ def _settled(job: Job, purse: Purse, begun: float) -> bool:
                 rest = purse.rest(percent_done(job, last.number))
                 raise JobFailed(f"{limit}. {rest} {kept} {purse.how_to_go_on()}")
             raise JobFailed(f"max_hours: {job.max_hours:g} h were not enough; allow more. {kept}")
-        case Ending.INTERRUPTED | Ending.LOST | Ending.FORGOTTEN:
+        case Ending.INTERRUPTED | Ending.LOST | Ending.FORGOTTEN | Ending.HOST_DOWN:
             return False
 
 
@@ -221,8 +222,7 @@ def _terminated(
 def _choose(job: Job, number: int, earlier: list[Attempt]) -> tuple[Choice, float | None]:
     """A fresh market and a fresh choice; pools that were lost or refused come last. And the work in core-hours of a
     reference core, None if nobody knows it."""
-    cooling = {a.machine.offer.label: f"lost in attempt {a.number}" for a in earlier}
-    cooling |= {r.offer.label: f"refused in attempt {a.number}" for a in earlier for r in a.refusals}
+    cooling = avoided(earlier, {cloud.kind for cloud in map(load_cloud, job.clouds) if cloud.rented})
     speeds, learned_core_h, cooling_all = recall(job, number)
     known_core_h = job.work_core_h or learned_core_h
     work = Work(

@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from blocks.cloud import Machine, Offer, Requirements
-from node.contract import Outcome
+from node.contract import Ending, Outcome
 
 #: USD, seconds, sizes: one figure that is none would make every sum with it one, and a negative one free a budget.
 Amount = Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False)]
@@ -199,6 +199,11 @@ class Attempt(_Record):
     outcome: Outcome
     ended_at: datetime
     bill: Bill | None = None  #: None: nobody has asked the cloud
+
+    @property
+    def counts(self) -> bool:
+        """As a loss, unless the job was completed: not where its computer was stopped with it."""
+        return self.outcome.ending is not Ending.HOST_DOWN
 
     @property
     def hours(self) -> float:

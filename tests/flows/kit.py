@@ -29,7 +29,7 @@ from blocks.cloud import Machine
 from blocks.local.block import LocalCloud
 from deployments.home import Home
 from node.contract import ENGINE_PID_FILE, ENV_MACHINE, LATEST_FILE, job_key_of
-from tests.conftest import Embedded
+from tests.conftest import MANY_VCPUS, Embedded
 from tests.faults.hooked import Hooked, Plan
 from tests.faults.steps import Step
 from tests.processes import words
@@ -76,7 +76,7 @@ def now_and_then(look: Callable[[], T | None], every_s: float = ASKS_S) -> Calla
 
 def local_cloud(home: Home) -> LocalCloud:
     """The local cloud of this home, as the embedded default has it."""
-    return LocalCloud(folder=str(home.machines))
+    return LocalCloud(folder=str(home.machines), pretend_vcpus=MANY_VCPUS)
 
 
 @dataclass
