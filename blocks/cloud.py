@@ -160,6 +160,9 @@ class MachineState(StrEnum):
     """The cloud runs it. Bills. Says nothing of the work: a running machine with no lease is *silent*."""
     INTERRUPTED = "interrupted"
     """The cloud takes or has taken it back. No failure of the job: the watcher starts the next attempt."""
+    HOST_DOWN = "host down"
+    """Stopped together with the computer that it ran on, by whoever owns that. Nothing bills. Neither a failure nor an
+    interruption: the next attempt is begun as if this one had not been."""
     STOPPING = "stopping"
     """On its way down, by us or by itself. May still bill. Wait until it is gone before a next attempt."""
     GONE = "gone"

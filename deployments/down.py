@@ -4,8 +4,8 @@ The order, and why:
 
 1. The controller's worker and its engines, by SIGKILL. Asked politely, an engine would run its teardown and
    terminate the machine of its job; killed, it leaves a job that `reconcile` takes up at the next `up`.
-2. The local cloud takes its machines back: after a notice, in which they save a checkpoint and tell the
-   still running server.
+2. The local machines are shut down: after a notice, in which they save a checkpoint and tell the still
+   running server. That is no interruption: their jobs go on at the same size, and none counts it as a loss.
 3. The embedded server, by SIGTERM, then SIGKILL. A server that the user configured is not touched.
 4. A sweep by environment mark, for whatever slipped out of its note.
 """
@@ -84,7 +84,7 @@ def _stop_local_machines(home: Home) -> list[str]:
 
     def stop(machine: Machine) -> str:
         with suppress(StillRunning):  # the sweep names what could not be ended
-            cloud.interrupt(machine, notice_s=_NOTICE_S)
+            cloud.shut_down(machine, notice_s=_NOTICE_S)
         return machine.name
 
     machines = cloud.find()

@@ -12,9 +12,8 @@ from prefect.input import RunInput
 from prefect.logging import get_run_logger
 from pydantic import Field
 
-from blocks.budget import Budget
 from flows.failed import JobFailed
-from tasks.documents import load_budget
+from tasks.ask import ask
 from tasks.job import Job, Quote
 
 KEY = "approval"  # of the suspension: the same for a restarted run, which is then told the answer
@@ -23,35 +22,32 @@ KEY = "approval"  # of the suspension: the same for a restarted run, which is th
 class Approval(RunInput):
     """The form that the UI shows under "Resume"."""
 
-    approve: bool = Field(True, title="Approve", description="Launch it. Otherwise the job ends, and nothing is spent.")
+    approve: bool = Field(
+        False, title="Approve", description="Tick to launch it. Without a tick the job ends, and nothing is spent."
+    )
 
 
-def approved(job: Job, quote: Quote) -> None:
-    """Return when the job may be launched. Raises JobFailed where somebody has said no, Pause where nobody has said
-    anything yet: the run is then suspended."""
-    if job.budget is None or job.approved:
-        return
-    budget = load_budget(job.budget)
-    if (question := asked(quote, budget)) is None:
-        return
+def approved(job: Job, quote: Quote, round_: int = 1) -> float | None:
+    """Return when the job may be launched: with the most that it may cost from now on (USD), which is what the form
+    called "at most"; None where nobody was asked, which caps nothing.
+
+    Raises JobFailed where somebody has said no, Pause where nobody has said anything yet: the run is then suspended.
+    """
+    question, key = ask(job, quote), KEY
+    if question is None and round_ > 1:  # it has waited for room, and prices may have risen
+        question, key = ask(job, quote, round_), f"{KEY}-{round_}"
+    if question is None:
+        return None
     try:
         answer = suspend_flow_run(
-            wait_for_input=Approval.with_initial_data(description=f"{question}\n\n{quote.line}"),
-            timeout=round(3600 * budget.approval_hours),
-            key=KEY,
+            wait_for_input=Approval.with_initial_data(description=f"{question.line}\n\n{question.form}"),
+            timeout=round(3600 * question.hours),
+            key=key,
         )
     except Pause:
-        get_run_logger().warning("%s Resume this run in the UI to approve or refuse it.", question)
+        get_run_logger().warning("%s Resume this run in the UI to approve or refuse it.", question.line)
         raise
     if answer is None or not answer.approve:
         raise JobFailed("approval: refused; nothing was launched, and nothing was spent")
-    get_run_logger().info("approved")
-
-
-def asked(quote: Quote, budget: Budget) -> str | None:
-    """The question, or None if the quote needs no approval. Of unknown work only the most it may cost is certain."""
-    above, usd = budget.approve_above_usd, quote.usd_p90 if quote.known else quote.most_usd
-    if above is None or usd <= above:
-        return None
-    what = "the quote (P90)" if quote.known else "the work is unknown, and the most that it may cost"
-    return f"approval: {what} is {usd:.4g} USD, above {above:g} USD."
+    get_run_logger().info("approved: at most %.4g USD", question.most_usd)
+    return question.most_usd

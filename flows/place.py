@@ -12,9 +12,10 @@ from flows.failed import JobFailed
 from flows.purse import Purse
 from flows.rounds import Held, Rounds
 from flows.suspension import held
-from node.contract import Ending
 from tasks import api
+from tasks.attempts import avoided
 from tasks.carried import Ended
+from tasks.documents import load_cloud
 from tasks.fetch_prices import NoMarket, fetch_prices
 from tasks.history import recall, remember_refusals
 from tasks.job import Allowance, Attempt, Choice, Job, Placed, Refusal, Unplaced
@@ -109,7 +110,7 @@ def _chosen(
         return None, looked
     choice, work_core_h = looked
     if number == 1:
-        purse.requoted(choice, turn.number, quote(job, choice.ranked[0], work_core_h))
+        purse.requoted(choice, turn.number, quote(job, choice.ranked[0], work_core_h, purse.before_usd))
         purse.approve()
     return choice, None
 
@@ -119,9 +120,7 @@ def _look(
 ) -> tuple[Choice, float | None] | Unplaced:
     """A fresh market and a fresh choice; pools that were lost or refused come last. And the work in core-hours of a
     reference core, None if nobody knows it. Raises JobFailed where no market was ever read."""
-    lost = [a for a in earlier if a.outcome.ending is not Ending.SUSPENDED]
-    cooling = {a.machine.offer.label: f"lost in attempt {a.number}" for a in lost}
-    cooling |= {r.offer.label: f"refused in attempt {a.number}" for a in earlier for r in a.refusals}
+    cooling = avoided(earlier, {cloud.kind for cloud in map(load_cloud, job.clouds) if cloud.rented})
     speeds, learned_core_h, cooling_all = recall(job, number, turn.number)
     known_core_h = job.work_core_h or learned_core_h
     work = Work(

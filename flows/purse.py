@@ -31,6 +31,7 @@ class Purse:
         self.before_usd = inherited.spent_usd  #: by the job that this one continues
         self.attempts: list[Attempt] = []  #: those that are over, oldest first
         self.allowance: Allowance | None = None  #: of the attempt that runs
+        self.approved_usd: float | None = None  #: the cap that somebody agreed to; counts `before_usd` too, as max_usd
         # What an earlier engine of this run has written is more than this one knows as yet.
         self._account = account.read(job.key) or Account(job=job, quote=quote, before_usd=self.before_usd)
 
@@ -39,8 +40,10 @@ class Purse:
         return sum(attempt.usd for attempt in self.attempts)
 
     def approve(self) -> None:
-        """Raises JobFailed, or Pause where an answer is awaited."""
-        approved(self._job, self.quote)
+        """Have the quote approved, where it must be: from then on that is a cap. Raises JobFailed, or Pause where an
+        answer is awaited."""
+        most_usd = approved(self._job, self.quote, self.first_round)
+        self.approved_usd = None if most_usd is None else self.before_usd + most_usd
 
     def requoted(self, choice: Choice, round_: int, quote: Quote) -> None:
         """No machine was had for what was quoted, and this is the newer choice."""
@@ -50,7 +53,7 @@ class Purse:
     def allow(self, number: int, choice: Choice, deadline: float, round_: int = 1) -> Allowance:
         """What the next attempt may cost, reserved. Raises JobFailed where that is too little to launch anything."""
         spent = self.before_usd + self.spent_usd
-        self.allowance = allow(self._job, number, choice, deadline, spent, self.quote, round_)
+        self.allowance = allow(self._job, number, choice, deadline, spent, self.quote, self.approved_usd, round_)
         if self.allowance.refused is not None:
             on = self.how_to_go_on() if self.attempts else ""
             raise JobFailed(f"{self.allowance.refused} {self.rest()} {on}".strip())
@@ -150,6 +153,11 @@ class Purse:
 
     def how_to_go_on(self) -> str:
         spent = self.before_usd + self.spent_usd
-        own = self.allowance is not None and self.allowance.limit == "max_usd"
-        more = f"max_usd above {spent:.4g}" if own else "more allowed in the Budget block"
-        return f"To go on from the checkpoint: run it again with continue_job={self._job.key} and {more}."
+        again = f"To go on from the checkpoint: run it again with continue_job={self._job.key}"
+        match self.allowance.limit if self.allowance is not None else "":
+            case "approved":
+                return f"{again}; what more it may cost is asked then."
+            case "max_usd":
+                return f"{again} and max_usd above {spent:.4g}."
+            case _:
+                return f"{again} and more allowed in the Budget block."

@@ -100,7 +100,9 @@ def shci(
         str | None,
         Field(description="Key (sw-...) of an earlier job of this calculation: go on from its checkpoint."),
     ] = None,
-    approved: Annotated[bool, Field(description="Launch without asking, whatever the quote is.")] = False,
+    approved: Annotated[
+        bool, Field(description="Launch without asking, whatever the quote is: nothing then caps it but max_usd.")
+    ] = False,
 ) -> dict[str, Any] | State[Any]:
     """Energy of a molecule by Hartree-Fock and heat-bath CI with perturbation theory, on a spot machine.
 

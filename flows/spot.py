@@ -25,6 +25,7 @@ from flows.rounds import Rounds
 from flows.suspension import undisturbed, until_resumed
 from node.contract import Ending, Outcome
 from tasks import api
+from tasks.attempts import another
 from tasks.await_boot import await_boot
 from tasks.carried import Standing, Superseded, run_of, standing_of
 from tasks.documents import load_cloud
@@ -96,7 +97,8 @@ def _opened(job: Job, rounds: Rounds) -> Purse:
             raise JobFailed(inherited.problem)
     with _afterwards(job, lambda: _sweep(job) if rounds.walked and not rounds.chosen else None):
         choice, work_core_h, turn = first_choice(job, rounds)
-    return Purse(job, choice, quote(job, choice.ranked[0], work_core_h), inherited, turn.number)
+    told = quote(job, choice.ranked[0], work_core_h, inherited.spent_usd)
+    return Purse(job, choice, told, inherited, turn.number)
 
 
 def _close(job: Job, purse: Purse) -> None:
@@ -142,7 +144,7 @@ def _attempts(job: Job, begun: float, purse: Purse, beside: Beside | None, round
     """One attempt after the other until the job is settled."""
     attempts, number = purse.attempts, 0
     suspended_s = 0.0  # which is no part of what max_hours allows
-    while sum(attempt.outcome.ending is not Ending.SUSPENDED for attempt in attempts) < job.max_attempts:
+    while another(job, attempts):
         number += 1
         if (held_at := _attempt(job, number, begun + suspended_s, purse, beside, rounds)) is not None:
             suspended_s += until_resumed(job, number, held_at, rounds.run_count)
@@ -174,7 +176,7 @@ def _settled(job: Job, purse: Purse, begun: float) -> bool:
                 rest = purse.rest(percent_done(job, last.number))
                 raise JobFailed(f"{limit}. {rest} {kept} {purse.how_to_go_on()}")
             raise JobFailed(f"max_hours: {job.max_hours:g} h were not enough; allow more. {kept}")
-        case Ending.INTERRUPTED | Ending.LOST | Ending.FORGOTTEN | Ending.SUSPENDED:
+        case Ending.INTERRUPTED | Ending.LOST | Ending.FORGOTTEN | Ending.SUSPENDED | Ending.HOST_DOWN:
             return False
 
 

@@ -49,7 +49,7 @@ from node.contract import (
 from node.detached import DetachedStarter
 from node.detached_lease import CALL_S, RemoteLease
 from node.lease import Fenced, LeaseClient, LeaseKeeper, Renews
-from node.notice import notice_watcher
+from node.notice import ENV_CLOUD, notice_watcher
 from node.remote import Remote, RemoteError
 from node.scrub import Scrub, ScrubbedLog, scrubber, secrets_of
 from node.sync import Syncer
@@ -155,7 +155,10 @@ class Agent:
                 self.stop(Ending.FORGOTTEN, f"the controller was out of reach for {self._lease.silent_s:.0f} s")
             if notice := self._notice.poll():
                 self._end_by = min(self._end_by, notice.time)
-                self.stop(Ending.INTERRUPTED, f"the cloud takes the machine back in {notice.left_s:.0f} s")
+                if notice.host_down:
+                    self.stop(Ending.HOST_DOWN, f"its computer stops it in {notice.left_s:.0f} s")
+                else:
+                    self.stop(Ending.INTERRUPTED, f"the cloud takes the machine back in {notice.left_s:.0f} s")
             elif time.time() >= self._brief.deadline - max(SAVE_S, 2 * self._sync.push_s):
                 self.stop(Ending.DEADLINE, "the time allowed is nearly over")
             if not self._hinted and (hint := self._notice.hint()):
@@ -301,8 +304,11 @@ def main() -> int:
     brief = Brief.from_json((work / BRIEF_FILE).read_text())
     agent = Agent(work, secrets, os.environ[ENV_RCLONE], brief)
 
+    # A process tree on somebody's computer is told so when that is shut down: no cloud is behind it.
+    why = Ending.INTERRUPTED if os.environ.get(ENV_CLOUD) else Ending.HOST_DOWN
+
     def told_to_end(_signal: int, _frame: FrameType | None) -> None:
-        agent.stop(Ending.INTERRUPTED, "the machine was told to shut down")
+        agent.stop(why, "the machine was told to shut down")
 
     signal.signal(signal.SIGTERM, told_to_end)
     # Started from a shell's background, SIGINT is ignored, and a worker that inherits that cannot be stopped.

@@ -69,6 +69,8 @@ MOST_RECORDS = 100_000  # parts of a record: a fortnight of beats
 
 COUNT_FILE = "count.json"  # in the checkpoints of a drill: {"token", "seconds"}
 
+SHUTDOWN = "shutdown"  # in a local machine's notice: nobody takes it back, its host is stopped and it with it
+
 SAVE_S = 60.0  # kept free before a machine's deadline for its last copy
 
 LEASE_KEY = "lease"  # where in the artifact's metadata the lease stands as JSON, in pieces: lease, lease-1, lease-2
@@ -157,6 +159,7 @@ class Ending(StrEnum):
     DEADLINE = "deadline"  #: the time allowed is over; kept, not continued
     FORGOTTEN = "forgotten"  #: nobody gave it work; next attempt
     SUSPENDED = "suspended"  #: somebody suspended the job; next attempt from the checkpoint when it is resumed
+    HOST_DOWN = "host down"  #: stopped with the computer that it ran on; next attempt, and no loss
 
 
 @dataclass(frozen=True)

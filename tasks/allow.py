@@ -31,22 +31,22 @@ def allow(
     deadline: float,
     spent_usd: float,
     quote: Quote | None,
+    approved_usd: float | None = None,
     round_: int = 1,
 ) -> Allowance:
     """What the attempt may cost by the tightest of all limits, reserved.
 
     deadline: Unix seconds by which the machine ends whatever it costs. spent_usd: on this job's earlier attempts, and
-    on the job that it continues. round_: which walk of the attempt it is for; what an earlier one reserved is
-    withdrawn. A ledger that cannot be read is a reason not to launch only where there is a limit.
+    on the job that it continues; approved_usd: what somebody agreed to, for all of these together. round_: which walk
+    of the attempt it is for; what an earlier one reserved is withdrawn. A ledger that cannot be read is a reason not to
+    launch only where there is a limit.
     """
     offers = [ranked.offer for ranked in choice.ranked[:LIKELY]]
     now = time.time()
     wanted = max(_usd(job, offer, deadline - now) for offer in offers)
     budget = load_budget(job.budget) if job.budget is not None else Budget()
-    found: list[tuple[float, str, str]] = []
-    if job.max_usd is not None:
-        told = f"max_usd: of {job.max_usd:g} USD, {spent_usd:.4g} are spent on this job"
-        found.append((max(0.0, job.max_usd - spent_usd), "max_usd", told))
+    cap = own_cap(job, approved_usd, spent_usd)
+    found = [cap] if cap is not None else []
     most = min([wanted, *(usd for usd, _, _ in found)])
     mine = spending.reservation(job, attempt, most, now, deadline, quote)
     try:
@@ -72,6 +72,17 @@ def allow(
         return Allowance(usd=0.0, limit="store", said=refused, at=now, refused=refused)
     get_run_logger().info("attempt %d may cost %.4g USD (%s)", attempt, usd, said)
     return allowance
+
+
+def own_cap(job: Job, approved_usd: float | None, spent_usd: float) -> tuple[float, str, str] | None:
+    """The tighter of the job's max_usd and what was approved: (USD left, which of them, that in words)."""
+    if approved_usd is not None and (job.max_usd is None or approved_usd < job.max_usd):
+        told = f'approved: of the {approved_usd:.4g} USD that were approved ("at most"), {spent_usd:.4g} are spent'
+        return max(0.0, approved_usd - spent_usd), "approved", f"{told} on this job"
+    if job.max_usd is None:
+        return None
+    told = f"max_usd: of {job.max_usd:g} USD, {spent_usd:.4g} are spent on this job"
+    return max(0.0, job.max_usd - spent_usd), "max_usd", told
 
 
 def stops_at(allowance: Allowance | None, job: Job, offer: Offer) -> float:
@@ -131,7 +142,12 @@ def _least_s(offer: Offer) -> float:
 
 
 def _too_little(said: str, usd: float, least: float, limit: str) -> str:
-    remedy = {"max_usd": "Allow more", "store": "Look at the store"}.get(
+    remedies = {
+        "max_usd": "Allow more",
+        "approved": "Run it again, and approve what it then may cost",
+        "store": "Look at the store",
+    }
+    remedy = remedies.get(
         limit, "Allow more in the Budget block, wait for what runs, or give jobs a max_usd or fewer max_hours"
     )
     return f"{said}; {usd:.4g} USD are left, and a machine needs {least:.4g} to begin. {remedy}."

@@ -43,7 +43,8 @@ def await_boot(job: Job, cloud: str, machine: Machine, run_count: int) -> Outcom
             if not still_carried(prefect, job.flow_run_id, run_count):
                 return Outcome(Ending.SUSPENDED, SUSPENDED)
             if (state := told_state(provider, machine)) not in (MachineState.PENDING, MachineState.RUNNING, None):
-                return Outcome(Ending.LOST, f"{machine.id} was {state} before it was up. {_last_words(job, machine)}")
+                ending = Ending.HOST_DOWN if state is MachineState.HOST_DOWN else Ending.LOST
+                return Outcome(ending, f"{machine.id} was {state} before it was up. {_last_words(job, machine)}")
         time.sleep(POLL_S)  # neither Prefect nor a remote offers a way to wait for it
     return Outcome(Ending.LOST, f"{machine.id} was not up after {BOOT_S:.0f} s. {_last_words(job, machine)}")
 

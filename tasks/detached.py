@@ -186,7 +186,7 @@ class Letters:
                 state = Completed(message=outcome.reason)
             case Ending.FAILED:
                 state = Failed(message=outcome.reason)
-            case Ending.INTERRUPTED | Ending.DEADLINE | Ending.SUSPENDED:
+            case Ending.INTERRUPTED | Ending.DEADLINE | Ending.SUSPENDED | Ending.HOST_DOWN:
                 state = Crashed(name="Interrupted", message=outcome.reason)
             case Ending.LOST | Ending.FORGOTTEN:
                 return

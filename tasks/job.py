@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from blocks.cloud import Machine, Offer, Requirements
 from blocks.scope import Scope
-from node.contract import Outcome
+from node.contract import Ending, Outcome
 
 #: USD, seconds, sizes: one figure that is none would make every sum with it one, and a negative one free a budget.
 Amount = Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False)]
@@ -143,7 +143,7 @@ class Quote(_Record):
     usd_p50: float
     usd_p90: float
     on_demand_usd_p50: float | None = None  #: the same hours on demand, without an interruption
-    most_usd: float  #: at the limits of the job: max_hours at this price, or max_usd
+    most_usd: float  #: at the limits of the job: max_hours at this price, or what is left of max_usd
     max_hours: float
 
     @property
@@ -166,11 +166,20 @@ class Quote(_Record):
         return f"{figures}, on {self.offer} ({work})"
 
 
+class Question(_Record):
+    """What somebody is asked before anything is launched (tasks.ask)."""
+
+    line: str  #: which limit the quote is above
+    form: str  #: what else the form shows
+    most_usd: Amount  #: the figure that it calls "at most": once approved, all attempts together cost no more
+    hours: float  #: so long is an answer awaited
+
+
 class Allowance(_Record):
     """What an attempt may cost, fixed before its launch: the machine stops itself in time."""
 
     usd: float | None = None  #: None: there is no limit
-    limit: str = ""  #: which limit that is: "max_usd", "usd_per_month", "usd_per_project"
+    limit: str = ""  #: which limit that is: "max_usd", "approved", "usd_per_month", "usd_per_project"
     said: str = ""  #: that limit in words
     reserved_usd: float | None = None  #: in the ledger: what is dearer until its end is for a later round
     at: float  #: Unix seconds since when it counts
@@ -210,6 +219,11 @@ class Attempt(_Record):
     outcome: Outcome
     ended_at: datetime
     bill: Bill | None = None  #: None: nobody has asked the cloud
+
+    @property
+    def counts(self) -> bool:
+        """As a loss, unless the job was completed: not where its computer was stopped with it, or the job suspended."""
+        return self.outcome.ending not in (Ending.HOST_DOWN, Ending.SUSPENDED)
 
     @property
     def hours(self) -> float:

@@ -38,15 +38,16 @@ Hours = NDArray[np.float64]
 
 
 @task(name="quote", persist_result=True, cache_policy=ONCE)
-def quote(job: Job, ranked: Ranked, work_core_h: float | None) -> Quote:
-    """Draw the artifact `quote`. work_core_h: the work that is known, of a reference core; None: nobody knows."""
-    told = quoted(job, ranked, work_core_h, _runs(job))
+def quote(job: Job, ranked: Ranked, work_core_h: float | None, spent_usd: float = 0.0) -> Quote:
+    """Draw the artifact `quote`. work_core_h: the work that is known, of a reference core; None: nobody knows.
+    spent_usd: by the job that this one continues; it counts towards max_usd."""
+    told = quoted(job, ranked, work_core_h, _runs(job), spent_usd)
     get_run_logger().info("quote: %s", told.line)
     create_markdown_artifact(key="quote", markdown=as_markdown(told), description="What it will cost")
     return told
 
 
-def quoted(job: Job, ranked: Ranked, work_core_h: float | None, runs: list[float]) -> Quote:
+def quoted(job: Job, ranked: Ranked, work_core_h: float | None, runs: list[float], spent_usd: float = 0.0) -> Quote:
     """runs: core-hours that earlier runs of this very calculation took."""
     offer = ranked.offer
     whence: Literal["given", "learned", "unknown"] = "unknown"
@@ -76,7 +77,7 @@ def quoted(job: Job, ranked: Ranked, work_core_h: float | None, runs: list[float
         usd_p50=p50 * usd_h + egress,
         usd_p90=p90 * usd_h + egress,
         on_demand_usd_p50=on_demand,
-        most_usd=most if job.max_usd is None else min(most, job.max_usd),
+        most_usd=most if job.max_usd is None else max(0.0, min(most, job.max_usd - spent_usd)),
         max_hours=job.max_hours,
     )
 

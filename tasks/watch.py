@@ -26,6 +26,7 @@ from node.plain_text import markdown
 from node.remote import RemoteError
 from tasks import api
 from tasks.allow import TEARDOWN_S
+from tasks.attempts import believed
 from tasks.carried import ended, run_of, still_carried
 from tasks.documents import load_cloud, load_remote
 from tasks.job import Allowance, Job
@@ -134,6 +135,8 @@ class _Watch:
             return None
         if (told := self.last_word()) is not None:
             return told
+        if state is MachineState.HOST_DOWN:
+            return Outcome(Ending.HOST_DOWN, "stopped with its computer before it could say so")
         if state is MachineState.INTERRUPTED:
             return Outcome(Ending.INTERRUPTED, "taken back by the cloud before it could say so")
         return Outcome(Ending.LOST, f"the machine is {state} without a word")
@@ -233,6 +236,7 @@ def watch(
             seen.changed = time.monotonic()
             outcome = None
         if outcome is not None:
+            outcome = believed(outcome, seen.cloud)
             seen.log.info("attempt %d %s: %s", machine.attempt, outcome.ending, outcome.reason)
             return seen.told_more(outcome)
         # A poll by design: the API and three clouds have no common event.

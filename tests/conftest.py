@@ -28,6 +28,7 @@ from dataclasses import dataclass, field  # noqa: E402
 
 import pytest  # noqa: E402
 
+from blocks.local.block import LocalCloud  # noqa: E402
 from deployments.api import Api  # noqa: E402
 from deployments.home import Home  # noqa: E402
 from deployments.processes import marked  # noqa: E402
@@ -36,6 +37,7 @@ from tests.faults.hooked import Hooked  # noqa: E402
 from tests.processes import words  # noqa: E402
 
 _UP_S = 240.0
+MANY_VCPUS = 64  # pretended by the local cloud of what is brought up here
 
 # Where the embedded default's processes look for this computer's managed identity (azure-identity): an emulator may
 # serve it, and until one does nobody else can have the port.
@@ -140,6 +142,8 @@ def hooked(tmp_path_factory: pytest.TempPathFactory) -> Hooked:
 def embedded(spotwave_home: Home, hooked: Hooked) -> Iterator[Embedded]:
     """One for all end-to-end tests of this process."""
     with brought_up(spotwave_home, hooked.python) as found:
+        with found.api.in_use(found.home):
+            LocalCloud(pretend_vcpus=MANY_VCPUS).save("here", overwrite=True)  # jobs of several tests run at once
         yield found
 
 

@@ -26,6 +26,7 @@ from blocks.cloud import (
 from blocks.home import absolute, home
 from blocks.local.machines import Machines
 from blocks.local.prices import KIND, host_memory_gib, host_vcpus, local_market
+from blocks.local.room import Room
 from blocks.market import Market
 
 
@@ -34,7 +35,8 @@ class LocalCloud(Cloud):
     Machines that are process trees on this computer: nothing to rent, everything else as in a cloud.
 
     It offers a few sizes, up to the whole computer, free unless prices are set, and can take machines back
-    as clouds do, to see a job survive it.
+    as clouds do, to see a job survive it. What its machines hold is given out once: a launch for which the vCPUs or
+    the memory left do not suffice is refused.
 
     Example:
         Two sizes, with prices for trying out budgets, and an interruption with half a minute of notice:
@@ -64,18 +66,33 @@ class LocalCloud(Cloud):
         default_factory=dict, title="Prices (USD/h)", description="USD per hour by instance type; 0 where not named."
     )
     notice_s: float = Field(30.0, ge=0, title="Notice (s)", description="Seconds between notice and loss.")
-    max_vcpus: int | None = Field(None, ge=1, title="vCPUs, at most", description="Empty: all of this computer's.")
+    max_vcpus: int | None = Field(
+        None, ge=1, title="vCPUs, at most", description="vCPUs of the largest machine; empty: this computer's."
+    )
     max_memory_gib: float | None = Field(
         None, gt=0, title="Memory (GiB), at most", description="GiB of the largest machine; empty: this computer's."
+    )
+    pretend_vcpus: int | None = Field(
+        None,
+        ge=1,
+        title="vCPUs, pretended",
+        description="For tests and demonstrations: as many machines at once as if this computer had so many vCPUs, and "
+        "memory in proportion; they share what it has, and none is larger than it. Empty: what it has.",
     )
 
     def machines(self, template: str | None = None) -> Machines:
         """The machines in the block's folder; `template` replaces node/bootstrap.sh."""
         folder = absolute(self.folder) if self.folder else home() / "machines"
-        return Machines(Path(folder).resolve(), template)
+        return Machines(Path(folder).resolve(), template, self.room)
+
+    @property
+    def room(self) -> Room:
+        """What the machines of the folder may hold together, whichever block launched them."""
+        vcpus = self.pretend_vcpus or host_vcpus()
+        return Room(vcpus, host_memory_gib() * vcpus / host_vcpus())
 
     def market(self, catalogue: Catalogue | None = None, tell: Tell = untold) -> Market:
-        """Offers local-1, local-2, local-4, ... up to this computer."""
+        """Offers local-1, local-2, local-4, ... up to this computer, whatever of it is free just now."""
         vcpus = min(host_vcpus(), self.max_vcpus or host_vcpus())
         memory_gib = min(host_memory_gib(), self.max_memory_gib or host_memory_gib())
         return local_market(self.prices, self.notice_s, vcpus, memory_gib)
@@ -99,6 +116,10 @@ class LocalCloud(Cloud):
         """Take the machine back `notice_s` seconds after a notice, or at once without one (None)."""
         self.machines().interrupt(machine, notice_s)
 
+    def shut_down(self, machine: Machine, notice_s: float) -> None:
+        """Stop the machine as this computer is: `notice_s` seconds after a notice, and no interruption."""
+        self.machines().shut_down(machine, notice_s)
+
     @property
     def rehearsal(self) -> Rehearsal:
         how = f"given a notice of {self.notice_s:g} s, and then switched off"
@@ -115,7 +136,11 @@ class LocalCloud(Cloud):
 
     def check(self) -> Iterator[Finding]:
         largest = max(self.market().frame["vcpus"], default=0)
-        yield Finding("machines", largest > 0, f"process trees on this computer, of up to {largest} vCPUs")
+        vcpus, memory_gib = self.room.free(self.find())
+        free = f"{vcpus} of {self.room.vcpus} vCPUs and {memory_gib:.1f} GiB are free"
+        pretended = "" if self.pretend_vcpus is None else " (pretended)"
+        told = f"process trees on this computer, of up to {largest} vCPUs; {free}{pretended}"
+        yield Finding("machines", largest > 0, told)
         bash = shutil.which("bash")
         yield Finding("bash", bash is not None, bash or "there is none on this computer; install it")
 

@@ -5,31 +5,32 @@
     <folder>/<job key>-<attempt>-<instance type>/     made at once or not at all: the idempotency token
         machine.json   the tags        root.json     the first process: {"pid", "started"}
         secrets/       0700            notice.json   "metadata service": when it will be taken back
-        work/          the machine's   ended.json    who ended it: {"by": "cloud" | "us" | "itself", "at"}
+        work/          the machine's   ended.json    who ended it: {"by": "cloud" | "host" | "us" | "itself", "at"}
         console.log    what its processes say        bootstrap.sh   the user data
         last-act       a byte of the launcher's, and one of the machine's as the last thing that it does
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import psutil
 
-from blocks.cloud import LaunchBrief, Machine, MachineState, Misconfigured, Offer
-from blocks.local.notes import end_of, is_name, machine_of, root_of
+from blocks.cloud import Capacity, LaunchBrief, Machine, MachineState, Misconfigured, Offer
+from blocks.local.ends import note, noted, own_end, taken
+from blocks.local.locks import counting, is_locked, locked
+from blocks.local.notes import ENDED_FILE, LAST_ACT_FILE, NOTICE_FILE, ROOT_FILE, is_name, machine_of, root_of
 from blocks.local.processes import environments, is_alive, kill_marked, marked, number_of, number_on
+from blocks.local.room import Room
 from blocks.rclone import rclone_binary, write_secrets
 from blocks.user_data import render
 from node.contract import (
@@ -40,16 +41,13 @@ from node.contract import (
     ENV_SECRETS,
     ENV_WORK,
     MACHINE_FILE,
+    SHUTDOWN,
     write_text,
 )
 from node.own_files import remove_tree
 from node.plain_text import plain
 from node.strict_json import read_file
 
-NOTICE_FILE = "notice.json"
-ROOT_FILE = "root.json"
-ENDED_FILE = "ended.json"
-LAST_ACT_FILE = "last-act"
 CONSOLE_LOG = "console.log"
 
 ENV_LAST_ACT = "SPOTWAVE_LAST_ACT"  # its number as an open file, for node/bootstrap.sh
@@ -81,11 +79,12 @@ _children: dict[int, subprocess.Popen[bytes]] = {}  # started by this process, h
 
 
 class Machines:
-    """The machines in a folder; `template` replaces node/bootstrap.sh."""
+    """The machines in a folder; `template` replaces node/bootstrap.sh. room: what they may hold together; None: any."""
 
-    def __init__(self, folder: Path, template: str | None = None) -> None:
+    def __init__(self, folder: Path, template: str | None = None, room: Room | None = None) -> None:
         self.folder = folder
         self._template = template
+        self._room = room
 
     def place(self, machine: Machine) -> Path:
         """The machine's folder. Raises ValueError for an id that leads elsewhere: what is there would be removed."""
@@ -97,7 +96,7 @@ class Machines:
         """Start a machine, or return the one that was started for this job, attempt and offer.
 
         Holds at any line: a launcher killed here leaves a folder, and the next one finishes its work.
-        Raises Misconfigured.
+        Raises Capacity where the machines that live leave too little, Misconfigured.
         """
         bash = shutil.which("bash")
         if bash is None:
@@ -105,21 +104,35 @@ class Machines:
         try:
             rclone = rclone_binary()
             script = render(brief.brief, settings={}, template=self._template)
+            self.folder.mkdir(parents=True, exist_ok=True)
             place = self.folder / f"{brief.brief.name}-{offer.instance_type}"
-            place.mkdir(parents=True, exist_ok=True)
-            with _locked(place):
-                machine = _tags(place) or _new(place, offer, brief)
-                if (place / ROOT_FILE).exists() or marked(self._mark(machine.id)):
-                    return machine  # started before, perhaps by a launcher that died right after
-                write_secrets(place / "secrets", brief.secrets)
-                write_text(place / "bootstrap.sh", script)
-                environment = {**_environment(place, machine, rclone), **self._mark(machine.id)}
-                for folder in (environment["HOME"], environment[ENV_WORK]):
-                    Path(folder).mkdir(exist_ok=True)
-                _spawn(place, bash, environment, number_of(self._mark(machine.id)))
-                return machine
+            with counting(self.folder):
+                if (lacking := self._lacking(place, offer)) is not None:
+                    raise Capacity(lacking)
+                place.mkdir(exist_ok=True)
+                with locked(place):
+                    return self._launched(place, offer, brief, script, bash, rclone)
         except (OSError, ValueError) as error:
             raise Misconfigured(f"local: {error}") from error
+
+    def _lacking(self, place: Path, offer: Offer) -> str | None:
+        """Why there is no room for it; None if there is, or if it was started before."""
+        if self._room is None or (place / ROOT_FILE).exists():
+            return None
+        living = self.find()
+        return None if any(one.id == place.name for one in living) else self._room.lacks(offer, living)
+
+    def _launched(self, place: Path, offer: Offer, brief: LaunchBrief, script: str, bash: str, rclone: str) -> Machine:
+        machine = _tags(place) or _new(place, offer, brief)
+        if (place / ROOT_FILE).exists() or marked(self._mark(machine.id)):
+            return machine  # started before, perhaps by a launcher that died right after
+        write_secrets(place / "secrets", brief.secrets)
+        write_text(place / "bootstrap.sh", script)
+        environment = {**_environment(place, machine, rclone), **self._mark(machine.id)}
+        for folder in (environment["HOME"], environment[ENV_WORK]):
+            Path(folder).mkdir(exist_ok=True)
+        _spawn(place, bash, environment, number_of(self._mark(machine.id)))
+        return machine
 
     def find(self, job_key: str | None = None) -> list[Machine]:
         """Machines with a live process, told by the tags in its environment; the folder may be gone.
@@ -149,13 +162,13 @@ class Machines:
     def state(self, machine: Machine) -> MachineState:
         """Running while the first process lives, during a notice too, as clouds do; afterwards who ended it."""
         place = self.place(machine)
-        alive, ended = self._root_alive(machine), _ended(place).get("by")  # in this order: it may end just now
+        alive, by = self._root_alive(machine), noted(place).get("by")  # in this order: it may end just now
         if alive:
-            return MachineState.STOPPING if ended else MachineState.RUNNING
+            return MachineState.STOPPING if by else MachineState.RUNNING
         self._note_end(machine)
-        if ended != "us" and (ended == "cloud" or (place / NOTICE_FILE).exists()):
-            return MachineState.INTERRUPTED
-        if ended is None and not (place / ROOT_FILE).exists() and _is_locked(place):
+        if by != "us" and (why := taken(place, by)) is not None:
+            return why
+        if by is None and not (place / ROOT_FILE).exists() and is_locked(place):
             return MachineState.PENDING
         return MachineState.GONE
 
@@ -173,7 +186,7 @@ class Machines:
         One that ended itself has dated that (node/bootstrap.sh); one that was killed from outside ended when we saw it.
         """
         self._note_end(machine)
-        at = _ended(self.place(machine)).get("at")
+        at = noted(self.place(machine)).get("at")
         if at is None or self._root_alive(machine):
             return None
         return max(machine.launched_at, datetime.fromtimestamp(min(at, time.time()), UTC))
@@ -183,35 +196,45 @@ class Machines:
 
         Raises StillRunning if a process does not end.
         """
+        self._take(machine, notice_s, "terminate", "cloud")
+
+    def shut_down(self, machine: Machine, notice_s: float) -> None:
+        """Stop the machine with its host, for the sake of the host alone: as `interrupt`, but nobody has taken it back.
+
+        Raises StillRunning if a process does not end.
+        """
+        self._take(machine, notice_s, SHUTDOWN, "host")
+
+    def _take(self, machine: Machine, notice_s: float | None, action: str, by: str) -> None:
         if notice_s is not None:
-            notice = {"action": "terminate", "time": time.time() + notice_s}
+            notice = {"action": action, "time": time.time() + notice_s}
             write_text(self.place(machine) / NOTICE_FILE, json.dumps(notice))
             deadline = time.monotonic() + notice_s
             while self._root_alive(machine) and (left := deadline - time.monotonic()) > 0:
                 time.sleep(min(0.1, left))  # the root may be nobody's child here: there is nothing to wait on
-        self._power_off(machine, "cloud")
+        self._power_off(machine, by)
 
     def _power_off(self, machine: Machine, by: str) -> None:
         place = self.place(machine)
         if place.exists():
             with suppress(OSError):  # a full disk must keep no machine
-                _note(place, {"by": by})
+                note(place, {"by": by})
         gone = kill_marked(self._mark(machine.id))
         _reap()
-        if place.exists() and (gone is not None or "at" not in _ended(place)):
+        if place.exists() and (gone is not None or "at" not in noted(place)):
             with suppress(OSError):  # then it is dated when it is looked at, as one that ended itself
-                _note(place, {"by": by, "at": gone or _own_end(place)})
+                note(place, {"by": by, "at": gone or own_end(place)})
         shutil.rmtree(place / "secrets", ignore_errors=True)
 
     def _note_end(self, machine: Machine) -> None:
         """Of a machine that has ended without us: once, and when nothing of it runs any more."""
         place = self.place(machine)
-        if _ended(place) or not (place / ROOT_FILE).exists() or self._root_alive(machine):
+        if noted(place) or not (place / ROOT_FILE).exists() or self._root_alive(machine):
             return
         if marked(self._mark(machine.id)):
             return  # what outlives the first process is ended by `terminate`
         with suppress(OSError):  # a full disk: at the next look
-            _note(place, {"by": "itself", "at": _own_end(place)})
+            note(place, {"by": "itself", "at": own_end(place)})
 
     def _mark(self, id_: str) -> dict[str, str]:
         """What every process of a machine carries: two homes on one host may hold machines of the same name."""
@@ -310,47 +333,3 @@ def _reap() -> None:
     for pid, process in list(_children.items()):
         if process.poll() is not None:
             _children.pop(pid, None)
-
-
-def _ended(place: Path) -> dict[str, Any]:
-    """What ended.json tells; nothing if it is not there, or not what we wrote."""
-    try:
-        return end_of(place / ENDED_FILE)
-    except (FileNotFoundError, ValueError):
-        return {}
-
-
-def _note(place: Path, fields: dict[str, Any]) -> None:
-    """Add to ended.json; the cloud, the controller and who looks may do so at once."""
-    with _locked(place):
-        write_text(place / ENDED_FILE, json.dumps({**_ended(place), **fields}))
-
-
-def _own_end(place: Path) -> float:
-    """When a machine that nobody ended has: by its own last act, else now. Unix seconds."""
-    now = time.time()
-    with suppress(FileNotFoundError):  # of an earlier version
-        last_act = (place / LAST_ACT_FILE).stat()
-        if last_act.st_size > 1:
-            return min(now, last_act.st_mtime)
-    return now
-
-
-@contextmanager
-def _locked(place: Path) -> Iterator[None]:
-    """One at a time launches it or notes its end; the lock falls with its holder (and a child between fork and exec
-    still holds it)."""
-    with (place / "launch.lock").open("ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _is_locked(place: Path) -> bool:
-    try:
-        with (place / "launch.lock").open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False

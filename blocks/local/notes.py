@@ -12,9 +12,14 @@ from blocks.cloud import Machine
 from node.letter import number, whole
 from node.strict_json import BadJson, load_file, load_object
 
+NOTICE_FILE = "notice.json"
+ROOT_FILE = "root.json"
+ENDED_FILE = "ended.json"
+LAST_ACT_FILE = "last-act"
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}")
 _PID, _TIME = whole(2, 2**31 - 1), number(0, 1e11)
-_BY = ("cloud", "us", "itself")
+_BY = ("cloud", "host", "us", "itself")
 
 
 def is_name(id_: str) -> bool:
@@ -37,6 +42,17 @@ def root_of(path: Path) -> tuple[int, float]:
     """root.json: (pid, start in Unix seconds) of the first process. Raises FileNotFoundError, ValueError."""
     told = load_file(path)
     return _PID(told.get("pid")), _TIME(told.get("started"))
+
+
+def notice_of(path: Path) -> str | None:
+    """notice.json: what will be done to the machine; "" where it does not tell, None where there is no notice."""
+    try:
+        action = load_file(path).get("action")
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        return ""
+    return action if isinstance(action, str) else ""
 
 
 def end_of(path: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 from collections.abc import Mapping
@@ -61,7 +62,7 @@ def local_market(prices: Mapping[str, float], notice_s: float, vcpus: int, memor
                 family=KIND,
                 vcpus=size,
                 cores=size / threads_per_core,
-                memory_gib=round(memory_gib * size / vcpus, 2),
+                memory_gib=math.floor(100 * memory_gib * size / vcpus + 1e-6) / 100,  # in sum no more than there is
                 architecture=architecture,
                 spot_usd_h=price,
                 on_demand_usd_h=price,

@@ -19,7 +19,7 @@ import psutil
 
 _LEAST_NUMBER = 1 << 52
 KILL_S = 30.0  # a process that SIGKILL has not ended by then hangs in the kernel
-_SAME_START_S = 1.0  # start times are computed from the boot time, which a clock adjustment moves a little
+SAME_START_S = 1.0  # start times are computed from the boot time, which a clock adjustment moves a little
 
 
 class StillRunning(Exception):
@@ -75,7 +75,7 @@ def is_alive(pid: int, started: float, mark: Mapping[str, str]) -> bool:
             return False
         environment = process.environ()
         if not environment:  # in the moment of an exec
-            return abs(process.create_time() - started) < _SAME_START_S
+            return abs(process.create_time() - started) < SAME_START_S
         return mark.items() <= environment.items()
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return False

@@ -18,6 +18,7 @@ class Notice:
     """The machine will be lost at `time` (Unix seconds, by this machine's clock)."""
 
     time: float
+    host_down: bool = False  # its host is stopped by its owner: no cloud takes it back
 
     @property
     def left_s(self) -> float:

@@ -1,10 +1,11 @@
-"""The local cloud's metadata service: a file {"action": "terminate", "time": <Unix seconds>}."""
+"""The local cloud's metadata service: a file {"action": "terminate" or "shutdown", "time": <Unix seconds>}."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+from node.contract import SHUTDOWN
 from node.notice import Notice
 
 
@@ -17,7 +18,7 @@ class FileNotice:
             data = json.loads(self._path.read_text())
         except FileNotFoundError:
             return None
-        return Notice(float(data["time"]))
+        return Notice(float(data["time"]), host_down=data.get("action") == SHUTDOWN)
 
     def hint(self) -> str | None:
         return None

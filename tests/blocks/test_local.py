@@ -246,6 +246,37 @@ def test_taken_back_without_notice(folder: Path) -> None:
     assert processes(machines, machine) == []
 
 
+def test_shut_down_with_the_computer_is_not_taken_back(folder: Path) -> None:
+    """Whether it heeds the notice or not; and a notice of the cloud's own says nothing any more."""
+    heeding, deaf = Machines(folder, HEEDING), Machines(folder, WITH_DAEMON)
+    for machines, attempt, notice_s in ((heeding, 1, 120.0), (deaf, 2, 0.5)):
+        machine = machines.launch(offer(), brief(attempt=attempt))
+        place = machines.place(machine)
+        up(place)
+        machines.shut_down(machine, notice_s)
+        assert json.loads((place / "notice.json").read_text())["action"] == "shutdown"
+        assert machines.state(machine) is MachineState.HOST_DOWN
+        assert processes(machines, machine) == []
+        assert not (place / "secrets").exists()
+        machines.terminate(machine)
+        assert machines.state(machine) is MachineState.GONE
+
+
+def test_a_machine_that_a_reboot_has_ended_was_not_taken_back(folder: Path) -> None:
+    machines = Machines(folder, IDLE)
+    machine = machines.launch(offer(), brief())
+    place = machines.place(machine)
+    up(place)
+    os.killpg(root_pid(machines, machine), signal.SIGKILL)
+    until(lambda: processes(machines, machine) == [])
+    root = json.loads((place / "root.json").read_text())
+    (place / "root.json").write_text(json.dumps({**root, "started": psutil.boot_time() - 3600}))
+    assert machines.state(machine) is MachineState.HOST_DOWN
+    ended = json.loads((place / "ended.json").read_text())
+    (place / "ended.json").write_text(json.dumps({**ended, "at": psutil.boot_time() - 60}))
+    assert machines.state(machine) is MachineState.GONE, "it had ended before"
+
+
 def test_another_process_with_the_same_id_is_not_the_machine() -> None:
     me = psutil.Process()
     assert not is_alive(me.pid, me.create_time(), {ENV_MACHINE: "x"}), "its folder names a process without its mark"

@@ -28,7 +28,7 @@ def told_end(machines: Machines, machine: Machine) -> float:
     return at.timestamp()
 
 
-@pytest.mark.parametrize("by", ["us", "cloud"])
+@pytest.mark.parametrize("by", ["us", "cloud", "host"])
 def test_the_end_is_told_when_the_power_was_cut(folder: Path, by: str) -> None:
     machines = Machines(folder, WITH_DAEMON)
     machine = machines.launch(offer(), brief())
@@ -37,6 +37,8 @@ def test_the_end_is_told_when_the_power_was_cut(folder: Path, by: str) -> None:
     with watched(machines, machine) as ends:
         if by == "us":
             machines.terminate(machine)
+        elif by == "host":
+            machines.shut_down(machine, 0.0)
         else:
             machines.interrupt(machine, None)
     told = told_end(machines, machine)

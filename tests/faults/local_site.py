@@ -13,7 +13,7 @@ import psutil
 from blocks.access import PrefectAccess
 from blocks.cloud import Machine
 from blocks.local.block import LocalCloud
-from blocks.local.machines import NOTICE_FILE
+from blocks.local.notes import NOTICE_FILE
 from tests.faults.site import Site
 from tests.faults.witness import Witness
 from tests.flows.billing import FLOOR_S, WITHIN

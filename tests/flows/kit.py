@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -30,7 +30,7 @@ from blocks.cloud import Machine
 from blocks.local.block import LocalCloud
 from deployments.home import Home
 from node.contract import ENGINE_PID_FILE, ENV_MACHINE, LATEST_FILE, job_key_of
-from tests.conftest import Embedded
+from tests.conftest import MANY_VCPUS, Embedded
 from tests.faults.hooked import Hooked, Plan
 from tests.faults.steps import Step
 from tests.flows.logs import messages
@@ -78,7 +78,7 @@ def now_and_then(look: Callable[[], T | None], every_s: float = ASKS_S) -> Calla
 
 def local_cloud(home: Home) -> LocalCloud:
     """The local cloud of this home, as the embedded default has it."""
-    return LocalCloud(folder=str(home.machines))
+    return LocalCloud(folder=str(home.machines), pretend_vcpus=MANY_VCPUS)
 
 
 @dataclass
@@ -180,12 +180,19 @@ def saved(embedded: Embedded, name: str, *blocks: Block) -> Iterator[list[str]]:
 
 
 def start(
-    embedded: Embedded, client: SyncPrefectClient, at: tuple[Hooked, Step] | None = None, **parameters: Any
+    embedded: Embedded,
+    client: SyncPrefectClient,
+    at: tuple[Hooked, Step] | None = None,
+    environment: Mapping[str, str] | None = None,
+    **parameters: Any,
 ) -> Job:
-    """at: the step at which a process of the job is to wait."""
+    """at: the step at which a process of the job is to wait. environment: more of its controller's."""
     deployment = client.read_deployment_by_name("shci/water-dimer")
     tomorrow = Scheduled(scheduled_time=datetime.now(UTC) + timedelta(days=1))
-    run = client.create_flow_run_from_deployment(deployment.id, parameters=parameters, state=tomorrow)
+    variables = {**deployment.job_variables, "env": dict(environment)} if environment else None
+    run = client.create_flow_run_from_deployment(
+        deployment.id, parameters=parameters, state=tomorrow, job_variables=variables
+    )
     plan = None
     if at is not None:
         hooked, step = at

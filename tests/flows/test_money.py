@@ -23,9 +23,10 @@ from flows.costs import costs
 from flows.shci import shci
 from flows.unanswered import end_unanswered
 from tasks import spending
-from tests.conftest import Embedded
+from tests.conftest import MANY_VCPUS, Embedded
 from tests.flows.conftest import Start
 from tests.flows.kit import ASKS_S, MINIMAL, Job, eventually, local_cloud, saved
+from tests.flows.logs import messages
 from tests.flows.test_faults import endings, repeated_scf, same_energies
 
 pytestmark = [pytest.mark.slow(minutes=3), pytest.mark.timeout(600)]
@@ -38,7 +39,7 @@ ON_ONE = {"requirements": {"max_vcpus": 1}}
 @pytest.fixture(scope="module")
 def priced(embedded: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """Parameters of a job whose machines cost something, with a ledger of its own."""
-    cloud = LocalCloud(folder=str(embedded.home.machines), prices={"local-1": USD_H})
+    cloud = LocalCloud(folder=str(embedded.home.machines), prices={"local-1": USD_H}, pretend_vcpus=MANY_VCPUS)
     store = SnapshotStore(url=str(tmp_path_factory.mktemp("ledger")))
     with saved(embedded, "priced", cloud, store) as (its_cloud, its_store):
         yield {"clouds": [its_cloud], "store": its_store, **ON_ONE}
@@ -79,7 +80,10 @@ def test_a_quote_above_the_threshold_waits_for_a_yes(
     priced: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Three at once, and the capped job beside: one is approved, one is refused, one is forgotten."""
+    """Three at once, and the capped job beside: one is approved, one is answered without a tick, one is forgotten.
+
+    What was asked stands, whatever the Budget block says by the time of the answer; and what was approved is a cap.
+    """
     with saved(embedded, "asks", Budget(approve_above_usd=0.5)) as (budget,):
         asked = {**MINIMAL, **priced, "work_core_h": 1.0, "budget": budget}
         runs = [job(**asked) for _ in range(3)]
@@ -87,7 +91,9 @@ def test_a_quote_above_the_threshold_waits_for_a_yes(
         for run in runs:
             eventually("it waits", lambda run=run: run.run.state_type is StateType.PAUSED or None, every_s=ASKS_S)
         assert all(machines_of(run) == [] for run in runs), "nothing is launched before the answer"
-        client.resume_flow_run(refused.run_id, run_input={"approve": False})
+        with embedded.api.in_use(embedded.home):
+            Budget().save("asks", overwrite=True)
+        client.resume_flow_run(refused.run_id, run_input={})
         state = refused.finished()
         assert (state.is_failed(), state.message) == (
             True,
@@ -102,6 +108,9 @@ def test_a_quote_above_the_threshold_waits_for_a_yes(
         assert (state.message or "").startswith("approval: nobody approved in time")
         result = approved.completed()
     assert result["cost"]["quote"]["usd_p90"] > 0.5
+    most = f"{24 * USD_H:.4g}"
+    capped_at = f"attempt 1 may cost {most} USD (approved: of the {most} USD that were approved"
+    assert any(line.startswith(capped_at) for line in messages(client, approved.run_id))
     assert machines_of(refused) == machines_of(forgotten) == []
     assert {machine.job_key for machine in local_cloud(embedded.home).find()} <= {capped.key}
 

@@ -193,6 +193,14 @@ def test_a_notice_before_any_work_is_an_interruption(api: Api, agent: Start, tmp
     assert machine.outcome.ending is Ending.INTERRUPTED
 
 
+def test_a_notice_that_the_host_is_shut_down_is_none_of_the_cloud(api: Api, agent: Start, tmp_path: Path) -> None:
+    machine = agent()
+    until(lambda: api.leases)
+    (tmp_path / "notice.json").write_text(json.dumps({"action": "shutdown", "time": time.time() + 20}))
+    machine.ended(20)
+    assert machine.outcome.ending is Ending.HOST_DOWN
+
+
 def test_no_work_begins_when_no_checkpoint_is_whole(agent: Start, tmp_path: Path) -> None:
     damaged = tmp_path / "remote" / "checkpoint" / "001-00001"
     damaged.mkdir(parents=True)
@@ -206,12 +214,14 @@ def test_no_work_begins_when_no_checkpoint_is_whole(agent: Start, tmp_path: Path
     assert (damaged / "manifest.json").read_text() == "{", "what is there stays"
 
 
-def test_an_agent_told_to_shut_down_says_so(api: Api, agent: Start) -> None:
-    machine = agent()
+@pytest.mark.parametrize(("cloud", "ending"), [("", Ending.HOST_DOWN), ("aws", Ending.INTERRUPTED)])
+def test_an_agent_told_to_shut_down_says_so(api: Api, agent: Start, cloud: str, ending: Ending) -> None:
+    """A computer of one's own that is shut down takes nothing back."""
+    machine = agent(cloud={"SPOTWAVE_CLOUD": cloud, "SPOTWAVE_METADATA": "http://127.0.0.1:9"})
     until(lambda: api.leases)
     machine.process.terminate()
     machine.ended()
-    assert machine.outcome.ending is Ending.INTERRUPTED
+    assert machine.outcome.ending is ending
 
 
 def test_an_early_hint_is_followed_by_a_copy_and_by_nothing_else(agent: Start) -> None:

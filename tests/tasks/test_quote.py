@@ -115,7 +115,9 @@ def test_work_that_nobody_knows_is_told_per_core_hour_and_with_what_the_limits_a
     assert "per core-hour" in told.line
     assert told.hours_p50 == pytest.approx(0.25, rel=0.4)
     assert told.most_usd == pytest.approx(2.5)
-    assert quoted(a_job(max_hours=10.0, max_usd=1.0), ranked(an_offer(), 1.0), None, []).most_usd == 1.0
+    capped = a_job(max_hours=10.0, max_usd=1.0)
+    assert quoted(capped, ranked(an_offer(), 1.0), None, []).most_usd == 1.0
+    assert quoted(capped, ranked(an_offer(), 1.0), None, [], spent_usd=0.75).most_usd == 0.25, "on the job before it"
 
 
 def test_more_runs_that_agree_make_a_narrower_quote() -> None:

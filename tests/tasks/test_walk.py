@@ -45,7 +45,7 @@ class Place:
         return rank(self.cloud.market(), Requirements(max_vcpus=16), Work(1.0), {}).ranked
 
     def walk(self, ranked: list[Ranked] | None = None) -> tuple[Walk, Machine | None]:
-        walk = Walk({self.cloud.kind: self.cloud}, LOG)
+        walk = Walk({self.cloud.kind: self.cloud}, LOG, lambda: True)
         return walk, walk.down(self.ranked() if ranked is None else ranked, self.brief)
 
     def brief(self, offer: Offer) -> LaunchBrief:
@@ -189,7 +189,7 @@ def test_a_region_of_googles_that_does_not_answer_is_given_up_as_one(
     assert isinstance(google.emulator, GcpEmulator)
     google.emulator.refuse(gcp.INSERT, error(503, "backendError", "Backend Error"))
     ranked = google.ranked()
-    walk = Walk({"gcp": _impatient(google.cloud)}, LOG)
+    walk = Walk({"gcp": _impatient(google.cloud)}, LOG, lambda: True)
     assert walk.down(ranked, google.brief) is None
     assert walk.tries == len({one.offer.region for one in ranked})
 

@@ -1,0 +1,73 @@
+"""What somebody approves is a figure, and that figure is a cap."""
+
+from __future__ import annotations
+
+import pytest
+
+from blocks.budget import Budget
+from flows.approval import Approval
+from flows.purse import Purse
+from tasks.allow import own_cap
+from tasks.ask import question_of
+from tasks.inherit import Inherited
+from tasks.job import Allowance, Choice, Job, Quote
+from tasks.quote import quoted
+from tests.tasks.test_money import an_offer
+from tests.tasks.test_quote import a_job, ranked
+
+
+def a_quote(job: Job, work_core_h: float | None) -> Quote:
+    return quoted(job, ranked(an_offer(), 1.0), work_core_h, [])
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_form_shows_the_figure_that_becomes_the_cap(known: bool) -> None:
+    job = a_job(max_hours=11.0, work_core_h=8.0 if known else None)
+    quote = a_quote(job, job.work_core_h)
+    usd = quote.usd_p90 if known else quote.most_usd
+    assert question_of(quote, Budget(approve_above_usd=usd + 0.01)) is None
+    assert question_of(quote, Budget()) is None
+    question = question_of(quote, Budget(approve_above_usd=usd / 2, approval_hours=5))
+    assert question is not None
+    assert f"at most {question.most_usd:.4g} USD" in question.form
+    assert question.most_usd == pytest.approx(quote.most_usd, rel=1e-3)
+    assert question.hours == 5
+    assert ("the work is unknown" in question.line) is not known
+
+
+def test_nobody_approves_without_a_tick() -> None:
+    assert Approval().approve is False
+    assert Approval.model_json_schema()["properties"]["approve"]["default"] is False
+
+
+@pytest.mark.parametrize(
+    ("max_usd", "approved_usd", "left", "limit"),
+    [
+        (None, None, None, ""),
+        (3.0, None, 2.5, "max_usd"),
+        (None, 1.153, 0.653, "approved"),
+        (3.0, 1.153, 0.653, "approved"),
+        (1.0, 1.153, 0.5, "max_usd"),
+        (None, 0.4, 0.0, "approved"),
+    ],
+)
+def test_the_tighter_of_two_caps_holds_and_is_named(
+    max_usd: float | None, approved_usd: float | None, left: float | None, limit: str
+) -> None:
+    cap = own_cap(a_job(max_usd=max_usd), approved_usd, spent_usd=0.5)
+    if left is None:
+        assert cap is None
+        return
+    assert cap is not None
+    assert cap[:2] == (pytest.approx(left), limit)
+    assert cap[2].startswith(f"{limit}: of ")
+    assert f"{approved_usd if limit == 'approved' else max_usd:g} USD" in cap[2]
+    assert "0.5 are spent" in cap[2]
+
+
+def test_how_a_job_goes_on_that_its_approved_figure_has_stopped() -> None:
+    job = a_job()
+    choice = Choice(ranked=[ranked(an_offer(), 1.0)], seen=1, eligible=1, work_core_h=1.0, rejected=[])
+    purse = Purse(job, choice, a_quote(job, None), Inherited())
+    purse.allowance = Allowance(usd=2.0, limit="approved", at=0.0)
+    assert purse.how_to_go_on().endswith(f"continue_job={job.key}; what more it may cost is asked then.")
