@@ -17,8 +17,10 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from prefect.blocks.core import Block
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from blocks.gpus import card
+from blocks.interruption import Rate, Word, word_of
 from blocks.scope import Reach
 from node.contract import Brief, attempt_name
 from node.redaction_forms import without_secrets
@@ -37,7 +39,6 @@ if TYPE_CHECKING:
     from blocks.market import Market
 
 Architecture = Literal["x86_64", "arm64"]
-Interruption = Literal["low", "medium", "high", "unknown"]
 
 HOURS_A_MONTH = 730.0  # as all three clouds count
 
@@ -58,8 +59,17 @@ class Requirements(BaseModel):
     architectures: list[Architecture] = Field(
         ["x86_64", "arm64"], title="Architectures", description="CPU architectures the programs run on."
     )
-    gpu: str | None = Field(None, title="GPU", description="GPU name, e.g. 'L4'; empty: none wanted.")
-    gpu_count: int = Field(0, title="GPUs", description="GPUs per machine; 0: offers with a GPU are left out.")
+    gpu: str | None = Field(
+        None, title="GPU", description="GPU name, e.g. 'L4', 'A100' (40 GiB) or 'A100 80GB'; empty: none wanted."
+    )
+    gpu_count: int = Field(
+        0, title="GPUs", description="GPUs per machine; 0: offers with a GPU are left out, unless one is asked for."
+    )
+    min_gpu_memory_gib: float | None = Field(
+        None,
+        title="GPU memory (GiB), at least",
+        description="Least memory of each GPU as its maker states it, GiB; empty: any.",
+    )
     disk_gib: float = Field(20.0, title="Disk (GiB)", description="Boot disk, GiB.")
     clouds: list[str] = Field([], title="Clouds", description="Only these clouds, e.g. ['local', 'aws'].")
     regions: list[str] = Field([], title="Regions", description="Only these regions.")
@@ -69,6 +79,17 @@ class Requirements(BaseModel):
     )
     burstable: bool = Field(False, title="Burstable", description="Allow types that throttle their CPU.")
     bare_metal: bool = Field(False, title="Bare metal", description="Allow bare-metal types (slow to boot).")
+
+    @field_validator("gpu")
+    @classmethod
+    def _as_offers_name_it(cls, name: str | None) -> str | None:
+        """One name a card. A name that no card has stays, for `check_job` to refuse in a line of ours."""
+        known = card(name) if name else None
+        return known.name if known else name or None
+
+    @property
+    def wants_gpu(self) -> bool:
+        return self.gpu_count > 0 or self.gpu is not None or self.min_gpu_memory_gib is not None
 
 
 class Offer(BaseModel):
@@ -88,10 +109,12 @@ class Offer(BaseModel):
     architecture: Architecture
     gpu: str | None = None
     gpu_count: float = 0.0  #: below 1: a part of a GPU
+    gpu_memory_gib: float | None = None  #: of each GPU, or of the part, as its maker states it; None: none, or unknown
     spot_usd_h: float
     on_demand_usd_h: float | None = None
-    interruption: Interruption = "unknown"
-    interruptions_per_h: float | None = None
+    interruption: Word = "unknown"  #: blocks.interruption: thresholds on the rate
+    interruptions_per_h: float | None = None  #: None: nobody tells
+    interruption_basis: str | None = None  #: who tells the rate, what they say, and what was assumed
     notice_s: float  #: seconds between notice and loss
     burstable: bool = False
     bare_metal: bool = False
@@ -107,6 +130,13 @@ class Offer(BaseModel):
         """A machine that was launched before an upgrade must be found after it: it bills."""
         if isinstance(fields, dict):
             return {"family": fields.get("instance_type"), "cores": fields.get("vcpus"), **fields}
+        return fields
+
+    @model_validator(mode="before")
+    @classmethod
+    def _word_of_its_rate(cls, fields: Any) -> Any:
+        if isinstance(fields, dict) and isinstance(per_h := fields.get("interruptions_per_h"), int | float):
+            return {**fields, "interruption": word_of(per_h)}
         return fields
 
     @property
@@ -354,8 +384,8 @@ class Cloud(Block, ABC):
         answers, or if the cloud cannot be asked at all (credentials).
         """
 
-    def interruptions(self, offers: Sequence[Offer]) -> dict[tuple[str, str, str], Interruption]:
-        """Interruption by pool for a few leading offers, where that takes a call for each; {} if there is no such
+    def interruptions(self, offers: Sequence[Offer]) -> dict[tuple[str, str, str], Rate]:
+        """How often, by pool, for a few leading offers, where that takes a call for each; {} if there is no such
         call or it fails: an unknown stays unknown."""
         return {}
 

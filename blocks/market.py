@@ -23,10 +23,12 @@ SCHEMA: dict[str, pl.DataType] = {
     "architecture": pl.String(),
     "gpu": pl.String(),
     "gpu_count": pl.Float64(),
+    "gpu_memory_gib": pl.Float64(),
     "spot_usd_h": pl.Float64(),
     "on_demand_usd_h": pl.Float64(),
     "interruption": pl.String(),
     "interruptions_per_h": pl.Float64(),
+    "interruption_basis": pl.String(),
     "notice_s": pl.Float64(),
     "burstable": pl.Boolean(),
     "bare_metal": pl.Boolean(),
@@ -126,12 +128,16 @@ def _tests(r: Requirements) -> list[tuple[str, pl.Expr]]:
         tests.append((f"not_regions = {', '.join(r.not_regions)}", ~column("region").is_in(r.not_regions)))
     if r.max_usd_h is not None:
         tests.append((f"max_usd_h = {r.max_usd_h:g}", column("spot_usd_h") <= r.max_usd_h))
-    if r.gpu_count == 0 and r.gpu is None:
+    if not r.wants_gpu:
         tests.append(("gpu_count = 0", column("gpu_count") == 0))
     else:
-        tests.append((f"gpu_count = {r.gpu_count}", column("gpu_count") >= max(r.gpu_count, 1)))
+        count = max(r.gpu_count, 1)
+        tests.append((f"gpu_count = {count}", column("gpu_count") >= count))
         if r.gpu is not None:
             tests.append((f"gpu = {r.gpu}", column("gpu") == r.gpu))
+        if r.min_gpu_memory_gib is not None:
+            least = r.min_gpu_memory_gib
+            tests.append((f"min_gpu_memory_gib = {least:g}", column("gpu_memory_gib") >= least))
     if not r.burstable:
         tests.append(("burstable = no", ~column("burstable")))
     if not r.bare_metal:

@@ -1,13 +1,14 @@
 """Snapshots of the market, and what our own jobs have learned of it: Parquet and JSON files in a folder or a bucket.
 
     <url>/prices/v1/date=2026-11-21/cloud=aws/030012Z.parquet    offers as in blocks.market.SCHEMA, one row an offer
-    <url>/catalogues/v1/aws-<fingerprint>/...                    types and list prices, replaced once a day
+    <url>/catalogues/v2/aws-<fingerprint>/...                    types and list prices, replaced once a day
     <url>/runs/v1/<job key>.json                                 what a finished job measured
     <url>/losses/v1/2026-11-21/<name>.json                       a pool that refused or lost a machine
 
 A snapshot is never written over: a new one is a new file. Its key-value metadata (key `spotwave`, JSON) holds what was
 dropped and missing, and the seconds it took. `v1` is the schema's version: columns may be added in it (older files read
-as null there), never renamed or given another meaning; that would be v2.
+as null there), never renamed or given another meaning; that would be v2. Catalogues are another matter: each is of one
+day, so where their tables change the version does, and they are read anew.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 VERSION = "v1"
+CATALOGUES = "v2"  #: of the wings' own tables; one more wherever their columns or meanings change
 MOST_NOTES = 50_000  #: read at once: 10 s on a disk of one's own
 _METADATA = "spotwave"
 _NOTE_BYTES = 8 << 20  # of a catalogue's: what is missing of it, by place
@@ -162,7 +164,7 @@ class SnapshotStore(Block):
 
     def keep_catalogue(self, name: str, catalogue: Catalogue, taken_at: datetime) -> None:
         """Keep a cloud's catalogue; the same name again replaces it. Raises StoreUnavailable."""
-        folder = f"catalogues/{VERSION}/{name}"
+        folder = f"catalogues/{CATALOGUES}/{name}"
         for table, frame in catalogue.tables.items():
             content = BytesIO()
             frame.write_parquet(content)
@@ -177,7 +179,7 @@ class SnapshotStore(Block):
 
     def catalogue(self, name: str) -> tuple[datetime, Catalogue] | None:
         """A kept catalogue and when it was read, or None. Raises StoreUnavailable."""
-        folder = f"catalogues/{VERSION}/{name}"
+        folder = f"catalogues/{CATALOGUES}/{name}"
         found = self.notes(folder)
         if not found:
             return None

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from pydantic import ValidationError
 
 from blocks.cloud import Requirements
+from blocks.gpus import unknown
 from blocks.validation import first_problem
 from blocks.wings import WINGS
 
@@ -34,9 +35,11 @@ class Asked:
     not_region: Annotated[list[str] | None, Parameter(negative="")] = None
     "Leave this region out, may be repeated."
     gpu: str | None = None
-    "GPU by name, e.g. L4."
+    "GPU by name, e.g. L4, A100 (40 GiB) or 'A100 80GB'."
     gpus: int = 0
     "GPUs per machine."
+    gpu_memory: float | None = None
+    "Least memory of each GPU, GiB."
     max_usd_h: float | None = None
     "Dearest spot price, USD/h."
     burstable: Annotated[bool, Parameter(negative="")] = False
@@ -62,6 +65,8 @@ class Asked:
         for kind in self.cloud or []:
             if kind not in WINGS:
                 raise ValueError(f"--cloud: there is no cloud '{kind}'; choose among {', '.join(WINGS)}")
+        if self.gpu is not None and (problem := unknown(self.gpu)) is not None:
+            raise ValueError(f"--gpu: {problem}")
         try:
             return Requirements(
                 min_vcpus=int(least_vcpus or 1),
@@ -74,6 +79,7 @@ class Asked:
                 not_regions=self.not_region or [],
                 gpu=self.gpu,
                 gpu_count=self.gpus,
+                min_gpu_memory_gib=self.gpu_memory,
                 disk_gib=self.disk,
                 max_usd_h=self.max_usd_h,
                 burstable=self.burstable,

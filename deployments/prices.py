@@ -220,7 +220,9 @@ def _reasons(one: Explained, choice: Choice) -> list[str]:
     return [
         f"{offer.label}: {place}",
         f"  {offer.vcpus} vCPUs on {offer.cores:g} cores, {offer.memory_gib:g} GiB, {offer.spot_usd_h:.4f} USD/h "
-        f"(saving {_saving(offer)}), interruption {offer.interruption}",
+        f"(saving {_saving(offer)})",
+        f"  interruption {offer.interruption}, taken as {terms.rate:.2g} per hour"
+        + (f" ({offer.interruption_basis})" if offer.interruption_basis else ""),
         f"  {choice.work_core_h:g} core-hours at {terms.speed:.2f} a core ({measured}), {terms.waste:.1%} lost to "
         f"interruptions and checkpoints, boot {offer.boot_s:.0f} s: {terms.hours:.2f} h",
         f"  machine {terms.machine_usd:.4f} + disk {terms.disk_usd:.4f} + IP {terms.ip_usd:.4f} + egress "

@@ -8,6 +8,7 @@ from prefect import task
 from prefect.logging import get_run_logger
 
 from blocks.cloud import Cloud
+from blocks.gpus import unknown
 from tasks.documents import NoSuchBlock, load_access, load_budget, load_cloud, load_remote, load_store
 from tasks.inherit import continuable
 from tasks.job import Job
@@ -43,6 +44,8 @@ def _limits(job: Job) -> str | None:
     for name, value, low, high, unit in ranges:
         if not low <= value <= high:  # also true for NaN
             return f"{name}: {value:g} is out of range. Give {low:g} to {high:g} {unit}."
+    if job.requirements.gpu is not None and (problem := unknown(job.requirements.gpu)) is not None:
+        return f"requirements.gpu: {problem}"
     if not _PROJECT.fullmatch(job.project):
         return f"project: {job.project[:60]!r} is no name. Give up to 60 letters, digits, '.', '_' or '-'."
     if job.continue_job is not None and not continuable(job.continue_job):

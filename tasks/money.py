@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import polars as pl
 
 from blocks.cloud import HOURS_A_MONTH
+from blocks.interruption import rate
 from tasks.speed import with_speed
 
-# Assumed losses per hour of running where a cloud gives only a word. Unknown counts as medium, never as zero.
-RATE_PER_H = {"low": 0.005, "medium": 0.02, "high": 0.05, "unknown": 0.02}
 CHECKPOINT_S = 30.0  # until a run has measured its own
 
 
@@ -24,12 +23,6 @@ class Work:
     checkpoint_s: float = CHECKPOINT_S  #: to write one and bring it away
 
 
-def interruption_rate() -> pl.Expr:
-    """Column `rate`: interruptions per hour of an offer, measured if known, else by its word."""
-    by_word = pl.col("interruption").replace_strict(RATE_PER_H, default=RATE_PER_H["unknown"], return_dtype=pl.Float64)
-    return pl.coalesce(pl.col("interruptions_per_h"), by_word).alias("rate")
-
-
 def waste(checkpoint_s: float = CHECKPOINT_S) -> pl.Expr:
     """Column `waste`: the share of time lost, from columns `rate` (1/h) and `boot_s`; between 0 and 0.95.
 
@@ -37,16 +30,16 @@ def waste(checkpoint_s: float = CHECKPOINT_S) -> pl.Expr:
     to checkpoints, rate * T/2 to repeated work, and rate * (boot + restore) to starting again.
     """
     checkpoint_h = checkpoint_s / 3600
-    rate, restart_h = pl.col("rate"), pl.col("boot_s") / 3600 + checkpoint_h
-    young = (2 * checkpoint_h * rate).sqrt()  # = C/T + rate * T/2
-    return (young + rate * restart_h).clip(0.0, 0.95).alias("waste")
+    per_h, restart_h = pl.col("rate"), pl.col("boot_s") / 3600 + checkpoint_h
+    young = (2 * checkpoint_h * per_h).sqrt()  # = C/T + rate * T/2
+    return (young + per_h * restart_h).clip(0.0, 0.95).alias("waste")
 
 
 def with_cost(offers: pl.DataFrame, work: Work, speeds: pl.DataFrame | None = None) -> pl.DataFrame:
     """Offers with every term of the expected cost to finish, and their sum `expected_usd`:
 
     speed, measured_speed   of one physical core (tasks.speed)
-    rate, waste             interruptions per hour, share of the time lost to them
+    rate, waste             interruptions per hour (blocks.interruption), share of the time lost to them
     hours                   boot + work / (cores x speed) / (1 - waste)
     machine_usd, disk_usd, ip_usd   hours x price per hour of each
     egress_usd              results x price per GiB
@@ -56,7 +49,7 @@ def with_cost(offers: pl.DataFrame, work: Work, speeds: pl.DataFrame | None = No
     terms = ("machine_usd", "disk_usd", "ip_usd", "egress_usd")
     return (
         with_speed(offers, speeds)
-        .with_columns(interruption_rate())
+        .with_columns(rate())
         .with_columns(waste(work.checkpoint_s))
         .with_columns(hours=hours)
         .with_columns(

@@ -87,7 +87,7 @@ def _ranking(choice: Choice) -> list[str]:
             str(o.vcpus),
             f"{o.memory_gib:.1f}",
             f"{o.spot_usd_h:.4f}",
-            o.interruption,
+            f"{o.interruption}, {r.rate:.1g}/h",
             f"{r.speed * o.cores:.1f}{'' if r.measured_speed else ' ?'}",
             f"{r.hours:.2f}",
             f"{r.waste:.1%}",
@@ -97,6 +97,8 @@ def _ranking(choice: Choice) -> list[str]:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", "Speed is in reference cores of the whole machine; ? assumed, not yet measured by a job of ours."]
+    bases = dict.fromkeys(r.offer.interruption_basis for r in shown if r.offer.interruption_basis)
+    lines += [f"\nInterruptions: {basis}." for basis in bases]
     if any(r.cooling for r in shown):
         lines += ["", "\\* cooling down: its pool was lost or refused lately."]
     return lines

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from blocks.cloud import Cloud
+from blocks.interruption import word
 from blocks.market import Market
 from tasks.job import Choice
 
@@ -20,20 +21,25 @@ def sharpened(market: Market, choice: Choice, clouds: Mapping[str, Cloud]) -> Ma
     """
     unknown = [r.offer for r in choice.ranked[:LEADING] if r.offer.interruption == "unknown"]
     rows = [
-        (*pool, word)
+        (*pool, rate.per_h, rate.basis)
         for kind, cloud in clouds.items()
         if (offers := [offer for offer in unknown if offer.cloud == kind])
-        for pool, word in cloud.interruptions(offers).items()
-        if word != "unknown"
+        for pool, rate in cloud.interruptions(offers).items()
     ]
     if not rows:
         return market
-    told = pl.DataFrame(rows, schema=["cloud", "instance_type", "place", "told"], orient="row")
+    told = pl.DataFrame(rows, schema=["cloud", "instance_type", "place", "told_per_h", "told_basis"], orient="row")
     place = pl.coalesce("zone", "region")
     frame = (
         market.frame.with_columns(place=place)
         .join(told, on=["cloud", "instance_type", "place"], how="left", maintain_order="left")
-        .with_columns(interruption=pl.coalesce("told", "interruption"))
-        .drop("place", "told")
+        .with_columns(
+            interruptions_per_h=pl.coalesce("told_per_h", "interruptions_per_h"),
+            interruption_basis=pl.coalesce("told_basis", "interruption_basis"),
+            heard=pl.col("told_per_h").is_not_null(),
+        )
+        # Only theirs: a row of an old snapshot may have a word and no rate.
+        .with_columns(interruption=pl.when("heard").then(word()).otherwise("interruption"))
+        .drop("place", "told_per_h", "told_basis", "heard")
     )
     return Market(frame, market.dropped, market.missing)

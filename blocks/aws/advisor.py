@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import polars as pl
 
 from blocks.aws.reading import Part
-from blocks.cloud import Interruption, Tell
+from blocks.cloud import Tell
 from blocks.gather import Unavailable
 from blocks.http import get_json, session
+from blocks.interruption import Rate, of_month
 
-INTERRUPTIONS = {"region": pl.String, "instance_type": pl.String, "interruption": pl.String}
+INTERRUPTIONS = {
+    "region": pl.String,
+    "instance_type": pl.String,
+    "interruptions_per_h": pl.Float64,
+    "interruption_basis": pl.String,
+}
 PATH = "/spot-advisor-data.json"
 TABLE = "interruption table"
+_LABEL = re.compile(r"(?P<open>[<>]\d+)%|(?P<least>\d+)-(?P<most>\d+)%")
 
 
 def read_interruptions(endpoint: str, tell: Tell) -> Part:
-    """The advisor's word for every type in every region."""
+    """The advisor's rate for every type in every region."""
     try:
         found = Part(interruptions_frame(get_json(session(1), endpoint + PATH)))
     except Unavailable as error:
@@ -29,15 +37,17 @@ def read_interruptions(endpoint: str, tell: Tell) -> Part:
 def interruptions_frame(table: Any) -> pl.DataFrame:
     """The Linux rows of the file. Raises Unavailable for what is no such file.
 
-    `r` is an index into `ranges`: the share of a type's instances that were taken back over the last month.
+    `r` is an index into `ranges`: the share of a type's capacity that was reclaimed over the trailing month. Where that
+    range is not listed, the rate is null.
     """
     try:
-        words = {one["index"]: _word(one["max"]) for one in table["ranges"]}
-        rows = [
-            (region, name, words.get(row.get("r"), "unknown"))
+        rates = {one["index"]: _rate(one["label"]) for one in table["ranges"]}
+        told = [
+            (region, name, rates.get(row.get("r")))
             for region, systems in table["spot_advisor"].items()
             for name, row in systems.get("Linux", {}).items()
         ]
+        rows = [(region, name, rate and rate.per_h, rate and rate.basis) for region, name, rate in told]
     except (LookupError, TypeError, AttributeError) as error:
         raise Unavailable("the Spot Advisor's file has changed its form") from error
     if not rows:
@@ -45,8 +55,12 @@ def interruptions_frame(table: Any) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=INTERRUPTIONS, orient="row")
 
 
-def _word(most: float) -> Interruption:
-    """Of a range's `max`, in percent; those of the file are 5, 11, 16, 22 and 100, for <5, 5-10, 10-15, 15-20, >20."""
-    if most <= 5:
-        return "low"
-    return "medium" if most <= 16 else "high"
+def _rate(label: str) -> Rate | None:
+    """Of a range's label, as '<5%', '5-10%' or '>20%'; the file's `max` has 11, 16 and 22 for 10, 15 and 20."""
+    found = _LABEL.fullmatch(label)
+    if found is None:
+        return None
+    if found["open"]:
+        figure = float(found["open"][1:])
+        return of_month(0, figure) if found["open"][0] == "<" else of_month(figure, 100)
+    return of_month(float(found["least"]), float(found["most"]))

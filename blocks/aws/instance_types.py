@@ -16,6 +16,7 @@ from blocks.aws.clients import AT_MOST, HOME, Clients
 from blocks.aws.reading import Part, named
 from blocks.cloud import Tell
 from blocks.gather import gather
+from blocks.gpus import card_of
 
 TYPES = {
     "instance_type": pl.String,
@@ -26,6 +27,7 @@ TYPES = {
     "architecture": pl.String,
     "gpu": pl.String,
     "gpu_count": pl.Float64,
+    "gpu_memory_gib": pl.Float64,
     "burstable": pl.Boolean,
     "bare_metal": pl.Boolean,
     "no_use": pl.String,
@@ -33,7 +35,9 @@ TYPES = {
 _NAMES = 100  # to one DescribeInstanceTypes; the API's limit
 _GPU_MAKERS = {"NVIDIA", "AMD"}  # Habana's accelerators are listed among the GPUs too
 _OTHERS = ("InferenceAcceleratorInfo", "NeuronInfo", "FpgaInfo", "MediaAcceleratorInfo")
-_BIG_A100_MIB = 60_000  # one name, two models: 40 and 80 GB
+# How an image boots that this wing launches, by architecture: all are of type hvm and on EBS (images.py). Ubuntu and
+# Amazon Linux 2023 are published as uefi-preferred for x86_64, so that either mode will do, and as uefi for arm64.
+_BOOTS = {"x86_64": {"uefi", "legacy-bios"}, "arm64": {"uefi"}}
 
 
 def read_types(clients: Clients, regions: Sequence[str], tell: Tell) -> Part:
@@ -83,17 +87,17 @@ def _type(row: Mapping[str, Any]) -> tuple[Any, ...]:
     cpu = row.get("VCpuInfo") or {}
     vcpus = cpu.get("DefaultVCpus")
     memory_mib = (row.get("MemoryInfo") or {}).get("SizeInMiB")
-    architectures = (row.get("ProcessorInfo") or {}).get("SupportedArchitectures") or []
-    gpu, gpu_count = _gpu(row)
+    gpu, gpu_count, gpu_memory_gib = _gpu(row)
     return (
         name,
         name.partition(".")[0],
         vcpus,
         cpu.get("DefaultCores", vcpus),
         memory_mib / 1024 if memory_mib else None,
-        next((kind for kind in ("x86_64", "arm64") if kind in architectures), None),
+        _architecture(row),
         gpu,
         gpu_count,
+        gpu_memory_gib,
         bool(row.get("BurstablePerformanceSupported")),
         bool(row.get("BareMetal")),
         _no_use(row),
@@ -104,24 +108,55 @@ def _gpus(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return (row.get("GpuInfo") or {}).get("Gpus") or []
 
 
-def _gpu(row: Mapping[str, Any]) -> tuple[str | None, float]:
-    """Short name and count. Where a GPU is shared, Count is 0 and the share stands in GpuPartitionSize."""
+def _architecture(row: Mapping[str, Any]) -> str | None:
+    known = (row.get("ProcessorInfo") or {}).get("SupportedArchitectures") or []
+    return next((kind for kind in _BOOTS if kind in known), None)
+
+
+def _gpu(row: Mapping[str, Any]) -> tuple[str | None, float, float | None]:
+    """Name, count and GiB of each. Where a GPU is shared, Count is 0 and the share stands in GpuPartitionSize.
+
+    One name of EC2's may be two cards, as A100 and V100: the memory tells which.
+    """
     gpus = _gpus(row)
     if not gpus:
-        return None, 0.0
-    name = gpus[0].get("Name", "").replace(" Server", "")
-    if name == "A100" and (gpus[0].get("MemoryInfo") or {}).get("SizeInMiB", 0) > _BIG_A100_MIB:
-        name = "A100 80GB"
-    count = sum(gpu.get("Count") or gpu.get("LogicalGpuCount", 0) * gpu.get("GpuPartitionSize", 1.0) for gpu in gpus)
-    return name, float(count)
+        return None, 0.0, None
+    count = float(
+        sum(gpu.get("Count") or gpu.get("LogicalGpuCount", 0) * gpu.get("GpuPartitionSize", 1.0) for gpu in gpus)
+    )
+    name = gpus[0].get("Name", "")
+    gib = (gpus[0].get("MemoryInfo") or {}).get("SizeInMiB", 0) / 1024
+    # Of a shared GPU the memory is that of the part.
+    known = card_of(name, gib / gpus[0].get("GpuPartitionSize", 1.0))
+    if known is None:
+        return name, count, gib or None
+    return known.name, count, known.part_gib(count)
 
 
 def _no_use(row: Mapping[str, Any]) -> str | None:
     if "spot" not in (row.get("SupportedUsageClasses") or []):
         return "type without spot"
-    # Amazon's flag alone would drop m5, c5 and r6g too, which run today's images; what is before Nitro does not.
-    if not row.get("CurrentGeneration") and row.get("Hypervisor") == "xen":
-        return "previous generation"
+    if not boots(row):
+        return "type that our image does not boot on"
     if any(row.get(kind) for kind in _OTHERS) or any(gpu.get("Manufacturer") not in _GPU_MAKERS for gpu in _gpus(row)):
         return "accelerator that is no GPU"
     return None
+
+
+def boots(row: Mapping[str, Any]) -> bool:
+    """Whether an image of ours starts on the type, by the type's own description.
+
+    CurrentGeneration says nothing of it: m4, c4 and r4 run today's images, as t2 and i3 do. A type that takes
+    paravirtual images (c1, c3, m1, m2, m3, t1) is left out although it lists hvm beside: EC2's own matrix of Linux
+    AMIs by instance type had only PV for most of them. What a row does not tell speaks for it.
+    """
+    virtualization = set(row.get("SupportedVirtualizationTypes") or ["hvm"])
+    root = set(row.get("SupportedRootDeviceTypes") or ["ebs"])
+    modes = set(row.get("SupportedBootModes") or ["legacy-bios", "uefi"])
+    architecture = _architecture(row)
+    return (
+        virtualization == {"hvm"}
+        and "ebs" in root
+        and architecture is not None
+        and not modes.isdisjoint(_BOOTS[architecture])
+    )

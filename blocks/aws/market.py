@@ -22,7 +22,7 @@ Read = Mapping[str, Callable[[], Part]]
 
 
 def read_catalogue(clients: Clients, wanted: Sequence[str], advisor: str, tell: Tell) -> Catalogue:
-    """Zones, types, on-demand prices and interruption words. Raises MarketUnavailable."""
+    """Zones, types, on-demand prices and interruption rates. Raises MarketUnavailable."""
     regions, missing = enabled_regions(clients, wanted)
     return _catalogue(_all_at_once(_tables(clients, regions, advisor, Progress(tell))), missing)
 

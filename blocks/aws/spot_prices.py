@@ -16,6 +16,7 @@ from blocks.aws.clients import AT_MOST, Clients
 from blocks.aws.reading import Part
 from blocks.cloud import Tell
 from blocks.gather import Unavailable, gather
+from blocks.interruption import word
 
 SPOT: dict[str, pl.DataType] = {
     "region": pl.String(),
@@ -106,8 +107,7 @@ def offers(
         .join(tables["interruptions"], on=["region", "instance_type"], how="left")
         .with_columns(
             pl.lit("aws").alias("cloud"),
-            pl.col("interruption").fill_null("unknown"),
-            pl.lit(None, dtype=pl.Float64).alias("interruptions_per_h"),
+            word(),
             pl.lit(extras.NOTICE_S).alias("notice_s"),
             pl.when("bare_metal").then(extras.METAL_BOOT_S).otherwise(extras.BOOT_S).alias("boot_s"),
             pl.lit(extras.DISK_USD_GIB_MONTH).alias("disk_usd_gib_month"),

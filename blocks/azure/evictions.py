@@ -1,4 +1,4 @@
-"""Eviction rates: what to ask Resource Graph, and the vendor's numbers in the words of all clouds.
+"""Eviction rates: what to ask Resource Graph, and the vendor's bands in the convention of all clouds.
 
 Source: Azure Resource Graph, table SpotResources: chance of eviction per hour, by data of up to 28 days.
 """
@@ -10,6 +10,8 @@ from typing import Any
 
 import polars as pl
 
+from blocks.interruption import of_hour
+
 # One row for each region and rate, not one for each size: Resource Graph gives 1,000 rows a page and takes few
 # questions a second, so forty pages one after the other would cost more than the rest of the catalogue.
 QUERY = """SpotResources
@@ -19,7 +21,8 @@ QUERY = """SpotResources
 #: size: in lower case; rate: percent per hour, as '0-5' or '20+'
 RATES: dict[str, pl.DataType] = {"region": pl.String(), "size": pl.String(), "rate": pl.String()}
 
-_WORDS = {"0-5": "low", "5-10": "medium", "10-15": "medium", "15-20": "high", "20+": "high"}
+#: the band of each rate, percent per hour
+_BANDS = {"0-5": (0, 5), "5-10": (5, 10), "10-15": (10, 15), "15-20": (15, 20), "20+": (20, 100)}
 
 
 def rates(rows: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
@@ -35,6 +38,13 @@ def rates(rows: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
 
 
 def interruptions(known: pl.DataFrame) -> pl.DataFrame:
-    """region, size and interruption: low, medium, high, or unknown for a rate that we do not know."""
-    word = pl.col("rate").replace_strict(_WORDS, default="unknown", return_dtype=pl.String)
-    return known.select("region", "size", interruption=word)
+    """region, size, interruptions_per_h and interruption_basis; the last two null for a band that we do not know."""
+    told = {band: of_hour(least, most) for band, (least, most) in _BANDS.items()}
+    per_h = {band: rate.per_h for band, rate in told.items()}
+    basis = {band: rate.basis for band, rate in told.items()}
+    return known.select(
+        "region",
+        "size",
+        interruptions_per_h=pl.col("rate").replace_strict(per_h, default=None, return_dtype=pl.Float64),
+        interruption_basis=pl.col("rate").replace_strict(basis, default=None, return_dtype=pl.String),
+    )

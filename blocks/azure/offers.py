@@ -13,6 +13,7 @@ from blocks.azure.extras import BOOT_S, DISK_USD_GIB_MONTH, EGRESS_USD_GIB, IP_U
 from blocks.azure.names import family
 from blocks.azure.shapes import shape
 from blocks.azure.skus import SIZES
+from blocks.interruption import word
 
 NO_SHAPE = "shape unknown without credentials"
 NOT_LISTED = "not among the sizes of its region"
@@ -55,8 +56,7 @@ def offers(
         zone_id=pl.lit(None, dtype=pl.String),
         family=pl.col("instance_type").replace_strict(families, default=None, return_dtype=pl.String),
         spot_usd_h=pl.col("usd_h"),
-        interruption=pl.col("interruption").fill_null("unknown"),
-        interruptions_per_h=pl.lit(None, dtype=pl.Float64),
+        interruption=word(),
         notice_s=pl.lit(NOTICE_S),
         bare_metal=pl.lit(False),
         boot_s=pl.lit(BOOT_S),
@@ -71,7 +71,7 @@ def _by_name(spot: pl.DataFrame) -> pl.DataFrame:
     """What the names of the sizes tell, in the columns of `SIZES` that there are then."""
     names = spot["name"].unique().to_list()
     shapes = [(name, found) for name in names if (found := shape(name)) is not None]
-    columns = ("vcpus", "cores", "memory_gib", "architecture", "gpu", "gpu_count", "burstable")
+    columns = ("vcpus", "cores", "memory_gib", "architecture", "gpu", "gpu_count", "gpu_memory_gib", "burstable")
     return pl.DataFrame(
         {
             "name": [name for name, _ in shapes],

@@ -9,7 +9,8 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from blocks.azure.names import Name, gpu_model, gpu_share, is_burstable, parsed
+from blocks.azure.gpus import gpus
+from blocks.azure.names import Name, is_burstable, parsed
 from blocks.cloud import Architecture
 
 
@@ -21,6 +22,7 @@ class Shape:
     architecture: Architecture
     gpu: str | None = None
     gpu_count: float = 0.0
+    gpu_memory_gib: float | None = None
     burstable: bool = False
 
 
@@ -85,13 +87,14 @@ _GPU_SIZES: dict[str, tuple[dict[int, float], int]] = {
     "NVads_A10_v5": ({6: 55, 12: 110, 18: 220, 36: 440, 72: 880}, 2),
     "NVadms_A10_v5": ({36: 880}, 2),
 }
-_VCPUS_A_GPU = {"T4": 16, "A100 80GB": 24, "H100": 40}
 
 
 def _with_gpu(size: str, name: Name) -> Shape | None:
     memory, threads = _GPU_SIZES.get(f"{name.series}{name.features}{name.rest}", ({}, 1))
     if name.number not in memory or name.constrained is not None:
         return None
-    model, vcpus = gpu_model(size), name.number
-    count = gpu_share(size, vcpus) or max(1, vcpus // _VCPUS_A_GPU[model])
-    return Shape(vcpus, vcpus / threads, memory[vcpus], "x86_64", model, float(count))
+    found, vcpus = gpus(size), name.number
+    if found is None or found.card is None or found.count is None:
+        return None
+    card, count = found.card, found.count
+    return Shape(vcpus, vcpus / threads, memory[vcpus], "x86_64", card.name, count, card.part_gib(count))

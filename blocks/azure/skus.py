@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from blocks.azure.names import gpu_model, gpu_share, is_burstable
+from blocks.azure.gpus import gpus, no_gpu
+from blocks.azure.names import is_burstable
 
 _TEXTS = pl.List(pl.String)
 
@@ -33,6 +34,8 @@ _ARCHITECTURES = {"x64": "x86_64", "Arm64": "arm64"}
 NOT_ALLOWED = "not available for this subscription"
 NOT_SPOT = "a size that cannot be deployed as spot"
 NO_SHAPE = "a size listed without vCPUs or memory"
+NO_GPU = "accelerator that is no GPU"
+NO_SHARE = "GPUs of unknown number or share"
 
 #: zones: empty where the size is regional; zones_lost: how many restrictions have taken away
 SIZES: dict[str, pl.DataType] = {
@@ -45,6 +48,7 @@ SIZES: dict[str, pl.DataType] = {
     "architecture": pl.String(),
     "gpu": pl.String(),
     "gpu_count": pl.Float64(),
+    "gpu_memory_gib": pl.Float64(),
     "burstable": pl.Boolean(),
     "zones": _TEXTS,
     "zones_lost": pl.UInt32(),
@@ -60,18 +64,16 @@ def sizes(skus: pl.DataFrame, region: str) -> pl.DataFrame:
         .with_row_index("row")
     )
     told = _told(machines)
-    models = pl.DataFrame(
-        [_of_name(name, vcpus) for name, vcpus in told.select("name", "vcpus").iter_rows()],
-        schema={"gpu": pl.String, "share": pl.Float64, "burstable": pl.Boolean},
+    count = pl.col("GPUs").cast(pl.Float64, strict=False).fill_null(0.0)
+    named = pl.DataFrame(
+        [_of_name(*row) for row in told.select("name", count.alias("count")).iter_rows()],
+        schema={name: SIZES[name] for name in ("gpu", "gpu_count", "gpu_memory_gib", "burstable", "why_not")},
         orient="row",
     )
-    count = pl.col("GPUs").cast(pl.Float64, strict=False).fill_null(0.0)
-    rows = pl.concat([told, models], how="horizontal").with_columns(
+    rows = pl.concat([told, named], how="horizontal").with_columns(
         region=pl.lit(region),
         size=pl.col("name").str.to_lowercase(),
         instance_type=pl.col("name"),
-        gpu=pl.when(count > 0).then(pl.col("gpu")),
-        gpu_count=pl.when(count > 0).then(pl.coalesce("share", count)).otherwise(0.0),
         zones=pl.col("offered").list.set_difference("lost").list.sort(),
         zones_lost=pl.col("offered").list.set_intersection("lost").list.len(),
     )
@@ -83,6 +85,7 @@ def sizes(skus: pl.DataFrame, region: str) -> pl.DataFrame:
         .then(pl.lit(NOT_SPOT))
         .when(pl.col("vcpus").is_null() | pl.col("memory_gib").is_null())
         .then(pl.lit(NO_SHAPE))
+        .otherwise("why_not")
     )
     return rows.with_columns(why_not=why_not).select(pl.col(name).cast(kind) for name, kind in SIZES.items())
 
@@ -127,5 +130,17 @@ def _told(machines: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _of_name(size: str, vcpus: int | None) -> tuple[str, float | None, bool]:
-    return gpu_model(size), gpu_share(size, vcpus or 0), is_burstable(size)
+def _of_name(size: str, told: float) -> tuple[str | None, float | None, float | None, bool, str | None]:
+    """GPU, count, GiB of each, burstable, and why the size is of no use. told: GPUs, as the SKU has them."""
+    if no_gpu(size):
+        return None, 0.0, None, False, NO_GPU
+    found = gpus(size)
+    if found is None:
+        return None, told, None, is_burstable(size), None
+    # Never none: a graphics machine must not pass for a dear one without.
+    count = found.count or (None if found.parts else told or None)
+    if count is None:
+        return None, None, None, False, NO_SHARE
+    if found.card is None:
+        return None, count, None, False, None
+    return found.card.name, count, found.card.part_gib(count), False, None

@@ -6,36 +6,31 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from blocks.cloud import Interruption, Offer
+from blocks.cloud import Offer
 from blocks.gather import Unavailable, gather
 from blocks.gcp.clients import FAILURES, Clients, why
+from blocks.interruption import Rate, of_stops
 
 AT_MOST = 10  #: offers, each a call: enough to rank the leading ones anew
 _PATIENCE_S = 10.0  # of one call with all its repetitions: what it tells is good to know, no more
 _DAYS = 7
-_LOW, _MEDIUM = 0.05, 0.15  # below: low, medium; the share of preemptions among the spot VMs that stopped
 
 Pool = tuple[str, str, str]
 
 
-def read_interruptions(clients: Clients, offers: Sequence[Offer]) -> dict[Pool, Interruption]:
-    """The word for each pool of the first `AT_MOST` offers with a zone; pools without an answer are left out."""
+def read_interruptions(clients: Clients, offers: Sequence[Offer]) -> dict[Pool, Rate]:
+    """The rate for each pool of the first `AT_MOST` offers with a zone; pools without an answer are left out."""
     pools = list(dict.fromkeys(offer.pool for offer in offers if offer.zone))[:AT_MOST]
     if not pools:
         return {}
     ask = partial(_rate, clients.advice, clients.project)
     answers, _ = gather({"|".join(pool): partial(ask, pool) for pool in pools}, AT_MOST)
-    return {pool: _word(answers[name]) for pool in pools if (name := "|".join(pool)) in answers}
+    return {pool: answers[name] for pool in pools if (name := "|".join(pool)) in answers}
 
 
-def _word(rate: float) -> Interruption:
-    if rate < _LOW:
-        return "low"
-    return "medium" if rate < _MEDIUM else "high"
-
-
-def _rate(client: Any, project: str, pool: Pool) -> float:
-    """Mean of the last daily preemption rates, 0..1 (Compute Engine API, advice.capacityHistory).
+def _rate(client: Any, project: str, pool: Pool) -> Rate:
+    """Of the mean of the last daily preemption rates (Compute Engine API, advice.capacityHistory): preempted over all
+    spot VMs that stopped running, without a word of how long those had run.
 
     Raises Unavailable, also for a type or zone without a history.
     """
@@ -60,6 +55,6 @@ def _rate(client: Any, project: str, pool: Pool) -> float:
     except FAILURES as error:
         raise Unavailable(why(error)) from error
     rates: list[float] = [day.preemption_rate for day in answer.preemption_history][-_DAYS:]
-    if not rates:
+    if not rates or not all(0 <= rate <= 1 for rate in rates):
         raise Unavailable("no history")
-    return sum(rates) / len(rates)
+    return of_stops(sum(rates) / len(rates), len(rates))

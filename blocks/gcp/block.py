@@ -16,7 +16,6 @@ from blocks.cloud import (
     Catalogue,
     Cloud,
     Finding,
-    Interruption,
     LaunchBrief,
     Leftover,
     Machine,
@@ -30,6 +29,7 @@ from blocks.cloud import (
 from blocks.endpoints import Endpoint, is_loopback
 from blocks.gcp.images import checked
 from blocks.gcp.quotas import quotas_of
+from blocks.interruption import Rate
 from blocks.market import Market
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class GcpCloud(Cloud):
 
         return read_market(self.clients(), self.regions, catalogue, tell)
 
-    def interruptions(self, offers: Sequence[Offer]) -> dict[tuple[str, str, str], Interruption]:
+    def interruptions(self, offers: Sequence[Offer]) -> dict[tuple[str, str, str], Rate]:
         """By the preemption rates of the last seven days, for ten pools at most, a call each; all at once."""
         from blocks.gcp.advice import read_interruptions
 

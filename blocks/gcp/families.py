@@ -72,7 +72,7 @@ WHOLE_VM: dict[str, str] = {
 # Shared-core types say 2 vCPUs, and are billed for a part.
 BILLED_VCPUS: dict[str, float] = {"e2-micro": 0.25, "e2-small": 0.5, "e2-medium": 1.0}
 
-# Accelerator type of the API: (GPU as offers name it, GPU as SKUs do).
+# Accelerator type of the API: (the card, as blocks.gpus has it; the GPU as SKUs name it).
 GPUS: dict[str, tuple[str, str]] = {
     "nvidia-l4": ("L4", "L4"),
     "nvidia-tesla-a100": ("A100", "Tesla A100"),

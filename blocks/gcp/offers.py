@@ -21,6 +21,7 @@ from blocks.gcp.families import (
     family_of,
 )
 from blocks.gcp.skus import CORE, GPU, RAM, SSD, WHOLE
+from blocks.gpus import card
 
 _SHAPES: dict[str, pl.DataType] = {
     "instance_type": pl.String(),
@@ -29,6 +30,7 @@ _SHAPES: dict[str, pl.DataType] = {
     "architecture": pl.String(),
     "gpu": pl.String(),
     "gpu_count": pl.Float64(),
+    "gpu_memory_gib": pl.Float64(),
     "bare_metal": pl.Boolean(),
     "why_not": pl.String(),
 }
@@ -75,6 +77,7 @@ def offers(types: pl.DataFrame, prices: pl.DataFrame, seen_at: datetime) -> tupl
         zone_id=pl.lit(None, dtype=pl.String),
         interruption=pl.lit("unknown"),
         interruptions_per_h=pl.lit(None, dtype=pl.Float64),
+        interruption_basis=pl.lit(None, dtype=pl.String),
         notice_s=pl.lit(extras.NOTICE_S),
         boot_s=pl.when(metal).then(extras.METAL_BOOT_S).otherwise(extras.BOOT_S),
         disk_usd_gib_month=pl.lit(extras.DISK_USD_GIB_MONTH),
@@ -96,14 +99,16 @@ def _shaped(types: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     for row in types.unique("instance_type", keep="first", maintain_order=True).iter_rows(named=True):
         name = row["instance_type"]
         family, gpu_count = family_of(name), _gpu_count(row)
+        known = card(GPUS[row["accelerator"]][0]) if row["accelerator"] in GPUS else None
         shapes.append(
             (
                 name,
                 name.partition("-")[0],
                 row["vcpus"] / family.threads,
                 _ARCHITECTURES.get(row["architecture"], "arm64" if family.arm else "x86_64"),
-                GPUS[row["accelerator"]][0] if row["accelerator"] in GPUS else None,
+                known.name if known else None,
                 gpu_count,
+                known.part_gib(gpu_count) if known else None,
                 name.endswith("-metal"),
                 _why_not(row),
             )

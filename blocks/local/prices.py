@@ -15,6 +15,7 @@ from blocks.market import Market
 
 KIND = "local"
 REGION = "here"
+INTERRUPTIONS_PER_H = 0.001
 BOOT_S = 10.0  # measured: from launch to a worker that polls
 _GIB = 1 << 30
 _ARCHITECTURES: dict[str, Architecture] = {"x86_64": "x86_64", "amd64": "x86_64", "arm64": "arm64", "aarch64": "arm64"}
@@ -66,7 +67,8 @@ def local_market(prices: Mapping[str, float], notice_s: float, vcpus: int, memor
                 architecture=architecture,
                 spot_usd_h=price,
                 on_demand_usd_h=price,
-                interruption="low",
+                interruptions_per_h=INTERRUPTIONS_PER_H,
+                interruption_basis="assumed: this computer is shut down or restarted every six weeks",
                 notice_s=notice_s,
                 boot_s=BOOT_S,
                 seen_at=now,

@@ -22,7 +22,7 @@ from tests.emulators.aws_cloud import SECRET, cloud_at
 from tests.emulators.server import Answer, cut, garbage
 
 PRICES = "DescribeSpotPriceHistory"
-OFFERS = 122  # of the small world
+OFFERS = 125  # of the small world
 
 
 @pytest.fixture

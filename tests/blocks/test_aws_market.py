@@ -51,17 +51,17 @@ def test_every_usable_pool_is_offered_once_and_the_rest_is_counted(aws: AwsEmula
         "aws: Local or Wavelength Zone": 1,
         "aws: accelerator that is no GPU": 9,  # dl1, inf2 and f2, three zones each
         "aws: instance type unknown": 1,
-        "aws: previous generation": 6,  # m1 and c4
         "aws: price above 1.2 times on-demand": 1,
         "aws: price of zero or less": 1,
         "aws: price that a newer one replaces": 1,
         "aws: price that is no number": 1,
+        "aws: type that our image does not boot on": 3,  # m1
         "aws: type without spot": 1,
         "aws: zone not available": 1,
         "aws: zone unknown": 1,
     }
-    # 21 usable types in three zones less three bad prices, the first 20 in two, the first 10 and r8g in two.
-    assert len(market) == 21 * 3 - 3 + 20 * 2 + 11 * 2
+    # 22 usable types in three zones less three bad prices, the first 20 in two, the first 10 and r8g in two.
+    assert len(market) == 22 * 3 - 3 + 20 * 2 + 11 * 2
     assert market.frame.select("instance_type", "zone").is_unique().all()
     assert market.seen_at is not None
     assert before <= market.seen_at <= datetime.now(UTC)
@@ -85,13 +85,14 @@ def test_each_offer_has_the_price_of_its_own_zone_and_region(frame: pl.DataFrame
         ("m6g.2xlarge", {"family": "m6g", "vcpus": 8, "cores": 8.0, "memory_gib": 32.0, "architecture": "arm64"}),
         ("t3.large", {"burstable": True, "bare_metal": False, "boot_s": 60.0, "notice_s": 120.0}),
         ("c7i.metal-24xl", {"burstable": False, "bare_metal": True, "boot_s": 600.0}),
-        ("c7i.large", {"gpu": None, "gpu_count": 0.0, "interruptions_per_h": None}),
-        ("g4dn.xlarge", {"gpu": "T4", "gpu_count": 1.0}),
-        ("g6.12xlarge", {"gpu": "L4", "gpu_count": 4.0}),
-        ("g6f.large", {"gpu": "L4", "gpu_count": 0.125, "on_demand_usd_h": None}),
-        ("g4ad.xlarge", {"gpu": "Radeon Pro V520", "gpu_count": 1.0}),
-        ("p4d.24xlarge", {"gpu": "A100", "gpu_count": 8.0}),
-        ("p4de.24xlarge", {"gpu": "A100 80GB", "gpu_count": 8.0}),
+        ("c7i.large", {"gpu": None, "gpu_count": 0.0, "gpu_memory_gib": None}),
+        ("c4.large", {"family": "c4", "vcpus": 2, "cores": 1.0}),
+        ("g4dn.xlarge", {"gpu": "T4", "gpu_count": 1.0, "gpu_memory_gib": 16.0}),
+        ("g6.12xlarge", {"gpu": "L4", "gpu_count": 4.0, "gpu_memory_gib": 24.0}),
+        ("g6f.large", {"gpu": "L4", "gpu_count": 0.125, "gpu_memory_gib": 3.0, "on_demand_usd_h": None}),
+        ("g4ad.xlarge", {"gpu": "Radeon Pro V520", "gpu_count": 1.0, "gpu_memory_gib": 8.0}),
+        ("p4d.24xlarge", {"gpu": "A100", "gpu_count": 8.0, "gpu_memory_gib": 40.0}),
+        ("p4de.24xlarge", {"gpu": "A100 80GB", "gpu_count": 8.0, "gpu_memory_gib": 80.0}),
     ],
 )
 def test_a_type_is_described_as_it_is(frame: pl.DataFrame, name: str, expected: dict[str, Any]) -> None:
@@ -100,19 +101,27 @@ def test_a_type_is_described_as_it_is(frame: pl.DataFrame, name: str, expected: 
 
 
 @pytest.mark.parametrize(
-    ("name", "word"),
+    ("name", "middle", "band"),
     [
-        ("c7i.large", "low"),
-        ("c7i.xlarge", "medium"),
-        ("c7i.2xlarge", "medium"),
-        ("c7i.4xlarge", "high"),
-        ("m7i.large", "high"),
-        ("m7i.xlarge", "unknown"),  # an index that no range has
-        ("m6g.large", "unknown"),  # not in the file
+        ("c7i.large", 0.025, "0-5 %"),
+        ("c7i.xlarge", 0.075, "5-10 %"),
+        ("c7i.2xlarge", 0.125, "10-15 %"),
+        ("c7i.4xlarge", 0.175, "15-20 %"),
+        ("m7i.large", 0.6, ">20 %"),
     ],
 )
-def test_interruption_is_a_word_and_never_a_guess(frame: pl.DataFrame, name: str, word: str) -> None:
-    assert only(frame, name)["interruption"] == word
+def test_a_share_of_a_month_is_a_rate_per_hour(frame: pl.DataFrame, name: str, middle: float, band: str) -> None:
+    offer = only(frame, name)
+    assert offer["interruptions_per_h"] == pytest.approx(middle / 720)
+    assert offer["interruption"] == "low"
+    assert offer["interruption_basis"].startswith(f"Spot Instance Advisor: {band} of capacity reclaimed in a month")
+
+
+@pytest.mark.parametrize("name", ["m7i.xlarge", "m6g.large"])  # an index that no range has; not in the file
+def test_what_the_advisor_does_not_tell_is_unknown(frame: pl.DataFrame, name: str) -> None:
+    offer = only(frame, name)
+    told = (offer["interruption"], offer["interruptions_per_h"], offer["interruption_basis"])
+    assert told == ("unknown", None, None)
 
 
 def test_a_type_that_one_region_alone_has_is_known_there(frame: pl.DataFrame) -> None:

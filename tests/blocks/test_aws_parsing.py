@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from botocore.parsers import EC2QueryParser
 
-from blocks.aws.advisor import interruptions_frame
+from blocks.aws.advisor import INTERRUPTIONS, interruptions_frame
 from blocks.aws.instance_types import types_frame
 from blocks.aws.on_demand import on_demand_frame, on_demand_prices
 from blocks.aws.sparing import OFFERINGS, SPOT_PRICES, Parsers, table_answer
@@ -24,6 +24,8 @@ from tests.emulators.aws_world import small_world
 
 NOW = datetime(2026, 1, 10, tzinfo=UTC)
 PRICES = "DescribeSpotPriceHistory"
+
+NO_BOOT = "type that our image does not boot on"
 
 
 def rendered(rows: list[dict[str, Any]], token: str = "") -> bytes:
@@ -106,8 +108,12 @@ def test_a_type_is_read_alike_without_what_nobody_asks() -> None:
         ({}, None),
         ({"SupportedUsageClasses": ["on-demand"]}, "type without spot"),
         ({"SupportedUsageClasses": None}, "type without spot"),
-        ({"CurrentGeneration": False, "Hypervisor": "xen"}, "previous generation"),
-        ({"CurrentGeneration": False}, None),
+        ({"CurrentGeneration": False, "Hypervisor": "xen", "SupportedBootModes": ["legacy-bios"]}, None),
+        ({"SupportedVirtualizationTypes": ["hvm", "paravirtual"]}, NO_BOOT),
+        ({"SupportedRootDeviceTypes": ["instance-store"]}, NO_BOOT),
+        ({"ProcessorInfo": {"SupportedArchitectures": ["i386"]}}, NO_BOOT),
+        ({"ProcessorInfo": {"SupportedArchitectures": ["arm64"]}, "SupportedBootModes": ["legacy-bios"]}, NO_BOOT),
+        ({"SupportedVirtualizationTypes": None, "SupportedBootModes": None, "SupportedRootDeviceTypes": None}, None),
         ({"NeuronInfo": {"TotalNeuronDeviceMemoryInMiB": 1}}, "accelerator that is no GPU"),
         ({"InferenceAcceleratorInfo": {"Accelerators": [{"Count": 1}]}}, "accelerator that is no GPU"),
         ({"MediaAcceleratorInfo": {"Accelerators": [{"Count": 1}]}}, "accelerator that is no GPU"),
@@ -129,9 +135,7 @@ def test_the_newest_price_of_a_pool_counts_in_whatever_order_rows_come() -> None
         "zones": zones_frame({"us-east-1": [zone]}),
         "types": types_frame([shape("c7i.large", 2, 4)]),
         "on_demand": on_demand_frame({}),
-        "interruptions": pl.DataFrame(
-            schema={"region": pl.String, "instance_type": pl.String, "interruption": pl.String}
-        ),
+        "interruptions": pl.DataFrame(schema=INTERRUPTIONS),
     }
     for order in (rows, rows[::-1]):
         found, dropped = offers(spot_frame("us-east-1", order), tables, NOW)

@@ -56,7 +56,7 @@ def test_resource_graph_is_asked_again(azure: AzureEmulator, answer: Answer) -> 
     market = block(azure, "eastus").market()
 
     assert market.missing == {}
-    assert set(rows(market, "Standard_D2s_v5")["interruption"]) == {"low"}
+    assert set(rows(market, "Standard_D2s_v5")["interruption"]) == {"medium"}
 
 
 def test_a_region_that_does_not_answer_is_named(azure: AzureEmulator) -> None:

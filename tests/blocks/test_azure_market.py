@@ -42,24 +42,27 @@ def test_an_offer_has_all_of_its_parts(azure: AzureEmulator) -> None:
     assert (offer.cloud, offer.region, offer.zone, offer.zone_id) == ("azure", "eastus", "eastus-1", None)
     assert (offer.family, offer.vcpus, offer.cores, offer.memory_gib) == ("Dsv5", 2, 1.0, 8.0)
     assert (offer.spot_usd_h, offer.on_demand_usd_h) == pytest.approx((0.0192, 0.096))
-    assert (offer.interruption, offer.interruptions_per_h, offer.notice_s) == ("low", None, 30.0)
+    assert (offer.interruption, offer.interruptions_per_h, offer.notice_s) == ("medium", 0.025, 30.0)
+    assert offer.interruption_basis == "Azure Resource Graph: 0-5 % evicted per hour; its middle"
+    assert offer.gpu_memory_gib is None
     assert (offer.gpu, offer.gpu_count, offer.burstable, offer.bare_metal) == (None, 0.0, False, False)
     assert offer.disk_usd_gib_month > 0
     assert offer.ip_usd_h > 0
     assert offer.egress_usd_gib > 0
 
 
-def test_interruption_words(azure: AzureEmulator) -> None:
+def test_interruptions_are_the_middle_of_the_band_per_hour(azure: AzureEmulator) -> None:
     azure.world.evictions += [("standard_f4s_v2", "eastus", "15-20"), ("standard_l8s_v3", "eastus", "a new bucket")]
     market = block(azure, "eastus").market()
-    words = dict(market.frame.select("instance_type", "interruption").unique().iter_rows())
+    told = market.frame.select("instance_type", "interruptions_per_h", "interruption").unique()
+    rates = {name: (per_h, word) for name, per_h, word in told.iter_rows()}
 
-    assert words["Standard_D2s_v5"] == "low"
-    assert words["Standard_D4as_v5"] == "medium"
-    assert words["Standard_E8-4ds_v5"] == "high"
-    assert words["Standard_F4s_v2"] == "high"
-    assert words["Standard_L8s_v3"] == "unknown"
-    assert words["Standard_D2s_v3"] == "unknown"
+    assert rates["Standard_D2s_v5"] == (0.025, "medium")
+    assert rates["Standard_D4as_v5"] == (0.125, "high")
+    assert rates["Standard_E8-4ds_v5"] == (0.6, "high")
+    assert rates["Standard_F4s_v2"] == (0.175, "high")
+    assert rates["Standard_L8s_v3"] == (None, "unknown")
+    assert rates["Standard_D2s_v3"] == (None, "unknown")
 
 
 def test_the_traps_of_the_lists_are_counted_one_by_one(azure: AzureEmulator) -> None:
@@ -140,7 +143,8 @@ def test_without_credentials_names_give_the_shapes(azure: AzureEmulator) -> None
     # M, HB and B of v1 in each region; in the first also D14, DS14, G5, NP10s and X9.
     assert market.dropped["azure: shape unknown without credentials"] == 3 * 3 + 5
     with_account = block(azure).market()
-    columns = ["vcpus", "cores", "memory_gib", "architecture", "gpu", "gpu_count", "burstable", "on_demand_usd_h"]
+    shape = ["vcpus", "cores", "memory_gib", "architecture", "burstable", "on_demand_usd_h"]
+    columns = [*shape, "gpu", "gpu_count", "gpu_memory_gib"]
     for size in market.frame["instance_type"].unique():
         assert rows(market, size).select(columns).rows() == rows(with_account, size).select(columns).unique().rows()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from blocks.azure.names import family, gpu_model, gpu_share
+from blocks.azure.names import family
 from blocks.azure.shapes import Shape, shape
 
 
@@ -29,32 +29,6 @@ def test_family_is_the_name_without_its_numbers(size: str, expected: str) -> Non
 @pytest.mark.parametrize(
     ("size", "expected"),
     [
-        ("Standard_NC4as_T4_v3", "T4"),
-        ("Standard_NC24ads_A100_v4", "A100 80GB"),
-        ("Standard_ND96amsr_A100_v4", "A100 80GB"),
-        ("Standard_ND96asr_v4", "A100 40GB"),
-        ("Standard_NV6ads_A10_v5", "A10"),
-        ("Standard_ND96isr_H100_v5", "H100"),
-        ("Standard_NC24rs_v3", "V100"),
-        ("Standard_NC6", "K80"),
-        ("Standard_NV12s_v3", "M60"),
-        ("Standard_NX7q_v9", "GPU"),
-    ],
-)
-def test_gpu_model(size: str, expected: str) -> None:
-    assert gpu_model(size) == expected
-
-
-def test_a_part_of_a_gpu_goes_by_vcpus() -> None:
-    assert gpu_share("Standard_NV6ads_A10_v5", 6) == pytest.approx(1 / 6)
-    assert gpu_share("Standard_NV72ads_A10_v5", 72) == 2
-    assert gpu_share("Standard_NV8as_v4", 8) == 0.25
-    assert gpu_share("Standard_NC24ads_A100_v4", 24) is None
-
-
-@pytest.mark.parametrize(
-    ("size", "expected"),
-    [
         ("Standard_D4as_v5", Shape(4, 2, 16, "x86_64")),
         ("Standard_D8pls_v6", Shape(8, 8, 16, "arm64")),
         ("Standard_E8-4ds_v5", Shape(4, 2, 64, "x86_64")),
@@ -63,8 +37,8 @@ def test_a_part_of_a_gpu_goes_by_vcpus() -> None:
         ("Standard_F8ams_v6", Shape(8, 8, 64, "x86_64")),
         ("Standard_L8as_v3", Shape(8, 4, 64, "x86_64")),
         ("Standard_B2ts_v2", Shape(2, 1, 1, "x86_64", burstable=True)),
-        ("Standard_NC64as_T4_v3", Shape(64, 64, 440, "x86_64", "T4", 4)),
-        ("Standard_NV18ads_A10_v5", Shape(18, 9, 220, "x86_64", "A10", 0.5)),
+        ("Standard_NC64as_T4_v3", Shape(64, 64, 440, "x86_64", "T4", 4, 16)),
+        ("Standard_NV18ads_A10_v5", Shape(18, 9, 220, "x86_64", "A10", 0.5, 12)),
     ],
 )
 def test_shapes_that_a_name_tells(size: str, expected: Shape) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from blocks.azure.gpus import gpus
 from blocks.azure.names import parsed
 from blocks.azure.pages import listed
 from blocks.azure.prices import ITEM, Kind, usable
@@ -160,6 +161,23 @@ def test_skus_of_a_region_with_zones() -> None:
         "Standard_NC24ads_A100_v4": "A100 80GB",
         "Standard_NC6s_v3": "V100",
     }
+
+
+def test_the_gpus_of_every_recorded_size_of_the_n_series() -> None:
+    """As many as recorded, but for parts, which count there as one or none."""
+    for row in table("autoscaler_azure_instance_types.csv"):
+        size, recorded_count = row["InstanceType"], int(row["GPU"])
+        if not size.startswith("Standard_N"):
+            assert (gpus(size), recorded_count) == (None, 0), size
+            continue
+        found = gpus(size)
+        if found is None:
+            assert size.startswith("Standard_NP"), size
+            continue
+        assert found.card is not None, size
+        if found.count is not None and recorded_count:
+            assert found.count == recorded_count or found.count < 1 == recorded_count, size
+        assert found.count or recorded_count, size
 
 
 def test_skus_of_a_region_without_zones() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from blocks.azure.pages import listed
-from blocks.azure.skus import NO_SHAPE, NOT_ALLOWED, NOT_SPOT, SIZES, SKU, sizes
+from blocks.azure.skus import NO_GPU, NO_SHAPE, NO_SHARE, NOT_ALLOWED, NOT_SPOT, SIZES, SKU, sizes
 from tests.emulators.azure_world import not_allowed, sku
 
 
@@ -35,12 +35,37 @@ def test_architectures_and_gpus() -> None:
     assert (found["Standard_D4ps_v5"]["architecture"], found["Standard_D4ps_v5"]["cores"]) == ("arm64", 4.0)
     assert found["Standard_NV6ads_A10_v5"]["gpu"] == "A10"
     assert round(found["Standard_NV6ads_A10_v5"]["gpu_count"], 3) == 0.167
+    assert round(found["Standard_NV6ads_A10_v5"]["gpu_memory_gib"], 3) == 4
     assert (found["Standard_NC48ads_A100_v4"]["gpu"], found["Standard_NC48ads_A100_v4"]["gpu_count"]) == (
         "A100 80GB",
         2,
     )
     assert found["Standard_B2s_v2"]["gpu"] is None
     assert found["Standard_B2s_v2"]["burstable"]
+
+
+def test_a_graphics_machine_never_passes_for_one_without() -> None:
+    """Resource SKUs name no GPUs of V710, V620 and one MI300X size; of the FPGAs of NP they do."""
+    found = read(
+        sku("eastus", "Standard_NV4ads_V710_v5", 4, 16),
+        sku("eastus", "Standard_NG32adms_V620_v1", 32, 176, GPUs="0"),
+        sku("eastus", "Standard_ND96is_MI300X_v5", 96, 1850),
+        sku("eastus", "Standard_NV20ads_A10_v5", 20, 230, GPUs="1"),  # a part that no list names
+        sku("eastus", "Standard_NX7q_v9", 7, 70),
+        sku("eastus", "Standard_NX8q_v9", 8, 80, GPUs="2"),  # whole ones, of a card that is not known
+        sku("eastus", "Standard_NP10s", 10, 168, GPUs="1"),
+    )
+    gpus = {name: (row["gpu"], row["gpu_count"], row["gpu_memory_gib"], row["why_not"]) for name, row in found.items()}
+
+    assert gpus == {
+        "Standard_NV4ads_V710_v5": ("V710", 1 / 6, 4, None),
+        "Standard_NG32adms_V620_v1": ("V620", 1, 32, None),
+        "Standard_ND96is_MI300X_v5": ("MI300X", 8, 192, None),
+        "Standard_NV20ads_A10_v5": (None, None, None, NO_SHARE),
+        "Standard_NX7q_v9": (None, None, None, NO_SHARE),
+        "Standard_NX8q_v9": (None, 2, None, None),
+        "Standard_NP10s": (None, 0, None, NO_GPU),
+    }
 
 
 def test_restrictions_take_zones_or_the_whole_size() -> None:

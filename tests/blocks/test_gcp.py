@@ -111,10 +111,12 @@ def test_on_demand_is_composed_alike_and_unknown_where_a_part_is(found: dict[tup
         ("e2-micro", {"vcpus": 2, "burstable": True}),
         ("f1-micro", {"family": "f1", "burstable": True}),
         ("c3-standard-192-metal", {"family": "c3", "bare_metal": True, "boot_s": 600}),
-        ("a2-ultragpu-1g", {"family": "a2", "gpu": "A100 80GB", "gpu_count": 1}),
-        ("a3-megagpu-8g", {"gpu": "H100", "gpu_count": 8}),
-        ("g4-standard-12", {"gpu": "RTX PRO 6000", "gpu_count": 0.25}),
+        ("a2-highgpu-1g", {"family": "a2", "gpu": "A100", "gpu_count": 1, "gpu_memory_gib": 40}),
+        ("a2-ultragpu-1g", {"family": "a2", "gpu": "A100 80GB", "gpu_count": 1, "gpu_memory_gib": 80}),
+        ("a3-megagpu-8g", {"gpu": "H100", "gpu_count": 8, "gpu_memory_gib": 80}),
+        ("g4-standard-12", {"gpu": "RTX PRO 6000", "gpu_count": 0.25, "gpu_memory_gib": 24}),
         ("m4-ultramem-224", {"family": "m4", "interruption": "unknown", "notice_s": 30, "zone_id": None}),
+        ("n2-standard-4", {"gpu_memory_gib": None, "interruptions_per_h": None, "interruption_basis": None}),
     ],
 )
 def test_what_a_type_is(found: dict[tuple[str, str], Offer], instance_type: str, expected: dict[str, Any]) -> None:
@@ -297,11 +299,20 @@ def test_interruptions_are_the_mean_of_the_last_week(google: GcpEmulator, creden
         an_offer("n2-standard-4", US_B),  # no history
         an_offer("n2-standard-4", None),
     ]
-    assert a_cloud(google, credentials).interruptions(offers) == {
-        ("gcp", "n2-standard-4", US_A): "low",
-        ("gcp", "n2-standard-8", US_A): "medium",
-        ("gcp", "e2-standard-2", US_A): "high",
+    told = a_cloud(google, credentials).interruptions(offers)
+    # Shares of the machines that stopped; each is taken to have run for 8.2 h, of which Google says nothing.
+    assert {pool: rate.per_h for pool, rate in told.items()} == {
+        ("gcp", "n2-standard-4", US_A): pytest.approx(0.04 / 8.2),
+        ("gcp", "n2-standard-8", US_A): pytest.approx(0.1 / 8.2),
+        ("gcp", "e2-standard-2", US_A): pytest.approx(0.3 / 8.2),
     }
+    said = "4 % of the spot VMs that stopped in 7 days were preempted; taken to have run 8.2 h each"
+    assert told["gcp", "n2-standard-4", US_A].basis == f"Compute Engine history: {said}"
+
+
+def test_a_share_that_is_none_tells_nothing(google: GcpEmulator, credentials: GcpCredentials) -> None:
+    google.world.preemption_rates["n2-standard-4", US_A] = [0.1, 7.0]
+    assert a_cloud(google, credentials).interruptions([an_offer("n2-standard-4", US_A)]) == {}
 
 
 def test_interruptions_are_asked_for_ten_offers_at_most(google: GcpEmulator, credentials: GcpCredentials) -> None:

@@ -14,7 +14,7 @@ from moto.server import ThreadedMotoServer
 
 from blocks.cloud import Catalogue
 from blocks.market import Market
-from blocks.snapshots import SnapshotStore, StoreUnavailable
+from blocks.snapshots import CATALOGUES, SnapshotStore, StoreUnavailable
 from tests.blocks.test_market import an_offer
 
 NIGHT = datetime(2026, 5, 4, 3, 0, 12, tzinfo=UTC)
@@ -100,8 +100,17 @@ def test_what_is_half_written_is_no_snapshot(tmp_path: Path) -> None:
 def test_a_file_of_an_older_version_reads_with_nulls(tmp_path: Path) -> None:
     store = SnapshotStore(url=str(tmp_path))
     published = store.publish("aws", a_market(), {}, NIGHT)
-    pl.read_parquet(published.path).drop("zone_id", "boot_s").write_parquet(published.path)
-    assert store.read(published).frame["boot_s"].null_count() == 2
+    later = ["zone_id", "boot_s", "gpu_memory_gib", "interruption_basis"]
+    pl.read_parquet(published.path).drop(later).write_parquet(published.path)
+    assert set(store.read(published).frame.select(later).null_count().row(0)) == {2}
+
+
+def test_a_catalogue_of_other_tables_is_read_anew(tmp_path: Path) -> None:
+    store = SnapshotStore(url=str(tmp_path))
+    store.keep_catalogue("aws-0", Catalogue({"types": pl.DataFrame({"gpu": ["A100"]})}), NIGHT)
+    assert store.catalogue("aws-0") is not None
+    (tmp_path / "catalogues" / CATALOGUES).rename(tmp_path / "catalogues" / "v1")
+    assert store.catalogue("aws-0") is None
 
 
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:

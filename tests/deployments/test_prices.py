@@ -85,6 +85,13 @@ def test_json_holds_every_term_and_csv_too(spotwave: Run, store: SnapshotStore) 
     assert row["instance_type"] == "t1.4xlarge"
 
 
+def test_a_gpu_that_does_not_exist(spotwave: Run, store: SnapshotStore) -> None:
+    done = spotwave("prices", "--gpu", "A100 60GB")
+    assert done.returncode == 1
+    nearest = "the nearest are A100 80GB, A100, V100"
+    assert done.stderr == f"spotwave: --gpu: 'A100 60GB' is not a GPU of any cloud; {nearest}. Name one of them.\n"
+
+
 def test_nothing_fits(spotwave: Run, store: SnapshotStore) -> None:
     publish(store)
     done = spotwave("prices", "--vcpus", "64-")
@@ -99,6 +106,7 @@ def test_why_an_offer(spotwave: Run, store: SnapshotStore) -> None:
     assert done.returncode == 0, done.stderr
     assert "place 4 of 4" in done.stdout
     assert "USD to finish" in done.stdout
+    assert "interruption unknown, taken as 0.03 per hour" in done.stdout
     assert "not eligible: min_vcpus = 16" in spotwave("why", "c7i.xlarge").stdout
     unknown = spotwave("why", "sw-0123456789ab")
     assert unknown.returncode == 1

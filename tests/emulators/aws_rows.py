@@ -35,6 +35,9 @@ def shape(name: str, vcpus: int, gib: float, architecture: str = "x86_64", **cha
         "SupportedUsageClasses": ["on-demand", "spot"],
         "BareMetal": False,
         "Hypervisor": "nitro",
+        "SupportedVirtualizationTypes": ["hvm"],
+        "SupportedRootDeviceTypes": ["ebs"],
+        "SupportedBootModes": ["uefi"] if architecture == "arm64" else ["legacy-bios", "uefi"],
         "ProcessorInfo": {"SupportedArchitectures": [architecture], "SustainedClockSpeedInGhz": 3.4},
         "VCpuInfo": {
             "DefaultVCpus": vcpus,

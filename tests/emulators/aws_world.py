@@ -21,6 +21,7 @@ from tests.emulators.aws_rows import (
 )
 
 EARLIEST = datetime(2026, 1, 1, 12, tzinfo=UTC)
+_OLD = {"CurrentGeneration": False, "Hypervisor": "xen", "SupportedBootModes": ["legacy-bios"]}
 RANGES = [
     {"index": 0, "label": "<5%", "dots": 0, "max": 5},
     {"index": 1, "label": "5-10%", "dots": 1, "max": 11},
@@ -85,6 +86,8 @@ def small_world() -> World:
         shape("g4ad.xlarge", 4, 16, GpuInfo=gpus("Radeon Pro V520", 1, 8192, maker="AMD")),
         shape("p4d.24xlarge", 96, 1152, GpuInfo=gpus("A100", 8, 40960)),
         shape("p4de.24xlarge", 96, 1152, GpuInfo=gpus("A100", 8, 81920)),
+        # Of a previous generation, and yet one that takes our image (as DescribeInstanceTypes told of it in 2025).
+        shape("c4.large", 2, 3.75, **_OLD),
         # No use: each for a reason of its own.
         shape("dl1.24xlarge", 96, 768, GpuInfo=gpus("Gaudi HL-205", 8, 32768, maker="Habana")),
         shape("inf2.xlarge", 4, 16, NeuronInfo={"TotalNeuronDeviceMemoryInMiB": 32768}),
@@ -95,11 +98,10 @@ def small_world() -> World:
             "m1.small",
             1,
             1.7,
-            CurrentGeneration=False,
-            Hypervisor="xen",
+            **_OLD,
+            SupportedVirtualizationTypes=["hvm", "paravirtual"],
             ProcessorInfo={"SupportedArchitectures": ["i386", "x86_64"]},
         ),
-        shape("c4.large", 2, 3.75, CurrentGeneration=False, Hypervisor="xen"),
         # Only in ap-south-1.
         shape("r8g.large", 2, 16, "arm64"),
     ]

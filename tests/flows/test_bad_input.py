@@ -27,6 +27,7 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
     "eps2 above eps1": ({"eps1": 1e-4, "eps2": 1e-3}, "eps2:", "0.0001"),
     "too many vCPUs": ({"requirements": {"min_vcpus": 4096}}, "requirements:", "min_vcpus = 4096"),
     "dearest price": ({"requirements": {"max_usd_h": -1.0}}, "requirements:", "max_usd_h = -1"),
+    "unknown GPU": ({"requirements": {"gpu": "A1000"}}, "requirements.gpu:", "the nearest are A100"),
     "architecture": (
         {"program": "dice", "requirements": {"architectures": ["arm64"]}},
         "requirements.architectures:",

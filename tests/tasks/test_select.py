@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from blocks.cloud import Interruption, Offer, Requirements
+from blocks.cloud import Offer, Requirements
+from blocks.interruption import UNKNOWN_GPU_PER_H, UNKNOWN_PER_H, Rate, of_hour, of_month, of_stops
 from blocks.local.block import LocalCloud
 from blocks.market import Market
 from tasks.explain import explain
@@ -52,21 +53,38 @@ def test_the_cheapest_to_finish_is_not_the_cheapest_per_hour() -> None:
 
 
 def test_frequent_interruptions_cost() -> None:
-    assert chosen([offer("calm", usd=0.100), offer("restless", usd=0.098, interruption="high")]) == "calm"
+    calm, restless = of_month(0, 5).per_h, of_hour(15, 20).per_h
+    offers = [
+        offer("calm", usd=0.100, interruptions_per_h=calm),
+        offer("restless", usd=0.098, interruptions_per_h=restless),
+    ]
+    assert chosen(offers) == "calm"
 
 
-def test_unknown_interruption_counts_as_medium() -> None:
-    choice = rank(
-        Market.of([offer("a", interruption="unknown"), offer("b", interruption="medium")]),
-        Requirements(),
-        Work(10.0),
-        {},
-    )
+def test_the_lowest_bands_of_two_clouds_are_not_the_same() -> None:
+    """AWS's is a share of a month, Azure's a chance per hour: 700 times as often."""
+    month, hour = of_month(0, 5), of_hour(0, 5)
+    assert hour.per_h == 720 * month.per_h
+    offers = [
+        offer("hourly", usd=0.100, interruptions_per_h=hour.per_h),
+        offer("monthly", usd=0.101, interruptions_per_h=month.per_h),
+    ]
+    assert chosen(offers) == "monthly"
+
+
+@pytest.mark.parametrize(("gpus", "per_h"), [(0, UNKNOWN_PER_H), (1, UNKNOWN_GPU_PER_H)])
+def test_unknown_counts_as_it_was_recorded(gpus: int, per_h: float) -> None:
+    unknown = offer("a", interruption="unknown", gpu_count=gpus)
+    told = offer("b", interruptions_per_h=per_h, gpu_count=gpus)
+    choice = rank(Market.of([unknown, told]), Requirements(gpu_count=gpus), Work(10.0), {})
+    assert [one.rate for one in choice.ranked] == [per_h, per_h]
     assert choice.ranked[0].expected_usd == pytest.approx(choice.ranked[1].expected_usd, rel=1e-12)
 
 
-def test_a_measured_rate_counts_more_than_a_word() -> None:
-    assert chosen([offer("said-low", interruptions_per_h=2.0), offer("said-high", interruption="high")]) == "said-high"
+def test_a_rate_counts_and_its_word_follows() -> None:
+    often = offer("often", interruption="low", interruptions_per_h=2.0)
+    assert often.interruption == "high"
+    assert chosen([often, offer("less", interruptions_per_h=0.3)]) == "less"
 
 
 def test_free_offers_are_ranked_by_speed_then_by_name() -> None:
@@ -159,8 +177,8 @@ def test_leading_offers_are_asked_for_their_interruption() -> None:
     class Knows(LocalCloud):
         _block_type_slug = "knows"  # else it would stand for the local cloud in this process
 
-        def interruptions(self, offers: Sequence[Offer]) -> dict[tuple[str, str, str], Interruption]:
-            return {one.pool: "high" for one in offers if one.instance_type == "restless"}
+        def interruptions(self, offers: Sequence[Offer]) -> dict[tuple[str, str, str], Rate]:
+            return {one.pool: of_stops(0.9, 7) for one in offers if one.instance_type == "restless"}
 
     market = Market.of(
         [offer("restless", usd=0.1, interruption="unknown"), offer("calm", usd=0.101, interruption="unknown")]
@@ -168,7 +186,10 @@ def test_leading_offers_are_asked_for_their_interruption() -> None:
     choice = rank(market, Requirements(), Work(10.0), {})
     assert choice.ranked[0].offer.instance_type == "restless"
     known = sharpened(market, choice, {"here": Knows()})
-    assert rank(known, Requirements(), Work(10.0), {}).ranked[0].offer.instance_type == "calm"
+    first, second = (one.offer for one in rank(known, Requirements(), Work(10.0), {}).ranked)
+    assert (first.instance_type, first.interruption, first.interruption_basis) == ("calm", "unknown", None)
+    assert (second.interruption, second.interruptions_per_h) == ("high", pytest.approx(0.9 / 8.2))
+    assert second.interruption_basis == of_stops(0.9, 7).basis
     assert sharpened(market, choice, {"there": Knows()}) is market
 
 

@@ -1,0 +1,95 @@
+"""Interruptions in one convention: per hour, the middle of what is published, with what it rests on."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from blocks.interruption import (
+    HIGH_FROM,
+    MEDIUM_FROM,
+    STOPPED_VM_H,
+    UNKNOWN_GPU_PER_H,
+    UNKNOWN_PER_H,
+    Rate,
+    of_hour,
+    of_month,
+    of_stops,
+    rate,
+    word,
+    word_of,
+)
+
+# Of benchmarks/interruption_rates.py: events and hours on record.
+N1_PREEMPTIONS, N1_VMS, N1_HOURS = 363, 1442, 11_847
+GPU_ENDS, GPU_HOURS = 3412, 9050
+
+
+@pytest.mark.parametrize(
+    ("told", "per_h"),
+    [
+        (of_hour(0, 5), 0.025),
+        (of_hour(5, 10), 0.075),
+        (of_hour(20, 100), 0.6),
+        (of_month(0, 5), 0.000035),
+        (of_month(15, 20), 0.00024),
+        (of_month(20, 100), 0.00083),
+        (of_stops(0.04, 7), 0.0049),
+        (of_stops(0.0, 7), 0.0),
+    ],
+)
+def test_what_is_published_as_interruptions_per_hour(told: Rate, per_h: float) -> None:
+    assert told.per_h == pytest.approx(per_h, rel=0.02)
+
+
+def test_a_rate_tells_who_says_so_what_and_what_was_assumed() -> None:
+    assert of_hour(20, 100).basis == "Azure Resource Graph: >20 % evicted per hour; its middle"
+    assert of_month(5, 10).basis == (
+        "Spot Instance Advisor: 5-10 % of capacity reclaimed in a month; its middle, spread evenly over 720 h"
+    )
+
+
+def test_what_nobody_tells_is_as_it_was_recorded() -> None:
+    assert pytest.approx(N1_PREEMPTIONS / N1_HOURS, rel=0.1) == UNKNOWN_PER_H
+    assert pytest.approx(GPU_ENDS / GPU_HOURS, rel=0.1) == UNKNOWN_GPU_PER_H
+
+
+def test_a_share_of_stopped_machines_gives_the_recorded_rate_back() -> None:
+    assert pytest.approx(N1_HOURS / N1_VMS, rel=0.01) == STOPPED_VM_H
+    assert of_stops(N1_PREEMPTIONS / N1_VMS, 1).per_h == pytest.approx(N1_PREEMPTIONS / N1_HOURS, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("per_h", "expected"),
+    [
+        (0.0, "low"),
+        (MEDIUM_FROM * 0.999, "low"),
+        (MEDIUM_FROM, "medium"),
+        (HIGH_FROM * 0.999, "medium"),
+        (HIGH_FROM, "high"),
+        (3.0, "high"),
+    ],
+)
+def test_words_are_thresholds_on_the_rate(per_h: float, expected: str) -> None:
+    assert word_of(per_h) == expected
+    assert pl.DataFrame({"interruptions_per_h": [per_h]}).select(word()).item() == expected
+
+
+def test_a_column_of_words() -> None:
+    frame = pl.DataFrame({"interruptions_per_h": [None, 0.5]}, schema={"interruptions_per_h": pl.Float64})
+    assert frame.select(word())["interruption"].to_list() == ["unknown", "high"]
+
+
+def test_the_rate_that_offers_are_ranked_by() -> None:
+    rows = [
+        ("low", 0.5, 0.0),  # what is told counts
+        ("unknown", None, 0.0),
+        ("unknown", None, 0.25),
+        ("low", None, 0.0),  # of a snapshot from before there were rates
+        ("medium", None, 8.0),
+        ("high", None, 0.0),
+    ]
+    schema = {"interruption": pl.String, "interruptions_per_h": pl.Float64, "gpu_count": pl.Float64}
+    found = pl.DataFrame(rows, schema, orient="row").select(rate())["rate"].to_list()
+    assert found[:3] == [0.5, UNKNOWN_PER_H, UNKNOWN_GPU_PER_H]
+    assert [word_of(one) for one in found[3:]] == ["low", "medium", "high"]
