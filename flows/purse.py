@@ -41,10 +41,13 @@ class Purse:
         """Raises JobFailed, or Pause where an answer is awaited."""
         approved(self._job, self.quote)
 
-    def allow(self, number: int, choice: Choice, deadline: float) -> Allowance:
-        """What the next attempt may cost, reserved. Raises JobFailed where that is too little to launch anything."""
+    def allow(self, job: Job, number: int, choice: Choice, deadline: float) -> Allowance:
+        """What the next attempt may cost, reserved. Raises JobFailed where that is too little to launch anything.
+
+        job: with what its next machine must have.
+        """
         spent = self.before_usd + self.spent_usd
-        self.allowance = allow(self._job, number, choice, deadline, spent, self.quote)
+        self.allowance = allow(job, number, choice, deadline, spent, self.quote)
         if self.allowance.refused is not None:
             on = self.how_to_go_on() if self.attempts else ""
             raise JobFailed(f"{self.allowance.refused} {self.rest()} {on}".strip())

@@ -20,8 +20,9 @@ from prefect.runtime import flow_run
 from blocks.cloud import LaunchRefused, Machine
 from flows.engine import sole_engine
 from flows.failed import JobFailed
+from flows.next_machine import because_of, fitting, next_of, show_price
 from flows.purse import Purse
-from node.contract import Ending, Outcome
+from node.contract import Cause, Ending, Outcome
 from tasks import api
 from tasks.await_boot import await_boot
 from tasks.documents import load_cloud
@@ -165,6 +166,8 @@ def _settled(job: Job, purse: Purse, begun: float) -> bool:
                 raise JobFailed(f"{limit}. {rest} {kept} {purse.how_to_go_on()}")
             raise JobFailed(f"max_hours: {job.max_hours:g} h were not enough; allow more. {kept}")
         case Ending.INTERRUPTED | Ending.LOST | Ending.FORGOTTEN:
+            if (problem := next_of(job, purse.attempts).problem) is not None:
+                raise JobFailed(f"{problem.rstrip('.')}. {_kept(job, purse.attempts)}")
             return False
 
 
@@ -176,8 +179,10 @@ def _attempt(job: Job, begun: float, purse: Purse, beside: Beside | None) -> Non
     """One machine's go, from a fresh look at the market to its termination; then it is among the purse's attempts."""
     earlier, deadline = purse.attempts, _deadline(job, begun)
     number = len(earlier) + 1
-    choice = _choose(job, number, earlier)[0] if earlier else purse.first
-    allowance = purse.allow(number, choice, deadline)
+    job, bigger = fitting(job, earlier)
+    with because_of(bigger):
+        choice = _choose(job, number, earlier)[0] if earlier else purse.first
+        allowance = purse.allow(job, number, choice, deadline)
     lease_id = open_lease(job, number)
     try:
         placed = provision(job, number, choice, lease_id, deadline, flow_run.run_count, allowance)
@@ -188,11 +193,14 @@ def _attempt(job: Job, begun: float, purse: Purse, beside: Beside | None) -> Non
     node_run_id: UUID | None = None
     outcome: Outcome | None = None
 
-    purse.begun(placed, cloud, _why(choice, placed))
+    because = "; ".join(filter(None, [bigger, _why(choice, placed)]))
+    purse.begun(placed, cloud, because)
+    if bigger:
+        show_price(placed.machine, earlier[-1].machine)
 
     def tear_down() -> None:
         gone = _terminated(job, placed, cloud, lease_id, node_run_id, outcome)
-        purse.over(placed, cloud, gone, outcome, _why(choice, placed), node_run_id)
+        purse.over(placed, cloud, gone, outcome, because, node_run_id)
 
     with _afterwards(job, tear_down):
         outcome = await_boot(job, cloud, placed.machine)
@@ -221,7 +229,8 @@ def _terminated(
 def _choose(job: Job, number: int, earlier: list[Attempt]) -> tuple[Choice, float | None]:
     """A fresh market and a fresh choice; pools that were lost or refused come last. And the work in core-hours of a
     reference core, None if nobody knows it."""
-    cooling = {a.machine.offer.label: f"lost in attempt {a.number}" for a in earlier}
+    taken = [a for a in earlier if a.outcome.cause not in (Cause.MEMORY, Cause.DISK)]  # else the pool is not at fault
+    cooling = {a.machine.offer.label: f"lost in attempt {a.number}" for a in taken}
     cooling |= {r.offer.label: f"refused in attempt {a.number}" for a in earlier for r in a.refusals}
     speeds, learned_core_h, cooling_all = recall(job, number)
     known_core_h = job.work_core_h or learned_core_h

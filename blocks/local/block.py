@@ -25,7 +25,8 @@ from blocks.cloud import (
 )
 from blocks.home import absolute, home
 from blocks.local.machines import Machines
-from blocks.local.prices import KIND, host_memory_gib, host_vcpus, local_market
+from blocks.local.memory import host_memory_gib
+from blocks.local.prices import KIND, host_vcpus, local_market
 from blocks.market import Market
 
 
