@@ -75,7 +75,7 @@ def _place(job: Job, number: int, purse: Purse, rounds: Rounds, deadline: float)
         if number > 1 or turn.number != purse.first_round:
             choice, missed = _chosen(job, number, purse, turn, refused)
         if choice is not None:
-            allowance = purse.allow(number, choice, deadline, turn.number)
+            allowance = purse.allow(job, number, choice, deadline, turn.number)
             lease_id = open_lease(job, number)
             try:
                 unsure = turn.unsure or flow_run.run_count > 1

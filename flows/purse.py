@@ -50,10 +50,13 @@ class Purse:
         self.first, self.first_round, self.quote = choice, round_, quote
         self._account = self._account.model_copy(update={"quote": quote})
 
-    def allow(self, number: int, choice: Choice, deadline: float, round_: int = 1) -> Allowance:
-        """What the next attempt may cost, reserved. Raises JobFailed where that is too little to launch anything."""
+    def allow(self, job: Job, number: int, choice: Choice, deadline: float, round_: int = 1) -> Allowance:
+        """What the next attempt may cost, reserved. Raises JobFailed where that is too little to launch anything.
+
+        job: with what its next machine must have.
+        """
         spent = self.before_usd + self.spent_usd
-        self.allowance = allow(self._job, number, choice, deadline, spent, self.quote, self.approved_usd, round_)
+        self.allowance = allow(job, number, choice, deadline, spent, self.quote, self.approved_usd, round_)
         if self.allowance.refused is not None:
             on = self.how_to_go_on() if self.attempts else ""
             raise JobFailed(f"{self.allowance.refused} {self.rest()} {on}".strip())

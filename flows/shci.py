@@ -182,8 +182,8 @@ def _with_memory(requirements: Requirements, size: Size) -> Requirements:
     if requirements.max_memory_gib is not None and requirements.max_memory_gib < needed:
         raise BadInput(
             "requirements.max_memory_gib",
-            f"{requirements.max_memory_gib:g} GiB cannot hold the integrals: {size.n_correlated_orbitals} orbitals "
-            f"need {needed:g} GiB, of which 8 bytes x n^4/8 = {size.integrals_gib:.3g} GiB are the integrals",
+            f"{requirements.max_memory_gib:g} GiB are too little: {size.n_correlated_orbitals} orbitals need about "
+            f"{needed:g} GiB, of which 8 bytes x n^4/8 = {size.integrals_gib:.3g} GiB are the integrals",
             "Allow more memory, freeze the core, or take a smaller basis",
         )
     return requirements.model_copy(update={"min_memory_gib": max(requirements.min_memory_gib, needed)})

@@ -19,6 +19,7 @@ from prefect.logging import get_run_logger
 from blocks.cloud import LaunchRefused, Machine
 from flows.engine import sole_engine
 from flows.failed import JobFailed
+from flows.next_machine import because_of, fitting, next_of, show_price
 from flows.place import Begun, first_choice, place
 from flows.purse import Purse
 from flows.rounds import Rounds
@@ -177,6 +178,8 @@ def _settled(job: Job, purse: Purse, begun: float) -> bool:
                 raise JobFailed(f"{limit}. {rest} {kept} {purse.how_to_go_on()}")
             raise JobFailed(f"max_hours: {job.max_hours:g} h were not enough; allow more. {kept}")
         case Ending.INTERRUPTED | Ending.LOST | Ending.FORGOTTEN | Ending.SUSPENDED | Ending.HOST_DOWN:
+            if (problem := next_of(job, purse.attempts).problem) is not None:
+                raise JobFailed(f"{problem.rstrip('.')}. {_kept(job, purse.attempts)}")
             return False
 
 
@@ -191,8 +194,10 @@ def _attempt(job: Job, number: int, begun: float, purse: Purse, beside: Beside |
     what was chosen and allowed for it will be out of date.
     """
     earlier, deadline = purse.attempts, _deadline(job, begun)
+    job, bigger = fitting(job, earlier)
     try:
-        begins = place(job, number, purse, rounds, deadline)
+        with because_of(bigger):
+            begins = place(job, number, purse, rounds, deadline)
     except JobFailed as error:
         raise JobFailed(f"{error} {_kept(job, earlier)}") from error
     if not isinstance(begins, Begun):
@@ -202,11 +207,14 @@ def _attempt(job: Job, number: int, begun: float, purse: Purse, beside: Beside |
     node_run_id: UUID | None = None
     outcome: Outcome | None = None
 
-    purse.begun(placed, cloud, _why(choice, placed))
+    because = "; ".join(filter(None, [bigger, _why(choice, placed)]))
+    purse.begun(placed, cloud, because)
+    if bigger:
+        show_price(placed.machine, earlier[-1].machine)
 
     def tear_down() -> None:
         gone = _terminated(job, placed, cloud, lease_id, node_run_id, outcome)
-        purse.over(placed, cloud, gone, outcome, _why(choice, placed), node_run_id)
+        purse.over(placed, cloud, gone, outcome, because, node_run_id)
 
     with _afterwards(job, tear_down):
         outcome = await_boot(job, cloud, placed.machine, rounds.run_count)

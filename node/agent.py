@@ -38,6 +38,7 @@ from node.contract import (
     SECRET_RCLONE,
     STOP_FILE,
     Brief,
+    Cause,
     Ending,
     Fence,
     Lease,
@@ -48,10 +49,14 @@ from node.contract import (
 )
 from node.detached import DetachedStarter
 from node.detached_lease import CALL_S, RemoteLease
+from node.engines_end import without_a_word
 from node.lease import Fenced, LeaseClient, LeaseKeeper, Renews
 from node.notice import ENV_CLOUD, notice_watcher
+from node.notice import notice_watcher
 from node.remote import Remote, RemoteError
+from node.remote import Remote, RemoteError, RemoteNoRoom
 from node.scrub import Scrub, ScrubbedLog, scrubber, secrets_of
+from node.shortage import OomCounter, lacking
 from node.sync import Syncer
 from node.worker import Engine, Starter, Worker
 
@@ -78,6 +83,7 @@ class Agent:
         self._end_by = brief.deadline
         self._fenced = False
         self._hinted = False
+        self._oom = OomCounter()
         self._wake = threading.Event()
         self._letters = Remote(rclone, secrets / SECRET_RCLONE, brief.remote, call_s=CALL_S)
         lease, self._worker = self._detached() if brief.detached else self._attached(secrets)
@@ -95,11 +101,11 @@ class Agent:
         lease = RemoteLease(self._letters, self._work, self._brief.attempt)
         return lease, DetachedStarter(self._brief, self._letters, self._work)
 
-    def stop(self, ending: Ending, reason: str) -> None:
+    def stop(self, ending: Ending, reason: str, cause: Cause | None = None) -> None:
         """Ask the attempt to end early; the first reason counts."""
         if self._stop is None:
             log.info("stopping: %s", reason)
-            self._stop = Outcome(ending, reason)
+            self._stop = Outcome(ending, reason, cause=cause)
         self._wake.set()
 
     def run(self) -> None:
@@ -126,8 +132,14 @@ class Agent:
         except checkpoint.CheckpointCorrupt as error:
             self.stop(Ending.FAILED, f"no checkpoint on the remote is whole, and none is thrown away: {error}")
             return
+        except RemoteNoRoom as error:
+            self.stop(Ending.LOST, f"the checkpoint does not fit: {error}", Cause.DISK)
+            return
         except RemoteError as error:
-            self.stop(Ending.LOST, f"the remote cannot be read: {error}")
+            self.stop(Ending.LOST, f"the remote cannot be read: {error}", lacking(error))
+            return
+        except OSError as error:
+            self.stop(Ending.LOST, f"the checkpoint cannot be written: {error}", lacking(error) or Cause.PROGRAM)
             return
         if manifest is None:
             log.info("no checkpoint on the remote: a fresh start")
@@ -148,7 +160,9 @@ class Agent:
                     log.warning("the work is done, and the run would try for hours to tell an API that is away")
                     return
             elif not self._worker.stays_up():
-                self.stop(Ending.LOST, f"what starts the run did not stay up: {self._worker.last_lines()}")
+                self._stop = self._worker.engines_end() or Outcome(
+                    Ending.LOST, f"what starts the run did not stay up: {self._worker.last_lines()}"
+                )
             elif time.monotonic() - booted > self._brief.boot_s:
                 self.stop(Ending.FORGOTTEN, f"no run came within {self._brief.boot_s:.0f} s")
             elif self._lease.silent_s > self._brief.silence_s:
@@ -188,7 +202,13 @@ class Agent:
         if unsaved is not None and outcome.ending is Ending.COMPLETED:
             outcome = Outcome(Ending.LOST, f"the results could not be copied to the remote: {unsaved}")
         reason = "; ".join([outcome.reason, *self._sync.remarks])
-        outcome = replace(outcome, reason=reason, generation=self._sync.generation, sent_bytes=self._sync.sent_bytes)
+        outcome = replace(
+            outcome,
+            reason=reason,
+            generation=self._sync.generation,
+            sent_bytes=self._sync.sent_bytes,
+            step=outcome.step or self._progress().step,
+        )
         try:
             self._remote.write(f"{attempt_dir(self._brief.attempt)}/{OUTCOME_FILE}", outcome.to_json().encode())
         except RemoteError as error:
@@ -220,7 +240,7 @@ class Agent:
             return told
         if self._stop is not None:
             return self._stop
-        return told or Outcome(Ending.LOST, "the run's process died without a word (out of memory, or killed)")
+        return told or without_a_word(self._oom, self._work)
 
     def _tell_the_end(self) -> None:
         """The lease carries the outcome; tried a few times, since it spares the controller a wait."""

@@ -7,6 +7,7 @@ The model carries no numeric bounds: the server would report them in its own wor
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import comb
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -40,8 +41,16 @@ _LONGEST_BASIS = 80  # characters of its name
 EPS1_RANGE = (1e-8, 0.1)
 EPS2_RANGE = (1e-12, 0.1)
 GIB = 1024**3
-# A Python process with PySCF loaded and a small molecule in hand (measured: 0.25 GiB) and a solver beside it.
+# Beside the solver: the run with PySCF and a molecule in hand (measured for the default job: 0.20 GiB), the agent, the
+# worker, the system.
 BASE_GIB = 0.5
+# Of the solver itself, integrals aside. Measured for the default job with PyCI on two threads: 1.05 GiB resident, 1.24
+# GiB of private memory, which is what the ceiling counts (node.programs.limits), nearly all of it in PT2; 0.21 GiB
+# before. How much PT2 takes depends on eps2 and is not known before: a machine that is too small is followed by a
+# bigger one. Assumed for the other programs.
+SOLVER_GIB = {"pyci": 1.25, "dice": 1.25, "pyscf": 0.5, "command": 0.5}
+_IDLE_GIB = 0.25
+_DETERMINANT_BYTES = 128  # in PT2's table: two bit strings, a sum, and the table's own
 
 
 class Calculation(BaseModel):
@@ -154,19 +163,21 @@ def build_molecule(calculation: Calculation) -> gto.Mole:
     return mol
 
 
-def memory_needed(program: ProgramName, n_orbitals: int, n_correlated: int) -> float:
-    """Peak memory of the machine in GiB before any determinant is stored.
+def memory_needed(program: ProgramName, n_orbitals: int, n_correlated: int, n_determinants: float) -> float:
+    """Peak memory of the machine in GiB for a calculation with thresholds like the default ones.
 
     The largest of three stages that follow each other, plus the base processes: (1) SCF: some 30 AO matrices (the AO
     integrals are recomputed when they do not fit); (2) transformation: the integrals over correlated orbitals with
     4-fold symmetry go through a file, so two blocks and the AO matrices are enough, at least a fifth of the 8-fold
-    integrals n^4/8; (3) the solver's own copy: PyCI holds all n^4, PySCF and Dice about two times n^4/8 (Dice's second
-    copy is its heat-bath table), an unknown program at least one.
+    integrals n^4/8; (3) the solver, with its own copy: PyCI holds all n^4, PySCF and Dice about two times n^4/8 (Dice's
+    second copy is its heat-bath table), an unknown program at least one. It needs no more for determinants than there
+    are (`n_determinants`).
     """
     integrals = _integrals_gib(n_correlated)
     matrices = 30 * 8 * n_orbitals**2 / GIB
     copies = {"pyci": 8.0, "pyscf": 2.0, "dice": 2.0, "command": 1.0}[program]
-    return BASE_GIB + max(matrices + 0.2 * integrals, copies * integrals)
+    solver = min(SOLVER_GIB[program], _IDLE_GIB + _DETERMINANT_BYTES * n_determinants / GIB)
+    return BASE_GIB + max(matrices + 0.2 * integrals, copies * integrals + solver)
 
 
 def _integrals_gib(n: int) -> float:
@@ -198,7 +209,13 @@ def _size(calculation: Calculation, mol: gto.Mole) -> Size:
         n_frozen=n_frozen,
         n_correlated_orbitals=n_correlated,
         integrals_gib=_integrals_gib(n_correlated),
-        memory_gib=memory_needed(calculation.program, n_orbitals, n_correlated),
+        memory_gib=memory_needed(
+            calculation.program,
+            n_orbitals,
+            n_correlated,
+            # As a float: beyond 1e308 no machine's memory is a matter of determinants.
+            min(1e300, comb(n_correlated, n_alpha - n_frozen) * comb(n_correlated, n_beta - n_frozen)),
+        ),
     )
 
 

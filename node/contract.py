@@ -29,6 +29,10 @@ from node.letter import (
     whole,
 )
 from node.letter import write_text as write_text
+from node.outcome import GENERATION as GENERATION
+from node.outcome import Cause as Cause
+from node.outcome import Ending as Ending
+from node.outcome import Outcome as Outcome
 from node.plain_text import TEXT_CHARS, markdown
 
 MACHINES_POOL = "machines"
@@ -64,7 +68,6 @@ FENCE_FILE = "fence.json"  # controller -> machine: a Fence; also to one that re
 RECORD_DIR = "record"  # machine -> controller: 000001.jsonl, ...: what the run would have told Prefect
 RECORD_FILE = "record.jsonl"  # in the machine's own folder: all of it
 
-GENERATION = r"[0-9]{3}-[0-9]{5}"  # the form of a checkpoint's name
 MOST_RECORDS = 100_000  # parts of a record: a fortnight of beats
 
 COUNT_FILE = "count.json"  # in the checkpoints of a drill: {"token", "seconds"}
@@ -147,39 +150,6 @@ class Phase(StrEnum):
     WORKING = "working"  #: the node run executes
     SAVING = "saving"  #: the node run has ended or must end; last copies on their way
     ENDED = "ended"  #: everything is on the remote; the machine is about to end itself
-
-
-class Ending(StrEnum):
-    """How an attempt ended, and what follows."""
-
-    COMPLETED = "completed"  #: the result is on the remote; collect
-    FAILED = "failed"  #: the calculation itself failed; another machine would fail too
-    INTERRUPTED = "interrupted"  #: the cloud gave notice; next attempt from the checkpoint
-    LOST = "lost"  #: the machine vanished or fell silent; next attempt from the checkpoint
-    DEADLINE = "deadline"  #: the time allowed is over; kept, not continued
-    FORGOTTEN = "forgotten"  #: nobody gave it work; next attempt
-    SUSPENDED = "suspended"  #: somebody suspended the job; next attempt from the checkpoint when it is resumed
-    HOST_DOWN = "host down"  #: stopped with the computer that it ran on; next attempt, and no loss
-
-
-@dataclass(frozen=True)
-class Outcome(Note):
-    """How an attempt ended; the last file an agent writes to the remote."""
-
-    ending: Ending
-    reason: str
-    generation: str | None = None  # the newest verified checkpoint on the remote
-    sent_bytes: int = 0  # what the machine has copied to the remote: it leaves the cloud
-
-    RULES: ClassVar[Mapping[str, Rule]] = {
-        "ending": one_of(Ending),
-        "reason": said(TEXT_CHARS, lines=True),
-        "generation": maybe(named(GENERATION)),
-        "sent_bytes": whole(0, MOST_BYTES),
-    }
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "ending", Ending(self.ending))
 
 
 @dataclass(frozen=True)

@@ -25,11 +25,13 @@ from node.contract import (
     PUSHED_FILE,
     STOP_FILE,
     Brief,
+    Cause,
     Ending,
     Outcome,
     Progress,
     write_text,
 )
+from node.own_files import remove_tree
 
 SAVED_S = 60.0  # how long the end of a step may wait for its checkpoint to be safe
 
@@ -51,6 +53,7 @@ class Desk:
         for folder in (self.scratch, self.output, self.checkpoints):
             folder.mkdir(parents=True, exist_ok=True)
         self._bar = Bar()
+        self._step = ""
         write_text(self.work / ENGINE_PID_FILE, str(os.getpid()))
 
     def restored(self) -> checkpoint.Manifest | None:
@@ -97,6 +100,7 @@ class Desk:
 
     def tell(self, step: str, percent: float, note: str) -> None:
         """Progress for people: the bar in the UI, and the line that the controller logs."""
+        self._step = step
         Progress(step, round(percent, 1), note).write(self.work / PROGRESS_FILE)
         self._bar.show(percent, f"{step}: {note}")
 
@@ -115,7 +119,20 @@ class Desk:
         if (stop := self.stop_asked()) is not None:
             raise StopAsked(stop.reason)
 
-    def end(self, ending: Ending, reason: str) -> None:
-        """Tell the agent how it ended; the last thing a node flow does."""
-        Outcome(ending, reason).write(self.work / OUTCOME_FILE)
+    def make_room(self) -> None:
+        """Give up what no other machine will need: the integrals, a program's working files."""
+        remove_tree(self.scratch)
+
+    def end(
+        self,
+        ending: Ending,
+        reason: str,
+        *,
+        cause: Cause | None = None,
+        signal: int | None = None,
+        exit_status: int | None = None,
+    ) -> None:
+        """Tell the agent how it ended, at the step that was told last; the last thing a node flow does."""
+        told = Outcome(ending, reason, cause=cause, signal=signal, exit_status=exit_status, step=self._step)
+        told.write(self.work / OUTCOME_FILE)
         self._bar.end()

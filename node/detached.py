@@ -18,8 +18,10 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
-from node.contract import ENGINE_LOG, RUN_FILE, Brief, Submission, attempt_dir, write_text
+from node.contract import ENGINE_LOG, RUN_FILE, Brief, Outcome, Submission, attempt_dir, write_text
+from node.engines_end import before_it_began
 from node.remote import Remote, RemoteError
+from node.shortage import OomCounter
 from node.worker import SETTINGS, stop_group, tail
 
 log = logging.getLogger("agent.detached")
@@ -97,6 +99,7 @@ class DetachedStarter:
         self._work = work
         self._prefect = OwnPrefect(work)
         self._engine: subprocess.Popen[bytes] | None = None
+        self._oom = OomCounter()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._begin, name="detached", daemon=True)
 
@@ -113,6 +116,10 @@ class DetachedStarter:
 
     def last_lines(self) -> str:
         return tail(self._work / ENGINE_LOG) if self._engine is not None else self._prefect.last_lines()
+
+    def engines_end(self) -> Outcome | None:
+        code = self._engine.poll() if self._engine is not None else None
+        return before_it_began(code, self._oom, self._work / ENGINE_LOG) if code is not None else None
 
     def stop(self) -> None:
         self._stopped.set()

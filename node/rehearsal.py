@@ -13,12 +13,11 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.exceptions import TerminationSignal
 from prefect.logging import get_run_logger
-from prefect.states import Failed
 
 from node.checkpoint import CheckpointCorrupt
 from node.contract import COUNT_FILE, RESULT_FILE, Ending, write_text
 from node.desk import Desk, StopAsked
-from node.ended import interrupted
+from node.ended import cut_short, interrupted
 
 TICK_S = 1.0
 SEAL_S = 15.0
@@ -88,11 +87,9 @@ def rehearsal_node(job_key: str, attempt: int, wait_s: float) -> State[Any] | di
         if (state := interrupted(desk, error, (TerminationSignal, StopAsked))) is not None:
             _keep_the_last(count)
             return state
-        if not isinstance(error, CheckpointCorrupt):
+        if (state := cut_short(desk, error, (), (CheckpointCorrupt,))) is None:
             raise
-        log.error(str(error))
-        desk.end(Ending.FAILED, str(error))
-        return Failed(message=str(error))
+        return state
     desk.tell("done", 100, f"{count.seconds} s counted")
     desk.end(Ending.COMPLETED, f"{count.seconds} s counted")
     return result

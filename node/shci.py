@@ -15,13 +15,12 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.exceptions import TerminationSignal
 from prefect.logging import get_run_logger
-from prefect.states import Crashed, Failed
 
 from node.calculation import BadInput, Calculation, check
 from node.checkpoint import CheckpointCorrupt, Manifest
 from node.contract import RESULT_FILE, Ending, write_text
 from node.desk import Desk, StopAsked
-from node.ended import interrupted
+from node.ended import cut_short
 from node.fcidump import write_fcidump as write_integrals
 from node.fingerprint import IntegralsProof, same_integrals
 from node.hartree_fock import (
@@ -38,7 +37,6 @@ from node.programs.base import (
     Energies,
     OutputUnreadable,
     ProgramFailed,
-    ProgramKilled,
     ProgramMissing,
     SolverStopped,
     SolverTask,
@@ -113,7 +111,7 @@ def shci_node(job_key: str, attempt: int, calculation: Calculation) -> State[Any
     """One attempt at an SHCI calculation, on the machine that was launched for it.
 
     Goes on from the checkpoint that the agent has restored. Ends as Crashed("Interrupted") with a checkpoint
-    when the agent asks it to, as Failed with one line when the calculation itself cannot be done.
+    when the agent asks it to, as Failed with one line when the calculation itself cannot be done (node.ended).
     """
     desk = Desk()
     log = get_run_logger()
@@ -128,29 +126,13 @@ def shci_node(job_key: str, attempt: int, calculation: Calculation) -> State[Any
         energies = run_shci(bench)
         result = _write_result(bench, mean_field, proof, energies)
     except (TerminationSignal, Exception) as error:
-        state = _cut_short(desk, error)
+        state = cut_short(desk, error, (TerminationSignal, SolverStopped, StopAsked), Mistake)
         if state is None:
             raise
         return state
     desk.tell("done", 100, f"{energies.total_energy:.8f} Ha")
     desk.end(Ending.COMPLETED, f"total energy {energies.total_energy:.8f} Ha")
     return result
-
-
-def _cut_short(desk: Desk, error: BaseException) -> State[Any] | None:
-    """How a run without a result ended; None where `error` is neither the agent's doing nor the calculation's: a fault
-    of ours, or a signal from Prefect, which cancels."""
-    if (state := interrupted(desk, error, (TerminationSignal, SolverStopped, StopAsked))) is not None:
-        return state
-    if isinstance(error, ProgramKilled):
-        get_run_logger().error(str(error))
-        desk.end(Ending.LOST, str(error).partition("\n")[0])
-        return Crashed(name="Killed", message=str(error))
-    if isinstance(error, Mistake):
-        get_run_logger().error(str(error))
-        desk.end(Ending.FAILED, str(error))
-        return Failed(message=str(error))
-    return None
 
 
 @task(name="hartree_fock", cache_policy=NO_CACHE)
@@ -201,8 +183,10 @@ def run_shci(bench: Bench) -> Energies:
     program = program_for(bench.calculation)
     begun = time.monotonic()
     _take_back(bench)
-    # The integrals' proof is a fact worth keeping before the first iteration is.
-    bench.seal("run_shci", _named(bench, program.checkpoint_files(bench.solver)))
+    # The integrals' proof is a fact worth keeping before the first iteration is. Where it is kept already, a checkpoint
+    # would say nothing new, and a job whose program dies again and again would seem to get on.
+    if bench.before is None or "integrals" not in bench.before.facts:
+        bench.seal("run_shci", _named(bench, program.checkpoint_files(bench.solver)))
 
     def seal(files: list[Path], energy: float | None) -> None:
         if energy is not None:

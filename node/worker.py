@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from node.contract import ENGINE_PID_FILE, MACHINES_POOL, Brief
+from node.contract import ENGINE_PID_FILE, MACHINES_POOL, Brief, Outcome
 from node.own_files import read_regular
 
 log = logging.getLogger("agent.worker")
@@ -48,6 +48,9 @@ class Starter(Protocol):
 
     def last_lines(self) -> str:
         """What it said last, for an error message."""
+
+    def engines_end(self) -> Outcome | None:
+        """How an engine ended that ended before it was at work; None where nobody here can tell."""
 
     def stop(self) -> None:
         """Only when the engine has ended. Safe to repeat."""
@@ -93,6 +96,10 @@ class Worker:
 
     def last_lines(self) -> str:
         return tail(self._log)
+
+    def engines_end(self) -> Outcome | None:
+        """The worker starts it, and tells its end to Prefect."""
+        return None
 
     def stop(self) -> None:
         """A worker told to stop kills its engine outright: only when that has ended."""

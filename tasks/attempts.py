@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from blocks.cloud import Cloud
-from node.contract import Ending, Outcome
+from node.contract import Cause, Ending, Outcome
 from tasks.job import Attempt, Job
 
 MOST_MACHINES = 100  #: of one job, those that were stopped with their host included
@@ -23,8 +23,10 @@ def another(job: Job, attempts: list[Attempt]) -> bool:
 
 def avoided(attempts: list[Attempt], rented: Collection[str]) -> dict[str, str]:
     """Labels of the offers whose pool lost or refused a machine of this job, with the reason. rented: the kinds of
-    cloud that have pools; a computer of one's own that was busy or lost a machine is no worse afterwards."""
-    lost = {one.machine.offer: f"lost in attempt {one.number}" for one in attempts if one.counts}
+    cloud that have pools; a computer of one's own that was busy or lost a machine is no worse afterwards. Nor is a pool
+    whose machine was too small."""
+    taken = [one for one in attempts if one.counts and one.outcome.cause not in (Cause.MEMORY, Cause.DISK)]
+    lost = {one.machine.offer: f"lost in attempt {one.number}" for one in taken}
     refused = {refusal.offer: f"refused in attempt {one.number}" for one in attempts for refusal in one.refusals}
     return {offer.label: reason for offer, reason in [*lost.items(), *refused.items()] if offer.cloud in rented}
 

@@ -82,7 +82,8 @@ def cooling_pools(store: SnapshotStore, now: datetime, warn: Warn = untold) -> d
 def remember_losses(job: Job, attempt: Attempt) -> None:
     """Let later jobs avoid the pools that refused or took back a machine of this attempt, for a while."""
     events = [(refusal.offer, f"refused ({refusal.kind})") for refusal in attempt.refusals]
-    if attempt.outcome.ending in (Ending.INTERRUPTED, Ending.LOST):
+    # What its own program died of, or was short of, says nothing of the pool.
+    if attempt.outcome.ending in (Ending.INTERRUPTED, Ending.LOST) and attempt.outcome.cause is None:
         events.append((attempt.machine.offer, str(attempt.outcome.ending)))
     rented = {cloud.kind for cloud in map(load_cloud, job.clouds) if cloud.rented}
     for number, (offer, what) in enumerate(events):

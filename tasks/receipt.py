@@ -178,7 +178,7 @@ def as_markdown(attempts: list[Attempt], quote: Quote | None, cost: dict[str, An
             f"{one.billed_s:.0f} s",
             f"{held}{' ?' if one.assumed else ''}",
             f"{one.usd:.6f}",
-            str(attempt.outcome.ending),
+            attempt.outcome.in_a_word,
             *(f"{usd:.6f}" for usd in (one.machine_usd, one.disk_usd, one.ip_usd, one.egress_usd)),
         ]
         lines.append(f"| {' | '.join(cells)} |")
@@ -214,6 +214,10 @@ def as_told(attempt: Attempt) -> dict[str, Any]:
         "launched_at": attempt.machine.launched_at.isoformat(),
         "ended_at": attempt.ended_at.isoformat(),
         "ending": str(attempt.outcome.ending),
+        "cause": attempt.outcome.cause,
+        "signal": attempt.outcome.signal,
+        "exit_status": attempt.outcome.exit_status,
+        "step": attempt.outcome.step,
         "reason": attempt.outcome.reason,
         "usd": round(attempt.usd, 6),
         "bill": None if one is None else one.model_dump(mode="json"),

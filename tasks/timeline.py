@@ -17,14 +17,22 @@ def timeline(attempts: list[Attempt], begun: float) -> None:
 
 
 def _table(attempts: list[Attempt], begun: float) -> str:
-    lines = ["| | machine | from | to | USD/h | USD | ended | why |", "|--|--|--|--|--:|--:|--|--|"]
+    lines = ["| | machine | GiB | from | to | USD/h | USD | ended | why |", "|--|--|--:|--|--|--:|--:|--|--|"]
     for a in attempts:
         start, end = a.machine.launched_at.timestamp() - begun, a.ended_at.timestamp() - begun
-        lines.append(
-            f"| {a.number} | {markdown(a.machine.offer.label)} | +{_clock(start)} | +{_clock(end)} "
-            f"| {a.machine.offer.spot_usd_h:.4f} | {a.usd:.4f} | {a.outcome.ending} "
-            f"| {markdown(a.outcome.reason)} |"
-        )
+        cells = [
+            str(a.number),
+            markdown(a.machine.offer.label),
+            f"{a.machine.offer.memory_gib:g}",
+            f"+{_clock(start)}",
+            f"+{_clock(end)}",
+            f"{a.machine.offer.spot_usd_h:.4f}",
+            f"{a.usd:.4f}",
+            a.outcome.in_a_word,
+            markdown(a.outcome.reason),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += [f"\nThe machine of attempt {a.number}: {markdown(a.why)}." for a in attempts[1:] if a.why]
     total = cost_of(attempts)
     lines += ["", f"Together {total['hours']:.3f} machine hours, {total['usd']:.4f} USD."]
     kept = [a.outcome.generation for a in attempts if a.outcome.generation]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import platform
 from collections.abc import Mapping
@@ -11,13 +10,13 @@ from datetime import UTC, datetime
 import psutil
 
 from blocks.cloud import Architecture, MarketUnavailable, Offer
+from blocks.local.memory import share_gib
 from blocks.market import Market
 
 KIND = "local"
 REGION = "here"
 INTERRUPTIONS_PER_H = 0.001
 BOOT_S = 10.0  # measured: from launch to a worker that polls
-_GIB = 1 << 30
 _ARCHITECTURES: dict[str, Architecture] = {"x86_64": "x86_64", "amd64": "x86_64", "arm64": "arm64", "aarch64": "arm64"}
 
 
@@ -26,11 +25,6 @@ def host_vcpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def host_memory_gib() -> float:
-    """The host's memory, GiB."""
-    return float(psutil.virtual_memory().total) / _GIB
 
 
 def sizes(vcpus: int) -> list[int]:
@@ -63,7 +57,7 @@ def local_market(prices: Mapping[str, float], notice_s: float, vcpus: int, memor
                 family=KIND,
                 vcpus=size,
                 cores=size / threads_per_core,
-                memory_gib=math.floor(100 * memory_gib * size / vcpus + 1e-6) / 100,  # in sum no more than there is
+                memory_gib=share_gib(memory_gib, size, vcpus),
                 architecture=architecture,
                 spot_usd_h=price,
                 on_demand_usd_h=price,

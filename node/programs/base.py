@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from node.outcome import Cause
 from node.plain_text import plain
 from node.programs import figures
 
@@ -118,11 +119,22 @@ class ProgramMissing(RuntimeError):
 
 
 class ProgramFailed(RuntimeError):
-    """The program ended with an error; the message quotes the last lines of its log."""
+    """The program ended with an error; the message quotes the last lines of its log.
 
+    cause: None where the calculation itself is at fault; else another machine may do better. signal, exit_status: which
+    of them ended the program, if it was not us.
+    """
 
-class ProgramKilled(ProgramFailed):
-    """The program was killed (SIGKILL), by the kernel for want of memory or by hand: another machine may do better."""
+    def __init__(
+        self,
+        message: str,
+        *,
+        cause: Cause | None = None,
+        signal: int | None = None,
+        exit_status: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.cause, self.signal, self.exit_status = cause, signal, exit_status
 
 
 class OutputUnreadable(RuntimeError):

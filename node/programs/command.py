@@ -28,7 +28,9 @@ from node.programs.base import (
     Stage,
     last_lines,
 )
-from node.programs.process import how_it_ended, lines, supervised
+from node.programs.failure import failure
+from node.programs.process import lines, supervised
+from node.shortage import OomCounter
 
 if TYPE_CHECKING:
     from node.calculation import CommandProgram
@@ -253,6 +255,7 @@ def _run(
             raise ProgramFailed(f"{what} took more than {limit:.0f} s. The end of its log:\n{last_lines(log)}")
 
     clear_way(log)
+    oom = OomCounter()
     with log.open("ab") as file, supervised(arguments, folder, dict(environment or {})) as process:
         file.write(f"$ {what}\n".encode())
         for line in lines(process, tick):
@@ -260,4 +263,4 @@ def _run(
             file.flush()
         code = process.wait()
     if code:
-        raise ProgramFailed(f"{what} {how_it_ended(code)}. The end of its log:\n{last_lines(log)}")
+        raise failure(what, code, log, oom)

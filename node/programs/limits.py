@@ -7,6 +7,9 @@ import os
 import resource
 import sys
 
+from node.outcome import Cause
+from node.shortage import lacking
+
 
 def limit_memory(gib: float) -> None:
     """Let allocations beyond `gib` fail; 0 or less: no limit. Only Linux counts what matters (private memory)."""
@@ -21,7 +24,7 @@ def limit_memory(gib: float) -> None:
 def is_for_lack_of_memory(error: Exception) -> bool:
     """Whether an error is what the ceiling looks like from inside: an allocation that failed, or a thread or process
     that could not be started, for its stack counts too (C++ says so in words alone)."""
-    if isinstance(error, OSError):
-        return error.errno in (errno.ENOMEM, errno.EAGAIN)
+    if isinstance(error, OSError) and error.errno == errno.EAGAIN:
+        return True
     words = (os.strerror(errno.EAGAIN), "can't start new thread")
-    return isinstance(error, MemoryError) or any(text in str(error) for text in words)
+    return lacking(error) is Cause.MEMORY or (not isinstance(error, OSError) and any(w in str(error) for w in words))

@@ -76,19 +76,20 @@ def lines(process: Process, tick: Callable[[], None]) -> Iterator[str]:
         yield _text(rest)
 
 
-def was_killed(code: int) -> bool:
-    """Whether SIGKILL was its end, told by itself (negative) or by its supervisor (128 and more)."""
-    return signal.SIGKILL in (-code, code - 128)
+def ended_by(code: int) -> tuple[int | None, int | None]:
+    """(signal, exit status), one of them None. A signal is told by itself (negative) or by its supervisor, a shell or
+    mpirun (128 and more)."""
+    number = -code if code < 0 else code - 128
+    return (number, None) if number in set(signal.valid_signals()) else (None, code & 0xFF)
 
 
 def how_it_ended(code: int) -> str:
     """An exit code in words, for an error message."""
-    number = -code if code < 0 else code - 128
-    if number <= 0:
+    number, _ = ended_by(code)
+    if number is None:
         return f"failed with exit code {code}"
     name = signal.Signals(number).name if number in {one.value for one in signal.Signals} else f"signal {number}"
-    hint = " (the machine may be short of memory)" if number == signal.SIGKILL else ""
-    return f"was killed by {name}{hint}"
+    return f"was killed by {name}"
 
 
 def thread_variables(threads: int) -> dict[str, str]:

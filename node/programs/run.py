@@ -11,14 +11,15 @@ from node.programs.base import (
     Iteration,
     OutputUnreadable,
     Program,
-    ProgramFailed,
-    ProgramKilled,
     Reader,
     SolverStopped,
     SolverTask,
     last_lines,
 )
-from node.programs.process import how_it_ended, lines, supervised, thread_variables, was_killed
+from node.programs.failure import failure
+from node.programs.own import OwnProgram
+from node.programs.process import lines, supervised, thread_variables
+from node.shortage import OomCounter
 
 
 def solve(
@@ -33,7 +34,7 @@ def solve(
 
     The callbacks are called in this thread; whatever they raise ends the program first. The program is also ended,
     with all its processes, when this thread or process dies. `should_stop` is asked about four times a second. Raises
-    ProgramMissing, CheckpointMismatch, ProgramFailed (ProgramKilled), OutputUnreadable, SolverStopped.
+    ProgramMissing, CheckpointMismatch, ProgramFailed, OutputUnreadable, SolverStopped.
     """
     program.check_present()
     for folder in (task.output, task.checkpoint):
@@ -47,6 +48,7 @@ def solve(
         if should_stop():
             raise SolverStopped(f"{program.name} was told to stop")
 
+    oom = OomCounter()
     environment = thread_variables(task.threads) | program.environment(task)
     with task.log.open("ab") as log, supervised(arguments, program.folder(task), environment) as process:
         log.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} {program.name}\n".encode())
@@ -58,8 +60,7 @@ def solve(
                 on_iteration(iteration)
         code = process.wait()
     if code:
-        failure = ProgramKilled if was_killed(code) else ProgramFailed
-        raise failure(f"{program.name} {how_it_ended(code)}. The end of its log:\n{last_lines(task.log)}")
+        raise failure(program.name, code, task.log, oom, our_own=isinstance(program, OwnProgram))
     try:
         return reader.energies()
     except (ValueError, OverflowError) as error:

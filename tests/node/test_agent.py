@@ -32,14 +32,18 @@ from node.contract import (
     FENCE_FILE,
     HEARTBEAT_FILE,
     OUTCOME_FILE,
+    PROGRESS_FILE,
     SECRET_API,
     Brief,
+    Cause,
     Ending,
     Fence,
     Lease,
     Outcome,
     Phase,
+    Progress,
 )
+from node.manifest import FileMark, Manifest
 from node.worker import MOST_STARTS
 from tests.emulators.computer import MetadataService
 from tests.emulators.metadata import AwsMetadata
@@ -271,6 +275,34 @@ def test_a_run_that_cannot_tell_an_api_that_is_away_does_not_keep_a_finished_mac
     finally:
         engine.kill()
         engine.wait()
+
+
+def test_a_run_that_dies_without_a_word_is_told_with_the_step_that_it_was_at(api: Api, agent: Start) -> None:
+    machine = agent()
+    until((machine.work / "worker.log").exists)
+    with subprocess.Popen(["sleep", "600"], start_new_session=True) as engine:
+        Progress("run_shci", 40.0, "at work").write(machine.work / PROGRESS_FILE)
+        (machine.work / ENGINE_PID_FILE).write_text(str(engine.pid))
+        until(lambda: api.leases[-1].phase is Phase.WORKING)
+        engine.kill()
+    machine.ended()
+    told = machine.outcome
+    assert (told.ending, told.cause, told.step) == (Ending.LOST, Cause.PROGRAM, "run_shci")
+    assert "memory" not in told.reason, "the kernel has counted nothing"
+
+
+def test_a_checkpoint_that_does_not_fit_asks_for_a_bigger_disk(agent: Start, tmp_path: Path) -> None:
+    """Its file is all holes: what it would take here is what counts."""
+    sealed = tmp_path / "remote" / "checkpoint" / "001-00001"
+    sealed.mkdir(parents=True)
+    with (sealed / "large").open("wb") as stream:
+        stream.truncate(1 << 43)
+    manifest = Manifest("001-00001", 1.0, "run_shci", {}, {"large": FileMark(1 << 43, "0" * 64)})
+    (sealed / "manifest.json").write_text(manifest.to_json())
+    (sealed.parent / "LATEST").write_text("001-00001\n")
+    machine = agent()
+    machine.ended()
+    assert (machine.outcome.ending, machine.outcome.cause) == (Ending.LOST, Cause.DISK)
 
 
 def test_while_the_api_is_away_the_heartbeat_goes_to_the_remote(api: Api, agent: Start) -> None:

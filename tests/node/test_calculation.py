@@ -25,6 +25,14 @@ def test_frozen_core_leaves_fewer_orbitals_and_electrons() -> None:
     assert size.memory_gib > size.integrals_gib
 
 
+def test_the_default_job_is_given_what_it_was_seen_to_take() -> None:
+    """With PyCI: 1.05 GiB resident beside a run of 0.20, and 1.24 GiB of what the solver's ceiling counts."""
+    needed = check(Calculation()).memory_gib
+    assert needed > 1.05 + 0.20
+    assert 0.75 * needed > 1.24, "what node.shci lets one step use"
+    assert check(Calculation(basis="sto-3g")).memory_gib < 1.0, "its determinants are a million in all"
+
+
 def test_memory_grows_with_the_fourth_power() -> None:
     small, large = (check(Calculation(basis=basis)) for basis in ("aug-cc-pvdz", "aug-cc-pvtz"))
     assert large.integrals_gib / small.integrals_gib == pytest.approx((184 / 82) ** 4)

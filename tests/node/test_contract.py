@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 from prefect.server.schemas.core import Artifact
 
-from node.contract import Ending, Lease, Outcome, Phase, Progress
+from node.contract import Cause, Ending, Lease, Outcome, Phase, Progress
 
 
 @pytest.mark.parametrize("length", [0, 80, 400, 449, 450, 451, 3000])
 def test_a_lease_survives_an_artifacts_metadata_however_long_its_reason_is(length: int) -> None:
     """Prefect cuts every value at 500 characters."""
-    outcome = Outcome(Ending.FAILED, "é" * length, sent_bytes=12)
+    died = {"cause": Cause.PROGRAM, "signal": 11, "step": "run_shci"}
+    outcome = Outcome(Ending.LOST, "é" * length, sent_bytes=12, **died)  # type: ignore[arg-type]
     lease = Lease(7, Phase.ENDED, Progress("run_shci", 40.0, "x" * length), "001-00002", outcome)
     kept = Artifact(metadata_=lease.to_metadata()).metadata_
     assert Lease.from_metadata(kept) == lease

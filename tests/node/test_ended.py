@@ -1,0 +1,89 @@
+"""How a node flow ends that has no result: what the agent is told, and what Prefect is."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prefect.exceptions import TerminationSignal
+from prefect.logging import disable_run_logger
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from node.calculation import Calculation
+from node.contract import BRIEF_FILE, ENV_WORK, OUTCOME_FILE, STOP_FILE, Brief, Cause, Ending, Outcome
+from node.desk import Desk
+from node.ended import cut_short
+from node.hartree_fock import ScfNotConverged, run_hartree_fock
+from node.programs.base import ProgramFailed
+from node.shci import Mistake
+from tests.node.chemistry import quiet
+
+DIED = {"cause": Cause.PROGRAM, "signal": 11}
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    """At the step run_shci, with a file in its scratch."""
+    brief = Brief("sw-0123456789ab", 1, "/nowhere", "", vcpus=1, memory_gib=1.0, deadline=time.time() + 600)
+    brief.write(tmp_path / BRIEF_FILE)
+    monkeypatch.setenv(ENV_WORK, str(tmp_path))
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}), disable_run_logger():
+        found = Desk()
+        found.tell("run_shci", 20, "at work")
+        (found.scratch / "FCIDUMP").write_text("large")
+        yield found
+
+
+def told(desk: Desk, error: BaseException) -> tuple[Outcome | None, str | None]:
+    """What the agent is told, and the name of the state; None where the error is raised on."""
+    state = cut_short(desk, error, (TerminationSignal,), Mistake)
+    path = desk.work / OUTCOME_FILE
+    return Outcome.read(path) if path.exists() else None, None if state is None else state.name
+
+
+def test_an_exception_that_nobody_foresaw_ends_the_job_once(desk: Desk) -> None:
+    """PySCF's own, of an atom whose pseudopotential its guess cannot do."""
+    gadolinium = Calculation(molecule="Gd 0 0 0", spin=8, basis="crenbl")
+    with pytest.raises(Exception) as raised:  # noqa: PT011 - the library's affair
+        run_hartree_fock(gadolinium, desk.scratch / "scf.chk", max_memory_gib=1.0, log=quiet)
+    outcome, state = told(desk, raised.value)
+    assert state is None, "raised on, so that Prefect logs the traceback"
+    assert outcome is not None
+    assert (outcome.ending, outcome.cause, outcome.step) == (Ending.FAILED, None, "run_shci")
+    assert outcome.reason.startswith("numpy.linalg.LinAlgError: Last 2 dimensions of the array must be square")
+
+
+@pytest.mark.parametrize(
+    ("error", "ending", "facts", "state"),
+    [
+        (MemoryError(), Ending.LOST, {"cause": Cause.MEMORY}, "OutOfMemory"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), Ending.LOST, {"cause": Cause.DISK}, "DiskFull"),
+        (OSError(errno.EIO, os.strerror(errno.EIO)), Ending.LOST, {"cause": Cause.PROGRAM}, "Died"),
+        (ProgramFailed("pyci died.\nIts log", **DIED), Ending.LOST, DIED, "Died"),  # type: ignore[arg-type]
+        (ProgramFailed("pyci: no convergence", exit_status=3), Ending.FAILED, {}, "Failed"),
+        (ScfNotConverged("try a smaller basis"), Ending.FAILED, {}, "Failed"),
+        (httpx.ConnectError("nobody there"), Ending.LOST, {}, "Unheard"),
+    ],
+    ids=repr,
+)
+def test_what_another_machine_may_do_better(
+    desk: Desk, error: Exception, ending: Ending, facts: dict[str, Any], state: str
+) -> None:
+    outcome, name = told(desk, error)
+    assert name == state
+    assert outcome is not None
+    assert outcome == Outcome(ending, outcome.reason, step="run_shci", **facts)
+    assert "Its log" not in outcome.reason
+    assert (desk.scratch / "FCIDUMP").exists() == (outcome.cause is not Cause.DISK), "room for the note"
+
+
+def test_the_agents_word_and_prefects_signals_come_first(desk: Desk) -> None:
+    assert told(desk, TerminationSignal(15)) == (None, None)
+    Outcome(Ending.INTERRUPTED, "a notice").write(desk.work / STOP_FILE)
+    assert told(desk, MemoryError()) == (None, "Interrupted")

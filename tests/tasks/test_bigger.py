@@ -1,0 +1,161 @@
+"""What machines that were too small, and programs that died, ask of the next machine; and what it is then rented."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from blocks.cloud import Machine, Offer, Requirements
+from blocks.local.prices import local_market
+from blocks.market import Market, offers_of
+from node.contract import Cause, Ending, Outcome
+from tasks.bigger import MOST_DOUBLINGS, Next, after
+from tasks.job import Attempt
+from tasks.money import Work
+from tasks.rank import rank
+from tests.emulators.aws import AwsEmulator
+from tests.emulators.aws_cloud import cloud_at
+from tests.tasks.test_select import offer
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+ASKED = Requirements(min_memory_gib=1.0, disk_gib=20.0)
+
+
+def attempt(
+    number: int, cause: Cause | None, on: Offer | None = None, ending: Ending = Ending.LOST, **told: Any
+) -> Attempt:
+    rented = on or offer("small", vcpus=1, memory_gib=1.0)
+    disk_gib = told.pop("disk_gib", 20.0)
+    machine = Machine(
+        cloud=rented.cloud,
+        id=f"i-{number}",
+        region=rented.region,
+        offer=rented,
+        job_key="sw-0123456789ab",
+        attempt=number,
+        launched_at=NOW,
+        disk_gib=disk_gib,
+    )
+    return Attempt(
+        number=number,
+        machine=machine,
+        node_run_id=None,
+        refusals=[],
+        why="",
+        outcome=Outcome(ending, "because", cause=cause, **({"step": "run_shci"} | told)),
+        ended_at=NOW,
+    )
+
+
+def short_of(cause: Cause, *sizes: float) -> Next:
+    """After machines with so much memory and so much disk (GiB), one after the other, that were all too small."""
+    told = [attempt(n, cause, offer("m", memory_gib=gib), disk_gib=gib) for n, gib in enumerate(sizes, start=1)]
+    return after(ASKED, told)
+
+
+def test_twice_what_the_machine_had() -> None:
+    needs = short_of(Cause.MEMORY, 3.75)
+    assert needs.requirements == ASKED.model_copy(update={"min_memory_gib": 7.5})
+    assert needs.why == "memory: 3.75 GiB were too little at run_shci, so at least 7.5 GiB"
+    assert needs.problem is None
+    needs = short_of(Cause.DISK, 20.0)
+    assert needs.requirements == ASKED.model_copy(update={"disk_gib": 40.0})
+    assert needs.why == "disk: 20 GiB were too little at run_shci, so 40 GiB"
+
+
+@pytest.mark.parametrize("cause", [Cause.MEMORY, Cause.DISK])
+def test_three_doublings_and_then_a_clear_line(cause: Cause) -> None:
+    sizes = [2.0 ** (n + 5) for n in range(MOST_DOUBLINGS + 1)]
+    for tried in range(1, MOST_DOUBLINGS + 1):
+        needs = short_of(cause, *sizes[:tried])
+        assert needs.problem is None
+        grown = needs.requirements.min_memory_gib if cause is Cause.MEMORY else needs.requirements.disk_gib
+        assert grown == sizes[tried]
+    problem = short_of(cause, *sizes).problem
+    assert problem is not None
+    assert problem.startswith("requirements.min_memory_gib:" if cause is Cause.MEMORY else "requirements.disk_gib:")
+    assert "256 GiB" in problem
+    assert "3 doublings" in problem
+
+
+def test_both_may_be_short_one_after_the_other() -> None:
+    needs = after(ASKED, [attempt(1, Cause.MEMORY), attempt(2, Cause.DISK), attempt(3, None)])
+    assert (needs.requirements.min_memory_gib, needs.requirements.disk_gib) == (2.0, 40.0)
+    assert needs.why.startswith("memory: 1 GiB")
+    assert "disk: 20 GiB" in needs.why
+
+
+def test_the_users_limit_holds() -> None:
+    asked = Requirements(max_memory_gib=3.0)
+    assert after(asked, [attempt(1, Cause.MEMORY)]).problem is None
+    problem = after(asked, [attempt(1, Cause.MEMORY), attempt(2, Cause.MEMORY, offer("m", memory_gib=2.0))]).problem
+    assert problem is not None
+    assert problem.startswith("requirements.max_memory_gib: 2 GiB were too little at run_shci")
+    assert "4 GiB" in problem
+    needs = after(Requirements(max_usd_h=1.0), [attempt(1, Cause.MEMORY)])
+    dear = rank(Market.of([offer("m", memory_gib=2.0, usd=9.0)]), needs.requirements, Work(1.0), {})
+    assert "excluded by max_usd_h = 1" in str(dear.remedy)
+
+
+def test_a_disk_that_cannot_be_bigger_ends_the_job() -> None:
+    needs = after(ASKED, [attempt(1, Cause.DISK)], fixed=["here"])
+    assert needs.requirements == ASKED
+    assert needs.problem is not None
+    assert needs.problem.startswith("disk: the disk under the machines of here is full at run_shci")
+
+
+# The way in which a program died, and whether it is that of the first: signal 11 at run_shci, from checkpoint 1.
+FIRST: dict[str, Any] = {"signal": 11, "generation": "001-00001"}
+
+
+@pytest.mark.parametrize(
+    ("second", "ends"),
+    [
+        (FIRST, True),
+        (FIRST | {"signal": 6}, False),
+        (FIRST | {"signal": None, "exit_status": 11}, False),
+        (FIRST | {"step": "hartree_fock"}, False),
+        (FIRST | {"generation": "002-00001"}, False),
+    ],
+)
+def test_a_program_that_dies_in_the_same_way_again_ends_the_job(second: dict[str, Any], ends: bool) -> None:
+    first = attempt(1, Cause.PROGRAM, **FIRST)
+    assert after(ASKED, [first]).problem is None
+    problem = after(ASKED, [first, attempt(2, Cause.PROGRAM, **second)]).problem
+    assert (problem is not None) == ends
+    taken = attempt(2, None, ending=Ending.INTERRUPTED, generation="001-00001")
+    problem = after(ASKED, [first, taken, attempt(3, Cause.PROGRAM, **second)]).problem
+    assert (problem is not None) == ends, "what the cloud takes in between changes nothing"
+    if problem is not None:
+        assert problem.startswith("attempts 1 and 3 ended in the same way at run_shci")
+
+
+def test_what_the_cloud_takes_never_ends_it() -> None:
+    lost = [attempt(n, None, generation="001-00001") for n in range(1, 5)]
+    taken = [attempt(n, None, ending=Ending.INTERRUPTED, generation="001-00001") for n in range(5, 9)]
+    assert after(ASKED, lost + taken) == Next(ASKED)
+
+
+def test_a_computers_larger_size_has_twice_the_memory_of_the_smaller_one() -> None:
+    """However its memory divides: else the larger machine would be left out for a hundredth of a GiB."""
+    for gib in (0.99, 1.0, 23.449, 23.45, 23.459, 31.03):
+        market = local_market({}, 30.0, 2, gib)
+        small, large = sorted(offers_of(market.frame), key=lambda one: one.vcpus)
+        needs = after(Requirements(min_memory_gib=0.1), [attempt(1, Cause.MEMORY, small)])
+        choice = rank(market, needs.requirements, Work(1.0), {})
+        assert [one.offer for one in choice.ranked] == [large]
+        assert large.memory_gib <= gib
+
+
+def test_a_cloud_is_asked_for_twice_the_memory() -> None:
+    """On an emulated AWS: the choice before and after a machine that ran out of memory."""
+    with AwsEmulator(boots=False) as aws:
+        market = cloud_at(aws, regions=["us-east-1"]).market()
+    first = rank(market, Requirements(), Work(1.0), {}).ranked[0].offer
+    needs = after(Requirements(), [attempt(1, Cause.MEMORY, first)])
+    second = rank(market, needs.requirements, Work(1.0), {})
+    assert second.ranked[0].offer.memory_gib >= 2 * first.memory_gib
+    assert all(one.offer.memory_gib >= 2 * first.memory_gib for one in second.ranked)
+    assert {"min_memory_gib"} <= {one.reason.split()[0] for one in second.rejected}
