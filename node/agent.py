@@ -52,8 +52,6 @@ from node.detached_lease import CALL_S, RemoteLease
 from node.engines_end import without_a_word
 from node.lease import Fenced, LeaseClient, LeaseKeeper, Renews
 from node.notice import ENV_CLOUD, notice_watcher
-from node.notice import notice_watcher
-from node.remote import Remote, RemoteError
 from node.remote import Remote, RemoteError, RemoteNoRoom
 from node.scrub import Scrub, ScrubbedLog, scrubber, secrets_of
 from node.shortage import OomCounter, lacking

@@ -27,7 +27,6 @@ from blocks.home import absolute, home
 from blocks.local.machines import Machines
 from blocks.local.memory import host_memory_gib
 from blocks.local.prices import KIND, host_vcpus, local_market
-from blocks.local.prices import KIND, host_vcpus, local_market
 from blocks.local.room import Room
 from blocks.market import Market
 
