@@ -191,10 +191,7 @@ def _attempt(job: Job, number: int, begun: float, purse: Purse, beside: Beside |
     what was chosen and allowed for it will be out of date.
     """
     earlier, deadline = purse.attempts, _deadline(job, begun)
-    try:
-        begins = place(job, number, purse, rounds, deadline)
-    except JobFailed as error:
-        raise JobFailed(f"{error} {_kept(job, earlier)}") from error
+    begins = place(job, number, purse, rounds, deadline, _kept(job, earlier))
     if not isinstance(begins, Begun):
         return begins
     placed, choice, lease_id = begins.placed, begins.choice, begins.lease_id
