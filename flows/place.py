@@ -54,18 +54,19 @@ def first_choice(job: Job, rounds: Rounds) -> tuple[Choice, float | None, Turn]:
         raise Pause(state=held(api.client(), job.flow_run_id)) from suspended
 
 
-def place(job: Job, number: int, purse: Purse, rounds: Rounds, deadline: float) -> Begun | float:
+def place(job: Job, number: int, purse: Purse, rounds: Rounds, deadline: float, kept: str) -> Begun | float:
     """The attempt's machine, as soon as a cloud grants one; or since when (Unix seconds) the job is suspended.
 
+    kept: where everything so far lies, in a sentence, should there be none.
     Raises JobFailed, Ended, Superseded, and Pause where a quote that has risen awaits approval.
     """
     try:
-        return _place(job, number, purse, rounds, deadline)
+        return _place(job, number, purse, rounds, deadline, kept)
     except Held as suspended:
         return suspended.at
 
 
-def _place(job: Job, number: int, purse: Purse, rounds: Rounds, deadline: float) -> Begun:
+def _place(job: Job, number: int, purse: Purse, rounds: Rounds, deadline: float, kept: str) -> Begun:
     """Raises Held, too."""
     turn = rounds.resume(number)
     refused: list[Refusal] = []
@@ -84,7 +85,7 @@ def _place(job: Job, number: int, purse: Purse, rounds: Rounds, deadline: float)
                 )
             except NoMachine as error:
                 purse.unused(number)
-                raise JobFailed(f"{error}.") from error
+                raise JobFailed(f"{error}. {kept}") from error
             except Ended:
                 purse.unused(number)
                 raise
@@ -98,7 +99,10 @@ def _place(job: Job, number: int, purse: Purse, rounds: Rounds, deadline: float)
             remember_refusals(job, number, placed.refusals)
             missed, refused = placed, placed.refusals
         assert missed is not None
-        turn = rounds.next(number, turn, missed, deadline)
+        try:
+            turn = rounds.next(number, turn, missed, deadline)
+        except JobFailed as error:
+            raise JobFailed(f"{error} {kept}") from error
 
 
 def _chosen(

@@ -195,11 +195,8 @@ def _attempt(job: Job, number: int, begun: float, purse: Purse, beside: Beside |
     """
     earlier, deadline = purse.attempts, _deadline(job, begun)
     job, bigger = fitting(job, earlier)
-    try:
-        with because_of(bigger):
-            begins = place(job, number, purse, rounds, deadline)
-    except JobFailed as error:
-        raise JobFailed(f"{error} {_kept(job, earlier)}") from error
+    with because_of(bigger):
+        begins = place(job, number, purse, rounds, deadline, _kept(job, earlier))
     if not isinstance(begins, Begun):
         return begins
     placed, choice, lease_id = begins.placed, begins.choice, begins.lease_id

@@ -61,6 +61,7 @@ def test_a_machine_keeps_its_allowance_and_is_stopped_where_its_price_rises(
         egress = choice.ranked[0].offer.egress_usd_gib * job.results_gib
         allowance = Allowance(usd=HOURS * usd_h + egress, limit="max_usd", said="max_usd: of so much", at=begun)
         placed = provision.fn(job, 1, choice, open_lease(job, 1), begun + 86400, 1, allowance)
+        assert isinstance(placed, Placed)
         return placed, priced(placed, key, allowance, 1.0), priced(placed, key, allowance, 1000.0)
 
     with (

@@ -17,11 +17,11 @@ from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settin
 
 from blocks.cloud import Requirements
 from node.contract import job_key_of
-from tasks.allow import MOST_OFFERS
-from tasks.job import Job, Placed
+from tasks.job import Job, Placed, Unplaced
 from tasks.money import Work
 from tasks.provision import NoMachine, open_lease, provision
 from tasks.rank import rank
+from tasks.walk import MOST_TRIES
 from tests.conftest import Embedded
 from tests.emulators.aws import AwsEmulator, fault, refused, throttled
 from tests.emulators.aws_cloud import cloud_at
@@ -64,7 +64,9 @@ def walk(embedded: Embedded, aws: AwsEmulator, tmp_path: Path) -> Iterator[Walk]
         found: Placed | str = "nothing"
         for start in range(1, starts + 1):
             try:
-                found = provision.fn(job, 1, choice, lease, 4e9, start)  # not kept, as if it had died
+                placed = provision.fn(job, 1, choice, lease, 4e9, start)  # not kept, as if it had died
+                assert placed is not None
+                found = placed.said if isinstance(placed, Unplaced) else placed
             except NoMachine as error:
                 found = str(error)
         return found, flow_run.id
@@ -124,14 +126,14 @@ def test_a_code_that_nobody_knows_is_tried_elsewhere_but_not_for_ever(aws: AwsEm
     found, rows = walk()
     assert isinstance(found, str)
     assert found.startswith("no machine to be had:")
-    assert 1 < len(rows) <= MOST_OFFERS
+    assert 1 < len(rows) <= MOST_TRIES
     assert {row["came of it"] for row in rows} == {"refused: unclear"}
 
 
 def test_throttling_is_waited_for_and_a_lost_answer_is_not_a_second_machine(
     aws: AwsEmulator, walk: Walk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.provision.LONGEST_WAIT_S", 0.01)
+    monkeypatch.setattr("tasks.walk.LONGEST_WAIT_S", 0.01)
     faults = [(throttled(), 2, 3), (cut(), 1, 2)]
     for what_goes_wrong, times, calls in faults:
         aws.calls.clear()

@@ -12,7 +12,9 @@ from blocks.cloud import Offer, Requirements
 from blocks.interruption import UNKNOWN_GPU_PER_H, UNKNOWN_PER_H, Rate, of_hour, of_month, of_stops
 from blocks.local.block import LocalCloud
 from blocks.market import Market
+from blocks.scope import Scope
 from tasks.explain import explain
+from tasks.job import Refusal
 from tasks.money import Work
 from tasks.rank import KEPT, rank, why
 from tasks.sharpen import sharpened
@@ -201,3 +203,39 @@ def test_an_offer_is_explained_by_its_place_and_terms() -> None:
     found, _ = explain(market, ["small"], Requirements(min_vcpus=2), Work(10.0))
     assert [(one.place, one.why_not) for one in found] == [(None, "min_vcpus = 2")]
     assert explain(market, ["nimbus"], Requirements(), Work(10.0))[0] == []
+
+
+def test_where_the_price_alone_excludes_everything_waiting_may_change_it() -> None:
+    market = Market.of([offer("a", usd=0.3), offer("small", vcpus=1, usd=0.1)])
+    dear = rank(market, Requirements(min_vcpus=2, max_usd_h=0.2), Work(1.0), {})
+    assert not dear.ranked
+    assert dear.may_change == "NoOffer"
+    never = rank(market, Requirements(min_vcpus=64, max_usd_h=0.2), Work(1.0), {})
+    assert not never.ranked
+    assert never.may_change is None
+    assert rank(market, Requirements(min_vcpus=64), Work(1.0), {}).may_change is None
+    assert rank(market, Requirements(), Work(1.0), {}).may_change is None
+
+
+def test_the_ranking_has_the_best_of_every_family() -> None:
+    """Where a quota takes a whole one out, the walk must have somewhere to go."""
+    many = [offer(f"t{n}", usd=0.1 + n / 1000, family="t") for n in range(KEPT + 20)]
+    others = [offer(f"o{n}", usd=1.0 + n, family=f"o{n // 2}") for n in range(6)]
+    ranked = rank(Market.of(many + others), Requirements(), Work(10.0), {}).ranked
+    assert [one.offer.instance_type for one in ranked[KEPT:]] == ["o0", "o2", "o4"]
+
+
+def test_what_the_walk_before_was_refused_comes_last_with_all_that_it_covers() -> None:
+    """The ranking of the next round begins with what has not been asked for."""
+    cheap = [
+        offer(f"c{n}", usd=0.1 + n / 1000, cloud="aws", region="r1", zone=f"r1{zone}")
+        for n in range(3)
+        for zone in "ab"
+    ]
+    dear = offer("d", usd=1.0, cloud="aws", region="r2")
+    scope = Scope(cloud=dear.cloud, region="r1")
+    refusal = Refusal(offer=cheap[0], kind="closed", reason="a policy", scope=scope)
+    ranked = rank(Market.of([*cheap, dear]), Requirements(), Work(10.0), {}, refused=[refusal]).ranked
+    assert [one.offer.region for one in ranked] == ["r2"] + ["r1"] * len(cheap)
+    assert ranked[0].cooling is None
+    assert {one.cooling for one in ranked[1:]} == {"refused (closed) in the last round"}

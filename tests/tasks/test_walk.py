@@ -30,6 +30,7 @@ from tests.emulators.gcp_answers import error
 from tests.emulators.gcp_cloud import cloud_at as gcp_at
 
 LOG = logging.getLogger("walk")
+_RANKED: dict[str, list[Ranked]] = {}  # by kind of cloud: a market takes seconds to read
 
 
 @dataclass
@@ -42,6 +43,12 @@ class Place:
     round: int = 1
 
     def ranked(self) -> list[Ranked]:
+        """Of its world, which is the same in every test."""
+        if self.cloud.kind not in _RANKED:
+            _RANKED[self.cloud.kind] = self._rank()
+        return _RANKED[self.cloud.kind]
+
+    def _rank(self) -> list[Ranked]:
         return rank(self.cloud.market(), Requirements(max_vcpus=16), Work(1.0), {}).ranked
 
     def walk(self, ranked: list[Ranked] | None = None) -> tuple[Walk, Machine | None]:
