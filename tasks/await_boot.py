@@ -13,6 +13,7 @@ from node.plain_text import plain
 from node.remote import RemoteError
 from tasks.documents import load_cloud, load_remote
 from tasks.job import Job
+from tasks.last_word import last_word
 from tasks.line import line_of
 from tasks.once import ONCE
 from tasks.watch import STATE_S, told_state
@@ -36,6 +37,10 @@ def await_boot(job: Job, cloud: str, machine: Machine) -> Outcome | None:
         if time.monotonic() - asked >= STATE_S:
             asked = time.monotonic()
             if (state := told_state(provider, machine)) not in (MachineState.PENDING, MachineState.RUNNING, None):
+                # An agent whose worker never came up, as without a way to the API, has said why. It had no work yet.
+                told = last_word(job, machine.attempt)
+                if told is not None and told.ending is not Ending.COMPLETED:
+                    return told
                 return Outcome(Ending.LOST, f"{machine.id} was {state} before it was up. {_last_words(job, machine)}")
         time.sleep(POLL_S)  # neither Prefect nor a remote offers a way to wait for it
     return Outcome(Ending.LOST, f"{machine.id} was not up after {BOOT_S:.0f} s. {_last_words(job, machine)}")
