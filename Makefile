@@ -4,10 +4,12 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.environment
-UV     := $(BIN)/uv pip
+# Neither reads what is told to the other; both install into .venv, whatever pip is told to do elsewhere.
+PIP    := PIP_USER=0 $(BIN)/python -m pip
+UV     := $(BIN)/python -I deployments/uv_as_pip.py pip
 
 # Containers often forbid Python to keep what it compiled; each of our many processes would compile thousands of modules.
-unexport PYTHONDONTWRITEBYTECODE
+unexport PYTHONDONTWRITEBYTECODE PIP_TARGET PIP_PREFIX PIP_ROOT
 
 .DEFAULT_GOAL := help
 .PHONY: help env up down water-dimer test test-all faults bench many-jobs sqlite-limit audit lock clean
@@ -20,11 +22,14 @@ env: $(STAMP)  ## the environment in .venv, from the lock file
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
 		{ echo "Spotwave needs Python 3.11 to 3.13, and $(PYTHON) is not: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -c 'from pathlib import Path; Path.home()' 2>/dev/null || \
+		{ echo "HOME is not set, and this computer knows no user with the number $$(id -u): set HOME to a folder of yours" >&2; exit 1; }
 	@echo "environment: installing what requirements.lock names"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); \
+		echo "environment: $(PYTHON) cannot make one, and nothing is left of it (on Debian: apt install python3-venv)" >&2; exit 1; }
 	@awk '/^uv==/ { found = 1 } found { print } found && !/\\$$/ { exit }' requirements.lock > $(VENV)/uv.txt
-	@test -x $(BIN)/uv || \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $(VENV)/uv.txt
+	@$(BIN)/uv --version >/dev/null 2>&1 || \
+		$(PIP) install --quiet --disable-pip-version-check --require-hashes --requirement $(VENV)/uv.txt
 	@$(UV) sync --quiet --python $(BIN)/python --require-hashes requirements.lock
 	@$(UV) install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -137,7 +137,8 @@ class PrefectAccess(Block):
                 settings = {"PREFECT_API_URL": f"{url}/api", "PREFECT_API_AUTH_STRING": f"{USER}:{token}"}
             case "direct":
                 settings = self._direct()
-        known = {authority.FILE: SecretStr(self.ca)} if self.ca and settings else {}  # no secret, on the same way
+        ca = authority.sendable(self._authority())
+        known = {authority.FILE: SecretStr(ca)} if ca and settings else {}  # no secret, on the same way
         return {SECRET_API: SecretStr(json.dumps(settings)), **known}
 
     def problem(self, here: bool) -> str | None:
@@ -159,6 +160,8 @@ class PrefectAccess(Block):
             )
         if url.startswith("http://") and not is_loopback(url):
             return f"{field}: {url} would send credentials over the network in the clear. Use https."
+        if self._as_the_controller() and not self.ca and url.startswith("https://"):
+            return authority.unshared(url, here)
         return None
 
     def reached(self) -> str | None:
@@ -169,9 +172,18 @@ class PrefectAccess(Block):
             if self.way == "proxy":
                 url, key = self._proxy()
                 return _ask_proxy(url, question(key, int(time.time()) + 60), self.ca)
-            return _ask_api(self._direct(), self.ca)
+            return _ask_api(self._direct(), self._authority())
         except ValueError as error:
             return str(error)
+
+    def _as_the_controller(self) -> bool:
+        """Whether machines are told to ask at the controller's own address."""
+        own = get_current_settings().api.url
+        return self.way == "direct" and (self.api_url is None or self.api_url == own)
+
+    def _authority(self) -> str | None:
+        """Whom machines believe: what the block says; else, at the controller's own address, whom that believes."""
+        return self.ca or (authority.controllers_own() if self._as_the_controller() else None)
 
     def _direct(self) -> dict[str, str]:
         """Raises ValueError when neither the block nor the controller knows an API."""

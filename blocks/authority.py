@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Mapping
+from pathlib import Path
 
 import httpx
+from prefect.settings import get_current_settings
 
 from blocks.endpoints import is_loopback
 
@@ -30,6 +33,49 @@ def checked(certificate: str) -> str | None:
     except (ssl.SSLError, ValueError) as error:
         raise ValueError(f"ca: cannot be read as a certificate; {_REMEDY}") from error
     return text + "\n"
+
+
+def controllers_own() -> str | None:
+    """The certificates by which the controller believes its Prefect API (PREFECT_API_SSL_CERT_FILE), as PEM text; None
+    where it believes those whom everybody knows. Raises ValueError for a file that cannot be read.
+
+    SSL_CERT_FILE, which Prefect takes where that is not set (3.8.8: settings/models/api.py), is as a rule the bundle of
+    the system: machines of the local cloud inherit it, and for others it says nothing.
+    """
+    file = get_current_settings().api.ssl_cert_file
+    if not file or file == os.environ.get("SSL_CERT_FILE"):
+        return None
+    try:
+        return Path(file).read_text().strip() or None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"PREFECT_API_SSL_CERT_FILE: {file} cannot be read ({error}). Correct the setting.") from error
+
+
+def sendable(certificate: str | None) -> str | None:
+    """What of it is sent to machines: all, or nothing of a bundle, which those of the local cloud read themselves.
+
+    Raises ValueError for what is no certificate.
+    """
+    return checked(certificate) if certificate and len(certificate) <= _LONGEST else None
+
+
+def unshared(url: str, here: bool) -> str | None:
+    """Why machines would not believe the API although the controller does, in a line for the user; None if they do.
+
+    here: whether the machines run on this computer.
+    """
+    if get_current_settings().api.tls_insecure_skip_verify:
+        return (
+            f"ca: the controller believes {url} unseen (PREFECT_API_TLS_INSECURE_SKIP_VERIFY), which machines do not; "
+            f"{_REMEDY}"
+        )
+    try:
+        text = controllers_own()
+        if text is not None and sendable(text) is None and not here:
+            return f"ca: PREFECT_API_SSL_CERT_FILE has {len(text)} characters, too many for machines; {_REMEDY}"
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def trusting(certificate: str | None) -> ssl.SSLContext | bool:

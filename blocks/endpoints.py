@@ -1,12 +1,30 @@
-"""Addresses of services: https, and plain http to this computer alone."""
+"""Addresses of services: https, and plain http to this computer alone, past any proxy."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+_NO_PROXY = ("no_proxy", "NO_PROXY")
+
+
+def past_proxies(environment: Mapping[str, str]) -> dict[str, str]:
+    """What an environment needs so that no proxy of its own is asked for this computer; nothing if it names none.
+
+    In both spellings: Python takes the lower one first (urllib.request.getproxies_environment), Go, of which rclone is
+    made, the upper one (golang.org/x/net/http/httpproxy, FromEnvironment).
+    """
+    if not any(value and name.lower() in _PROXIES for name, value in environment.items()):
+        return {}
+    told = ",".join(environment.get(name, "") for name in _NO_PROXY).split(",")
+    hosts = dict.fromkeys(host for one in (*told, *_LOOPBACK) if (host := one.strip()))
+    return dict.fromkeys(_NO_PROXY, "*" if "*" in hosts else ",".join(hosts))
 
 
 def is_loopback(url: str) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 from prefect.blocks.core import Block
-from prefect.client.orchestration import get_client
-from prefect.exceptions import ObjectNotFound
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from pydantic import ValidationError
 
 from blocks.validation import first_problem
@@ -34,6 +35,21 @@ def load(block_type: type[B], name: str) -> B:
         return block_type.model_validate(_by_its_fields(document.data))
     except ValidationError as error:
         raise Unusable(first_problem(error)) from error
+
+
+def names_of(client: SyncPrefectClient, slug: str) -> list[str]:
+    """The names of the saved blocks of a type; none where the API has never heard of it, as before `spotwave up`.
+
+    Prefect 3.8.8 answers 404 to the latter, which its client does not turn into ObjectNotFound in this call
+    (client/orchestration/_blocks_types/client.py).
+    """
+    try:
+        documents = client.read_block_documents_by_type(slug, include_secrets=False)
+    except PrefectHTTPStatusError as error:
+        if error.response.status_code != HTTPStatus.NOT_FOUND:
+            raise
+        return []
+    return [document.name for document in documents if document.name is not None]
 
 
 def _by_its_fields(data: dict[str, Any]) -> dict[str, Any]:

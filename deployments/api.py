@@ -8,12 +8,15 @@ left in a profile of the user's (deployments/profile.py).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 from prefect.client.orchestration import get_client
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import (
     PREFECT_API_AUTH_STRING,
     PREFECT_API_KEY,
@@ -29,6 +32,9 @@ from deployments.database import without_the_servers
 from deployments.home import ROOT, Home
 from deployments.keys import auth_string, fingerprint, known_auth_string
 from deployments.processes import ENV_MARK
+from deployments.proxies import usable
+from deployments.unavailable import Unavailable as Unavailable
+from deployments.unavailable import refused, silent, told_plainly
 
 # A server that is short of database connections answers 500; Prefect's client gives up on that at once. And one that
 # is busy, on SQLite, answers 503 at once where another has written since a transaction began (`create_task_run` and
@@ -37,15 +43,24 @@ _PATIENT = {"PREFECT_CLIENT_RETRY_EXTRA_CODES": "500", "PREFECT_CLIENT_MAX_RETRI
 _TOML_MARK = "# Written by `spotwave up`, removed by `spotwave down`.\n"
 
 
-class Unavailable(Exception):
-    """Something that `up` needs does not run; the message is what the user is told."""
+# Files and folders of certificates: those of Prefect, of OpenSSL and of the clouds' SDKs.
+_CERTIFICATES = (
+    "PREFECT_API_SSL_CERT_FILE",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "AWS_CA_BUNDLE",
+)
 
 
 def base_environment() -> dict[str, str]:
     """This process's environment and settings: those from a profile or file must reach processes whose PREFECT_HOME
-    and folder are others."""
+    and folder are others. Raises Unavailable for a proxy that cannot be used."""
     base = {key: value for key, value in os.environ.items() if key != "PREFECT_PROFILE"}
-    return base | get_current_settings().to_environment_variables(exclude_unset=True)
+    base |= get_current_settings().to_environment_variables(exclude_unset=True)
+    base |= {name: str(Path(base[name]).absolute()) for name in _CERTIFICATES if base.get(name)}
+    return usable(base)
 
 
 @dataclass(frozen=True)
@@ -88,20 +103,38 @@ class Api:
 
     @contextmanager
     def in_use(self, home: Home) -> Iterator[None]:
-        """Prefect calls of this process go to this API; its files to the home if it is the embedded one."""
+        """Prefect calls of this process go to this API; its files to the home if it is the embedded one.
+
+        Raises Unavailable where the API does not answer or refuses us, and for a proxy that cannot be used.
+        """
         updates: dict[Any, Any] = {PREFECT_API_URL: self.url}
         if self.embedded:
             updates |= {PREFECT_HOME: home.prefect, PREFECT_API_AUTH_STRING: auth_string(home), PREFECT_API_KEY: None}
         elif (own := get_current_settings().api.auth_string) and _is_the_embedded_ones(own.get_secret_value(), home):
             updates[PREFECT_API_AUTH_STRING] = None
-        before = {key: os.environ.get(key) for key in (ENV_HOME, ENV_RESULTS)}
-        os.environ |= {ENV_HOME: str(home.path), ENV_RESULTS: str(home.results)}  # blocks look there
-        try:
-            with temporary_settings(updates):
-                yield
-        finally:
-            for key, value in before.items():
-                os.environ.pop(key) if value is None else os.environ.update({key: value})
+        # Blocks look for the home there.
+        environment = usable(os.environ) | {ENV_HOME: str(home.path), ENV_RESULTS: str(home.results)}
+        with _environment_is(environment), temporary_settings(updates), told_plainly(self.url, self.embedded):
+            yield
+
+
+@contextmanager
+def _environment_is(wanted: Mapping[str, str]) -> Iterator[None]:
+    """What differs from `wanted` is put back at the end, and nothing else."""
+    before = {name: os.environ.get(name) for name in {*os.environ, *wanted} if os.environ.get(name) != wanted.get(name)}
+    _set({name: wanted.get(name) for name in before})
+    try:
+        yield
+    finally:
+        _set(before)
+
+
+def _set(changed: Mapping[str, str | None]) -> None:
+    for name, value in changed.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def configured_url(own_url: str | None) -> str | None:
@@ -114,15 +147,21 @@ def configured_url(own_url: str | None) -> str | None:
 
 
 async def check(url: str) -> None:
-    """Raises Unavailable, in one line, if the configured API does not answer."""
+    """Raises Unavailable, in one line, if the configured API does not answer, or does not let us in."""
     async with get_client() as client:
         problem = await client.api_healthcheck()
-    if problem is not None:
-        reason = " ".join(str(problem).split()) or type(problem).__name__
-        raise Unavailable(
-            f"The configured Prefect API {url} does not answer ({reason[:120]}): start it, or unset "
-            "PREFECT_API_URL (`prefect config view --show-sources` says where it is set) to use the embedded server."
-        )
+        if problem is not None:
+            raise Unavailable(silent(url, False, problem))
+        try:
+            await client.read_work_pools(limit=1)  # its health is told to everybody
+        except PrefectHTTPStatusError as error:
+            status = error.response.status_code
+            if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+                raise Unavailable(refused(url, False)) from error
+            raise Unavailable(
+                f"The configured Prefect API {url} answers HTTP {status} where work pools are asked for: give "
+                "PREFECT_API_URL the address of its API, which ends in /api."
+            ) from error
 
 
 def remove_prefect_toml(home: Home) -> None:

@@ -7,14 +7,13 @@ from collections.abc import Iterator
 import httpx
 from prefect.blocks.core import Block
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.exceptions import ObjectNotFound
 from rich.markup import escape
 from rich.table import Table
 
 from blocks.access import PrefectAccess
 from blocks.cloud import Cloud, Finding
 from blocks.rclone import RcloneRemote
-from blocks.saved import Unusable, load
+from blocks.saved import Unusable, load, names_of
 from blocks.wings import WINGS, block_type
 from deployments.api import Api
 
@@ -73,11 +72,7 @@ def table() -> Table:
 
 def _documents(client: SyncPrefectClient) -> Iterator[str]:
     for slug in _ASKED:
-        try:
-            found = client.read_block_documents_by_type(slug, include_secrets=False)
-        except ObjectNotFound:
-            continue
-        yield from sorted(f"{slug}/{document.name}" for document in found if document.name is not None)
+        yield from sorted(f"{slug}/{name}" for name in names_of(client, slug))
 
 
 def _of(document: str) -> Iterator[Finding]:

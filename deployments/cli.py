@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import cyclopts
 from rich.console import Console
 
+from blocks.endpoints import past_proxies
 from deployments.asked import Asked
 from deployments.home import Home, home_of
 from deployments.processes import PRIVATE
@@ -23,6 +24,13 @@ errors = Console(stderr=True)
 
 def _say(message: str) -> None:
     console.print(message, markup=False, highlight=False, soft_wrap=True)
+
+
+def _home() -> Home:
+    """Raises NotOurs."""
+    found = home_of()
+    found.check_ours()
+    return found
 
 
 def _wide() -> Console:
@@ -53,7 +61,7 @@ def up() -> None:
     from deployments.browser import link
     from deployments.up import up as bring_up
 
-    home = home_of()
+    home = _home()
     found = bring_up(home, _say)
     _say(f"ready: {link(found.api, home)}")
 
@@ -61,7 +69,7 @@ def up() -> None:
 @app.command
 def down() -> None:
     """End everything of ours on this computer. Machines in clouds go on, and are named."""
-    _taken_down(home_of())
+    _taken_down(_home())
 
 
 @app.command(name="open")
@@ -70,7 +78,7 @@ def open_ui() -> None:
     from deployments.browser import link, opened
     from deployments.up import existing_api
 
-    home = home_of()
+    home = _home()
     api = existing_api(home)
     with api.in_use(home):
         address = link(api, home)
@@ -85,7 +93,7 @@ def clean() -> None:
     checkout stays."""
     from deployments.clean import clean as remove_all
 
-    home = home_of()
+    home = _home()
     _taken_down(home)
     remove_all(home, _say)
 
@@ -111,7 +119,7 @@ def run(
     from deployments.job import run_job
     from deployments.up import up as bring_up
 
-    home = home_of()
+    home = _home()
     parameters = parsed(param or []) | ({"approved": True} if yes else {})
     found = bring_up(home, _say, reconcile=False)
     with found.api.in_use(home):
@@ -148,7 +156,7 @@ def drill(
     from deployments import drill as drills
     from deployments.up import up as bring_up
 
-    home = home_of()
+    home = _home()
     found = bring_up(home, _say, reconcile=False)
     with found.api.in_use(home):
         most = drills.promises(cloud or ["local-cloud/here"], minutes, store)
@@ -169,7 +177,7 @@ def ls() -> None:
     from deployments.machines import Found, Silent, as_table, find_all, total
     from deployments.up import existing_api
 
-    home = home_of()
+    home = _home()
     with existing_api(home).in_use(home), get_client(sync_client=True) as client:
         answers = list(find_all(client))
     found = [one for one in answers if isinstance(one, Found)]
@@ -199,7 +207,7 @@ def check(*block: str) -> None:
     from deployments.check import findings, row, server_findings, table
     from deployments.up import existing_api
 
-    home, listing, missing = home_of(), table(), 0
+    home, listing, missing = _home(), table(), 0
     api = existing_api(home)
     with api.in_use(home), get_client(sync_client=True) as client, errors.status("looking") as status:
         for document, finding in [*([] if block else server_findings(api)), *findings(client, list(block))]:
@@ -227,7 +235,7 @@ def reap(*, dry_run: Annotated[bool, cyclopts.Parameter(negative="")] = False) -
     from flows.reap import reap as reap_flow
     from flows.reap import survey
 
-    home = home_of()
+    home = _home()
     with existing_api(home).in_use(home):
         if not dry_run:
             reap_flow()
@@ -269,7 +277,7 @@ def prices(
     asked.requirements()  # what was mistyped is said before anything is asked for
     if top < 1:
         raise ValueError(f"--top: {top} is no number of offers; give 1 or more")
-    with market.place(home_of()) as (store, client):
+    with market.place(_home()) as (store, client):
         seen = market.look(asked, now, store, client, errors)
         choice = market.choose(asked, seen, store)
     if as_json:
@@ -301,7 +309,7 @@ def why(*what: str, asked: Asked = Asked()) -> None:
     words = [word for words in what for word in words.split()]
     if not words:
         raise ValueError("why: name a job (sw-...) or an offer, e.g. 'm7i.4xlarge us-east-1'")
-    with market.place(home_of()) as (store, client):
+    with market.place(_home()) as (store, client):
         told = market.why_job(client, words[0]) if client is not None and len(words) == 1 else None
         if told is not None:
             _wide().print(Markdown(told))
@@ -331,7 +339,7 @@ def costs(
     from deployments import costs as ledger
     from deployments import prices as market
 
-    with market.place(home_of()) as (store, _):
+    with market.place(_home()) as (store, _):
         found = ledger.summed(store, by)
     if picture is not None:
         ledger.draw(found, by, picture)
@@ -369,7 +377,7 @@ def proxy(
     """
     from deployments.proxy.serve import serve
 
-    serve(home_of(), access, host, port, cert, key, _say)
+    serve(_home(), access, host, port, cert, key, _say)
 
 
 def parsed(pairs: list[str]) -> dict[str, Any]:
@@ -398,6 +406,7 @@ def _for_the_user() -> tuple[type[Exception], ...]:
 def main() -> None:
     """Entry point: errors meant for the user are one line and exit code 1."""
     os.umask(PRIVATE)
+    os.environ |= past_proxies(os.environ)  # what Prefect sends while the command ends goes to this computer, too
     # A flow that ran here (reap) is told in events, which Prefect sends while the command ends; its waiting is no news.
     logging.getLogger("EventsWorker").setLevel(logging.ERROR)
     try:

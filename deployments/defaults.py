@@ -10,6 +10,7 @@ from blocks.azure.block import AzureCloud
 from blocks.budget import Budget
 from blocks.local.block import LocalCloud
 from blocks.rclone import RcloneRemote
+from blocks.saved import names_of
 from blocks.snapshots import SnapshotStore
 from deployments.home import Home
 
@@ -31,7 +32,5 @@ def create_default_blocks(home: Home, client: SyncPrefectClient) -> None:
         (PUBLIC, AzureCloud()),
     ]
     for name, block in defaults:
-        slug = block.get_block_type_slug()
-        present = {d.name for d in client.read_block_documents_by_type(slug, include_secrets=False)}
-        if name not in present:
+        if name not in names_of(client, block.get_block_type_slug()):
             block.save(name)

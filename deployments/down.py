@@ -19,10 +19,11 @@ from dataclasses import dataclass
 
 import psutil
 from prefect.client.orchestration import get_client
+from prefect.exceptions import PrefectHTTPStatusError
 
 from blocks.cloud import Machine
 from deployments import server, worker
-from deployments.api import Api, configured_url
+from deployments.api import Api, Unavailable, configured_url
 from deployments.home import Home
 from deployments.machines import Found, Silent, find_all
 from deployments.processes import end, marked
@@ -57,15 +58,22 @@ def down(home: Home, say: Say) -> Left:
 
 
 def _machines_away(home: Home, url: str | None) -> list[str]:
-    """Names of our machines on clouds other than this computer, as far as the API still answers."""
+    """Names of our machines on clouds other than this computer, as far as the API still answers. What keeps it from
+    answering must not keep us from ending what is here."""
     note = server.running(home)
     api = Api(url, embedded=False) if url else Api(note.url, embedded=True) if note else None
     if api is None:
         return []
-    with api.in_use(home), get_client(sync_client=True) as client:
-        if client.api_healthcheck() is not None:
-            return []
-        return [_described(one) for one in find_all(client, leave_out="local")]
+    try:
+        with api.in_use(home), get_client(sync_client=True) as client:
+            if api.embedded and client.api_healthcheck() is not None:
+                return []  # it has ended, or has only just been started
+            return [_described(one) for one in find_all(client, leave_out="local")]
+    except Unavailable as error:
+        return [f"perhaps machines in clouds, which could not be asked for. {error}"]
+    except PrefectHTTPStatusError as error:
+        status = error.response.status_code
+        return [f"perhaps machines in clouds, which could not be asked for: {api.url} answers HTTP {status}"]
 
 
 def _described(one: Found | Silent) -> str:

@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]  #: the checkout
 
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_REMEDY = f"Set {ENV_HOME} to a folder of your own."
 
 
 class NotOurs(Exception):
@@ -88,11 +89,26 @@ class Home:
     def create(self) -> None:
         """Make the folders, closed to others; one that an earlier version left open is put right, with all that is in
         it. Raises NotOurs."""
-        for folder in (self.path, self.results):
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            _make_private(folder)
-        for folder in (*self.parts, self.storage):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            for folder in (self.path, self.results):
+                folder.parent.mkdir(parents=True, exist_ok=True)
+                _make_private(folder)
+            for folder in (*self.parts, self.storage):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise NotOurs(
+                f"{ENV_HOME}: {error.filename or self.path} cannot be made or used ({error.strerror}). {_REMEDY}"
+            ) from error
+
+    def check_ours(self) -> None:
+        """Raises NotOurs if the home is there and another user's: nothing in it can be believed, or read."""
+        try:
+            if self.path.stat().st_uid != os.geteuid():
+                raise NotOurs(_another_users(self.path))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise NotOurs(f"{ENV_HOME}: {self.path} cannot be used ({error.strerror}). {_REMEDY}") from error
 
     @property
     def parts(self) -> tuple[Path, ...]:
@@ -120,6 +136,10 @@ class Home:
             yield
 
 
+def _another_users(folder: Path) -> str:
+    return f"{ENV_HOME}: {folder} is another user's. {_REMEDY}"
+
+
 def _make_private(folder: Path) -> None:
     """The folder, the owner's alone. What is in one that stood open is closed too: it may be linked or open elsewhere.
 
@@ -128,7 +148,7 @@ def _make_private(folder: Path) -> None:
     folder.mkdir(mode=0o700, exist_ok=True)
     told = folder.stat()
     if told.st_uid != os.geteuid():
-        raise NotOurs(f"{ENV_HOME}: {folder} is another user's. Remove it, or name a folder of your own.")
+        raise NotOurs(_another_users(folder))
     if not told.st_mode & _OTHERS:
         return
     folder.chmod(0o700)

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.exceptions import ObjectNotFound
 from rich.table import Table
 from rich.text import Text
 
 from blocks.cloud import Cloud, LaunchRefused, Machine, MachineState
-from blocks.saved import Unusable, load
+from blocks.saved import Unusable, load, names_of
 from blocks.wings import WINGS, wing
 from node.plain_text import plain
 
@@ -46,13 +45,8 @@ def find_all(client: SyncPrefectClient, leave_out: str = "") -> Iterator[Found |
     for kind, (slug, _, _) in WINGS.items():
         if kind == leave_out:
             continue
-        try:
-            documents = client.read_block_documents_by_type(slug, include_secrets=False)
-        except ObjectNotFound:
-            continue  # this API has never heard of such a cloud
-        for document in documents:
-            if document.name is not None:
-                yield from _machines_of(wing(kind), slug, document.name)
+        for name in names_of(client, slug):
+            yield from _machines_of(wing(kind), slug, name)
 
 
 def _machines_of(block_type: type[Cloud], slug: str, name: str) -> Iterator[Found | Silent]:

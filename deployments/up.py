@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from deployments.home import Home
 from deployments.keys import auth_string
 from deployments.pools import BadLimit, Limit, ensure_pools, limit_for
 from deployments.profile import write_profile
+from deployments.proxies import usable
 from deployments.register import ensure_registered
 from flows.reconcile import take_up_again
 from node.contract import CONTROLLER_POOL
@@ -41,6 +43,7 @@ def up(home: Home, say: Say, reconcile: bool = True) -> Up:
 
     Raises Unavailable with a message for the user.
     """
+    usable(os.environ)  # said before anything is started
     with home.locked():
         api, server_started = _api(home, say)
         limit = _limit(home, api)

@@ -159,12 +159,13 @@ class Agent:
                     return
             elif not self._worker.stays_up():
                 self._stop = self._worker.engines_end() or Outcome(
-                    Ending.LOST, f"what starts the run did not stay up: {self._worker.last_lines()}"
+                    Ending.LOST, f"what starts the run did not stay up: {self._worker.last_lines()}{self._unheard()}"
                 )
             elif time.monotonic() - booted > self._brief.boot_s:
-                self.stop(Ending.FORGOTTEN, f"no run came within {self._brief.boot_s:.0f} s")
+                self.stop(Ending.FORGOTTEN, f"no run came within {self._brief.boot_s:.0f} s{self._unheard()}")
             elif self._lease.silent_s > self._brief.silence_s:
-                self.stop(Ending.FORGOTTEN, f"the controller was out of reach for {self._lease.silent_s:.0f} s")
+                silent_s = self._lease.silent_s
+                self.stop(Ending.FORGOTTEN, f"the controller was out of reach for {silent_s:.0f} s{self._unheard()}")
             if notice := self._notice.poll():
                 self._end_by = min(self._end_by, notice.time)
                 if notice.host_down:
@@ -181,6 +182,10 @@ class Agent:
                 last = progress
                 self._lease.progressed()
             self._wake.wait(TICK_S)
+
+    def _unheard(self) -> str:
+        """Why the lease is not renewed, as the end of a sentence; '' if it is."""
+        return f" ({self._lease.problem})" if self._lease.problem else ""
 
     def _enter(self, phase: Phase) -> None:
         if phase is not self._phase:

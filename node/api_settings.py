@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +18,10 @@ def api_settings(secrets: Path) -> dict[str, str]:
     """The environment of worker and engine. Raises OSError, ValueError for a file that is none of ours."""
     settings = {key: str(value) for key, value in json.loads((secrets / SECRET_API).read_text()).items()}
     authority = secrets / CA_FILE
-    return {**settings, ENV_CA: str(authority)} if authority.is_file() else settings
+    if authority.is_file():
+        return {**settings, ENV_CA: str(authority)}
+    # On the controller's own computer: its file, where that is too long to be sent (blocks/local/machines.py).
+    return {**settings, ENV_CA: os.environ[ENV_CA]} if os.environ.get(ENV_CA) else settings
 
 
 def trusted(settings: Mapping[str, str]) -> ssl.SSLContext | None:

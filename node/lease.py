@@ -100,6 +100,7 @@ class LeaseKeeper(threading.Thread):
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._answered = self._told_else = time.monotonic()
+        self.problem = ""  #: why the last renewal was not answered, if it was not
 
     @property
     def silent_s(self) -> float:
@@ -123,8 +124,10 @@ class LeaseKeeper(threading.Thread):
                 self._client.renew(self._current(self._beat))
             except (OSError, RemoteError) as error:
                 log.warning("lease not renewed: %s", error)
+                self.problem = str(error) or type(error).__name__
                 return False
-            self._answered = self._told_else = time.monotonic()
+            self._answered, self.problem = time.monotonic(), ""
+            self._told_else = self._answered
             return True
 
     def run(self) -> None:

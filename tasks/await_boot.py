@@ -15,6 +15,7 @@ from tasks import api
 from tasks.carried import still_carried
 from tasks.documents import load_cloud, load_remote
 from tasks.job import Job
+from tasks.last_word import last_word
 from tasks.line import line_of
 from tasks.once import ONCE
 from tasks.watch import STATE_S, SUSPENDED, told_state
@@ -43,6 +44,10 @@ def await_boot(job: Job, cloud: str, machine: Machine, run_count: int) -> Outcom
             if not still_carried(prefect, job.flow_run_id, run_count):
                 return Outcome(Ending.SUSPENDED, SUSPENDED)
             if (state := told_state(provider, machine)) not in (MachineState.PENDING, MachineState.RUNNING, None):
+                # An agent whose worker never came up, as without a way to the API, has said why. It had no work yet.
+                told = last_word(job, machine.attempt)
+                if told is not None and told.ending is not Ending.COMPLETED:
+                    return told
                 ending = Ending.HOST_DOWN if state is MachineState.HOST_DOWN else Ending.LOST
                 return Outcome(ending, f"{machine.id} was {state} before it was up. {_last_words(job, machine)}")
         time.sleep(POLL_S)  # neither Prefect nor a remote offers a way to wait for it

@@ -8,13 +8,12 @@ from typing import TypeVar
 
 from prefect.blocks.core import Block
 from prefect.client.orchestration import get_client
-from prefect.exceptions import ObjectNotFound
 
 from blocks.access import PrefectAccess
 from blocks.budget import Budget
 from blocks.cloud import Cloud
 from blocks.rclone import RcloneRemote
-from blocks.saved import Unusable, load
+from blocks.saved import Unusable, load, names_of
 from blocks.snapshots import SnapshotStore
 from blocks.wings import WINGS, block_type
 
@@ -94,11 +93,7 @@ def all_clouds() -> Clouds:
     broken: dict[str, str] = {}
     with get_client(sync_client=True) as client:
         for slug, _, _ in WINGS.values():
-            try:
-                documents = client.read_block_documents_by_type(slug, include_secrets=False)
-            except ObjectNotFound:
-                continue  # this API has never heard of such a cloud
-            for name in (f"{slug}/{document.name}" for document in documents if document.name is not None):
+            for name in (f"{slug}/{saved}" for saved in names_of(client, slug)):
                 try:
                     usable[name] = load_cloud(name)
                 except NoSuchBlock as error:

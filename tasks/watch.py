@@ -21,7 +21,7 @@ from prefect.logging import get_run_logger
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from blocks.cloud import Cloud, LaunchRefused, Machine, MachineState
-from node.contract import OUTCOME_FILE, Ending, Lease, Outcome, Phase, Progress, attempt_dir
+from node.contract import Ending, Lease, Outcome, Phase, Progress
 from node.plain_text import markdown
 from node.remote import RemoteError
 from tasks import api
@@ -30,6 +30,7 @@ from tasks.attempts import believed
 from tasks.carried import ended, run_of, still_carried
 from tasks.documents import load_cloud, load_remote
 from tasks.job import Allowance, Job
+from tasks.last_word import last_word
 from tasks.line import line_of
 from tasks.once import ONCE
 from tasks.receipt import billed
@@ -173,19 +174,7 @@ class _Watch:
         return replace(outcome, sent_bytes=self.lease.sent_bytes, generation=generation)
 
     def last_word(self) -> Outcome | None:
-        """The outcome on the remote: the agent's last file, there even if the API was out of its reach."""
-        path = f"{attempt_dir(self.machine.attempt)}/{OUTCOME_FILE}"
-        try:
-            with load_remote(self.job.remote).job(self.job.key) as remote:
-                told = remote.read(path)
-        except RemoteError as error:
-            self.log.warning("the remote was not readable: %s", error)
-            return None
-        try:
-            return Outcome.from_json(told) if told else None
-        except ValueError as error:  # as if it had said nothing
-            self.log.warning("its outcome on the remote cannot be read: %s", error)
-            return None
+        return last_word(self.job, self.machine.attempt)
 
     def heard_by_the_remote(self) -> bool:
         """Whether the agent, out of the API's reach, has left another heartbeat there. One small read a silence."""

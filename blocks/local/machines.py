@@ -26,6 +26,7 @@ from pathlib import Path
 import psutil
 
 from blocks.cloud import Capacity, LaunchBrief, Machine, MachineState, Misconfigured, Offer
+from blocks.endpoints import past_proxies
 from blocks.local.ends import note, noted, own_end, taken
 from blocks.local.locks import counting, is_locked, locked
 from blocks.local.notes import ENDED_FILE, LAST_ACT_FILE, NOTICE_FILE, ROOT_FILE, is_name, machine_of, root_of
@@ -53,8 +54,10 @@ CONSOLE_LOG = "console.log"
 ENV_LAST_ACT = "SPOTWAVE_LAST_ACT"  # its number as an open file, for node/bootstrap.sh
 ENV_TAGS = "SPOTWAVE_TAGS"  # machine.json, so that processes can be named after their folder is gone
 
-# Passed on from the controller: how to find programs and the way out. Never PREFECT_*, never credentials.
-_INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
+# Passed on from the controller: how to find programs, the way out, and whom to believe there. Of PREFECT_* only the
+# latter, a file of certificates; never credentials.
+_INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "LD_LIBRARY_PATH")
+_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "PREFECT_API_SSL_CERT_FILE")
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
 
@@ -129,7 +132,7 @@ class Machines:
         write_secrets(place / "secrets", brief.secrets)
         write_text(place / "bootstrap.sh", script)
         environment = {**_environment(place, machine, rclone), **self._mark(machine.id)}
-        for folder in (environment["HOME"], environment[ENV_WORK]):
+        for folder in (environment["HOME"], environment[ENV_WORK], environment["TMPDIR"]):
             Path(folder).mkdir(exist_ok=True)
         _spawn(place, bash, environment, number_of(self._mark(machine.id)))
         return machine
@@ -177,7 +180,7 @@ class Machines:
         self._power_off(machine, "us")
         place = self.place(machine)
         # A rented machine's disk goes with it; here hundreds of MB of integrals would pile up.
-        for folder in (place / "home", *(path for path in place.glob("work/*") if path.is_dir())):
+        for folder in (place / "home", place / "tmp", *(path for path in place.glob("work/*") if path.is_dir())):
             remove_tree(folder)  # whatever a program has made of it
 
     def billed_until(self, machine: Machine) -> datetime | None:
@@ -282,9 +285,11 @@ def _tags(place: Path) -> Machine | None:
 
 def _environment(place: Path, machine: Machine, rclone: str) -> Mapping[str, str]:
     """A machine's environment: as little of the controller's as can be."""
-    inherited = {key: os.environ[key] for key in (*_INHERITED, *_PROXIES) if key in os.environ}
+    inherited = {key: os.environ[key] for key in (*_INHERITED, *_CERTIFICATES, *_PROXIES) if key in os.environ}
     return {
+        "TMPDIR": str(place / "tmp"),  # where `up` has named none: not one that all users share
         **inherited,
+        **past_proxies(inherited),
         **dict.fromkeys(_THREADS, str(machine.offer.vcpus)),
         "HOME": str(place / "home"),
         ENV_SECRETS: str(place / "secrets"),

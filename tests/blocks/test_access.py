@@ -2,15 +2,25 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY, PREFECT_API_URL, temporary_settings
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_KEY,
+    PREFECT_API_SSL_CERT_FILE,
+    PREFECT_API_TLS_INSECURE_SKIP_VERIFY,
+    PREFECT_API_URL,
+    temporary_settings,
+)
 from pydantic import SecretStr, ValidationError
 
 from blocks.access import MARGIN_S, PrefectAccess
 from blocks.attempt_token import AttemptToken, BadToken
+from blocks.authority import FILE
 from node.contract import SECRET_API
+from tests.security.tls_kit import authority
 
 OWN = {
     PREFECT_API_URL: "http://127.0.0.1:4299/api",
@@ -173,3 +183,51 @@ def test_secrets_are_not_shown() -> None:
     with pytest.raises(ValidationError) as error:
         PrefectAccess.model_validate({"proxy_key": "too short to be told"})
     assert "too short to be told" not in str(error.value)
+
+
+def test_at_the_controllers_own_address_machines_believe_whom_it_believes(tmp_path: Path) -> None:
+    """Prefect's own setting; a block that names an authority, another address or the proxy goes by itself."""
+    own, other = authority(tmp_path / "own"), authority(tmp_path / "other")
+    url = "https://prefect.example.org/api"
+    with temporary_settings({**OWN, PREFECT_API_URL: url, PREFECT_API_SSL_CERT_FILE: str(own.file)}):
+        assert sent(PrefectAccess()) == sent(PrefectAccess(api_url=url)) == own.pem.strip()
+        assert sent(PrefectAccess(ca=other.pem)) == other.pem.strip()
+        assert sent(PrefectAccess(api_url="https://prefect.intern.example.org/api")) is None
+        assert sent(proxied()) is None
+        assert sent(PrefectAccess(way="detached")) is None
+        for here in (True, False):
+            assert PrefectAccess().problem(here) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "here", "problem"),
+    [
+        (None, True, "PREFECT_API_SSL_CERT_FILE: /"),
+        ("no certificate", True, "ca: cannot be read as a certificate"),
+        ("-----BEGIN PRIVATE KEY-----", True, "ca: there is a private key in it"),
+        ("x" * 20_000, False, "ca: PREFECT_API_SSL_CERT_FILE has 20000 characters, too many for machines"),
+        ("x" * 20_000, True, None),  # which machines of the local cloud read themselves
+    ],
+)
+def test_an_authority_that_cannot_reach_machines_is_told_of(
+    text: str | None, here: bool, problem: str | None, tmp_path: Path
+) -> None:
+    file = tmp_path / "own.pem"
+    if text is not None:
+        file.write_text(text)
+    own = {**OWN, PREFECT_API_URL: "https://prefect.example.org/api", PREFECT_API_SSL_CERT_FILE: str(file)}
+    with temporary_settings(own):
+        found = PrefectAccess().problem(here)
+    assert found == problem if problem is None else (found or "").startswith(problem), found
+
+
+def test_who_believes_unseen_is_asked_for_the_authority() -> None:
+    own = {**OWN, PREFECT_API_URL: "https://prefect.example.org/api", PREFECT_API_TLS_INSECURE_SKIP_VERIFY: True}
+    with temporary_settings(own):
+        assert (PrefectAccess().problem(True) or "").startswith("ca: the controller believes")
+
+
+def sent(access: PrefectAccess) -> str | None:
+    """The certificates that machines are given."""
+    found = access.secrets(**ATTEMPT).get(FILE)
+    return None if found is None else found.get_secret_value().strip()

@@ -74,6 +74,27 @@ def test_the_environment_is_the_machines_own(folder: Path, monkeypatch: pytest.M
     assert Path(environment["SPOTWAVE_PYTHON"]).exists()
 
 
+def test_a_machines_way_out_past_proxies_and_to_whom_the_controller_believes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no temporary folder that all users share: Prefect's runner takes one of a fixed name there."""
+    monkeypatch.delenv("TMPDIR", raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    monkeypatch.setenv("PREFECT_API_SSL_CERT_FILE", "/etc/ssl/own.pem")
+    machines = Machines(folder, IDLE)
+    machine = machines.launch(offer("local-2", vcpus=2), brief())
+    up(machines.place(machine))
+    environment = processes(machines, machine)[0].environ()
+    assert environment["HTTPS_PROXY"] == "http://proxy.example:3128"
+    assert "127.0.0.1" in environment["NO_PROXY"].split(",")
+    assert environment["PREFECT_API_SSL_CERT_FILE"] == "/etc/ssl/own.pem"
+    own = Path(environment["TMPDIR"])
+    assert own.is_relative_to(machines.place(machine))
+    assert own.is_dir()
+    machines.terminate(machine)
+    assert not own.exists()
+
+
 def test_signals_reach_a_machine_launched_by_a_deaf_controller(folder: Path) -> None:
     """A controller started by nohup or a shell's `&` ignores them, and ignoring is inherited."""
     code = (

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import base64
 import http.client
-import json
 import os
-import pwd
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,41 +14,12 @@ import pytest
 
 from blocks.access import basic
 from deployments.keys import auth_string
+from tests.another_user import as_root, as_user
 from tests.conftest import Embedded
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user"),
-]
+pytestmark = [pytest.mark.slow, as_root]
 
 Call = tuple[str, str]  # method, path
-
-
-def as_nobody(work: Callable[[], Any]) -> Any:
-    """What `work` tells, as JSON, when another user runs it: in a child of ours, for the Python of a developer may lie
-    in his own closed folder. It may not import anything."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            os.close(reading)
-            other = pwd.getpwnam("nobody")
-            os.setgroups([])
-            os.setgid(other.pw_gid)
-            os.setuid(other.pw_uid)
-            os.chdir("/")
-            with os.fdopen(writing, "w") as pipe:
-                json.dump(work(), pipe)
-            status = 0
-        finally:
-            os._exit(status)
-    os.close(writing)
-    with os.fdopen(reading) as pipe:
-        told = pipe.read()
-    _, status = os.waitpid(child, 0)
-    assert status == 0, "what another user did there ended with an error"
-    return json.loads(told)
 
 
 def statuses(port: int, calls: Iterable[Call], auths: Iterable[str | None]) -> dict[str, list[str]]:
@@ -100,7 +69,7 @@ def test_every_call_of_another_user_is_refused(embedded: Embedded, calls: list[C
     port = httpx.URL(embedded.api.url).port
     assert port is not None
     statuses(port, calls[:1], [None])  # whatever is imported late is here now
-    told = as_nobody(lambda: statuses(port, calls, [None, "spotwave:guess"]))
+    told = as_user(lambda: statuses(port, calls, [None, "spotwave:guess"]))
     assert list(told) == ["401"], {status: made[:5] for status, made in told.items() if status != "401"}
     assert len(told["401"]) == 2 * len(calls)
     ours = statuses(port, [("POST", "/api/block_documents/filter")], [auth_string(embedded.home)])
@@ -118,8 +87,8 @@ def test_no_file_of_ours_can_be_read_or_written_by_another_user(embedded: Embedd
     try:
         for parent, mode in closed.items():  # pytest's own: not they shall keep him out, but ours
             parent.chmod(mode | 0o005)
-        assert as_nobody(lambda: opened(paths)) == []
-        assert as_nobody(lambda: opened([str(Path("/"))])) == ["/"]  # the question can be answered otherwise
+        assert as_user(lambda: opened(paths)) == []
+        assert as_user(lambda: opened([str(Path("/"))])) == ["/"]  # the question can be answered otherwise
     finally:
         for parent, mode in closed.items():
             parent.chmod(mode)

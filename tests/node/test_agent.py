@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -48,6 +49,7 @@ from node.worker import MOST_STARTS
 from tests.emulators.computer import MetadataService
 from tests.emulators.metadata import AwsMetadata
 from tests.processes import kill_with_children, words
+from tests.security.tls_kit import authority
 
 T = TypeVar("T")
 
@@ -118,11 +120,11 @@ Start = Callable[..., Running]
 def agent(api: Api, tmp_path: Path) -> Iterator[Start]:
     started: list[Running] = []
 
-    def start(cloud: dict[str, str] | None = None, **brief: Any) -> Running:
+    def start(cloud: dict[str, str] | None = None, url: str = api.url, **brief: Any) -> Running:
         work, secrets, remote = (tmp_path / name for name in ("work", "secrets", "remote"))
         for folder in (work, secrets):
             folder.mkdir()
-        (secrets / SECRET_API).write_text(json.dumps({"PREFECT_API_URL": api.url}))
+        (secrets / SECRET_API).write_text(json.dumps({"PREFECT_API_URL": url}))
         fields = {"deadline": time.time() + 600, "lease_s": 0.5, "sync_s": 300.0} | brief
         Brief("sw-alone", 1, str(remote), LEASE_ID, 1, 1.0, **fields).write(work / BRIEF_FILE)
         environment = {
@@ -256,6 +258,22 @@ def test_a_worker_that_ends_before_its_run_came_is_started_again_a_few_times(api
     assert machine.outcome.ending is Ending.LOST
     assert "did not stay up" in machine.outcome.reason
     assert (machine.work / "agent.log").read_text().count("is started again") == MOST_STARTS - 1
+
+
+def test_a_machine_that_does_not_believe_the_api_says_so(agent: Start, tmp_path: Path) -> None:
+    """Its certificate is of an authority that this machine was told nothing of."""
+    own = authority(tmp_path / "own")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(own.folder / "fullchain.pem", own.folder / "privkey.pem")
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        machine = agent(silence_s=2.0, url=f"https://127.0.0.1:{server.server_port}/api")
+        machine.ended()
+        server.shutdown()
+    assert machine.outcome.ending is Ending.FORGOTTEN
+    assert "the controller was out of reach" in machine.outcome.reason
+    assert "CERTIFICATE_VERIFY_FAILED" in machine.outcome.reason
 
 
 def test_a_run_that_cannot_tell_an_api_that_is_away_does_not_keep_a_finished_machine(api: Api, agent: Start) -> None:

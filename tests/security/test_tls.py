@@ -166,6 +166,19 @@ def _final(client: SyncPrefectClient, run_id: Any) -> str | None:
     return state.name if state is not None and state.is_final() else None
 
 
+def test_an_empty_block_sends_machines_the_authority_that_the_controller_believes(
+    line: Line, client: SyncPrefectClient, tmp_path: Path
+) -> None:
+    """As on a computer where PREFECT_API_SSL_CERT_FILE is set, and nothing else was said."""
+    lease_id = open_lease(client, "sw-0123456789ad", 1)
+    settings = {PREFECT_API_URL: f"{line.url}/api", PREFECT_API_SSL_CERT_FILE: str(line.own.file)}
+    with temporary_settings(settings):
+        assert PrefectAccess().problem(here=True) is None
+        assert PrefectAccess().reached() is None
+        settings_there = given(PrefectAccess(), tmp_path)
+    LeaseClient(settings_there, lease_id).renew(Lease(beat=1, phase=Phase.WORKING))
+
+
 def test_without_the_auth_string_nothing_is_opened(line: Line) -> None:
     verify = context(line.own)
     for headers in ({}, {"Authorization": basic("controller:guessed")}):

@@ -1,0 +1,200 @@
+"""`make env` on computers that are not a developer's. A lock file of two packages, from an index of this test's own of
+which pip alone is told; a real pip, a real uv."""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deployments.home import ROOT
+from deployments.uv_as_pip import for_uv
+from tests.another_user import NAMELESS, as_root
+
+MAKE, SETPRIV = shutil.which("make"), shutil.which("setpriv")
+# Without the network: what builds our own package is in the folder itself.
+PYPROJECT = """
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+"""
+BACKEND = """
+import zipfile
+from pathlib import Path
+
+def build_editable(folder, config_settings=None, metadata_directory=None):
+    with zipfile.ZipFile(Path(folder) / "own-1-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("own-1.dist-info/METADATA", "Metadata-Version: 2.1\\nName: own\\nVersion: 1\\n")
+        wheel.writestr("own-1.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        wheel.writestr("own-1.dist-info/RECORD", "")
+    return "own-1-py3-none-any.whl"
+"""
+# A Debian without the package python3-venv: there is a module venv, and nothing that would put pip into what it makes.
+WITHOUT_ENSUREPIP = f"""#!/bin/sh
+case "$*" in
+*venv*) {sys.executable} -I -m venv --without-pip .venv; echo "ensurepip is not available"; exit 1 ;;
+*) exec {sys.executable} "$@" ;;
+esac
+"""
+
+
+def wheel(folder: Path, name: str, version: str, tag: str, files: dict[str, bytes]) -> str:
+    """Writes one; returns its line of a lock file."""
+    info = f"{name}-{version}.dist-info"
+    files = files | {
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".encode(),
+        f"{info}/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: {tag}\n".encode(),
+    }
+    rows = [f"{path},sha256={_hash(content)},{len(content)}" for path, content in files.items()]
+    files[f"{info}/RECORD"] = "\n".join([*rows, f"{info}/RECORD,,"]).encode()
+    (folder / name).mkdir(parents=True)
+    made = folder / name / f"{name}-{version}-{tag}.whl"
+    with zipfile.ZipFile(made, "w") as archive:
+        for path, content in files.items():
+            entry = zipfile.ZipInfo(path)
+            entry.external_attr = 0o100755 << 16
+            archive.writestr(entry, content)
+    return f"{name}=={version} \\\n    --hash=sha256:{sha256(made.read_bytes()).hexdigest()}\n"
+
+
+def _hash(content: bytes) -> str:
+    return base64.urlsafe_b64encode(sha256(content).digest()).rstrip(b"=").decode()
+
+
+@dataclass
+class Index:
+    """A package index on the loopback, and who has asked it for what."""
+
+    url: str
+    lock: str  #: of the two packages that it has
+    asked: list[tuple[str, str]]  #: path, program
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
+    folder = tmp_path_factory.mktemp("index")
+    uv = distribution("uv")
+    assert uv.files is not None
+    program = next(Path(str(file.locate())) for file in uv.files if file.name == "uv")
+    lines = [
+        wheel(folder, "uv", uv.version, "py3-none-any", {f"uv-{uv.version}.data/scripts/uv": program.read_bytes()}),
+        wheel(folder, "nowhere_else", "1", "py3-none-any", {"nowhere_else.py": b"here = True\n"}),
+    ]
+    (folder / "nowhere_else").rename(folder / "nowhere-else")
+    asked: list[tuple[str, str]] = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments, directory=str(folder))
+
+        def do_GET(self) -> None:
+            asked.append((self.path, self.headers.get("User-Agent", "").partition("/")[0]))
+            super().do_GET()
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield Index(f"http://127.0.0.1:{server.server_port}", "".join(lines), asked)
+        server.shutdown()
+
+
+@pytest.fixture
+def checkout(index: Index, tmp_path: Path) -> Path:
+    folder = tmp_path / "a checkout"
+    (folder / "deployments").mkdir(parents=True)
+    for name in ("Makefile", "deployments/uv_as_pip.py"):
+        shutil.copy(ROOT / name, folder / name)
+    (folder / "requirements.lock").write_text(index.lock)
+    (folder / "pyproject.toml").write_text(PYPROJECT + '[project]\nname = "own"\nversion = "1"\n')
+    (folder / "backend.py").write_text(BACKEND)
+    (folder / "python-without-ensurepip").write_text(WITHOUT_ENSUREPIP)
+    (folder / "python-without-ensurepip").chmod(0o755)
+    return folder
+
+
+def make_env(folder: Path, python: str = sys.executable, **more: str) -> subprocess.CompletedProcess[str]:
+    """With nothing of the developer's own settings."""
+    bare = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_"))}
+    environment = bare | {"PIP_CONFIG_FILE": os.devnull, "HOME": str(folder.parent)} | more
+    return subprocess.run(
+        ["make", "env", f"PYTHON={python}"], cwd=folder, env=environment, capture_output=True, text=True, timeout=240
+    )
+
+
+@pytest.mark.skipif(MAKE is None, reason="make is not on this computer")
+def test_an_environment_comes_to_be_on_the_second_try(checkout: Path, index: Index) -> None:
+    """Without ensurepip one line, and nothing that is in the way later. Then with it, over what an earlier version left
+    there; pip is told to install for the user, and of an index that uv is not told of."""
+    first = make_env(checkout, "./python-without-ensurepip")
+    assert first.returncode != 0
+    assert "apt install python3-venv" in first.stderr
+    assert not (checkout / ".venv").exists()
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", ".venv"], cwd=checkout, check=True)
+    (checkout / "pip.conf").write_text(f"[global]\nindex-url = {index.url}\n[install]\nuser = true\n")
+    told = {"PIP_CONFIG_FILE": str(checkout / "pip.conf"), "PIP_USER": "1", "UV_SYSTEM_PYTHON": "1"}
+    second = make_env(checkout, **told)
+    assert second.returncode == 0, second.stdout + second.stderr
+    code = "import nowhere_else, sys; sys.exit(sys.prefix == sys.base_prefix)"
+    assert subprocess.run([checkout / ".venv/bin/python", "-c", code]).returncode == 0
+    assert ("/nowhere-else/", "uv") in index.asked
+    assert not (checkout.parent / ".local").exists()  # where --user would have put it
+
+
+@as_root
+@pytest.mark.skipif(MAKE is None or SETPRIV is None, reason="make or setpriv is not on this computer")
+def test_without_a_home_there_is_one_line(checkout: Path) -> None:
+    """As a user without a name, who may look into the developer's folders, where Python is."""
+    command = ["env", "-u", "HOME", str(SETPRIV), f"--reuid={NAMELESS}", "--inh-caps=+dac_override"]
+    command += ["--ambient-caps=+dac_override", "make", "env", f"PYTHON={sys.executable}"]
+    done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0
+    first, *more = done.stderr.splitlines()
+    assert first.startswith(f"HOME is not set, and this computer knows no user with the number {NAMELESS}: set HOME")
+    assert not [line for line in more if not line.startswith("make: ")]
+    assert not (checkout / ".venv").exists()
+
+
+def test_uv_is_told_what_pip_knows_and_nothing_that_it_was_told_already() -> None:
+    pips = {
+        "index-url": "https://user:secret@index.example/simple",
+        "extra-index-url": "https://a.example/simple\nhttps://b.example/simple",
+        "find-links": "/wheels /more",
+        "trusted-host": "a.example b.example",
+        "cert": "/own.pem",
+        "proxy": "http://proxy.example:3128",
+    }
+    told = for_uv(pips, {}, hashed=True)
+    assert told | {"UV_SYSTEM_CERTS": "1"} == {
+        "UV_DEFAULT_INDEX": "https://user:secret@index.example/simple",
+        "UV_INDEX": "https://a.example/simple https://b.example/simple",
+        "UV_INDEX_STRATEGY": "unsafe-best-match",
+        "UV_FIND_LINKS": "/wheels,/more",
+        "UV_INSECURE_HOST": "a.example b.example",
+        "SSL_CERT_FILE": "/own.pem",
+        "ALL_PROXY": "http://proxy.example:3128",
+        "UV_SYSTEM_CERTS": "1",
+    }
+    assert "UV_INDEX_STRATEGY" not in for_uv(pips, {}, hashed=False)  # where no hash says which file is meant
+    own = {
+        "UV_INDEX_URL": "https://mine.example",
+        "UV_EXTRA_INDEX_URL": "https://more.example",
+        "https_proxy": "http://p",
+    }
+    left = for_uv(pips, own, hashed=True)
+    assert not {"UV_DEFAULT_INDEX", "UV_INDEX", "ALL_PROXY"} & left.keys()

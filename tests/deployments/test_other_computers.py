@@ -1,0 +1,194 @@
+"""Computers that are not a developer's: a proxy that knows nothing of us, another user's folders, no home at all, and a
+Prefect server that asks for a password."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.request import getproxies_environment, proxy_bypass_environment
+
+import httpx
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY, PREFECT_API_URL, temporary_settings
+
+from blocks.endpoints import past_proxies
+from deployments import start
+from deployments.api import Api, base_environment
+from deployments.home import Home, NotOurs
+from deployments.proxies import usable
+from deployments.unavailable import Unavailable
+from tests.another_user import NAMELESS, as_root, as_user
+from tests.conftest import processes_of, run_spotwave
+
+DEAD = "http://127.0.0.1:9"
+
+
+@pytest.fixture
+def guarded() -> Iterator[str]:
+    """A Prefect API with a password, as 3.8.8 answers: its health to everybody, else 401."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            healthy = self.path.endswith("/health")
+            self.send_response(200 if healthy else 401)
+            self.end_headers()
+            self.wfile.write(b"true" if healthy else b'{"exception_message":"Unauthorized"}')
+
+        do_POST = do_GET
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/api"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+@pytest.mark.parametrize("own", [{}, {"no_proxy": "intern.example"}, {"NO_PROXY": "intern.example"}])
+def test_no_proxy_is_asked_for_this_computer(
+    name: str, own: dict[str, str], monkeypatch: pytest.MonkeyPatch, guarded: str
+) -> None:
+    for variable in [one for one in os.environ if one.lower().endswith("_proxy")]:
+        monkeypatch.delenv(variable)
+    for variable, value in ({name: DEAD} | own).items():
+        monkeypatch.setenv(variable, value)
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{guarded}/health")
+    for variable, value in past_proxies(os.environ).items():
+        monkeypatch.setenv(variable, value)
+    assert httpx.get(f"{guarded}/health").is_success
+    assert httpx.get(f"{guarded.replace('127.0.0.1', 'localhost')}/health").is_success
+    proxies = getproxies_environment()
+    assert proxy_bypass_environment("127.0.0.1:4200", proxies)  # as websockets asks
+    assert proxy_bypass_environment("a.intern.example", proxies) == bool(own)
+    assert not proxy_bypass_environment("prices.example.org", proxies)
+    assert os.environ["NO_PROXY"] == os.environ["no_proxy"]
+
+
+def test_where_there_is_no_proxy_nothing_is_set() -> None:
+    assert past_proxies({"PATH": "/bin", "HTTP_PROXY": ""}) == {}
+    assert past_proxies({"HTTP_PROXY": DEAD, "NO_PROXY": "*"}) == {"NO_PROXY": "*", "no_proxy": "*"}
+
+
+@pytest.mark.parametrize("name", ["ALL_PROXY", "https_proxy"])
+@pytest.mark.parametrize("scheme", ["socks5", "socks", "ftp"])
+def test_a_proxy_that_nobody_here_can_ask_is_named_without_its_password(name: str, scheme: str) -> None:
+    with pytest.raises(Unavailable, match=f"^{name}: '{scheme}' is no kind of proxy") as caught:
+        usable({name: f"{scheme}://user:secret@127.0.0.1:1080"})
+    assert "secret" not in str(caught.value)
+
+
+def test_a_desktops_socks_proxy_beside_its_http_proxies_is_left_out() -> None:
+    found = usable({"HTTP_PROXY": DEAD, "https_proxy": "proxy.example:3128", "all_proxy": "socks://127.0.0.1:1080"})
+    assert "all_proxy" not in found
+    assert found["https_proxy"] == "proxy.example:3128"
+
+
+def test_files_of_certificates_are_found_from_any_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AWS_CA_BUNDLE", "own.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", "own.pem")
+    found = base_environment()
+    assert found["AWS_CA_BUNDLE"] == found["SSL_CERT_FILE"] == str(tmp_path / "own.pem")
+
+
+def test_what_is_set_for_a_call_is_put_back(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, guarded: str) -> None:
+    monkeypatch.setenv("HTTP_PROXY", DEAD)
+    before = dict(os.environ)
+    with Api(guarded, embedded=False).in_use(Home(tmp_path)):
+        assert "127.0.0.1" in os.environ["NO_PROXY"]
+        os.environ["SET_MEANWHILE"] = "stays"
+    assert os.environ.pop("SET_MEANWHILE") == "stays"
+    assert dict(os.environ) == before
+
+
+@pytest.mark.parametrize("command", ["up", "ls", "check", "down"])
+def test_a_server_that_asks_for_a_password_is_one_line(command: str, guarded: str, tmp_path: Path) -> None:
+    """Behind a proxy, too, which is not asked for it."""
+    home = Home(tmp_path.resolve())
+    done = run_spotwave(home, command, PREFECT_API_URL=guarded, HTTP_PROXY=DEAD)
+    said = (done.stdout if command == "down" else done.stderr).strip()
+    assert f"The configured Prefect API {guarded} asks for credentials, and none are set" in said, done.stderr
+    assert "PREFECT_API_AUTH_STRING" in said
+    assert len(said.splitlines()) == 1
+    assert "Traceback" not in done.stderr
+    assert done.returncode == (0 if command == "down" else 1)  # what is here has been ended
+    assert processes_of(home) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({PREFECT_API_KEY: "pnu_guessed"}, "does not accept PREFECT_API_KEY"),
+        ({PREFECT_API_AUTH_STRING: "me:guessed"}, "does not accept PREFECT_API_AUTH_STRING"),
+    ],
+)
+def test_credentials_that_are_refused_are_named_and_not_told(
+    settings: dict[Any, str], said: str, guarded: str, tmp_path: Path
+) -> None:
+    nothing: dict[Any, Any] = {PREFECT_API_URL: guarded, PREFECT_API_KEY: None, PREFECT_API_AUTH_STRING: None}
+    with (
+        temporary_settings({**nothing, **settings}),
+        pytest.raises(Unavailable, match=said) as caught,
+        Api(guarded, embedded=False).in_use(Home(tmp_path)),
+        get_client(sync_client=True) as client,
+    ):
+        client.read_work_pools()
+    assert "guessed" not in str(caught.value)
+
+
+@as_root
+def test_without_a_home_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOME")
+
+    def begun() -> str:
+        try:
+            start.main()
+        except SystemExit as ended:
+            return str(ended.code)
+        return "it went on"
+
+    said = as_user(begun, NAMELESS)
+    assert said.startswith(f"spotwave: HOME: it is not set, and this computer knows no user with the number {NAMELESS}")
+    assert "\n" not in said
+
+
+def test_the_installed_command_looks_for_a_home_first() -> None:
+    code = "import sys; from deployments import start; sys.exit('prefect' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+@as_root
+def test_a_home_of_another_user_is_neither_read_nor_written(tmp_path: Path) -> None:
+    folder = tmp_path / "home"
+    folder.mkdir()
+    os.chown(folder, NAMELESS, NAMELESS)
+    with pytest.raises(NotOurs, match=f"SPOTWAVE_HOME: {folder} is another user's"):
+        Home(folder).check_ours()
+
+    def made() -> str:
+        try:
+            Home(Path("/root-has-made-this/home")).create()
+        except NotOurs as refused:
+            return str(refused)
+        return "it was made"
+
+    assert as_user(made).startswith(
+        "SPOTWAVE_HOME: /root-has-made-this cannot be made or used (Permission denied). Set"
+    )
+
+
+def test_a_folder_where_none_can_be_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(NotOurs, match=r"^SPOTWAVE_HOME: .*/file.* cannot be made or used \(.*\)\. Set SPOTWAVE_HOME"):
+        Home(tmp_path / "file/home").create()
+    Home(tmp_path / "nothing yet").check_ours()

@@ -1,0 +1,92 @@
+"""A whole `up`, a job and `down` on a computer that many share: the temporary folder is everybody's, and has a folder of
+another user's where Prefect's runner takes one; and the way out is a proxy that knows nothing of this computer.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import get_client
+
+from blocks.wings import WINGS
+from deployments.home import Home
+from tests.conftest import Embedded, brought_up
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        os.geteuid() == 0 and shutil.which("setpriv") is None,
+        reason="root is refused no folder, and setpriv (util-linux) is not on this computer",
+    ),
+]
+
+RUNNERS = "runner_storage"  # prefect 3.8.8: runner/runner.py
+
+
+@dataclass
+class Shared:
+    """The embedded default on such a computer."""
+
+    up: Embedded
+    asked: list[str]  #: what the proxy was asked for
+
+    def spotwave(self, *arguments: str) -> tuple[int, str]:
+        done = self.up.spotwave(*arguments)
+        assert "Traceback" not in done.stdout + done.stderr, done.stderr
+        return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    temporary = tmp_path_factory.mktemp("everybodys")
+    (temporary / RUNNERS).mkdir(mode=0)
+    python = tmp_path_factory.mktemp("python") / "python"
+    capabilities = "setpriv --bounding-set=-dac_override,-dac_read_search " if os.geteuid() == 0 else ""
+    python.write_text(f'#!/bin/sh\nexec {capabilities}{sys.executable} "$@"\n')
+    python.chmod(0o755)
+    asked: list[str] = []
+
+    class Proxy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(502)
+
+        do_POST = do_PUT = do_PATCH = do_DELETE = do_CONNECT = do_GET
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        proxy = f"http://127.0.0.1:{server.server_port}"
+        settings = dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"), proxy)
+        settings |= {"NO_PROXY": "", "no_proxy": "", "ALL_PROXY": "socks://127.0.0.1:1080", "TMPDIR": str(temporary)}
+        with brought_up(Home(tmp_path_factory.mktemp("home").resolve()), str(python), **settings) as up:
+            yield Shared(up, asked)
+        server.shutdown()
+
+
+def test_a_job_from_its_start_to_its_end(shared: Shared, tmp_path: Path) -> None:
+    code, said = shared.spotwave("run", "shci/water-dimer", "-p", "molecule=H 0 0 0; H 0 0 0.74", "-p", "basis=sto-3g")
+    assert code == 0, said
+    assert "total energy" in said
+    assert [one for one in shared.asked if "127.0.0.1" in one or "localhost" in one] == []
+    assert list((shared.up.home.temporary).glob(RUNNERS))  # its own, below the home
+
+
+def test_a_home_that_is_only_half_made(shared: Shared) -> None:
+    """As an `up` leaves it that was killed before it had registered the blocks: `down` (at the end) works, too."""
+    with shared.up.api.in_use(shared.up.home), get_client(sync_client=True) as client:
+        for slug in (*(slug for slug, _, _ in WINGS.values()), "rclone-remote", "prefect-access"):
+            client.delete_block_type(client.read_block_type_by_slug(slug).id)
+    assert shared.spotwave("ls") == (0, "no machines\n")
+    code, said = shared.spotwave("check")
+    assert (code, "password" in said) == (0, True)
