@@ -1,5 +1,5 @@
-"""A whole `up`, a job and `down` on a computer that many share: the temporary folder is everybody's, and has a folder of
-another user's where Prefect's runner takes one; and the way out is a proxy that knows nothing of this computer.
+"""A whole `up`, a job and `down` on a computer that many share: the temporary folder is everybody's, and has a folder
+of another user's where Prefect's runner takes one; and the way out is a proxy that knows nothing of this computer.
 """
 
 from __future__ import annotations
