@@ -279,13 +279,17 @@ class Capacity(LaunchRefused):
 
 
 class Quota(LaunchRefused):
-    """The account may not have more: skip what `reach` covers; of a `quota`, what takes as much of it or more."""
+    """The account may not have more, or has nothing there to launch into (then it is `lasting`): skip what `reach`
+    covers; of a `quota`, what takes as much of it or more."""
 
-    def __init__(self, reason: str, reach: Reach, quota: str = "", left: float | None = None) -> None:
+    def __init__(
+        self, reason: str, reach: Reach, quota: str = "", left: float | None = None, lasting: bool = False
+    ) -> None:
         super().__init__(reason)
         self.reach = reach
         self.quota = quota
         self.left = left
+        self.lasting = lasting
 
 
 class Closed(LaunchRefused):

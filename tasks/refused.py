@@ -42,5 +42,5 @@ def summary(refusals: Sequence[Refusal]) -> str:
         return said
     closed = sorted({r.scope.region for r in refusals if r.kind == "closed" and r.scope and r.scope.region})
     if not closed:
-        return said
-    return f"{said} A policy forbids it in {', '.join(closed)}, and waiting does not help: ask who runs the account"
+        return f"{said}. Waiting does not help"
+    return f"{said}. A policy forbids it in {', '.join(closed)}: waiting does not help"

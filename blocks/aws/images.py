@@ -53,7 +53,9 @@ def image_for(clients: Clients, region: str, architecture: Architecture, image: 
     if not rows:
         if own:
             raise Quota(
-                f"aws {region}: image: none of {image} is in this region; copy one there, or name regions", "region"
+                f"aws {region}: image: none of {image} is in this region; copy one there, or name regions",
+                "region",
+                lasting=True,
             )
         raise Misconfigured(f"aws {region}: image: {ids[0]} cannot be described; allow ec2:DescribeImages")
     fitting = [row for row in rows if row.get("Architecture") == architecture]
@@ -73,6 +75,6 @@ def _newest(clients: Clients, region: str, architecture: Architecture, image: st
     except LaunchRefused as refused:
         if code_behind(refused) == "ParameterNotFound":
             raise Quota(
-                f"aws {region}: image: {image} is not published here; name an ami-... id", "region"
+                f"aws {region}: image: {image} is not published here; name an ami-... id", "region", lasting=True
             ) from refused
         raise

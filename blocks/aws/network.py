@@ -24,11 +24,11 @@ def subnet_for(clients: Clients, region: str, zone: str, own: list[str]) -> str:
     """
     listed = subnets_of(clients, region, own)
     if not listed:
-        raise Quota(f"aws {region}: {no_subnet(own)}", "region")
+        raise Quota(f"aws {region}: {no_subnet(own)}", "region", lasting=True)
     here = [str(row["SubnetId"]) for row in listed if row["AvailabilityZone"] == zone]
     if not here:
         remedy = "name one there" if own else f"run `aws ec2 create-default-subnet --availability-zone {zone}`"
-        raise Quota(f"aws {zone}: subnets: none in this zone; {remedy}", "zone")
+        raise Quota(f"aws {zone}: subnets: none in this zone; {remedy}", "zone", lasting=True)
     return next((id_ for id_ in own if id_ in here), min(here))
 
 

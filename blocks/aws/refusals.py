@@ -36,6 +36,7 @@ _REGION = {
     "OptInRequired": "enable the region for the account",
     "PendingVerification": "Amazon is verifying the account for this region; wait for its mail",
 }
+_LASTING = {"VPCIdNotSpecified", "OptInRequired"}  # until somebody changes the account
 _TRANSIENT = {
     "InternalError",
     "InternalFailure",
@@ -139,7 +140,7 @@ def refusal(error: ClientError, where: str) -> LaunchRefused:
         # Which type was asked for, and so which class, the caller knows (`blocks.aws.machines`).
         return Quota(f"{said}; ask for more spot vCPUs under Service Quotas", "type")
     if code in _REGION:
-        return Quota(f"{said}; {_REGION[code]}", "region")
+        return Quota(f"{said}; {_REGION[code]}", "region", lasting=code in _LASTING)
     if code in _TOO_FAST:
         return Throttled(said)
     if code in _TRANSIENT:

@@ -304,6 +304,18 @@ def test_how_far_a_refusal_reaches(refused: LaunchRefused, covered: list[int]) -
     assert not covers(refusal, machine_kit.offer()), "another cloud"
 
 
+def test_a_region_without_a_network_lasts_as_a_policy_does(aws: tuple[AwsEmulator, Market, Launch]) -> None:
+    emulator, market, launch = aws
+    before, emulator.account.subnets = emulator.account.subnets, {region: [] for region in emulator.world.regions}
+    _, refusals, machine = walk(launch, market, Requirements())
+    emulator.account.subnets = before
+    assert machine is None
+    assert [r.kind for r in refusals] == ["quota"] * 3
+    assert hopeless(refusals)
+    assert "create-default-vpc" in summary(refusals)
+    assert summary(refusals).endswith("Waiting does not help")
+
+
 def test_smaller_machines_of_the_same_quota_are_not_passed_over() -> None:
     refusal = refusal_of(aws_kit.offer(vcpus=8), Quota("x", "region", "Standard"))
     assert not covers(refusal, aws_kit.offer(vcpus=4))
