@@ -218,6 +218,11 @@ class LaunchBrief:
         old token its old answer, though there is room by now. Empty in the first round."""
         return f" round {self.round}" if self.round > 1 else ""
 
+    @property
+    def secret_digest(self) -> str:
+        """SHA-256 of `secret_text`: whether it has been written already can be told without it."""
+        return sha256(self.secret_text().encode()).hexdigest()
+
     def secret_text(self) -> str:
         """What a secret manager keeps of a job, and node/clouds reads: a JSON object {file name: content}."""
         files = {name: content.get_secret_value() for name, content in self.secrets.items()}
