@@ -15,6 +15,7 @@ from tasks.allow import MOST_OFFERS, stops_at, too_short
 from tasks.documents import load_access, load_cloud, load_remote
 from tasks.job import Allowance, Choice, Job, Placed, Refusal
 from tasks.once import ONCE
+from tasks.refused import covers
 
 MOST_ASKED = 5  # times the same thing, of a cloud that throttles or does not answer
 LONGEST_WAIT_S = 60.0
@@ -61,7 +62,7 @@ def provision(
         offer = ranked.offer
         if len(refusals) >= MOST_OFFERS:
             break
-        if any(_covers(refusal, offer) for refusal in refusals):
+        if any(covers(refusal, offer) for refusal in refusals):
             continue
         stop = min(deadline, stops_at(allowance, job, offer))
         if allowance is not None and stop < deadline and too_short(offer, stop, allowance.at):
@@ -136,26 +137,6 @@ def _kind(refused: LaunchRefused) -> str:
     """The refusal's word, with its scope: "capacity", "quota region", ..."""
     scope = f" {refused.scope}" if isinstance(refused, Quota) else ""
     return type(refused).__name__.lower() + scope
-
-
-def _covers(refusal: Refusal, offer: Offer) -> bool:
-    """Whether a refusal makes it pointless to try this offer too."""
-    other = refusal.offer
-    if other.cloud != offer.cloud:
-        return False
-    match refusal.kind:
-        case "quota cloud":
-            return True
-        case "quota region":
-            return other.region == offer.region
-        case "quota zone":
-            return (other.region, other.zone) == (offer.region, offer.zone)
-        case "quota type":
-            return (other.region, other.instance_type) == (offer.region, offer.instance_type)
-        case "unfit":
-            return other.instance_type == offer.instance_type
-        case _:
-            return other.pool == offer.pool
 
 
 def _show(refusals: list[Refusal], attempt: int, machine: Machine | None) -> None:
