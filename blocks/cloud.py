@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from prefect.blocks.core import Block
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from blocks.scope import Reach
 from node.contract import Brief, attempt_name
 from node.redaction_forms import without_secrets
 
@@ -217,10 +218,14 @@ class Rehearsal:
 
 
 class LaunchRefused(Exception):
-    """A cloud said no. The subclass says what to skip; only `Misconfigured` ends the job.
+    """A cloud said no. The subclass says what follows; only `Misconfigured` ends the job.
 
     `reason`: as its SDK told it, which may quote a signed address or a token; those are left out.
     """
+
+    reach: Reach = "pool"  #: which other offers would be refused alike (blocks.scope)
+    quota: str = ""  #: the cloud's name of the quota that is used up: then only offers that take of it
+    lasting: bool = False  #: to wait does not help
 
     def __init__(self, reason: str) -> None:
         self.reason = without_secrets(reason)
@@ -232,11 +237,22 @@ class Capacity(LaunchRefused):
 
 
 class Quota(LaunchRefused):
-    """The account may not have more: skip what `scope` covers."""
+    """The account may not have more: skip what `reach` covers; of a `quota`, what takes as much of it or more."""
 
-    def __init__(self, reason: str, scope: Literal["type", "zone", "region", "cloud"]) -> None:
+    def __init__(self, reason: str, reach: Reach, quota: str = "") -> None:
         super().__init__(reason)
-        self.scope = scope
+        self.reach = reach
+        self.quota = quota
+
+
+class Closed(LaunchRefused):
+    """A policy of those who run the account forbids it there: skip the region (or what `reach` covers), for good."""
+
+    lasting = True
+
+    def __init__(self, reason: str, reach: Reach = "region") -> None:
+        super().__init__(reason)
+        self.reach = reach
 
 
 class Throttled(LaunchRefused):
@@ -250,9 +266,15 @@ class Throttled(LaunchRefused):
 class Misconfigured(LaunchRefused):
     """Credentials, image, network or policy are wrong: no other offer would do better."""
 
+    reach = "cloud"
+    lasting = True
+
 
 class Unfit(LaunchRefused):
     """This instance type cannot be launched as we launch it (disk, image, generation): skip the type, everywhere."""
+
+    reach = "everywhere"
+    lasting = True
 
 
 class Unclear(LaunchRefused):
@@ -308,6 +330,12 @@ class Cloud(Block, ABC):
         Writes the job's secret first, where the cloud has a secret manager. Leaves nothing that bills when it is
         refused. Raises a `LaunchRefused`.
         """
+
+    @classmethod
+    def quotas_of(cls, offer: Offer) -> Mapping[str, float]:
+        """What a machine of that offer takes of each quota that it may be counted against, by the name that the cloud
+        has for it: vCPUs, GPUs, machines. Asks nobody; {}: nothing is known of quotas."""
+        return {}
 
     @abstractmethod
     def find(self, job_key: str | None = None) -> list[Machine]:

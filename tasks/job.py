@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from blocks.cloud import Machine, Offer, Requirements
+from blocks.scope import Scope
 from node.contract import Outcome
 
 #: USD, seconds, sizes: one figure that is none would make every sum with it one, and a negative one free a budget.
@@ -99,8 +100,10 @@ class Refusal(_Record):
     """An offer that a cloud would not launch."""
 
     offer: Offer
-    kind: str
+    kind: str  #: the refusal's word: "capacity", "quota", "closed", ...; "limit": it would cost more than is allowed
     reason: str
+    scope: Scope | None = None  #: which other offers it speaks of; None: this pool alone
+    lasting: bool = False  #: to wait does not help
 
 
 class Placed(_Record):

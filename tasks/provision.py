@@ -8,14 +8,14 @@ from prefect import task
 from prefect.artifacts import create_table_artifact
 from prefect.logging import get_run_logger
 
-from blocks.cloud import Capacity, Cloud, LaunchBrief, LaunchRefused, Machine, Misconfigured, Offer, Quota, Throttled
+from blocks.cloud import Capacity, Cloud, LaunchBrief, LaunchRefused, Machine, Misconfigured, Offer, Throttled
 from node.contract import Brief
 from tasks import api
 from tasks.allow import MOST_OFFERS, stops_at, too_short
 from tasks.documents import load_access, load_cloud, load_remote
 from tasks.job import Allowance, Choice, Job, Placed, Refusal
 from tasks.once import ONCE
-from tasks.refused import covers
+from tasks.refused import covers, refusal_of, summary
 
 MOST_ASKED = 5  # times the same thing, of a cloud that throttles or does not answer
 LONGEST_WAIT_S = 60.0
@@ -84,8 +84,8 @@ def provision(
         try:
             machine = _launch(clouds[offer.cloud], offer, LaunchBrief(brief, secrets, job.requirements.disk_gib))
         except LaunchRefused as refused:
-            log.warning("%s refused, %s: %s", offer.label, _kind(refused), refused.reason)
-            refusals.append(Refusal(offer=offer, kind=_kind(refused), reason=refused.reason))
+            refusals.append(refusal_of(offer, refused))
+            log.warning("%s refused, %s: %s", offer.label, refusals[-1].kind, refused.reason)
             if isinstance(refused, Misconfigured):
                 _show(refusals, attempt, None)
                 raise NoMachine(f"{offer.label}: {refused.reason}") from refused
@@ -94,7 +94,7 @@ def provision(
         _show(refusals, attempt, machine)
         return Placed(machine=machine, refusals=refusals)
     _show(refusals, attempt, None)
-    raise NoMachine(f"no machine to be had: {len(refusals)} offers tried, last: {refusals[-1].reason}")
+    raise NoMachine(summary(refusals))
 
 
 def _launched_before(job: Job, attempt: int, clouds: dict[str, Cloud]) -> Machine | None:
@@ -131,12 +131,6 @@ def _launch(cloud: Cloud, offer: Offer, brief: LaunchBrief) -> Machine:
             reason, wait_s = refused.reason, refused.retry_after_s * 2**repeated
         time.sleep(min(wait_s, LONGEST_WAIT_S))  # what the cloud asked for, and longer each time
     raise Capacity(f"throttled {MOST_ASKED} times: {reason}")
-
-
-def _kind(refused: LaunchRefused) -> str:
-    """The refusal's word, with its scope: "capacity", "quota region", ..."""
-    scope = f" {refused.scope}" if isinstance(refused, Quota) else ""
-    return type(refused).__name__.lower() + scope
 
 
 def _show(refusals: list[Refusal], attempt: int, machine: Machine | None) -> None:

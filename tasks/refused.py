@@ -1,26 +1,46 @@
-"""What a refusal says of the offers that were not tried yet."""
+"""What a cloud's refusal of one offer says of the offers that were not tried yet."""
 
 from __future__ import annotations
 
-from blocks.cloud import Offer
+from collections.abc import Sequence
+
+from blocks.cloud import LaunchRefused, Offer
+from blocks.scope import Scope
+from blocks.wings import wing
 from tasks.job import Refusal
+
+
+def refusal_of(offer: Offer, refused: LaunchRefused) -> Refusal:
+    """What a cloud said of the offer, in fields."""
+    return Refusal(
+        offer=offer,
+        kind=type(refused).__name__.lower(),
+        reason=refused.reason,
+        scope=Scope.of(refused, offer, wing(offer.cloud).quotas_of(offer)),
+        lasting=refused.lasting,
+    )
 
 
 def covers(refusal: Refusal, offer: Offer) -> bool:
     """Whether a refusal makes it pointless to try this offer too."""
-    other = refusal.offer
-    if other.cloud != offer.cloud:
+    if refusal.scope is None:
+        return refusal.offer.pool == offer.pool
+    if refusal.scope.cloud != offer.cloud:
         return False
-    match refusal.kind:
-        case "quota cloud":
-            return True
-        case "quota region":
-            return other.region == offer.region
-        case "quota zone":
-            return (other.region, other.zone) == (offer.region, offer.zone)
-        case "quota type":
-            return (other.region, other.instance_type) == (offer.region, offer.instance_type)
-        case "unfit":
-            return other.instance_type == offer.instance_type
-        case _:
-            return other.pool == offer.pool
+    return refusal.scope.covers(offer, wing(offer.cloud).quotas_of(offer))
+
+
+def hopeless(refusals: Sequence[Refusal]) -> bool:
+    """Whether every one of them lasts, so that to wait and ask again would end alike."""
+    return all(refusal.lasting for refusal in refusals)
+
+
+def summary(refusals: Sequence[Refusal]) -> str:
+    """Why nothing was launched, in a line."""
+    said = f"no machine to be had: {len(refusals)} offers tried, last: {refusals[-1].reason}"
+    if not hopeless(refusals):
+        return said
+    closed = sorted({r.scope.region for r in refusals if r.kind == "closed" and r.scope and r.scope.region})
+    if not closed:
+        return said
+    return f"{said} A policy forbids it in {', '.join(closed)}, and waiting does not help: ask who runs the account"

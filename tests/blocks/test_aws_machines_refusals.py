@@ -106,7 +106,7 @@ def test_what_the_account_may_not_have_covers_its_scope(aws: AwsEmulator, code: 
     aws.fail(fault("RunInstances", refused(code, 400)))
     told = refusal(aws)
     assert isinstance(told, Quota)
-    assert told.scope == scope
+    assert told.reach == scope
     assert ";" in told.reason
 
 
@@ -163,24 +163,24 @@ def test_a_type_and_an_image_that_do_not_go_together_skip_the_type(aws: AwsEmula
 def test_an_image_of_another_region_skips_the_region(aws: AwsEmulator) -> None:
     told = refusal(aws, offer(zone="eu-west-1a"), image="ami-1")
     assert isinstance(told, Quota)
-    assert told.scope == "region"
+    assert told.reach == "region"
     assert "copy one there" in told.reason
 
 
 def test_a_region_without_a_network_is_skipped_with_the_remedy(aws: AwsEmulator) -> None:
     told = refusal(aws, subnets=["subnet-0"])
     assert isinstance(told, Quota)
-    assert told.scope == "region"
+    assert told.reach == "region"
     before = aws.account.subnets["us-east-1"]
     aws.account.subnets["us-east-1"] = [row for row in before if row["AvailabilityZone"] != "us-east-1a"]
     told = refusal(aws)
     assert isinstance(told, Quota)
-    assert told.scope == "zone"
+    assert told.reach == "zone"
     assert "aws ec2 create-default-subnet --availability-zone us-east-1a" in told.reason
     aws.account.subnets["us-east-1"] = []
     told = refusal(aws)
     assert isinstance(told, Quota)
-    assert told.scope == "region"
+    assert told.reach == "region"
     assert "aws ec2 create-default-vpc" in told.reason
     aws.account.subnets["us-east-1"] = before
 

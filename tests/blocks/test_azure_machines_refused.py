@@ -82,7 +82,7 @@ def test_every_code_has_its_reason(
 ) -> None:
     found = of_code(status, code, message, "the launch")
     assert type(found) is kind
-    assert getattr(found, "scope", None) == scope
+    assert (found.reach if isinstance(found, Quota) else None) == scope
     assert code in found.reason
     if kind is Misconfigured:
         assert ";" in found.reason  # a remedy
@@ -127,7 +127,7 @@ def test_the_quota_is_looked_at_before(azure: AzureEmulator) -> None:
     azure.settings.spot_vcpus["eastus"] = 1
     found = refusal(azure)
     assert isinstance(found, Quota)
-    assert found.scope == "region"
+    assert found.reach == "region"
     assert puts(azure) == 0
 
 
@@ -136,7 +136,7 @@ def test_a_quota_that_was_used_up_meanwhile(azure: AzureEmulator) -> None:
     azure.fail(instead("virtualMachines.put", refused(409, "OperationNotAllowed", message)))
     found = refusal(azure)
     assert isinstance(found, Quota)
-    assert found.scope == "region"
+    assert found.reach == "region"
 
 
 def test_a_wrong_size_for_the_image_skips_the_size(azure: AzureEmulator) -> None:

@@ -130,7 +130,7 @@ def test_how_far_a_quota_reaches(
         google.break_insert("QUOTA_EXCEEDED", _QUOTA.format(metric, where))
     refused = _refused(cloud)
     assert isinstance(refused, Quota)
-    assert refused.scope == scope
+    assert refused.reach == scope
     assert metric in refused.reason
 
 
@@ -172,7 +172,7 @@ def test_a_region_without_quota(google: GcpEmulator, cloud: GcpCloud) -> None:
     google.without_quota.add("us-central1")
     refused = _refused(cloud)
     assert isinstance(refused, Quota)
-    assert refused.scope == "region"
+    assert refused.reach == "region"
     assert cloud.launch(offer(zone="europe-west4-a"), brief()).region == "europe-west4"
 
 

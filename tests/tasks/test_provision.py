@@ -106,7 +106,7 @@ def test_capacity_passes_over_the_pool_and_a_quota_over_the_region(aws: AwsEmula
     aws.fail(fault("RunInstances", refused("MaxSpotInstanceCountExceeded"), region))
     found, rows = walk()
     assert isinstance(found, Placed)
-    assert [row["came of it"] for row in rows] == ["refused: capacity", "refused: quota region", "launched"]
+    assert [row["came of it"] for row in rows] == ["refused: capacity", "refused: quota", "launched"]
     assert found.machine.region != region, "no other type of that region was tried"
 
 

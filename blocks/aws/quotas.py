@@ -1,0 +1,47 @@
+"""Against which of EC2's spot quotas an instance type counts: one for each class of types, in vCPUs, by region.
+
+Source: Amazon EC2 User Guide, Spot Instance quotas; the codes are those of Service Quotas, service `ec2`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+
+class SpotQuota(NamedTuple):
+    """One quota of a region."""
+
+    name: str  #: the class, as the console writes it
+    code: str  #: of Service Quotas
+
+
+STANDARD = SpotQuota("Standard", "L-34B43A08")
+SPOT_QUOTAS: dict[str, SpotQuota] = {
+    quota.name: quota
+    for quota in (
+        STANDARD,
+        SpotQuota("G and VT", "L-3819A6DF"),
+        SpotQuota("P", "L-7212CCBC"),
+        SpotQuota("X", "L-E3A00192"),
+        SpotQuota("F", "L-88CF9481"),
+        SpotQuota("Inf", "L-B5D1601B"),
+        SpotQuota("Trn", "L-6B0D517C"),
+        SpotQuota("DL", "L-85EED4F7"),
+    )
+}
+_LETTERS = re.compile(r"[a-z]+")
+# By all leading letters of a name (dl1 is no D, inf2 no I, trn1 no T); what is not here goes by its first letter.
+_OF_LETTERS = {"dl": "DL", "vt": "G and VT", "trn": "Trn", "inf": "Inf", "g": "G and VT", "gr": "G and VT"}
+_OF_FIRST = {"g": "G and VT", "p": "P", "x": "X", "f": "F"} | dict.fromkeys("acdhimrtz", "Standard")
+# They have no spot, and a quota of their own on demand: high memory, HPC, Mac.
+_WITHOUT_SPOT = {"u", "hpc", "mac"}
+
+
+def spot_class(instance_type: str) -> str:
+    """The class that a type's vCPUs count against, e.g. 'Standard' of 'c7i.large'; '' for one of no known class."""
+    found = _LETTERS.match(instance_type)
+    letters = found[0] if found else ""
+    if letters in _WITHOUT_SPOT or not letters:
+        return ""
+    return _OF_LETTERS.get(letters) or _OF_FIRST.get(letters[0], "")

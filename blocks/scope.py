@@ -1,0 +1,56 @@
+"""How far a refusal reaches: facts in fields, by which every other offer can be told to be refused alike or not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    # blocks.cloud has offers, and refusals with a reach.
+    from blocks.cloud import LaunchRefused, Offer
+
+#: What a refused offer and those that are refused with it have in common: 'pool' is cloud, type and zone; 'type' is the
+#: type in its region, 'everywhere' the type in all regions.
+Reach = Literal["pool", "zone", "type", "everywhere", "region", "cloud"]
+
+
+class Scope(BaseModel):
+    """The offers that a refusal speaks of; a field that is None: any."""
+
+    model_config = ConfigDict(frozen=True)
+
+    cloud: str
+    region: str | None = None
+    zone: str | None = None  #: the region's name for an offer without a zone
+    instance_type: str | None = None
+    quota: str | None = None  #: the cloud's name of what the account may not have more of (`Cloud.quotas_of`)
+    least: float | None = None  #: vCPUs, GPUs or machines of that quota which were refused; fewer may still be free
+
+    @classmethod
+    def of(cls, refused: LaunchRefused, offer: Offer, takes: Mapping[str, float]) -> Scope:
+        """The scope of what a cloud said of an offer, which always lies in it.
+
+        takes: what the offer takes of each quota. A quota that is not among them is one of which nothing is known: then
+        the same type is refused in the region, and no other is passed over.
+        """
+        reach: Reach = "type" if refused.quota and refused.quota not in takes else refused.reach
+        return cls(
+            cloud=offer.cloud,
+            region=offer.region if reach in ("pool", "zone", "type", "region") else None,
+            zone=offer.zone or offer.region if reach in ("pool", "zone") else None,
+            instance_type=offer.instance_type if reach in ("pool", "type", "everywhere") else None,
+            quota=refused.quota if refused.quota in takes else None,
+            least=takes.get(refused.quota),
+        )
+
+    def covers(self, offer: Offer, takes: Mapping[str, float]) -> bool:
+        """Whether the offer would be refused alike; takes: what it takes of each quota."""
+        return (
+            self.cloud == offer.cloud
+            and self.region in (None, offer.region)
+            and self.zone in (None, offer.zone or offer.region)
+            and self.instance_type in (None, offer.instance_type)
+            and (self.quota is None or takes.get(self.quota, 0.0) >= (self.least or 0.0) > 0)
+        )
