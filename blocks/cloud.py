@@ -225,6 +225,7 @@ class LaunchRefused(Exception):
 
     reach: Reach = "pool"  #: which other offers would be refused alike (blocks.scope)
     quota: str = ""  #: the cloud's name of the quota that is used up: then only offers that take of it
+    left: float | None = None  #: the most that can be left of it; None: the cloud does not tell
     lasting: bool = False  #: to wait does not help
 
     def __init__(self, reason: str) -> None:
@@ -239,10 +240,11 @@ class Capacity(LaunchRefused):
 class Quota(LaunchRefused):
     """The account may not have more: skip what `reach` covers; of a `quota`, what takes as much of it or more."""
 
-    def __init__(self, reason: str, reach: Reach, quota: str = "") -> None:
+    def __init__(self, reason: str, reach: Reach, quota: str = "", left: float | None = None) -> None:
         super().__init__(reason)
         self.reach = reach
         self.quota = quota
+        self.left = left
 
 
 class Closed(LaunchRefused):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
@@ -36,13 +37,16 @@ class Scope(BaseModel):
         the same type is refused in the region, and no other is passed over.
         """
         reach: Reach = "type" if refused.quota and refused.quota not in takes else refused.reach
+        least = takes.get(refused.quota)
+        if least is not None and refused.left is not None:
+            least = min(least, math.floor(refused.left) + 1.0)
         return cls(
             cloud=offer.cloud,
             region=offer.region if reach in ("pool", "zone", "type", "region") else None,
             zone=offer.zone or offer.region if reach in ("pool", "zone") else None,
             instance_type=offer.instance_type if reach in ("pool", "type", "everywhere") else None,
             quota=refused.quota if refused.quota in takes else None,
-            least=takes.get(refused.quota),
+            least=least,
         )
 
     def covers(self, offer: Offer, takes: Mapping[str, float]) -> bool:

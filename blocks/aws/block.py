@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 from prefect_aws import AwsCredentials
 from pydantic import Field, field_validator
 
+from blocks.aws.quotas import spot_class
 from blocks.aws.setup import Setup, own_images
 from blocks.cloud import (
     Catalogue,
@@ -157,6 +158,11 @@ class AwsCloud(Cloud):
 
     def launch(self, offer: Offer, brief: LaunchBrief) -> Machine:
         return self.machines().launch(offer, brief)
+
+    @classmethod
+    def quotas_of(cls, offer: Offer) -> Mapping[str, float]:
+        name = spot_class(offer.instance_type)
+        return {name: float(offer.vcpus)} if name else {}
 
     def find(self, job_key: str | None = None) -> list[Machine]:
         return self.machines().find(job_key)

@@ -15,7 +15,7 @@ from blocks.aws.everywhere import everywhere
 from blocks.aws.images import image_for
 from blocks.aws.launch_parameters import launch_parameters
 from blocks.aws.network import subnet_for
-from blocks.aws.refusals import Lost, code_behind
+from blocks.aws.refusals import Lost, UnknownProfile, code_behind, of_class
 from blocks.aws.secrets import write_secret
 from blocks.aws.setup import Setup, secret_name, tag_dict
 from blocks.cloud import (
@@ -26,6 +26,7 @@ from blocks.cloud import (
     MachineState,
     Misconfigured,
     Offer,
+    Quota,
     Throttled,
 )
 from blocks.tags import JOB, machine_from, offer_in
@@ -33,6 +34,8 @@ from blocks.user_data import of_cloud
 
 MOST_LAUNCHES = 3  #: calls for one machine, where the answer is lost
 UNSEEN_S = 90.0  #: how long an instance may be unknown to the service that has made it
+PROFILE_S = 60.0  #: how long an instance profile may be unknown to EC2
+PROFILE_PAUSE_S = 2.0
 GONE_WITHIN_S = 240.0  #: how long `terminate` waits
 _BILLING = ["pending", "running", "stopping", "stopped"]
 
@@ -56,7 +59,7 @@ class Machines:
         subnet = subnet_for(self._clients, offer.region, offer.zone, self._setup.subnets)
         wanted = launch_parameters(offer, brief, image, subnet, self._setup, self._user_data(brief))
         write_secret(self._clients, brief)
-        row = self._run(offer.region, wanted)
+        row = self._run_with_profile(offer, wanted)
         if row["State"]["Name"] not in ("pending", "running"):
             raise Capacity(f"aws {offer.zone}: the machine of this attempt was lost as soon as it was launched")
         # What an earlier call has written is what it was launched with.
@@ -73,6 +76,30 @@ class Machines:
             "SPOTWAVE_SECRET_REGION": home,
         }
         return of_cloud("aws", brief.brief, settings, self._setup.template)
+
+    def _run_with_profile(self, offer: Offer, wanted: dict[str, Any]) -> dict[str, Any]:
+        """The instance's row. A profile that was made a moment ago is waited for: EC2 comes to know it within about a
+        minute (IAM User Guide, changes are eventually consistent)."""
+        for pause in pauses(first_s=PROFILE_PAUSE_S, longest_s=8.0, within_s=PROFILE_S):
+            try:
+                return self._run(offer.region, wanted)
+            except Quota as refused:
+                raise of_class(refused, offer.instance_type) from refused.__cause__
+            except UnknownProfile as refused:
+                unknown = refused
+                if not self._has_profile():
+                    break
+            pause()
+        raise unknown
+
+    def _has_profile(self) -> bool:
+        """False only where IAM says that there is none."""
+        name = self._setup.instance_profile
+        try:
+            self._clients.call("iam", self._clients.home, "get_instance_profile", InstanceProfileName=name)
+        except LaunchRefused as refused:
+            return code_behind(refused) != "NoSuchEntity"
+        return True
 
     def _run(self, region: str, wanted: dict[str, Any]) -> dict[str, Any]:
         """The instance's row. A lost answer is asked for again with the same token, and EC2 gives the same instance."""

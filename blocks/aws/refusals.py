@@ -14,7 +14,8 @@ from botocore.exceptions import (  # type: ignore[import-untyped]
 from botocore.exceptions import ConnectionError as NotConnected
 from botocore.parsers import ResponseParserError  # type: ignore[import-untyped]
 
-from blocks.cloud import Capacity, LaunchRefused, Misconfigured, Quota, Throttled, Unclear, Unfit
+from blocks.aws.quotas import SPOT_QUOTAS, spot_class
+from blocks.cloud import Capacity, Closed, LaunchRefused, Misconfigured, Quota, Throttled, Unclear, Unfit
 from blocks.gather import Unavailable
 
 # No such machine here now; `Unsupported` and `InvalidAvailabilityZone`: this zone does not have the type.
@@ -27,10 +28,8 @@ _CAPACITY = {
     "Unsupported",
     "InvalidAvailabilityZone",
 }
-_ASK_MORE = "ask for more under Service Quotas, 'All Standard (A, C, D, H, I, M, R, T, Z) Spot Instance Requests'"
+VCPUS = {"MaxSpotInstanceCountExceeded", "VcpuLimitExceeded"}  #: too many vCPUs of the type's class (blocks.aws.quotas)
 _REGION = {
-    "MaxSpotInstanceCountExceeded": _ASK_MORE,
-    "VcpuLimitExceeded": _ASK_MORE,
     "InstanceLimitExceeded": "ask for more instances under Service Quotas",
     "VolumeLimitExceeded": "ask for more gp3 storage under Service Quotas, or delete volumes",
     "AddressLimitExceeded": "ask for more addresses under Service Quotas",
@@ -58,6 +57,7 @@ _TOO_FAST = {
     "RequestThrottledException",
     "SlowDown",
 }
+_MAKE_PROFILE = "instance_profile: create it, see docs/accounts/aws.md"
 _KEYS = "credentials: check the keys of the AWS Credentials block"
 _RENEW = "credentials: renew the session token of the AWS Credentials block"
 _RIGHTS = "credentials: give them the policy deployments/policies/aws-launcher.json"
@@ -86,7 +86,6 @@ _MISCONFIGURED = {
 _PREFIXES = {
     "AuthFailure": _KEYS,
     "InvalidAMIID": "image: name an image that exists in the region and that the account may use",
-    "InvalidIamInstanceProfile": "instance_profile: create it, see docs/accounts/aws.md",
     "InvalidParameter": _SETTINGS,
     "InvalidSubnet": "subnets: check what the block names",
     "InvalidBlockDeviceMapping": "image: its disks do not fit",
@@ -98,12 +97,23 @@ _MISFIT = re.compile(
     r"architecture|virtualization type|boot mode|Elastic Network Adapter|instance ?type", re.IGNORECASE
 )
 _PROFILE = re.compile(r"instance profile", re.IGNORECASE)
+# Of the organization, or of whoever gave the rights; since 2026 with the policy's ARN (IAM User Guide, Troubleshoot
+# access denied error messages). As a rule it is about the region, which RunInstances cannot be told apart from others.
+_DENIED = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"}
+_DENY = re.compile(
+    r"explicit deny in an? (?P<kind>service control|resource control|identity-based|permissions boundary|session)"
+    r"(?: policy)?(?:: arn:[\w-]+:[\w-]+::[\w-]*:policy/(?P<id>[\w/+=,@-]{1,128}))?"
+)
 _SAYS_MORE = ("InvalidParameter", "InvalidBlockDeviceMapping", "Missing")
 _LONG = re.compile(r"[\w+/=-]{40,}")
 
 
 class Lost(Throttled):
     """No answer, or one that does not tell whether it was done: to be repeated with the same token."""
+
+
+class UnknownProfile(Misconfigured):
+    """EC2 does not know the instance profile: there is none, or it was made a moment ago."""
 
 
 def code_of(error: ClientError) -> str:
@@ -126,6 +136,9 @@ def refusal(error: ClientError, where: str) -> LaunchRefused:
         return Capacity(said)
     if code == "InsufficientFreeAddressesInSubnet":
         return Quota(f"{said}; subnets: the zone's subnet is full, name a larger one", "zone")
+    if code in VCPUS:
+        # Which type was asked for, and so which class, the caller knows (`of_class`).
+        return Quota(f"{said}; ask for more spot vCPUs under Service Quotas", "type")
     if code in _REGION:
         return Quota(f"{said}; {_REGION[code]}", "region")
     if code in _TOO_FAST:
@@ -134,15 +147,29 @@ def refusal(error: ClientError, where: str) -> LaunchRefused:
         return Lost(said)
     if code.startswith("InvalidInstanceType") or (code.startswith("InvalidParameter") and _MISFIT.search(message)):
         return Unfit(f"{said}{_short(code, message)}")
+    if code in _DENIED and (policy := _DENY.search(message)):
+        which = f" {policy['id']}" if policy["id"] else ""
+        return Closed(f"{said}: an explicit deny in a {policy['kind']} policy{which}; ask who runs the account")
     remedy = _MISCONFIGURED.get(code) or next(
         (remedy for prefix, remedy in _PREFIXES.items() if code.startswith(prefix)), None
     )
-    if code.startswith("InvalidParameter") and _PROFILE.search(message):
-        remedy = "instance_profile: create it, see docs/accounts/aws.md; a new one takes a minute"
+    if code.startswith("InvalidIamInstanceProfile") or (
+        code.startswith("InvalidParameter") and _PROFILE.search(message)
+    ):
+        return UnknownProfile(f"{said}{_short(code, message)}; {_MAKE_PROFILE}")
     if remedy is not None:
         return Misconfigured(f"{said}{_short(code, message)}; {remedy}")
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     return Lost(said) if status >= 500 else Unclear(said)
+
+
+def of_class(refused: Quota, instance_type: str) -> Quota:
+    """What says that there are too many vCPUs, of the class of the type that was asked for."""
+    quota = SPOT_QUOTAS.get(spot_class(instance_type))
+    if code_behind(refused) not in VCPUS or quota is None:
+        return refused
+    more = f"{refused.reason}, {quota.name!r} ({quota.code})"
+    return Quota(more, "region", quota.name)
 
 
 @contextmanager

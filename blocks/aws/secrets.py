@@ -5,7 +5,7 @@ from __future__ import annotations
 from blocks.aws.clients import Clients
 from blocks.aws.refusals import code_behind
 from blocks.aws.setup import secret_name, tag_list
-from blocks.cloud import LaunchBrief, LaunchRefused, Throttled
+from blocks.cloud import Closed, LaunchBrief, LaunchRefused, Misconfigured, Throttled
 from blocks.tags import DEADLINE, JOB, tags_of
 
 _SERVICE = "secretsmanager"
@@ -25,6 +25,9 @@ def write_secret(clients: Clients, brief: LaunchBrief) -> str:
             case "InvalidRequestException":
                 # A deleted secret keeps its name for a moment.
                 raise Throttled(f"{refused.reason}; the job's former secret is not gone yet", _DELETING_S) from refused
+            case _ if isinstance(refused, Closed):
+                # Not the offer's region, but the one that keeps the secrets of all.
+                raise Misconfigured(f"{refused.reason}, or set a region in the AWS Credentials block") from refused
             case _:
                 raise
     return name

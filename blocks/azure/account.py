@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from blocks.azure.clients import Clients
-from blocks.cloud import Architecture, Misconfigured, Throttled
+from blocks.azure.refusals import UnknownIdentity
+from blocks.cloud import Architecture, Throttled
 
 IDENTITY_VERSION = "2023-01-31"
 NETWORK_VERSION = "2024-05-01"
@@ -62,10 +63,10 @@ def subnet_for(clients: Clients, account: Account, region: str) -> str:
 
 
 def client_id(clients: Clients, account: Account) -> str:
-    """Of the machines' identity, as its metadata service wants it. Raises Misconfigured, or the SDK's errors."""
+    """Of the machines' identity, as its metadata service wants it. Raises UnknownIdentity, or the SDK's errors."""
     found = clients.get(account.identity, IDENTITY_VERSION)
     if found is None:
-        raise Misconfigured(
+        raise UnknownIdentity(
             f"identity: there is none at {account.identity}; run az identity create -g {account.resource_group}"
             f" -n {account.identity.rpartition('/')[2]}, and see docs/accounts/azure.md for its rights"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
@@ -13,6 +13,7 @@ from pydantic import Field, ValidationInfo, field_validator
 # SDKs take a second, and knowing the block must stay cheap.
 from blocks.azure.credentials import AzureCredentials
 from blocks.azure.images import checked, images_of
+from blocks.azure.quotas import quotas_of
 from blocks.cloud import (
     Catalogue,
     Cloud,
@@ -192,6 +193,10 @@ class AzureCloud(Cloud):
 
     def launch(self, offer: Offer, brief: LaunchBrief) -> Machine:
         return self.machines().launch(offer, brief)
+
+    @classmethod
+    def quotas_of(cls, offer: Offer) -> Mapping[str, float]:
+        return quotas_of(offer)
 
     def find(self, job_key: str | None = None) -> list[Machine]:
         return self.machines().find(job_key) if self.has_account else []

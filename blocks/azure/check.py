@@ -9,7 +9,7 @@ from typing import Any
 
 from blocks.azure.account import IDENTITY_VERSION, NETWORK_VERSION, Account, own_network
 from blocks.azure.clients import SCOPE, Clients
-from blocks.azure.machines import SPOT_QUOTA
+from blocks.azure.quotas import SPOT_QUOTA
 from blocks.azure.refusals import asked
 from blocks.azure.secrets import Vault, secret_name
 from blocks.cloud import Finding, LaunchRefused, Misconfigured

@@ -18,7 +18,8 @@ from blocks.azure.changes import deleted_at
 from blocks.azure.clients import POLL_S, Clients
 from blocks.azure.leftovers import Parts
 from blocks.azure.naming import resource_id, vm_name
-from blocks.azure.refusals import asked, code_of, of_code, refusal, status_of
+from blocks.azure.quotas import SPOT_QUOTA, quotas_of
+from blocks.azure.refusals import UnknownIdentity, asked, code_of, of_code, refusal, status_of
 from blocks.azure.secrets import Vault, secret_name
 from blocks.cloud import (
     LaunchBrief,
@@ -38,8 +39,8 @@ from blocks.user_data import of_cloud
 if TYPE_CHECKING:
     from azure.mgmt.compute.models import VirtualMachine
 
-SPOT_QUOTA = "lowPriorityCores"  # one for all families of a region
 CREATE_S = 600.0  # until the cloud has said yes or no; a machine in between is pending
+IDENTITY_PAUSES_S = (4.0, 8.0, 16.0, 32.0)  # the machines' identity may be unknown for about a minute
 _DELETE_S = 300.0
 _KNOWN_S = 10.0  # by then every replica of Resource Manager knows a machine whose PUT was accepted
 
@@ -67,7 +68,18 @@ class Machines:
         self._vault = Vault(clients)
 
     def launch(self, offer: Offer, brief: LaunchBrief) -> Machine:
-        """See `Cloud.launch`. The name of the VM is the token: a repeated PUT finds what the first has made."""
+        """See `Cloud.launch`. The name of the VM is the token: a repeated PUT finds what the first has made.
+
+        An identity that was made a moment ago is waited for: Resource Manager comes to know it within about a minute.
+        """
+        for pause_s in IDENTITY_PAUSES_S:
+            try:
+                return self._launched(offer, brief)
+            except UnknownIdentity:
+                time.sleep(pause_s)  # nobody tells when it is known
+        return self._launched(offer, brief)
+
+    def _launched(self, offer: Offer, brief: LaunchBrief) -> Machine:
         name, image = vm_name(brief.brief, offer), self._account.images.get(offer.architecture)
         if image is None:
             raise Unfit(f"image: the block has one of its own, but none for {offer.architecture}")
@@ -128,8 +140,9 @@ class Machines:
         for row in self._clients.compute.usage.list(offer.region):
             if row.name is not None and row.name.value == SPOT_QUOTA:
                 left = row.limit - row.current_value
-                if left < offer.vcpus:
-                    raise Quota(f"quota of spot vCPUs in {offer.region}: {left} of {row.limit} left", "region")
+                if left < quotas_of(offer)[SPOT_QUOTA]:
+                    said = f"quota of spot vCPUs in {offer.region}: {left} of {row.limit} left"
+                    raise Quota(said, "region", SPOT_QUOTA, max(0.0, left))
 
     def _user_data(self, brief: LaunchBrief) -> str:
         settings = {

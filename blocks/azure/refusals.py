@@ -21,7 +21,9 @@ from azure.core.exceptions import (
 )
 
 from blocks.azure.clients import LONGEST_WAIT_S
-from blocks.cloud import Capacity, LaunchRefused, Misconfigured, Quota, Throttled, Unclear, Unfit
+from blocks.azure.quotas import SPOT_QUOTA
+from blocks.cloud import Capacity, Closed, LaunchRefused, Misconfigured, Quota, Throttled, Unclear, Unfit
+from blocks.scope import Reach
 
 _CAPACITY = {
     "SkuNotAvailable",
@@ -37,6 +39,17 @@ _OF_REGION = {
     "SubnetIsFull": "addresses of the subnet",
 }
 _QUOTA = {"OperationNotAllowed", "QuotaExceeded"}
+# Of the region, whatever is asked for there (Azure documentation, "Resolve errors for request disallowed by policy" and
+# "Resolve errors for location"; the first is Microsoft's own, for new and for student subscriptions).
+_CLOSED = {
+    "RequestDisallowedByAzure": "Microsoft opens only some regions to this subscription",
+    "RequestDisallowedByPolicy": "a policy of the organization forbids it",
+    "LocationNotAvailableForResourceType": "the subscription rents no machines there",
+    "NoRegisteredProviderFound": "the subscription rents no machines there",
+}
+# The message has a list of JSON in quotes: [{"policyAssignment":{"name":"Allowed locations", ...
+_POLICY_NAME = re.compile(r"policyAssignment\W+name\W+([\w][\w .:()/-]{0,80})")
+_OF_SIZES = re.compile(r"\b(skus?|sizes?)\b", re.I)
 _TRANSIENT = {
     "TooManyRequests",
     "InternalExecutionError",
@@ -76,12 +89,13 @@ _REMEDIES = {
     "MarketplacePurchaseEligibilityFailed": "image: it needs a purchase plan; use another",
     "VMMarketplaceInvalidInput": "image: it needs a purchase plan; use another",
     "ResourcePurchaseValidationFailed": "image: it needs a purchase plan; use another",
-    "FailedIdentityOperation": "identity: check its resource ID; spotwave check tells more",
-    "RequestDisallowedByPolicy": "a policy of the subscription forbids it; ask who runs the subscription",
     "DisallowedProvider": "this kind of subscription rents no VMs; use a pay-as-you-go one",
-    "LocationNotAvailableForResourceType": "regions: name others",
 }
 _ACTION = re.compile(r"perform(?:s)? action '?([A-Za-z./]+)'?")
+
+
+class UnknownIdentity(Misconfigured):
+    """Azure does not know the machines' identity: there is none, or it was made a moment ago."""
 
 
 @contextmanager
@@ -126,6 +140,10 @@ def of_code(status: int, code: str, message: str, what: str, retry_after_s: floa
         return Capacity(told)
     if code in _OF_REGION:
         return Quota(f"{told}: no more {_OF_REGION[code]} in this region", "region")
+    if code in _CLOSED:
+        return _closed(told, code, message)
+    if code == "FailedIdentityOperation":
+        return UnknownIdentity(f"{told}; identity: check its resource ID; spotwave check tells more")
     if code in _QUOTA:
         return _over_quota(told, message.lower().replace(" ", ""))
     if code in _UNFIT or (code in _GENERAL and _UNFIT_WORDS.search(message)):
@@ -140,11 +158,22 @@ def of_code(status: int, code: str, message: str, what: str, retry_after_s: floa
     return Unclear(told)
 
 
+def _closed(told: str, code: str, message: str) -> Closed:
+    """The policy's name is the organization's own, and all that helps them to find it."""
+    named = _POLICY_NAME.search(message)
+    which = f" ('{named[1].strip()}')" if named else ""
+    # A policy of sizes closes the size, not the region.
+    reach: Reach = "type" if named and _OF_SIZES.search(named[1]) else "region"
+    return Closed(f"{told}: {_CLOSED[code]}{which}; ask who runs the subscription, or name other regions", reach)
+
+
 def _over_quota(told: str, message: str) -> LaunchRefused:
-    if "lowprioritycores" in message:
-        return Quota(f"{told}: the quota of spot vCPUs of this region is used up", "region")
+    # Spot has one quota in a region, and only that says anything of other sizes; the others are for on-demand.
+    if "lowprioritycores" in message or "regionallowpriority" in message or "regionalspot" in message:
+        return Quota(f"{told}: the quota of spot vCPUs of this region is used up", "region", SPOT_QUOTA)
     if "totalregionalcores" in message or "regionalvcpus" in message:
-        return Quota(f"{told}: the quota of vCPUs of this region is used up", "region")
+        # Of the region too, and a smaller one may still fit; vCPUs are counted alike.
+        return Quota(f"{told}: the quota of vCPUs of this region is used up", "region", SPOT_QUOTA)
     if "familycores" in message or "familyvcpus" in message:
         return Quota(f"{told}: the quota of this family of sizes is used up", "type")
     return Unclear(told)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -29,6 +29,7 @@ from blocks.cloud import (
 )
 from blocks.endpoints import Endpoint, is_loopback
 from blocks.gcp.images import checked
+from blocks.gcp.quotas import quotas_of
 from blocks.market import Market
 
 if TYPE_CHECKING:
@@ -187,6 +188,10 @@ class GcpCloud(Cloud):
 
     def launch(self, offer: Offer, brief: LaunchBrief) -> Machine:
         return self.machines().launch(offer, brief)
+
+    @classmethod
+    def quotas_of(cls, offer: Offer) -> Mapping[str, float]:
+        return quotas_of(offer)
 
     def find(self, job_key: str | None = None) -> list[Machine]:
         return self.machines().find(job_key)

@@ -21,7 +21,7 @@ from blocks.gcp import everywhere, secrets
 from blocks.gcp.clients import FAILURES, Clients, in_doubt, is_lost
 from blocks.gcp.instance import Setup, instance_of, token_of
 from blocks.gcp.operations import DELETED, PREEMPTED, ended_at, endings_of, finished, is_done
-from blocks.gcp.refusals import EXISTS, GONE, codes_in, refusal, refusal_in, refusing
+from blocks.gcp.refusals import EXISTS, GONE, OverQuota, codes_in, refusal, refusal_in, refusing
 from blocks.tags import ATTEMPT, JOB, OFFER, machine_from, packed, tags_of
 from blocks.user_data import of_cloud
 
@@ -59,6 +59,12 @@ class Machines:
 
         A request whose answer was lost is repeated with the same token. Raises a LaunchRefused; then nothing bills.
         """
+        try:
+            return self._launched(offer, brief)
+        except OverQuota as refused:
+            raise refused.of_type(offer.instance_type) from None
+
+    def _launched(self, offer: Offer, brief: LaunchBrief) -> Machine:
         if offer.zone is None:
             raise Unfit(f"{offer.label}: names no zone")
         user_data = self._user_data(brief)

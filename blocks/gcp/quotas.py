@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 
 from blocks.cloud import Offer
+from blocks.gcp.images import disk_type_of
 
 _OF_CPUS = ("e2", "f1", "g1", "n1")  # they share CPUS
 _GPUS = re.compile(r"(?:PREEMPTIBLE_)?(?:NVIDIA_\w+_GPUS|GPUS_PER_GPU_FAMILY)")
@@ -27,6 +28,8 @@ def quotas_of(offer: Offer) -> dict[str, float]:
     takes = dict.fromkeys(_OF_EVERY_MACHINE, 1.0)
     metrics = ["PREEMPTIBLE_CPUS", "CPUS_ALL_REGIONS", f"{family.upper()}_CPUS", f"{PER_FAMILY} {family.upper()}"]
     takes |= dict.fromkeys(metrics + ["CPUS"] * (family in _OF_CPUS), float(offer.vcpus))
+    if disk_type_of(offer.instance_type).startswith("pd-"):
+        takes["SSD_TOTAL_GB"] = 1.0  # of boot disk all take the same
     if offer.gpu_count > 0:
         takes |= {"GPUS_ALL_REGIONS": offer.gpu_count, _model(offer.instance_type): offer.gpu_count}
     return takes

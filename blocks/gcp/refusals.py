@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ from google.auth.exceptions import GoogleAuthError
 
 from blocks.cloud import (
     Capacity,
+    Closed,
     LaunchRefused,
     MarketUnavailable,
     Misconfigured,
@@ -21,6 +22,8 @@ from blocks.cloud import (
     Unfit,
 )
 from blocks.gcp.clients import FAILURES, is_lost, is_throttled, reasons
+from blocks.gcp.quotas import EVERYWHERE, quota_named
+from blocks.scope import Reach
 
 EXISTS = {"RESOURCE_ALREADY_EXISTS", "alreadyExists"}
 GONE = {"RESOURCE_NOT_FOUND", "notFound"}
@@ -53,7 +56,12 @@ _INVALID = {
 }
 
 _METRIC = re.compile(r"Quota '([\w-]+)'")
+_LIMIT = re.compile(r"Limit: (\d+(?:\.\d+)?)\b")
 _WHOLE_ACCOUNT = re.compile(r"all[_-]regions|globally", re.IGNORECASE)
+# Resource Manager, "Restricting resource locations": 412, and the location stands in the message.
+_LOCATION = re.compile(r"constraints/gcp\.resourceLocations", re.IGNORECASE)
+# 400: what the list of types had a moment ago, or has in another zone.
+_NOT_HERE = re.compile(r"machine type with name .{1,80} does not exist in zone", re.IGNORECASE)
 _OF_THE_TYPE = re.compile(
     r"features are not compatible|disk ?type|machine ?type|architecture|pd-\w+|hyperdisk|accelerator|does not support",
     re.IGNORECASE,
@@ -73,6 +81,20 @@ _FIELDS: list[tuple[str, str]] = [
      "Compute Engine takes 30 s to 120 days"),
     (r"/projects/|project", "project: it does not exist, or Compute Engine is not enabled in it; correct it"),
 ]  # fmt: skip
+
+
+class OverQuota(Quota):
+    """A quota as Google names it: metric and dimensions (Compute Engine API v1, QuotaExceededInfo)."""
+
+    def __init__(
+        self, reason: str, reach: Reach, metric: str, dimensions: Mapping[str, str], limit: float | None
+    ) -> None:
+        super().__init__(reason, reach, metric, limit)
+        self.dimensions = dimensions
+
+    def of_type(self, instance_type: str) -> Quota:
+        """The same by the name that `blocks.gcp.quotas` has for it, where that type was asked for."""
+        return Quota(self.reason, self.reach, quota_named(self.quota, self.dimensions, instance_type), self.left)
 
 
 @contextmanager
@@ -106,8 +128,12 @@ def refusal(error: Exception) -> LaunchRefused:
 def refusal_in(operation: Any) -> LaunchRefused | None:
     """What a finished operation says of its failure; None if it succeeded. A 200 on the request says nothing yet."""
     for error in operation.error.errors:
-        details = " ".join(detail.quota_info.limit_name for detail in error.error_details)
-        return _judged(error.code, f"{error.message} {details}")
+        quotas = [detail.quota_info for detail in error.error_details if detail.quota_info.metric_name]
+        if error.code in _QUOTA and quotas:
+            # The metric is e.g. compute.googleapis.com/cpus_per_vm_family.
+            metric = quotas[0].metric_name.rpartition("/")[2].upper()
+            return _over_quota(error.code, metric, dict(quotas[0].dimensions), error.message)
+        return _judged(error.code, error.message)
     if operation.http_error_status_code >= 400:
         return _judged(f"HTTP {operation.http_error_status_code}", operation.http_error_message)
     return None
@@ -142,14 +168,13 @@ def _judged(code: str, message: str) -> LaunchRefused:
     if code in _CAPACITY:
         return Capacity(f"{code}: none free in the zone just now")
     if code in _QUOTA:
-        metric = found[1] if (found := _METRIC.search(message)) else "of a name not told"
-        everywhere = bool(_WHOLE_ACCOUNT.search(message))
-        return Quota(f"{code}: quota {metric} of the {'project' if everywhere else 'region'} is used up; ask for more "
-                     "under 'IAM & Admin, Quotas'", "cloud" if everywhere else "region")  # fmt: skip
+        return _over_quota(code, found[1] if (found := _METRIC.search(message)) else "", {}, message)
     if code in _ADDRESSES:
         return Quota(f"{code}: the subnetwork has no address left", "region")
     if code in _TOO_FAST:
         return Throttled(code, _RETRY_S)
+    if code in _POLICY and _LOCATION.search(message):
+        return Closed(f"{code}: constraints/gcp.resourceLocations of the organization forbids this location")
     if code in _POLICY:
         return Misconfigured(
             f"gcp: {code}: a policy of the organization forbids it; if it is the external address, turn 'Public IP' "
@@ -169,7 +194,20 @@ def _judged(code: str, message: str) -> LaunchRefused:
     return Unclear(f"{code}: a refusal that is not known")
 
 
+def _over_quota(code: str, metric: str, dimensions: Mapping[str, str], message: str) -> OverQuota:
+    everywhere = metric in EVERYWHERE or bool(_WHOLE_ACCOUNT.search(message))
+    whose = dimensions.get("vm_family") or dimensions.get("gpu_family") or ""
+    said = (
+        f"{code}: quota {metric or 'of a name not told'}{f' of {whose}' if whose else ''} of the "
+        f"{'project' if everywhere else 'region'} is used up; ask for more under 'IAM & Admin, Quotas'"
+    )
+    limit = float(found[1]) if (found := _LIMIT.search(message)) else None
+    return OverQuota(said, "cloud" if everywhere else "region" if metric else "pool", metric, dimensions, limit)
+
+
 def _invalid(code: str, message: str) -> LaunchRefused:
+    if _NOT_HERE.search(message):
+        return Capacity(f"{code}: the zone does not have this type")
     if _TOO_SMALL.search(message):
         return Misconfigured(f"gcp: {code}: disk_gib: smaller than the image; ask for more")
     if _OF_THE_TYPE.search(message):

@@ -10,6 +10,7 @@ from typing import Any
 from zlib import crc32
 
 from tests.emulators.aws_answers import JSON, NotAllowed
+from tests.emulators.aws_quotas import CODES, PLENTY
 from tests.emulators.aws_world import World
 from tests.emulators.server import Response
 
@@ -50,7 +51,10 @@ class Account:
     def __init__(self, world: World) -> None:
         self.profiles = {PROFILE}
         self.has_used_spot = True
-        self.quota_vcpus = dict.fromkeys(world.regions, 640)  #: for spot, of the standard types
+        self.quota_vcpus = dict.fromkeys(world.regions, PLENTY)  #: for spot, of the standard types
+        self.class_vcpus: dict[tuple[str, str], int] = {}  #: of the others, by region and class; PLENTY where not told
+        self.closed: dict[str, str] = {}  #: regions where a policy of the organization denies machines, and its ARN
+        self.unready_profile = 0  #: so many calls do not know the instance profile yet
         self.subnets: dict[str, list[dict[str, Any]]] = {
             region: [
                 {
@@ -107,9 +111,14 @@ class Account:
         return _json({"Parameter": {"Name": asked["Name"], "Type": "String", "Value": value, "Version": 1}})
 
     def quota(self, region: str, asked: dict[str, Any]) -> Response:
-        if asked != {"ServiceCode": "ec2", "QuotaCode": "L-34B43A08"}:
+        if asked["ServiceCode"] != "ec2" or asked["QuotaCode"] not in CODES:
             raise NotAllowed("NoSuchResourceException", "")
-        return _json({"Quota": {"QuotaCode": asked["QuotaCode"], "Value": float(self.quota_vcpus[region])}})
+        limit = self.spot_vcpus(region, CODES[asked["QuotaCode"]])
+        return _json({"Quota": {"QuotaCode": asked["QuotaCode"], "Value": float(limit)}})
+
+    def spot_vcpus(self, region: str, class_: str) -> int:
+        """The quota of a class of types in a region."""
+        return self.quota_vcpus[region] if class_ == "Standard" else self.class_vcpus.get((region, class_), PLENTY)
 
 
 def _json(said: dict[str, Any]) -> Response:

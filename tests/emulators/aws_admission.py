@@ -5,11 +5,25 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from tests.emulators.aws_account import Account
+from tests.emulators.aws_account import NUMBER, Account
 from tests.emulators.aws_answers import NotAllowed
+from tests.emulators.aws_quotas import class_of
 from tests.emulators.aws_world import World
 
 MAX_USER_DATA = 16_384
+
+
+def denied_by(region: str, policy: str, action: str = "ec2:RunInstances") -> str:
+    """What a policy of the organization says in a region; the policy's ARN is told since 2026.
+
+    Source: IAM User Guide, "Troubleshoot access denied error messages"; aws/karpenter-provider-aws#7370.
+    """
+    resource = f"arn:aws:ec2:{region}:{NUMBER}:instance/*"
+    return (
+        f"You are not authorized to perform this operation. User: arn:aws:iam::{NUMBER}:user/spotwave is not "
+        f"authorized to perform: {action} on resource: {resource} with an explicit deny in a service control policy"
+        f"{f': {policy}' if policy else ''}. Encoded authorization failure message: {'g4oZPBqZ4Bni8d' * 9}"
+    )
 
 
 class Admission:
@@ -18,6 +32,8 @@ class Admission:
 
     def zone_for(self, region: str, asked: dict[str, Any], exhausted: set[tuple[str, str]], vcpus_in_use: int) -> str:
         """Where the instance will run, if all is in order. Raises NotAllowed, DryRunOperation after a dry run."""
+        if region in self._account.closed:
+            raise NotAllowed("UnauthorizedOperation", denied_by(region, self._account.closed[region]), 403)
         name = asked["InstanceType"]
         shape = self._world.types.get(name)
         if shape is None:
@@ -33,10 +49,13 @@ class Admission:
         if len(base64.b64decode(asked.get("UserData", ""))) > MAX_USER_DATA:
             raise NotAllowed("InvalidParameterValue", "User data is limited to 16384 bytes")
         profile = asked.get("IamInstanceProfile", {}).get("Name")
-        if profile is not None and profile not in self._account.profiles:
+        # A new one is known to IAM at once, and to EC2 within a minute (hashicorp/terraform-provider-aws#27516).
+        self._account.unready_profile -= 1
+        if profile is not None and (profile not in self._account.profiles or self._account.unready_profile >= 0):
             raise NotAllowed(
                 "InvalidParameterValue",
-                f"Value ({profile}) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile",
+                f"Value ({profile}) for parameter iamInstanceProfile.name is invalid. "
+                "Invalid IAM Instance Profile name",
             )
         for disk in asked.get("BlockDeviceMapping", []):
             smallest = next(
@@ -57,7 +76,7 @@ class Admission:
             raise NotAllowed(
                 "InsufficientInstanceCapacity", f"We do not have sufficient {name} capacity in {zone}", 500
             )
-        if vcpus_in_use + shape["VCpuInfo"]["DefaultVCpus"] > self._account.quota_vcpus[region]:
+        if vcpus_in_use + shape["VCpuInfo"]["DefaultVCpus"] > self._account.spot_vcpus(region, class_of(name)):
             raise NotAllowed("MaxSpotInstanceCountExceeded", "Max spot instance count exceeded")
         return zone
 

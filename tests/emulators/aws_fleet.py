@@ -21,6 +21,7 @@ from uuid import uuid4
 from tests.emulators.aws_account import PROFILE, Account
 from tests.emulators.aws_admission import Admission
 from tests.emulators.aws_answers import NotAllowed
+from tests.emulators.aws_quotas import class_of
 from tests.emulators.aws_world import World
 from tests.emulators.computer import Computer
 from tests.emulators.ledger import Ledger
@@ -98,7 +99,7 @@ class Fleet:
                         "IdempotentParameterMismatch", "Arguments on this idempotent request are different"
                     )
                 return self.instances[id_]
-            zone = self._admission.zone_for(region, asked, self.exhausted, self._vcpus(region))
+            zone = self._admission.zone_for(region, asked, self.exhausted, self._vcpus(region, asked["InstanceType"]))
             made = self._make(region, zone, asked)
             if token:
                 self._tokens[region, token] = (made.id, print_)
@@ -106,11 +107,12 @@ class Fleet:
                 self._boot(made, port)
             return made
 
-    def _vcpus(self, region: str) -> int:
+    def _vcpus(self, region: str, name: str) -> int:
+        """In use, of the class that a type counts against."""
+        living = [one for one in self.instances.values() if one.region == region and one.state not in ENDED]
+        names = [one.row["InstanceType"] for one in living]
         return sum(
-            self._world.types[one.row["InstanceType"]]["VCpuInfo"]["DefaultVCpus"]
-            for one in self.instances.values()
-            if one.region == region and one.state not in ENDED
+            self._world.types[one]["VCpuInfo"]["DefaultVCpus"] for one in names if class_of(one) == class_of(name)
         )
 
     def terminate(self, region: str, ids: list[str]) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.emulators.azure_refusals import CLOSED, NO_IDENTITY, over_quota
 from tests.emulators.azure_resources import MANAGEMENT, Part, Resources, Vm, iso, resource_id
 from tests.emulators.azure_world import SUBSCRIPTION
 from tests.emulators.server import Request, Response
@@ -54,6 +55,8 @@ class Settings:
     role_scopes: list[str] = field(default_factory=lambda: [GROUP, f"{GROUP}/providers/Microsoft.KeyVault/vaults/v"])
     providers: dict[str, str] = field(default_factory=dict)  #: registration state; Registered where not told
     spot_vcpus: dict[str, int] = field(default_factory=dict)  #: quota by region; 100 where not told
+    closed: dict[str, str] = field(default_factory=dict)  #: regions that are refused, and by which code
+    unready_identity: int = 0  #: so many creations do not know the machines' identity yet
     image_skus: set[str] = field(default_factory=lambda: {"server", "server-arm64", "server-gen1"})
 
 
@@ -173,7 +176,13 @@ class ResourceManager:
         sku = self.resources.sku(size, region)
         if len(name) > 64 or len(body["tags"]) > 50 or any(len(value) > 256 for value in body["tags"].values()):
             return refusal(400, "InvalidParameter", "name or tags")
+        if region in self.settings.closed:
+            code = self.settings.closed[region]
+            return refusal(403, code, CLOSED[code].format(name))
+        self.settings.unready_identity -= 1
         for identity in body.get("identity", {}).get("userAssignedIdentities", {}):
+            if self.settings.unready_identity >= 0:
+                return refusal(400, "FailedIdentityOperation", NO_IDENTITY.format(identity))
             if identity.lower() not in self.settings.identities:
                 return refusal(400, "FailedIdentityOperation")
         if sku is None or not set(zones) <= set(sku["zones"]):
@@ -191,9 +200,8 @@ class ResourceManager:
                     return refusal(400, "InvalidResourceReference")
         left = self.settings.spot_vcpus.get(region, 100) - self.resources.vcpus_used(region)
         if int(sku["vCPUs"]) > left:
-            return refusal(
-                409, "OperationNotAllowed", "Operation results in exceeding approved LowPriorityCores quota."
-            )
+            limit = self.settings.spot_vcpus.get(region, 100)
+            return refusal(409, "OperationNotAllowed", over_quota(region, limit, limit - left, int(sku["vCPUs"])))
         return None
 
     def _delete(self, request: Request, vm: Vm, by_machine: bool) -> Response:

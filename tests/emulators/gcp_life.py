@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,13 @@ from tests.emulators.computer import Computer
 from tests.emulators.gcp_answers import resource
 from tests.emulators.gcp_operations import Failed, Operations, now
 from tests.emulators.gcp_prices import spot_prices
+from tests.emulators.gcp_quotas import too_much
 from tests.emulators.gcp_world import World
 from tests.emulators.ledger import Ledger
 from tests.emulators.metadata import GcpMetadata
 
 _HOURS_A_MONTH = 730.0
+_STOPPED = ("TERMINATED", "STOPPING")
 
 
 @dataclass
@@ -48,6 +50,7 @@ class Broken:
     message: str
     times: int = 1
     status: int = 503
+    details: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Life:
@@ -119,9 +122,9 @@ class Life:
     def _make(self, instance: Instance) -> None:
         machine_type = instance.body["machineType"].rpartition("/")[2]
         with self.lock:
-            if (broken := self._why_not(machine_type, instance.zone)) is not None:
+            if (broken := self._why_not(machine_type, instance)) is not None:
                 self.instances.pop((instance.zone, instance.name), None)
-                raise Failed(broken.code, broken.message, broken.status)
+                raise Failed(broken.code, broken.message, broken.status, broken.details)
             if (instance.zone, instance.name) not in self.instances:
                 raise Failed("RESOURCE_NOT_FOUND", "deleted while it was made", 404)
             self._bill(instance, machine_type)
@@ -141,14 +144,19 @@ class Life:
                 self.computers[instance.name] = instance.computer
                 instance.computer.boot()
 
-    def _why_not(self, machine_type: str, zone: str) -> Broken | None:
+    def _why_not(self, machine_type: str, instance: Instance) -> Broken | None:
         """What a 200 on the insertion did not say."""
+        zone = instance.zone
         region = zone.rpartition("-")[0]
         if self._closed:
             return Broken("INTERNAL_ERROR", "closing")
         if region in self.without_quota:
             text = f"Quota 'PREEMPTIBLE_CPUS' exceeded.  Limit: 0.0 in region {region}."
             return Broken("QUOTA_EXCEEDED", text, status=403)
+        others = [one for one in self.instances.values() if one is not instance and one.status not in _STOPPED]
+        types = [(one.body["machineType"].rpartition("/")[2], one.zone) for one in others]
+        if (over := too_much(self.world, zone, machine_type, types)) is not None:
+            return Broken("QUOTA_EXCEEDED", over[0], status=403, details=over[1])
         if (machine_type, zone) in self.exhausted:
             text = f"The zone '{zone}' does not have enough resources available to fulfill the request."
             return Broken("ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS", text)

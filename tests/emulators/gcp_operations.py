@@ -19,8 +19,9 @@ _WAIT_S = 5.0  # the real one holds a wait for two minutes
 class Failed(Exception):
     """An operation's error."""
 
-    def __init__(self, code: str, message: str, status: int) -> None:
+    def __init__(self, code: str, message: str, status: int, details: list[dict[str, Any]] | None = None) -> None:
         self.code, self.message, self.status = code, message, status
+        self.details = details or []
 
 
 class Operations:
@@ -41,8 +42,9 @@ class Operations:
             try:
                 work()
             except Failed as failed:
+                error = {"code": failed.code, "message": failed.message, "errorDetails": failed.details}
                 said = {
-                    "error": {"errors": [{"code": failed.code, "message": failed.message}]},
+                    "error": {"errors": [error]},
                     "httpErrorStatusCode": failed.status,
                     "httpErrorMessage": "SERVICE UNAVAILABLE",
                 }

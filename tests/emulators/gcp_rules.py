@@ -29,12 +29,19 @@ def complaint(world: World, zone: str, body: dict[str, Any]) -> Response | None:
     """The refusal, or None for a body that it takes."""
     if zone not in world.zones:
         return error(404, "notFound", f"The resource 'projects/{world.project}/zones/{zone}' was not found")
+    if zone.rpartition("-")[0] in world.closed:
+        # GoogleCloudPlatform/oss-test-infra#2703 has it so; Resource Manager, "Restricting resource locations".
+        where = resource(world.project, zone, "instances", body.get("name", ""))
+        text = f"Location ZONE:{zone} violates constraint constraints/gcp.resourceLocations on the resource {where}."
+        return error(412, "conditionNotMet", text)
     if not _NAME.fullmatch(body.get("name", "")):
         return _invalid("resource.name")
     machine_type = body["machineType"].rpartition("/")[2]
     if all(row["name"] != machine_type for row in world.zones[zone]):
+        # As others have met it, e.g. GoogleCloudPlatform/bank-of-anthos#1234.
         where = resource(world.project, zone, "machineTypes", machine_type)
-        return error(404, "notFound", f"The resource '{where}' was not found")
+        text = f"'{where}'. Machine type with name '{machine_type}' does not exist in zone '{zone}'."
+        return error(400, "invalid", f"Invalid value for field 'resource.machineType': {text}")
     disk = body["disks"][0]["initializeParams"]
     labels = {**body.get("labels", {}), **disk.get("labels", {})}
     if not all(_LABEL.fullmatch(text) for pair in labels.items() for text in pair):

@@ -21,7 +21,11 @@ class World:
     project: str = "spotwave-test"
     machine_account: str = "spotwave-machine@spotwave-test.iam.gserviceaccount.com"
     no_external_ip: bool = False  #: by a policy of the organization
-    quotas: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)  #: by region and metric: limit, use
+    quotas: dict[str, dict[str, tuple[float, float]]] = field(
+        default_factory=dict
+    )  #: by region and metric (with its family after it): limit, use
+    project_quotas: dict[str, tuple[float, float]] = field(default_factory=dict)  #: by metric: limit, use
+    closed: set[str] = field(default_factory=set)  #: regions that a policy of the organization forbids
     lacks: set[str] = field(default_factory=set)  #: permissions that the launcher was not given
 
 
