@@ -15,7 +15,8 @@ from blocks.aws.everywhere import everywhere
 from blocks.aws.images import image_for
 from blocks.aws.launch_parameters import launch_parameters
 from blocks.aws.network import subnet_for
-from blocks.aws.refusals import Lost, UnknownProfile, code_behind, of_class
+from blocks.aws.quotas import SPOT_QUOTAS, spot_class
+from blocks.aws.refusals import VCPUS, Lost, UnknownProfile, code_behind
 from blocks.aws.secrets import write_secret
 from blocks.aws.setup import Setup, secret_name, tag_dict
 from blocks.cloud import (
@@ -84,13 +85,27 @@ class Machines:
             try:
                 return self._run(offer.region, wanted)
             except Quota as refused:
-                raise of_class(refused, offer.instance_type) from refused.__cause__
+                raise self._of_class(refused, offer) from refused.__cause__
             except UnknownProfile as refused:
                 unknown = refused
                 if not self._has_profile():
                     break
             pause()
         raise unknown
+
+    def _of_class(self, refused: Quota, offer: Offer) -> Quota:
+        """A refusal for too many vCPUs, of the type's class, and how many there are in all if that may be asked."""
+        quota = SPOT_QUOTAS.get(spot_class(offer.instance_type))
+        if code_behind(refused) not in VCPUS or quota is None:
+            return refused
+        asked: dict[str, Any] = {"ServiceCode": "ec2", "QuotaCode": quota.code}
+        try:
+            limit = float(
+                self._clients.call("service-quotas", offer.region, "get_service_quota", **asked)["Quota"]["Value"]
+            )
+        except (LaunchRefused, LookupError, ValueError, TypeError):
+            limit = None  # then the next smaller type is tried
+        return Quota(f"{refused.reason}, {quota.name!r} ({quota.code})", "region", quota.name, limit)
 
     def _has_profile(self) -> bool:
         """False only where IAM says that there is none."""
