@@ -177,6 +177,11 @@ class LaunchBrief:
     secrets: Mapping[str, SecretStr]
     disk_gib: float = 20.0  #: the boot disk, where one is rented
 
+    @property
+    def secret_digest(self) -> str:
+        """SHA-256 of `secret_text`: whether it has been written already can be told without it."""
+        return sha256(self.secret_text().encode()).hexdigest()
+
     def secret_text(self) -> str:
         """What a secret manager keeps of a job, and node/clouds reads: a JSON object {file name: content}."""
         files = {name: content.get_secret_value() for name, content in self.secrets.items()}

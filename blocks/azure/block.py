@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 
 # The form needs the credentials' block, which imports no SDK. What asks and reads is imported when it is used: the
 # SDKs take a second, and knowing the block must stay cheap.
@@ -30,6 +30,7 @@ from blocks.cloud import (
 )
 from blocks.endpoints import Endpoint, is_loopback
 from blocks.market import Market
+from blocks.recent import Recent
 
 if TYPE_CHECKING:
     from blocks.azure.account import Account
@@ -126,6 +127,8 @@ class AzureCloud(Cloud):
         "https://prices.azure.com", title="Prices endpoint", description="The Azure Retail Prices API; it needs no key."
     )
 
+    _recent: Recent = PrivateAttr(default_factory=Recent)
+
     @field_validator("regions")
     @classmethod
     def _short_names(cls, regions: list[str]) -> list[str]:
@@ -189,7 +192,7 @@ class AzureCloud(Cloud):
         """The subscription's machines; `template` replaces node/bootstrap.sh. Raises Misconfigured without one."""
         from blocks.azure.machines import Machines
 
-        return Machines(*self._access(), template)
+        return Machines(*self._access(), template, self._recent)
 
     def launch(self, offer: Offer, brief: LaunchBrief) -> Machine:
         return self.machines().launch(offer, brief)
@@ -235,6 +238,7 @@ class AzureCloud(Cloud):
         from blocks.azure.secrets import Vault
 
         clients, account = self._access()
+        self._recent.clear()
         match leftover.kind:
             case "secret":
                 Vault(clients).delete(leftover.id)

@@ -271,7 +271,7 @@ def test_an_answer_that_is_none_is_no_parameter(aws: AwsEmulator) -> None:
 
 
 def test_a_script_that_is_too_long_for_user_data_is_never_sent(aws: AwsEmulator) -> None:
-    told = refusal(aws, template=TEMPLATE + "#" * 16384)
+    told = refusal(aws, template=TEMPLATE + "".join(f"# {number**9}\n" for number in range(5000)))
     assert isinstance(told, Misconfigured)
     assert "16384" in told.reason
     assert times(aws, "RunInstances") == 0
