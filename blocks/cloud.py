@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from prefect.blocks.core import Block
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from blocks.quota_room import QuotaRoom
 from blocks.scope import Reach
 from node.contract import Brief, attempt_name
 from node.redaction_forms import without_secrets
@@ -343,6 +344,11 @@ class Cloud(Block, ABC):
         """What a machine of that offer takes of each quota that it may be counted against, by the name that the cloud
         has for it: vCPUs, GPUs, machines. Asks nobody; {}: nothing is known of quotas."""
         return {}
+
+    def quota_room(self, offers: Sequence[Offer]) -> list[QuotaRoom]:
+        """What the account may have of the quotas that these few offers count against, in few calls; what is not told
+        is left out, and nothing is raised."""
+        return []
 
     @abstractmethod
     def find(self, job_key: str | None = None) -> list[Machine]:

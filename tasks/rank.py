@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import polars as pl
 
@@ -31,13 +31,17 @@ def rank(
     *,
     objective: Objective = "cost",
     speeds: pl.DataFrame | None = None,
+    over: pl.DataFrame | None = None,
 ) -> Choice:
     """The best `KEPT` eligible offers with each term of their cost, and what was left out and why.
 
     cooling: labels of offers (`Offer.label`) whose pool was lost or refused lately, with the reason; they come last.
     speeds: what was measured (tasks.speed.SPEEDS); None: nothing yet.
+    over: types that exceed a quota (tasks.quota_room.OVER), which come into nobody's ranking.
     """
     judged = market.judged(requirements)
+    if over is not None:
+        judged = _without(judged, over)
     eligible = with_cost(judged.filter(pl.col("why_not").is_null()), work, speeds)
     cool = _label().is_in(list(cooling)) if cooling else pl.lit(False)
     keys = ["cool", *ORDER[objective], *_NAME]
@@ -56,8 +60,17 @@ def rank(
         work_core_h=work.core_h,
         rejected=_groups(refused),
         nearest=nearest,
-        remedy=None if ranked else _remedy(nearest),
+        remedy=None if ranked else _remedy(nearest, set() if over is None else set(over["over"])),
     )
+
+
+def _without(judged: pl.DataFrame, over: pl.DataFrame) -> pl.DataFrame:
+    """With the quota as one more requirement that these types do not meet, the last to be asked."""
+    joined = judged.with_columns(pl.col("why_not").cast(pl.String)).join(
+        over, on=["cloud", "region", "instance_type"], how="left", maintain_order="left"
+    )
+    exceeds = pl.col("over").is_not_null().cast(pl.UInt8)
+    return joined.with_columns(why_not=pl.coalesce("why_not", "over"), misses=pl.col("misses") + exceeds).drop("over")
 
 
 def _best(eligible: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
@@ -121,11 +134,16 @@ def _nearest(refused: pl.DataFrame) -> list[Near]:
     ]
 
 
-def _remedy(nearest: list[Near]) -> str:
-    """Which requirement excluded the nearest offer, and what to do."""
+def _remedy(nearest: list[Near], quotas: Collection[str]) -> str:
+    """Which requirement excluded the nearest offer, and what to do; quotas: the reasons that are none of ours."""
     if not nearest:
         return "clouds: no cloud offered anything. Name another cloud."
     near, offer = nearest[0], nearest[0].offer
+    if near.why_not in quotas:
+        return (
+            f"quota: what meets the requirements is more than the account may have, e.g. {offer.label} with "
+            f"{offer.vcpus} vCPUs: {near.why_not}. Ask the cloud for more, ask for fewer vCPUs, or add a cloud."
+        )
     return (
         f"requirements: no offer meets them. The nearest, {offer.label} ({offer.vcpus} vCPUs, "
         f"{offer.memory_gib:.1f} GiB, {offer.spot_usd_h:.4f} USD/h), is excluded by {near.why_not}. "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import polars as pl
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
@@ -13,6 +15,7 @@ from tasks.documents import load_cloud
 from tasks.job import Choice, Objective
 from tasks.money import Work
 from tasks.once import ONCE
+from tasks.quota_room import within_quotas
 from tasks.rank import rank, why
 from tasks.sharpen import sharpened
 
@@ -35,13 +38,16 @@ def select(
 
     cooling: labels of offers whose pool was lost or refused lately, with the reason; they come last.
     attempt: part of the cache key, since every attempt chooses afresh.
-    clouds: the Cloud documents that the offers are of; asked for the interruption rate of the leading ones.
+    clouds: the Cloud documents that the offers are of; asked for interruption rate and quotas of the leading ones.
     """
     log = get_run_logger()
+    wings = {cloud.kind: cloud for cloud in map(load_cloud, clouds)}
     choice = rank(market, requirements, work, cooling, objective=objective, speeds=speeds)
-    known = sharpened(market, choice, {cloud.kind: cloud for cloud in map(load_cloud, clouds)})
+    known = sharpened(market, choice, wings)
+    ranking = partial(rank, known, requirements, work, cooling, objective=objective, speeds=speeds)
     if known is not market:
-        choice = rank(known, requirements, work, cooling, objective=objective, speeds=speeds)
+        choice = ranking()
+    choice = within_quotas(choice, known, requirements, wings, lambda over: ranking(over=over))
     for rejected in choice.rejected:
         log.info("left out %d offers: %s (e.g. %s)", rejected.count, rejected.reason, rejected.example)
     if choice.ranked:

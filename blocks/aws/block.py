@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
@@ -30,6 +30,7 @@ from blocks.cloud import (
 )
 from blocks.endpoints import Endpoint, checked, is_loopback
 from blocks.market import Market
+from blocks.quota_room import QuotaRoom
 from blocks.recent import Recent
 
 if TYPE_CHECKING:
@@ -166,6 +167,14 @@ class AwsCloud(Cloud):
     def quotas_of(cls, offer: Offer) -> Mapping[str, float]:
         name = spot_class(offer.instance_type)
         return {name: float(offer.vcpus)} if name else {}
+
+    def quota_room(self, offers: Sequence[Offer]) -> list[QuotaRoom]:
+        from blocks.aws.quota_room import quota_room
+
+        try:
+            return quota_room(self._clients(brisk=True), offers)
+        except Misconfigured:
+            return []
 
     def find(self, job_key: str | None = None) -> list[Machine]:
         return self.machines().find(job_key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
@@ -30,6 +30,7 @@ from blocks.cloud import (
 )
 from blocks.endpoints import Endpoint, is_loopback
 from blocks.market import Market
+from blocks.quota_room import QuotaRoom
 from blocks.recent import Recent
 
 if TYPE_CHECKING:
@@ -200,6 +201,13 @@ class AzureCloud(Cloud):
     @classmethod
     def quotas_of(cls, offer: Offer) -> Mapping[str, float]:
         return quotas_of(offer)
+
+    def quota_room(self, offers: Sequence[Offer]) -> list[QuotaRoom]:
+        if not self.has_account:
+            return []
+        from blocks.azure.quota_room import quota_room
+
+        return quota_room(self._access()[0], offers)
 
     def find(self, job_key: str | None = None) -> list[Machine]:
         return self.machines().find(job_key) if self.has_account else []

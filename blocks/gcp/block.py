@@ -32,6 +32,7 @@ from blocks.endpoints import Endpoint, is_loopback
 from blocks.gcp.images import checked
 from blocks.gcp.quotas import quotas_of
 from blocks.market import Market
+from blocks.quota_room import QuotaRoom
 from blocks.recent import Recent
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 _REGION = re.compile(r"[a-z]+-[a-z]+[0-9]+")
 _PATIENCE_S = 30.0  # of one call with its repetitions
+_QUOTA_PATIENCE_S = 10.0  # a choice does not need to know it
 
 
 class GcpCloud(Cloud):
@@ -218,6 +220,14 @@ class GcpCloud(Cloud):
     @classmethod
     def quotas_of(cls, offer: Offer) -> Mapping[str, float]:
         return quotas_of(offer)
+
+    def quota_room(self, offers: Sequence[Offer]) -> list[QuotaRoom]:
+        from blocks.gcp.quota_room import quota_room
+
+        try:
+            return self._recent.get("quota room", lambda: quota_room(self.clients(), _QUOTA_PATIENCE_S))
+        except MarketUnavailable:
+            return []
 
     def find(self, job_key: str | None = None) -> list[Machine]:
         return self.machines().find(job_key)
