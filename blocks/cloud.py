@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from prefect.blocks.core import Block
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from blocks.quota_room import QuotaRoom
 from blocks.scope import Reach
 from node.contract import Brief, attempt_name
 from node.redaction_forms import without_secrets
@@ -187,6 +188,11 @@ class LaunchBrief:
         """What tells a launch from that of an earlier round of the same attempt, in tokens and names: a cloud gives an
         old token its old answer, though there is room by now. Empty in the first round."""
         return f" round {self.round}" if self.round > 1 else ""
+
+    @property
+    def secret_digest(self) -> str:
+        """SHA-256 of `secret_text`: whether it has been written already can be told without it."""
+        return sha256(self.secret_text().encode()).hexdigest()
 
     def secret_text(self) -> str:
         """What a secret manager keeps of a job, and node/clouds reads: a JSON object {file name: content}."""
@@ -372,6 +378,11 @@ class Cloud(Block, ABC):
         """What a machine of that offer takes of each quota that it may be counted against, by the name that the cloud
         has for it: vCPUs, GPUs, machines. Asks nobody; {}: nothing is known of quotas."""
         return {}
+
+    def quota_room(self, offers: Sequence[Offer]) -> list[QuotaRoom]:
+        """What the account may have of the quotas that these few offers count against, in few calls; what is not told
+        is left out, and nothing is raised."""
+        return []
 
     @abstractmethod
     def find(self, job_key: str | None = None) -> list[Machine]:

@@ -8,9 +8,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from configparser import ConfigParser
-from configparser import Error as ConfigError
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,6 +16,7 @@ from prefect.blocks.core import Block
 from pydantic import ConfigDict, Field, SecretStr, field_validator
 
 from blocks.home import absolute, home
+from blocks.rclone_conf import checking_buckets, parsed, with_options
 from node.contract import SECRET_RCLONE
 from node.remote import Remote, RemoteError
 
@@ -113,21 +112,38 @@ class RcloneRemote(Block):
     def check_writable(self) -> None:
         """Write, read back and delete a probe. Raises ValueError: one line that says what is wrong and the remedy."""
         self._check_named()
-        probe, content = f".spotwave-probe-{uuid4().hex[:12]}", b"spotwave was here\n"
-        with self._remote(self.root(), call_s=60.0) as remote:
-            try:
-                remote.write(probe, content)
-                back = remote.read(probe)
-                remote.delete(probe)
-            except RemoteError as error:
-                raise ValueError(f"remote: {self.path} cannot be written ({error}); {self._remedy}") from error
-        if back != content:
+        try:
+            faithful = self._probe()
+        except RemoteError as error:
+            raise ValueError(f"remote: {self.path} cannot be written ({error}); {self._remedy()}") from error
+        if not faithful:
             raise ValueError(f"remote: {self.path} does not give back what was written to it; choose another path")
 
-    @property
+    def _probe(self) -> bool:
+        """Whether what is written is read back. Raises RemoteError."""
+        probe, content = f".spotwave-probe-{uuid4().hex[:12]}", b"spotwave was here\n"
+        with self._remote(self.root(), call_s=60.0) as remote:
+            remote.write(probe, content)
+            back = remote.read(probe)
+            remote.delete(probe)
+        return back == content
+
     def _remedy(self) -> str:
+        """Of a remote that cannot be written: what was tried and does help, where there is such a thing."""
         if self.is_folder:
             return "choose a folder that you may write, in the path of the Rclone Remote block"
+        config = self.config.get_secret_value() if self.config else ""
+        if lacking := checking_buckets(config):
+            mended = RcloneRemote(config=SecretStr(with_options(config, lacking)), path=self.path)
+            with suppress(RemoteError):
+                if mended._probe():
+                    lines = " and ".join(
+                        f"`{option} = true` to its section [{name}]" for name, option in lacking.items()
+                    )
+                    return (
+                        "its keys may not create buckets, which rclone tries first: add "
+                        f"{lines}, in the rclone.conf of the Rclone Remote block"
+                    )
         return "try `rclone touch` with the same rclone.conf, then paste the repaired one into the Rclone Remote block"
 
     def _check_named(self) -> None:
@@ -135,10 +151,10 @@ class RcloneRemote(Block):
         head = _NAMED.match(self.path)
         if head is None:
             return
-        sections = _sections(self.config.get_secret_value() if self.config else "")
-        if sections is None:
+        config = parsed(self.config.get_secret_value() if self.config else "")
+        if config is None:
             raise ValueError("remote: the rclone.conf cannot be read; paste what `rclone config show` prints")
-        if head["name"] not in sections:
+        if head["name"] not in config.sections():
             raise ValueError(
                 f"remote: the path {self.path} names the remote '{head['name']}', which the rclone.conf does not hold; "
                 f"add what `rclone config show {head['name']}` prints"
@@ -152,16 +168,6 @@ class RcloneRemote(Block):
                 path = Path(folder) / SECRET_RCLONE
                 write_secret(path, self.config)
             yield Remote(rclone_binary(), path, root, **bounds)
-
-
-def _sections(config: str) -> list[str] | None:
-    """The remotes of an rclone.conf; None if it is none. The parser's exception, which quotes a line, ends here."""
-    parser = ConfigParser(interpolation=None, strict=False)
-    try:
-        parser.read_string(config)
-    except ConfigError:
-        return None
-    return parser.sections()
 
 
 def write_secret(path: Path, secret: SecretStr) -> None:

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import ast
+import gzip
 import re
 import shlex
 from collections.abc import Mapping
 from functools import cache
+from hashlib import sha256
 from importlib.resources import files
+from uuid import UUID
 
 from blocks.cloud import Misconfigured
-from node.contract import ENV_ATTEMPT, ENV_REMOTE, Brief
+from node.contract import ENV_ATTEMPT, ENV_REMOTE, Brief, job_key_of
 
-MAX_BYTES = 16_384  # AWS's limit, the narrowest of the clouds
+# What a cloud takes, before base64. EC2 User Guide, "Run commands when you launch an EC2 instance": 16 KB in raw form.
+# Azure, "Custom data and cloud-init": 65,535 bytes. Compute Engine, "About VM metadata": 256 KB a value.
+MOST_BYTES = {"aws": 16_384, "azure": 65_535, "gcp": 262_144}
+# cloud-init decompresses what comes compressed (cloudinit/user_data.py, convert_string), whatever the image of the two
+# that AWS offers. Elsewhere there is room enough; and Google's agent runs a start-up script as it is.
+_COMPRESSED = {"aws"}
+_SETTINGS = "".join(sha256(bytes([number])).hexdigest() for number in range(16))  # more than any wing adds
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _COMMENT = re.compile(r"^ *#(?!!).*\n", re.MULTILINE)
 _INDENT = re.compile(r"^ +", re.MULTILINE)
@@ -25,7 +34,7 @@ def render(brief: Brief, *, settings: Mapping[str, str], cloud: str | None = Non
     told by the brief), its line ``@BRIEF@``, inside a quoted here-document, the brief as JSON. For a `cloud` ("aws",
     "gcp", "azure") SPOTWAVE_CLOUD and SPOTWAVE_UV are set, ``@CLOUD@`` becomes the program of node/clouds and
     ``@PINS@`` the rclone to install; both are empty on the local cloud, and a template of one's own may do without.
-    Raises ValueError for a name that no shell takes, a missing marker, or a result over `MAX_BYTES`.
+    Raises ValueError for a name that no shell takes, or a missing marker.
     """
     if template is None:
         template = _COMMENT.sub("", files("node").joinpath("bootstrap.sh").read_text())
@@ -50,18 +59,48 @@ def render(brief: Brief, *, settings: Mapping[str, str], cloud: str | None = Non
     for marker in parts:
         if lines.count(marker) != 1 and marker in ("@SETTINGS@", "@BRIEF@"):
             raise ValueError(f"the bootstrap template needs one line {marker}")
-    script = "\n".join(parts.get(line, line) for line in lines) + "\n"
-    if (size := len(script.encode())) > MAX_BYTES:
-        raise ValueError(f"the user data has {size} bytes; clouds take {MAX_BYTES}")
-    return script
+    return "\n".join(parts.get(line, line) for line in lines) + "\n"
 
 
-def of_cloud(cloud: str, brief: Brief, settings: Mapping[str, str], template: str | None) -> str:
-    """`render` for a machine of that cloud. Raises Misconfigured: no other offer would do better."""
+def of_cloud(cloud: str, brief: Brief, settings: Mapping[str, str], template: str | None = None) -> bytes:
+    """`render` as a machine of that cloud ("aws", "gcp", "azure") is given it: always the same for the same.
+
+    Raises Misconfigured where it is more than the cloud takes: no other offer would do better.
+    """
     try:
-        return render(brief, settings=settings, cloud=cloud, template=template)
+        script = render(brief, settings=settings, cloud=cloud, template=template)
     except ValueError as error:
         raise Misconfigured(f"{cloud}: {error}") from error
+    data = gzip.compress(script.encode(), mtime=0) if cloud in _COMPRESSED else script.encode()
+    if len(data) > MOST_BYTES[cloud]:
+        raise Misconfigured(
+            f"remote: with a path of {len(brief.remote)} characters the user data of a machine has {len(data)} bytes, "
+            f"and {cloud} takes {MOST_BYTES[cloud]}; shorten the path of the Rclone Remote block"
+        )
+    return data
+
+
+def too_long(cloud: str, remote: str) -> str | None:
+    """Why a machine of that cloud could not be told of this remote, or None; asked before anything is launched.
+
+    remote: the job's folder, as in `Brief.remote`. Addresses and names that a wing adds are counted as 1024 bytes.
+    """
+    if cloud not in MOST_BYTES:
+        return None  # the local cloud's is a file
+    told = Brief(
+        job_key=job_key_of(UUID(int=0)),
+        attempt=100,
+        remote=remote,
+        lease_id=str(UUID(int=0)),
+        vcpus=1000,
+        memory_gib=10_000.5,
+        deadline=4e9,
+    )
+    try:
+        of_cloud(cloud, told, {"SPOTWAVE_SECRET_AT": _SETTINGS})
+    except Misconfigured as refused:
+        return refused.reason
+    return None
 
 
 @cache

@@ -8,6 +8,7 @@ from prefect import task
 from prefect.logging import get_run_logger
 
 from blocks.cloud import Cloud
+from blocks.user_data import too_long
 from tasks.documents import NoSuchBlock, load_access, load_budget, load_cloud, load_remote, load_store
 from tasks.inherit import continuable
 from tasks.job import Job
@@ -71,6 +72,9 @@ def _documents(job: Job, executables: list[str]) -> str | None:
                 f"remote: '{job.remote}' is a folder on this computer, which machines in a cloud cannot reach. Name an "
                 "Rclone Remote block with a remote that they can, e.g. 's3:bucket/spotwave'."
             )
+        long = (too_long(cloud.kind, remote.root(job.key)) for cloud in clouds)
+        if (problem := next(filter(None, long), None)) is not None:
+            return problem
         remote.check_writable()
     except (NoSuchBlock, ValueError) as error:
         return str(error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import polars as pl
 
@@ -35,14 +35,18 @@ def rank(
     objective: Objective = "cost",
     speeds: pl.DataFrame | None = None,
     refused: Sequence[Refusal] = (),
+    over: pl.DataFrame | None = None,
 ) -> Choice:
     """The best `KEPT` eligible offers with each term of their cost, and what was left out and why.
 
     cooling: labels of offers (`Offer.label`) whose pool was lost or refused lately, with the reason; they come last.
     refused: by the walk before; all that is covered by one of these comes last, too.
     speeds: what was measured (tasks.speed.SPEEDS); None: nothing yet.
+    over: types that exceed a quota (tasks.quota_room.OVER), which come into nobody's ranking.
     """
     judged = market.judged(requirements)
+    if over is not None:
+        judged = _without(judged, over)
     eligible = with_cost(judged.filter(pl.col("why_not").is_null()), work, speeds)
     cooling = {**cooling, **_covered(eligible, refused)}
     cool = _label().is_in(list(cooling)) if cooling else pl.lit(False)
@@ -62,9 +66,18 @@ def rank(
         work_core_h=work.core_h,
         rejected=_groups(excluded),
         nearest=nearest,
-        remedy=None if ranked else _remedy(nearest),
-        may_change=None if ranked else _may_change(market, requirements),
+        remedy=None if ranked else _remedy(nearest, set() if over is None else set(over["over"])),
+        may_change=None if ranked else _may_change(market, requirements, over),
     )
+
+
+def _without(judged: pl.DataFrame, over: pl.DataFrame) -> pl.DataFrame:
+    """With the quota as one more requirement that these types do not meet, the last to be asked."""
+    joined = judged.with_columns(pl.col("why_not").cast(pl.String)).join(
+        over, on=["cloud", "region", "instance_type"], how="left", maintain_order="left"
+    )
+    exceeds = pl.col("over").is_not_null().cast(pl.UInt8)
+    return joined.with_columns(why_not=pl.coalesce("why_not", "over"), misses=pl.col("misses") + exceeds).drop("over")
 
 
 def _best(eligible: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
@@ -91,11 +104,13 @@ def _covered(eligible: pl.DataFrame, refused: Sequence[Refusal]) -> dict[str, st
     return found
 
 
-def _may_change(market: Market, requirements: Requirements) -> Reason | None:
+def _may_change(market: Market, requirements: Requirements, over: pl.DataFrame | None) -> Reason | None:
     """Prices move: what is too dear now may be had later. All else that excludes an offer stays as it is."""
     if requirements.max_usd_h is None:
         return None
     at_any_price = market.judged(requirements.model_copy(update={"max_usd_h": None}))
+    if over is not None:
+        at_any_price = _without(at_any_price, over)
     return "NoOffer" if at_any_price["why_not"].null_count() else None
 
 
@@ -151,11 +166,16 @@ def _nearest(refused: pl.DataFrame) -> list[Near]:
     ]
 
 
-def _remedy(nearest: list[Near]) -> str:
-    """Which requirement excluded the nearest offer, and what to do."""
+def _remedy(nearest: list[Near], quotas: Collection[str]) -> str:
+    """Which requirement excluded the nearest offer, and what to do; quotas: the reasons that are none of ours."""
     if not nearest:
         return "clouds: no cloud offered anything. Name another cloud."
     near, offer = nearest[0], nearest[0].offer
+    if near.why_not in quotas:
+        return (
+            f"quota: what meets the requirements is more than the account may have, e.g. {offer.label} with "
+            f"{offer.vcpus} vCPUs: {near.why_not}. Ask the cloud for more, ask for fewer vCPUs, or add a cloud."
+        )
     return (
         f"requirements: no offer meets them. The nearest, {offer.label} ({offer.vcpus} vCPUs, "
         f"{offer.memory_gib:.1f} GiB, {offer.spot_usd_h:.4f} USD/h), is excluded by {near.why_not}. "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import polars as pl
 from prefect import task
@@ -15,6 +16,7 @@ from tasks.documents import load_cloud
 from tasks.job import Choice, Objective, Refusal
 from tasks.money import Work
 from tasks.once import ONCE
+from tasks.quota_room import within_quotas
 from tasks.rank import rank, why
 from tasks.sharpen import sharpened
 
@@ -39,13 +41,16 @@ def select(
 
     cooling: labels of offers whose pool was lost or refused lately, with the reason; they come last.
     attempt, round_: parts of the cache key, since every walk chooses afresh. refused: by the walk before.
-    clouds: the Cloud documents that the offers are of; asked for the interruption rate of the leading ones.
+    clouds: the Cloud documents that the offers are of; asked for interruption rate and quotas of the leading ones.
     """
     log = get_run_logger()
+    wings = {cloud.kind: cloud for cloud in map(load_cloud, clouds)}
     choice = rank(market, requirements, work, cooling, objective=objective, speeds=speeds, refused=refused)
-    known = sharpened(market, choice, {cloud.kind: cloud for cloud in map(load_cloud, clouds)})
+    known = sharpened(market, choice, wings)
+    ranking = partial(rank, known, requirements, work, cooling, objective=objective, speeds=speeds, refused=refused)
     if known is not market:
-        choice = rank(known, requirements, work, cooling, objective=objective, speeds=speeds, refused=refused)
+        choice = ranking()
+    choice = within_quotas(choice, known, requirements, wings, lambda over: ranking(over=over))
     for rejected in choice.rejected:
         log.info("left out %d offers: %s (e.g. %s)", rejected.count, rejected.reason, rejected.example)
     if choice.ranked:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 # The one module of an SDK that the form needs; what asks and reads is imported when it is used, so that knowing the
 # block stays cheap.
 from prefect_aws import AwsCredentials
-from pydantic import Field, field_validator
+from pydantic import Field, PrivateAttr, field_validator
 
 from blocks.aws.quotas import spot_class
 from blocks.aws.setup import Setup, own_images
@@ -30,6 +30,8 @@ from blocks.cloud import (
 )
 from blocks.endpoints import Endpoint, checked, is_loopback
 from blocks.market import Market
+from blocks.quota_room import QuotaRoom
+from blocks.recent import Recent
 
 if TYPE_CHECKING:
     from blocks.aws.clients import Clients
@@ -106,6 +108,8 @@ class AwsCloud(Cloud):
         "drill` (docs/drill.md); it bills about USD 0.20 for that. Empty: a drill ends its machine without a notice.",
     )
 
+    _recent: Recent = PrivateAttr(default_factory=Recent)
+
     @field_validator("fault_role")
     @classmethod
     def _a_role(cls, role: str) -> str:
@@ -154,7 +158,7 @@ class AwsCloud(Cloud):
         """The account's machines; `template` replaces node/bootstrap.sh. Raises Misconfigured without credentials."""
         from blocks.aws.machines import Machines
 
-        return Machines(self._clients(), self._setup(template))
+        return Machines(self._clients(), self._setup(template), self._recent)
 
     def launch(self, offer: Offer, brief: LaunchBrief) -> Machine:
         return self.machines().launch(offer, brief)
@@ -163,6 +167,14 @@ class AwsCloud(Cloud):
     def quotas_of(cls, offer: Offer) -> Mapping[str, float]:
         name = spot_class(offer.instance_type)
         return {name: float(offer.vcpus)} if name else {}
+
+    def quota_room(self, offers: Sequence[Offer]) -> list[QuotaRoom]:
+        from blocks.aws.quota_room import quota_room
+
+        try:
+            return quota_room(self._clients(brisk=True), offers)
+        except Misconfigured:
+            return []
 
     def find(self, job_key: str | None = None) -> list[Machine]:
         return self.machines().find(job_key)
@@ -205,6 +217,7 @@ class AwsCloud(Cloud):
     def remove(self, leftover: Leftover) -> None:
         from blocks.aws.leftovers import Leftovers
 
+        self._recent.clear()
         Leftovers(self._clients()).remove(leftover)
 
     def check(self) -> Iterator[Finding]:

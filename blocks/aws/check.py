@@ -158,7 +158,7 @@ def _launch(clients: Clients, setup: Setup, region: str) -> Finding:
         except Unfit:
             continue
         offer, brief = _example(region, subnet["AvailabilityZone"], architecture)
-        parameters = launch_parameters(offer, brief, image, subnet["SubnetId"], setup, "#!/bin/sh\n")
+        parameters = launch_parameters(offer, brief, image, subnet["SubnetId"], setup, b"#!/bin/sh\n")
         try:
             clients.call("ec2", region, "run_instances", once=True, DryRun=True, **parameters)
         except LaunchRefused as refused:

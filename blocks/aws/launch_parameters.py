@@ -19,7 +19,7 @@ def token_of(offer: Offer, brief: LaunchBrief) -> str:
 
 
 def launch_parameters(
-    offer: Offer, brief: LaunchBrief, image: Image, subnet: str, setup: Setup, user_data: str
+    offer: Offer, brief: LaunchBrief, image: Image, subnet: str, setup: Setup, user_data: bytes
 ) -> dict[str, Any]:
     """Of RunInstances. Nothing in it differs between two calls for the same job, attempt and offer."""
     sizes = {**image.disks, image.root: max(math.ceil(brief.disk_gib), image.disks.get(image.root, 1))}

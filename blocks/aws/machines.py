@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 from blocks.aws.billing import billed_until, prices_held
 from blocks.aws.clients import Clients
 from blocks.aws.everywhere import everywhere
-from blocks.aws.images import image_for
+from blocks.aws.images import Image, image_for
 from blocks.aws.launch_parameters import launch_parameters
-from blocks.aws.network import subnet_for
-from blocks.aws.refusals import Lost, UnknownProfile, code_behind, of_class
+from blocks.aws.network import subnet_for, subnets_of
+from blocks.aws.quotas import SPOT_QUOTAS, spot_class
+from blocks.aws.refusals import VCPUS, Lost, UnknownProfile, code_behind
 from blocks.aws.secrets import write_secret
 from blocks.aws.setup import Setup, secret_name, tag_dict
 from blocks.cloud import (
@@ -30,11 +31,12 @@ from blocks.cloud import (
     Throttled,
     of_all_regions,
 )
+from blocks.recent import Recent
 from blocks.tags import JOB, machine_from, offer_in
+from blocks.unseen import state_of_the_unseen
 from blocks.user_data import of_cloud
 
 MOST_LAUNCHES = 3  #: calls for one machine, where the answer is lost
-UNSEEN_S = 90.0  #: how long an instance may be unknown to the service that has made it
 PROFILE_S = 60.0  #: how long an instance profile may be unknown to EC2
 PROFILE_PAUSE_S = 2.0
 GONE_WITHIN_S = 240.0  #: how long `terminate` waits
@@ -42,11 +44,15 @@ _BILLING = ["pending", "running", "stopping", "stopped"]
 
 
 class Machines:
-    """The instances of an account; all that is known of them stands in their tags."""
+    """The instances of an account; all that is known of them stands in their tags.
 
-    def __init__(self, clients: Clients, setup: Setup) -> None:
+    recent: what other launches of a walk have found out and written already.
+    """
+
+    def __init__(self, clients: Clients, setup: Setup, recent: Recent | None = None) -> None:
         self._clients = clients
         self._setup = setup
+        self._recent = Recent() if recent is None else recent
 
     def launch(self, offer: Offer, brief: LaunchBrief) -> Machine:
         """Start the attempt's machine, or find the one that an earlier call with these arguments has started.
@@ -56,11 +62,11 @@ class Machines:
         """
         if offer.zone is None:
             raise Misconfigured(f"aws {offer.region}: an offer without a zone; read the market anew")
-        image = image_for(self._clients, offer.region, offer.architecture, self._setup.image)
-        subnet = subnet_for(self._clients, offer.region, offer.zone, self._setup.subnets)
+        image, subnet = self._image(offer), self._subnet(offer.region, offer.zone)
         wanted = launch_parameters(offer, brief, image, subnet, self._setup, self._user_data(brief))
+        secret = ("secret", brief.brief.job_key, brief.secret_digest)
         with of_all_regions():
-            write_secret(self._clients, brief)
+            self._recent.get(secret, lambda: write_secret(self._clients, brief))
         row = self._run_with_profile(offer, wanted)
         if row["State"]["Name"] not in ("pending", "running"):
             raise Capacity(f"aws {offer.zone}: the machine of this attempt was lost as soon as it was launched")
@@ -70,7 +76,16 @@ class Machines:
         assert machine is not None  # its job's tag is among the parameters
         return machine
 
-    def _user_data(self, brief: LaunchBrief) -> str:
+    def _image(self, offer: Offer) -> Image:
+        wanted = (offer.region, offer.architecture, self._setup.image)
+        return self._recent.get(("image", *wanted), lambda: image_for(self._clients, *wanted))
+
+    def _subnet(self, region: str, zone: str) -> str:
+        own = self._setup.subnets
+        listed = self._recent.get(("subnets", region, *own), lambda: subnets_of(self._clients, region, own))
+        return subnet_for(listed, region, zone, own)
+
+    def _user_data(self, brief: LaunchBrief) -> bytes:
         home = self._clients.home
         settings = {
             "SPOTWAVE_SECRET": secret_name(brief.brief.job_key),
@@ -86,13 +101,27 @@ class Machines:
             try:
                 return self._run(offer.region, wanted)
             except Quota as refused:
-                raise of_class(refused, offer.instance_type) from refused.__cause__
+                raise self._of_class(refused, offer) from refused.__cause__
             except UnknownProfile as refused:
                 unknown = refused
                 if not self._has_profile():
                     break
             pause()
         raise unknown
+
+    def _of_class(self, refused: Quota, offer: Offer) -> Quota:
+        """A refusal for too many vCPUs, of the type's class, and how many there are in all if that may be asked."""
+        quota = SPOT_QUOTAS.get(spot_class(offer.instance_type))
+        if code_behind(refused) not in VCPUS or quota is None:
+            return refused
+        asked: dict[str, Any] = {"ServiceCode": "ec2", "QuotaCode": quota.code}
+        try:
+            limit = float(
+                self._clients.call("service-quotas", offer.region, "get_service_quota", **asked)["Quota"]["Value"]
+            )
+        except (LaunchRefused, LookupError, ValueError, TypeError):
+            limit = None  # then the next smaller type is tried
+        return Quota(f"{refused.reason}, {quota.name!r} ({quota.code})", "region", quota.name, limit)
 
     def _has_profile(self) -> bool:
         """False only where IAM says that there is none."""
@@ -149,10 +178,7 @@ class Machines:
     def state(self, machine: Machine) -> MachineState:
         """A terminated instance is told of for about an hour. Raises a LaunchRefused."""
         row = self._row(machine)
-        if row is None:
-            young = datetime.now(UTC) - machine.launched_at < timedelta(seconds=UNSEEN_S)
-            return MachineState.PENDING if young else MachineState.GONE
-        return state_of(row)
+        return state_of_the_unseen(machine) if row is None else state_of(row)
 
     def prices_held(self, machine: Machine, until: datetime) -> list[tuple[datetime, float]]:
         """See `Cloud.prices_held`."""
@@ -178,7 +204,7 @@ class Machines:
             known = known or self._end(machine)
             row = self._row(machine)
             if row is None:
-                if not known and datetime.now(UTC) - machine.launched_at > timedelta(seconds=UNSEEN_S):
+                if not known and state_of_the_unseen(machine) is MachineState.GONE:
                     return
             elif row["State"]["Name"] == "terminated":
                 return

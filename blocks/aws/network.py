@@ -17,12 +17,11 @@ def subnets_of(clients: Clients, region: str, own: list[str]) -> list[dict[str, 
     return clients.listed("ec2", region, "describe_subnets", "Subnets", Filters=[wanted])
 
 
-def subnet_for(clients: Clients, region: str, zone: str, own: list[str]) -> str:
+def subnet_for(listed: list[dict[str, Any]], region: str, zone: str, own: list[str]) -> str:
     """The id of the zone's subnet, always the same: it is among what the launch's token stands for.
 
-    Raises a LaunchRefused.
+    listed: what `subnets_of` has of the region. Raises a LaunchRefused.
     """
-    listed = subnets_of(clients, region, own)
     if not listed:
         raise Quota(f"aws {region}: {no_subnet(own)}", "region")
     here = [str(row["SubnetId"]) for row in listed if row["AvailabilityZone"] == zone]

@@ -14,7 +14,6 @@ from botocore.exceptions import (  # type: ignore[import-untyped]
 from botocore.exceptions import ConnectionError as NotConnected
 from botocore.parsers import ResponseParserError  # type: ignore[import-untyped]
 
-from blocks.aws.quotas import SPOT_QUOTAS, spot_class
 from blocks.cloud import Capacity, Closed, LaunchRefused, Misconfigured, Quota, Throttled, Unclear, Unfit
 from blocks.gather import Unavailable
 
@@ -137,7 +136,7 @@ def refusal(error: ClientError, where: str) -> LaunchRefused:
     if code == "InsufficientFreeAddressesInSubnet":
         return Quota(f"{said}; subnets: the zone's subnet is full, name a larger one", "zone")
     if code in VCPUS:
-        # Which type was asked for, and so which class, the caller knows (`of_class`).
+        # Which type was asked for, and so which class, the caller knows (`blocks.aws.machines`).
         return Quota(f"{said}; ask for more spot vCPUs under Service Quotas", "type")
     if code in _REGION:
         return Quota(f"{said}; {_REGION[code]}", "region")
@@ -161,15 +160,6 @@ def refusal(error: ClientError, where: str) -> LaunchRefused:
         return Misconfigured(f"{said}{_short(code, message)}; {remedy}")
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     return Lost(said) if status >= 500 else Unclear(said)
-
-
-def of_class(refused: Quota, instance_type: str) -> Quota:
-    """What says that there are too many vCPUs, of the class of the type that was asked for."""
-    quota = SPOT_QUOTAS.get(spot_class(instance_type))
-    if code_behind(refused) not in VCPUS or quota is None:
-        return refused
-    more = f"{refused.reason}, {quota.name!r} ({quota.code})"
-    return Quota(more, "region", quota.name)
 
 
 @contextmanager

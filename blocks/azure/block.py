@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 
 # The form needs the credentials' block, which imports no SDK. What asks and reads is imported when it is used: the
 # SDKs take a second, and knowing the block must stay cheap.
@@ -30,6 +30,8 @@ from blocks.cloud import (
 )
 from blocks.endpoints import Endpoint, is_loopback
 from blocks.market import Market
+from blocks.quota_room import QuotaRoom
+from blocks.recent import Recent
 
 if TYPE_CHECKING:
     from blocks.azure.account import Account
@@ -126,6 +128,8 @@ class AzureCloud(Cloud):
         "https://prices.azure.com", title="Prices endpoint", description="The Azure Retail Prices API; it needs no key."
     )
 
+    _recent: Recent = PrivateAttr(default_factory=Recent)
+
     @field_validator("regions")
     @classmethod
     def _short_names(cls, regions: list[str]) -> list[str]:
@@ -189,7 +193,7 @@ class AzureCloud(Cloud):
         """The subscription's machines; `template` replaces node/bootstrap.sh. Raises Misconfigured without one."""
         from blocks.azure.machines import Machines
 
-        return Machines(*self._access(), template)
+        return Machines(*self._access(), template, self._recent)
 
     def launch(self, offer: Offer, brief: LaunchBrief) -> Machine:
         return self.machines().launch(offer, brief)
@@ -197,6 +201,13 @@ class AzureCloud(Cloud):
     @classmethod
     def quotas_of(cls, offer: Offer) -> Mapping[str, float]:
         return quotas_of(offer)
+
+    def quota_room(self, offers: Sequence[Offer]) -> list[QuotaRoom]:
+        if not self.has_account:
+            return []
+        from blocks.azure.quota_room import quota_room
+
+        return quota_room(self._access()[0], offers)
 
     def find(self, job_key: str | None = None) -> list[Machine]:
         return self.machines().find(job_key) if self.has_account else []
@@ -235,6 +246,7 @@ class AzureCloud(Cloud):
         from blocks.azure.secrets import Vault
 
         clients, account = self._access()
+        self._recent.clear()
         match leftover.kind:
             case "secret":
                 Vault(clients).delete(leftover.id)

@@ -30,7 +30,7 @@ class Place:
     image: str
 
 
-def body(offer: Offer, brief: LaunchBrief, place: Place, user_data: str) -> dict[str, Any]:
+def body(offer: Offer, brief: LaunchBrief, place: Place, user_data: bytes) -> dict[str, Any]:
     """The VM as the Compute API takes it (Virtual Machines - Create Or Update, with network interface configuration).
 
     The defaults that cost money are overruled one by one: disk, interface and address would be detached, not deleted
@@ -82,12 +82,12 @@ def body(offer: Offer, brief: LaunchBrief, place: Place, user_data: str) -> dict
     return found
 
 
-def _system(name: str, user_data: str) -> dict[str, Any]:
+def _system(name: str, user_data: bytes) -> dict[str, Any]:
     key = {"path": f"/home/{_USER}/.ssh/authorized_keys", "keyData": _throw_away_key()}
     return {
         "computerName": name,
         "adminUsername": _USER,
-        "customData": base64.b64encode(user_data.encode()).decode(),
+        "customData": base64.b64encode(user_data).decode(),
         "linuxConfiguration": {"disablePasswordAuthentication": True, "ssh": {"publicKeys": [key]}},
     }
 

@@ -34,7 +34,9 @@ from blocks.cloud import (
     Unfit,
     of_all_regions,
 )
+from blocks.recent import Recent
 from blocks.tags import JOB, machine_from, offer_in
+from blocks.unseen import state_of_the_unseen
 from blocks.user_data import of_cloud
 
 if TYPE_CHECKING:
@@ -58,12 +60,15 @@ _STATES = {
 
 
 class Machines:
-    """`template` replaces node/bootstrap.sh."""
+    """`template` replaces node/bootstrap.sh; recent: what other launches of a walk have found out and written."""
 
-    def __init__(self, clients: Clients, account: Account, template: str | None = None) -> None:
+    def __init__(
+        self, clients: Clients, account: Account, template: str | None = None, recent: Recent | None = None
+    ) -> None:
         self._clients = clients
         self._account = account
         self._template = template
+        self._recent = Recent() if recent is None else recent
         self._group = account.resource_group
         self._parts = Parts(clients, account.resource_group)
         self._vault = Vault(clients)
@@ -86,14 +91,15 @@ class Machines:
             raise Unfit(f"image: the block has one of its own, but none for {offer.architecture}")
         with asked("the launch"):
             there = self._get(name)
+        secret = ("secret", self._account.vault_url, brief.brief.job_key, brief.secret_digest)
         with of_all_regions():
-            self._vault.write(brief)
+            self._recent.get(secret, lambda: self._vault.write(brief))
         if there is not None:
             return self._adopted(name, brief)
         with asked("the launch"):
             self._check_quota(offer)
             place = Place(
-                subnet=subnet_for(self._clients, self._account, offer.region),
+                subnet=self._subnet(offer.region),
                 identity=self._account.identity,
                 image=image,
             )
@@ -122,11 +128,12 @@ class Machines:
 
     def state(self, machine: Machine) -> MachineState:
         """See `Cloud.state`. An evicted machine is deleted by its policy, and nothing of it tells why: it is gone,
-        and its last words on the remote tell more. So is one that has deleted itself."""
+        and its last words on the remote tell more. So is one that has deleted itself. Neither leaves a trace that
+        could be read at once, so a machine that is not found is gone only when it is old enough to be known."""
         its = resource_id(machine.id)
         with asked("asking for the state"):
             vm = self._get(its.name, its.group)
-        return MachineState.GONE if vm is None else _state(vm)
+        return state_of_the_unseen(machine) if vm is None else _state(vm)
 
     def terminate(self, machine: Machine) -> None:
         """See `Cloud.terminate`."""
@@ -146,14 +153,22 @@ class Machines:
                     said = f"quota of spot vCPUs in {offer.region}: {left} of {row.limit} left"
                     raise Quota(said, "region", SPOT_QUOTA, max(0.0, left))
 
-    def _user_data(self, brief: LaunchBrief) -> str:
+    def _user_data(self, brief: LaunchBrief) -> bytes:
         settings = {
             "SPOTWAVE_SECRET": secret_name(brief.brief.job_key),
             "SPOTWAVE_SECRET_AT": self._account.vault_url,
             "SPOTWAVE_API_AT": self._account.endpoint,
-            "SPOTWAVE_IDENTITY": client_id(self._clients, self._account),
+            "SPOTWAVE_IDENTITY": self._client_id(),
         }
         return of_cloud("azure", brief.brief, settings, self._template)
+
+    def _subnet(self, region: str) -> str:
+        key = ("subnet", self._account.resource_group, self._account.network, region)
+        return self._recent.get(key, lambda: subnet_for(self._clients, self._account, region))
+
+    def _client_id(self) -> str:
+        key = ("identity", self._account.identity)
+        return self._recent.get(key, lambda: client_id(self._clients, self._account))
 
     def _get(self, name: str, group: str | None = None) -> VirtualMachine | None:
         """With its instance view. Raises the SDK's errors."""

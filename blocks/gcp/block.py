@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 # block stays cheap: google.cloud.compute_v1 alone takes seconds.
 from google.auth.exceptions import DefaultCredentialsError
 from prefect_gcp import GcpCredentials
-from pydantic import Field, ValidatorFunctionWrapHandler, field_validator
+from pydantic import Field, PrivateAttr, ValidatorFunctionWrapHandler, field_validator
 
 from blocks.cloud import (
     Catalogue,
@@ -31,12 +32,16 @@ from blocks.endpoints import Endpoint, is_loopback
 from blocks.gcp.images import checked
 from blocks.gcp.quotas import quotas_of
 from blocks.market import Market
+from blocks.quota_room import QuotaRoom
+from blocks.recent import Recent
 
 if TYPE_CHECKING:
     from blocks.gcp.clients import Clients
     from blocks.gcp.machines import Machines
 
+_REGION = re.compile(r"[a-z]+-[a-z]+[0-9]+")
 _PATIENCE_S = 30.0  # of one call with its repetitions
+_QUOTA_PATIENCE_S = 10.0  # a choice does not need to know it
 
 
 class GcpCloud(Cloud):
@@ -109,6 +114,12 @@ class GcpCloud(Cloud):
     public_ip: bool = Field(
         True, title="Public IP", description="Give machines an external address. Without one they need Cloud NAT."
     )
+    secret_locations: list[str] = Field(
+        default_factory=list,
+        title="Secret locations",
+        description="Where the secrets of jobs are kept, e.g. ['europe-west3']. Empty: wherever Google likes; where a "
+        "policy of the organization forbids that, in the region of each machine.",
+    )
     secret_endpoint: Endpoint = Field(
         "https://secretmanager.googleapis.com",
         title="Secret endpoint",
@@ -122,6 +133,15 @@ class GcpCloud(Cloud):
         title="Projects endpoint",
         description="Where the Cloud Resource Manager API is; only checks ask it.",
     )
+
+    _recent: Recent = PrivateAttr(default_factory=Recent)
+
+    @field_validator("secret_locations")
+    @classmethod
+    def _are_regions(cls, locations: list[str]) -> list[str]:
+        if wrong := next((one for one in locations if not _REGION.fullmatch(one)), None):
+            raise ValueError(f"secret_locations: {wrong[:60]!r} is not a region; write e.g. 'europe-west3'")
+        return locations
 
     @field_validator("image", "image_arm64")
     @classmethod
@@ -182,9 +202,17 @@ class GcpCloud(Cloud):
         from blocks.gcp.machines import Machines
         from blocks.gcp.refusals import refusing
 
-        setup = Setup(self.image, self.image_arm64, self.network, self.subnetwork, self.public_ip, self.service_account)
+        setup = Setup(
+            image=self.image,
+            image_arm64=self.image_arm64,
+            network=self.network,
+            subnetwork=self.subnetwork,
+            public_ip=self.public_ip,
+            service_account=self.service_account,
+            secret_locations=tuple(self.secret_locations),
+        )
         with refusing():
-            return Machines(self.clients(), setup, template, patience_s)
+            return Machines(self.clients(), setup, template, patience_s, self._recent)
 
     def launch(self, offer: Offer, brief: LaunchBrief) -> Machine:
         return self.machines().launch(offer, brief)
@@ -192,6 +220,14 @@ class GcpCloud(Cloud):
     @classmethod
     def quotas_of(cls, offer: Offer) -> Mapping[str, float]:
         return quotas_of(offer)
+
+    def quota_room(self, offers: Sequence[Offer]) -> list[QuotaRoom]:
+        from blocks.gcp.quota_room import quota_room
+
+        try:
+            return self._recent.get("quota room", lambda: quota_room(self.clients(), _QUOTA_PATIENCE_S))
+        except MarketUnavailable:
+            return []
 
     def find(self, job_key: str | None = None) -> list[Machine]:
         return self.machines().find(job_key)
@@ -230,6 +266,7 @@ class GcpCloud(Cloud):
         from blocks.gcp.leftovers import remove
         from blocks.gcp.refusals import refusing
 
+        self._recent.clear()
         with refusing():
             remove(self.clients(), leftover, _PATIENCE_S)
 

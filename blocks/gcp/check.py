@@ -71,7 +71,7 @@ def check(cloud: GcpCloud) -> Iterator[Finding]:
     for architecture in _ARCHITECTURES:
         yield _image(clients, cloud, architecture)
     yield from _regions(clients, cloud.regions)
-    yield _secret(clients)
+    yield _secret(clients, cloud)
 
 
 def _permissions(clients: Clients) -> Finding:
@@ -167,15 +167,28 @@ def _quota(region: Any) -> _Quota:
     return own if own is not None and own.limit > 0 else found.get("CPUS", _Quota("CPUS", 0.0, 0.0))
 
 
-def _secret(clients: Clients) -> Finding:
-    try:
-        with refusing():
-            expiry = datetime.now(UTC) + timedelta(hours=1)
-            secrets.create(clients, _PROBE, _PROBE, expiry, _PATIENCE_S)
-            secrets.delete(clients, _PROBE, _PATIENCE_S)
-    except LaunchRefused as refused:
-        return Finding("secrets", False, refused.reason)
-    return Finding("secrets", True, "one was made and deleted again")
+def _secret(clients: Clients, cloud: GcpCloud) -> Finding:
+    """Where it is kept as a launch would have it: where the block says, else everywhere, else in a region."""
+    named = cloud.secret_locations
+    tried = [named] if named else [[], *([region] for region in cloud.regions[:1])]
+    for locations in tried:
+        where = f" in {', '.join(locations)}" if locations else ""
+        name = "-".join([_PROBE, *locations[:1]])
+        try:
+            with refusing():
+                expiry = datetime.now(UTC) + timedelta(hours=1)
+                secrets.create(clients, name, _PROBE, expiry, locations, _PATIENCE_S)
+                secrets.delete(clients, name, _PATIENCE_S)
+        except secrets.ForbiddenLocation:
+            continue
+        except LaunchRefused as refused:
+            return Finding("secrets", False, refused.reason)
+        return Finding("secrets", True, f"one was made{where} and deleted again")
+    forbids = f"{secrets.LOCATIONS_POLICY} of the organization forbids them"
+    if named or cloud.regions:
+        field = "secret_locations" if named else "regions"
+        return Finding("secrets", False, f"{forbids} in {', '.join(tried[-1])}; correct {field} in the GCP Cloud block")
+    return Finding("secrets", None, f"{forbids} everywhere; there will be one in each region that is tried")
 
 
 def _tested(clients: Clients, url: str, audience: str, permissions: Any) -> set[str] | str | int:

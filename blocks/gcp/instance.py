@@ -30,6 +30,7 @@ class Setup:
     subnetwork: str | None
     public_ip: bool
     service_account: str  #: an address, or 'default'
+    secret_locations: tuple[str, ...] = ()  #: empty: everywhere
 
 
 def name_of(offer: Offer, brief: LaunchBrief) -> str:

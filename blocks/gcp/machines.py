@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from google.api_core.exceptions import Conflict, NotFound
@@ -20,16 +20,18 @@ from blocks.cloud import (
 )
 from blocks.gcp import everywhere, secrets
 from blocks.gcp.clients import FAILURES, Clients, in_doubt, is_lost
+from blocks.gcp.images import image_of
 from blocks.gcp.instance import Setup, instance_of, token_of
 from blocks.gcp.operations import DELETED, PREEMPTED, ended_at, endings_of, finished, is_done
 from blocks.gcp.refusals import EXISTS, GONE, OverQuota, codes_in, refusal, refusal_in, refusing
+from blocks.recent import Recent
 from blocks.tags import ATTEMPT, JOB, OFFER, machine_from, packed, tags_of
+from blocks.unseen import state_of_the_unseen
 from blocks.user_data import of_cloud
 
 CREATED_S = 300.0  #: a stockout takes seconds to be told, bare metal minutes to be made
 DELETED_S = 180.0  #: then it is surely on its way
 PATIENCE_S = 30.0  #: of one call with its repetitions
-_SEEN_BY = timedelta(seconds=60)  # what was launched may not be seen at once
 
 _STATES = {
     "PROVISIONING": MachineState.PENDING,
@@ -45,15 +47,22 @@ _DOWN = ("TERMINATED", "STOPPED", "SUSPENDED")  # its vCPUs cost nothing any mor
 
 
 class Machines:
-    """A project's; `template` replaces node/bootstrap.sh."""
+    """A project's; `template` replaces node/bootstrap.sh; recent: what other launches of a walk have written."""
 
     def __init__(
-        self, clients: Clients, setup: Setup, template: str | None = None, patience_s: float = PATIENCE_S
+        self,
+        clients: Clients,
+        setup: Setup,
+        template: str | None = None,
+        patience_s: float = PATIENCE_S,
+        recent: Recent | None = None,
     ) -> None:
         self._clients = clients
         self._setup = setup
         self._template = template
         self._patience_s = patience_s
+        recent = Recent() if recent is None else recent
+        self._secrets = secrets.Secrets(clients, setup.secret_locations, recent, patience_s)
 
     def launch(self, offer: Offer, brief: LaunchBrief) -> Machine:
         """Start a machine, or return the one that was started for this job, attempt and offer.
@@ -68,10 +77,10 @@ class Machines:
     def _launched(self, offer: Offer, brief: LaunchBrief) -> Machine:
         if offer.zone is None:
             raise Unfit(f"{offer.label}: names no zone")
-        user_data = self._user_data(brief)
-        body = instance_of(self._setup, offer, offer.zone, brief, user_data)
+        image_of(self._setup.image, self._setup.image_arm64, offer.architecture)  # else nothing is written for it
         with of_all_regions(), refusing():
-            secrets.write(self._clients, brief, self._patience_s)
+            secret = self._secrets.write(brief, offer.region)
+        body = instance_of(self._setup, offer, offer.zone, brief, self._user_data(brief, secret))
         try:
             operation = self._insert(offer.zone, body, token_of(offer, brief))
         except Conflict:
@@ -114,7 +123,7 @@ class Machines:
             try:
                 status = str(self._get(str(machine.zone), machine.id).status)
             except NotFound:
-                return self._state_of_the_unseen(machine)
+                return self._of_the_unseen(machine)
             if status not in _DOWN:
                 return _STATES.get(status, MachineState.RUNNING)
             if PREEMPTED in endings_of(self._clients, machine, self._patience_s):
@@ -131,15 +140,15 @@ class Machines:
         with refusing():
             return ended_at(self._clients, machine, self._patience_s)
 
-    def _user_data(self, brief: LaunchBrief) -> str:
+    def _user_data(self, brief: LaunchBrief, secret: str) -> str:
         endpoints = self._clients.endpoints
         settings = {
-            "SPOTWAVE_SECRET": secrets.name_of(brief.brief.job_key),
+            "SPOTWAVE_SECRET": secret,
             "SPOTWAVE_SECRET_AT": endpoints.secrets,
             "SPOTWAVE_PROJECT": self._clients.project,
             "SPOTWAVE_API_AT": endpoints.compute,
         }
-        return of_cloud("gcp", brief.brief, settings, self._template)
+        return of_cloud("gcp", brief.brief, settings, self._template).decode()
 
     def _insert(self, zone: str, body: Any, token: str) -> Any:
         """The operation as it begins. Raises FAILURES."""
@@ -176,13 +185,11 @@ class Machines:
             return Throttled(told, repeated=True)
         return refused
 
-    def _state_of_the_unseen(self, machine: Machine) -> MachineState:
+    def _of_the_unseen(self, machine: Machine) -> MachineState:
         endings = endings_of(self._clients, machine, self._patience_s)
         if PREEMPTED in endings:
             return MachineState.INTERRUPTED
-        if DELETED not in endings and datetime.now(UTC) - machine.launched_at < _SEEN_BY:
-            return MachineState.PENDING
-        return MachineState.GONE
+        return MachineState.GONE if DELETED in endings else state_of_the_unseen(machine)
 
     def _get(self, zone: str, name: str) -> Any:
         return self._clients.instances.get(

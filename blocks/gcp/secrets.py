@@ -1,48 +1,116 @@
-"""A job's secret in Secret Manager: one secret per job, a version for each attempt's content."""
+"""A job's secret in Secret Manager: one secret per job, a version for each attempt's content.
+
+Where an organization's policy forbids what is kept everywhere, there is one for each region that is tried instead, with
+the region in its name, since the locations of a secret cannot be changed (Secret Manager, "Choose a replication
+policy"). A machine is told the name of its own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from google.api_core.exceptions import Conflict, NotFound
+from google.api_core.exceptions import Conflict, GoogleAPICallError, NotFound
 
-from blocks.cloud import LaunchBrief
+from blocks.cloud import Closed, LaunchBrief, Misconfigured
 from blocks.gcp.clients import Clients
+from blocks.recent import Recent
 from blocks.tags import JOB
 
 _KEPT = timedelta(days=1)  # after the deadline, when nobody has deleted it: it deletes itself
+LOCATIONS_POLICY = "constraints/gcp.resourceLocations"
 
 
-def name_of(job_key: str) -> str:
-    return f"spotwave-{job_key}"
+class ForbiddenLocation(Exception):
+    """A policy of the organization forbids a secret where it was to be kept."""
 
 
-def write(clients: Clients, brief: LaunchBrief, patience_s: float) -> None:
-    """Make the newest version of the job's secret what this attempt is given. Raises FAILURES.
-
-    Never read, so that the launcher needs no right to read any secret: a repeated launch writes the same once more.
-    """
-    job_key = brief.brief.job_key
-    name = f"projects/{clients.project}/secrets/{name_of(job_key)}"
-    request = {"parent": name, "payload": {"data": brief.secret_text().encode()}}
-    try:
-        clients.secrets.add_secret_version(request=request, **Clients.call(patience_s))
-    except NotFound:
-        expiry = datetime.fromtimestamp(brief.brief.deadline, UTC) + _KEPT
-        create(clients, name_of(job_key), job_key, expiry, patience_s)
-        clients.secrets.add_secret_version(request=request, **Clients.call(patience_s))
+def name_of(job_key: str, region: str | None = None) -> str:
+    return f"spotwave-{job_key}{f'-{region}' if region else ''}"
 
 
-def create(clients: Clients, name: str, job_key: str, expiry: datetime, patience_s: float) -> None:
-    """An empty one, unless it is there. Raises FAILURES."""
-    secret = {"replication": {"automatic": {}}, "labels": {JOB: job_key}, "expire_time": expiry}
+class Secrets:
+    """A project's. locations: where they are kept; empty: wherever Google likes, or else in the machine's region."""
+
+    def __init__(self, clients: Clients, locations: Sequence[str], recent: Recent, patience_s: float) -> None:
+        self._clients = clients
+        self._locations = list(locations)
+        self._recent = recent
+        self._patience_s = patience_s
+
+    def write(self, brief: LaunchBrief, region: str) -> str:
+        """The name of the secret that a machine in this region reads, once it has this attempt's content.
+
+        Raises FAILURES, or a LaunchRefused where the policy forbids it.
+        """
+        if self._locations:
+            try:
+                return self._written(brief, None, self._locations)
+            except ForbiddenLocation:
+                raise Misconfigured(
+                    f"gcp: secret_locations: {LOCATIONS_POLICY} of the organization forbids "
+                    f"{', '.join(self._locations)}; name locations that it allows, or none"
+                ) from None
+        if not self._recent.get(self._everywhere, lambda: False):
+            try:
+                return self._written(brief, None, [])
+            except ForbiddenLocation:
+                self._recent.put(self._everywhere, True)
+        try:
+            return self._written(brief, region, [region])
+        except ForbiddenLocation:
+            raise Closed(
+                f"gcp {region}: {LOCATIONS_POLICY} of the organization forbids a secret there, as it does everywhere"
+            ) from None
+
+    @property
+    def _everywhere(self) -> tuple[str, str]:
+        """Under which it is remembered that the policy forbids it."""
+        return ("no secret everywhere", self._clients.project)
+
+    def _written(self, brief: LaunchBrief, region: str | None, locations: Sequence[str]) -> str:
+        name = name_of(brief.brief.job_key, region)
+        key = ("secret", self._clients.project, name, brief.secret_digest)
+        return self._recent.get(key, lambda: self._new_version(brief, name, locations))
+
+    def _new_version(self, brief: LaunchBrief, name: str, locations: Sequence[str]) -> str:
+        """Never read, so that the launcher needs no right to read any secret: who does not remember writes it anew."""
+        secrets, call = self._clients.secrets, Clients.call(self._patience_s)
+        parent = f"projects/{self._clients.project}/secrets/{name}"
+        request = {"parent": parent, "payload": {"data": brief.secret_text().encode()}}
+        try:
+            secrets.add_secret_version(request=request, **call)
+        except NotFound:
+            expiry = datetime.fromtimestamp(brief.brief.deadline, UTC) + _KEPT
+            create(self._clients, name, brief.brief.job_key, expiry, locations, self._patience_s)
+            secrets.add_secret_version(request=request, **call)
+        return name
+
+
+def create(
+    clients: Clients, name: str, job_key: str, expiry: datetime, locations: Sequence[str], patience_s: float
+) -> None:
+    """An empty one, unless it is there; in these locations, or everywhere. Raises FAILURES, ForbiddenLocation."""
+    replicas = [{"location": location} for location in locations]
+    replication: dict[str, Any] = {"user_managed": {"replicas": replicas}} if locations else {"automatic": {}}
+    secret = {"replication": replication, "labels": {JOB: job_key}, "expire_time": expiry}
     request = {"parent": f"projects/{clients.project}", "secret_id": name, "secret": secret}
     try:
         clients.secrets.create_secret(request=request, **Clients.call(patience_s))
     except Conflict:
         return  # by an earlier attempt, or by a call whose answer was lost
+    except GoogleAPICallError as error:
+        if _is_of_locations(error):
+            raise ForbiddenLocation from error
+        raise
+
+
+def _is_of_locations(error: GoogleAPICallError) -> bool:
+    """A 400, FAILED_PRECONDITION, that names the constraint as the type of a violation (google.rpc.PreconditionFailure;
+    as told in firebase/firebase-tools#6454)."""
+    violations = [one for detail in error.details if isinstance(detail, dict) for one in detail.get("violations") or ()]
+    return any(isinstance(one, dict) and one.get("type") == LOCATIONS_POLICY for one in violations)
 
 
 def ours(clients: Clients, job_key: str | None, patience_s: float) -> Iterator[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -108,6 +108,11 @@ def brief(job_key: str = "sw-0123456789ab", attempt: int = 1) -> LaunchBrief:
         deadline=time.time() + 600,
     )
     return LaunchBrief(public, {"api.json": SecretStr('{"PREFECT_API_URL": "x"}'), "rclone.conf": SecretStr("[a]\n")})
+
+
+def old(machine: Machine) -> Machine:
+    """As if it had been launched long ago."""
+    return machine.model_copy(update={"launched_at": datetime.now(UTC) - timedelta(hours=1)})
 
 
 def until(look: Callable[[], T], timeout_s: float = 30.0) -> T:

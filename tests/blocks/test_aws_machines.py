@@ -6,17 +6,19 @@ import base64
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 
 import pytest
+from pydantic import SecretStr
 
 from blocks.aws.launch_parameters import token_of
-from blocks.cloud import Capacity, Machine, MachineState, Misconfigured, Throttled
+from blocks.cloud import Capacity, MachineState, Misconfigured, Throttled
 from blocks.tags import tags_of
 from tests.blocks.aws_kit import KEY, PLANTED, brief, kinds, machines, offer, times
+from tests.blocks.machine_kit import old
 from tests.emulators.aws import AwsEmulator, done_but_500, fault, refused, server_error, throttled
 from tests.emulators.aws_account import ami, image_row
 from tests.emulators.aws_cloud import cloud_at
+from tests.emulators.cloud_init import script_of
 from tests.emulators.server import Answer, Fault, cut, garbage
 
 ALL = ["disk", "ip", "machine", "nic", "secret", "spot request"]
@@ -28,16 +30,11 @@ def aws() -> Iterator[AwsEmulator]:
         yield emulator
 
 
-def old(machine: Machine) -> Machine:
-    """As if it had been launched long ago."""
-    return machine.model_copy(update={"launched_at": datetime.now(UTC) - timedelta(hours=1)})
-
-
 def test_a_launch_asks_for_what_ends_with_the_machine_and_costs_no_more(aws: AwsEmulator) -> None:
     wanted, what = offer(zone="us-east-1b"), brief()
     machine = machines(aws).launch(wanted, what)
     asked = dict(aws.fleet.asked[0])
-    user_data = base64.b64decode(asked.pop("UserData")).decode()
+    user_data = script_of(base64.b64decode(asked.pop("UserData")))
     tagged = asked.pop("TagSpecification")
     subnet = next(row for row in aws.account.subnets["us-east-1"] if row["AvailabilityZone"] == "us-east-1b")
     assert asked == {
@@ -78,11 +75,34 @@ def test_a_launch_asks_for_what_ends_with_the_machine_and_costs_no_more(aws: Aws
     assert kinds(aws) == ALL
 
 
-def test_the_real_bootstrap_fits_wherever_its_secret_is(aws: AwsEmulator) -> None:
-    machines(aws, None).launch(offer(), brief())
-    size = len(base64.b64decode(aws.fleet.asked[0]["UserData"]))
-    address = "https://secretsmanager.ap-southeast-1.amazonaws.com"
-    assert size + len(address) - len(aws.url) <= 16384
+def test_the_real_bootstrap_has_room_for_any_remote(aws: AwsEmulator) -> None:
+    path = "drive:" + "/".join(f"folder-{number:03}" for number in range(80))
+    told = replace(brief(), brief=replace(brief().brief, remote=path))
+    machines(aws, None).launch(offer(), told)
+    user_data = base64.b64decode(aws.fleet.asked[0]["UserData"])
+    assert len(user_data) <= 10_000
+    assert f"export SPOTWAVE_REMOTE={path}\n" in script_of(user_data)
+
+
+def test_a_walk_asks_for_image_network_and_secret_once(aws: AwsEmulator) -> None:
+    """Of a region; and another process, or another content of the secret, asks anew."""
+    types = ("c7i.large", "c7i.xlarge", "c7i.2xlarge")
+    offers = [offer(name, zone=zone) for name in types for zone in ("us-east-1a", "us-east-1b")]
+    aws.fleet.exhausted.update((one.instance_type, str(one.zone)) for one in offers[:-1])
+    cloud, told = cloud_at(aws, attempts=2), brief()
+    for wanted in offers[:-1]:
+        with pytest.raises(Capacity):
+            cloud.launch(wanted, told)
+    machine = cloud.launch(offers[-1], told)
+    assert machine.zone == "us-east-1b"
+    asked = ("GetParameter", "DescribeImages", "DescribeSubnets", "CreateSecret", "PutSecretValue", "RunInstances")
+    assert [times(aws, action) for action in asked] == [1, 1, 1, 1, 0, 6]
+    cloud.launch(offers[-1], replace(brief(attempt=2), secrets={"api.json": SecretStr("of the second")}))
+    assert [times(aws, action) for action in asked] == [1, 1, 1, 2, 1, 7]
+    cloud.launch(offer(zone="eu-west-1a"), told)
+    assert [times(aws, action) for action in asked] == [2, 2, 2, 2, 1, 8]
+    cloud_at(aws, attempts=2).launch(offers[-1], brief(attempt=3))
+    assert [times(aws, action) for action in asked] == [3, 3, 3, 3, 2, 9]
 
 
 def test_a_burstable_machine_costs_no_more_than_its_price(aws: AwsEmulator) -> None:
@@ -329,7 +349,7 @@ def test_every_attempt_writes_the_one_secret_of_the_job_and_it_is_nowhere_else(a
         if not name.startswith(("CreateSecret", "PutSecretValue")):
             assert PLANTED not in body.decode()
     for asked in aws.fleet.asked:
-        assert PLANTED not in base64.b64decode(asked["UserData"]).decode()
+        assert PLANTED not in script_of(base64.b64decode(asked["UserData"]))
         assert PLANTED not in json.dumps(asked)
     assert PLANTED not in " ".join(aws.calls)
 

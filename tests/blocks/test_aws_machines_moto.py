@@ -13,6 +13,7 @@ from moto.server import ThreadedMotoServer
 from blocks.cloud import MachineState
 from tests.blocks.aws_kit import KEY, TEMPLATE, brief, offer
 from tests.emulators.aws_cloud import SECRET, cloud_at_url
+from tests.emulators.cloud_init import script_of
 
 pytestmark = pytest.mark.slow(minutes=0.2)
 
@@ -57,7 +58,7 @@ def test_moto_launches_finds_and_ends_what_we_ask_for(moto_url: str) -> None:
         return str(ec2.describe_instance_attribute(InstanceId=machine.id, Attribute=name)[member]["Value"])
 
     assert attribute("instanceInitiatedShutdownBehavior", "InstanceInitiatedShutdownBehavior") == "terminate"
-    assert base64.b64decode(attribute("userData", "UserData")).startswith(b"#!/usr/bin/env bash\n")
+    assert script_of(base64.b64decode(attribute("userData", "UserData"))).startswith("#!/usr/bin/env bash\n")
     assert at.find(KEY) == [machine]
     assert at.state(machine) is MachineState.RUNNING
     at.terminate(machine)

@@ -9,10 +9,11 @@ import pytest
 from prefect_aws import AwsCredentials
 
 from blocks.aws.block import AwsCloud
-from blocks.cloud import Capacity, LaunchRefused, Misconfigured, Offer, Quota, Throttled, Unclear, Unfit
+from blocks.cloud import Capacity, Closed, LaunchRefused, Misconfigured, Offer, Quota, Throttled, Unclear, Unfit
 from tests.blocks.aws_kit import PLANTED, TEMPLATE, brief, kinds, machines, offer, times
 from tests.emulators.aws import AwsEmulator, fault, refused
 from tests.emulators.aws_account import image_row
+from tests.emulators.aws_admission import denied_by
 from tests.emulators.aws_cloud import SECRET, cloud_at_url
 from tests.emulators.server import garbage
 
@@ -137,6 +138,72 @@ def test_the_quota_of_a_region_leaves_the_others(aws: AwsEmulator) -> None:
     aws.account.quota_vcpus["us-east-1"] = 640
 
 
+@pytest.mark.parametrize(
+    ("instance_type", "name", "code"),
+    [
+        ("c7i.large", "Standard", "L-34B43A08"),
+        ("t3.large", "Standard", "L-34B43A08"),
+        ("g6f.large", "G and VT", "L-3819A6DF"),
+        ("p4d.24xlarge", "P", "L-7212CCBC"),
+    ],
+)
+def test_a_quota_is_of_a_class_of_types(aws: AwsEmulator, instance_type: str, name: str, code: str) -> None:
+    aws.account.quota_vcpus["us-east-1"] = 0
+    aws.account.class_vcpus |= {("us-east-1", "G and VT"): 0, ("us-east-1", "P"): 0}
+    told = refusal(aws, offer(instance_type))
+    assert isinstance(told, Quota)
+    assert (told.reach, told.quota) == ("region", name)
+    assert code in told.reason
+    assert not told.lasting
+    aws.account.quota_vcpus["us-east-1"] = 640
+    aws.account.class_vcpus.clear()
+
+
+@pytest.mark.parametrize(
+    "policy", ["", "arn:aws:organizations::123456789012:policy/o-b2fp/service_control_policy/p-v4q"]
+)
+def test_a_region_that_the_organization_denies_leaves_the_others(aws: AwsEmulator, policy: str) -> None:
+    aws.account.closed["us-east-1"] = policy
+    told = refusal(aws)
+    assert isinstance(told, Closed)
+    assert (told.reach, told.lasting) == ("region", True)
+    assert "explicit deny in a service control policy" in told.reason
+    assert ("p-v4q" in told.reason) == bool(policy)
+    assert times(aws, "RunInstances") == 1
+    machine = machines(aws).launch(offer(zone="eu-west-1b"), brief())
+    machines(aws).terminate(machine)
+    aws.account.closed.clear()
+
+
+@pytest.mark.parametrize("action", ["GetParameter", "DescribeSubnets", "DescribeImages"])
+def test_a_deny_of_what_is_asked_before_a_launch_is_of_the_region_too(aws: AwsEmulator, action: str) -> None:
+    code = "AccessDeniedException" if action == "GetParameter" else "UnauthorizedOperation"
+    aws.fail(fault(action, refused(code, 400, denied_by("us-east-1", "", f"any:{action}")), "us-east-1"))
+    assert isinstance(refusal(aws), Closed)
+
+
+def test_a_deny_of_secrets_is_of_the_blocks_region_whatever_the_offer(aws: AwsEmulator) -> None:
+    said = denied_by("us-east-1", "", "secretsmanager:CreateSecret")
+    aws.fail(fault("CreateSecret", refused("AccessDeniedException", 400, said)))
+    told = refusal(aws, offer(zone="eu-west-1a"))
+    assert isinstance(told, Misconfigured)
+    assert "set a region in the AWS Credentials block" in told.reason
+
+
+def test_a_profile_that_was_made_a_moment_ago_is_waited_for(aws: AwsEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("blocks.aws.machines.PROFILE_PAUSE_S", 0.01)
+    aws.account.unready_profile = 3
+    machine = machines(aws).launch(offer(), brief())
+    assert times(aws, "RunInstances") == 4
+    machines(aws).terminate(machine)
+    monkeypatch.setattr("blocks.aws.machines.PROFILE_S", 0.05)
+    aws.account.unready_profile = 10**6
+    told = refusal(aws)
+    assert isinstance(told, Misconfigured)
+    assert "instance_profile" in told.reason
+    aws.account.unready_profile = 0
+
+
 def test_a_type_that_is_not_sold_here_is_skipped(aws: AwsEmulator) -> None:
     assert isinstance(refusal(aws, offer("r8g.large")), Capacity)  # only in ap-south-1
     assert isinstance(refusal(aws, offer("z99.large")), Unfit)
@@ -204,7 +271,7 @@ def test_an_answer_that_is_none_is_no_parameter(aws: AwsEmulator) -> None:
 
 
 def test_a_script_that_is_too_long_for_user_data_is_never_sent(aws: AwsEmulator) -> None:
-    told = refusal(aws, template=TEMPLATE + "#" * 16384)
+    told = refusal(aws, template=TEMPLATE + "".join(f"# {number**9}\n" for number in range(5000)))
     assert isinstance(told, Misconfigured)
     assert "16384" in told.reason
     assert times(aws, "RunInstances") == 0

@@ -10,7 +10,7 @@ from blocks.azure.block import AzureCloud
 from blocks.azure.naming import vm_name
 from blocks.cloud import MachineState, Misconfigured, Throttled, Unfit
 from blocks.tags import DISK, JOB, tags_of
-from tests.blocks.machine_kit import brief
+from tests.blocks.machine_kit import brief, old
 from tests.emulators.azure import AzureEmulator, fault, instead, refused, server_error
 from tests.emulators.azure_arm import CLIENT_ID, IDENTITY
 from tests.emulators.azure_kit import block, emulated, offer
@@ -220,13 +220,23 @@ def test_what_the_cloud_says_of_a_machine(
     assert cloud.state(machine) is state
 
 
+def test_a_machine_that_is_not_known_everywhere_yet_is_pending_and_later_gone(azure: AzureEmulator) -> None:
+    cloud = block(azure)
+    machine = cloud.launch(offer(), brief())
+    azure.arm.unseen = 3
+    assert cloud.state(machine) is MachineState.PENDING
+    assert cloud.state(old(machine)) is MachineState.GONE
+    assert cloud.state(machine) is MachineState.PENDING
+    assert cloud.state(machine) is MachineState.RUNNING
+
+
 def test_an_evicted_machine_is_gone_with_all_that_billed(azure: AzureEmulator) -> None:
     cloud = block(azure)
     machine = cloud.launch(offer(), brief())
     azure.interrupt(machine.id, None)
     while machine.id in azure.resources.vms:
         pass
-    assert cloud.state(machine) is MachineState.GONE
+    assert cloud.state(old(machine)) is MachineState.GONE
     assert [item.kind for item in azure.ledger.left()] == ["secret"]
     cloud.terminate(machine)
 
@@ -246,7 +256,7 @@ def test_termination_leaves_nothing_and_can_be_repeated(azure: AzureEmulator) ->
     machine, other = cloud.launch(offer(), brief()), cloud.launch(offer(), brief(attempt=2))
     cloud.terminate(machine)
     cloud.terminate(machine)
-    assert cloud.state(machine) is MachineState.GONE
+    assert cloud.state(old(machine)) is MachineState.GONE
     assert cloud.find() == [other]
     cloud.terminate(other)
     assert [item.kind for item in azure.ledger.left()] == ["secret"]

@@ -14,7 +14,7 @@ import requests
 from pydantic import SecretStr
 
 from blocks.cloud import LaunchBrief, Machine, MachineState
-from tests.blocks.machine_kit import CLOUD_HEAD, until
+from tests.blocks.machine_kit import CLOUD_HEAD, old, until
 from tests.blocks.machine_kit import brief as a_brief
 from tests.emulators.azure import AzureEmulator, instead, refused
 from tests.emulators.azure_kit import block, emulated, offer
@@ -116,7 +116,7 @@ def test_a_machine_that_deletes_itself_leaves_nothing(azure: AzureEmulator) -> N
     machine, computer = launched(azure, ENDS)
     until(lambda: left(azure) == ["secret"])
     assert not computer.alive
-    assert block(azure).state(machine) is MachineState.GONE
+    assert block(azure).state(old(machine)) is MachineState.GONE
     block(azure).terminate(machine)
 
 
@@ -153,7 +153,7 @@ def test_a_notice_reaches_the_machine_before_it_is_lost(azure: AzureEmulator) ->
     assert block(azure).state(machine) is MachineState.RUNNING
     until(lambda: left(azure) == ["secret"])
     assert not computer.alive
-    assert block(azure).state(machine) is MachineState.GONE
+    assert block(azure).state(old(machine)) is MachineState.GONE
 
 
 def test_a_machine_lost_without_notice(azure: AzureEmulator) -> None:

@@ -7,7 +7,7 @@ import pytest
 from blocks.azure.block import AzureCloud
 from blocks.azure.clients import LONGEST_WAIT_S, RETRIES
 from blocks.azure.refusals import of_code
-from blocks.cloud import Capacity, LaunchRefused, Misconfigured, Quota, Throttled, Unclear, Unfit
+from blocks.cloud import Capacity, Closed, LaunchRefused, Misconfigured, Quota, Throttled, Unclear, Unfit
 from tests.blocks.machine_kit import brief
 from tests.emulators.azure import AzureEmulator, fault, instead, refused, server_error, throttled
 from tests.emulators.azure_kit import block, emulated, offer
@@ -15,6 +15,9 @@ from tests.emulators.server import garbage
 
 QUOTA = "Operation could not be completed as it results in exceeding approved {} quota. Additional Required: 2"
 GENERATION = "The selected VM size 'Standard_A1' cannot boot Hypervisor Generation '2'."
+POLICY = (
+    """Resource 'x' was disallowed by policy. Policy identifiers: '[{{"policyAssignment":{{"name":"{}","id":"/a"}}"""
+)
 SECRETIVE = "Cannot parse the request: {'customData': 'IyEvYmluL2Jhc2gK'}"
 
 
@@ -62,7 +65,10 @@ def bills(azure: AzureEmulator) -> list[str]:
         (409, "AzureSpotFeatureNotEnabledForSubscription", "", Misconfigured, None),
         (403, "AuthorizationFailed", "", Misconfigured, None),
         (403, "LinkedAuthorizationFailed", "", Misconfigured, None),
-        (403, "RequestDisallowedByPolicy", "", Misconfigured, None),
+        (403, "RequestDisallowedByPolicy", "", Closed, "region"),
+        (403, "RequestDisallowedByPolicy", POLICY.format("Allowed virtual machine size SKUs"), Closed, "type"),
+        (403, "RequestDisallowedByAzure", "", Closed, "region"),
+        (409, "LocationNotAvailableForResourceType", "", Closed, "region"),
         (403, "SomethingNew", "", Misconfigured, None),
         (400, "InvalidTemplateDeployment", "", Misconfigured, None),
         (409, "MissingSubscriptionRegistration", "", Misconfigured, None),
@@ -82,7 +88,7 @@ def test_every_code_has_its_reason(
 ) -> None:
     found = of_code(status, code, message, "the launch")
     assert type(found) is kind
-    assert (found.reach if isinstance(found, Quota) else None) == scope
+    assert (found.reach if isinstance(found, Quota | Closed) else None) == scope
     assert code in found.reason
     if kind is Misconfigured:
         assert ";" in found.reason  # a remedy
@@ -192,7 +198,48 @@ def test_what_only_the_user_can_mend_says_how(azure: AzureEmulator, call: str, c
     assert not any(call.startswith("POST") for call in azure.calls)  # nothing registered unasked
 
 
-def test_a_missing_resource_group_identity_or_token(azure: AzureEmulator) -> None:
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [("RequestDisallowedByAzure", "Microsoft opens"), ("RequestDisallowedByPolicy", "('Allowed locations')")],
+)
+def test_a_region_that_is_closed_leaves_the_others(azure: AzureEmulator, code: str, words: str) -> None:
+    azure.settings.closed["eastus"] = code
+    found = refusal(azure)
+    assert isinstance(found, Closed)
+    assert words in found.reason
+    assert found.lasting
+    assert bills(azure) == []
+    assert block(azure).launch(offer(region="westeurope", zone="westeurope-1"), brief()).region == "westeurope"
+
+
+def test_an_identity_that_was_made_a_moment_ago_is_waited_for(
+    azure: AzureEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("blocks.azure.machines.IDENTITY_PAUSES_S", (0.0, 0.0))
+    monkeypatch.setattr("blocks.azure.machines.time.sleep", slept.append)
+    azure.settings.unready_identity = 2
+    block(azure).launch(offer(), brief())
+    assert puts(azure) == 3
+    assert len(slept) >= 2
+    azure.settings.unready_identity = 10**6
+    with pytest.raises(Misconfigured, match="identity"):
+        block(azure).launch(offer(), brief(attempt=2))
+    assert len(azure.resources.vms) == 1
+
+
+def test_a_constrained_size_counts_as_the_whole(azure: AzureEmulator) -> None:
+    azure.settings.spot_vcpus["eastus"] = 6
+    found = block(azure)
+    with pytest.raises(Quota) as caught:
+        found.launch(offer("Standard_E8-4ds_v5").model_copy(update={"vcpus": 4}), brief())
+    assert (caught.value.quota, caught.value.left) == ("lowPriorityCores", 6)
+    assert puts(azure) == 0
+    found.launch(offer("Standard_D4as_v5").model_copy(update={"vcpus": 4}), brief())
+
+
+def test_a_missing_resource_group_identity_or_token(azure: AzureEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("blocks.azure.machines.IDENTITY_PAUSES_S", ())
     azure.settings.identities.clear()
     assert "identity: there is none" in refusal(azure).reason
     azure.settings.groups.clear()

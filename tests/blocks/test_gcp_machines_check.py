@@ -116,6 +116,23 @@ def test_secrets_that_cannot_be_written(google: GcpEmulator) -> None:
     assert "gcloud services enable" in finding.said
 
 
+@pytest.mark.parametrize(
+    ("fields", "ok", "said"),
+    [
+        ({}, None, "one in each region that is tried"),
+        ({"regions": ["europe-west4"]}, True, "one was made in europe-west4 and deleted again"),
+        ({"secret_locations": ["europe-west4"]}, True, "in europe-west4 and deleted"),
+        ({"secret_locations": ["us-central1"]}, False, "correct secret_locations"),
+        ({"regions": ["us-central1"]}, False, "correct regions"),
+    ],
+)
+def test_a_policy_on_locations(google: GcpEmulator, fields: dict[str, Any], ok: bool | None, said: str) -> None:
+    google.world.closed = {"us-central1", "us-east1"}
+    finding = _found(google, **fields)["secrets"]
+    assert finding.ok is ok
+    assert said in finding.said
+
+
 def test_credentials_that_are_refused_end_the_check(google: GcpEmulator) -> None:
     google.refuse(gcp.PROJECT, error(401, "authError", "no"))
     (finding,) = _found(google).values()

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from blocks.cloud import Capacity, LaunchRefused, Misconfigured, Quota, Throttled, Unclear, Unfit
+from blocks.cloud import Capacity, Closed, LaunchRefused, Misconfigured, Quota, Throttled, Unclear, Unfit
 from blocks.gcp.block import GcpCloud
 from tests.blocks.machine_kit import brief
 from tests.emulators import gcp
 from tests.emulators.gcp import GcpEmulator
 from tests.emulators.gcp_answers import error, newer_error
 from tests.emulators.gcp_cloud import cloud_at, offer
+from tests.emulators.gcp_life import Broken
 from tests.emulators.server import Response
 
 A, B = "us-central1-a", "us-central1-b"
@@ -98,6 +99,8 @@ def test_refusals_that_the_operation_tells(
         (400, "invalid", "Invalid value for field 'resource.scheduling.terminationTime'", Misconfigured),
         (400, "invalid", "The message of the service", Misconfigured),
         (412, "conditionNotMet", "Constraint violated", Misconfigured),
+        (412, "conditionNotMet", "Location ZONE:x violates constraint constraints/gcp.resourceLocations on y", Closed),
+        (400, "invalid", "Machine type with name 'c4-standard-2' does not exist in zone 'us-central1-a'.", Capacity),
         (418, "teapot", "The message of the service", Unclear),
     ],
 )
@@ -132,6 +135,47 @@ def test_how_far_a_quota_reaches(
     assert isinstance(refused, Quota)
     assert refused.reach == scope
     assert metric in refused.reason
+
+
+@pytest.mark.parametrize(
+    ("metric", "dimensions", "quota"),
+    [
+        ("n2_cpus", {"region": "us-central1"}, "N2_CPUS"),
+        ("cpus_per_vm_family", {"region": "us-central1", "vm_family": "C4D"}, "CPUS_PER_VM_FAMILY C4D"),
+        ("cpus_all_regions", {}, "CPUS_ALL_REGIONS"),
+    ],
+)
+def test_a_quota_is_read_from_metric_and_dimensions(
+    google: GcpEmulator, cloud: GcpCloud, metric: str, dimensions: dict[str, str], quota: str
+) -> None:
+    where = "in region us-central1" if dimensions else "globally"
+    info = {"metricName": f"compute.googleapis.com/{metric}", "limitName": "x", "dimensions": dimensions, "limit": 8}
+    said = f"Quota '{metric.upper()}' exceeded.  Limit: 8.0 {where}."
+    google.compute.broken.append(Broken("QUOTA_EXCEEDED", said, status=403, details=[{"quotaInfo": info}]))
+    refused = _refused(cloud)
+    assert isinstance(refused, Quota)
+    assert (refused.quota, refused.left) == (quota, 8.0)
+    assert refused.reach == ("region" if dimensions else "cloud")
+
+
+def test_a_family_that_is_not_told_is_the_types_own(google: GcpEmulator, cloud: GcpCloud) -> None:
+    google.refuse(gcp.INSERT, error(403, "quotaExceeded", _QUOTA.format("CPUS_PER_VM_FAMILY", "in region us-central1")))
+    assert _refused(cloud, instance_type="c4d-standard-8").quota == "CPUS_PER_VM_FAMILY C4D"
+
+
+def test_a_region_that_the_organization_forbids_leaves_the_others(google: GcpEmulator, cloud: GcpCloud) -> None:
+    google.world.closed.add("us-central1")
+    refused = _refused(cloud)
+    assert isinstance(refused, Closed)
+    assert (refused.reach, refused.lasting) == ("region", True)
+    assert "constraints/gcp.resourceLocations" in refused.reason
+    assert cloud.launch(offer(zone="europe-west4-a"), brief()).region == "europe-west4"
+
+
+def test_a_type_that_the_zone_does_not_have_leaves_the_other_zones(google: GcpEmulator, cloud: GcpCloud) -> None:
+    google.world.zones[A] = [row for row in google.world.zones[A] if row["name"] != "n2-standard-4"]
+    assert isinstance(_refused(cloud), Capacity)
+    assert cloud.launch(offer(zone=B), brief()).zone == B
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from blocks.rclone import RcloneRemote
 from node.contract import SECRET_RCLONE
+from tests.emulators.s3 import S3Emulator
 
 CONF = "[drive]\ntype = webdav\nurl = http://127.0.0.1:9\nvendor = other\nbearer_token = tOpSeCrEtWord\n"
 
@@ -77,6 +78,31 @@ def complaint(block: RcloneRemote) -> str:
     assert "\n" not in told
     assert "tOpSeCrEtWord" not in f"{told} {caught.value.__cause__!r} {caught.value.__context__!r}"
     return told
+
+
+def bucket(s3: S3Emulator, *lines: str, more: str = "") -> RcloneRemote:
+    settings = [
+        "type = s3",
+        "provider = Other",
+        f"endpoint = {s3.url}",
+        "force_path_style = true",
+        "region = us-east-1",
+    ]
+    keys = ["access_key_id = x", "secret_access_key = tOpSeCrEtWord"]
+    config = "\n".join(["[mine]", *settings, *keys, *lines, more])
+    return RcloneRemote(config=SecretStr(config), path="mine:bucket/spotwave")
+
+
+def test_keys_that_may_not_create_buckets_are_told_what_helps() -> None:
+    with S3Emulator() as s3:
+        told = complaint(bucket(s3, "no_check_bucket = false", more="[drive]\ntype = drive\n"))
+        assert "s3:CreateBucket" in told
+        assert "add `no_check_bucket = true` to its section [mine], in the rclone.conf" in told
+        assert "rclone touch" not in told, "which fails alike"
+        bucket(s3, "no_check_bucket = true").check_writable()
+        s3.may_write = False
+        assert "no_check_bucket" not in complaint(bucket(s3)), "it would not help"
+        assert s3.objects == {}
 
 
 def test_what_cannot_be_written_is_told_with_the_remedy(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from tests.emulators.aws_admission import Admission
 from tests.emulators.aws_answers import NotAllowed
 from tests.emulators.aws_quotas import class_of
 from tests.emulators.aws_world import World
+from tests.emulators.cloud_init import script_of
 from tests.emulators.computer import Computer
 from tests.emulators.ledger import Ledger
 from tests.emulators.metadata import AwsMetadata
@@ -237,7 +238,7 @@ class Fleet:
             self.folder = Path(self._own_folder.name)
         place = self.folder / one.id
         place.mkdir(parents=True)
-        user_data = base64.b64decode(one.asked.get("UserData", "")).decode()
+        user_data = script_of(base64.b64decode(one.asked.get("UserData", "")))
         one.computer = Computer(
             one.id, place, user_data, one.metadata, {port, *self.reach}, lambda: self._powered_off(one)
         )

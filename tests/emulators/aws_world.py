@@ -47,7 +47,7 @@ class World:
         return list(self.zones)
 
 
-def _usual(world: World, terms: int) -> World:
+def usual(world: World, terms: int) -> World:
     """Fills in, for every type that has spot, a price in every zone, an on-demand price and an advisor's word."""
     for region, names in world.offered.items():
         sold = [world.types[name] for name in names if "spot" in world.types[name]["SupportedUsageClasses"]]
@@ -105,7 +105,7 @@ def small_world() -> World:
     ]
     types = {row["InstanceType"]: row for row in shapes}
     common = [name for name in types if name != "r8g.large"]
-    world = _usual(
+    world = usual(
         World(
             zones={
                 "us-east-1": [zone_row("us-east-1", letter) for letter in "abc"],
@@ -182,7 +182,7 @@ def big_world() -> World:
         *(f"{area}-{number}" for number in range(1, 12) for area in ("eu-north", "ap-south", "us-west")),
     ]
     most = {region: 900 if region == "us-east-1" else 150 + int(750 * dice(region)) for region in regions}
-    return _usual(
+    return usual(
         World(
             zones={
                 region: [zone_row(region, letter) for letter in "abcdef"[: 6 if place == 0 else 3 + place % 4 // 3]]

@@ -65,6 +65,9 @@ class ResourceManager:
         self.resources, self.settings = resources, settings
         self.a_page = a_page
         self.puts: list[dict[str, Any]] = []  #: every VM body that was taken
+        self.unseen = (
+            0  #: so many GETs come to a replica that knows no machine yet (Resource Manager, "Resource not found")
+        )
         self._operations: dict[str, Callable[[], dict[str, Any]]] = {}
 
     def answer(self, request: Request, launcher: bool) -> Response:
@@ -121,6 +124,9 @@ class ResourceManager:
         vm = self.resources.vms.get(id_)
         if request.method == "PUT" and not by_machine:
             return self._put(request, group, name, vm)
+        if request.method == "GET" and self.unseen > 0:
+            self.unseen -= 1
+            return refusal(404, "ResourceNotFound")
         if vm is None:
             return Response(b"", 204) if request.method == "DELETE" else refusal(404, "ResourceNotFound")
         if request.method == "DELETE":

@@ -16,6 +16,7 @@ from blocks.azure.extras import DISK_USD_GIB_MONTH, IP_USD_H
 from blocks.cloud import HOURS_A_MONTH
 from tests.emulators.azure_changes import Changes
 from tests.emulators.azure_world import SUBSCRIPTION, Row, World
+from tests.emulators.cloud_init import script_of
 from tests.emulators.computer import Computer
 from tests.emulators.ledger import Ledger
 from tests.emulators.metadata import AzureMetadata
@@ -193,7 +194,7 @@ class Resources:
 
     def _boot(self, vm: Vm, metadata: AzureMetadata) -> None:
         assert self.folder is not None
-        user_data = base64.b64decode(vm.body["properties"]["osProfile"]["customData"]).decode()
+        user_data = script_of(base64.b64decode(vm.body["properties"]["osProfile"]["customData"]))
 
         def ended() -> None:
             if vm.power == "running":

@@ -71,7 +71,7 @@ class GcpEmulator(Emulator):
         self.folder = folder
         self.ledger = Ledger(least_s=60.0)
         self.compute = Compute(self.world, self.ledger, self._place)
-        self.vault = Secrets(self.world.project, self.ledger)
+        self.vault = Secrets(self.world, self.ledger)
         self._temporary: str | None = None
         self.tokens: list[str] = []  #: the requestId of every insertion asked for, refused ones too
         self._refusals: list[Fault] = []

@@ -27,7 +27,9 @@ def is_launcher(request: Request, service: str) -> bool:
 
 
 def project(world: World) -> Response:
-    return reply({"name": world.project, "defaultServiceAccount": world.machine_account, "quotas": []})
+    return reply(
+        {"name": world.project, "defaultServiceAccount": world.machine_account, "quotas": _rows(world.project_quotas)}
+    )
 
 
 def regions(world: World) -> Response:
@@ -60,5 +62,10 @@ def account_permissions(world: World, email: str, request: Request) -> Response:
 
 def _region(name: str, quotas: dict[str, tuple[float, float]]) -> dict[str, Any]:
     known = {"CPUS": _PLENTY, "PREEMPTIBLE_CPUS": _PLENTY, "IN_USE_ADDRESSES": (8.0, 0.0), **quotas}
-    rows = [{"metric": metric, "limit": limit, "usage": usage} for metric, (limit, usage) in known.items()]
-    return {"name": name, "status": "UP", "quotas": rows}
+    return {"name": name, "status": "UP", "quotas": _rows(known)}
+
+
+def _rows(quotas: dict[str, tuple[float, float]]) -> list[dict[str, Any]]:
+    """Those with a family are told by another API, Cloud Quotas."""
+    told = {metric: amounts for metric, amounts in quotas.items() if " " not in metric}
+    return [{"metric": metric, "limit": limit, "usage": usage} for metric, (limit, usage) in told.items()]

@@ -50,6 +50,7 @@ def complaint(world: World, zone: str, body: dict[str, Any]) -> Response | None:
         _about_the_schedule(body.get("scheduling", {}))
         or _about_the_disk(machine_type, disk)
         or _about_the_network(world, body)
+        or _about_the_metadata(body.get("metadata", {}).get("items", []))
     )
 
 
@@ -91,6 +92,14 @@ def _about_the_network(world: World, body: dict[str, Any]) -> Response | None:
             return error(400, "invalidParameter", f"The resource '{where}' of type 'serviceAccount' was not found.")
     if world.no_external_ip and interface.get("accessConfigs"):
         return error(412, "conditionNotMet", f"Constraint {_IP_POLICY} violated for project {world.project}.")
+    return None
+
+
+def _about_the_metadata(items: list[dict[str, str]]) -> Response | None:
+    """Compute Engine documentation, "About VM metadata": 256 KB a value, 512 KB in all."""
+    sizes = [len(item["value"].encode()) for item in items]
+    if max(sizes, default=0) > 256 << 10 or sum(sizes) > 512 << 10:
+        return error(413, "uploadTooLarge", "Value for field 'resource.metadata.items' is too large")
     return None
 
 

@@ -11,8 +11,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tests.emulators.gcp_answers import newer_error, reply
+from tests.emulators.gcp_world import World
 from tests.emulators.ledger import Ledger
 from tests.emulators.server import Request, Response
+
+LOCATIONS_POLICY = "constraints/gcp.resourceLocations"
 
 
 @dataclass
@@ -24,8 +27,9 @@ class Secret:
 class Secrets:
     """One project's."""
 
-    def __init__(self, project: str, ledger: Ledger) -> None:
-        self._project = project
+    def __init__(self, world: World, ledger: Ledger) -> None:
+        self._world = world
+        self._project = world.project
         self._ledger = ledger
         self._lock = threading.Lock()
         self.living: dict[str, Secret] = {}
@@ -35,9 +39,14 @@ class Secrets:
         with self._lock:
             if name in self.living:
                 return newer_error(409, "ALREADY_EXISTS", f"Secret [projects/1/secrets/{name}] already exists.")
-            expiry = datetime.fromisoformat(body["expireTime"])
-            if "automatic" not in body["replication"] or expiry < datetime.now(UTC):
+            if datetime.fromisoformat(body["expireTime"]) < datetime.now(UTC):
                 return newer_error(400, "INVALID_ARGUMENT", "Secret.expire_time must be in the future.")
+            replicas = body["replication"].get("userManaged", {}).get("replicas", [])
+            places = [replica["location"] for replica in replicas]
+            if bool(places) == ("automatic" in body["replication"]):
+                return newer_error(400, "INVALID_ARGUMENT", "The secret needs one replication policy.")
+            if (refused := self._forbidden(places or ["global"])) is not None:
+                return refused
             created = datetime.now(UTC).isoformat().replace("+00:00", "Z")
             self.living[name] = Secret({**body, "name": self._path(name), "createTime": created})
             self._ledger.open("secret", name)
@@ -75,6 +84,20 @@ class Secrets:
                 return self._missing(name)
             self._ledger.close("secret", name)
             return reply({})
+
+    def _forbidden(self, places: list[str]) -> Response | None:
+        """As in firebase/firebase-tools#6454: a policy that allows some regions does not allow `global`."""
+        closed = self._world.closed
+        if not closed or not closed.union({"global"}).intersection(places):
+            return None
+        said = (
+            f"Constraint {LOCATIONS_POLICY} violated for [orgpolicy:projects/1] attempting to create a secret in "
+            f"[{', '.join(places)}]."
+        )
+        violation = {"type": LOCATIONS_POLICY, "subject": "orgpolicy:projects/1", "description": said}
+        detail = {"@type": "type.googleapis.com/google.rpc.PreconditionFailure", "violations": [violation]}
+        body = {"code": 400, "message": said, "status": "FAILED_PRECONDITION", "details": [detail]}
+        return Response(json.dumps({"error": body}).encode(), 400)
 
     def _path(self, name: str) -> str:
         return f"projects/{self._project}/secrets/{name}"

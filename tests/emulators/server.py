@@ -159,6 +159,8 @@ def _handler(emulator: Emulator) -> type[BaseHTTPRequestHandler]:
             for name, value in response.headers.items():
                 self.send_header(name, value)
             self.end_headers()
+            if self.command == "HEAD":  # of what a GET would have answered
+                return
             if response.cut:
                 self.wfile.write(response.body[: len(response.body) // 2])
                 self.wfile.flush()
@@ -168,7 +170,7 @@ def _handler(emulator: Emulator) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(response.body)
             self.wfile.flush()
 
-        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
+        do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
 
         def log_message(self, format: str, *args: object) -> None:
             """Silent: `Emulator.calls` keeps the log."""

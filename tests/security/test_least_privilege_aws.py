@@ -40,7 +40,8 @@ def test_what_is_asked_is_what_is_granted(aws: GuardedAws) -> None:
     computer = aws.computers[machine.id]
     until((computer.work / "up").exists)
     assert (computer.work / "kept/rclone.conf").exists()
-    second = cloud.machines(TEMPLATE).launch(offer(), brief(attempt=2))
+    # By another process, which does not remember that the secret is written already.
+    second = cloud_at(aws, attempts=2).machines(TEMPLATE).launch(offer(), brief(attempt=2))
     at.state(second)
     at.terminate(second)
     billed(cloud, second)

@@ -1,0 +1,29 @@
+"""How many vCPUs of a class a region grants for spot: what Service Quotas tells, which is the limit and not its use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from blocks.aws.clients import AT_MOST, Clients
+from blocks.aws.quotas import SPOT_QUOTAS, spot_class
+from blocks.cloud import LaunchRefused, Offer
+from blocks.gather import Unavailable, gather
+from blocks.quota_room import QuotaRoom
+
+
+def quota_room(clients: Clients, offers: Sequence[Offer]) -> list[QuotaRoom]:
+    """Of the regions and classes of these offers, a call each, all at once; what does not answer is left out."""
+    wanted = dict.fromkeys((offer.region, spot_class(offer.instance_type)) for offer in offers)
+    asked = {f"{region} {name}": partial(_asked, clients, region, name) for region, name in wanted if name}
+    return list(gather(asked, AT_MOST)[0].values())
+
+
+def _asked(clients: Clients, region: str, name: str) -> QuotaRoom:
+    code = SPOT_QUOTAS[name].code
+    try:
+        answer = clients.call("service-quotas", region, "get_service_quota", ServiceCode="ec2", QuotaCode=code)
+        limit = float(answer["Quota"]["Value"])
+    except (LaunchRefused, LookupError, TypeError, ValueError) as error:
+        raise Unavailable(f"{region}: {type(error).__name__}") from error
+    return QuotaRoom(cloud="aws", region=region, name=name, title=f"{name} spot", limit=limit, left=limit)

@@ -1,0 +1,36 @@
+"""How many spot vCPUs a region still grants (Azure Compute REST API, Usage - List)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from blocks.azure.clients import Clients
+from blocks.azure.quotas import SPOT_QUOTA
+from blocks.azure.refusals import asked
+from blocks.cloud import LaunchRefused, Offer
+from blocks.gather import Unavailable, gather
+from blocks.quota_room import QuotaRoom
+
+_AT_ONCE = 8
+
+
+def quota_room(clients: Clients, offers: Sequence[Offer]) -> list[QuotaRoom]:
+    """Of the regions of these offers, a call each, all at once; what does not answer is left out."""
+    regions = dict.fromkeys(offer.region for offer in offers)
+    return list(gather({region: partial(_asked, clients, region) for region in regions}, _AT_ONCE)[0].values())
+
+
+def _asked(clients: Clients, region: str) -> QuotaRoom:
+    try:
+        with asked("asking for the quota"):
+            for row in clients.compute.usage.list(region):
+                if row.name is not None and row.name.value == SPOT_QUOTA:
+                    limit = float(row.limit)
+                    left = limit - float(row.current_value)
+                    return QuotaRoom(
+                        cloud="azure", region=region, name=SPOT_QUOTA, title=SPOT_QUOTA, limit=limit, left=left
+                    )
+    except (LaunchRefused, TypeError, ValueError) as error:
+        raise Unavailable(f"{region}: {type(error).__name__}") from error
+    raise Unavailable(f"{region}: it tells no quota of spot vCPUs")

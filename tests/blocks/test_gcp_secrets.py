@@ -1,0 +1,110 @@
+"""Where a job's secret is kept: everywhere, where the block says, or in the regions that a policy leaves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from blocks.cloud import Closed, LaunchBrief, Machine, Misconfigured
+from blocks.gcp.block import GcpCloud
+from tests.blocks.machine_kit import brief as a_brief
+from tests.emulators.gcp import GcpEmulator
+from tests.emulators.gcp_cloud import cloud_at, offer
+from tests.emulators.gcp_routes import ADD_VERSION, CREATE_SECRET
+
+JOB = "sw-0123456789ab"
+EVERYWHERE = f"spotwave-{JOB}"
+HERE, THERE = "us-central1", "europe-west4"
+
+
+@pytest.fixture
+def google() -> Iterator[GcpEmulator]:
+    with GcpEmulator() as emulator:
+        emulator.compute.boots = False
+        yield emulator
+
+
+def brief(attempt: int = 1, content: str = "x") -> LaunchBrief:
+    return replace(a_brief(JOB, attempt), secrets={"api.json": SecretStr(content)})
+
+
+def told(google: GcpEmulator, machine: Machine) -> str:
+    """The name of the secret by which the machine asks."""
+    body = google.compute.instances[str(machine.zone), machine.id].body
+    script = next(item["value"] for item in body["metadata"]["items"] if item["key"] == "startup-script")
+    (name,) = [line.partition("=")[2] for line in script.splitlines() if line.startswith("export SPOTWAVE_SECRET=")]
+    return str(name)
+
+
+def calls(google: GcpEmulator, name: str) -> int:
+    return sum(call == name or call.startswith(f"{name} ") for call in google.calls)
+
+
+def places(google: GcpEmulator, name: str) -> list[str]:
+    replication = google.vault.living[name].body["replication"]
+    return [replica["location"] for replica in replication.get("userManaged", {}).get("replicas", [])]
+
+
+def test_where_a_policy_forbids_a_secret_everywhere_each_region_has_its_own(google: GcpEmulator) -> None:
+    google.world.closed = {"us-east1"}
+    cloud = cloud_at(google.url)
+    first = cloud.launch(offer(zone=f"{HERE}-a"), brief())
+    second = cloud.launch(offer(zone=f"{THERE}-a"), brief(attempt=2, content="of the second"))
+    assert told(google, first) == f"{EVERYWHERE}-{HERE}"
+    assert told(google, second) == f"{EVERYWHERE}-{THERE}"
+    assert {name: places(google, name) for name in google.vault.living} == {
+        f"{EVERYWHERE}-{HERE}": [HERE],
+        f"{EVERYWHERE}-{THERE}": [THERE],
+    }
+    assert json.loads(google.secrets[told(google, second)]) == {"api.json": "of the second"}
+    assert calls(google, CREATE_SECRET) == 3, "that it may not be everywhere is asked once"
+
+    cloud.terminate(first)
+    cloud.terminate(second)
+    left = cloud.leftovers(JOB)
+    assert sorted(one.id for one in left) == [f"{EVERYWHERE}-{THERE}", f"{EVERYWHERE}-{HERE}"]
+    for one in left:
+        cloud.remove(one)
+    assert google.ledger.left() == []
+
+
+def test_a_new_process_finds_the_regions_secret_again(google: GcpEmulator) -> None:
+    google.world.closed = {THERE}
+    cloud_at(google.url).launch(offer(zone=f"{HERE}-a"), brief())
+    again = cloud_at(google.url).launch(offer(zone=f"{HERE}-b"), brief(attempt=2, content="of the second"))
+    assert list(google.vault.living) == [told(google, again)]
+    assert json.loads(google.secrets[told(google, again)]) == {"api.json": "of the second"}
+
+
+def test_a_region_that_the_policy_forbids_is_refused_before_anything_is_made(google: GcpEmulator) -> None:
+    google.world.closed = {THERE}
+    cloud = cloud_at(google.url)
+    with pytest.raises(Closed, match=r"europe-west4: constraints/gcp\.resourceLocations") as refused:
+        cloud.launch(offer(zone=f"{THERE}-a"), brief())
+    assert refused.value.reach == "region", "the walk goes on elsewhere"
+    assert google.ledger.left() == []
+    cloud.launch(offer(zone=f"{HERE}-a"), brief())
+
+
+def test_the_blocks_own_locations(google: GcpEmulator) -> None:
+    google.world.closed = {HERE}
+    with pytest.raises(Misconfigured, match=f"secret_locations: .* forbids {HERE}; name locations that it allows"):
+        cloud_at(google.url, secret_locations=[HERE]).launch(offer(zone=f"{THERE}-a"), brief())
+    machine = cloud_at(google.url, secret_locations=[THERE]).launch(offer(zone=f"{THERE}-a"), brief())
+    assert told(google, machine) == EVERYWHERE, "one for all regions"
+    assert places(google, EVERYWHERE) == [THERE]
+    with pytest.raises(ValidationError, match="secret_locations: 'global' is not a region"):
+        GcpCloud(**{**dict(cloud_at(google.url)), "secret_locations": ["global"]})
+
+
+def test_without_a_policy_one_secret_is_written_once_in_a_walk(google: GcpEmulator) -> None:
+    cloud = cloud_at(google.url)
+    for zone in (f"{HERE}-a", f"{HERE}-b", f"{THERE}-a"):
+        assert told(google, cloud.launch(offer(zone=zone), brief())) == EVERYWHERE
+    assert places(google, EVERYWHERE) == []
+    assert calls(google, CREATE_SECRET) == 1
+    assert calls(google, ADD_VERSION) == 2, "the first finds no secret"
