@@ -67,7 +67,7 @@ def rank(
         rejected=_groups(excluded),
         nearest=nearest,
         remedy=None if ranked else _remedy(nearest, set() if over is None else set(over["over"])),
-        may_change=None if ranked else _may_change(market, requirements, excluded, over),
+        may_change=None if ranked else _may_change(market, requirements, over),
     )
 
 
@@ -104,16 +104,13 @@ def _covered(eligible: pl.DataFrame, refused: Sequence[Refusal]) -> dict[str, st
     return found
 
 
-def _may_change(
-    market: Market, requirements: Requirements, excluded: pl.DataFrame, over: pl.DataFrame | None
-) -> Reason | None:
-    """Prices move: what is too dear now may be had later; and of a quota more may be free then, or granted. All else
-    that excludes an offer stays as it is."""
-    if over is not None and excluded["why_not"].is_in(over["over"].implode()).any():
-        return "CloudQuota"
+def _may_change(market: Market, requirements: Requirements, over: pl.DataFrame | None) -> Reason | None:
+    """Prices move: what is too dear now may be had later. All else that excludes an offer stays as it is."""
     if requirements.max_usd_h is None:
         return None
     at_any_price = market.judged(requirements.model_copy(update={"max_usd_h": None}))
+    if over is not None:
+        at_any_price = _without(at_any_price, over)
     return "NoOffer" if at_any_price["why_not"].null_count() else None
 
 
