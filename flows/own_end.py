@@ -7,6 +7,7 @@ set by hand (prefect/server/orchestration/core_policy.py, HandleFlowTerminalStat
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 from uuid import UUID
@@ -48,6 +49,8 @@ def own_end(story: F) -> F:
         _leave(cancelling=True)
         return end
 
+    # Prefect would look for what annotations name in this module, not in the story's.
+    told.__signature__ = inspect.signature(story, eval_str=True)  # type: ignore[attr-defined]
     return cast(F, told)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 
+import httpx
 from prefect import task
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.logging import get_run_logger
 
 from blocks.cloud import Machine, MachineState
@@ -37,14 +39,15 @@ def save(job: Job, machine: Machine, cloud: str, lease_id: str, outcome: Outcome
             if (told := _last_word(job, machine, cloud, remote)) is not None:
                 log.info("it has saved: %s, checkpoint %s", told.reason, told.generation)
                 return told
-    except RemoteError as error:
-        log.warning("the machine could not be asked to save: %s", error)
+    except (RemoteError, httpx.HTTPError, PrefectHTTPStatusError) as error:
+        log.warning("the machine could not be asked to save, or not be heard: %s", error)
     log.warning("no word of it: the last checkpoint that it has sent counts (%s)", outcome.generation)
     return outcome
 
 
 def _last_word(job: Job, machine: Machine, cloud: str, remote: Remote) -> Outcome | None:
-    """None if there is none in time, the machine is gone, or the job is ended meanwhile. Raises RemoteError."""
+    """None if there is none in time, the machine is gone, or the job is ended meanwhile. Raises RemoteError, or
+    what the client does where the API does not answer."""
     provider, prefect = load_cloud(cloud), api.client()
     limit, asked = time.monotonic() + ASKED_S, time.monotonic()
     while True:

@@ -1,0 +1,97 @@
+"""A story's own end, and the states that it must leave as somebody has set them."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from prefect.client.schemas.objects import State, StateType
+from prefect.exceptions import Abort, Pause, TerminationSignal
+from prefect.states import Cancelled, Cancelling, Completed, Failed, Running, Suspended
+
+from flows import own_end as module
+from flows.drill import drill
+from flows.engine import EngineBusy
+from flows.own_end import own_end
+from flows.shci import shci
+from tasks.carried import Ended, Superseded
+
+SIGNAL = TerminationSignal(15)
+
+
+class FakePrefect:
+    """One run; its state as the story leaves it."""
+
+    def __init__(self, state: State[Any]) -> None:
+        self.state = state
+
+    def read_flow_run(self, run_id: object) -> SimpleNamespace:
+        return SimpleNamespace(id=run_id, state=self.state, run_count=1)
+
+    def set_flow_run_state(self, run_id: object, state: State[Any], force: bool) -> None:
+        assert force
+        self.state = state
+
+
+def told(monkeypatch: pytest.MonkeyPatch, state: State[Any], end: BaseException | str = "result") -> FakePrefect:
+    """Carry a story out whose run is in that state when it returns, or raises. Raises what it raises in the end."""
+    prefect = FakePrefect(state)
+    monkeypatch.setattr(module.api, "client", lambda: prefect)
+    monkeypatch.setattr(module, "flow_run", SimpleNamespace(id=str(uuid4())))
+    monkeypatch.setattr(module, "get_run_logger", lambda: SimpleNamespace(warning=lambda *_: None))
+
+    @own_end
+    def story() -> str:
+        if isinstance(end, BaseException):
+            raise end
+        return end
+
+    try:
+        assert story() == end
+    finally:
+        monkeypatch.undo()
+    return prefect
+
+
+def test_a_run_that_nobody_has_touched_gets_the_storys_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    told(monkeypatch, Running())
+    for fault in (ValueError("a fault"), SIGNAL):
+        with pytest.raises(type(fault)):
+            told(monkeypatch, Running(), fault)
+
+
+@pytest.mark.parametrize("state", [Cancelled(), Failed(), Completed()])
+@pytest.mark.parametrize("end", ["result", ValueError("a fault"), SIGNAL, Ended("its run was set to that")])
+def test_a_final_state_set_by_hand_stays(
+    monkeypatch: pytest.MonkeyPatch, state: State[Any], end: BaseException | str
+) -> None:
+    """Also under a signal, as `down` sends it: Prefect would force Crashed, and the job would be taken up again."""
+    with pytest.raises(Abort):
+        told(monkeypatch, state, end)
+
+
+@pytest.mark.parametrize("end", [Superseded("newer"), EngineBusy("another")])
+def test_what_another_engine_carries_keeps_its_state(monkeypatch: pytest.MonkeyPatch, end: BaseException) -> None:
+    with pytest.raises(Abort):
+        told(monkeypatch, Running(), end)
+
+
+def test_a_suspended_job_that_is_taken_down_stays_suspended(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Pause):
+        told(monkeypatch, Suspended(), SIGNAL)
+
+
+def test_a_cancelling_that_nobody_ends_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    prefect = FakePrefect(Cancelling())
+    monkeypatch.setattr(module.api, "client", lambda: prefect)
+    monkeypatch.setattr(module, "flow_run", SimpleNamespace(id=str(uuid4())))
+    with pytest.raises(Abort):
+        module._leave(cancelling=True)
+    assert prefect.state.type is StateType.CANCELLED
+
+
+@pytest.mark.parametrize("flow", [shci, drill])
+def test_prefect_still_knows_a_storys_parameters(flow: Any) -> None:
+    assert flow.validate_parameters({}).keys() == flow.parameters.properties.keys()
