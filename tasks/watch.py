@@ -15,14 +15,14 @@ from uuid import UUID
 import httpx
 from prefect import task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.logging import get_run_logger
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from blocks.cloud import Cloud, LaunchRefused, Machine, MachineState
-from node.contract import Ending, Lease, Outcome, Phase, Progress
-from node.plain_text import markdown
+from node.contract import Cause, Ending, Lease, Outcome, Phase, Progress
+from node.plain_text import markdown, plain
 from node.remote import RemoteError
 from tasks import api
 from tasks.allow import TEARDOWN_S
@@ -39,6 +39,7 @@ from tasks.remote_heartbeat import RemoteHeartbeat
 POLL_S = 2.0
 LONG_POLL_S = 5.0  # of what has run for ten minutes; every look is three questions to the server
 STATE_S = 5.0  # how often the cloud is asked
+EARLY_S = 20.0  # how long a run may have ended while its machine says that it boots
 STOPPING_S = 300.0  # how long a machine may be on its way down
 PRICES_S = 300.0  # how often it is asked what has held, under a limit: a price moves a few times a day
 RETRIES = 4  # of one question, half a minute: this loop asks again by itself, and is to hear of a cancel soon
@@ -80,6 +81,7 @@ class _Watch:
         self.changed = time.monotonic()
         self.asked = float("-inf")
         self.stopping_since: float | None = None
+        self.ended_early: float | None = None
         bar = create_progress_artifact(0.0, key="progress", description="Waiting for the machine")
         assert isinstance(bar, UUID)  # not a coroutine: this is no async context
         self.bar = bar
@@ -111,7 +113,22 @@ class _Watch:
             self.api, self.job.flow_run_id
         ):
             return Outcome(Ending.FAILED, f"the node run was {'cancelled' if run else 'deleted'} in Prefect")
-        return None
+        return None if run is None else self.never_at_work(run)
+
+    def never_at_work(self, run: FlowRun) -> Outcome | None:
+        """A run that ended before its machine's agent could know of it: its parameters, or an import. The agent would
+        wait for it until its patience is over."""
+        booting = self.lease is None or self.lease.phase is Phase.BOOTING
+        if not booting or run.state_type not in (StateType.FAILED, StateType.CRASHED):
+            self.ended_early = None
+            return None
+        self.ended_early = self.ended_early or time.monotonic()
+        if time.monotonic() - self.ended_early < EARLY_S:  # the agent's word, if it has one, comes first
+            return None
+        said = plain(f"the run ended before it began: {run.state.message if run.state else run.state_type}")
+        if run.state_type is StateType.FAILED:
+            return Outcome(Ending.FAILED, said)
+        return Outcome(Ending.LOST, said, cause=Cause.PROGRAM)
 
     def ask_the_cloud(self) -> Outcome | None:
         """What follows from the machine's state."""

@@ -29,6 +29,7 @@ from blocks.cloud import Capacity, LaunchBrief, Machine, MachineState, Misconfig
 from blocks.endpoints import past_proxies
 from blocks.local.ends import note, noted, own_end, taken
 from blocks.local.locks import counting, is_locked, locked
+from blocks.local.memory import GIB
 from blocks.local.notes import ENDED_FILE, LAST_ACT_FILE, NOTICE_FILE, ROOT_FILE, is_name, machine_of, root_of
 from blocks.local.processes import environments, is_alive, kill_marked, marked, number_of, number_on
 from blocks.local.room import Room
@@ -62,18 +63,20 @@ _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY"
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
 
 # Signals ignored or blocked by the controller (nohup, a shell's &) would stay so for the whole tree.
-# The limits are inherited by whatever the machine starts: its number (blocks/local/processes.py), and how many
-# processes this user may have before the machine can start no more. The latter does not bind root.
+# The limits are inherited by whatever the machine starts: its number (blocks/local/processes.py), how many processes
+# this user may have before the machine can start no more (which does not bind root), and how much private memory each
+# of them may have: no more than the machine has by its offer, so that one that is too small shows it here as elsewhere.
 _FRESH_START = """
 import os, resource, signal, sys
-for limit, value in ((resource.RLIMIT_RTTIME, int(sys.argv[1])), (resource.RLIMIT_NPROC, int(sys.argv[2]))):
+limits = (resource.RLIMIT_RTTIME, resource.RLIMIT_NPROC, resource.RLIMIT_DATA)
+for limit, value in zip(limits, map(int, sys.argv[1:4])):
     hard = resource.getrlimit(limit)[1]
     value = value if hard == resource.RLIM_INFINITY else min(value, hard)
     resource.setrlimit(limit, (value, value))
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE, signal.SIGCHLD):
     signal.signal(number, signal.SIG_DFL)
 signal.pthread_sigmask(signal.SIG_SETMASK, [])
-os.execv(sys.argv[3], sys.argv[3:])
+os.execv(sys.argv[4], sys.argv[4:])
 """
 
 MORE_PROCESSES = 4096  #: threads included; a machine needs a few hundred
@@ -134,7 +137,8 @@ class Machines:
         environment = {**_environment(place, machine, rclone), **self._mark(machine.id)}
         for folder in (environment["HOME"], environment[ENV_WORK], environment["TMPDIR"]):
             Path(folder).mkdir(exist_ok=True)
-        _spawn(place, bash, environment, number_of(self._mark(machine.id)))
+        limits = (number_of(self._mark(machine.id)), _tasks_of_ours() + MORE_PROCESSES, _bytes_of(offer))
+        _spawn(place, bash, environment, limits)
         return machine
 
     def find(self, job_key: str | None = None) -> list[Machine]:
@@ -300,7 +304,11 @@ def _environment(place: Path, machine: Machine, rclone: str) -> Mapping[str, str
     }
 
 
-def _spawn(place: Path, bash: str, environment: Mapping[str, str], number: int) -> None:
+def _bytes_of(offer: Offer) -> int:
+    return int(offer.memory_gib * GIB)
+
+
+def _spawn(place: Path, bash: str, environment: Mapping[str, str], limits: tuple[int, int, int]) -> None:
     """Start the first process, in a session of its own, and note who it is.
 
     Its last act goes into a file that is open and has a block of the disk: by then this may be full or read-only.
@@ -309,7 +317,7 @@ def _spawn(place: Path, bash: str, environment: Mapping[str, str], number: int) 
         last_act.write(b".")
         process = subprocess.Popen(
             [
-                *(sys.executable, "-I", "-S", "-c", _FRESH_START, str(number), str(_tasks_of_ours() + MORE_PROCESSES)),
+                *(sys.executable, "-I", "-S", "-c", _FRESH_START, *map(str, limits)),
                 *(bash, str(place / "bootstrap.sh")),
             ],
             cwd=place,

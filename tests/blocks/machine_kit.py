@@ -81,7 +81,7 @@ cp "$SPOTWAVE_NOTICE" "$SPOTWAVE_WORK/saved.json"
 )
 
 
-def offer(instance_type: str = "local-1", vcpus: int = 1) -> Offer:
+def offer(instance_type: str = "local-1", vcpus: int = 1, memory_gib: float = 1.0) -> Offer:
     return Offer(
         cloud="local",
         instance_type=instance_type,
@@ -89,7 +89,7 @@ def offer(instance_type: str = "local-1", vcpus: int = 1) -> Offer:
         family="local",
         vcpus=vcpus,
         cores=vcpus,
-        memory_gib=1.0,
+        memory_gib=memory_gib,
         architecture="x86_64",
         spot_usd_h=0.0,
         notice_s=30.0,

@@ -17,6 +17,7 @@ import pytest
 from blocks.cloud import Machine, MachineState, Misconfigured
 from blocks.local.block import LocalCloud
 from blocks.local.machines import Machines
+from blocks.local.memory import host_memory_gib
 from blocks.local.prices import sizes
 from blocks.local.processes import is_alive
 from blocks.market import offers_of
@@ -339,6 +340,35 @@ def test_the_block_does_as_its_machines(folder: Path) -> None:
     assert cloud.state(machine) is MachineState.INTERRUPTED
     cloud.terminate(machine)
     assert cloud.state(machine) is MachineState.GONE
+
+
+def test_no_process_of_a_machine_has_more_memory_than_the_machine(folder: Path) -> None:
+    eats = 'python3 -c "bytes(3 << 29)" || echo "exit status $?"'
+    machines = Machines(folder, HEAD + f'{eats}\ntouch "$SPOTWAVE_WORK/up"\nsleep 600\n')
+    for gib, said in ((1.0, "MemoryError"), (2.0, "")):
+        machine = machines.launch(offer(f"local-{gib:g}", memory_gib=gib), brief())
+        until((machines.place(machine) / "work/up").exists)
+        told = (machines.place(machine) / "console.log").read_text()
+        assert said in told
+        assert ("exit status 1" in told) == bool(said)
+        machines.terminate(machine)
+
+
+def test_a_computer_has_no_more_memory_than_its_container(tmp_path: Path) -> None:
+    """The tightest limit of those around us, by either version of control groups; `max` and huge are none."""
+    here = host_memory_gib()
+    groups, mount = tmp_path / "cgroup", tmp_path / "mount"
+    (mount / "memory/outer/inner").mkdir(parents=True)
+    (mount / "outer").mkdir()
+    groups.write_text("4:cpu,memory:/outer/inner\n0::/outer\n")
+    assert host_memory_gib(groups, mount) == here, "nothing to be read there"
+    (mount / "memory/outer/inner/memory.limit_in_bytes").write_text("9223372036854771712\n")
+    (mount / "outer/memory.max").write_text("max\n")
+    assert host_memory_gib(groups, mount) == here
+    (mount / "memory/outer/memory.limit_in_bytes").write_text(str(1 << 29))
+    assert host_memory_gib(groups, mount) == 0.5
+    (mount / "outer/memory.max").write_text(f"{1 << 28}\n")
+    assert host_memory_gib(groups, mount) == 0.25
 
 
 def test_sizes_reach_up_to_the_host() -> None:

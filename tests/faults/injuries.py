@@ -47,6 +47,7 @@ class Fault:
     clock: int = 0  #: the machine's is so many seconds ahead
     shared: bool = False  #: strikes all jobs of a controller at once: `strike` is the ground's
     machines: int = 1  #: so many at least, or it has not struck
+    ends_here: str = ""  #: how the line begins that the job may end with on this computer, which has one disk alone
     down_s: float = 2.0  #: of what is shared: until somebody brings it up again
 
 
@@ -170,6 +171,7 @@ _FAULTS = (
         small=True,
         mounts=True,
         with_machine=True,
+        ends_here="disk: ",
     ),
     Fault("read-only disk", ("hartree_fock", "run_shci"), _read_only, _writable, mounts=True),
     Fault("corrupt newest checkpoint", ("run_shci",), _corrupt, machines=2),

@@ -10,7 +10,7 @@ from typing import Any
 from prefect.client.schemas.objects import State, StateType
 
 from tasks.receipt import RECEIPT_FILE
-from tests.faults.injuries import Case
+from tests.faults.injuries import FAULTS, Case
 from tests.faults.live import Live
 from tests.flows.billing import receipt_in, unsettled
 from tests.flows.kit import UNDISTURBED
@@ -52,6 +52,8 @@ def judge(verdict: Verdict, live: Live, state: State[Any], before: dict[str, int
     if state.type is StateType.COMPLETED:
         verdict.outcome = "completed"
         verdict.lost += _wrong_energies(live.job.result) + _thrown_away(live, before)
+    elif _told_why(verdict.case, state):
+        verdict.outcome = f"ended: {state.message}"
     else:
         verdict.outcome = f"{str(state.name).lower()}: {state.message}"
         verdict.lost.append(verdict.outcome)
@@ -70,6 +72,12 @@ def judge(verdict: Verdict, live: Live, state: State[Any], before: dict[str, int
     while (left := _left_behind(live)) and time.monotonic() < limit:
         time.sleep(0.5)  # no cloud tells when the last of it is gone
     verdict.orphans += left
+
+
+def _told_why(case: Case, state: State[Any]) -> bool:
+    """One clear line, where no other machine could do better."""
+    begins = FAULTS[case.fault].ends_here if case.cloud == "local" else ""
+    return state.is_failed() and bool(begins) and str(state.message).startswith(begins)
 
 
 def _unbilled(live: Live, machines: int) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterFlowRunId
 from prefect.logging import disable_run_logger
-from prefect.states import Pending
+from prefect.states import Crashed, Failed, Pending
 
 from blocks.cloud import Requirements
 from blocks.rclone import RcloneRemote, rclone_binary
@@ -37,7 +37,7 @@ from tasks.detached import Letters
 from tasks.job import Job
 from tasks.progress import percent_done
 from tasks.record import LABEL, Record
-from tasks.watch import _Watch
+from tasks.watch import EARLY_S, _Watch
 from tests.flows.kit import eventually
 from tests.flows.logs import messages
 from tests.tasks.test_money import an_offer
@@ -247,3 +247,22 @@ def test_letters_that_no_machine_writes_are_silence(
         assert percent_done(job, 1) == 0.0
     assert api.read_lease(client, lease_id) is None
     assert client.read_flow_run(run_id).state_name == "Pending"
+
+
+@pytest.mark.parametrize(("state", "ending"), [(Failed, Ending.FAILED), (Crashed, Ending.LOST)])
+def test_a_run_that_ends_before_its_machine_knows_of_it_is_not_waited_for(
+    client: SyncPrefectClient, run_id: UUID, job: Job, state: Callable[..., Any], ending: Ending
+) -> None:
+    """Its parameters are none, or its code cannot be imported: the agent would wait for it for a long time."""
+    lease_id = api.create_lease(client, job.key, 1, run_id)
+    machine = a_machine(an_offer()).model_copy(update={"job_key": job.key})
+    watch = _Watch(job, machine, "local-cloud/here", lease_id, run_id, 0, None)
+    assert watch.look() is None
+    client.set_flow_run_state(run_id, state(message="Validation of flow parameters failed"), force=True)
+    assert watch.look() is None, "the agent's own word would come first"
+    assert watch.ended_early is not None
+    watch.ended_early -= EARLY_S
+    outcome = watch.look()
+    assert outcome is not None
+    assert outcome.ending is ending
+    assert "Validation of flow parameters failed" in outcome.reason
