@@ -160,7 +160,7 @@ class PrefectAccess(Block):
             )
         if url.startswith("http://") and not is_loopback(url):
             return f"{field}: {url} would send credentials over the network in the clear. Use https."
-        if self._as_the_controller() and not self.ca and url.startswith("https://"):
+        if self._as_the_controller() and not self.ca:
             return authority.unshared(url, here)
         return None
 
@@ -177,9 +177,9 @@ class PrefectAccess(Block):
             return str(error)
 
     def _as_the_controller(self) -> bool:
-        """Whether machines are told to ask at the controller's own address."""
-        own = get_current_settings().api.url
-        return self.way == "direct" and (self.api_url is None or self.api_url == own)
+        """Whether machines are told to ask at the controller's own address, over TLS."""
+        own = get_current_settings().api.url or ""
+        return self.way == "direct" and self.api_url in (None, own) and own.startswith("https://")
 
     def _authority(self) -> str | None:
         """Whom machines believe: what the block says; else, at the controller's own address, whom that believes."""

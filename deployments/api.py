@@ -11,12 +11,11 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+import httpx
 from prefect.client.orchestration import get_client
-from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import (
     PREFECT_API_AUTH_STRING,
     PREFECT_API_KEY,
@@ -34,7 +33,7 @@ from deployments.keys import auth_string, fingerprint, known_auth_string
 from deployments.processes import ENV_MARK
 from deployments.proxies import usable
 from deployments.unavailable import Unavailable as Unavailable
-from deployments.unavailable import refused, silent, told_plainly
+from deployments.unavailable import silent, told_plainly
 
 # A server that is short of database connections answers 500; Prefect's client gives up on that at once. And one that
 # is busy, on SQLite, answers 503 at once where another has written since a transaction began (`create_task_run` and
@@ -52,14 +51,21 @@ _CERTIFICATES = (
     "CURL_CA_BUNDLE",
     "AWS_CA_BUNDLE",
 )
+_READ_BY_EVERY_CLIENT = _CERTIFICATES[:2]  # Prefect's and httpx's, whatever the address
 
 
 def base_environment() -> dict[str, str]:
     """This process's environment and settings: those from a profile or file must reach processes whose PREFECT_HOME
-    and folder are others. Raises Unavailable for a proxy that cannot be used."""
+    and folder are others. Raises Unavailable for a proxy that cannot be used, and certificates that are not there."""
     base = {key: value for key, value in os.environ.items() if key != "PREFECT_PROFILE"}
     base |= get_current_settings().to_environment_variables(exclude_unset=True)
     base |= {name: str(Path(base[name]).absolute()) for name in _CERTIFICATES if base.get(name)}
+    for name in _READ_BY_EVERY_CLIENT:
+        if base.get(name) and not Path(base[name]).is_file():
+            raise Unavailable(
+                f"{name}: there is no file {base[name]}. Correct it, or unset it for this command: "
+                f"env -u {name} spotwave ..."
+            )
     return usable(base)
 
 
@@ -112,6 +118,7 @@ class Api:
             updates |= {PREFECT_HOME: home.prefect, PREFECT_API_AUTH_STRING: auth_string(home), PREFECT_API_KEY: None}
         elif (own := get_current_settings().api.auth_string) and _is_the_embedded_ones(own.get_secret_value(), home):
             updates[PREFECT_API_AUTH_STRING] = None
+        base_environment()  # raises for what would end in an exception of each client
         # Blocks look for the home there.
         environment = usable(os.environ) | {ENV_HOME: str(home.path), ENV_RESULTS: str(home.results)}
         with _environment_is(environment), temporary_settings(updates), told_plainly(self.url, self.embedded):
@@ -148,20 +155,20 @@ def configured_url(own_url: str | None) -> str | None:
 
 async def check(url: str) -> None:
     """Raises Unavailable, in one line, if the configured API does not answer, or does not let us in."""
-    async with get_client() as client:
-        problem = await client.api_healthcheck()
-        if problem is not None:
-            raise Unavailable(silent(url, False, problem))
-        try:
-            await client.read_work_pools(limit=1)  # its health is told to everybody
-        except PrefectHTTPStatusError as error:
-            status = error.response.status_code
-            if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-                raise Unavailable(refused(url, False)) from error
-            raise Unavailable(
-                f"The configured Prefect API {url} answers HTTP {status} where work pools are asked for: give "
-                "PREFECT_API_URL the address of its API, which ends in /api."
-            ) from error
+    try:
+        with told_plainly(url, embedded=False):
+            async with get_client() as client:
+                problem = await client.api_healthcheck()
+                if isinstance(problem, httpx.HTTPStatusError):
+                    raise problem
+                if problem is not None:
+                    raise Unavailable(silent(url, False, problem))
+                await client.read_work_pools(limit=1)  # its health is told to everybody
+    except httpx.HTTPStatusError as error:
+        raise Unavailable(
+            f"The configured Prefect API {url} answers HTTP {error.response.status_code}: give PREFECT_API_URL the "
+            "address of its API, which ends in /api, or look into that server's log."
+        ) from error
 
 
 def remove_prefect_toml(home: Home) -> None:

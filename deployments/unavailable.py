@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from http import HTTPStatus
 
 import httpx
-from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 
 _REASON_CHARS = 120
@@ -23,7 +22,7 @@ def told_plainly(url: str, embedded: bool) -> Iterator[None]:
     the credentials of the settings in use."""
     try:
         yield
-    except PrefectHTTPStatusError as error:
+    except httpx.HTTPStatusError as error:
         if error.response.status_code not in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             raise
         raise Unavailable(refused(url, embedded)) from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,12 +10,11 @@ from dataclasses import dataclass
 from prefect.client.orchestration import SyncPrefectClient, get_client
 
 from deployments import server, worker
-from deployments.api import Api, Unavailable, check, configured_url, remove_prefect_toml
+from deployments.api import Api, Unavailable, base_environment, check, configured_url, remove_prefect_toml
 from deployments.home import Home
 from deployments.keys import auth_string
 from deployments.pools import BadLimit, Limit, ensure_pools, limit_for
 from deployments.profile import write_profile
-from deployments.proxies import usable
 from deployments.register import ensure_registered
 from flows.reconcile import take_up_again
 from node.contract import CONTROLLER_POOL
@@ -43,7 +41,7 @@ def up(home: Home, say: Say, reconcile: bool = True) -> Up:
 
     Raises Unavailable with a message for the user.
     """
-    usable(os.environ)  # said before anything is started
+    base_environment()  # what it raises is said before anything is started
     with home.locked():
         api, server_started = _api(home, say)
         limit = _limit(home, api)

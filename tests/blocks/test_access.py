@@ -195,6 +195,8 @@ def test_at_the_controllers_own_address_machines_believe_whom_it_believes(tmp_pa
         assert sent(PrefectAccess(api_url="https://prefect.intern.example.org/api")) is None
         assert sent(proxied()) is None
         assert sent(PrefectAccess(way="detached")) is None
+        with temporary_settings(OWN):  # plain http to this computer: nobody has to be believed
+            assert sent(PrefectAccess()) is None
         for here in (True, False):
             assert PrefectAccess().problem(here) is None
 

@@ -97,8 +97,20 @@ def test_files_of_certificates_are_found_from_any_folder(monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AWS_CA_BUNDLE", "own.pem")
     monkeypatch.setenv("SSL_CERT_FILE", "own.pem")
+    (tmp_path / "own.pem").touch()
     found = base_environment()
     assert found["AWS_CA_BUNDLE"] == found["SSL_CERT_FILE"] == str(tmp_path / "own.pem")
+
+
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "PREFECT_API_SSL_CERT_FILE"])
+def test_certificates_that_are_not_there_are_named(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, guarded: str
+) -> None:
+    """Prefect's client reads them even where nothing is encrypted, and ends with an exception."""
+    monkeypatch.setenv(name, "gone.pem")
+    in_use = Api(guarded, embedded=False).in_use(Home(tmp_path))
+    with pytest.raises(Unavailable, match=rf"^{name}: there is no file /.*gone\.pem\. "), in_use:
+        get_client(sync_client=True)
 
 
 def test_what_is_set_for_a_call_is_put_back(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, guarded: str) -> None:

@@ -33,6 +33,7 @@ from node.contract import (
 )
 from node.remote import Remote
 from tasks import api
+from tasks.await_boot import await_boot
 from tasks.detached import Letters
 from tasks.job import Job
 from tasks.progress import percent_done
@@ -266,3 +267,21 @@ def test_a_run_that_ends_before_its_machine_knows_of_it_is_not_waited_for(
     assert outcome is not None
     assert outcome.ending is ending
     assert "Validation of flow parameters failed" in outcome.reason
+
+
+@pytest.mark.parametrize("ending", [Ending.LOST, Ending.COMPLETED])
+def test_a_machine_that_ended_before_it_was_up_is_quoted(
+    client: SyncPrefectClient, job: Job, tmp_path: Path, ending: Ending
+) -> None:
+    """As one that does not reach the API: why, its agent has left on the remote. It had no work that it could have
+    completed."""
+    folder = tmp_path / "remote" / job.key / FOLDER
+    folder.mkdir(parents=True)
+    reason = "the controller was out of reach for 120 s (CERTIFICATE_VERIFY_FAILED)"
+    (folder / OUTCOME_FILE).write_text(Outcome(ending, reason).to_json())
+    machine = a_machine(an_offer()).model_copy(update={"job_key": job.key})
+    told = await_boot.fn(job, "local-cloud/here", machine, 0)
+    assert told is not None
+    assert told.ending is Ending.LOST
+    assert (told.reason == reason) == (ending is Ending.LOST)
+    assert "before it was up" in told.reason or ending is Ending.LOST
