@@ -216,4 +216,4 @@ def test_a_call_in_the_clear_is_refused_but_on_this_computer(aws: AwsEmulator) -
 def test_knowing_the_block_does_not_import_what_reads_the_market() -> None:
     code = "import sys, blocks.aws.block; print([name for name in sys.modules if name.startswith('blocks.aws.')])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "['blocks.aws.setup', 'blocks.aws.block']"
+    assert done.stdout.strip() == "['blocks.aws.quotas', 'blocks.aws.setup', 'blocks.aws.block']"

@@ -12,7 +12,8 @@ import pytest
 from blocks.cloud import Capacity, Machine
 from blocks.local.block import LocalCloud
 from blocks.local.machines import Machines
-from blocks.local.prices import host_memory_gib, host_vcpus, local_market
+from blocks.local.memory import host_memory_gib
+from blocks.local.prices import host_vcpus, local_market
 from blocks.local.room import Room
 from blocks.market import offers_of
 from tests.blocks.machine_kit import IDLE, brief, offer

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -46,10 +48,10 @@ def asked(state: State[Any] | None, run_count: int = 1) -> bool:
     return still_carried(prefect, RUN, 1)
 
 
-@pytest.mark.parametrize("state", [Running(), Running(name="Waiting"), Crashed(), Cancelling()])
-def test_a_job_goes_on(state: State[Any]) -> None:
+@pytest.mark.parametrize("state", [Running, partial(Running, name="Waiting"), Crashed, Cancelling])
+def test_a_job_goes_on(state: Callable[[], State[Any]]) -> None:
     """Crashed is adopted; one that is being cancelled hears of it by a signal, which comes at once."""
-    assert asked(state)
+    assert asked(state())
 
 
 @pytest.mark.parametrize("state", [Suspended(), Paused()])
