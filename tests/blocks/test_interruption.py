@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import polars as pl
 import pytest
 
+from benchmarks.interruption_rates import LIMIT_H, main, of_lifetimes, of_traces
 from blocks.interruption import (
     HIGH_FROM,
     MEDIUM_FROM,
@@ -93,3 +96,36 @@ def test_the_rate_that_offers_are_ranked_by() -> None:
     found = pl.DataFrame(rows, schema, orient="row").select(rate())["rate"].to_list()
     assert found[:3] == [0.5, UNKNOWN_PER_H, UNKNOWN_GPU_PER_H]
     assert [word_of(one) for one in found[3:]] == ["low", "medium", "high"]
+
+
+def test_a_lifetime_that_was_cut_short_counts_its_hours_and_no_event() -> None:
+    vms = pl.DataFrame({"hours": [2.0, 4.0, 24.0], "preempted": [True, False, True]})
+    whole = of_lifetimes(vms, "")
+    assert (whole.events, whole.hours) == (1, 2.0 + 4.0 + LIMIT_H)  # the last by the limit of 24 h
+    young = of_lifetimes(vms, "", 0.0, 3.0)
+    assert (young.events, young.hours) == (1, 2.0 + 3.0 + 3.0)
+    old = of_lifetimes(vms, "", 3.0, LIMIT_H)
+    assert (old.events, old.hours) == (0, 1.0 + LIMIT_H - 3.0)
+
+
+def test_an_availability_that_lasts_to_the_end_of_its_trace_has_not_ended() -> None:
+    runs = pl.DataFrame(
+        {
+            "trace": ["a", "a", "a", "b", "b"],
+            "start_tick": [0, 4, 6, 0, 10],
+            "n_ticks": [4, 2, 6, 10, 2],
+            "value": [1, 0, 1, 1, 0],
+        }
+    )
+    meta = pl.DataFrame({"trace": ["a", "b"], "gap_seconds": [3600, 1800]})
+    assert of_traces(runs, meta).rows() == [("a", 1, 10.0), ("b", 1, 5.0)]
+
+
+def test_without_the_recordings_it_says_so_and_ends_well(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["interruption_rates", "--data", str(tmp_path)])
+    main()
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("interruption_rates: skipped, gcp_preemption_lifetimes_2019.csv.gz")

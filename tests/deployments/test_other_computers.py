@@ -52,6 +52,35 @@ def guarded() -> Iterator[str]:
         server.shutdown()
 
 
+@pytest.fixture
+def fresh() -> Iterator[str]:
+    """A Prefect API to which nobody has told of any block type: 3.8.8 answers 404 for the blocks of one."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = b'{"detail": "Block type not found"}' if "/block_types/slug/" in self.path else b"true"
+            self.send_response(200 if body == b"true" else 404)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/api"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("command", ["ls", "down"])
+def test_a_home_that_is_only_half_made_holds_nothing(command: str, fresh: str, tmp_path: Path) -> None:
+    """As an `up` leaves it that was killed before it had registered the blocks."""
+    done = run_spotwave(Home(tmp_path.resolve()), command, PREFECT_API_URL=fresh)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == ("no machines\n" if command == "ls" else "")
+
+
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
 @pytest.mark.parametrize("own", [{}, {"no_proxy": "intern.example"}, {"NO_PROXY": "intern.example"}])
 def test_no_proxy_is_asked_for_this_computer(

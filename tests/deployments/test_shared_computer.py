@@ -75,7 +75,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
 
 
 def test_a_job_from_its_start_to_its_end(shared: Shared, tmp_path: Path) -> None:
-    code, said = shared.spotwave("run", "shci/water-dimer", "-p", "molecule=H 0 0 0; H 0 0 0.74", "-p", "basis=sto-3g")
+    code, said = shared.spotwave("run", "shci/water-dimer", "-p", "basis=sto-3g")
     assert code == 0, said
     assert "total energy" in said
     assert [one for one in shared.asked if "127.0.0.1" in one or "localhost" in one] == []

@@ -35,7 +35,14 @@ from tests.emulators.gcp_cloud import cloud_at
 PLANTED = "planted-5c1f77"
 # Names that mean a secret, and fields of such names that hold none: what public keys are called, and addresses.
 WORDS = ("pass", "secret", "token", "key", "auth", "conf", "credential")
-NONE_OF_THEM = {"aws_access_key_id", "secret_endpoint", "config", "TokenCode", "service_account_file"}
+NONE_OF_THEM = {
+    "aws_access_key_id",
+    "secret_endpoint",
+    "secret_locations",
+    "config",
+    "TokenCode",
+    "service_account_file",
+}
 # Prefect's own AWS block keeps it in clear text; docs/security.md says so. It ends within hours.
 NOT_OURS = {"aws_session_token"}
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"

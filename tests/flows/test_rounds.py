@@ -1,0 +1,153 @@
+"""A job that waits, against a real server: its state, what is kept, and who may end it. (As a whole: test_waiting.)"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from prefect import flow
+from prefect.client.schemas.objects import StateType
+from prefect.runtime import flow_run
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.states import Cancelled
+from prefect.testing.utilities import prefect_test_harness
+
+from blocks.cloud import Requirements
+from flows.failed import JobFailed
+from flows.rounds import ENV_LONGEST_PAUSE, LEAST_RUN_S, Rounds
+from node.contract import job_key_of
+from tasks import api
+from tasks.carried import Ended
+from tasks.job import Job, Unplaced
+from tasks.rounds import read_turn
+
+pytestmark = pytest.mark.slow
+
+FULL = Unplaced(reason="NoOffer", said="no machine to be had: 18 offers tried")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def server() -> Iterator[None]:
+    with (
+        prefect_test_harness(server_startup_timeout=240),
+        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+    ):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ENV_LONGEST_PAUSE, "0.05")
+    monkeypatch.setattr("flows.rounds.LOOK_S", 0.02)
+
+
+def within(folder: Path, body: Callable[[Job], Any], **limits: Any) -> Any:
+    """What `body` returns, in a flow run of its own."""
+
+    @flow(name="waits")
+    def waits() -> Any:
+        run_id = UUID(flow_run.id)
+        return body(
+            Job(
+                key=job_key_of(run_id),
+                flow_run_id=run_id,
+                node="n/m",
+                parameters={},
+                requirements=Requirements(),
+                clouds=[],
+                remote="r",
+                access="a",
+                store="s",
+                results=folder,
+                **limits,
+            )
+        )
+
+    return waits()
+
+
+def test_it_waits_as_running_and_its_own_states_are_no_newer_engine(tmp_path: Path) -> None:
+    def body(job: Job) -> None:
+        rounds, read = Rounds(job), lambda: api.client().read_flow_run(job.flow_run_id)
+        turn = rounds.next(1, rounds.resume(1), FULL)
+        run = read()
+        assert run.state is not None
+        assert (run.state.type, run.state.name) == (StateType.RUNNING, "Waiting")
+        assert str(run.state.message).startswith("NoOffer: no machine to be had: 18 offers tried.")
+        assert "max_usd_h" in str(run.state.message)
+        turn = rounds.next(1, turn, FULL)
+        assert (turn.number, turn.pauses) == (3, 2)
+        assert run.run_count == read().run_count, "the same state is set once"
+        assert Rounds(job).resume(1) == turn, "a later engine goes on at the same round"
+        rounds.over()
+        run = read()
+        assert run.state is not None
+        assert (run.state.type, run.state.name) == (StateType.RUNNING, "Running")
+        assert run.run_count == rounds.run_count == 3
+        assert rounds.next(2, rounds.resume(2), FULL).number == 2, "rounds are an attempt's own"
+
+    within(tmp_path, body)
+
+
+def test_it_waits_no_longer_than_it_may(tmp_path: Path) -> None:
+    def never(job: Job) -> None:
+        with pytest.raises(JobFailed, match=r"^no machine to be had: 18 offers tried\.$"):
+            Rounds(job).next(1, Rounds(job).resume(1), FULL)
+        assert api.client().read_flow_run(job.flow_run_id).state_name == "Running"
+
+    within(tmp_path, never, wait_hours=0)
+
+    def shortly(job: Job) -> None:
+        rounds = Rounds(job)
+        turn = rounds.resume(1)
+        said = ""
+        while not said:
+            try:
+                turn = rounds.next(1, turn, FULL)
+            except JobFailed as error:
+                said = str(error)
+        assert said.startswith("wait_hours: ")
+        assert said.endswith("rounds: no machine to be had: 18 offers tried.")
+        assert turn.pauses > 1
+
+    within(tmp_path, shortly, wait_hours=0.3 / 3600)
+
+    def in_vain(job: Job) -> None:
+        with pytest.raises(JobFailed, match="as it is"):
+            Rounds(job).next(1, Rounds(job).resume(1), Unplaced(reason=None, said="as it is"))
+
+    within(tmp_path, in_vain)
+
+
+def test_a_machine_must_have_time_to_do_something(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def body(job: Job) -> None:
+        rounds = Rounds(job)
+        turn, now = rounds.resume(1), api.now().timestamp()
+        with pytest.raises(JobFailed, match="18 offers tried"):
+            rounds.next(1, turn, FULL, now + LEAST_RUN_S - 1)
+
+    within(tmp_path, body)
+
+
+def test_a_run_that_somebody_ends_waits_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ENV_LONGEST_PAUSE, "60")
+
+    def body(job: Job) -> None:
+        rounds = Rounds(job)
+        rounds.resume(1)
+        real = rounds._show
+
+        def shown(name: str, message: str) -> None:
+            real(name, message)
+            by_hand: Any = Cancelled()
+            api.client().set_flow_run_state(job.flow_run_id, by_hand, force=True)
+
+        monkeypatch.setattr(rounds, "_show", shown)
+        with pytest.raises(Ended):
+            rounds.next(1, rounds.resume(1), FULL)
+        assert read_turn(api.client(), job.flow_run_id, 1).number == 2
+
+    within(tmp_path, body)
