@@ -13,6 +13,7 @@ from pathlib import Path
 from deployments.database import SETTING
 from deployments.home import Home
 from deployments.pools import ENV_JOBS
+from flows.rounds import ENV_LONGEST_PAUSE
 from tests.conftest import brought_up  # first: it sets the environment before Prefect is imported
 from tests.faults.disks import may_mount
 from tests.faults.ground import ground_on
@@ -24,6 +25,9 @@ from tests.faults.sites import temporary_folder
 from tests.faults.table import as_markdown, closing, line_of
 from tests.faults.verdict import Verdict
 from tests.services import postgres
+
+# Places for jobs; and one that waits for room looks at the market every few seconds.
+SETTINGS = {ENV_JOBS: "16", ENV_LONGEST_PAUSE: "4"}
 
 
 def main() -> int:
@@ -76,7 +80,7 @@ def main() -> int:
         hooked = Hooked.make(folder / "environment")
         with (
             postgres() as database,
-            brought_up(Home(folder / "home"), hooked.python, **{SETTING: database.url(), ENV_JOBS: "16"}) as embedded,
+            brought_up(Home(folder / "home"), hooked.python, **{SETTING: database.url(), **SETTINGS}) as embedded,
             ground_on(embedded, hooked, folder) as ground,
         ):
             for verdict in carried(ground, cases, options.at_once):

@@ -8,6 +8,7 @@ Standard library only: it stands in the site-packages of an environment of its o
 from __future__ import annotations
 
 import functools
+import importlib
 import json
 import os
 import sys
@@ -54,7 +55,7 @@ def install() -> None:
     if me[1] and plan["clock"]:
         _with_another_clock(plan["clock"], plan["clock_library"])
     if plan["attempt"] == me[1] and plan["call"]:
-        sys.meta_path.insert(0, _Hook(me[0], plan["call"], plan["when"]))
+        sys.meta_path.insert(0, _Hook(me[0], plan["call"], plan["when"], plan["dies"]))
 
 
 def _with_another_clock(ahead_s: int, library: str) -> None:
@@ -76,9 +77,9 @@ class _NotInstalled:
 class _Hook:
     """Wraps one call of a module as that is imported: 'package.module:Class.method'."""
 
-    def __init__(self, job_key: str, call: str, when: str) -> None:
+    def __init__(self, job_key: str, call: str, when: str, dies: str) -> None:
         self._module, _, self._path = call.partition(":")
-        self._stem, self._when = PLANS / job_key, when
+        self._stem, self._when, self._dies = PLANS / job_key, when, dies
 
     def find_spec(self, name: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
         if name != self._module:
@@ -121,6 +122,18 @@ class _Hook:
         limit = time.monotonic() + LONGEST_S
         while not self._stem.with_suffix(".go").exists() and time.monotonic() < limit:
             time.sleep(0.02)  # between two processes that know of each other by files only
+        if self._dies:
+            _die(self._dies)
+
+
+def _die(how: str) -> None:
+    """'abort:<last words>', as a C++ program dies of an exception, or 'raise:<module>:<exception>:<message>'."""
+    way, _, rest = how.partition(":")
+    if way == "abort":
+        os.write(2, f"{rest}\n".encode())
+        os.abort()
+    module, name, message = rest.split(":", 2)
+    raise getattr(importlib.import_module(module), name)(message)
 
 
 install()

@@ -89,7 +89,10 @@ class Ground:
             state=Scheduled(scheduled_time=datetime.now(UTC) + timedelta(days=1)),
         )
         job = Job(self.embedded.home, client, run.id)
-        plan = self.hooked.plan(job.key, call=step.call, when=step.when, attempt=step.attempt, clock=fault.clock)
+        fault.prepare(site)
+        plan = self.hooked.plan(
+            job.key, call=step.call, when=step.when, attempt=step.attempt, clock=fault.clock, dies=fault.dies
+        )
         live = Live(site, job, plan)
         try:
             begun = time.monotonic()
@@ -100,6 +103,7 @@ class Ground:
                 raise AssertionError(f"it ended before {step.name}: {job.run.state}")
             held = time.monotonic()
             before = live.generations()
+            engine = live.controller() if fault.by_hand else None
             fault.strike(live)
             if together is not None:
                 together.barrier.wait(ARRIVES_S)
@@ -109,6 +113,8 @@ class Ground:
             if together is not None:
                 together.after()
             state = self._final(job)
+            if engine is not None:
+                engine.wait(ENDS_S)  # it has seen to its machine and its receipt
             healing.join()
             verdict.seconds = time.monotonic() - begun - held
             judge(verdict, live, state, before)
@@ -123,8 +129,10 @@ class Ground:
         state = _patiently(lambda: job.run.state)
         return state is not None and state.is_final() and not state.is_crashed()
 
-    def _final(self, job: Job) -> State[Any]:
-        """A crash is no end: reconcile takes the job up again."""
+    def _final(self, job: Job) -> State[Any] | None:
+        """A crash is no end: reconcile takes the job up again. None: the run is deleted."""
+        if job.deleted:
+            return None
 
         def look() -> State[Any] | None:
             state = _patiently(lambda: job.run.state)
@@ -134,6 +142,8 @@ class Ground:
 
     def _end(self, job: Job, client: SyncPrefectClient) -> None:
         """A case that went wrong leaves nothing to disturb the next ones."""
+        if job.deleted:
+            return
         state = _patiently(lambda: job.run.state)
         if state is None or not state.is_final() or state.is_crashed():
             client.set_flow_run_state(job.run_id, Cancelled(), force=True)

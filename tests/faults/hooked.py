@@ -49,14 +49,27 @@ class Hooked:
     def python(self) -> str:
         return str(self.prefix / "bin" / "python")
 
-    def plan(self, job_key: str, *, call: str = "", when: str = "before", attempt: int = 0, clock: int = 0) -> Plan:
-        """Make a process of that job wait before or after a call; of the controller, or of an attempt's machine."""
+    def plan(
+        self,
+        job_key: str,
+        *,
+        call: str = "",
+        when: str = "before",
+        attempt: int = 0,
+        clock: int = 0,
+        dies: str = "",
+    ) -> Plan:
+        """Make a process of that job wait before or after a call; of the controller, or of an attempt's machine.
+
+        dies: how it does when it goes on, in the words of `breakpoints`.
+        """
         plan = Plan(self.prefix / "plans" / job_key)
         told = {
             "call": call,
             "when": when,
             "attempt": attempt,
             "clock": clock,
+            "dies": dies,
             "clock_library": str(self.prefix / "clock.so"),
         }
         plan.stem.with_suffix(".json").write_text(json.dumps(told))

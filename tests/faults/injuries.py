@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from prefect.client.schemas.objects import StateType
 
 from node.contract import CHECKPOINT_DIR, MANIFEST_FILE
-from tests.faults import disks
+from tests.faults import by_hand, disks, worlds
 from tests.faults.live import Live
+from tests.faults.site import Site
 from tests.flows.kit import eventually
 
 CLOUDS = ("local", "aws", "gcp", "azure")
@@ -25,10 +27,15 @@ WORK = ("hartree_fock", "write_fcidump", "run_shci")
 
 AWAY_S = 12.0  #: for so long a road is cut, a service away, a disk full
 NOTICE_S = 15.0
+BAD_ALLOC = "terminate called after throwing an instance of 'std::bad_alloc'"
 
 
 def nothing(live: Live) -> None:
     """For faults that are there from the start, and for what need not be healed."""
+
+
+def as_usual(site: Site) -> None:
+    """Nothing is wrong when the job begins."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,10 @@ class Fault:
     clock: int = 0  #: the machine's is so many seconds ahead
     shared: bool = False  #: strikes all jobs of a controller at once: `strike` is the ground's
     machines: int = 1  #: so many at least, or it has not struck
+    dies: str = ""  #: how the process ends that waits at the step (tests.faults.breakpoints)
+    ends: StateType | None = StateType.COMPLETED  #: how the job ends; None: its run is deleted
+    prepare: Callable[[Site], None] = as_usual  #: before the job begins
+    by_hand: bool = False  #: somebody ends the run, and no other machine may be rented
     ends_here: str = ""  #: how the line begins that the job may end with on this computer, which has one disk alone
     down_s: float = 2.0  #: of what is shared: until somebody brings it up again
 
@@ -137,6 +148,7 @@ def _writable(live: Live) -> None:
             disks.forget_read_only(Path(os.path.realpath(live.site.work(id_))))
 
 
+_BY_HAND = ("launch", "launched", "boot", "run_shci", "teardown")
 _FAULTS = (
     Fault("undisturbed", ("run_shci",), nothing),
     Fault("kill the controller's run", CONTROLLER, _kill_controller),
@@ -179,6 +191,33 @@ _FAULTS = (
     Fault("clock 10 min behind", ("boot",), nothing, clock=-600),
     Fault("notice, clock 10 min ahead", ("run_shci",), _notice, clock=600),
     Fault("notice, clock 10 min behind", ("run_shci",), _notice, clock=-600),
+    Fault("run set to Cancelled", _BY_HAND, by_hand.cancel, by_hand=True, ends=StateType.CANCELLED, machines=0),
+    Fault("run set to Failed", ("launched", "run_shci"), by_hand.fail, by_hand=True, ends=StateType.FAILED, machines=0),
+    Fault(
+        "run set to Completed",
+        ("launched", "run_shci"),
+        by_hand.complete,
+        by_hand=True,
+        ends=StateType.COMPLETED,
+        machines=0,
+    ),
+    Fault("run deleted", ("launched", "boot", "run_shci"), by_hand.delete, by_hand=True, ends=None, machines=0),
+    Fault("suspended and resumed", ("launch", "boot", "run_shci"), by_hand.suspend, by_hand.resume),
+    Fault(
+        "exception in the node run",
+        ("hartree_fock", "write_fcidump"),
+        nothing,
+        dies="raise:numpy.linalg:LinAlgError:Singular matrix",
+        ends=StateType.FAILED,
+    ),
+    Fault("out of memory, node run", ("hartree_fock",), nothing, dies="raise:builtins:MemoryError:", machines=2),
+    Fault("out of memory, solver", ("run_shci",), nothing, dies="raise:builtins:MemoryError:", machines=2),
+    Fault("bad_alloc in the solver", ("run_shci",), nothing, dies=f"abort:{BAD_ALLOC}", machines=2),
+    Fault("small quota of the region", ("boot",), nothing, clouds=RENTED, prepare=worlds.small_regional_quota),
+    Fault("small quota of the project", ("boot",), nothing, clouds=("gcp",), prepare=worlds.small_project_quota),
+    Fault("no quota of the family", ("boot",), nothing, clouds=("gcp",), prepare=worlds.no_family_quota),
+    Fault("region closed by policy", ("boot",), nothing, clouds=RENTED, prepare=worlds.closed_region),
+    Fault("no room anywhere for a while", ("launch",), worlds.fill, worlds.make_room, clouds=RENTED),
 )
 FAULTS = {fault.name: fault for fault in _FAULTS}
 

@@ -47,9 +47,16 @@ class Verdict:
         return [("LOST", self.lost), ("DOUBLED", self.doubled), ("ORPHANS", self.orphans), ("RECEIPT", self.unbilled)]
 
 
-def judge(verdict: Verdict, live: Live, state: State[Any], before: dict[str, int]) -> None:
-    """before: what `generations` told when the fault struck."""
-    if state.type is StateType.COMPLETED:
+def judge(verdict: Verdict, live: Live, state: State[Any] | None, before: dict[str, int]) -> None:
+    """state: the run's; None where it is deleted. before: what `generations` told when the fault struck."""
+    fault = FAULTS[verdict.case.fault]
+    if fault.by_hand or fault.ends is not StateType.COMPLETED:
+        verdict.outcome = "deleted" if state is None else f"{str(state.name).lower()}: {state.message}"
+        if (None if state is None else state.type) is not fault.ends:
+            verdict.lost.append(f"its run has not ended as it should: {verdict.outcome}")
+    elif state is None:
+        verdict.lost.append("its run is gone")
+    elif state.type is StateType.COMPLETED:
         verdict.outcome = "completed"
         verdict.lost += _wrong_energies(live.job.result) + _thrown_away(live, before)
     elif _told_why(verdict.case, state):
@@ -63,6 +70,8 @@ def judge(verdict: Verdict, live: Live, state: State[Any], before: dict[str, int
     verdict.doubled += [
         f"two machines at once for {ended - begun:.1f} s" for (_, ended), (begun, _) in pairwise(lives) if begun < ended
     ]
+    if (fault.by_hand or fault.ends is not StateType.COMPLETED) and len(lives) > 1:
+        verdict.doubled.append(f"{len(lives)} machines for a job that had ended")
     done = [run.name for run in live.job.node_runs() if run.state_type is StateType.COMPLETED]
     if len(done) > 1:
         verdict.doubled.append(f"{' and '.join(done)} have both completed")
@@ -82,6 +91,8 @@ def _told_why(case: Case, state: State[Any]) -> bool:
 
 def _unbilled(live: Live, machines: int) -> list[str]:
     folder = live.job.home.results / live.key
+    if not machines:
+        return []
     if not (folder / RECEIPT_FILE).exists():
         return ["there is none"]
     limit = time.monotonic() + PATIENCE_S

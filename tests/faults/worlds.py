@@ -1,0 +1,77 @@
+"""Accounts that may have little, and clouds that have nothing left: what is wrong before a job asks for its machine."""
+
+from __future__ import annotations
+
+from blocks.cloud import Offer, Requirements
+from blocks.market import offers_of
+from tasks.money import Work
+from tasks.rank import rank
+from tests.emulators.aws import AwsEmulator
+from tests.emulators.azure import AzureEmulator
+from tests.emulators.gcp import GcpEmulator
+from tests.faults.emulated_site import Booting, EmulatedSite
+from tests.faults.live import Live
+from tests.faults.site import Site
+from tests.flows.clouds_kit import REQUIREMENTS
+
+LITTLE = 1  # vCPU: less than any machine of the emulated markets has that a job would take
+
+
+def first_offer(site: Site) -> Offer:
+    """What a job would ask for first."""
+    wanted = Requirements.model_validate(REQUIREMENTS)
+    return rank(site.cloud.market(), wanted, Work(1.0), {}).ranked[0].offer
+
+
+def small_regional_quota(site: Site) -> None:
+    """The region of the first offer has room for nothing more."""
+    region = first_offer(site).region
+    match emulator_of(site):
+        case AwsEmulator() as amazon:
+            amazon.account.quota_vcpus[region] = LITTLE
+        case GcpEmulator() as google:
+            google.world.quotas[region] = {**google.world.quotas.get(region, {}), "PREEMPTIBLE_CPUS": (LITTLE, 0)}
+        case AzureEmulator() as microsoft:
+            microsoft.settings.spot_vcpus[region] = LITTLE
+
+
+def small_project_quota(site: Site) -> None:
+    """All regions together may have what the first offer has, and no vCPU more."""
+    google = emulator_of(site)
+    assert isinstance(google, GcpEmulator)
+    google.world.project_quotas["CPUS_ALL_REGIONS"] = (first_offer(site).vcpus, 0)
+
+
+def no_family_quota(site: Site) -> None:
+    """No quota for spot was granted, and none of the first offer's family: the others count on their own."""
+    google, offer = emulator_of(site), first_offer(site)
+    assert isinstance(google, GcpEmulator)
+    family = offer.instance_type.partition("-")[0]
+    own = "CPUS" if family in ("e2", "n1") else f"{family.upper()}_CPUS"
+    google.world.quotas[offer.region] = {"PREEMPTIBLE_CPUS": (0, 0), own: (0, 0)}
+
+
+def closed_region(site: Site) -> None:
+    region = first_offer(site).region
+    match emulator_of(site):
+        case AwsEmulator() as amazon:
+            amazon.account.closed[region] = ""
+        case GcpEmulator() as google:
+            google.world.closed.add(region)
+        case AzureEmulator() as microsoft:
+            microsoft.settings.closed[region] = "RequestDisallowedByAzure"
+
+
+def fill(live: Live) -> None:
+    """Every pool."""
+    exhausted = emulator_of(live.site).exhausted
+    exhausted.update((offer.instance_type, offer.pool[2]) for offer in offers_of(live.site.cloud.market().frame))
+
+
+def make_room(live: Live) -> None:
+    emulator_of(live.site).exhausted.clear()
+
+
+def emulator_of(site: Site) -> Booting:
+    assert isinstance(site, EmulatedSite), "the local cloud has no quotas"
+    return site.emulator
