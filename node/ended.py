@@ -76,13 +76,14 @@ def _machine_at_fault(desk: Desk, error: Exception, cause: Cause) -> State[Any]:
     get_run_logger().error("%s", error, exc_info=None if isinstance(error, ProgramFailed) else error)
     if cause is Cause.DISK:
         desk.make_room()  # for the note that says so
-    first = str(error).partition("\n")[0] if isinstance(error, ProgramFailed) else _last_line(error)
-    words = {Cause.MEMORY: "out of memory: ", Cause.DISK: "the disk is full: ", Cause.PROGRAM: ""}[cause]
-    signal, exit_status = (
-        (error.signal, error.exit_status) if isinstance(error, ProgramFailed) else (None, None)
-    )  # of a process of its own
-    desk.end(Ending.LOST, words + first, cause=cause, signal=signal, exit_status=exit_status)
-    return Crashed(name=_STATES[cause], message=words + str(error))
+    signal = exit_status = None  # of a process of its own
+    if isinstance(error, ProgramFailed):
+        reason, signal, exit_status = error.summary, error.signal, error.exit_status
+    else:
+        words = {Cause.MEMORY: "out of memory: ", Cause.DISK: "the disk is full: ", Cause.PROGRAM: ""}[cause]
+        reason = words + _last_line(error)
+    desk.end(Ending.LOST, reason, cause=cause, signal=signal, exit_status=exit_status)
+    return Crashed(name=_STATES[cause], message=reason)
 
 
 def _cause(error: Exception) -> Cause | None:

@@ -121,19 +121,21 @@ class ProgramMissing(RuntimeError):
 class ProgramFailed(RuntimeError):
     """The program ended with an error; the message quotes the last lines of its log.
 
-    cause: None where the calculation itself is at fault; else another machine may do better. signal, exit_status: which
-    of them ended the program, if it was not us.
+    summary: the same in one line. cause: None where the calculation itself is at fault; else another machine may do
+    better. signal, exit_status: which of them ended the program, if it was not us.
     """
 
     def __init__(
         self,
         message: str,
         *,
+        summary: str = "",
         cause: Cause | None = None,
         signal: int | None = None,
         exit_status: int | None = None,
     ) -> None:
         super().__init__(message)
+        self.summary = summary or message.partition("\n")[0]
         self.cause, self.signal, self.exit_status = cause, signal, exit_status
 
 

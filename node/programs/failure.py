@@ -30,5 +30,6 @@ def failure(name: str, code: int, log: Path, oom: OomCounter, *, our_own: bool =
     if cause is None and (signal is not None or own is not None):
         cause = Cause.PROGRAM
     short = {Cause.MEMORY: ", out of memory", Cause.DISK: ", the disk is full"}.get(cause or Cause.PROGRAM, "")
-    text = f"{name} {how_it_ended(code)}{short}. The end of its log:\n{end}"
-    return ProgramFailed(text, cause=cause, signal=signal, exit_status=exit_status)
+    summary = f"{name} {how_it_ended(code)}{short}"
+    text = f"{summary}. The end of its log:\n{end}"
+    return ProgramFailed(text, summary=summary, cause=cause, signal=signal, exit_status=exit_status)
