@@ -43,15 +43,17 @@ down:  ## end everything of ours on this computer
 water-dimer: $(STAMP)  ## from nothing to the energy of the water dimer, followed in the terminal
 	@$(BIN)/spotwave run shci/water-dimer
 
-test: $(STAMP)  ## lint, types and the whole test suite
+CHOSEN = not thorough
+test: $(STAMP)  ## lint, types and the test suite
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "$(CHOSEN)"
 
 SAMPLE ?= 12
+test-all: CHOSEN = thorough or not thorough
 test-all: export FAULTS_SAMPLE = $(SAMPLE)
-test-all: test  ## the same with a larger sample of the faults (SAMPLE=12)
+test-all: test  ## and the tests that take minutes, with a sample of the faults (SAMPLE=12)
 
 faults: $(STAMP)  ## every fault at every step on every cloud; FAULTS="--only notice" for a part
 	@$(BIN)/python -m tests.faults $(FAULTS)

@@ -32,7 +32,7 @@ from node.contract import CONTROLLER_POOL, MACHINES_POOL
 from tests.flows.kit import eventually
 from tests.services import Postgres, free_port, postgres, redis
 
-pytestmark = pytest.mark.slow(minutes=1.5)
+pytestmark = [pytest.mark.thorough, pytest.mark.slow(minutes=1.5)]
 
 JOBS = 3
 MORE_THAN_SQLITE = 40

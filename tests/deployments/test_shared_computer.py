@@ -21,6 +21,7 @@ from deployments.home import Home
 from tests.conftest import Embedded, brought_up
 
 pytestmark = [
+    pytest.mark.thorough,
     pytest.mark.slow,
     pytest.mark.skipif(
         os.geteuid() == 0 and shutil.which("setpriv") is None,

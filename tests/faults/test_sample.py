@@ -38,6 +38,7 @@ def ground(embedded: Embedded, hooked: Hooked, tmp_path: Path) -> Ground:
         yield found
 
 
+@pytest.mark.thorough
 @pytest.mark.slow(minutes=5)
 @pytest.mark.timeout(1200)
 def test_a_sample_of_the_matrix(ground: Ground, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,7 +22,7 @@ from tests.flows.test_faults import same_energies
 from tests.processes import words
 
 # A minute goes where SQLite makes Prefect's server wait for itself, now and then.
-pytestmark = [pytest.mark.slow(minutes=5), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.thorough, pytest.mark.slow(minutes=5), pytest.mark.timeout(600)]
 
 
 def test_refused_taken_back_and_done(

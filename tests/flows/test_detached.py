@@ -15,7 +15,7 @@ from tests.flows.kit import MINIMAL, Job, eventually, local_cloud
 from tests.flows.logs import messages
 from tests.flows.test_faults import endings, kill_controller, repeated_scf, same_energies
 
-pytestmark = pytest.mark.slow(minutes=1.5)
+pytestmark = [pytest.mark.thorough, pytest.mark.slow(minutes=1.5)]
 
 ACCESS = "prefect-access/detached"
 

@@ -31,6 +31,7 @@ FORCED = {
 }
 
 
+@pytest.mark.thorough
 def test_the_work_survives_on_every_cloud(
     embedded: Embedded, client: SyncPrefectClient, clouds: dict[str, Emulated]
 ) -> None:

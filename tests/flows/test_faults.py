@@ -30,6 +30,7 @@ def jobs(early: Start) -> dict[str, Job]:
     }
 
 
+@pytest.mark.thorough
 def test_a_silent_machine_is_given_up_and_fenced(jobs: dict[str, Job]) -> None:
     run = jobs["silent"]
     run.waits()
@@ -85,6 +86,7 @@ def kill_controller(embedded: Embedded, run: Job) -> None:
         psutil.Process(pid).kill()
 
 
+@pytest.mark.thorough
 def test_down_keeps_the_work_and_up_goes_on_with_it(embedded: Embedded, job: Start) -> None:
     """It is no loss, of which this job may have none."""
     run = job("run_shci", **MINIMAL, max_attempts=1)

@@ -18,7 +18,7 @@ from tests.flows.test_faults import endings, same_energies
 from tests.security.flood import flooded
 from tests.security.rows import Row
 
-pytestmark = pytest.mark.slow(minutes=0.7)
+pytestmark = [pytest.mark.thorough, pytest.mark.slow(minutes=0.7)]
 
 ROWS = [
     Row(

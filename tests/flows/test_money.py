@@ -115,6 +115,7 @@ def test_a_quote_above_the_threshold_waits_for_a_yes(
     assert {machine.job_key for machine in local_cloud(embedded.home).find()} <= {capped.key}
 
 
+@pytest.mark.thorough
 def test_a_cap_stops_a_run_in_time_and_a_higher_one_continues_it(
     embedded: Embedded, client: SyncPrefectClient, capped: Job, priced: dict[str, Any], ledger: SnapshotStore
 ) -> None:

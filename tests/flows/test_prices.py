@@ -80,6 +80,7 @@ def artifacts(client: SyncPrefectClient, run: FlowRun) -> dict[str, str]:
     return {str(found.key): str(found.data) for found in client.read_artifacts(artifact_filter=wanted)}
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("prefect_api")
 def test_a_night_and_the_bad_nights_after_it(client: SyncPrefectClient, clouds: Clouds, embedded: Embedded) -> None:
     # All is well: three fresh snapshots, and what the run shows.

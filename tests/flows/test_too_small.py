@@ -15,6 +15,7 @@ from tests.flows.kit import saved
 from tests.flows.logs import messages
 
 pytestmark = [
+    pytest.mark.thorough,
     pytest.mark.slow(minutes=1),
     pytest.mark.skipif(sys.platform != "linux", reason="a process's memory is bounded on Linux alone"),
 ]

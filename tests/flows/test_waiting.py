@@ -19,7 +19,7 @@ from tests.conftest import Embedded
 from tests.flows.clouds_kit import REQUIREMENTS, Emulated
 from tests.flows.kit import MINIMAL, Job, eventually, now_and_then, start
 
-pytestmark = [pytest.mark.slow(minutes=2), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.thorough, pytest.mark.slow(minutes=2), pytest.mark.timeout(600)]
 
 
 def waiting(job: Job) -> State[Any]:

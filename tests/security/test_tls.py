@@ -127,6 +127,7 @@ def test_a_private_key_is_never_taken(line: Line) -> None:
     assert "BEGIN" not in str(caught.value).replace("-----BEGIN CERTIFICATE-----", "")
 
 
+@pytest.mark.thorough
 def test_a_run_from_behind_tls(line: Line, client: SyncPrefectClient, tmp_path: Path) -> None:
     """The worker that an agent starts, its engine, and a flow: run, logs and, by websocket, the events of its task."""
     (tmp_path / "tiny.py").write_text(TINY)
