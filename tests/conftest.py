@@ -99,11 +99,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def umask() -> Iterator[None]:
-    """A flow closes the umask of the process that runs it, here the tests' own: put back for the other tests."""
-    before = os.umask(0o022)
-    yield
-    os.umask(before)
+def umask() -> None:
+    """As in all processes of ours. A flow sets it in the process that runs it, here the tests' own: what a test finds
+    must not hang on whether a flow has run before it."""
+    os.umask(0o077)
 
 
 @pytest.fixture(scope="session")

@@ -91,7 +91,7 @@ def _unpack(package: str, root: Path) -> None:
         _done([*apt, "download", *("=".join(file.split("_")[:2]).replace("%3a", ":") for file in wanted)], work)
         for archive in work.glob("*.deb"):
             _done(["dpkg", "-x", str(archive), str(work / "root")], work)
-        (work / "root").chmod(0o755)
+        _done(["chmod", "-R", "u+rwX,go+rX", str(work / "root")], work)
         (work / "root").rename(root)
     finally:
         shutil.rmtree(work)

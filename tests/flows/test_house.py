@@ -128,8 +128,8 @@ def test_a_run_that_always_crashes_is_given_up(client: SyncPrefectClient, parked
     run = parked(Running())
     for _ in range(MOST_STARTS):
         tomorrow = Scheduled(scheduled_time=datetime.now(UTC) + timedelta(days=1))  # now, the worker would take it
-        client.set_flow_run_state(run.id, tomorrow, force=True)
-        client.set_flow_run_state(run.id, Running(), force=True)
+        for state in (tomorrow, Pending(), Running()):  # as its worker and its process set them
+            client.set_flow_run_state(run.id, state, force=True)
     assert reconcile()[run.name] == "given up"
     assert client.read_flow_run(run.id).state_type is StateType.FAILED
 

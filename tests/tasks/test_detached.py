@@ -14,7 +14,7 @@ from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterFlowRunId
 from prefect.logging import disable_run_logger
-from prefect.states import Crashed, Failed, Pending
+from prefect.states import Crashed, Failed, Pending, Running
 
 from blocks.cloud import Requirements
 from blocks.rclone import RcloneRemote, rclone_binary
@@ -161,7 +161,7 @@ def job(client: SyncPrefectClient, tmp_path: Path) -> Iterator[Job]:
     RcloneRemote(path=str(tmp_path / "remote")).save("letters", overwrite=True)
     yield Job(
         key="sw-letters",
-        flow_run_id=uuid4(),
+        flow_run_id=client.create_flow_run(said, state=Running()).id,
         node="shci-node/machine",
         parameters={},
         requirements=Requirements(),
@@ -237,7 +237,7 @@ def test_letters_that_no_machine_writes_are_silence(
     folder = tmp_path / "remote" / job.key / FOLDER
     folder.mkdir(parents=True)
     machine = a_machine(an_offer()).model_copy(update={"job_key": job.key})
-    watch = _Watch(job, machine, "local-cloud/here", lease_id, run_id, 0, None)
+    watch = _Watch(job, machine, "local-cloud/here", lease_id, run_id, 1, None)
     for text in HOSTILE:
         for name in (HEARTBEAT_FILE, OUTCOME_FILE):
             (folder / name).write_text(text)
@@ -257,7 +257,7 @@ def test_a_run_that_ends_before_its_machine_knows_of_it_is_not_waited_for(
     """Its parameters are none, or its code cannot be imported: the agent would wait for it for a long time."""
     lease_id = api.create_lease(client, job.key, 1, run_id)
     machine = a_machine(an_offer()).model_copy(update={"job_key": job.key})
-    watch = _Watch(job, machine, "local-cloud/here", lease_id, run_id, 0, None)
+    watch = _Watch(job, machine, "local-cloud/here", lease_id, run_id, 1, None)
     assert watch.look() is None
     client.set_flow_run_state(run_id, state(message="Validation of flow parameters failed"), force=True)
     assert watch.look() is None, "the agent's own word would come first"
@@ -280,7 +280,7 @@ def test_a_machine_that_ended_before_it_was_up_is_quoted(
     reason = "the controller was out of reach for 120 s (CERTIFICATE_VERIFY_FAILED)"
     (folder / OUTCOME_FILE).write_text(Outcome(ending, reason).to_json())
     machine = a_machine(an_offer()).model_copy(update={"job_key": job.key})
-    told = await_boot.fn(job, "local-cloud/here", machine, 0)
+    told = await_boot.fn(job, "local-cloud/here", machine, 1)
     assert told is not None
     assert told.ending is Ending.LOST
     assert (told.reason == reason) == (ending is Ending.LOST)

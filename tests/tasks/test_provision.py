@@ -95,7 +95,7 @@ def launches(aws: AwsEmulator) -> int:
     return len([item for item in aws.ledger.items("machine")])
 
 
-def test_capacity_passes_over_the_pool_and_a_quota_over_the_region(aws: AwsEmulator, walk: Walk) -> None:
+def test_capacity_passes_over_the_pool_and_a_quota_what_is_no_smaller(aws: AwsEmulator, walk: Walk) -> None:
     _, rows = walk()
     first = rows[0]["offer"].split()
     aws.exhausted.add((first[1], first[2]))
@@ -108,8 +108,10 @@ def test_capacity_passes_over_the_pool_and_a_quota_over_the_region(aws: AwsEmula
     aws.fail(fault("RunInstances", refused("MaxSpotInstanceCountExceeded"), region))
     found, rows = walk()
     assert isinstance(found, Placed)
-    assert [row["came of it"] for row in rows] == ["refused: capacity", "refused: quota", "launched"]
-    assert found.machine.region != region, "no other type of that region was tried"
+    first, *refusals, last = [row["came of it"] for row in rows]
+    assert (first, set(refusals), last) == ("refused: capacity", {"refused: quota"}, "launched")
+    assert found.machine.region != region
+    assert len(refusals) < 4, "of that region only what is smaller than what was refused"
 
 
 def test_misconfiguration_ends_the_walk_with_its_remedy(aws: AwsEmulator, walk: Walk) -> None:
