@@ -106,7 +106,7 @@ def _covered(eligible: pl.DataFrame, refused: Sequence[Refusal]) -> dict[str, st
 
 def _may_change(market: Market, requirements: Requirements, over: pl.DataFrame | None) -> Reason | None:
     """Prices move: what is too dear now may be had later. All else that excludes an offer stays as it is."""
-    if requirements.max_usd_h is None:
+    if requirements.max_usd_h is None or requirements.max_usd_h < 0:  # no price will ever be that low
         return None
     at_any_price = market.judged(requirements.model_copy(update={"max_usd_h": None}))
     if over is not None:
