@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -55,22 +56,23 @@ def storage(tmp_path: Path) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("state", "unwanted_"),
+    ("state", "ago", "unwanted_"),
     [
-        (Running(timestamp=since(LONG)), False),
-        (Crashed(timestamp=since(JUST_NOW)), False),
-        (Crashed(timestamp=since(LONG)), True),
-        (Cancelled(timestamp=since(JUST_NOW)), True),
-        (Failed(timestamp=since(JUST_NOW)), True),
-        (Completed(timestamp=since(JUST_NOW)), True),
-        (Suspended(timestamp=since(JUST_NOW)), False),  # whoever executes it is having it save
-        (Suspended(timestamp=since(LONG)), True),
-        (Paused(timestamp=since(LONG)), True),
+        (Running, LONG, False),
+        (Crashed, JUST_NOW, False),
+        (Crashed, LONG, True),
+        (Cancelled, JUST_NOW, True),
+        (Failed, JUST_NOW, True),
+        (Completed, JUST_NOW, True),
+        (Suspended, JUST_NOW, False),  # whoever executes it is having it save
+        (Suspended, LONG, True),
+        (Paused, LONG, True),
     ],
 )
-def test_by_the_state_of_its_job(state: State[Any], unwanted_: bool) -> None:
-    said = why_not(run(RUN, state), run(CHILD, Running()))
-    assert said == (f"job {KEY} is {state.name}" if unwanted_ else None)
+def test_by_the_state_of_its_job(state: Callable[..., State[Any]], ago: timedelta, unwanted_: bool) -> None:
+    set_ = state(timestamp=since(ago))
+    said = why_not(run(RUN, set_), run(CHILD, Running()))
+    assert said == (f"job {KEY} is {set_.name}" if unwanted_ else None)
 
 
 def test_a_job_that_was_deleted_wants_nothing_although_its_attempt_is_there() -> None:
