@@ -43,7 +43,7 @@ def own_end(story: F) -> F:
         except TerminationSignal:  # by which Prefect cancels, too
             _leave(suspended=True)
             raise
-        except Exception:
+        except Exception:  # whatever it is goes on up, unless the run has been ended from outside meanwhile
             _leave(cancelling=True)
             raise
         _leave(cancelling=True)

@@ -228,11 +228,16 @@ def watch(
     Raises Superseded, Ended.
     """
     seen = _Watch(job, machine, cloud, lease_id, node_run_id, run_count, allowance)
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: RETRIES}):
+        return _until_it_has_ended(seen)
+
+
+def _until_it_has_ended(seen: _Watch) -> Outcome:
+    """Raises Superseded, Ended."""
     patience, begun = True, time.monotonic()
     while True:
         try:
-            with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: RETRIES}):
-                outcome = seen.look() or seen.ask_the_cloud() or seen.ask_the_price()
+            outcome = seen.look() or seen.ask_the_cloud() or seen.ask_the_price()
             patience = True
         except (httpx.HTTPError, PrefectHTTPStatusError, RemoteError) as error:
             # API or remote is away: nothing is known of the lease, so its silence must not count.
@@ -243,7 +248,7 @@ def watch(
             outcome = None
         if outcome is not None:
             outcome = believed(outcome, seen.cloud)
-            seen.log.info("attempt %d %s: %s", machine.attempt, outcome.ending, outcome.reason)
+            seen.log.info("attempt %d %s: %s", seen.machine.attempt, outcome.ending, outcome.reason)
             return seen.told_more(outcome)
         # A poll by design: the API and three clouds have no common event.
         time.sleep(min(LONG_POLL_S, max(POLL_S, (time.monotonic() - begun) / 120)))

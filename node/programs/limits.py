@@ -8,6 +8,8 @@ import resource
 import sys
 
 from node.outcome import Cause
+from node.programs.events import say
+from node.programs.failure import SHORT_OF_DISK, SHORT_OF_MEMORY
 from node.shortage import lacking
 
 
@@ -28,3 +30,17 @@ def is_for_lack_of_memory(error: Exception) -> bool:
         return True
     words = (os.strerror(errno.EAGAIN), "can't start new thread")
     return lacking(error) is Cause.MEMORY or (not isinstance(error, OSError) and any(w in str(error) for w in words))
+
+
+def code_for_lack(error: Exception, memory_gib: float, less: str) -> int | None:
+    """How a program of ours ends that lacks memory or disk, said in its log; None if the error is another.
+
+    memory_gib: its ceiling. less: what makes do with less memory.
+    """
+    if is_for_lack_of_memory(error):
+        say(f"error: more than {memory_gib:g} GiB of memory needed; {less}")
+        return SHORT_OF_MEMORY
+    if lacking(error) is Cause.DISK:
+        say(f"error: {error}")
+        return SHORT_OF_DISK
+    return None

@@ -19,15 +19,13 @@ import numpy as np
 import pyci
 from numpy.typing import NDArray
 
-from node.outcome import Cause
 from node.programs.base import CheckpointMismatch, Iteration, Stage
 from node.programs.davidson import NotConverged, lowest_eigenpair
 from node.programs.events import say, tell, tell_iteration
-from node.programs.failure import CHILD_DIED, SHORT_OF_DISK, SHORT_OF_MEMORY
+from node.programs.failure import CHILD_DIED
 from node.programs.hci_matrix import HciMatrix, Rows
-from node.programs.limits import is_for_lack_of_memory, limit_memory
+from node.programs.limits import code_for_lack, limit_memory
 from node.programs.snapshot import Snapshot
-from node.shortage import lacking
 
 SNAPSHOT = "pyci.npz"
 _MAX_ITERATIONS = 60
@@ -191,12 +189,8 @@ def main(arguments: list[str]) -> int:
         say(f"error: a process that built the Hamiltonian was killed ({error})")
         return CHILD_DIED
     except (MemoryError, OSError, RuntimeError) as error:
-        if is_for_lack_of_memory(error):
-            say(f"error: more than {options.memory_gib:g} GiB of memory needed; raise eps1 or eps2")
-            return SHORT_OF_MEMORY
-        if lacking(error) is Cause.DISK:
-            say(f"error: {error}")
-            return SHORT_OF_DISK
+        if (code := code_for_lack(error, options.memory_gib, "raise eps1 or eps2")) is not None:
+            return code
         raise
     return 0
 

@@ -20,14 +20,11 @@ from pyscf import ao2mo
 from pyscf.fci import cistring, direct_spin1, selected_ci
 from pyscf.tools import fcidump
 
-from node.outcome import Cause
 from node.programs.base import CheckpointMismatch, Iteration, Stage
 from node.programs.davidson import NotConverged, lowest_eigenpair
 from node.programs.events import say, tell, tell_iteration
-from node.programs.failure import SHORT_OF_DISK, SHORT_OF_MEMORY
-from node.programs.limits import is_for_lack_of_memory, limit_memory
+from node.programs.limits import code_for_lack, limit_memory
 from node.programs.snapshot import Snapshot
-from node.shortage import lacking
 
 SNAPSHOT = "pyscf.npz"
 _NOTE = (
@@ -159,12 +156,8 @@ def main(arguments: list[str]) -> int:
         say(f"error: {error}")
         return 3
     except (MemoryError, OSError, RuntimeError) as error:
-        if is_for_lack_of_memory(error):
-            say(f"error: more than {options.memory_gib:g} GiB of memory needed; raise eps1")
-            return SHORT_OF_MEMORY
-        if lacking(error) is Cause.DISK:
-            say(f"error: {error}")
-            return SHORT_OF_DISK
+        if (code := code_for_lack(error, options.memory_gib, "raise eps1")) is not None:
+            return code
         raise
     return 0
 

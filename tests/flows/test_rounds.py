@@ -15,7 +15,6 @@ from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settin
 from prefect.states import Cancelled
 from prefect.testing.utilities import prefect_test_harness
 
-from blocks.cloud import Requirements
 from flows.failed import JobFailed
 from flows.rounds import ENV_LONGEST_PAUSE, LEAST_RUN_S, Rounds
 from node.contract import job_key_of
@@ -23,6 +22,7 @@ from tasks import api
 from tasks.carried import Ended
 from tasks.job import Job, Unplaced
 from tasks.rounds import read_turn
+from tests.tasks.test_quote import a_job
 
 pytestmark = pytest.mark.slow
 
@@ -50,21 +50,7 @@ def within(folder: Path, body: Callable[[Job], Any], **limits: Any) -> Any:
     @flow(name="waits")
     def waits() -> Any:
         run_id = UUID(flow_run.id)
-        return body(
-            Job(
-                key=job_key_of(run_id),
-                flow_run_id=run_id,
-                node="n/m",
-                parameters={},
-                requirements=Requirements(),
-                clouds=[],
-                remote="r",
-                access="a",
-                store="s",
-                results=folder,
-                **limits,
-            )
-        )
+        return body(a_job(key=job_key_of(run_id), flow_run_id=run_id, results=folder, **limits))
 
     return waits()
 

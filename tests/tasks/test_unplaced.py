@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from uuid import UUID
 
 import pytest
 
-from blocks.cloud import Requirements
 from flows.rounds import ENV_LONGEST_PAUSE, FIRST_PAUSE_S, LONGEST_PAUSE_S, pause_s
 from tasks.allow import not_allowed
-from tasks.job import Allowance, Job, Refusal
+from tasks.job import Allowance, Refusal
 from tasks.quote import hourly_usd
 from tasks.unplaced import all_refused
+from tests.tasks.test_quote import a_job
 from tests.tasks.test_select import offer
 
 
@@ -57,18 +56,7 @@ def test_pauses_grow_up_to_a_cap_that_can_be_lowered(monkeypatch: pytest.MonkeyP
 
 def test_what_is_dearer_than_was_reserved_waits_for_its_round(tmp_path: Path) -> None:
     """Jobs that run at once would else cost more together than their limit."""
-    job = Job(
-        key="sw-0123456789ab",
-        flow_run_id=UUID(int=1),
-        node="n/m",
-        parameters={},
-        requirements=Requirements(),
-        clouds=[],
-        remote="r",
-        access="a",
-        store="s",
-        results=tmp_path,
-    )
+    job = a_job(results=tmp_path)
     likely, dear = offer("a", usd=0.1), offer("b", usd=1.0)
     reserved = hourly_usd(likely, job.requirements.disk_gib) * 10
     end = 1000.0 + 10 * 3600
