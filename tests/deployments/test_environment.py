@@ -160,7 +160,8 @@ def test_an_environment_comes_to_be_on_the_second_try(checkout: Path, index: Ind
 @pytest.mark.skipif(MAKE is None or SETPRIV is None, reason="make or setpriv is not on this computer")
 def test_without_a_home_there_is_one_line(checkout: Path) -> None:
     """As a user without a name, who may look into the developer's folders, where Python is."""
-    command = ["env", "-u", "HOME", str(SETPRIV), f"--reuid={NAMELESS}", "--inh-caps=+dac_override"]
+    unset = [word for name in ("HOME", "MAKELEVEL", "MAKEFLAGS", "MFLAGS") for word in ("-u", name)]  # not make's child
+    command = ["env", *unset, str(SETPRIV), f"--reuid={NAMELESS}", "--inh-caps=+dac_override"]
     command += ["--ambient-caps=+dac_override", "make", "env", f"PYTHON={sys.executable}"]
     done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, timeout=60)
     assert done.returncode != 0
