@@ -272,11 +272,11 @@ def prices(
     as_csv
         As CSV, with every term of the cost.
     """
-    from deployments import prices as market
-
-    asked.requirements()  # what was mistyped is said before anything is asked for
+    asked.requirements()  # what was mistyped is said before anything is asked for, or imported
     if top < 1:
         raise ValueError(f"--top: {top} is no number of offers; give 1 or more")
+    from deployments import prices as market
+
     with market.place(_home()) as (store, client):
         seen = market.look(asked, now, store, client, errors)
         choice = market.choose(asked, seen, store)
