@@ -139,12 +139,13 @@ def shci_node(job_key: str, attempt: int, calculation: Calculation) -> State[Any
 def hartree_fock(bench: Bench) -> HartreeFock:
     """The mean field: computed, or proven to be that of the checkpoint."""
     log = get_run_logger()
+    # Each step is told when it begins: a machine that dies in it, or is too small for it, is told with its name.
+    bench.desk.tell("hartree_fock", 1, f"{bench.size.n_orbitals} orbitals")
     kept = bench.desk.take(SCF_FILE, bench.scf)
     if kept is not None:
         mean_field = load_hartree_fock(bench.calculation, kept, max_memory_gib=bench.memory_gib)
         log.info("taken from the checkpoint, energy %.10f Ha confirmed by one Fock build", mean_field.energy)
     else:
-        bench.desk.tell("hartree_fock", 1, f"{bench.size.n_orbitals} orbitals")
         mean_field = run_hartree_fock(bench.calculation, bench.scf, max_memory_gib=bench.memory_gib, log=log.info)
         bench.spent("hartree_fock", mean_field.seconds)
         bench.seal("hartree_fock")
@@ -159,6 +160,7 @@ def hartree_fock(bench: Bench) -> HartreeFock:
 def write_fcidump(bench: Bench, mean_field: HartreeFock) -> IntegralsProof:
     """The integral file: too big to keep and quick to make, so made anew, and proven to be the same."""
     begun = time.monotonic()
+    bench.desk.tell("write_fcidump", 10, f"{bench.size.n_orbitals} orbitals")
     proof = write_integrals(mean_field, bench.fcidump, frozen=bench.size.n_frozen, max_memory_gib=bench.memory_gib)
     bench.spent("write_fcidump", time.monotonic() - begun)
     told = bench.before.facts.get("integrals") if bench.before else None
@@ -182,6 +184,7 @@ def run_shci(bench: Bench) -> Energies:
     log = get_run_logger()
     program = program_for(bench.calculation)
     begun = time.monotonic()
+    bench.desk.tell("run_shci", 20, bench.calculation.program)
     _take_back(bench)
     # The integrals' proof is a fact worth keeping before the first iteration is. Where it is kept already, a checkpoint
     # would say nothing new, and a job whose program dies again and again would seem to get on.

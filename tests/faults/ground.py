@@ -42,6 +42,7 @@ from tests.flows.kit import ASKS_S, Job, eventually, now_and_then, saved
 ARRIVES_S = 300.0
 ENDS_S = 420.0
 SILENCE_MINUTES = 0.5
+ROOMY = {"max_vcpus": 16, "max_memory_gib": 256}  # the cheapest has less than half of that
 EVERY_S = 4.0  # how often `reconcile` looks; its schedule is every five minutes
 
 
@@ -84,7 +85,7 @@ class Ground:
             parameters={
                 **{"clouds": [cloud], "remote": remote, "store": store, "access": access},
                 **{"basis": "sto-3g", "silence_minutes": SILENCE_MINUTES, "max_hours": 0.5},
-                **({} if site.kind == "local" else {"requirements": REQUIREMENTS}),
+                **({} if site.kind == "local" else {"requirements": ROOMY if fault.too_small else REQUIREMENTS}),
             },
             state=Scheduled(scheduled_time=datetime.now(UTC) + timedelta(days=1)),
         )

@@ -55,6 +55,7 @@ class Fault:
     shared: bool = False  #: strikes all jobs of a controller at once: `strike` is the ground's
     machines: int = 1  #: so many at least, or it has not struck
     dies: str = ""  #: how the process ends that waits at the step (tests.faults.breakpoints)
+    too_small: bool = False  #: it dies for want of memory, and the job goes on with more of it
     ends: StateType | None = StateType.COMPLETED  #: how the job ends; None: its run is deleted
     prepare: Callable[[Site], None] = as_usual  #: before the job begins
     by_hand: bool = False  #: somebody ends the run, and no other machine may be rented
@@ -210,9 +211,18 @@ _FAULTS = (
         dies="raise:numpy.linalg:LinAlgError:Singular matrix",
         ends=StateType.FAILED,
     ),
-    Fault("out of memory, node run", ("hartree_fock",), nothing, dies="raise:builtins:MemoryError:", machines=2),
-    Fault("out of memory, solver", ("run_shci",), nothing, dies="raise:builtins:MemoryError:", machines=2),
-    Fault("bad_alloc in the solver", ("run_shci",), nothing, dies=f"abort:{BAD_ALLOC}", machines=2),
+    Fault(
+        "out of memory, node run",
+        ("hartree_fock",),
+        nothing,
+        dies="raise:builtins:MemoryError:",
+        machines=2,
+        too_small=True,
+    ),
+    Fault(
+        "out of memory, solver", ("run_shci",), nothing, dies="raise:builtins:MemoryError:", machines=2, too_small=True
+    ),
+    Fault("bad_alloc in the solver", ("run_shci",), nothing, dies=f"abort:{BAD_ALLOC}", machines=2, too_small=True),
     Fault("small quota of the region", ("boot",), nothing, clouds=RENTED, prepare=worlds.small_regional_quota),
     Fault("small quota of the project", ("boot",), nothing, clouds=("gcp",), prepare=worlds.small_project_quota),
     Fault("no quota of the family", ("boot",), nothing, clouds=("gcp",), prepare=worlds.no_family_quota),

@@ -59,6 +59,8 @@ def judge(verdict: Verdict, live: Live, state: State[Any] | None, before: dict[s
     elif state.type is StateType.COMPLETED:
         verdict.outcome = "completed"
         verdict.lost += _wrong_energies(live.job.result) + _thrown_away(live, before)
+        if fault.too_small:
+            verdict.lost += _no_bigger(verdict.case, live.job.result["attempts"])
     elif _told_why(verdict.case, state):
         verdict.outcome = f"ended: {state.message}"
     else:
@@ -131,6 +133,15 @@ def _thrown_away(live: Live, before: dict[str, int]) -> list[str]:
         return []
     told = messages(live.job.client, runs[-1].id)
     return [] if any("taken from the checkpoint" in line for line in told) else ["the saved SCF was computed again"]
+
+
+def _no_bigger(case: Case, attempts: list[dict[str, Any]]) -> list[str]:
+    """Where it died is told, and the next machine has twice the memory."""
+    died, followed = attempts[0], attempts[1]
+    wrong = [] if (died["cause"], died["step"]) == ("memory", case.step) else [f"told as {died['reason']}"]
+    if followed["memory_gib"] < 2 * died["memory_gib"]:
+        wrong.append(f"{followed['memory_gib']} GiB after {died['memory_gib']} GiB")
+    return wrong
 
 
 def _less(live: Live, before: dict[str, int]) -> list[str]:
