@@ -33,6 +33,7 @@ from deployments.api import Api  # noqa: E402
 from deployments.home import Home  # noqa: E402
 from deployments.processes import marked  # noqa: E402
 from deployments.server import own_url  # noqa: E402
+from tests.database import fresh_database  # noqa: E402
 from tests.faults.hooked import Hooked  # noqa: E402
 from tests.processes import words  # noqa: E402
 
@@ -112,9 +113,16 @@ def spotwave_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 
 @contextmanager
-def brought_up(home: Home, python: str = sys.executable, **settings: str) -> Iterator[Embedded]:
-    """The embedded default, brought up by `spotwave up` and taken down at the end, leaving nothing."""
+def brought_up(
+    home: Home, python: str = sys.executable, from_nothing: bool = False, **settings: str
+) -> Iterator[Embedded]:
+    """The embedded default, brought up by `spotwave up` and taken down at the end, leaving nothing.
+
+    from_nothing: its server makes its database, too.
+    """
     home.create()
+    if not from_nothing:
+        fresh_database(home.prefect / "prefect.db")
     # Away from 4200, where a developer's own server may want to be.
     (home.run / "port").write_text("0")
     (home.run / "port").chmod(0o600)

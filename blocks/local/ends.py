@@ -32,13 +32,14 @@ def note(place: Path, fields: dict[str, Any]) -> None:
 
 
 def own_end(place: Path) -> float:
-    """When a machine that nobody ended has: by its own last act, else now. Unix seconds."""
+    """When a machine has ended whose end nobody saw: by its own last act, else when it was last told to end (who told
+    it was killed in the midst of that), else now. Unix seconds."""
     now = time.time()
     with suppress(FileNotFoundError):  # of an earlier version
         last_act = (place / LAST_ACT_FILE).stat()
         if last_act.st_size > 1:
             return min(now, last_act.st_mtime)
-    return now
+    return min(now, float(noted(place).get("asked", now)))
 
 
 def taken(place: Path, by: str | None) -> MachineState | None:

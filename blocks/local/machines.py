@@ -5,7 +5,8 @@
     <folder>/<job key>-<attempt>-<instance type>/     made at once or not at all: the idempotency token
         machine.json   the tags        root.json     the first process: {"pid", "started"}
         secrets/       0700            notice.json   "metadata service": when it will be taken back
-        work/          the machine's   ended.json    who ended it: {"by": "cloud" | "host" | "us" | "itself", "at"}
+        work/          the machine's   ended.json    who ended it: {"by": "cloud" | "host" | "us" | "itself",
+                                                 "asked", "at"}
         console.log    what its processes say        bootstrap.sh   the user data
         last-act       a byte of the launcher's, and one of the machine's as the last thing that it does
 """
@@ -225,7 +226,7 @@ class Machines:
         place = self.place(machine)
         if place.exists():
             with suppress(OSError):  # a full disk must keep no machine
-                note(place, {"by": by})
+                note(place, {"by": by, "asked": noted(place).get("asked", time.time())})
         gone = kill_marked(self._mark(machine.id))
         _reap()
         if place.exists() and (gone is not None or "at" not in noted(place)):
@@ -234,14 +235,16 @@ class Machines:
         shutil.rmtree(place / "secrets", ignore_errors=True)
 
     def _note_end(self, machine: Machine) -> None:
-        """Of a machine that has ended without us: once, and when nothing of it runs any more."""
+        """Of a machine that has ended without us, or whose terminator was killed before it could tell: once, and when
+        nothing of it runs any more."""
         place = self.place(machine)
-        if noted(place) or not (place / ROOT_FILE).exists() or self._root_alive(machine):
+        told = noted(place)
+        if "at" in told or not (place / ROOT_FILE).exists() or self._root_alive(machine):
             return
         if marked(self._mark(machine.id)):
             return  # what outlives the first process is ended by `terminate`
         with suppress(OSError):  # a full disk: at the next look
-            note(place, {"by": "itself", "at": own_end(place)})
+            note(place, {"by": told.get("by", "itself"), "at": own_end(place)})
 
     def _mark(self, id_: str) -> dict[str, str]:
         """What every process of a machine carries: two homes on one host may hold machines of the same name."""

@@ -56,13 +56,15 @@ def notice_of(path: Path) -> str | None:
 
 
 def end_of(path: Path) -> dict[str, Any]:
-    """ended.json: by whom, and when in Unix seconds, as far as it tells. Raises FileNotFoundError, ValueError."""
+    """ended.json: by whom, when it was first asked to, and when it had, in Unix seconds; as far as it tells.
+
+    Raises FileNotFoundError, ValueError.
+    """
     told = load_file(path)
     found: dict[str, Any] = {}
     if "by" in told:
         if told["by"] not in _BY:
             raise ValueError(f"ended.json: by is not one of {', '.join(_BY)}")
         found["by"] = told["by"]
-    if "at" in told:
-        found["at"] = _TIME(told["at"])
+    found |= {name: _TIME(told[name]) for name in ("asked", "at") if name in told}
     return found

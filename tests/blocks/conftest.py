@@ -4,15 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from prefect.testing.utilities import prefect_test_harness
 
 from blocks.local.machines import Machines
+from tests.database import prefect_server
 
 
 @pytest.fixture(scope="session")
 def api() -> Iterator[None]:
     """A real Prefect server of its own, once for the tests of this room."""
-    with prefect_test_harness(server_startup_timeout=60):
+    with prefect_server():
         yield
 
 

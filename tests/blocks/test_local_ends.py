@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import select
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -100,6 +102,34 @@ def test_the_real_bootstrap_dates_its_end(folder: Path) -> None:
     assert "bootstrap failed" in (machines.place(machine) / "console.log").read_text()
     time.sleep(1.0)
     assert abs(told_end(machines, machine) - ends[0]) < NEAR_S
+
+
+KILLED_IN_THE_MIDST = """
+import os, pathlib, sys
+from blocks.cloud import Machine
+from blocks.local import machines
+end = machines.kill_marked
+machines.kill_marked = lambda mark: (end(mark), os.kill(os.getpid(), 9))
+machines.Machines(pathlib.Path(sys.argv[1])).terminate(Machine.model_validate_json(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("looked_at", [True, False], ids=["looked at", "terminated again"])
+def test_a_terminator_that_is_killed_before_it_has_dated_the_end(folder: Path, looked_at: bool) -> None:
+    """The next one comes later, and the machine has not lived until then."""
+    machines = Machines(folder, WITH_DAEMON)
+    machine = machines.launch(offer(), brief())
+    up(machines.place(machine))
+    with watched(machines, machine) as ends:
+        begun = time.time()
+        command = [sys.executable, "-c", KILLED_IN_THE_MIDST, str(folder), machine.model_dump_json()]
+        assert subprocess.run(command).returncode == -signal.SIGKILL
+    time.sleep(1.0)
+    if looked_at:
+        assert machines.state(machine) is MachineState.GONE
+    else:
+        machines.terminate(machine)
+    assert begun <= told_end(machines, machine) <= ends[0]
 
 
 def test_a_machine_that_was_killed_ended_when_it_was_seen(folder: Path) -> None:

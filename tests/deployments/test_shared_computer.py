@@ -70,7 +70,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
         proxy = f"http://127.0.0.1:{server.server_port}"
         settings = dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"), proxy)
         settings |= {"NO_PROXY": "", "no_proxy": "", "ALL_PROXY": "socks://127.0.0.1:1080", "TMPDIR": str(temporary)}
-        with brought_up(Home(tmp_path_factory.mktemp("home").resolve()), str(python), **settings) as up:
+        with brought_up(Home(tmp_path_factory.mktemp("home").resolve()), str(python), True, **settings) as up:
             yield Shared(up, asked)
         server.shutdown()
 

@@ -13,7 +13,6 @@ from prefect.client.schemas.objects import StateType
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Cancelled
-from prefect.testing.utilities import prefect_test_harness
 
 from flows.failed import JobFailed
 from flows.rounds import ENV_LONGEST_PAUSE, LEAST_RUN_S, Rounds
@@ -22,6 +21,7 @@ from tasks import api
 from tasks.carried import Ended
 from tasks.job import Job, Unplaced
 from tasks.rounds import read_turn
+from tests.database import prefect_server
 from tests.tasks.test_quote import a_job
 
 pytestmark = pytest.mark.slow
@@ -32,7 +32,7 @@ FULL = Unplaced(reason="NoOffer", said="no machine to be had: 18 offers tried")
 @pytest.fixture(scope="module", autouse=True)
 def server() -> Iterator[None]:
     with (
-        prefect_test_harness(server_startup_timeout=240),
+        prefect_server(),
         temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
     ):
         yield
