@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 
+from blocks.local.block import LocalCloud
+from blocks.snapshots import SnapshotStore
 from deployments.api import Api
-from tests.conftest import Embedded
+from tests.conftest import MANY_VCPUS, Embedded
 from tests.faults.hooked import Hooked
 from tests.faults.steps import STEPS
 from tests.flows.clouds_kit import Emulated, three_clouds
-from tests.flows.kit import Job, get_client, nothing_left, start
+from tests.flows.kit import USD_H, Job, get_client, nothing_left, saved, start
 
 Start = Callable[..., Job]
 
@@ -65,3 +67,20 @@ def _starting(embedded: Embedded, client: SyncPrefectClient, hooked: Hooked) -> 
         if not one.deleted:
             one.finished()
         nothing_left(one)
+
+
+@pytest.fixture(scope="module")
+def priced(embedded: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """Parameters of a job whose machines cost something, with a ledger of its own."""
+    cloud = LocalCloud(folder=str(embedded.home.machines), prices={"local-1": USD_H}, pretend_vcpus=MANY_VCPUS)
+    store = SnapshotStore(url=str(tmp_path_factory.mktemp("ledger")))
+    with saved(embedded, "priced", cloud, store) as (its_cloud, its_store):
+        yield {"clouds": [its_cloud], "store": its_store, "requirements": {"max_vcpus": 1}}
+
+
+@pytest.fixture(scope="module")
+def ledger(embedded: Embedded, priced: dict[str, Any]) -> SnapshotStore:
+    with embedded.api.in_use(embedded.home):
+        found = SnapshotStore.load("priced")
+    assert isinstance(found, SnapshotStore)
+    return found

@@ -40,6 +40,7 @@ T = TypeVar("T")
 
 ASKS_S = 2.0  # how often a test that waits for minutes asks Prefect's server, whose CPU is what all of them share
 
+USD_H = 36.0  # of the fixture `priced`: a cent a second
 # Small enough for a test: a second of heat-bath CI.
 MINIMAL = {"basis": "sto-3g"}
 # Of a machine that nobody disturbs; Hartree.

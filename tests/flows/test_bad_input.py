@@ -72,7 +72,20 @@ def refused(**parameters: Any) -> str:
     return state.message
 
 
-@pytest.mark.parametrize("case", CASES)
+# One of each thing that is looked at; the others in `make test-all`.
+ALWAYS = {
+    "unknown basis",
+    "odd electrons",
+    "dearest price",
+    "unknown cloud",
+    "unknown remote",
+    "cap",
+    "job to continue",
+}
+EACH = [pytest.param(case, marks=[] if case in ALWAYS else pytest.mark.thorough) for case in CASES]
+
+
+@pytest.mark.parametrize("case", EACH)
 def test_bad_input(embedded: Embedded, client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
     monkeypatch.setenv("SPOTWAVE_HOME", str(embedded.home.path))
     parameters, begins, says = CASES[case]

@@ -17,8 +17,7 @@ from tests.faults.hooked import Hooked
 from tests.faults.steps import STEPS
 from tests.flows.billing import assert_receipt_matches
 from tests.flows.clouds_kit import CloudJob, Emulated
-from tests.flows.kit import MINIMAL, get_client
-from tests.flows.test_faults import same_energies
+from tests.flows.kit import MINIMAL, get_client, same_energies
 from tests.processes import words
 
 # A minute goes where SQLite makes Prefect's server wait for itself, now and then.

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import psutil
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 
 from blocks.access import PrefectAccess
+from deployments import worker
 from node.contract import RECORD_DIR, Lease, Phase, attempt_dir
 from tests.conftest import Embedded
 from tests.flows.conftest import Start
-from tests.flows.kit import MINIMAL, Job, eventually, local_cloud
+from tests.flows.kit import MINIMAL, Job, endings, eventually, local_cloud, repeated_scf, same_energies
 from tests.flows.logs import messages
-from tests.flows.test_faults import endings, kill_controller, repeated_scf, same_energies
 
 pytestmark = [pytest.mark.thorough, pytest.mark.slow(minutes=1.5)]
 
@@ -25,6 +26,15 @@ def detached(client: SyncPrefectClient) -> Iterator[str]:
     PrefectAccess(way="detached").save("detached", overwrite=True)
     yield ACCESS
     PrefectAccess.delete("detached")
+
+
+def kill_controller(embedded: Embedded, run: Job) -> None:
+    """SIGKILL the controller's worker and the job's flow-run process."""
+    note = worker.running(embedded.home)
+    assert note is not None
+    host_pid = eventually("the run's process is known", lambda: run.run.infrastructure_pid)
+    for pid in (note.pid, int(host_pid.rpartition(":")[2])):
+        psutil.Process(pid).kill()
 
 
 def working_lease(run: Job) -> Lease | None:

@@ -18,7 +18,7 @@ from tests.emulators.gcp import GcpEmulator
 from tests.flows.clouds_kit import NAME, Emulated
 from tests.flows.kit import Job, nothing_left
 
-pytestmark = [pytest.mark.slow(minutes=3), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow(minutes=1), pytest.mark.timeout(900)]
 
 STORE = f"snapshot-store/{NAME}"
 LOCAL = "local-cloud/here"
@@ -88,6 +88,7 @@ def quick_flows(embedded: Embedded, monkeypatch: pytest.MonkeyPatch) -> Iterator
         yield
 
 
+@pytest.mark.thorough
 def test_a_cloud_that_refuses_everything(
     client: SyncPrefectClient, clouds: dict[str, Emulated], quick_flows: None
 ) -> None:

@@ -15,7 +15,7 @@ from tests.flows.billing import receipt_in
 from tests.flows.conftest import Start
 from tests.flows.kit import MINIMAL, Job, endings, eventually, local_cloud, repeated_scf, same_energies
 
-pytestmark = pytest.mark.slow(minutes=2)
+pytestmark = [pytest.mark.thorough, pytest.mark.slow(minutes=2)]
 
 GONE_S = (
     60.0  # from the state to the end of its machine: some seconds, and half a minute at most, where nothing else runs

@@ -1,23 +1,18 @@
-"""Machines fall silent, solvers are killed, jobs are cancelled and taken down: what `tests.faults` does not strike."""
+"""Machines fall silent, solvers are killed, `down` and `up`: what `tests.faults` does not strike."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
-import psutil
 import pytest
 
-from deployments import worker
 from node.contract import CHECKPOINT_DIR
 from tests.conftest import Embedded
-from tests.flows.billing import receipt_in
 from tests.flows.conftest import Start
-from tests.flows.kit import MINIMAL, Job, endings, eventually, repeated_scf, running, same_energies
+from tests.flows.kit import MINIMAL, Job, endings, repeated_scf, running, same_energies
 from tests.processes import kill_each
 
-pytestmark = pytest.mark.slow(minutes=3)
+pytestmark = [pytest.mark.thorough, pytest.mark.slow(minutes=3)]
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +20,9 @@ def jobs(early: Start) -> dict[str, Job]:
     return {
         "silent": early("run_shci", **MINIMAL, silence_minutes=0.5),
         "lost": early("run_shci", **MINIMAL, max_attempts=1),
-        "cancelled at work": early("run_shci", **MINIMAL),
-        "cancelled at launch": early("launched", **MINIMAL),
     }
 
 
-@pytest.mark.thorough
 def test_a_silent_machine_is_given_up_and_fenced(jobs: dict[str, Job]) -> None:
     run = jobs["silent"]
     run.waits()
@@ -59,34 +51,6 @@ def test_too_many_losses_are_a_clear_failure_that_keeps_everything(jobs: dict[st
     assert json.loads((run.remote / CHECKPOINT_DIR / latest / "manifest.json").read_text())["files"]
 
 
-@pytest.mark.parametrize("name", ["cancelled at work", "cancelled at launch"])
-def test_cancelling_the_run_terminates_the_machine_and_pays_for_it(
-    embedded: Embedded, jobs: dict[str, Job], name: str
-) -> None:
-    """Also one that nobody but its cloud knows of yet."""
-    run = jobs[name]
-    run.waits()
-    command = [sys.executable, "-m", "prefect", "flow-run", "cancel", str(run.run_id)]
-    subprocess.run(command, env=embedded.environment, check=True, capture_output=True, timeout=60)
-    assert run.finished().is_cancelled()
-    told = receipt_in(run.home.results / run.key)
-    assert [attempt["ending"] for attempt in told["attempts"]] == ["lost"]
-    assert told["attempts"][0]["bill"]["seconds"] > 0
-    node_runs = run.node_runs()
-    assert [node_run.state_name for node_run in node_runs] == ["Cancelled"] * len(node_runs)
-    assert len(node_runs) == (name == "cancelled at work")
-
-
-def kill_controller(embedded: Embedded, run: Job) -> None:
-    """SIGKILL the controller's worker and the job's flow-run process."""
-    note = worker.running(embedded.home)
-    assert note is not None
-    host_pid = eventually("the run's process is known", lambda: run.run.infrastructure_pid)
-    for pid in (note.pid, int(host_pid.rpartition(":")[2])):
-        psutil.Process(pid).kill()
-
-
-@pytest.mark.thorough
 def test_down_keeps_the_work_and_up_goes_on_with_it(embedded: Embedded, job: Start) -> None:
     """It is no loss, of which this job may have none."""
     run = job("run_shci", **MINIMAL, max_attempts=1)

@@ -13,8 +13,7 @@ from tests.conftest import Embedded
 from tests.deployments.proxy.kit import KEY
 from tests.deployments.proxy.test_run_through import command
 from tests.flows.conftest import Start
-from tests.flows.kit import MINIMAL, eventually
-from tests.flows.test_faults import endings, same_energies
+from tests.flows.kit import MINIMAL, endings, eventually, same_energies
 from tests.security.flood import flooded
 from tests.security.rows import Row
 

@@ -1,10 +1,9 @@
-"""A cap that stops a run in time, its resume, limits that launch nothing, and quotes that wait for a yes."""
+"""A cap that stops a run in time, its resume, and quotes that wait for a yes."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,45 +11,31 @@ from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.client.schemas.objects import StateType
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 from blocks.budget import Budget
-from blocks.local.block import LocalCloud
 from blocks.snapshots import SnapshotStore
-from flows.costs import costs
-from flows.shci import shci
 from flows.unanswered import end_unanswered
 from tasks import spending
-from tests.conftest import MANY_VCPUS, Embedded
+from tests.conftest import Embedded
 from tests.flows.conftest import Start
-from tests.flows.kit import ASKS_S, MINIMAL, Job, eventually, local_cloud, saved
+from tests.flows.kit import (
+    ASKS_S,
+    MINIMAL,
+    USD_H,
+    Job,
+    endings,
+    eventually,
+    local_cloud,
+    repeated_scf,
+    same_energies,
+    saved,
+)
 from tests.flows.logs import messages
-from tests.flows.test_faults import endings, repeated_scf, same_energies
 
-pytestmark = [pytest.mark.slow(minutes=3), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.thorough, pytest.mark.slow(minutes=3), pytest.mark.timeout(600)]
 
-USD_H = 36.0  # a cent a second
 CAP = 1.5
-ON_ONE = {"requirements": {"max_vcpus": 1}}
-
-
-@pytest.fixture(scope="module")
-def priced(embedded: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """Parameters of a job whose machines cost something, with a ledger of its own."""
-    cloud = LocalCloud(folder=str(embedded.home.machines), prices={"local-1": USD_H}, pretend_vcpus=MANY_VCPUS)
-    store = SnapshotStore(url=str(tmp_path_factory.mktemp("ledger")))
-    with saved(embedded, "priced", cloud, store) as (its_cloud, its_store):
-        yield {"clouds": [its_cloud], "store": its_store, **ON_ONE}
-
-
-@pytest.fixture(scope="module")
-def ledger(embedded: Embedded, priced: dict[str, Any]) -> SnapshotStore:
-    with embedded.api.in_use(embedded.home):
-        found = SnapshotStore.load("priced")
-    assert isinstance(found, SnapshotStore)
-    return found
 
 
 def machines_of(run: Job) -> list[Path]:
@@ -115,7 +100,6 @@ def test_a_quote_above_the_threshold_waits_for_a_yes(
     assert {machine.job_key for machine in local_cloud(embedded.home).find()} <= {capped.key}
 
 
-@pytest.mark.thorough
 def test_a_cap_stops_a_run_in_time_and_a_higher_one_continues_it(
     embedded: Embedded, client: SyncPrefectClient, capped: Job, priced: dict[str, Any], ledger: SnapshotStore
 ) -> None:
@@ -163,85 +147,3 @@ def test_a_cap_stops_a_run_in_time_and_a_higher_one_continues_it(
 def as_text(value: Any) -> str:
     """Of a parameter, as it is typed."""
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def refusal(**parameters: Any) -> str:
-    """The message of a job that fails before anything is launched."""
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-        state = shci(**parameters, return_state=True)
-    assert state.is_failed()
-    assert state.message is not None
-    return state.message
-
-
-def test_limits_that_leave_too_little_launch_nothing(
-    embedded: Embedded,
-    client: SyncPrefectClient,
-    priced: dict[str, Any],
-    ledger: SnapshotStore,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-) -> None:
-    monkeypatch.setenv("SPOTWAVE_HOME", str(embedded.home.path))
-    before = sorted(embedded.home.machines.iterdir())
-    broken = tmp_path / "a-file"
-    broken.write_text("a store cannot lie below a file")
-    at = datetime.now(UTC)
-    running = spending.Entry(
-        job="sw-111111111111",
-        attempt=1,
-        project="full",
-        state="reserved",
-        usd=99.5,
-        at=at,
-        until=at + timedelta(hours=1),
-    )
-    spending.write(ledger, running)
-    job = {**MINIMAL, **priced, "project": "full"}
-    limits = Budget(usd_per_project=100)
-    with (
-        saved(embedded, "tight", limits, SnapshotStore(url=str(broken / "store"))) as (budget, unreadable),
-        embedded.api.in_use(embedded.home),
-    ):
-        message = refusal(**job, budget=budget)
-        assert message.startswith("usd_per_project: of 100 USD, 0 are spent by project full and 99.5 are reserved")
-        assert "Allow more in the Budget block" in message
-        message = refusal(**job, max_usd=0.1)
-        assert message.startswith("max_usd: of 0.1 USD")
-        assert "a machine needs" in message
-        message = refusal(**{**job, "store": unreadable}, budget=budget)
-        assert message.startswith("store: the ledger of spending does not answer")
-        message = refusal(**job, continue_job="sw-111111111111")
-        assert "there is no job" in message
-    assert sorted(embedded.home.machines.iterdir()) == before, "nothing was launched"
-    mine = [entry for entry in spending.read(ledger) if entry.project == "full"]
-    assert mine == [running], "what was refused has withdrawn"
-
-
-def test_costs_are_shown_and_drawn(embedded: Embedded, client: SyncPrefectClient, tmp_path: Path) -> None:
-    store = SnapshotStore(url=str(embedded.home.store))
-    at = datetime(2026, 1, 15, tzinfo=UTC)
-    fields = {"attempt": 1, "project": "shown", "cloud": "aws", "at": at, "until": at, "on_demand_usd": 5.0}
-    entries = [
-        spending.Entry.model_validate(
-            {**fields, "job": "sw-222222222222", "state": "ended", "usd": 1.25, "hours": 2.0}
-        ),
-        spending.Entry.model_validate({**fields, "job": "sw-333333333333", "state": "reserved", "usd": 3.0}),
-    ]
-    for entry in entries:
-        spending.write(store, entry)
-    picture = tmp_path / "costs.png"
-    done = embedded.spotwave("costs", "--by", "project", "--picture", str(picture))
-    assert done.returncode == 0, done.stderr
-    (row,) = [line for line in done.stdout.splitlines() if "shown" in line]
-    for cell in ("1.2500", "3.0000", "5.0000", "75%", "2 (1 reserved)"):
-        assert cell in row
-    assert picture.read_bytes().startswith(b"\x89PNG")
-    told = json.loads(embedded.spotwave("costs", "--json").stdout)
-    assert next(row for row in told if row["name"] == "2026-01")["usd"] == 1.25
-    with embedded.api.in_use(embedded.home), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-        state = costs(by="project", return_state=True)
-        run_id = state.state_details.flow_run_id
-    assert state.is_completed()
-    found = client.read_artifacts(artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run_id])))
-    assert {str(one.key) for one in found} == {"costs", "costs-picture"}

@@ -1,0 +1,41 @@
+"""`prefect flow-run cancel`: the machine is terminated, and what it cost is told."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import Embedded
+from tests.flows.billing import receipt_in
+from tests.flows.conftest import Start
+from tests.flows.kit import MINIMAL, Job
+
+pytestmark = pytest.mark.slow(minutes=1)
+
+
+@pytest.fixture(scope="module")
+def jobs(early: Start) -> dict[str, Job]:
+    return {
+        "cancelled at work": early("run_shci", **MINIMAL),
+        "cancelled at launch": early("launched", **MINIMAL),
+    }
+
+
+@pytest.mark.parametrize("name", ["cancelled at work", "cancelled at launch"])
+def test_cancelling_the_run_terminates_the_machine_and_pays_for_it(
+    embedded: Embedded, jobs: dict[str, Job], name: str
+) -> None:
+    """Also one that nobody but its cloud knows of yet."""
+    run = jobs[name]
+    run.waits()
+    command = [sys.executable, "-m", "prefect", "flow-run", "cancel", str(run.run_id)]
+    subprocess.run(command, env=embedded.environment, check=True, capture_output=True, timeout=60)
+    assert run.finished().is_cancelled()
+    told = receipt_in(run.home.results / run.key)
+    assert [attempt["ending"] for attempt in told["attempts"]] == ["lost"]
+    assert told["attempts"][0]["bill"]["seconds"] > 0
+    node_runs = run.node_runs()
+    assert [node_run.state_name for node_run in node_runs] == ["Cancelled"] * len(node_runs)
+    assert len(node_runs) == (name == "cancelled at work")
