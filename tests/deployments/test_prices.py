@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,10 +19,13 @@ import pytest
 from blocks.market import Market
 from blocks.snapshots import SnapshotStore
 from deployments.asked import interval
-from deployments.cli import app
+from deployments.cli import app, main
 from tests.blocks.test_market import an_offer
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
+# The command takes its words from where a command takes them.
+pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens")
+
+Run = Callable[..., "Said"]
 FIELDS = {"vcpus": 16, "cores": 8.0, "memory_gib": 64.0, "on_demand_usd_h": 0.8, "egress_usd_gib": 0.09}
 
 
@@ -30,19 +34,31 @@ def store(tmp_path: Path) -> SnapshotStore:
     return SnapshotStore(url=str(tmp_path / "home" / "store"))
 
 
-@pytest.fixture
-def spotwave(tmp_path: Path) -> Run:
-    """The command in a folder of its own, with no Prefect API configured."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    environment = kept | {
-        "SPOTWAVE_HOME": str(tmp_path / "home"),
-        "PREFECT_HOME": str(tmp_path / "prefect"),
-        "COLUMNS": "160",
-    }
+@dataclass(frozen=True)
+class Said:
+    """What a command has told, and how it ended."""
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "deployments.cli", *arguments]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def spotwave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """The command with a home of its own, and no Prefect API configured; in this process, for each costs seconds."""
+    monkeypatch.setenv("SPOTWAVE_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(sys, "argv", ["spotwave"])
+
+    def run(*arguments: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["spotwave", *arguments])
+        capsys.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        told = capsys.readouterr()
+        return Said(code, told.out, told.err)
 
     return run
 
@@ -115,8 +131,11 @@ def test_why_an_offer(spotwave: Run, store: SnapshotStore) -> None:
     assert unknown.stderr.startswith("spotwave: sw-0123456789ab: neither a job of ours nor an offer")
 
 
-def test_a_bad_option_is_one_line(spotwave: Run) -> None:
-    done = spotwave("prices", "--vcpus", "many")
+def test_a_bad_option_is_one_line(tmp_path: Path) -> None:
+    """In a process of its own, as a user starts it."""
+    command = [sys.executable, "-m", "deployments.cli", "prices", "--vcpus", "many"]
+    environment = os.environ | {"SPOTWAVE_HOME": str(tmp_path / "home"), "COLUMNS": "160"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr == "spotwave: --vcpus: 'many' is no range; write 16-32, 16, 16- or -32\n"
 

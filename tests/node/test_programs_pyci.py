@@ -84,7 +84,7 @@ def test_selection_falls_and_the_correction_helps(folder: Path, small: Integrals
     assert PyCI().checkpoint_state(task.checkpoint).stage is Stage.FINISHED  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.thorough), 2])
 def test_killed_and_restarted_it_ends_with_the_same_energies(
     larger: tuple[IntegralsProof, Path], tmp_path: Path, threads: int
 ) -> None:
