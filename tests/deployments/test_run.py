@@ -12,10 +12,10 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["shci/nothing"], "There is no deployment 'shci/nothing'"),
+        pytest.param(["shci/nothing"], "There is no deployment 'shci/nothing'", marks=pytest.mark.thorough),
         (["shci/water-dimer", "-p", "bais=sto-3g"], "has no parameter 'bais'; it has"),
-        (["shci/water-dimer", "-p", "frozen_core=perhaps"], "frozen_core"),
-        (["shci/water-dimer", "-p", "basis"], "write it as key=value"),
+        pytest.param(["shci/water-dimer", "-p", "frozen_core=perhaps"], "frozen_core", marks=pytest.mark.thorough),
+        pytest.param(["shci/water-dimer", "-p", "basis"], "write it as key=value", marks=pytest.mark.thorough),
     ],
 )
 def test_what_cannot_be_run_gets_one_line(embedded: Embedded, arguments: list[str], complaint: str) -> None:

@@ -97,6 +97,7 @@ def test_up_again_leaves_alone_what_runs(embedded: Embedded) -> None:
     assert "registered" not in done.stdout
 
 
+@pytest.mark.thorough
 def test_a_killed_worker_is_replaced_once_by_two_racing_ups(embedded: Embedded) -> None:
     killed = worker.running(embedded.home)
     assert killed is not None
@@ -111,6 +112,7 @@ def test_a_killed_worker_is_replaced_once_by_two_racing_ups(embedded: Embedded) 
     assert len(workers) == 1
 
 
+@pytest.mark.thorough
 def test_a_configured_api_is_used_and_nothing_started_beside_it(embedded: Embedded, tmp_path: Path) -> None:
     home = Home(tmp_path.resolve())
     own = {"PREFECT_API_URL": embedded.api.url, "PREFECT_API_AUTH_STRING": auth_string(embedded.home)}

@@ -67,6 +67,7 @@ def parked(client: SyncPrefectClient) -> Iterator[Any]:
         client.delete_flow_run(run_id)
 
 
+@pytest.mark.thorough
 def test_a_ninth_job_waits_visibly(client: SyncPrefectClient, parked: Any) -> None:
     running = [parked(Running()) for _ in range(8)]
     deployment = client.read_deployment_by_name("shci/water-dimer")

@@ -148,6 +148,7 @@ def until(what: str, look: Callable[[], object], within_s: float = 120) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.thorough
 def test_a_remote_that_is_away_ends_nothing_and_a_fence_everything(boot: Boot) -> None:
     machine = boot()
     until("the first beat", lambda: machine.is_in(Phase.BOOTING))
