@@ -48,8 +48,9 @@ def settle_accounts(prefect: SyncPrefectClient) -> dict[str, str]:
 def _settle(prefect: SyncPrefectClient, key: str) -> str:
     """What was done, empty if nothing."""
     before = account.read(key)
-    if before is None:  # of another version
-        if api.now() - account.kept_at(key) > FORGOTTEN:
+    if before is None:  # of another version, or closed by its job since it was listed
+        written = account.kept_at(key)
+        if written is not None and api.now() - written > FORGOTTEN:
             account.close(key)
         return ""
     if (ended := _ended_at(prefect, before)) is None:
@@ -83,7 +84,8 @@ def _settle(prefect: SyncPrefectClient, key: str) -> str:
 
 def _ended_at(prefect: SyncPrefectClient, kept: Account) -> datetime | None:
     """Since when nobody but us writes the account; None if the job goes on, as after a crash by `reconcile`."""
-    written = account.kept_at(kept.job.key)
+    if (written := account.kept_at(kept.job.key)) is None:
+        return None
     run = run_of(prefect, kept.job.flow_run_id)
     if run is None:
         return written  # deleted by a user

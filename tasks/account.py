@@ -104,9 +104,12 @@ def read(key: str) -> Account | None:
         return None
 
 
-def kept_at(key: str) -> datetime:
-    """When it was written last. Raises FileNotFoundError."""
-    return datetime.fromtimestamp(_path(key).stat().st_mtime, UTC)
+def kept_at(key: str) -> datetime | None:
+    """When it was written last; None if there is none."""
+    try:
+        return datetime.fromtimestamp(_path(key).stat().st_mtime, UTC)
+    except FileNotFoundError:
+        return None
 
 
 def close(key: str) -> None:

@@ -309,6 +309,16 @@ def test_what_cannot_be_written_is_not_tried_for_ever(scene: Scene, monkeypatch:
     assert not scene.open
 
 
+def test_an_account_that_its_job_closes_meanwhile_is_none(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look at which there are and the look into it."""
+    scene.job_ends()
+    listed = account.kept()
+    assert listed
+    monkeypatch.setattr("tasks.account.kept", lambda: listed)
+    account.close(listed[0])
+    assert scene.look() == {}
+
+
 def test_an_account_of_another_version_is_forgotten(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     scene.job_ends()
     (path,) = (Path(PREFECT_LOCAL_STORAGE_PATH.value()).parent / "accounts").glob("*.json")
