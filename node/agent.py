@@ -154,7 +154,7 @@ class Agent:
                 self._enter(Phase.WORKING)
                 if not self._engine.alive:
                     return
-                if self._lease.silent_s > self._brief.silence_s and (self._work / OUTCOME_FILE).exists():
+                if self._lease.silent_s > self._brief.done_s and (self._work / OUTCOME_FILE).exists():
                     log.warning("the work is done, and the run would try for hours to tell an API that is away")
                     return
             elif not self._worker.stays_up():

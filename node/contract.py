@@ -126,6 +126,7 @@ class Brief(Note):
     notice_s: float = 120.0  # what the cloud promises between notice and loss
     boot_s: float = 600.0  # without a run by then the machine is forgotten and ends itself
     silence_s: float = 1800.0  # the API may be silent this long while nothing runs
+    done_s: float = 120.0  # and this long when the work is done, for which nobody else waits
     builds: bool = False  # the program is built there: git and compilers are needed
     detached: bool = False  # no Prefect API within reach: report through the remote
     beat_s: float = 15.0  # then the lease is renewed so often, and at once when the phase changes
@@ -133,7 +134,9 @@ class Brief(Note):
     RULES: ClassVar[Mapping[str, Rule]] = {
         **dict.fromkeys(("job_key", "remote", "lease_id"), exactly()),
         **dict.fromkeys(("attempt", "vcpus"), whole(1, 100_000)),
-        **dict.fromkeys(("memory_gib", "deadline", "sync_s", "lease_s", "notice_s", "boot_s", "silence_s"), number()),
+        **dict.fromkeys(
+            ("memory_gib", "deadline", "sync_s", "lease_s", "notice_s", "boot_s", "silence_s", "done_s"), number()
+        ),
         **dict.fromkeys(("builds", "detached"), truth),
         "beat_s": number(),
     }

@@ -277,7 +277,8 @@ def test_a_machine_that_does_not_believe_the_api_says_so(agent: Start, tmp_path:
 
 
 def test_a_run_that_cannot_tell_an_api_that_is_away_does_not_keep_a_finished_machine(api: Api, agent: Start) -> None:
-    machine = agent(silence_s=1.0)
+    """Its heartbeat goes to the remote, so that no controller calls it silent."""
+    machine = agent(done_s=1.0)
     until((machine.work / "worker.log").exists)
     engine = subprocess.Popen(["sleep", "600"], start_new_session=True)  # as Prefect's client, trying for hours
     try:
