@@ -47,7 +47,6 @@ class Said:
 def spotwave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """The command with a home of its own, and no Prefect API configured; in this process, for each costs seconds."""
     monkeypatch.setenv("SPOTWAVE_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(sys, "argv", ["spotwave"])
 
     def run(*arguments: str) -> Said:
         monkeypatch.setattr(sys, "argv", ["spotwave", *arguments])

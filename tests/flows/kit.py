@@ -24,11 +24,13 @@ from prefect.client.schemas.filters import (
     TaskRunFilterFlowRunId,
 )
 from prefect.client.schemas.objects import Artifact, FlowRun, State, TaskRun
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Scheduled
 
 from blocks.cloud import Machine
 from blocks.local.block import LocalCloud
 from deployments.home import Home
+from flows.shci import shci
 from node.contract import ENGINE_PID_FILE, ENV_MACHINE, LATEST_FILE, job_key_of
 from tests.conftest import MANY_VCPUS, Embedded
 from tests.faults.hooked import Hooked, Plan
@@ -200,6 +202,16 @@ def start(
         plan = hooked.plan(job_key_of(run.id), call=step.call, when=step.when, attempt=step.attempt)
     client.set_flow_run_state(run.id, Scheduled(), force=True)
     return Job(embedded.home, client, run.id, plan=plan)
+
+
+def refused(**parameters: Any) -> str:
+    """The message of a job that fails before anything is launched. It runs in the test's own process, without the
+    heartbeat thread, whose end costs a second per flow run."""
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        state = shci(**parameters, return_state=True)
+    assert state.is_failed()
+    assert state.message is not None
+    return state.message
 
 
 def marked_processes(machine_id: str) -> list[psutil.Process]:

@@ -7,12 +7,10 @@ from typing import Any
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 from blocks.rclone import RcloneRemote
-from flows.shci import shci
 from tests.conftest import Embedded
-from tests.flows.kit import local_cloud
+from tests.flows.kit import local_cloud, refused
 
 pytestmark = pytest.mark.slow
 
@@ -55,21 +53,6 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
     "job to continue": ({"continue_job": "../sw-0123456789ab"}, "continue_job:", "sw-0123456789ab"),
     "job to continue that never was": ({"continue_job": "sw-000000000000"}, "continue_job:", "there is no job"),
 }
-
-
-@pytest.fixture(autouse=True)
-def quick_flows() -> Any:
-    """Without the heartbeat thread, whose end costs a second per flow run."""
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-        yield
-
-
-def refused(**parameters: Any) -> str:
-    """The message of the failed run."""
-    state = shci(**parameters, return_state=True)
-    assert state.is_failed()
-    assert state.message is not None
-    return state.message
 
 
 # One of each thing that is looked at; the others in `make test-all`.

@@ -15,21 +15,11 @@ from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settin
 from blocks.budget import Budget
 from blocks.snapshots import SnapshotStore
 from flows.costs import costs
-from flows.shci import shci
 from tasks import spending
 from tests.conftest import Embedded
-from tests.flows.kit import MINIMAL, saved
+from tests.flows.kit import MINIMAL, refused, saved
 
 pytestmark = pytest.mark.slow
-
-
-def refusal(**parameters: Any) -> str:
-    """The message of a job that fails before anything is launched."""
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-        state = shci(**parameters, return_state=True)
-    assert state.is_failed()
-    assert state.message is not None
-    return state.message
 
 
 def test_limits_that_leave_too_little_launch_nothing(
@@ -61,15 +51,15 @@ def test_limits_that_leave_too_little_launch_nothing(
         saved(embedded, "tight", limits, SnapshotStore(url=str(broken / "store"))) as (budget, unreadable),
         embedded.api.in_use(embedded.home),
     ):
-        message = refusal(**job, budget=budget)
+        message = refused(**job, budget=budget)
         assert message.startswith("usd_per_project: of 100 USD, 0 are spent by project full and 99.5 are reserved")
         assert "Allow more in the Budget block" in message
-        message = refusal(**job, max_usd=0.1)
+        message = refused(**job, max_usd=0.1)
         assert message.startswith("max_usd: of 0.1 USD")
         assert "a machine needs" in message
-        message = refusal(**{**job, "store": unreadable}, budget=budget)
+        message = refused(**{**job, "store": unreadable}, budget=budget)
         assert message.startswith("store: the ledger of spending does not answer")
-        message = refusal(**job, continue_job="sw-111111111111")
+        message = refused(**job, continue_job="sw-111111111111")
         assert "there is no job" in message
     assert sorted(embedded.home.machines.iterdir()) == before, "nothing was launched"
     mine = [entry for entry in spending.read(ledger) if entry.project == "full"]
