@@ -41,7 +41,7 @@ def working_lease(run: Job) -> Lease | None:
     """What Prefect has of the first machine's lease, once it works."""
     artifact = run.artifacts_of(run.run_id).get(f"lease-{run.key}-1")
     lease = Lease.from_metadata(artifact.metadata_) if artifact else None
-    return lease if lease and lease.phase is Phase.WORKING and lease.progress.step == "write_fcidump" else None
+    return lease if lease and lease.phase is Phase.WORKING and lease.progress.step == "run_shci" else None
 
 
 def test_a_detached_job_outlives_its_machine_and_its_controller(
