@@ -12,7 +12,7 @@ UV     := $(BIN)/python -I deployments/uv_as_pip.py pip
 unexport PYTHONDONTWRITEBYTECODE PIP_TARGET PIP_PREFIX PIP_ROOT
 
 .DEFAULT_GOAL := help
-.PHONY: help env up down water-dimer test test-all faults bench many-jobs sqlite-limit audit lock clean
+.PHONY: help env up down water-dimer test test-all faults bench accuracy many-jobs sqlite-limit audit lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,9 +59,12 @@ faults: $(STAMP)  ## every fault at every step on every cloud; FAULTS="--only no
 
 bench: $(STAMP)  ## the benchmarks, each figure as `name value`
 	@for benchmark in benchmarks/*.py; do \
-		case "$$benchmark" in */_* | */many_jobs.py) continue ;; esac; \
+		case "$$benchmark" in */_* | */many_jobs.py | */accuracy.py) continue ;; esac; \
 		$(BIN)/python "$$benchmark" || exit 1; \
 	done
+
+accuracy: $(STAMP)  ## docs/accuracy.md anew: 84 systems beside the energies that other programs have found
+	@$(BIN)/python -m benchmarks.accuracy --write docs/accuracy.md
 
 JOBS ?= 40
 many-jobs: $(STAMP)  ## many jobs at once on PostgreSQL, machines on this computer: what they cost (JOBS=40)

@@ -16,6 +16,7 @@ from blocks.endpoints import past_proxies
 from deployments.asked import Asked
 from deployments.home import Home, home_of
 from deployments.processes import PRIVATE
+from deployments.text_file import text_of
 
 app = cyclopts.App(name="spotwave", help="Long calculations on the cheapest spot machines, as Prefect flows.")
 console = Console()
@@ -112,7 +113,7 @@ def run(
     deployment
         "flow/deployment", e.g. shci/water-dimer.
     param
-        key=value, the value as JSON or as plain text; may be repeated.
+        key=value, the value as JSON or as plain text, or key=@file for the text of a file; may be repeated.
     yes
         Approve the quote beforehand, whatever it is.
     """
@@ -381,12 +382,18 @@ def proxy(
 
 
 def parsed(pairs: list[str]) -> dict[str, Any]:
-    """Parameters from "key=value" pairs, values as JSON or else as text. Raises ValueError for anything else."""
+    """Parameters from "key=value" pairs, values as JSON or else as text, or out of a file after "@".
+
+    Raises ValueError for anything else.
+    """
     parameters: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:
             raise ValueError(f"-p {pair}: write it as key=value")
+        if value.startswith("@"):
+            parameters[key] = text_of(key, Path(value[1:]))
+            continue
         try:
             parameters[key] = json.loads(value)
         except ValueError:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from node.contract import RESULT_BYTES
+from node.digits import in_digits
 from node.plain_text import plain
 from node.strict_json import BadJson, load_file
 
-_ENERGIES = (
-    ("Hartree-Fock energy", "rhf_energy"),
-    ("variational energy", "variational_energy"),
-    ("total energy (with PT2)", "total_energy"),
-)
+_ENERGIES = (("Hartree-Fock energy", "rhf_energy"), ("variational energy", "variational_energy"))
 
 
 def closing_table(results: Path, url: str) -> str:
@@ -26,6 +23,7 @@ def closing_table(results: Path, url: str) -> str:
     answer = _read(results / "result.json")
     rows = [(title, _number(answer.get(key), "{:.10f} Ha")) for title, key in _ENERGIES]
     rows += [
+        ("total energy (with PT2)", _total(answer)),
         ("determinants", _number(answer.get("determinants"), "{:,}")),
         ("attempts", _attempts(answer.get("attempts"))),
         ("wall time", _wall(answer.get("wall_seconds"))),
@@ -48,7 +46,15 @@ def _number(value: object, form: str) -> str:
     return form.format(value) if _is_number(value) else "-"
 
 
-def _is_number(value: object) -> bool:
+def _total(answer: dict[str, Any]) -> str:
+    """With the digits that the thresholds leave."""
+    value, error = answer.get("total_energy"), answer.get("error_bar") or answer.get("threshold_error")
+    if not _is_number(value):
+        return "-"
+    return f"{in_digits(value, abs(error) if _is_number(error) else None)} Ha"
+
+
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 

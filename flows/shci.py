@@ -21,7 +21,7 @@ from flows.form import described
 from flows.own_end import own_end
 from flows.shci_result import NoAnswer, answer
 from flows.spot import Done, JobFailed, run_to_the_end
-from node.calculation import BadInput, Calculation, CommandProgram, ProgramName, Size, check
+from node.calculation import BadInput, Basis, Calculation, CommandProgram, ProgramName, Size, check
 from node.contract import job_key_of
 from node.programs import Program, program_for
 from tasks.check import check_job
@@ -47,7 +47,8 @@ def shci(
     molecule: Annotated[str, _told("molecule")] = _USUAL.molecule,
     charge: Annotated[int, _told("charge")] = _USUAL.charge,
     spin: Annotated[int, _told("spin")] = _USUAL.spin,
-    basis: Annotated[str, _told("basis")] = _USUAL.basis,
+    basis: Annotated[Basis, _told("basis")] = _USUAL.basis,
+    cartesian: Annotated[bool, _told("cartesian")] = _USUAL.cartesian,
     frozen_core: Annotated[bool, _told("frozen_core")] = _USUAL.frozen_core,
     program: Annotated[ProgramName, _told("program")] = _USUAL.program,
     eps1: Annotated[float, _told("eps1")] = _USUAL.eps1,
@@ -114,6 +115,7 @@ def shci(
         charge=charge,
         spin=spin,
         basis=basis,
+        cartesian=cartesian,
         frozen_core=frozen_core,
         program=program,
         eps1=eps1,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from node.digits import in_digits
 from node.programs.figures import MOST_DETERMINANTS, MOST_HARTREE, MOST_SECONDS
+from node.reference_told import Reference
 
 _Hartree = Annotated[float, Field(strict=True, ge=-MOST_HARTREE, le=MOST_HARTREE, allow_inf_nan=False)]
 _Seconds = Annotated[float, Field(strict=True, ge=0, le=MOST_SECONDS, allow_inf_nan=False)]
@@ -18,10 +20,15 @@ class ShciResult(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     rhf_energy: _Hartree
+    hf_method: Literal["RHF", "ROHF"] = "RHF"
+    cartesian: Annotated[bool, Field(strict=True)] = False
+    s_squared: Annotated[float, Field(strict=True, ge=-1e-6, le=1e6, allow_inf_nan=False)] | None = None
     variational_energy: _Hartree
     total_energy: _Hartree
     determinants: Annotated[int, Field(strict=True, ge=0, le=MOST_DETERMINANTS)] | None = None
     error_bar: Annotated[float, Field(strict=True, ge=0, le=MOST_HARTREE, allow_inf_nan=False)] | None = None
+    threshold_error: Annotated[float, Field(strict=True, ge=0, le=MOST_HARTREE, allow_inf_nan=False)] | None = None
+    reference: Reference | None = None  #: None in results of before it was told
     wall_seconds: Annotated[dict[Annotated[str, Field(max_length=100)], _Seconds], Field(max_length=100)]
 
     @property
@@ -33,14 +40,35 @@ class ShciResult(BaseModel):
     def rows(self) -> list[tuple[str, str]]:
         """What a chemist looks for first. Energies in Hartree."""
         rows = [
-            ("RHF energy", f"{self.rhf_energy:.10f} Ha"),
+            (f"{self.hf_method} energy", f"{self.rhf_energy:.10f} Ha"),
             ("variational energy", f"{self.variational_energy:.8f} Ha"),
-            ("total energy", f"**{self.total_energy:.8f} Ha**"),
+            ("total energy", f"**{in_digits(self.total_energy, self.error_bar or self.threshold_error)} Ha**"),
             ("determinants", f"{self.determinants:,}" if self.determinants else "not told"),
         ]
         if self.error_bar is not None:
             rows.append(("error bar", f"{self.error_bar:.1e} Ha"))
+        if self.threshold_error is not None:
+            rows.append(("left out by eps2", f"about {self.threshold_error:.0e} Ha"))
+        if self.s_squared is not None:
+            rows.append(("<S^2>", f"{self.s_squared:.4f}"))
+        if self.reference is not None:
+            rows.append((f"{self.hf_method} reference", _described(self.reference)))
+        if self.cartesian:
+            rows.append(("functions", "Cartesian: 6 d functions"))
         return rows
+
+
+def _described(reference: Reference) -> str:
+    """Irrep and stability. Eigenvalues in Hartree."""
+    internal, external = reference.stability.internal, reference.stability.external
+    parts = [] if reference.irrep is None else [f"irrep {reference.irrep}"]
+    if internal is not None:
+        parts.append(f"lowest eigenvalue of its orbital Hessian {internal:.4f} Ha")
+    if external is not None:
+        parts.append(f"{external:.4f} Ha with orbitals of each spin")
+    if reference.others:
+        parts.append(f"chosen of {len(reference.others) + 1}")
+    return ", ".join(parts) or "one determinant"
 
 
 class NoAnswer(ValueError):

@@ -1,95 +1,141 @@
-"""Basis sets: is the name known, for these elements, and which name may have been meant."""
+"""The basis set of a molecule: a name, one for each element, or the text of a file, with the core potentials."""
 
 from __future__ import annotations
 
 import re
-import warnings
-from difflib import get_close_matches
-from pathlib import Path
+from copy import deepcopy
+from dataclasses import dataclass
+from hashlib import sha256
 
-from pyscf import gto
-from pyscf.gto.basis import ALIAS
-from pyscf.lib.exceptions import BasisNotFoundError
+from pyscf.data.elements import ELEMENTS
 
-from node.geometry import BadInput
+from node import basis_text
+from node.bad_input import BadInput
+from node.basis_data import Ecp, Shells
+from node.basis_names import OnAtom, Unusable, examples, meant, of_name
+from node.ecp import holds_all_electrons
 
-# What PySCF's own parsing of a basis name ends in, besides the error that it means.
-_UNKNOWN = (BasisNotFoundError, LookupError, OSError, ValueError, AssertionError)
+Basis = str | dict[str, str]  #: a name or a file's text; or such ones by element, "default" for the others
 
+DEFAULT = "default"
+_LONGEST_NAME = 80
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._,+*()-]*")
-# As people write them; PySCF's own list has no hyphens.
-_USUAL_NAMES = (
-    "sto-3g",
-    "3-21g",
-    "6-31g",
-    "6-31g*",
-    "6-31g**",
-    "6-31+g",
-    "6-31++g**",
-    "6-311g",
-    "6-311g**",
-    "6-311++g**",
-    "cc-pvdz",
-    "cc-pvtz",
-    "cc-pvqz",
-    "cc-pv5z",
-    "aug-cc-pvdz",
-    "aug-cc-pvtz",
-    "aug-cc-pvqz",
-    "cc-pcvdz",
-    "cc-pwcvdz",
-    "def2-svp",
-    "def2-svpd",
-    "def2-tzvp",
-    "def2-tzvpp",
-    "def2-qzvp",
-    "ano-rcc-mb",
-    "ano-rcc-vdz",
-    "lanl2dz",
-)
+_SYMBOLS = set(ELEMENTS[1:])
+_SHOWN = 60  # characters of a value in a message
 
 
-def check_basis(basis: str, elements: list[str]) -> None:
-    """Raises BadInput for a name that PySCF does not know, or one without functions for one of the elements."""
-    name = basis.strip()
-    # PySCF would read a file of this name, also in `file@contraction`, and evaluate what is no number in it.
-    if not _NAME.fullmatch(name) or Path(name).is_file():
-        raise BadInput("basis", f"{basis!r} is no basis set name", "Take a name that PySCF knows, e.g. cc-pvdz")
-    missing = [symbol for symbol in sorted(set(elements)) if not _has_basis(name, symbol)]
-    if not missing:
-        return
-    if any(_has_basis(name, symbol) for symbol in ("H", "C", "Au", *elements)):
+@dataclass(frozen=True)
+class Resolved:
+    """By element, as PySCF takes it."""
+
+    shells: dict[str, Shells]
+    ecps: dict[str, Ecp]
+
+
+def check_basis(basis: Basis, elements: list[str], *, cartesian: bool = False) -> None:
+    """Raises BadInput, as `resolve`."""
+    resolve(basis, elements, cartesian=cartesian)
+
+
+def resolve(basis: Basis, elements: list[str], *, cartesian: bool = False) -> Resolved:
+    """Functions of each element, and its core potential where the basis set is made for one.
+
+    Raises BadInput for what cannot be used, with a remedy that works for these elements.
+    """
+    wanted = sorted(set(elements))
+    atoms: dict[str, OnAtom] = {}
+    for value, symbols in _values(basis, wanted):
+        atoms |= _from_text(value, symbols, cartesian) if basis_text.is_text(value) else _from_name(value, symbols)
+    return Resolved(
+        {symbol: deepcopy(atom.shells) for symbol, atom in atoms.items()},  # what is read from a file is kept
+        {symbol: deepcopy(atom.ecp) for symbol, atom in atoms.items() if atom.ecp is not None},
+    )
+
+
+def told(basis: Basis) -> str:
+    """The basis set in a few words: a text is known by the beginning of its SHA-256."""
+    if isinstance(basis, dict):
+        return ", ".join(f"{symbol}: {told(value)}" for symbol, value in list(basis.items())[:5])
+    if basis_text.is_text(basis):
+        return f"own basis set {sha256(basis.encode(errors='replace')).hexdigest()[:8]}"
+    return basis if len(basis) <= _SHOWN else f"{basis[: _SHOWN - 3]}..."
+
+
+def _values(basis: Basis, wanted: list[str]) -> list[tuple[str, list[str]]]:
+    """Each value with the elements that it is for."""
+    if isinstance(basis, str):
+        return [(basis, wanted)]
+    for key in basis:
+        if key != DEFAULT and key not in wanted:
+            problem = f"the molecule has no {key}" if key in _SYMBOLS else f"{key[:20]!r} is no element"
+            raise BadInput(
+                "basis", problem, f"Give basis sets for {', '.join(wanted)}, and 'default' for those not named"
+            )
+    without = [symbol for symbol in wanted if symbol not in basis]
+    if without and DEFAULT not in basis:
+        raise BadInput("basis", f"there is none for {', '.join(without)}", "Add it, or 'default' for all others")
+    own = [(basis[symbol], [symbol]) for symbol in wanted if symbol in basis]
+    # A default that nobody needs is looked at all the same: a typing error in it is one.
+    return [*own, (basis[DEFAULT], without)] if DEFAULT in basis else own
+
+
+def _from_name(value: str, symbols: list[str]) -> dict[str, OnAtom]:
+    name = value.strip()
+    if len(value) > _LONGEST_NAME:
+        raise BadInput("basis", f"has {len(value)} characters in one line", "Give a basis set's name, e.g. cc-pvdz")
+    if not _NAME.fullmatch(name):
         raise BadInput(
-            "basis", f"{basis!r} has no functions for {', '.join(missing)}", "Take a basis set with it, e.g. def2-svp"
+            "basis", f"{told(value)!r} is no basis set name", "Take a name that PySCF knows, e.g. cc-pvdz, or the text"
+            " of a file",
+        )  # fmt: skip
+    atoms, missing, tried = {}, [], symbols or ["H"]
+    for symbol in tried:
+        try:
+            atoms[symbol] = of_name(name, symbol)
+        except Unusable as error:
+            if not error.no_functions:
+                raise BadInput("basis", f"{value!r} {error}", _remedy(name, tried, str(error))) from None
+            missing.append(symbol)
+    if missing and symbols:
+        raise BadInput("basis", f"{value!r} has no functions for {', '.join(missing)}", _another(symbols, missing))
+    return atoms if symbols else {}
+
+
+def _remedy(name: str, symbols: list[str], reason: str) -> str:
+    close = meant(name, symbols) if reason == "is unknown" else []
+    return f"Did you mean {', '.join(close)}?" if close else _another(symbols, [])
+
+
+def _another(symbols: list[str], missing: list[str]) -> str:
+    usual = examples(symbols)
+    if not usual:
+        return "Give it a basis set of its own, by element"
+    return f"Take a basis set with {'it' if len(missing) == 1 else 'them'}, e.g. {usual[0]}" if missing else (
+        f"Take e.g. {', '.join(usual)}"
+    )  # fmt: skip
+
+
+def _from_text(text: str, symbols: list[str], cartesian: bool) -> dict[str, OnAtom]:
+    found = basis_text.read(text)
+    missing = [symbol for symbol in symbols if symbol not in found.shells]
+    if missing:
+        raise BadInput(
+            "basis", f"its text has no functions for {', '.join(missing)}", "Add them, or give these elements another"
         )
-    # PySCF compares names without hyphens, underscores and case, and so do we; people read the usual spelling.
-    close = get_close_matches(_plain(name), list(ALIAS), n=3, cutoff=0.6)
-    known = {_plain(usual): usual for usual in _USUAL_NAMES}
-    if not close:
-        raise BadInput("basis", f"{basis!r} is unknown", "Take e.g. sto-3g, 6-31g, cc-pvdz, aug-cc-pvdz, def2-svp")
-    hint = ", ".join(known[one] for one in close if one in known) or ", ".join(close)
-    raise BadInput("basis", f"{basis!r} is unknown", f"Did you mean {hint}?")
+    highest = max(shell[0] for symbol in symbols for shell in found.shells[symbol]) if symbols else 0
+    if found.says_cartesian and highest > 1 and not cartesian:
+        raise BadInput(
+            "basis", "its text says CARTESIAN: 6 d functions, not 5", "Set cartesian to true, or write SPHERICAL there"
+        )
+    return {symbol: _atom(found, symbol) for symbol in symbols}
 
 
-def _plain(name: str) -> str:
-    return name.lower().replace("-", "").replace("_", "").replace(" ", "")
-
-
-def _has_basis(name: str, symbol: str) -> bool:
-    try:
-        with warnings.catch_warnings():
-            # It only advertises another package.
-            warnings.filterwarnings("ignore", message=".*basis-set-exchange.*")
-            return bool(gto.basis.load(name, symbol))
-    except _UNKNOWN:
-        return False
-
-
-def has_ecp(name: str, symbol: str) -> bool:
-    """Whether the basis set comes with an effective core potential for the element."""
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*basis-set-exchange.*")
-            return bool(gto.basis.load_ecp(name, symbol))
-    except _UNKNOWN:
-        return False
+def _atom(found: basis_text.BasisText, symbol: str) -> OnAtom:
+    shells, ecp = found.shells[symbol], found.ecps.get(symbol)
+    if ecp is None and not holds_all_electrons(shells, symbol):
+        raise BadInput(
+            "basis",
+            f"its text has too few or too flat functions for all electrons of {symbol}, as sets for an ECP have",
+            f"Add that ECP to the text, or the lines 'ECP', '{symbol} nelec 0' and 'END' if there is none",
+        )
+    return OnAtom(shells, ecp if ecp is not None and ecp[1] else None)

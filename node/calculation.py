@@ -14,13 +14,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from pyscf import gto
 from pyscf.data.elements import chemcore
 
-from node.basis import check_basis, has_ecp
+from node.bad_input import BadInput
+from node.basis import Basis, Resolved, resolve, told
 from node.command_program import CommandProgram, check_command
-from node.geometry import BadInput, Geometry, parse_geometry
+from node.geometry import Geometry, parse_geometry
 
 __all__ = [
     "WATER_DIMER",
     "BadInput",
+    "Basis",
     "Calculation",
     "CommandProgram",
     "ProgramName",
@@ -37,7 +39,6 @@ WATER_DIMER = (
     "O 1.350625 0.111469 0.000000; H 1.680398 -0.373741 -0.758561; H 1.680398 -0.373741 0.758561"
 )
 
-_LONGEST_BASIS = 80  # characters of its name
 EPS1_RANGE = (1e-8, 0.1)
 EPS2_RANGE = (1e-12, 0.1)
 GIB = 1024**3
@@ -53,6 +54,10 @@ _IDLE_GIB = 0.25
 _DETERMINANT_BYTES = 128  # in PT2's table: two bit strings, a sum, and the table's own
 
 
+def _is_false(value: bool) -> bool:
+    return not value
+
+
 class Calculation(BaseModel):
     """One SHCI calculation: molecule, orbital basis, program and its two thresholds."""
 
@@ -62,7 +67,7 @@ class Calculation(BaseModel):
         default=WATER_DIMER,
         title="Molecule",
         description="Geometry in Angstrom: the text of an XYZ file, or PySCF syntax such as "
-        "'O 0 0 0; H 0 0.757 0.587; H 0 -0.757 0.587' (a Z-matrix works too).",
+        "'O 0 0 0; H 0 0.757 0.587; H 0 -0.757 0.587' (a Z-matrix works too; so do other programs' inputs).",
         json_schema_extra={"position": 0},
     )
     charge: int = Field(default=0, title="Charge", description="Total charge in units of e.")
@@ -71,10 +76,19 @@ class Calculation(BaseModel):
         title="Spin (2S)",
         description="Number of unpaired electrons, 2S: 0 singlet, 1 doublet, 2 triplet.",
     )
-    basis: str = Field(
+    basis: Basis = Field(
         default="6-31g",
         title="Basis set",
-        description="A name that PySCF knows, e.g. sto-3g, 6-31g, cc-pvdz, aug-cc-pvdz, def2-svp.",
+        description="A name that PySCF knows, e.g. sto-3g, 6-31g, cc-pvdz, aug-cc-pvdz, def2-svp, with its core "
+        'potential where it has one; or one per element: {"Cu": "lanl2dz", "default": "6-31g"}. In the place of a '
+        "name: the text of a file in NWChem's format.",
+    )
+    # Left out of what is stored where it is false: by that, jobs of before it was there are known again.
+    cartesian: bool = Field(
+        default=False,
+        title="Cartesian functions",
+        description="6 d and 10 f functions in the place of 5 and 7, as 6-31G* was made for in older work.",
+        exclude_if=_is_false,
     )
     frozen_core: bool = Field(
         default=False,
@@ -134,10 +148,8 @@ def check(calculation: Calculation) -> Size:
     _check_thresholds(calculation)
     _check_program(calculation)
     geometry = parse_geometry(calculation.molecule)
-    if len(calculation.basis) > _LONGEST_BASIS:
-        raise BadInput("basis", f"has {len(calculation.basis)} characters", "Give a basis set's name, e.g. cc-pvdz")
-    check_basis(calculation.basis, geometry.elements)
-    _check_spin(calculation, geometry)
+    _check_said(calculation, geometry)
+    _check_spin(calculation, geometry, resolve(calculation.basis, geometry.elements, cartesian=calculation.cartesian))
     mol = build_molecule(calculation)
     return _size(calculation, mol)
 
@@ -145,16 +157,16 @@ def check(calculation: Calculation) -> Size:
 def build_molecule(calculation: Calculation) -> gto.Mole:
     """The molecule as PySCF sees it, C1 symmetry, with the ECP that belongs to the basis where there is one.
 
-    Raises BadInput for a geometry that cannot be read.
+    Raises BadInput for a geometry or a basis set that cannot be read.
     """
     geometry = parse_geometry(calculation.molecule)
+    found = resolve(calculation.basis, geometry.elements, cartesian=calculation.cartesian)
     mol = gto.Mole()
     mol.atom = geometry.atoms
     mol.unit = "Angstrom"
-    mol.basis = calculation.basis
-    mol.ecp = {
-        symbol: calculation.basis for symbol in sorted(set(geometry.elements)) if has_ecp(calculation.basis, symbol)
-    }
+    mol.basis = found.shells
+    mol.ecp = found.ecps
+    mol.cart = calculation.cartesian
     mol.charge = calculation.charge
     mol.spin = calculation.spin
     mol.symmetry = False
@@ -192,7 +204,7 @@ def _size(calculation: Calculation, mol: gto.Mole) -> Size:
     if n_alpha > n_orbitals:
         raise BadInput(
             "basis",
-            f"{calculation.basis!r} gives {n_orbitals} orbitals, too few for {n_alpha} electrons of one spin",
+            f"{told(calculation.basis)!r} gives {n_orbitals} orbitals, too few for {n_alpha} electrons of one spin",
             "Take a larger basis or a lower spin",
         )
     if calculation.frozen_core and (n_electrons <= 2 * n_frozen or n_beta < n_frozen):
@@ -241,9 +253,24 @@ def _check_program(calculation: Calculation) -> None:
     check_command(command)
 
 
-def _check_spin(calculation: Calculation, geometry: Geometry) -> None:
+def _check_said(calculation: Calculation, geometry: Geometry) -> None:
+    """Other programs' inputs say charge and multiplicity too: the parameters do not contradict them."""
+    said = [("charge", calculation.charge, geometry.charge)]
+    if geometry.multiplicity is not None:
+        said.append(("spin", calculation.spin, geometry.multiplicity - 1))
+    for name, parameter, of_molecule in said:
+        if of_molecule is not None and parameter != of_molecule:
+            raise BadInput(
+                name,
+                f"{parameter} is not what the molecule's text says, which is {of_molecule}",
+                f"Set {name} to {of_molecule}, or give the atoms without that line",
+            )
+
+
+def _check_spin(calculation: Calculation, geometry: Geometry, basis: Resolved) -> None:
     charge, spin = calculation.charge, calculation.spin
-    total = sum(gto.charge(element) for element in geometry.elements)
+    in_cores = {symbol: int(ecp[0]) for symbol, ecp in basis.ecps.items()}
+    total = sum(gto.charge(element) - in_cores.get(element, 0) for element in geometry.elements)
     electrons = total - charge
     if spin < 0:
         raise BadInput("spin", f"{spin} is negative", "Give the number of unpaired electrons, 2S")

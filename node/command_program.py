@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from node.geometry import BadInput
+from node.bad_input import BadInput
 from node.programs.base import EVERY_ARCHITECTURE, Architecture
 
 _LONGEST = 10_000  # characters of a field; the system takes 128 KiB of an argument

@@ -19,11 +19,12 @@ import h5py  # type: ignore[import-untyped]
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from pyscf import ao2mo, lib, scf, symm
+from pyscf import ao2mo, lib, scf
 from pyscf.tools.fcidump import ORBSYM_MAP
 
 from node.fingerprint import Fingerprint, IntegralsProof, same_integrals
-from node.hartree_fock import Array, HartreeFock
+from node.hartree_fock import HartreeFock
+from node.mean_field import Array, with_symmetry
 
 __all__ = ["IntegralsProof", "same_integrals", "write_fcidump"]
 
@@ -124,18 +125,10 @@ def _core(hf: HartreeFock, frozen: int, max_memory_gib: float) -> tuple[float, A
 
 def _irreps(hf: HartreeFock, frozen: int) -> list[int]:
     """Irreps of the remaining orbitals in Molpro's numbering, all 1 when there is no symmetry to be seen."""
-    mol = hf.mol.copy()
-    mol.symmetry = True
-    mol.build(dump_input=False, parse_arg=False)
-    if mol.groupname in ("Dooh", "Coov", "SO3"):
-        mol.symmetry = "D2h" if mol.groupname != "Coov" else "C2v"
-        mol.build(dump_input=False, parse_arg=False)
-    try:
-        irreps = symm.label_orb_symm(mol, mol.irrep_id, mol.symm_orb, hf.mo_coeff, tol=1e-8)
-    except ValueError:  # degenerate orbitals may be mixed: then no label is true
+    if hf.labels is None:
         return [1] * (hf.mo_coeff.shape[1] - frozen)
-    numbering = ORBSYM_MAP[mol.groupname]
-    return [int(numbering[irrep]) for irrep in irreps[frozen:]]
+    numbering = ORBSYM_MAP[with_symmetry(hf.mol).groupname]
+    return [int(numbering[irrep]) for irrep in hf.labels[frozen:]]
 
 
 def _write_two_electron(

@@ -89,7 +89,6 @@ def _of_arrays(told: dict[str, Any]) -> gto.Mole:
     mol._env = np.array(told["_env"], dtype=np.float64).reshape(-1)
     mol._atom = [(str(atom[0]), [float(x) for x in atom[1]]) for atom in told["_atom"]]
     mol.charge, mol.spin, mol.cart = int(told["charge"]), int(told["spin"]), bool(told.get("cart", False))
-    mol.basis = str(told.get("basis", ""))[:100].strip("'\"")
     _check_pointers(mol)
     mol._built = True
     return mol

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import time
-from importlib.metadata import version
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.exceptions import TerminationSignal
 from prefect.logging import get_run_logger
 
-from node.calculation import BadInput, Calculation, check
-from node.checkpoint import CheckpointCorrupt, Manifest
-from node.contract import RESULT_FILE, Ending, write_text
+from node.calculation import BadInput, Calculation
+from node.checkpoint import CheckpointCorrupt
+from node.contract import Ending
 from node.desk import Desk, StopAsked
 from node.ended import cut_short
 from node.fcidump import write_fcidump as write_integrals
@@ -30,7 +28,9 @@ from node.hartree_fock import (
     load_hartree_fock,
     run_hartree_fock,
 )
+from node.invariants import Contradiction, of_another_spin, prove_energies, prove_reference
 from node.own_files import clear_way
+from node.pilot import choose
 from node.programs import program_for
 from node.programs.base import (
     CheckpointMismatch,
@@ -39,14 +39,13 @@ from node.programs.base import (
     ProgramFailed,
     ProgramMissing,
     SolverStopped,
-    SolverTask,
 )
 from node.programs.run import solve
+from node.shci_bench import FCIDUMP, PROGRAM_DIR, SCF_FILE, Bench
+from node.shci_result import write_iterations, write_result
 from node.shci_watch import SolverWatch
+from node.solutions import find_solutions
 
-SCF_FILE = "scf.chk"
-PROGRAM_DIR = "program"
-FCIDUMP = "FCIDUMP"
 ITERATIONS_FILE = "iterations.csv"
 VARIATIONAL_TOLERANCE = 1e-8  # Hartree; a resumed run may not end above its checkpoint by more
 
@@ -54,6 +53,7 @@ VARIATIONAL_TOLERANCE = 1e-8  # Hartree; a resumed run may not end above its che
 Mistake = (
     BadInput,
     ScfNotConverged,
+    Contradiction,
     DifferentCalculation,
     CheckpointCorrupt,
     CheckpointMismatch,
@@ -61,49 +61,6 @@ Mistake = (
     ProgramFailed,
     OutputUnreadable,
 )
-
-
-class Bench:
-    """The calculation on its desk: what the tasks share, and what a checkpoint of it holds."""
-
-    def __init__(self, desk: Desk, calculation: Calculation) -> None:
-        self.desk = desk
-        self.calculation = calculation
-        self.size = check(calculation)
-        self.facts: dict[str, Any] = {"seconds": {}}
-        self.before: Manifest | None = desk.restored()
-        if self.before is not None:
-            self.facts |= {"seconds": dict(self.before.facts.get("seconds", {}))}
-        self.fcidump = desk.scratch / FCIDUMP
-        self.scf = desk.scratch / SCF_FILE
-        self.solver = SolverTask(
-            fcidump=self.fcidump,
-            output=desk.scratch / "solver",
-            checkpoint=desk.scratch / PROGRAM_DIR,
-            log=desk.output / "shci.log",
-            threads=desk.brief.vcpus,
-            memory_gib=self.memory_gib,
-            eps1=calculation.eps1,
-            eps2=calculation.eps2,
-            n_orbitals=self.size.n_correlated_orbitals,
-            n_electrons=self.size.n_correlated_electrons,
-            spin=calculation.spin,
-            command=calculation.command,
-        )
-
-    @property
-    def memory_gib(self) -> float:
-        """What one step may use; the rest is for the operating system, the agent and the worker."""
-        return max(0.5, 0.75 * self.desk.brief.memory_gib)
-
-    def seal(self, step: str, files: dict[str, Path] | None = None) -> None:
-        """A checkpoint of all that is expensive and small."""
-        self.desk.seal(step, {SCF_FILE: self.scf, **(files or {})}, self.facts)
-
-    def spent(self, step: str, seconds: float) -> None:
-        """Wall seconds of a step, added over the attempts."""
-        total = self.facts["seconds"].get(step, 0.0) + seconds
-        self.facts["seconds"][step] = round(total, 3)
 
 
 @flow(name="shci-node", log_prints=False)
@@ -121,17 +78,19 @@ def shci_node(job_key: str, attempt: int, calculation: Calculation) -> State[Any
         bench = Bench(desk, calculation)
         mean_field = hartree_fock(bench)
         desk.go_on()
+        mean_field = choose_reference(bench, mean_field)
+        desk.go_on()
         proof = write_fcidump(bench, mean_field)
         desk.go_on()
         energies = run_shci(bench)
-        result = _write_result(bench, mean_field, proof, energies)
+        result = write_result(bench, mean_field, proof, energies)
     except (TerminationSignal, Exception) as error:
         state = cut_short(desk, error, (TerminationSignal, SolverStopped, StopAsked), Mistake)
         if state is None:
             raise
         return state
-    desk.tell("done", 100, f"{energies.total_energy:.8f} Ha")
-    desk.end(Ending.COMPLETED, f"total energy {energies.total_energy:.8f} Ha")
+    desk.tell("done", 100, f"{energies.in_words} Ha")
+    desk.end(Ending.COMPLETED, f"total energy {energies.in_words} Ha")
     return result
 
 
@@ -156,12 +115,50 @@ def hartree_fock(bench: Bench) -> HartreeFock:
     return mean_field
 
 
+@task(name="choose_reference", cache_policy=NO_CACHE)
+def choose_reference(bench: Bench, mean_field: HartreeFock) -> HartreeFock:
+    """The stability of the mean field, and another in its place where a pilot calculation says that it is better."""
+    log = get_run_logger()
+    bench.desk.tell("choose_reference", 10, "stability")
+    if bench.reference is not None:
+        log.info("%s of the checkpoint", mean_field.method)
+        return mean_field
+    begun = time.monotonic()
+    solutions = find_solutions(
+        mean_field, bench.desk.scratch / "solutions", max_memory_gib=bench.memory_gib, log=log.info
+    )
+    bench.desk.go_on()
+    kept, bench.reference = choose(
+        solutions,
+        bench.solver,
+        bench.desk.scratch / "pilots",
+        frozen=bench.size.n_frozen,
+        log=log.info,
+        should_stop=lambda: bench.desk.stop_asked() is not None,
+    )
+    if bench.reference.note:
+        log.warning(bench.reference.note)
+    bench.facts["reference"] = bench.reference.model_dump(mode="json")
+    bench.spent("choose_reference", time.monotonic() - begun)
+    if kept is mean_field:
+        return kept
+    kept.chkfile.replace(bench.scf)
+    bench.facts["rhf_energy"] = kept.energy
+    bench.seal("choose_reference")
+    return replace(kept, chkfile=bench.scf)
+
+
 @task(name="write_fcidump", cache_policy=NO_CACHE)
 def write_fcidump(bench: Bench, mean_field: HartreeFock) -> IntegralsProof:
     """The integral file: too big to keep and quick to make, so made anew, and proven to be the same."""
     begun = time.monotonic()
     bench.desk.tell("write_fcidump", 10, f"{bench.size.n_orbitals} orbitals")
-    proof = write_integrals(mean_field, bench.fcidump, frozen=bench.size.n_frozen, max_memory_gib=bench.memory_gib)
+    proof = write_integrals(
+        mean_field, bench.fcidump, frozen=bench.size.n_frozen, orbsym=True, max_memory_gib=bench.memory_gib
+    )
+    # As many as the SCF has kept: of functions that depend on each other it drops some.
+    bench.solver = replace(bench.solver, n_orbitals=proof.n_orbitals)
+    prove_reference(bench.solver, mean_field.energy)
     bench.spent("write_fcidump", time.monotonic() - begun)
     told = bench.before.facts.get("integrals") if bench.before else None
     if told is not None and not same_integrals(IntegralsProof.from_dict(told), proof):
@@ -208,8 +205,12 @@ def run_shci(bench: Bench) -> Energies:
         program, bench.solver, on_line=watch.line, on_iteration=watch.iteration, should_stop=watch.should_stop
     )
     bench.spent("run_shci", time.monotonic() - begun)
+    warning = of_another_spin(bench.solver, energies)
+    if warning is not None:
+        log.warning(warning)
+    prove_energies(bench.solver, energies, reference=bench.facts["rhf_energy"])
     _prove_descent(bench, energies)
-    _write_iterations(bench, energies)
+    write_iterations(bench.desk.output / ITERATIONS_FILE, energies)
     return energies
 
 
@@ -232,41 +233,3 @@ def _prove_descent(bench: Bench, energies: Energies) -> None:
         raise DifferentCalculation(
             f"the variational energy {energies.variational_energy:.10f} Ha is above the checkpoint's {before:.10f} Ha"
         )
-
-
-def _write_iterations(bench: Bench, energies: Energies) -> None:
-    rows = [(i.number, i.determinants, i.variational_energy, i.seconds) for i in energies.iterations]
-    names = {"iteration": pl.Int64, "determinants": pl.Int64, "variational_energy": pl.Float64, "seconds": pl.Float64}
-    clear_way(bench.desk.output / ITERATIONS_FILE)
-    pl.DataFrame(rows, schema=names, orient="row").write_csv(bench.desk.output / ITERATIONS_FILE)
-
-
-def _write_result(bench: Bench, hf: HartreeFock, proof: IntegralsProof, energies: Energies) -> dict[str, Any]:
-    """output/result.json; energies in Hartree, geometry in Bohr, times in seconds of all attempts together."""
-    calculation, size = bench.calculation, bench.size
-    result: dict[str, Any] = {
-        "parameters": calculation.model_dump(mode="json"),
-        "versions": {name: version(name) for name in ("prefect", "pyscf", "numpy", "polars")}
-        | {"python": platform.python_version(), "program": f"{energies.program} {energies.version}"},
-        "geometry": [
-            {"element": hf.mol.atom_pure_symbol(i), "bohr": [float(x) for x in hf.mol.atom_coord(i)]}
-            for i in range(size.n_atoms)
-        ],
-        "orbitals": size.n_orbitals,
-        "electrons": size.n_electrons,
-        "frozen_core_orbitals": size.n_frozen,
-        "nuclear_repulsion": hf.nuclear_repulsion,
-        "rhf_energy": hf.energy,
-        "integrals_sha256": proof.sha256,
-        "eps1": calculation.eps1,
-        "eps2": calculation.eps2,
-        "determinants": energies.determinants,
-        "variational_energy": energies.variational_energy,
-        "total_energy": energies.total_energy,
-        "error_bar": energies.error_bar,
-        "note": energies.note,
-        "wall_seconds": bench.facts["seconds"],
-    }
-    clear_way(bench.desk.work / RESULT_FILE)  # the program has ended: whatever it put there, this is the result
-    write_text(bench.desk.work / RESULT_FILE, json.dumps(result, indent=1) + "\n")
-    return result

@@ -18,11 +18,11 @@ MAY_IMPORT = {
     "deployments": {"deployments", "flows", "blocks", "node"},
 }
 # All that the controller's side may know of the machine's: the contract, the remote's wrapper, what hides secrets,
-# which names can travel, and, for a story's flow, what describes its calculation. And both sides read what others wrote
-# in the same way.
-READERS = {"node.letter", "node.plain_text", "node.strict_json"}
+# which names can travel, and, for a story's flow, what describes its calculation and its result. And both sides read
+# what others wrote, and show energies, in the same way.
+READERS = {"node.digits", "node.letter", "node.plain_text", "node.strict_json"}
 OF_NODE = {
-    "flows": {"node.contract", "node.calculation", "node.programs"} | READERS,
+    "flows": {"node.contract", "node.calculation", "node.programs", "node.reference_told"} | READERS,
     "tasks": {"node.contract", "node.manifest", "node.names", "node.remote"} | READERS,
     "blocks": {"node.contract", "node.own_files", "node.redaction_forms", "node.remote"} | READERS,
     "deployments": {"node.contract", "node.prefect_server"} | READERS,

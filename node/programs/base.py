@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from node.digits import in_digits
 from node.outcome import Cause
 from node.plain_text import plain
 from node.programs import figures
@@ -88,6 +89,8 @@ class Energies:
     error_bar: float | None = None  #: standard error of the total energy, of a stochastic correction
     iterations: list[Iteration] = field(default_factory=list)  #: of all attempts, as far as the program tells
     note: str = ""  #: what the user should know about these numbers
+    threshold_error: float | None = None  #: Hartree; estimate of what eps2 leaves out of the total energy
+    s_squared: float | None = None  #: <S^2> of the variational wave function, where the program tells
 
     def __post_init__(self) -> None:
         """Raises ValueError for figures that are none."""
@@ -97,6 +100,15 @@ class Energies:
             figures.count("determinants", self.determinants, figures.MOST_DETERMINANTS)
         if self.error_bar is not None and figures.energy("the error bar", self.error_bar) < 0:
             raise ValueError("the error bar is negative")
+        if self.threshold_error is not None and figures.energy("the threshold's error", self.threshold_error) < 0:
+            raise ValueError("the threshold's error is negative")
+        if self.s_squared is not None:
+            figures.s_squared(self.s_squared)
+
+    @property
+    def in_words(self) -> str:
+        """The total energy with the digits that are meant."""
+        return in_digits(self.total_energy, self.error_bar or self.threshold_error)
 
     @property
     def pt2_energy(self) -> float:

@@ -1,6 +1,8 @@
 """The lowest eigenpair of a large symmetric matrix, always the same one for the same input.
 
-E. R. Davidson, J. Comput. Phys. 17, 87 (1975), with diagonal preconditioning and a restart of the subspace.
+E. R. Davidson, J. Comput. Phys. 17, 87 (1975), with diagonal preconditioning and a thick restart: the subspace is not
+cut down to one vector but to the lowest few Ritz vectors (K. Wu, H. Simon, SIAM J. Matrix Anal. Appl. 22, 602 (2000)),
+without which nearly degenerate states, as of broken bonds, hold each other up.
 """
 
 from __future__ import annotations
@@ -11,6 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 Vector = NDArray[np.float64]
+
+KEPT = 4  # Ritz vectors over a restart
+_SMALLEST_GAP = 1e-4  # Hartree, in the preconditioner
+_STILL = 1e-11  # Hartree: an energy that has moved by less over so many iterations stands still
+_STILL_FOR = 20
+_GOOD_ENOUGH = 1e-5  # of the residual then: the energy's error is its square over the gap
 
 
 class NotConverged(RuntimeError):
@@ -23,47 +31,80 @@ def lowest_eigenpair(
     start: Vector,
     *,
     tolerance: float = 1e-8,
-    max_iterations: int = 300,
+    max_iterations: int = 1000,
     subspace: int = 16,
 ) -> tuple[float, Vector]:
     """Eigenvalue and normalised eigenvector (first guess `start`), with |H c - E c| < `tolerance`.
 
-    The energy is then accurate to tolerance^2 / gap. Raises NotConverged.
+    The energy is then accurate to tolerance^2 / gap. Where the gap is so small that the residual does not get there,
+    an energy that stands still will do, with a residual below 1e-5. Raises NotConverged.
     """
     size = len(diagonal)
     if size == 1:
         return float(diagonal[0]), np.ones(1)
-    basis = np.empty((min(subspace, size), size))
-    images = np.empty_like(basis)
-    basis[0] = start / np.linalg.norm(start)
-    images[0] = apply(basis[0])
-    filled = 1
-    norm = np.inf
+    space = _Subspace(apply, size, min(subspace, size))
+    space.add(start)
+    energies: list[float] = []
     for _ in range(max_iterations):
-        small = basis[:filled] @ images[:filled].T
-        values, vectors = np.linalg.eigh((small + small.T) / 2)
-        value, mix = float(values[0]), vectors[:, 0]
-        vector = mix @ basis[:filled]
-        image = mix @ images[:filled]
+        value, vector, image = space.lowest()
         residual = image - value * vector
         norm = float(np.linalg.norm(residual))
-        if norm < tolerance:
+        energies.append(value)
+        if norm < tolerance or (norm < _GOOD_ENOUGH and _stands_still(energies)):
             return value, vector / np.linalg.norm(vector)
         gap = value - diagonal
-        gap[np.abs(gap) < 1e-4] = 1e-4
-        new = residual / gap
-        if filled == len(basis):
-            basis[0], images[0], filled = vector, image, 1
-        for _twice in range(2):  # once is not orthogonal enough
-            new -= (basis[:filled] @ new) @ basis[:filled]
-            length = float(np.linalg.norm(new))
-            if length < 1e-14:
-                break
-            new /= length
-        if length < 1e-14:  # the whole space is spanned, or nearly: rounding is all that is left
+        gap[np.abs(gap) < _SMALLEST_GAP] = _SMALLEST_GAP
+        if not space.add(residual / gap):  # the whole space is spanned, or nearly: rounding is all that is left
             if norm < 100 * tolerance:
                 return value, vector / np.linalg.norm(vector)
             break
-        basis[filled], images[filled] = new, apply(new)
-        filled += 1
-    raise NotConverged(f"the eigenvector's residual is {norm:.1e} after {max_iterations} iterations")
+    raise NotConverged(
+        f"the eigenvector's residual is {norm:.1e} after {len(energies)} iterations, at {value:.8f} Hartree without "
+        "the core. The lowest states lie too close together: raise eps1, or give the state's own spin"
+    )
+
+
+def _stands_still(energies: list[float]) -> bool:
+    return len(energies) > _STILL_FOR and energies[-_STILL_FOR] - energies[-1] < _STILL
+
+
+class _Subspace:
+    """Orthonormal vectors, what the matrix makes of them, and its projection; restarted when full."""
+
+    def __init__(self, apply: Callable[[Vector], Vector], size: int, most: int) -> None:
+        self._apply = apply
+        self._vectors = np.empty((most, size))
+        self._images = np.empty((most, size))
+        self._small = np.zeros((most, most))
+        self._filled = 0
+
+    def lowest(self) -> tuple[float, Vector, Vector]:
+        """The lowest Ritz pair, and its image."""
+        n = self._filled
+        values, mixes = np.linalg.eigh(self._small[:n, :n])
+        return float(values[0]), mixes[:, 0] @ self._vectors[:n], mixes[:, 0] @ self._images[:n]
+
+    def add(self, new: Vector) -> bool:
+        """Take the vector in; False where it brings nothing new."""
+        if self._filled == len(self._vectors):
+            self._restart()
+        n = self._filled
+        new = new / np.linalg.norm(new)
+        for _twice in range(2):  # once is not orthogonal enough
+            new = new - (self._vectors[:n] @ new) @ self._vectors[:n]
+            length = float(np.linalg.norm(new))
+            if length < 1e-12:
+                return False
+            new = new / length
+        self._vectors[n], self._images[n] = new, self._apply(new)
+        self._small[n, : n + 1] = self._small[: n + 1, n] = self._vectors[: n + 1] @ self._images[n]
+        self._filled = n + 1
+        return True
+
+    def _restart(self) -> None:
+        n, kept = self._filled, max(1, min(KEPT, self._filled - 2))
+        values, mixes = np.linalg.eigh(self._small[:n, :n])
+        self._vectors[:kept] = mixes[:, :kept].T @ self._vectors[:n]
+        self._images[:kept] = mixes[:, :kept].T @ self._images[:n]
+        self._small[:kept, :kept] = np.diag(values[:kept])
+        self._filled = kept

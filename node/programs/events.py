@@ -91,6 +91,8 @@ class EventReader:
                 error_bar=None,
                 iterations=list(self._iterations),
                 note=" ".join(self._notes),
+                threshold_error=self._result.get("threshold_error"),
+                s_squared=self._result.get("s_squared"),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"its result is incomplete ({error})") from error

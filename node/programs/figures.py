@@ -19,6 +19,11 @@ def seconds(what: str, value: object) -> float:
     return _number(what, value, 0.0, MOST_SECONDS)
 
 
+def s_squared(value: object) -> float:
+    """Raises ValueError for what is no <S^2>, of at most a thousand unpaired electrons."""
+    return _number("<S^2>", value, -1e-6, 1e6)
+
+
 def count(what: str, value: object, most: int) -> int:
     """Raises ValueError for what is no whole number from 0 to `most`."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:

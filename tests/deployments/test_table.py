@@ -20,6 +20,7 @@ _RESULT = {
     "rhf_energy": -151.9797610271,
     "variational_energy": -152.23786,
     "total_energy": -152.254163,
+    "threshold_error": 2.3e-4,
     "determinants": 1234567,
     "attempts": [{"attempt": 1, "machine": "sw-0123456789ab-1"}, {"attempt": 2, "machine": "sw-0123456789ab-2"}],
     "wall_seconds": {"hartree_fock": 1.25, "run_shci": 40.5},
@@ -32,7 +33,7 @@ def test_closing_table_shows_the_answer(tmp_path: Path) -> None:
     table = closing_table(tmp_path, _URL)
     for expected in (
         "-151.9797610271 Ha",
-        "-152.2541630000 Ha",
+        "-152.25416 +/- 2e-04 Ha",
         "1,234,567",
         "2 (sw-0123456789ab-1, sw-0123456789ab-2)",
         "41.8 s (hartree_fock 1.2, run_shci 40.5)",

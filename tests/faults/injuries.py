@@ -21,9 +21,9 @@ CLOUDS = ("local", "aws", "gcp", "azure")
 RENTED = ("aws", "gcp", "azure")
 
 CONTROLLER = ("launch", "launched", "boot", "run_shci", "teardown", "collect")
-MACHINE = ("boot", "hartree_fock", "write_fcidump", "run_shci", "saving")
+MACHINE = ("boot", "hartree_fock", "choose_reference", "write_fcidump", "run_shci", "saving")
 FULL = ("hartree_fock", "run_shci", "saving", "collect")
-WORK = ("hartree_fock", "write_fcidump", "run_shci")
+WORK = ("hartree_fock", "choose_reference", "write_fcidump", "run_shci")
 
 AWAY_S = 12.0  #: for so long a road is cut, a service away, a disk full
 NOTICE_S = 15.0

@@ -19,6 +19,7 @@ _STEPS = (
     Step("launched", "tasks.walk:launch", "after", 0),  # the machine bills, and nothing is written down
     Step("boot", "node.checkpoint:restore", "before", 1),
     Step("hartree_fock", "node.shci:run_hartree_fock", "before", 1),
+    Step("choose_reference", "node.shci:find_solutions", "before", 1),
     Step("write_fcidump", "node.shci:write_integrals", "before", 1),
     Step("run_shci", "node.programs.snapshot:Snapshot.write", "after", 1),  # the first wave function is on the disk
     Step("saving", "node.sync:Syncer.finish", "before", 1),

@@ -71,6 +71,6 @@ def test_a_detached_job_outlives_its_machine_and_its_controller(
     second = run.node_runs()[1]
     assert any("taken from the checkpoint" in line for line in messages(client, second.id))
     states = {task.name.rpartition("-")[0]: task.state_name for task in run.tasks_of(second)}
-    assert states == dict.fromkeys(("hartree_fock", "write_fcidump", "run_shci"), "Completed")
+    assert states == dict.fromkeys(("hartree_fock", "choose_reference", "write_fcidump", "run_shci"), "Completed")
     assert run.artifacts_of(second.id)["node-progress"].data == 100
     assert "Late" not in {str(state.name) for n in run.node_runs() for state in client.read_flow_run_states(n.id)}

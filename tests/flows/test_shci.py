@@ -12,10 +12,13 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
 
 from blocks.snapshots import SnapshotStore
+from node.digits import in_digits
 from tests.conftest import Embedded
 from tests.flows.kit import Job, eventually, nothing_left
 
 pytestmark = pytest.mark.slow
+
+STEPS = {"hartree_fock", "choose_reference", "write_fcidump", "run_shci"}
 
 
 def test_the_water_dimer_in_a_minimal_basis(embedded: Embedded, client: SyncPrefectClient) -> None:
@@ -28,7 +31,7 @@ def test_the_water_dimer_in_a_minimal_basis(embedded: Embedded, client: SyncPref
     result = run.result
     assert "Finished in state Completed" in done.stdout
     for shown in (
-        f"{result['total_energy']:.10f}",
+        in_digits(result["total_energy"], result["threshold_error"]),
         f"{result['determinants']:,}",
         str(embedded.home.results / run.key),
     ):
@@ -38,7 +41,13 @@ def test_the_water_dimer_in_a_minimal_basis(embedded: Embedded, client: SyncPref
     assert result["total_energy"] < result["variational_energy"] < result["rhf_energy"]
     assert result["nuclear_repulsion"] == pytest.approx(36.66284801, abs=1e-7)
     assert [a["ending"] for a in result["attempts"]] == ["completed"]
-    assert set(result["wall_seconds"]) == {"hartree_fock", "write_fcidump", "run_shci"}
+    assert set(result["wall_seconds"]) == STEPS
+    assert result["s_squared"] == pytest.approx(0.0, abs=1e-3)
+    assert 0 < result["threshold_error"] < 1e-4
+    assert result["reference"]["irrep"] == "A'"
+    assert result["reference"]["stability"]["internal"] > 1.0
+    assert (result["hf_method"], result["cartesian"], result["note"]) == ("RHF", False, "")
+    assert result["orbitals"] == result["basis_functions"] == 14
     assert result["cost"]["usd"] == 0.0
     assert result["parameters"]["basis"] == "sto-3g"
     assert len(result["geometry"]) == 6
@@ -76,7 +85,11 @@ def parts_of_the_run_are_visible(run: Job) -> None:
     eventually(f"{wanted} are recorded", lambda: steps_of(run.run) >= wanted, 60)
     (node_run,) = run.node_runs()
     assert node_run.name == "attempt-1"
-    eventually("the work's steps are", lambda: steps_of(node_run) == {"hartree_fock", "write_fcidump", "run_shci"}, 60)
+    eventually(
+        "the work's steps are",
+        lambda: steps_of(node_run) == STEPS,
+        60,
+    )
     artifacts = run.artifacts_of(run.run_id)
     assert set(artifacts) == {"offers", "quote", "launches", "attempts", "receipt", "progress", "convergence", "result"}
     assert artifacts["progress"].data == 100

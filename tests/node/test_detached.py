@@ -205,4 +205,4 @@ def test_the_real_node_run_in_a_minimal_basis(boot: Boot) -> None:
         event["resource"]["prefect.resource.name"].rpartition("-")[0]: event["resource"]["prefect.state-name"]
         for event in sorted(events, key=lambda event: str(event["occurred"]))
     }
-    assert states == dict.fromkeys(("hartree_fock", "write_fcidump", "run_shci"), "Completed")
+    assert states == dict.fromkeys(("hartree_fock", "choose_reference", "write_fcidump", "run_shci"), "Completed")

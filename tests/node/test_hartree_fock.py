@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from pyscf import scf
 
-from node.calculation import WATER_DIMER, Calculation
+from node.calculation import WATER_DIMER, Calculation, build_molecule
 from node.hartree_fock import DifferentCalculation, ScfNotConverged, load_hartree_fock, run_hartree_fock
 from tests.node.chemistry import hartree_fock, quiet
 
@@ -52,6 +55,7 @@ def test_unpaired_electrons_and_one_electron(tmp_path: Path) -> None:
         ({"charge": 2}, "charge 0, the calculation 2"),
         ({"spin": 2}, "spin 0, the calculation 2"),
         ({"basis": "6-31g"}, "other basis functions"),
+        ({"cartesian": True}, "functions spherical, the calculation cartesian"),
         ({"molecule": WATER_DIMER.replace("0.762503", "0.762504")}, "an atom lies 1.89e-06 Bohr away"),
         ({"molecule": WATER_DIMER.replace("O -1.55", "S -1.55")}, "atoms"),
     ],
@@ -69,6 +73,35 @@ def test_a_changed_file_is_refused(chkfile: Path, tmp_path: Path, dataset: str, 
     with h5py.File(changed, "r+") as file:
         file[dataset][...] = file[dataset][()] + 1e-7
     with pytest.raises(DifferentCalculation, match=text):
+        load_hartree_fock(STO3G, changed)
+
+
+def rotated(coeff: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The highest occupied and the lowest empty orbital, by 0.3 rad."""
+    turn = np.eye(coeff.shape[1])
+    turn[9:11, 9:11] = [[np.cos(0.3), -np.sin(0.3)], [np.sin(0.3), np.cos(0.3)]]
+    return np.asarray(coeff @ turn)
+
+
+def swapped(coeff: NDArray[np.float64]) -> NDArray[np.float64]:
+    order = np.arange(coeff.shape[1])
+    order[[8, 10]] = order[[10, 8]]
+    return np.asarray(coeff[:, order])
+
+
+@pytest.mark.parametrize("change", [rotated, swapped])
+def test_orbitals_of_another_determinant_are_refused(
+    chkfile: Path, tmp_path: Path, change: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+) -> None:
+    """With their own energy, honestly told: it is none of Hartree-Fock."""
+    changed = shutil.copy(chkfile, tmp_path / "scf.chk")
+    mol = build_molecule(STO3G)
+    with h5py.File(changed, "r+") as file:
+        coeff = change(file["scf/mo_coeff"][()])
+        field = scf.RHF(mol)
+        file["scf/mo_coeff"][...] = coeff
+        file["scf/e_tot"][...] = field.energy_tot(dm=field.make_rdm1(coeff, file["scf/mo_occ"][()]))
+    with pytest.raises(DifferentCalculation, match="none of Hartree-Fock, the orbital gradient is"):
         load_hartree_fock(STO3G, changed)
 
 

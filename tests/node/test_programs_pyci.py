@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 
@@ -162,6 +166,60 @@ def test_another_calculations_checkpoint_is_refused(folder: Path, small: Integra
     with pytest.raises(CheckpointMismatch, match="cannot be read"):
         PyCI().checkpoint_state(task.checkpoint)
     with pytest.raises(ProgramFailed, match="cannot be read"):
+        run(task)
+
+
+def changed(file: Path, change: Callable[[dict[str, Any], dict[str, Any]], None]) -> None:
+    """Write a snapshot anew; change: of its state and its arrays."""
+    with np.load(file) as stored:
+        arrays = dict(stored)
+    state = json.loads(arrays.pop("state").tobytes())
+    change(state, arrays)
+    np.savez(file.with_suffix(""), state=np.frombuffer(json.dumps(state).encode(), dtype=np.uint8), **arrays)
+
+
+def test_a_finished_snapshot_is_no_proof_of_its_total(folder: Path, small: IntegralsProof) -> None:
+    """Altered, or of another eps2: the correction is summed anew."""
+    task = task_for(small, folder, eps1=1e-2, eps2=1e-6, name="finished")
+    _, variational, total = run(task)
+    (file,) = PyCI().checkpoint_files(task)
+
+    def better(state: dict[str, Any], arrays: dict[str, Any]) -> None:
+        state["total_energy"] -= 0.1
+
+    changed(file, better)
+    assert run(task)[1:] == (variational, pytest.approx(total, abs=1e-10))
+    coarse = run(replace(task, eps2=1e-3))[2]
+    assert coarse == pytest.approx(run(task_for(small, folder, eps1=1e-2, eps2=1e-3, name="fresh"))[2], abs=1e-10)
+    assert abs(coarse - total) > 1e-5
+
+
+def test_what_the_threshold_leaves_out_is_estimated(folder: Path, small: IntegralsProof) -> None:
+    """The estimate is not below the error, and not beyond any use."""
+    right = run(task_for(small, folder, eps1=1e-2, eps2=1e-10, name="everything"))[2]
+    errors = []
+    for eps2 in (1e-3, 1e-4):
+        task = task_for(small, folder, eps1=1e-2, eps2=eps2, name=f"eps2-{eps2:g}")
+        energies = solve(PyCI(), task, on_line=quiet, on_iteration=lambda iteration: None)
+        assert energies.threshold_error is not None
+        assert abs(energies.total_energy - right) <= energies.threshold_error
+        errors.append(energies.threshold_error)
+    assert errors[1] < errors[0] < 1e-2
+    nothing = task_for(small, folder, eps1=1e-2, eps2=1e-2, name="no correction")
+    assert solve(PyCI(), nothing, on_line=quiet, on_iteration=lambda iteration: None).threshold_error is None
+
+
+def test_a_determinant_that_is_there_twice_is_refused(folder: Path, small: IntegralsProof) -> None:
+    task = task_for(small, folder, eps1=1e-2, eps2=1e-6, name="twice")
+    run(task)
+    (file,) = PyCI().checkpoint_files(task)
+
+    def twice(state: dict[str, Any], arrays: dict[str, Any]) -> None:
+        arrays["determinants"] = np.concatenate([arrays["determinants"], arrays["determinants"][-1:]])
+        arrays["coefficients"] = np.concatenate([arrays["coefficients"], [0.0]])
+
+    changed(file, twice)
+    with pytest.raises(ProgramFailed, match="holds a determinant twice"):
         run(task)
 
 

@@ -64,8 +64,25 @@ def test_numbers_that_python_reads_otherwise_are_numbers() -> None:
     assert size.n_atoms == 3
 
 
+@pytest.mark.parametrize(
+    "basis",
+    [
+        {"default": EVIL},
+        {"O": "6-31g", "H": f"H S\n {EVIL} 1"},
+        {EVIL: "6-31g", "default": "6-31g"},
+        {"O" * 100_000: "6-31g"},
+        {"default": LONG},
+        {"default": "/etc/passwd"},
+    ],
+)
+def test_a_basis_by_element_holds_names_and_texts(basis: dict[str, str]) -> None:
+    with pytest.raises(BadInput) as caught:
+        check(Calculation(molecule=WATER, basis=basis))
+    assert clear(caught.value, "basis")
+
+
 @pytest.mark.parametrize("basis", ["/etc/passwd", "../../etc/passwd", "a\x00b", "x" * 300, LONG, EVIL, "", "\n", "{}"])
-def test_a_basis_is_a_name(basis: str) -> None:
+def test_a_basis_is_a_name_or_a_text(basis: str) -> None:
     with pytest.raises(BadInput) as caught:
         check(Calculation(molecule=WATER, basis=basis))
     assert clear(caught.value, "basis")

@@ -32,6 +32,17 @@ BASES = {
     "several lines": "H S\n__import__('os').system('touch pwned') 1",
     "a name of another file system": "~/evil.nw@1s",
     "a letter that looks like @": "evil.nw\uff201s",
+    "a text, Python as an exponent": "BASIS\nH S\n __import__('os').system('touch${IFS}pwned') 1.0\nEND",
+    "a text, Python as a coefficient": "H S\n 1.0 __import__('os').system('touch${IFS}pwned')\n",
+    "a text, Python in a core potential": "H S\n 1.0 1.0\nECP\nH nelec 0\nH ul\n2 1.0 open('pwned','w')\nEND",
+    "a text, Python for the core electrons": "H S\n 1.0 1.0\nECP\nH nelec open('pwned','w')\n",
+    "a text that names a file": "BASIS\nH library evil.nw\nEND",
+    "a text of a million lines": "H S\n" + "1 1\n" * 1_000_000,
+    "a text of a hundred thousand shells": "H S\n1 1\n" * 10_000,
+    "a text with digits of another script": "H S\n \u0661.0 1.0\n",
+    "a text with a number of ten thousand digits": "H S\n " + "1" * 900 + " 1.0\n",
+    "a text with infinity": "H S\n 1e999 1.0\n",
+    "a text with a terminal's escape": "H S\n 1.0 1.0\n\x1b[2J\n",
 }
 BASIS_ROWS = [Row("basis", attack, EVALUATED) for attack in BASES]
 
@@ -40,7 +51,7 @@ BASIS_ROWS = [Row("basis", attack, EVALUATED) for attack in BASES]
     ("row", "name"),
     [pytest.param(row, name, id=row.attack) for row, name in zip(BASIS_ROWS, BASES.values(), strict=True)],
 )
-def test_a_basis_set_is_a_name(row: Row, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_basis_set_is_a_name_or_numbers(row: Row, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     evil = "BASIS\nH S\n 1.0 __import__('os').system('touch pwned')\nEND\n"
     (tmp_path / "folder").mkdir()
     for path in (tmp_path / "evil.nw", tmp_path / "folder/evil.nw"):

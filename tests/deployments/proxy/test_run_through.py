@@ -126,7 +126,7 @@ def test_a_node_run_through_the_proxy(embedded: Embedded, client: SyncPrefectCli
             "all task runs are recorded, from events",
             lambda: (
                 {run.name.split("-")[0]: run.state_name for run in client.read_task_runs(task_run_filter=by_run_too)}
-                == dict.fromkeys(("hartree_fock", "write_fcidump", "run_shci"), "Completed")
+                == dict.fromkeys(("hartree_fock", "choose_reference", "write_fcidump", "run_shci"), "Completed")
             ),
         )
         its_own = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]))

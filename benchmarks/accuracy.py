@@ -1,0 +1,141 @@
+"""Hartree-Fock, SHCI, state and stability of 84 systems, beside what other programs have found for them.
+
+    python -m benchmarks.accuracy [--only n2_2.2 --only cr_sto3g] [--kept accuracy.jsonl] [--write docs/accuracy.md]
+
+As a job does it: the stability of the mean field, pilots where there are several solutions, integrals with their proof,
+SHCI. What was computed is kept, one line of JSON a system, so that a run that was broken off goes on. The recorded
+energies (benchmarks/data/reference_energies.json) are of psi4 1.3.2, NWChem 7.0.2, PySCF 2.14 and Dice, November 2026.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks._accuracy_table import page
+from node.calculation import BadInput, Calculation, check
+from node.fcidump import write_fcidump
+from node.hartree_fock import ScfNotConverged, run_hartree_fock
+from node.invariants import Contradiction, prove_energies, prove_reference
+from node.pilot import choose, pilot_program
+from node.programs.base import ProgramFailed, SolverTask
+from node.programs.run import solve
+from node.solutions import find_solutions
+
+RECORDED = Path(__file__).parent / "data" / "reference_energies.json"
+MEMORY_GIB = 4.0
+EPS1 = 1e-3  # Hartree, as nearly all of the recorded SHCI energies
+EPS2 = 1e-5
+MOST_ORBITALS = 31  # correlated: larger ones are Hartree-Fock alone
+
+
+def systems() -> list[dict[str, Any]]:
+    """The recorded ones, as data/reference_energies.json describes them."""
+    found: list[dict[str, Any]] = json.loads(RECORDED.read_text())["systems"]
+    return found
+
+
+def calculation_of(system: dict[str, Any]) -> Calculation:
+    """With the thresholds of its recorded SHCI, where there is one. A missing frozen_core is a Hartree-Fock record."""
+    basis = system["basis"]
+    return Calculation(
+        molecule=system["geometry"],
+        charge=system["charge"],
+        spin=system["spin"],
+        basis=basis,
+        cartesian=bool(system["cartesian"]),
+        frozen_core=_freezes(system),
+        eps1=EPS1,
+        eps2=EPS2,
+    )
+
+
+def _freezes(system: dict[str, Any]) -> bool:
+    """As recorded; of atoms from scandium on where nothing was recorded, to keep them small."""
+    return bool(system["frozen_core"]) or (system["frozen_core"] is None and system["basis"] == "def2-svp")
+
+
+def computed(system: dict[str, Any], threads: int) -> dict[str, Any]:
+    """What a job would tell of it; energies in Hartree, seconds."""
+    calculation = calculation_of(system)
+    begun = time.monotonic()
+    told: dict[str, Any] = {"name": system["name"]}
+    try:
+        size = check(calculation)
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            first = run_hartree_fock(calculation, folder / "scf.chk", max_memory_gib=MEMORY_GIB, log=_quiet)
+            found = find_solutions(first, folder / "solutions", max_memory_gib=MEMORY_GIB, log=_quiet)
+            told |= {"start": first.energy, "lowest": found[0].hf.energy, "solutions": len(found)}
+            if size.n_correlated_orbitals > MOST_ORBITALS:
+                told |= {"hf": first.energy, "stability": found[0].told(None).model_dump(mode="json")["stability"]}
+                return told | {"seconds": time.monotonic() - begun}
+            task = SolverTask(
+                fcidump=folder / "FCIDUMP",
+                output=folder / "output",
+                checkpoint=folder / "checkpoint",
+                log=folder / "log",
+                threads=threads,
+                memory_gib=MEMORY_GIB,
+                eps1=calculation.eps1,
+                eps2=calculation.eps2,
+                n_orbitals=size.n_correlated_orbitals,
+                n_electrons=size.n_correlated_electrons,
+                spin=calculation.spin,
+            )
+            hf, reference = choose(
+                found, task, folder / "pilots", frozen=size.n_frozen, log=_quiet, should_stop=lambda: False
+            )
+            told |= {"hf": hf.energy} | reference.model_dump(mode="json", include={"irrep", "origin", "stability"})
+            write_fcidump(hf, task.fcidump, frozen=size.n_frozen, orbsym=True, max_memory_gib=MEMORY_GIB)
+            prove_reference(task, hf.energy)
+            energies = solve(pilot_program(), task, on_line=_quiet, on_iteration=lambda _: None)
+            prove_energies(task, energies, reference=hf.energy)
+    except (BadInput, ScfNotConverged, Contradiction, ProgramFailed) as error:
+        return told | {"failed": str(error).partition("\n")[0], "seconds": time.monotonic() - begun}
+    return told | {
+        "eps1": calculation.eps1,
+        "eps2": calculation.eps2,
+        "determinants": energies.determinants,
+        "variational": energies.variational_energy,
+        "total": energies.total_energy,
+        "threshold_error": energies.threshold_error,
+        "s_squared": energies.s_squared,
+        "seconds": time.monotonic() - begun,
+    }
+
+
+def _quiet(_: str) -> None:
+    """The steps' own lines."""
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", action="append", default=[], help="a system's name; may be repeated")
+    parser.add_argument("--kept", type=Path, default=Path("accuracy.jsonl"))
+    parser.add_argument("--write", type=Path, help="the page of all that is kept")
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args(arguments)
+    kept = {}
+    if options.kept.exists():
+        kept = {one["name"]: one for one in map(json.loads, options.kept.read_text().splitlines())}
+    for system in systems():
+        name = system["name"]
+        if name in kept or (options.only and name not in options.only):
+            continue
+        kept[name] = computed(system, options.threads)
+        with options.kept.open("a") as file:
+            file.write(json.dumps(kept[name]) + "\n")
+        print(json.dumps(kept[name]), flush=True)
+    if options.write:
+        options.write.write_text(page(systems(), kept))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,56 @@
+"""What must hold between two steps of a calculation, whatever the program: else the job ends, for its answer would be
+wrong without a word."""
+
+from __future__ import annotations
+
+from node.programs.base import Energies, SolverTask
+from node.reference import determinant_energy, lower_bound
+
+REFERENCE = 1e-8  # Hartree: what the determinant's energy from the file may differ from the Hartree-Fock energy
+VARIATIONAL = 1e-6  # Hartree: what a program may round
+IMPURE = 0.05  # of <S^2>, beside S (S + 1): what makes a state another one, or a mixture
+
+
+class Contradiction(RuntimeError):
+    """Two figures that cannot both be right; the message tells both."""
+
+
+def prove_reference(task: SolverTask, hf_energy: float) -> None:
+    """The determinant that every program starts from, of the first orbitals of the file, is the Hartree-Fock one.
+
+    Raises Contradiction.
+    """
+    found = determinant_energy(task.fcidump, task.n_alpha, task.n_beta)
+    if not abs(found - hf_energy) < REFERENCE:
+        raise Contradiction(
+            f"the first determinant of the integral file has {found:.10f} Hartree, Hartree-Fock {hf_energy:.10f}: "
+            "orbitals or integrals are wrong, and so would the answer be. Please report this input"
+        )
+
+
+def prove_energies(task: SolverTask, energies: Energies, *, reference: float) -> None:
+    """A variational energy lies between the lowest that these electrons can have and that of the determinant that it
+    starts from (`reference`, Hartree). Raises Contradiction."""
+    found = energies.variational_energy
+    if found > reference + VARIATIONAL:
+        raise Contradiction(
+            f"{energies.program} ended with a variational energy of {found:.10f} Hartree, above the Hartree-Fock "
+            f"determinant's {reference:.10f}, which it starts from: that is no answer. Look at shci.log"
+        )
+    bound = lower_bound(task.fcidump, task.n_orbitals, task.n_alpha, task.n_beta)
+    if found < bound - VARIATIONAL:
+        raise Contradiction(
+            f"{energies.program} ended with a variational energy of {found:.10f} Hartree, below {bound:.10f}, which no "
+            "state of these electrons can have: that is no answer. Look at shci.log"
+        )
+
+
+def of_another_spin(task: SolverTask, energies: Energies) -> str | None:
+    """A warning where the wave function is not of the spin that was asked for; None where it is, or is not known."""
+    wanted = task.spin / 2 * (task.spin / 2 + 1)
+    if energies.s_squared is None or abs(energies.s_squared - wanted) <= IMPURE:
+        return None
+    return (
+        f"<S^2> is {energies.s_squared:.3f}, and {wanted:g} for {task.spin} unpaired electrons: the state is of "
+        "another spin, or a mixture. Lower eps1; if it stays, a state of another spin lies lower."
+    )

@@ -1,0 +1,120 @@
+"""Other determinants over the same orbitals: the lowest of each irrep, which may lie below the one that an SCF found.
+
+An SCF keeps the occupation that it began with, and a selected CI never leaves the irrep of its first determinant.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+from pyscf import gto
+
+from node.mean_field import mean_field
+
+Array = NDArray[np.float64]
+
+_NEAREST = 10  # doubly occupied orbitals below the frontier, and empty ones above it, that change their occupation
+
+
+@dataclass(frozen=True)
+class Determinant:
+    """Occupied like RHF or ROHF, over given orbitals."""
+
+    occupation: Array  #: (MO,): 2, 1 or 0
+    irrep: int  #: PySCF's number; 0 for all where there are no labels
+    excitation: float  #: Hartree, above the determinant that was given; negative below
+
+
+def lowest_determinants(
+    mol: gto.Mole,
+    coeff: Array,
+    energy: Array,
+    occupation: Array,
+    labels: NDArray[np.int64] | None,
+    *,
+    max_memory_gib: float,
+) -> list[Determinant]:
+    """The lowest of each irrep, lowest first, of all that differ by one or two exchanges of occupation near the
+    frontier from the given one. That one is among them if it is the lowest of its irrep.
+
+    coeff: (AO, MO). energy: (MO,), Hartree. labels: (MO,), irreps.
+    """
+    window = _window(energy, occupation)
+    start = occupation[window]
+    candidates = _exchanged(start)
+    energies = _energies(mol, coeff, occupation, window, candidates, max_memory_gib)
+    energies -= energies[np.flatnonzero((candidates == start).all(axis=1))[0]]
+    products = _products(np.zeros(len(occupation), np.int64) if labels is None else labels, window, candidates)
+    found = []
+    for irrep in np.unique(products):
+        members = np.flatnonzero(products == irrep)
+        best = members[np.argmin(energies[members])]
+        whole = occupation.copy()
+        whole[window] = candidates[best]
+        found.append(Determinant(whole, int(irrep), float(energies[best])))
+    return sorted(found, key=lambda one: one.excitation)
+
+
+def _window(energy: Array, occupation: Array) -> NDArray[np.int64]:
+    """The orbitals next to the frontier: highest doubly occupied, all singly occupied, lowest empty."""
+    full, single, empty = (np.flatnonzero(occupation == electrons) for electrons in (2, 1, 0))
+    return np.concatenate(
+        [
+            full[np.argsort(-energy[full], kind="stable")][:_NEAREST],
+            single,
+            empty[np.argsort(energy[empty], kind="stable")][:_NEAREST],
+        ]
+    )
+
+
+def _exchanged(start: Array) -> Array:
+    """(determinants, window): `start`, and all with one or two exchanges of occupation between two orbitals."""
+    size = len(start)
+    pairs = [(i, j) for i in range(size) for j in range(size) if start[i] > start[j]]
+    found = {tuple(start)}
+    for chosen in [*((pair,) for pair in pairs), *combinations(pairs, 2)]:
+        if len({place for pair in chosen for place in pair}) < 2 * len(chosen):
+            continue
+        changed = start.copy()
+        for i, j in chosen:
+            changed[i], changed[j] = changed[j], changed[i]
+        found.add(tuple(changed))
+    return np.array(sorted(found))
+
+
+def _energies(
+    mol: gto.Mole,
+    coeff: Array,
+    occupation: Array,
+    window: NDArray[np.int64],
+    candidates: Array,
+    max_memory_gib: float,
+) -> Array:
+    """(determinants,), Hartree, without what they share.
+
+    E = sum_i n_i h_ii + 1/2 sum_ij [n_i n_j J_ij - (a_i a_j + b_i b_j) K_ij], h in the field of the doubly occupied
+    orbitals outside of the window (Szabo, Ostlund, Modern Quantum Chemistry, 2.179).
+    """
+    inner = np.setdiff1d(np.flatnonzero(occupation == 2), window)
+    orbitals = coeff[:, window]
+    densities = [2 * coeff[:, inner] @ coeff[:, inner].T, *(np.outer(one, one) for one in orbitals.T)]
+    field = mean_field(mol, max_memory_gib)
+    coulomb, exchange = field.get_jk(mol, np.array(densities))
+    core = field.get_hcore() + coulomb[0] - exchange[0] / 2
+    one = np.einsum("pi,pq,qi->i", orbitals, core, orbitals)
+    direct, crossed = (np.einsum("pj,ipq,qj->ij", orbitals, each[1:], orbitals) for each in (coulomb, exchange))
+    alpha, beta = (candidates > 0).astype(float), (candidates > 1).astype(float)
+
+    def pairs(left: Array, matrix: Array) -> Array:
+        return np.asarray(np.einsum("xi,ij,xj->x", left, matrix, left, optimize=True) / 2)
+
+    return np.asarray(candidates @ one + pairs(candidates, direct) - pairs(alpha, crossed) - pairs(beta, crossed))
+
+
+def _products(labels: NDArray[np.int64], window: NDArray[np.int64], candidates: Array) -> NDArray[np.int64]:
+    """(determinants,): the irrep of each, the product over its singly occupied orbitals."""
+    chosen = np.where(candidates == 1, labels[window], 0)
+    return np.asarray(np.bitwise_xor.reduce(chosen, axis=1), dtype=np.int64)

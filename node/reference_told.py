@@ -1,0 +1,47 @@
+"""What is told of the Hartree-Fock solution that a calculation starts from: in its checkpoint and in result.json."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from node.programs.figures import MOST_HARTREE
+
+Origin = Literal["start", "occupation", "instability"]
+
+_Hartree = Annotated[float, Field(strict=True, ge=-MOST_HARTREE, le=MOST_HARTREE, allow_inf_nan=False)]
+_LONGEST_NOTE = 2000
+_IRREP = """^[A-Za-z0-9'"]{1,8}$"""
+
+
+class _Told(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Stability(_Told):
+    """Lowest eigenvalues of the orbital Hessian, Hartree; None where no orbital can be rotated into another.
+
+    internal: within RHF or ROHF; where it is negative, a lower solution of the same kind exists. external: with other
+    orbitals for each spin (UHF); where it alone is negative, several determinants lead the wave function.
+    """
+
+    internal: _Hartree | None
+    external: _Hartree | None
+
+
+class ToldSolution(_Told):
+    """One solution. origin: the SCF's own start, a determinant of another occupation, or an instability's mode."""
+
+    energy: _Hartree
+    irrep: Annotated[str, Field(pattern=_IRREP)] | None  #: of the determinant, where there is symmetry
+    origin: Origin
+    stability: Stability
+    pilot_energy: _Hartree | None = None  #: of SHCI at a loose threshold; None where there was nothing to choose
+
+
+class Reference(ToldSolution):
+    """The one that was kept, and the others."""
+
+    others: Annotated[tuple[ToldSolution, ...], Field(max_length=8)] = ()
+    note: Annotated[str, Field(max_length=_LONGEST_NOTE)] = ""  #: what the user should know of it

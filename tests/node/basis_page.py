@@ -1,0 +1,108 @@
+"""Every basis set name that PySCF takes, tried for a light and a heavy element; the page that tells what came of it.
+
+python -m tests.node.basis_page --write
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from pyscf.gto.basis import ALIAS, GTH_ALIAS
+
+from node.basis import resolve
+from node.basis_names import Unusable, of_name
+from node.geometry import BadInput
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "basis-sets.md"
+ELEMENTS = ("O", "I")
+# Not in its list, and taken by rule.
+POPLE = (
+    "6-31G(d)",
+    "6-31G(d,p)",
+    "6-31+G(d)",
+    "6-31+G(d,p)",
+    "6-31++G(d,p)",
+    "6-31G(2d)",
+    "6-31G(2d,p)",
+    "6-31G(2df,p)",
+    "6-31G(3df,3pd)",
+    "6-311G(d)",
+    "6-311G(d,p)",
+    "6-311+G(d,p)",
+    "6-311G(2d,2p)",
+    "6-311++G(2d,2p)",
+    "6-311++G(3df,3pd)",
+    "3-21G(d)",
+    "4-31G(d)",
+)
+NAMES = (*ALIAS, *POPLE, *GTH_ALIAS, "DZVP-MOLOPT-GTH")
+
+_BEGIN = "<!-- written by python -m tests.node.basis_page --write -->"
+
+
+def core_electrons(name: str, element: str) -> int | None:
+    """Of the core potential that the name comes with; None without one. Raises BadInput."""
+    ecp = resolve(name, [element]).ecps.get(element)
+    return None if ecp is None else int(ecp[0])
+
+
+def sweep() -> dict[str, list[str]]:
+    """What becomes of each name for each of the elements: "ok", "ECP n", or why it is refused."""
+    return {name: [_outcome(name, element) for element in ELEMENTS] for name in NAMES}
+
+
+def _outcome(name: str, element: str) -> str:
+    try:
+        core = core_electrons(name, element)
+    except BadInput:
+        return f"refused: {_why(name, element)}"
+    return "all electrons" if core is None else f"ECP of {core} electrons"
+
+
+def _why(name: str, element: str) -> str:
+    try:
+        of_name(name, element)
+    except Unusable as error:
+        return str(error)
+    raise AssertionError(f"{name} is refused for {element} and yet works")
+
+
+def as_markdown(page: str, found: dict[str, list[str]]) -> str:
+    """The page with the lists below its own words."""
+    head, mark, _ = page.partition(_BEGIN)
+    assert mark, f"{PAGE.name} has no line {_BEGIN}"
+    refused = {name: told for name, told in found.items() if all(one.startswith("refused") for one in told)}
+    used = {name: told for name, told in found.items() if name not in refused}
+    lines = [
+        f"{head}{_BEGIN}",
+        "",
+        f"## Names that work for O or I ({len(used)} of {len(found)})",
+        "",
+        "| name | O | I |",
+        "|--|--|--|",
+        *(_row(name, told) for name, told in used.items()),
+        "",
+        f"## Names that are refused for both ({len(refused)})",
+        "",
+    ]
+    for why in dict.fromkeys(_general(told[0]) for told in refused.values()):
+        names = [f"`{name}`" for name, told in refused.items() if _general(told[0]) == why]
+        lines += [f"**{why}** ({len(names)}): {', '.join(names)}", ""]
+    return "\n".join(lines)
+
+
+def _row(name: str, told: list[str]) -> str:
+    return f"| `{name}` | {' | '.join(told)} |"
+
+
+def _general(told: str) -> str:
+    return told.removeprefix("refused: ").removesuffix(f" for {ELEMENTS[0]}")
+
+
+if __name__ == "__main__":
+    told = as_markdown(PAGE.read_text(), sweep())
+    if sys.argv[1:] == ["--write"]:
+        PAGE.write_text(told)
+    else:
+        sys.stdout.write(told)

@@ -1,0 +1,73 @@
+"""SHCI's own domain: nearly degenerate states of broken bonds, where a Davidson that is restarted badly never ends.
+
+Full CI energies: PySCF 2.14 (shared with psi4 where it has them), Hartree.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from node.calculation import Calculation
+from node.invariants import of_another_spin
+from node.programs.davidson import NotConverged, lowest_eigenpair
+from node.programs.pyci import PyCI
+from node.programs.run import solve
+from tests.node.chemistry import dump, quiet, task_for
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="PyCI has wheels for Linux only")
+
+
+@on_linux
+@pytest.mark.parametrize(
+    ("molecule", "eps1", "exact", "within", "pure"),
+    [
+        # States of all spins lie within 1e-5 here, and the lowest is a mixture of them, which is told.
+        ("N 0 0 0; N 0 0 4.0", 1e-3, -107.4380343284, 1e-5, False),
+        # The lowest singlet is 1-Sigma-g+ here, and 1-Delta-g there; the start is of the former's symmetry.
+        ("C 0 0 0; C 0 0 1.8", 5e-4, -74.5302923, 1e-5, True),
+        ("C 0 0 0; C 0 0 2.0", 5e-4, -74.4951427, 1e-5, True),
+        pytest.param(
+            "; ".join(f"H 0 0 {3.0 * n}" for n in range(10)),
+            1e-3,
+            -4.6683004539,
+            2e-3,
+            False,
+            marks=pytest.mark.thorough,
+        ),
+    ],
+)
+def test_a_broken_bond_ends_near_full_ci(
+    molecule: str, eps1: float, exact: float, within: float, pure: bool, tmp_path: Path
+) -> None:
+    proof = dump(Calculation(molecule=molecule, basis="sto-3g"), tmp_path)
+    task = task_for(proof, tmp_path, eps1=eps1, eps2=eps1 / 100)
+    energies = solve(PyCI(), task, on_line=quiet, on_iteration=lambda iteration: None)
+    assert energies.total_energy == pytest.approx(exact, abs=within)
+    assert energies.variational_energy > exact
+    assert energies.s_squared is not None
+    assert (of_another_spin(task, energies) is None) == (energies.s_squared < 0.05)
+    assert energies.s_squared < 0.05 or not pure
+
+
+def test_nearly_degenerate_states_are_told_apart() -> None:
+    """Ten eigenvalues within 1e-4, and a start that is mostly of the wrong one."""
+    random = np.random.default_rng(7)
+    size = 400
+    levels = np.concatenate([-1 - 1e-5 * np.arange(10), np.linspace(0, 3, size - 10)])
+    rotation, _ = np.linalg.qr(np.eye(size) + 0.05 * random.standard_normal((size, size)))
+    matrix = (rotation * levels) @ rotation.T
+    start = rotation[:, 0] + 1e-3 * rotation[:, 9]
+    value, vector = lowest_eigenpair(lambda x: matrix @ x, np.diag(matrix).copy(), start)
+    assert value == pytest.approx(levels.min(), abs=1e-9)
+    assert np.linalg.norm(matrix @ vector - value * vector) < 1e-5
+
+
+def test_no_convergence_is_told_with_a_remedy() -> None:
+    matrix = np.diag(np.arange(50.0)) + 0.5
+    with pytest.raises(NotConverged, match=r"after 2 iterations, .* raise eps1") as told:
+        lowest_eigenpair(lambda x: matrix @ x, np.diag(matrix).copy(), np.ones(50), max_iterations=2)
+    assert "\n" not in str(told.value)

@@ -1,0 +1,138 @@
+"""Geometries as people have them are read rightly, or refused by their name."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+
+import numpy as np
+import pytest
+
+from node.calculation import Calculation, build_molecule, check
+from node.geometry import BadInput, parse_geometry
+from tests.node.geometries import BOHR, CASES, ROWS, Case
+from tests.node.geometries_page import PAGE, as_markdown
+
+EVERY = [case for cases in CASES.values() for case in cases]
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in EVERY if case.atoms])
+def test_it_is_read_as_it_is_meant(case: Case) -> None:
+    assert case.atoms
+    geometry = parse_geometry(case.text)
+    assert geometry.elements == [symbol for symbol, *_ in case.atoms]
+    assert np.array([xyz for _, xyz in geometry.atoms]) == pytest.approx(
+        np.array([xyz for _, *xyz in case.atoms]), abs=1e-7
+    )
+    assert (geometry.charge, geometry.multiplicity) == (case.charge, case.multiplicity)
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in EVERY if not case.atoms])
+def test_it_is_refused_by_its_name(case: Case) -> None:
+    assert case.refused
+    with pytest.raises(BadInput) as caught:
+        parse_geometry(case.text)
+    said = str(caught.value)
+    assert said.startswith("molecule: ")
+    assert all(words in said for words in case.refused), said
+    assert caught.value.remedy
+    assert said.isprintable()
+    assert len(said) < 400
+
+
+def test_the_page_tells_what_the_tests_carry_through() -> None:
+    assert PAGE.read_text() == as_markdown(), "run `python -m tests.node.geometries_page --write`"
+
+
+def test_no_name_stands_twice() -> None:
+    assert len({case.name for case in EVERY}) == len(EVERY) > 100
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in EVERY if case.atoms])
+def test_pyscf_takes_what_was_read(case: Case) -> None:
+    """Labels too: it reads their letters as part of the symbol."""
+    assert case.atoms
+    geometry = parse_geometry(case.text)
+    charge = geometry.charge or 0
+    spin = (geometry.multiplicity or 1) - 1
+    if geometry.multiplicity is None:
+        spin = {"H He Li": 0, "H He": 1}.get(" ".join(geometry.elements), 0)
+    if {"Xe", "Au", "Co"} & set(geometry.elements):
+        return  # not in this basis, or not a singlet
+    calculation = Calculation(molecule=case.text, basis="sto-3g", charge=charge, spin=spin)
+    assert check(calculation).n_atoms == len(case.atoms)
+    mol = build_molecule(calculation)
+    assert [mol.atom_pure_symbol(n) for n in range(mol.natm)] == geometry.elements
+    assert mol.atom_coords(unit="Angstrom") == pytest.approx(np.array([xyz for _, *xyz in case.atoms]), abs=1e-7)
+
+
+def test_our_bohr_is_that_of_pyscf() -> None:
+    mol = build_molecule(Calculation(molecule="units bohr; He 0 0 1", basis="sto-3g"))
+    assert mol.atom_coords()[0, 2] == pytest.approx(1.0, abs=1e-14)
+    assert parse_geometry("units bohr; He 0 0 1").atoms[0][1][2] == pytest.approx(BOHR, abs=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("head", "parameters", "parameter"),
+    [
+        ("* xyz -1 1", {}, "charge"),
+        ("* xyz 0 3", {}, "spin"),
+        ("* xyz 0 1", {"charge": 1, "spin": 1}, "charge"),
+    ],
+)
+def test_parameters_do_not_contradict_the_text(head: str, parameters: dict[str, int], parameter: str) -> None:
+    with pytest.raises(BadInput, match="not what the molecule's text says") as caught:
+        check(Calculation(molecule=f"{head}\n{ROWS}\n*", **parameters))  # type: ignore[arg-type]
+    assert caught.value.parameter == parameter
+
+
+def test_parameters_that_agree_with_the_text_are_taken() -> None:
+    assert check(Calculation(molecule=f"* xyz 1 2\n{ROWS}\n*", charge=1, spin=1)).n_electrons == 9
+
+
+def test_a_z_matrix_has_the_measures_that_it_names() -> None:
+    text = "C; O 1 1.43; H 2 0.96 1 108.0; H 1 1.09 2 107.0 3 175.0; H 1 1.1 2 112.0 3 -65.0; X 1 1. 2 90. 3 20."
+    c, o, h, h1, h2 = (np.array(xyz) for _, xyz in parse_geometry(text).atoms)
+    assert np.linalg.norm(o - c) == pytest.approx(1.43)
+    assert _angle(h, o, c) == pytest.approx(108.0)
+    assert (np.linalg.norm(h1 - c), _angle(h1, c, o), _dihedral(h1, c, o, h)) == pytest.approx((1.09, 107.0, 175.0))
+    assert (np.linalg.norm(h2 - c), _angle(h2, c, o), _dihedral(h2, c, o, h)) == pytest.approx((1.1, 112.0, -65.0))
+
+
+def _angle(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> float:
+    one, two = a - b, c - b
+    return math.degrees(math.acos(one @ two / np.linalg.norm(one) / np.linalg.norm(two)))
+
+
+def _dihedral(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> float:
+    """IUPAC's: clockwise is positive, seen from b to c."""
+    axis = (c - b) / np.linalg.norm(c - b)
+    one, two = a - b, d - c
+    one, two = one - (one @ axis) * axis, two - (two @ axis) * axis
+    return math.degrees(math.atan2(np.cross(axis, one) @ two, one @ two))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "V2000 " * 8000,
+        "1\n" + "properties=' " * 3800 + "\nHe 0 0 0",
+        "1\n" + "a.u" * 16_000 + "\nHe 0 0 0",
+        "1\npbc='" + " " * 49_000 + "\nHe 0 0 0",
+        "units" + " " * 49_000,
+        "atom" * 12_000,
+        "-" * 49_000,
+        "# units " + "(" * 40_000,
+        "geometry={" * 4900,
+        "{}" * 24_000,
+        "! bohr" * 8000 + "\n* xyz 0 1",
+        "the coordinates in " * 2500,
+        "O 0 0 0;" * 6000,
+    ],
+)
+def test_no_text_takes_long(text: str) -> None:
+    began = time.monotonic()
+    with contextlib.suppress(BadInput):
+        parse_geometry(text)
+    assert time.monotonic() - began < 5
