@@ -138,7 +138,6 @@ def choose_reference(bench: Bench, mean_field: HartreeFock) -> HartreeFock:
     )
     if bench.reference.note:
         log.warning(bench.reference.note)
-    bench.facts["reference"] = bench.reference.model_dump(mode="json")
     bench.spent("choose_reference", time.monotonic() - begun)
     if kept is mean_field:
         return kept

@@ -67,7 +67,9 @@ class Bench:
 
     def seal(self, step: str, files: dict[str, Path] | None = None) -> None:
         """A checkpoint of all that is expensive and small."""
-        self.desk.seal(step, {SCF_FILE: self.scf, **(files or {})}, self.facts)
+        # With the choice that an earlier attempt made: a later one must not choose anew, over other integrals.
+        chosen = {} if self.reference is None else {"reference": self.reference.model_dump(mode="json")}
+        self.desk.seal(step, {SCF_FILE: self.scf, **(files or {})}, self.facts | chosen)
 
     def spent(self, step: str, seconds: float) -> None:
         """Wall seconds of a step, added over the attempts."""

@@ -1,0 +1,52 @@
+"""What a checkpoint of an SHCI calculation hands from attempt to attempt."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from node.calculation import Calculation
+from node.checkpoint import CheckpointCorrupt
+from node.contract import BRIEF_FILE, ENV_WORK, Brief
+from node.desk import Desk
+from node.reference_told import Reference, Stability
+from node.shci_bench import Bench
+
+CALCULATION = Calculation(molecule="H 0 0 0; H 0 0 0.74", basis="sto-3g")
+CHOSEN = Reference(energy=-1.1, irrep="Ag", origin="occupation", stability=Stability(internal=0.1, external=None))
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(ENV_WORK, str(tmp_path))
+    return tmp_path
+
+
+def bench_of(work: Path, attempt: int) -> Bench:
+    brief = Brief("sw-0123456789ab", attempt, "/nowhere", "", vcpus=1, memory_gib=1.0, deadline=time.time() + 600)
+    brief.write(work / BRIEF_FILE)
+    bench = Bench(Desk(), CALCULATION)
+    bench.scf.write_text("orbitals")
+    return bench
+
+
+def test_the_choice_of_the_first_attempt_is_that_of_the_third(work: Path) -> None:
+    """The second only hands it on; a third that chose anew might end over other integrals."""
+    first = bench_of(work, 1)
+    assert first.reference is None
+    first.reference = CHOSEN
+    first.seal("choose_reference")
+    second = bench_of(work, 2)
+    assert second.reference == CHOSEN
+    second.seal("run_shci")
+    assert bench_of(work, 3).reference == CHOSEN
+
+
+def test_a_choice_that_is_none_is_refused(work: Path) -> None:
+    first = bench_of(work, 1)
+    first.facts["reference"] = {"energy": "low"}
+    first.seal("run_shci")
+    with pytest.raises(CheckpointCorrupt, match="its reference is none"):
+        bench_of(work, 2)
