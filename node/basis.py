@@ -32,11 +32,6 @@ class Resolved:
     ecps: dict[str, Ecp]
 
 
-def check_basis(basis: Basis, elements: list[str], *, cartesian: bool = False) -> None:
-    """Raises BadInput, as `resolve`."""
-    resolve(basis, elements, cartesian=cartesian)
-
-
 def resolve(basis: Basis, elements: list[str], *, cartesian: bool = False) -> Resolved:
     """Functions of each element, and its core potential where the basis set is made for one.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from pyscf.data.elements import ELEMENTS
 
@@ -13,6 +14,8 @@ _COORD = re.compile(r"\s*\$coord\b(.*)", re.I)
 _MOLDEN = re.compile(r"\s*\[atoms\]\s*\(?\s*(\w*)\s*\)?\s*", re.I)
 _GAUSSIAN = re.compile(r"\s*center\s+atomic\s+(?:atomic\s+)?coordinates\s+\((angstroms|bohr)\)\s*", re.I)
 _GAMESS = re.compile(r"\s*(?:atom\s+atomic\s+coordinates|coordinates of all atoms are)\s+\((bohr|angs)\)\s*", re.I)
+_GAUSSIAN_COLUMNS = re.compile(r"\s*number\s+number\b", re.I)
+_GAMESS_COLUMNS = re.compile(r"\s*(?:CHARGE[\s,]+X|ATOM[\s,]+CHARGE)(?:[\s,]|$)")
 _PDB = re.compile(r"(?:ATOM|HETATM)\b")
 _RECORD = re.compile(r"[A-Z]{3,6}[0-9]?(?: |$)")
 _RULE = re.compile(r"\s*-{5,}\s*")
@@ -33,6 +36,18 @@ def _heading(program: str, pattern: re.Pattern[str], lines: list[str]) -> tuple[
     if len(found) > 1:
         raise BadInput("molecule", f"holds several tables of {program}", "Give one of them, the last of a relaxation")
     return (found[0][1], lines[found[0][0] + 1 :]) if found else None
+
+
+def _table(below: list[str], columns: re.Pattern[str]) -> Iterator[str]:
+    """The rows between rules or blank lines, without the line that names the columns."""
+    begun = False
+    for line in below:
+        if _RULE.fullmatch(line) or not line.strip():
+            if begun:
+                return
+        elif begun or not columns.match(line):
+            begun = True
+            yield line
 
 
 def _refused(line: str, what: str, remedy: str) -> BadInput:
@@ -100,13 +115,7 @@ def _gaussian(lines: list[str]) -> Draft | None:
         return None
     head, below = found
     rows: list[Row] = []
-    for line in below:
-        if _RULE.fullmatch(line) or not line.strip():
-            if rows:
-                break
-            continue
-        if re.match(r"\s*number\s+number\b", line, re.I) and not rows:
-            continue
+    for line in _table(below, _GAUSSIAN_COLUMNS):
         words = row(line).words
         if len(words) not in {5, 6} or words[0] != str(len(rows) + 1) or not element(words[1]):
             raise _refused(
@@ -124,14 +133,8 @@ def _gamess(lines: list[str]) -> Draft | None:
         return None
     head, below = found
     rows: list[Row] = []
-    for line in below:
-        if _RULE.fullmatch(line) or not line.strip():
-            if rows:
-                break
-            continue
+    for line in _table(below, _GAMESS_COLUMNS):
         words = row(line).words
-        if words[:2] in (["CHARGE", "X"], ["ATOM", "CHARGE"]) and not rows:
-            continue
         if len(words) != 5:
             raise _refused(line, "a table of GAMESS", "Its rows are symbol, nuclear charge, x y z")
         _check_charge(line, words[0], words[1])

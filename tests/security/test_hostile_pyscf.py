@@ -14,7 +14,7 @@ import h5py  # type: ignore[import-untyped]
 import pytest
 from pyscf import gto
 
-from node.basis import check_basis
+from node.basis import resolve
 from node.calculation import BadInput, Calculation
 from node.hartree_fock import DifferentCalculation, load_hartree_fock
 from tests.node.chemistry import hartree_fock
@@ -59,7 +59,7 @@ def test_a_basis_set_is_a_name_or_numbers(row: Row, name: str, tmp_path: Path, m
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(BadInput, match="basis") as caught:
-        check_basis(name, ["H"])
+        resolve(name, ["H"])
     assert not (tmp_path / "pwned").exists()
     assert "\n" not in str(caught.value)
 
