@@ -45,8 +45,6 @@ def _row(system: dict[str, Any], one: dict[str, Any]) -> str:
     if "failed" in one:
         return f"| {name} | {one['failed'].replace('|', '/')} | | | | | | | | {one['seconds']:.0f} |"
     cells = [name, _hartree_fock(system, one), _stability(one)]
-    if "total" not in one:
-        return "| " + " | ".join([*cells, "", "", "too large here", "", "", "", f"{one['seconds']:.0f}"]) + " |"
     what, value = _recorded(system)
     spin = system["spin"] / 2
     error = f" +/- {one['threshold_error']:.0e}" if one["threshold_error"] else ""

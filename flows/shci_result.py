@@ -66,6 +66,8 @@ def _described(reference: Reference) -> str:
         parts.append(f"lowest eigenvalue of its orbital Hessian {internal:.4f} Ha")
     if external is not None:
         parts.append(f"{external:.4f} Ha with orbitals of each spin")
+    if reference.first_determinant is not None:
+        parts.append("started from a lower determinant")
     if reference.others:
         parts.append(f"chosen of {len(reference.others) + 1}")
     return ", ".join(parts) or "one determinant"

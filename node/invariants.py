@@ -15,17 +15,35 @@ class Contradiction(RuntimeError):
     """Two figures that cannot both be right; the message tells both."""
 
 
-def prove_reference(task: SolverTask, hf_energy: float) -> None:
-    """The determinant that every program starts from, of the first orbitals of the file, is the Hartree-Fock one.
+def prove_reference(task: SolverTask, hf_energy: float) -> float:
+    """The energy (Hartree) of the determinant that the program starts from, computed from the integral file.
 
-    Raises Contradiction.
+    That of the first orbitals is the Hartree-Fock one; another, if one was chosen, lies lower. Raises Contradiction.
     """
-    found = determinant_energy(task.fcidump, task.n_alpha, task.n_beta)
+    found = determinant_energy(task.fcidump, range(task.n_alpha), range(task.n_beta))
     if not abs(found - hf_energy) < REFERENCE:
         raise Contradiction(
             f"the first determinant of the integral file has {found:.10f} Hartree, Hartree-Fock {hf_energy:.10f}: "
             "orbitals or integrals are wrong, and so would the answer be. Please report this input"
         )
+    if task.first_determinant is None:
+        return found
+    for orbitals, electrons in zip(task.first_determinant, (task.n_alpha, task.n_beta), strict=True):
+        if (
+            len(set(orbitals)) != len(orbitals)
+            or len(orbitals) != electrons
+            or not set(orbitals) <= set(range(task.n_orbitals))
+        ):
+            raise Contradiction(
+                f"the first determinant {orbitals} is not of {electrons} electrons in {task.n_orbitals} orbitals"
+            )
+    lower = determinant_energy(task.fcidump, *task.first_determinant)
+    if not lower < found:
+        raise Contradiction(
+            f"the first determinant has {lower:.10f} Hartree, and was chosen for being lower than Hartree-Fock's "
+            f"{found:.10f}: orbitals or integrals are wrong. Please report this input"
+        )
+    return lower
 
 
 def prove_energies(task: SolverTask, energies: Energies, *, reference: float) -> None:
@@ -34,7 +52,7 @@ def prove_energies(task: SolverTask, energies: Energies, *, reference: float) ->
     found = energies.variational_energy
     if found > reference + VARIATIONAL:
         raise Contradiction(
-            f"{energies.program} ended with a variational energy of {found:.10f} Hartree, above the Hartree-Fock "
+            f"{energies.program} ended with a variational energy of {found:.10f} Hartree, above the first "
             f"determinant's {reference:.10f}, which it starts from: that is no answer. Look at shci.log"
         )
     bound = lower_bound(task.fcidump, task.n_orbitals, task.n_alpha, task.n_beta)

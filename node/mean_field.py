@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from pyscf import gto, scf, symm
 from pyscf.lib.exceptions import PointGroupSymmetryError
 
+from node.scf_ties import without_ties
+
 Array = NDArray[np.float64]
 
 _CONVERGENCE = 1e-11  # Hartree per cycle: the stored energy must be reproduced to 1e-9 from its orbitals
@@ -32,7 +34,7 @@ def mean_field(mol: gto.Mole, max_memory_gib: float) -> Any:
     field.max_memory = max_memory_gib * _MIB_PER_GIB
     field.conv_tol = _CONVERGENCE
     field.conv_tol_grad = _GRADIENT
-    return field
+    return without_ties(field)
 
 
 def second_order(

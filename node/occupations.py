@@ -12,10 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pyscf import gto
 
-from node.mean_field import mean_field
+from node.determinant_energies import window_integrals
 
 Array = NDArray[np.float64]
 
+EQUAL = 7
+"""Decimals, Hartree: energies that agree in them are the same, so that rounding does not choose between the components
+of a level."""
 _NEAREST = 10  # doubly occupied orbitals below the frontier, and empty ones above it, that change their occupation
 
 
@@ -42,23 +45,24 @@ def lowest_determinants(
 
     coeff: (AO, MO). energy: (MO,), Hartree. labels: (MO,), irreps.
     """
-    window = _window(energy, occupation)
+    window = frontier(energy, occupation)
     start = occupation[window]
     candidates = _exchanged(start)
-    energies = _energies(mol, coeff, occupation, window, candidates, max_memory_gib)
+    integrals = window_integrals(mol, coeff, occupation, window, max_memory_gib=max_memory_gib)
+    energies = integrals.energies((candidates > 0).astype(float), (candidates > 1).astype(float))
     energies -= energies[np.flatnonzero((candidates == start).all(axis=1))[0]]
     products = _products(np.zeros(len(occupation), np.int64) if labels is None else labels, window, candidates)
     found = []
     for irrep in np.unique(products):
         members = np.flatnonzero(products == irrep)
-        best = members[np.argmin(energies[members])]
+        best = members[np.argmin(np.round(energies[members], EQUAL))]
         whole = occupation.copy()
         whole[window] = candidates[best]
         found.append(Determinant(whole, int(irrep), float(energies[best])))
-    return sorted(found, key=lambda one: one.excitation)
+    return sorted(found, key=lambda one: (round(one.excitation, EQUAL), one.irrep))
 
 
-def _window(energy: Array, occupation: Array) -> NDArray[np.int64]:
+def frontier(energy: Array, occupation: Array) -> NDArray[np.int64]:
     """The orbitals next to the frontier: highest doubly occupied, all singly occupied, lowest empty."""
     full, single, empty = (np.flatnonzero(occupation == electrons) for electrons in (2, 1, 0))
     return np.concatenate(
@@ -83,35 +87,6 @@ def _exchanged(start: Array) -> Array:
             changed[i], changed[j] = changed[j], changed[i]
         found.add(tuple(changed))
     return np.array(sorted(found))
-
-
-def _energies(
-    mol: gto.Mole,
-    coeff: Array,
-    occupation: Array,
-    window: NDArray[np.int64],
-    candidates: Array,
-    max_memory_gib: float,
-) -> Array:
-    """(determinants,), Hartree, without what they share.
-
-    E = sum_i n_i h_ii + 1/2 sum_ij [n_i n_j J_ij - (a_i a_j + b_i b_j) K_ij], h in the field of the doubly occupied
-    orbitals outside of the window (Szabo, Ostlund, Modern Quantum Chemistry, 2.179).
-    """
-    inner = np.setdiff1d(np.flatnonzero(occupation == 2), window)
-    orbitals = coeff[:, window]
-    densities = [2 * coeff[:, inner] @ coeff[:, inner].T, *(np.outer(one, one) for one in orbitals.T)]
-    field = mean_field(mol, max_memory_gib)
-    coulomb, exchange = field.get_jk(mol, np.array(densities))
-    core = field.get_hcore() + coulomb[0] - exchange[0] / 2
-    one = np.einsum("pi,pq,qi->i", orbitals, core, orbitals)
-    direct, crossed = (np.einsum("pj,ipq,qj->ij", orbitals, each[1:], orbitals) for each in (coulomb, exchange))
-    alpha, beta = (candidates > 0).astype(float), (candidates > 1).astype(float)
-
-    def pairs(left: Array, matrix: Array) -> Array:
-        return np.asarray(np.einsum("xi,ij,xj->x", left, matrix, left, optimize=True) / 2)
-
-    return np.asarray(candidates @ one + pairs(candidates, direct) - pairs(alpha, crossed) - pairs(beta, crossed))
 
 
 def _products(labels: NDArray[np.int64], window: NDArray[np.int64], candidates: Array) -> NDArray[np.int64]:

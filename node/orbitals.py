@@ -7,7 +7,6 @@ selected CI depends on all but the sign, and the integrals on all of them. So th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +43,8 @@ def in_order(coeff: Array, energy: Array, occupation: Array, irreps: NDArray[np.
     levels = _levels(energy[order], occupation[order])
     order = order[np.lexsort((irreps[order], levels))]
     coeff, energy, occupation, irreps = coeff[:, order], energy[order], occupation[order], irreps[order]
-    coeff = _disentangled(np.array(coeff), levels, irreps, overlap)
+    groups = np.unique(np.stack([levels, irreps]), axis=1, return_inverse=True)[1].ravel()
+    coeff = disentangled(np.array(coeff), groups, overlap)
     return Orbitals(_signed(coeff), energy, occupation)
 
 
@@ -75,17 +75,21 @@ def _levels(energy: Array, occupation: Array) -> NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(new)])
 
 
-def _disentangled(coeff: Array, levels: Any, irreps: Any, overlap: Array) -> Array:
+def disentangled(coeff: Array, groups: NDArray[np.int64], overlap: Array) -> Array:
+    """`coeff` (functions, MO), changed: the orbitals of one group (MO,) mixed so that they diagonalise a fixed operator
+    without symmetry. overlap: of the functions."""
+    several = [group for group, count in zip(*np.unique(groups, return_counts=True), strict=True) if count > 1]
+    if not several:
+        return coeff
     values, vectors = np.linalg.eigh(overlap)
     root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
     # Irrational, so that no symmetry of the molecule makes two functions count alike.
     weights = np.sqrt(np.arange(len(coeff)) + 2.0) % 1.0
-    for level, irrep in {(int(level), int(irrep)) for level, irrep in zip(levels, irreps, strict=True)}:
-        members = np.flatnonzero((levels == level) & (irreps == irrep))
-        if len(members) > 1:
-            orthogonal = root @ coeff[:, members]
-            _, mix = np.linalg.eigh((orthogonal.T * weights) @ orthogonal)
-            coeff[:, members] = coeff[:, members] @ mix
+    for group in several:
+        members = np.flatnonzero(groups == group)
+        orthogonal = root @ coeff[:, members]
+        _, mix = np.linalg.eigh((orthogonal.T * weights) @ orthogonal)
+        coeff[:, members] = coeff[:, members] @ mix
     return coeff
 
 

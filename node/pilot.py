@@ -1,20 +1,21 @@
-"""Which Hartree-Fock solution to start from: a cheap SHCI of each decides, not the Hartree-Fock energy."""
+"""Which Hartree-Fock solution and determinant to start from: a cheap SHCI of each decides, not its own energy."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from node.fcidump import write_fcidump
+from node.first_determinant import LOWER
 from node.hartree_fock import HartreeFock
 from node.own_files import remove_tree
 from node.programs.base import Program, ProgramFailed, SolverTask
 from node.programs.pyci import PyCI
 from node.programs.pyscf_ci import PySCF
 from node.programs.run import solve
-from node.reference_told import Reference
+from node.reference_told import FirstDeterminant, Reference
 from node.solutions import Solution
 from node.stability import is_minimum
 
@@ -35,19 +36,23 @@ def choose(
     folder: Path,
     *,
     frozen: int,
+    starts_anywhere: bool,
     log: Callable[[str], None],
     should_stop: Callable[[], bool],
 ) -> tuple[HartreeFock, Reference]:
-    """The solution whose SHCI at a loose threshold has the lowest total energy, and what to tell of it; a single one
+    """The start whose SHCI at a loose threshold has the lowest total energy, and what to tell of it; a single one
     without any run.
 
-    task: of the calculation itself; `folder` is for the pilots' files, and is removed. Raises as `solve` does.
+    task: of the calculation itself; `folder` is for the pilots' files, and is removed. starts_anywhere: of the
+    calculation's program (node.programs.base). Raises as `solve` does.
     """
-    if len(solutions) == 1:
-        return solutions[0].hf, _told([(None, solutions[0])])
+    starts = [start for solution in solutions for start in _starts(solution, frozen, starts_anywhere)]
+    if len(starts) == 1:
+        return solutions[0].hf, _told([(None, starts[0])])
     eps1 = min(0.1, max(_FACTOR * task.eps1, _SMALLEST))
-    found: list[tuple[float | None, Solution]] = []
-    for number, solution in enumerate(solutions):
+    found: list[tuple[float | None, _Start]] = []
+    for number, start in enumerate(starts):
+        solution = start.solution
         own = folder / f"pilot-{number}"
         proof = write_fcidump(solution.hf, own / "FCIDUMP", frozen=frozen, orbsym=True, max_memory_gib=task.memory_gib)
         pilot = replace(
@@ -60,14 +65,42 @@ def choose(
             eps2=eps1 / _EPS2,
             n_orbitals=proof.n_orbitals,
             command=None,
+            first_determinant=occupied(start.first),
         )
         energy, told = _energy(pilot, should_stop)
         remove_tree(own)
-        start = f"{solution.hf.method} {solution.hf.energy:.6f} Hartree ({solution.origin})"
-        log(f"pilot SHCI, eps1 {eps1:g}, from {start}: {told}")
-        found.append((energy, solution))
+        of = "" if start.first is None else "a lower determinant of "
+        log(
+            f"pilot SHCI, eps1 {eps1:g}, from {of}{solution.hf.method} {solution.hf.energy:.6f} Hartree "
+            f"({solution.origin}): {told}"
+        )
+        found.append((energy, start))
     found.sort(key=_rank)
-    return found[0][1].hf, _told(found)
+    return found[0][1].solution.hf, _told(found)
+
+
+@dataclass(frozen=True)
+class _Start:
+    solution: Solution
+    first: FirstDeterminant | None  #: None: the Hartree-Fock determinant
+    untried: bool = False  #: there is a lower determinant, and the program cannot start from it
+
+
+def _starts(solution: Solution, frozen: int, starts_anywhere: bool) -> Iterator[_Start]:
+    """From a solution: its own determinant, and the lower one if there is one over the correlated orbitals."""
+    first = None
+    spins = () if solution.lower is None else (solution.lower.alpha, solution.lower.beta)
+    if spins and all(set(range(frozen)) <= set(orbitals) for orbitals in spins):
+        alpha, beta = (tuple(orbital - frozen for orbital in orbitals[frozen:]) for orbitals in spins)
+        first = FirstDeterminant(alpha=alpha, beta=beta)
+    yield _Start(solution, None, untried=first is not None and not starts_anywhere)
+    if first is not None and starts_anywhere:
+        yield _Start(solution, first)
+
+
+def occupied(first: FirstDeterminant | None) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """As a SolverTask has it."""
+    return None if first is None else (first.alpha, first.beta)
 
 
 def _energy(pilot: SolverTask, should_stop: Callable[[], bool]) -> tuple[float | None, str]:
@@ -81,37 +114,50 @@ def _energy(pilot: SolverTask, should_stop: Callable[[], bool]) -> tuple[float |
     return energies.total_energy, f"{energies.total_energy:.6f} Hartree"
 
 
-def _rank(pair: tuple[float | None, Solution]) -> tuple[bool, float, int]:
-    """Lowest pilot first; of equal ones, which are turned into each other, that with the molecule's symmetry."""
-    energy, solution = pair
-    return energy is None, round(energy or 0.0, 5), _ORIGINS.index(solution.origin)
+def _rank(pair: tuple[float | None, _Start]) -> tuple[bool, float, int]:
+    """Lowest pilot first; of equal ones, which are turned into each other, that with the molecule's symmetry. A
+    determinant that is not Hartree-Fock's mixes spins, so it has to be worth it."""
+    energy, start = pair
+    handicap = 0.0 if start.first is None else LOWER
+    return energy is None, round((energy or 0.0) + handicap, 5), _ORIGINS.index(start.solution.origin)
 
 
-def _told(found: Sequence[tuple[float | None, Solution]]) -> Reference:
+def _told(found: Sequence[tuple[float | None, _Start]]) -> Reference:
     """The first is kept."""
     (energy, kept), *others = found
-    told = kept.told(energy)
+    told = kept.solution.told(energy, kept.first)
     return Reference(
         **dict(told),
-        others=tuple(one.told(pilot) for pilot, one in others),
-        note=_note(kept, [one for _, one in others]),
+        others=tuple(one.solution.told(pilot, one.first) for pilot, one in others),
+        note=_note(kept, [one.solution for _, one in others]),
     )
 
 
-def _note(kept: Solution, others: Sequence[Solution]) -> str:
+def _note(start: _Start, others: Sequence[Solution]) -> str:
     """What a user should know of the reference; empty where there is nothing to be said."""
-    hf = kept.hf
+    hf, stability = start.solution.hf, start.solution.stability
     parts = []
     if others:
-        lowest = min(one.hf.energy for one in others)
-        lower = f" One at {lowest:.6f} is lower, and leads to a higher SHCI energy." if lowest < hf.energy else ""
+        energies = {round(one.energy, 6) for one in (hf, *(other.hf for other in others))}
+        lower = min(energies) < round(hf.energy, 6)
         parts.append(
-            f"{len(others) + 1} {hf.method} solutions were tried in pilot calculations; the one at {hf.energy:.6f} "
-            f"Hartree was kept.{lower}"
+            f"{len(others) + 1} starts from {len(energies)} {hf.method} solutions were tried in pilot calculations; "
+            f"the solution at {hf.energy:.6f} Hartree was kept."
+            + (f" One at {min(energies):.6f} is lower, and leads to a higher SHCI energy." if lower else "")
         )
-    if not is_minimum(kept.stability):
+    if start.first is not None:
         parts.append(
-            f"It is no minimum: the lowest eigenvalue of its orbital Hessian is {kept.stability.internal:.4f} Hartree."
+            "The SHCI starts from a lower determinant over its orbitals, with open shells of opposite spins "
+            "(reference.first_determinant)."
+        )
+    if start.untried:
+        parts.append(
+            "A determinant over its orbitals with open shells of opposite spins is lower; the program starts from the "
+            "first orbitals of the integral file, and may end in a higher state. The program 'pyci' can start from it."
+        )
+    if not is_minimum(stability):
+        parts.append(
+            f"It is no minimum: the lowest eigenvalue of its orbital Hessian is {stability.internal:.4f} Hartree."
         )
     occupied, empty = hf.mo_energy[hf.mo_occ > 0], hf.mo_energy[hf.mo_occ == 0]
     if hf.mol.spin == 0 and len(empty) and occupied.max() > empty.min():

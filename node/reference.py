@@ -5,6 +5,7 @@ All is computed from the file as it was written, whatever program is to read it.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ HEADER_LINES = 4  # node.fcidump writes each of its lines
 _COLUMNS = {"value": pl.Float64, "i": pl.Int32, "j": pl.Int32, "k": pl.Int32, "l": pl.Int32}
 
 
-def determinant_energy(fcidump: Path, n_alpha: int, n_beta: int) -> float:
-    """Hartree; of the determinant whose first `n_alpha` and `n_beta` orbitals are occupied, core energy included.
+def determinant_energy(fcidump: Path, alpha: Collection[int], beta: Collection[int]) -> float:
+    """Hartree; of the determinant with these orbitals (from 0) occupied by an electron of either spin, core energy
+    included.
 
     E = E_core + sum_i n_i h_ii + 1/2 sum_ij [n_i n_j (ii|jj) - (a_i a_j + b_i b_j) (ij|ij)], with a and b the
     occupations of either spin and n = a + b (Szabo, Ostlund, Modern Quantum Chemistry, 2.179). The file is read in
@@ -23,11 +25,11 @@ def determinant_energy(fcidump: Path, n_alpha: int, n_beta: int) -> float:
     """
     i, j, k, m, value = (pl.col(name) for name in ("i", "j", "k", "l", "value"))
 
-    def occupied(orbital: pl.Expr, electrons: int) -> pl.Expr:
-        return ((orbital > 0) & (orbital <= electrons)).cast(pl.Int32)
+    def occupied(orbital: pl.Expr, orbitals: Collection[int]) -> pl.Expr:
+        return orbital.is_in([one + 1 for one in orbitals]).cast(pl.Int32)
 
-    a_i, a_j, a_k = (occupied(orbital, n_alpha) for orbital in (i, j, k))
-    b_i, b_j, b_k = (occupied(orbital, n_beta) for orbital in (i, j, k))
+    a_i, a_j, a_k = (occupied(orbital, alpha) for orbital in (i, j, k))
+    b_i, b_j, b_k = (occupied(orbital, beta) for orbital in (i, j, k))
     core = pl.when((i == 0) & (j == 0)).then(value)
     one = pl.when((i == j) & (i > 0) & (k == 0)).then(value * (a_i + b_i))
     # Two orbitals that differ stand once in the file, and twice in the sum.
@@ -39,7 +41,7 @@ def determinant_energy(fcidump: Path, n_alpha: int, n_beta: int) -> float:
     )
     parts = (
         _lines(fcidump)
-        .filter(i <= max(n_alpha, 1))
+        .filter(i <= max((one + 1 for one in (*alpha, *beta)), default=1))
         .select(pl.sum_horizontal(part.sum() for part in (core, one, coulomb, exchange)))
     )
     return float(parts.collect(engine="streaming").item())

@@ -12,6 +12,10 @@ Origin = Literal["start", "occupation", "instability"]
 
 _Hartree = Annotated[float, Field(strict=True, ge=-MOST_HARTREE, le=MOST_HARTREE, allow_inf_nan=False)]
 _LONGEST_NOTE = 2000
+_MOST_ORBITALS = 10_000
+_Occupied = Annotated[
+    tuple[Annotated[int, Field(strict=True, ge=0, lt=_MOST_ORBITALS)], ...], Field(max_length=_MOST_ORBITALS)
+]
 _IRREP = """^[A-Za-z0-9'"]{1,8}$"""
 
 
@@ -30,6 +34,16 @@ class Stability(_Told):
     external: _Hartree | None
 
 
+class FirstDeterminant(_Told):
+    """Where a program starts if not from the Hartree-Fock determinant: a lower one over the same orbitals.
+
+    alpha, beta: orbitals with an electron of that spin, counted from 0 in the integral file.
+    """
+
+    alpha: _Occupied
+    beta: _Occupied
+
+
 class ToldSolution(_Told):
     """One solution. origin: the SCF's own start, a determinant of another occupation, or an instability's mode."""
 
@@ -37,6 +51,7 @@ class ToldSolution(_Told):
     irrep: Annotated[str, Field(pattern=_IRREP)] | None  #: of the determinant, where there is symmetry
     origin: Origin
     stability: Stability
+    first_determinant: FirstDeterminant | None = None
     pilot_energy: _Hartree | None = None  #: of SHCI at a loose threshold; None where there was nothing to choose
 
 

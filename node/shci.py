@@ -30,7 +30,7 @@ from node.hartree_fock import (
 )
 from node.invariants import Contradiction, of_another_spin, prove_energies, prove_reference
 from node.own_files import clear_way
-from node.pilot import choose
+from node.pilot import choose, occupied
 from node.programs import program_for
 from node.programs.base import (
     CheckpointMismatch,
@@ -133,6 +133,7 @@ def choose_reference(bench: Bench, mean_field: HartreeFock) -> HartreeFock:
         bench.solver,
         bench.desk.scratch / "pilots",
         frozen=bench.size.n_frozen,
+        starts_anywhere=program_for(bench.calculation).starts_anywhere,
         log=log.info,
         should_stop=lambda: bench.desk.stop_asked() is not None,
     )
@@ -156,8 +157,10 @@ def write_fcidump(bench: Bench, mean_field: HartreeFock) -> IntegralsProof:
         mean_field, bench.fcidump, frozen=bench.size.n_frozen, orbsym=True, max_memory_gib=bench.memory_gib
     )
     # As many as the SCF has kept: of functions that depend on each other it drops some.
-    bench.solver = replace(bench.solver, n_orbitals=proof.n_orbitals)
-    prove_reference(bench.solver, mean_field.energy)
+    assert bench.reference is not None, "it is chosen before there are integrals"
+    first = occupied(bench.reference.first_determinant)
+    bench.solver = replace(bench.solver, n_orbitals=proof.n_orbitals, first_determinant=first)
+    bench.facts["first_determinant_energy"] = prove_reference(bench.solver, mean_field.energy)
     bench.spent("write_fcidump", time.monotonic() - begun)
     told = bench.before.facts.get("integrals") if bench.before else None
     if told is not None and not same_integrals(IntegralsProof.from_dict(told), proof):
@@ -207,7 +210,7 @@ def run_shci(bench: Bench) -> Energies:
     warning = of_another_spin(bench.solver, energies)
     if warning is not None:
         log.warning(warning)
-    prove_energies(bench.solver, energies, reference=bench.facts["rhf_energy"])
+    prove_energies(bench.solver, energies, reference=bench.facts["first_determinant_energy"])
     _prove_descent(bench, energies)
     write_iterations(bench.desk.output / ITERATIONS_FILE, energies)
     return energies

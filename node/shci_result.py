@@ -48,6 +48,7 @@ def write_result(bench: Bench, hf: HartreeFock, proof: IntegralsProof, energies:
         "rhf_energy": hf.energy,
         "hf_method": hf.method,
         "cartesian": calculation.cartesian,
+        "first_determinant_energy": bench.facts["first_determinant_energy"],
         "reference": reference.model_dump(mode="json"),
         "integrals_sha256": proof.sha256,
         "eps1": calculation.eps1,

@@ -7,13 +7,16 @@ atom. Followed are internal instabilities, and determinants of another occupatio
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
+from node.first_determinant import Orbitals, lowest_by_exchanges
 from node.hartree_fock import HartreeFock, solution_from
-from node.mean_field import Array
+from node.mean_field import Array, irrep_name, with_symmetry
 from node.occupations import lowest_determinants
-from node.reference_told import Origin, Stability, ToldSolution
+from node.reference_told import FirstDeterminant, Origin, Stability, ToldSolution
 from node.stability import analyse
 
 NEAR = 0.1
@@ -25,20 +28,32 @@ _SAME = 1e-6  # Hartree: as a rule the same solution, turned
 
 
 @dataclass(frozen=True)
+class Lower:
+    """A determinant below a mean field's own, over its orbitals."""
+
+    alpha: Orbitals  #: from 0, with an alpha electron
+    beta: Orbitals
+    irrep: str | None
+
+
+@dataclass(frozen=True)
 class Solution:
     """A converged mean field, how it was found, and whether it is a minimum."""
 
     hf: HartreeFock
     origin: Origin
     stability: Stability
+    lower: Lower | None = None
 
-    def told(self, pilot_energy: float | None) -> ToldSolution:
-        """pilot_energy: Hartree, None without a pilot."""
+    def told(self, pilot_energy: float | None, first: FirstDeterminant | None = None) -> ToldSolution:
+        """pilot_energy: Hartree, None without a pilot. first: `lower` over the integral file's orbitals, if it starts
+        from that."""
         return ToldSolution(
             energy=self.hf.energy,
-            irrep=self.hf.irrep,
+            irrep=self.hf.irrep if first is None or self.lower is None else self.lower.irrep,
             origin=self.origin,
             stability=self.stability,
+            first_determinant=first,
             pilot_energy=pilot_energy,
         )
 
@@ -78,7 +93,16 @@ def find_solutions(
             waiting.append((other, source))
     others = sorted(found[1:], key=lambda one: one.hf.energy)
     near = [one for one in others if one.hf.energy < min(energies) + NEAR][: MOST_KEPT - 1]
-    return sorted([found[0], *near], key=lambda one: one.hf.energy)
+    kept = sorted([found[0], *near], key=lambda one: one.hf.energy)
+    return [replace(one, lower=_lower(one.hf, max_memory_gib)) for one in kept]
+
+
+def _lower(hf: HartreeFock, max_memory_gib: float) -> Lower | None:
+    found = lowest_by_exchanges(hf.mol, hf.mo_coeff, hf.mo_energy, hf.mo_occ, max_memory_gib=max_memory_gib)
+    if found is None:
+        return None
+    electrons = np.sum([np.isin(np.arange(len(hf.mo_occ)), one) for one in found], axis=0).astype(float)
+    return Lower(*found, irrep_name(with_symmetry(hf.mol), hf.labels, electrons))
 
 
 def _starts(hf: HartreeFock, rotated: Array | None, max_memory_gib: float) -> Iterator[tuple[Array, Array, Origin]]:

@@ -50,6 +50,8 @@ class SolverTask:
     n_electrons: int
     spin: int = 0  #: 2S, the number of unpaired electrons
     command: CommandProgram | None = None
+    #: orbitals (from 0) that are occupied at the start, of either spin; None for the first of the file
+    first_determinant: tuple[tuple[int, ...], tuple[int, ...]] | None = None
 
     @property
     def n_alpha(self) -> int:
@@ -58,6 +60,11 @@ class SolverTask:
     @property
     def n_beta(self) -> int:
         return (self.n_electrons - self.spin) // 2
+
+    @property
+    def occupied(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The determinant that the program starts from: orbitals (from 0) with an alpha and with a beta electron."""
+        return self.first_determinant or (tuple(range(self.n_alpha)), tuple(range(self.n_beta)))
 
 
 @dataclass(frozen=True)
@@ -197,6 +204,11 @@ class Program(Protocol):
     @property
     def architectures(self) -> tuple[Architecture, ...]:
         """The CPUs that it runs on; offers of others are left out of the choice."""
+        ...
+
+    @property
+    def starts_anywhere(self) -> bool:
+        """Whether it starts from the task's `first_determinant`; else always from the first orbitals of the file."""
         ...
 
     def check_present(self) -> None:

@@ -46,6 +46,7 @@ class Command:
     """One user's program."""
 
     name = "command"
+    starts_anywhere = False
 
     def __init__(self, command: CommandProgram) -> None:
         self._command = command

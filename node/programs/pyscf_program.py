@@ -23,6 +23,7 @@ from pyscf.tools import fcidump
 from node.programs.base import CheckpointMismatch, Iteration, Stage
 from node.programs.davidson import NotConverged, lowest_eigenpair
 from node.programs.events import say, tell, tell_iteration
+from node.programs.first import add_first_determinant, first_determinant
 from node.programs.limits import code_for_lack, limit_memory
 from node.programs.snapshot import Snapshot
 
@@ -45,6 +46,7 @@ class Calculation:
         self._started = time.perf_counter()
         self._path = Path(options.checkpoint) / SNAPSHOT
         self._nelec = ((options.electrons + options.spin) // 2, (options.electrons - options.spin) // 2)
+        self._first = first_determinant(options)
         if self._nelec[1] < 1:
             raise CheckpointMismatch("PySCF's selected CI needs an electron of each spin; choose another program")
         dump = fcidump.read(options.fcidump, verbose=False)
@@ -79,8 +81,8 @@ class Calculation:
         say(f"variational {energy:.10f} Hartree, {self._seconds():.1f} s")
 
     def _begin(self) -> tuple[Any, float, bool]:
-        lowest = [np.asarray([(1 << electrons) - 1], dtype=np.int64) for electrons in self._nelec]
-        vector, energy = self._solve(_vector(np.ones((1, 1)), (lowest[0], lowest[1])))
+        alpha, beta = (np.asarray([sum(1 << orbital for orbital in one)], dtype=np.int64) for one in self._first)
+        vector, energy = self._solve(_vector(np.ones((1, 1)), (alpha, beta)))
         self._count(vector, energy)
         self._save(vector, energy, Stage.VARIATIONAL)
         tell_iteration(self._iterations[-1])
@@ -143,6 +145,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--checkpoint", required=True, help="folder; a snapshot in it is continued")
     parser.add_argument("--electrons", type=int, required=True)
     parser.add_argument("--spin", type=int, default=0, help="2S, the number of unpaired electrons")
+    add_first_determinant(parser)
     parser.add_argument("--eps1", type=float, required=True, help="Hartree")
     parser.add_argument("--memory-gib", type=float, default=0.0, help="0: no limit")
     options = parser.parse_args(arguments)

@@ -62,7 +62,7 @@ def test_orbitals_in_another_order_are_no_reference(task: SolverTask, hf_energy:
 
 
 def test_no_energy_above_the_reference_or_below_the_bound_is_an_answer(task: SolverTask, hf_energy: float) -> None:
-    with pytest.raises(Contradiction, match=r"-1\.1000000000 Hartree, above the Hartree-Fock determinant's"):
+    with pytest.raises(Contradiction, match=r"-1\.1000000000 Hartree, above the first determinant's"):
         prove_energies(task, ended(-1.1), reference=hf_energy)
     bound = lower_bound(task.fcidump, task.n_orbitals, task.n_alpha, task.n_beta)
     assert bound < exact_energy(task.fcidump)
@@ -78,3 +78,20 @@ def test_a_state_of_another_spin_is_told(task: SolverTask, spin: int, s_squared:
     told = of_another_spin(replace(task, spin=spin), energies)
     assert (told is not None) == warned
     assert of_another_spin(task, ended(-1.0)) is None, "a program that does not tell"
+
+
+@pytest.mark.parametrize(
+    ("first", "line"),
+    [
+        (((0, 1, 2, 3, 4, 5, 6), (0, 1, 2, 3, 4, 5, 7)), "was chosen for being lower than Hartree-Fock's"),
+        (((0, 1, 2, 3, 4, 5), (0, 1, 2, 3, 4, 5, 6, 7)), "is not of 7 electrons in 10 orbitals"),
+        (((0, 1, 2, 3, 4, 5, 5), (0, 1, 2, 3, 4, 5, 6)), "is not of 7 electrons in 10 orbitals"),
+        (((0, 1, 2, 3, 4, 5, 10), (0, 1, 2, 3, 4, 5, 6)), "is not of 7 electrons in 10 orbitals"),
+    ],
+)
+def test_a_first_determinant_that_is_not_lower_or_not_of_these_electrons_is_refused(
+    task: SolverTask, hf_energy: float, first: tuple[tuple[int, ...], tuple[int, ...]], line: str
+) -> None:
+    """It may come from a checkpoint."""
+    with pytest.raises(Contradiction, match=line):
+        prove_reference(replace(task, first_determinant=first), hf_energy)

@@ -98,7 +98,7 @@ def test_the_first_determinant_is_hartree_focks(
     frozen = check(calculation).n_frozen
     proof = write_fcidump(hf, tmp_path / "FCIDUMP", frozen=frozen, max_memory_gib=2.0)
     n_alpha, n_beta = (proof.n_electrons + spin) // 2, (proof.n_electrons - spin) // 2
-    assert determinant_energy(tmp_path / "FCIDUMP", n_alpha, n_beta) == pytest.approx(hf.energy, abs=1e-9)
+    assert determinant_energy(tmp_path / "FCIDUMP", range(n_alpha), range(n_beta)) == pytest.approx(hf.energy, abs=1e-9)
     again = load_hartree_fock(calculation, hf.chkfile)
     assert np.array_equal(again.mo_coeff, hf.mo_coeff)
 

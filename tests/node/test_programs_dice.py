@@ -4,6 +4,7 @@ import gzip
 import os
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,11 @@ def test_input_has_alpha_and_beta_spin_orbitals(tmp_path: Path) -> None:
     assert "epsilon2 1e-07\nepsilon2Large 1e-05" in semistochastic
     assert "deterministic" not in semistochastic
     assert semistochastic.endswith("io\nfullrestart\n")
+
+
+def test_input_has_the_determinant_to_start_from(tmp_path: Path) -> None:
+    task = replace(task_in(tmp_path), n_electrons=4, first_determinant=((0, 2), (1, 3)))
+    assert input_text(task, restart=False).splitlines()[1:3] == ["nocc 4", "0 4 3 7"]
 
 
 def test_deterministic_run(tmp_path: Path, installed: Path) -> None:

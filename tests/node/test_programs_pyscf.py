@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from node.fcidump import IntegralsProof
-from node.programs.base import Iteration, ProgramFailed, Stage
+from node.programs.base import Iteration, Program, ProgramFailed, Stage
+from node.programs.pyci import PyCI
 from node.programs.pyscf_ci import PySCF
 from node.programs.run import solve
+from node.reference import determinant_energy
 from tests.node.chemistry import dump, exact_energy, nitrogen, quiet, task_for
 
 
@@ -58,3 +62,24 @@ def test_it_needs_both_spins(tmp_path: Path) -> None:
     proof = dump(nitrogen().model_copy(update={"molecule": "H 0 0 0", "spin": 1}), tmp_path)
     with pytest.raises(ProgramFailed, match="needs an electron of each spin"):
         solve(PySCF(), task_for(proof, tmp_path), on_line=quiet, on_iteration=lambda iteration: None)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        pytest.param(
+            PyCI(), marks=pytest.mark.skipif(sys.platform != "linux", reason="PyCI has wheels for Linux only")
+        ),
+        PySCF(),
+    ],
+    ids=["pyci", "pyscf"],
+)
+def test_it_starts_from_the_determinant_that_it_is_told(program: Program, folder: Path, proof: IntegralsProof) -> None:
+    """An open-shell one that no first orbitals make; the energies that it leads to are full CI's all the same."""
+    first = (0, 1, 2, 3, 4, 5, 7), (0, 1, 2, 3, 4, 6, 8)
+    task = replace(task_for(proof, folder, eps1=1e-6, name=program.name), first_determinant=first)
+    energies = solve(program, task, on_line=quiet, on_iteration=lambda iteration: None)
+    begun = energies.iterations[0]
+    assert (begun.number, begun.determinants) == (0, 1)
+    assert begun.variational_energy == pytest.approx(determinant_energy(task.fcidump, *first), abs=1e-9)
+    assert begun.variational_energy > energies.variational_energy

@@ -11,11 +11,17 @@ from node.calculation import Calculation
 from node.checkpoint import CheckpointCorrupt
 from node.contract import BRIEF_FILE, ENV_WORK, Brief
 from node.desk import Desk
-from node.reference_told import Reference, Stability
+from node.reference_told import FirstDeterminant, Reference, Stability
 from node.shci_bench import Bench
 
 CALCULATION = Calculation(molecule="H 0 0 0; H 0 0 0.74", basis="sto-3g")
-CHOSEN = Reference(energy=-1.1, irrep="Ag", origin="occupation", stability=Stability(internal=0.1, external=None))
+CHOSEN = Reference(
+    energy=-1.1,
+    irrep="Ag",
+    origin="occupation",
+    stability=Stability(internal=0.1, external=None),
+    first_determinant=FirstDeterminant(alpha=(0,), beta=(1,)),
+)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,23 @@ import pytest
 from numpy.typing import NDArray
 from pyscf import scf
 from pyscf.soscf import newton_ah
+from pyscf.tools import fcidump
 
 from node.calculation import Calculation, check
+from node.fcidump import write_fcidump
+from node.first_determinant import lowest_by_exchanges
 from node.hartree_fock import HartreeFock, load_hartree_fock, run_hartree_fock
+from node.invariants import of_another_spin, prove_energies, prove_reference
 from node.occupations import lowest_determinants
-from node.pilot import choose
+from node.pilot import choose, occupied
 from node.programs.base import SolverTask
+from node.programs.pyci import PyCI
+from node.programs.run import solve
+from node.reference import determinant_energy
 from node.reference_told import Reference
 from node.solutions import Solution, find_solutions
 from node.stability import analyse, is_minimum
-from tests.node.chemistry import hartree_fock, quiet
+from tests.node.chemistry import exact_energy, hartree_fock, quiet
 
 MEMORY_GIB = 2.0
 
@@ -48,12 +56,13 @@ def task_of(calculation: Calculation, folder: Path) -> SolverTask:
     )
 
 
-def chosen(calculation: Calculation, folder: Path) -> tuple[HartreeFock, Reference]:
+def chosen(calculation: Calculation, folder: Path, *, starts_anywhere: bool = True) -> tuple[HartreeFock, Reference]:
     return choose(
         solutions_of(calculation, folder),
         task_of(calculation, folder),
         folder / "pilots",
         frozen=check(calculation).n_frozen,
+        starts_anywhere=starts_anywhere,
         log=quiet,
         should_stop=lambda: False,
     )
@@ -166,8 +175,11 @@ def test_a_lower_solution_is_not_followed_blindly(tmp_path: Path) -> None:
     kept, told = chosen(boron, tmp_path)
     assert kept.energy == pytest.approx(-49.058036785, abs=1e-6)
     assert told.origin == "start"
-    assert any(other.energy < kept.energy - 0.01 for other in told.others)
-    assert all(other.pilot_energy > told.pilot_energy + 0.01 for other in told.others)  # type: ignore[operator]
+    lower = [other for other in told.others if other.energy < kept.energy - 0.01]
+    assert lower
+    assert told.pilot_energy is not None
+    assert all(other.pilot_energy > told.pilot_energy + 0.01 for other in lower)  # type: ignore[operator]
+    assert all(other.pilot_energy > told.pilot_energy for other in told.others)  # type: ignore[operator]
     assert told.irrep == "B1g"
     assert "is lower, and leads to a higher SHCI energy" in told.note
     assert "It is no minimum" in told.note
@@ -199,3 +211,75 @@ def test_functions_that_depend_on_each_other_leave_fewer_orbitals(tmp_path: Path
     close = Calculation(molecule="He 0 0 0; He 0 0 0.21", basis="aug-cc-pvqz")
     hf = run_hartree_fock(close, tmp_path / "scf.chk", max_memory_gib=MEMORY_GIB, log=quiet)
     assert hf.mo_coeff.shape[1] < hf.mol.nao_nr()
+
+
+@on_linux
+def test_open_shells_of_opposite_spin_are_found_where_a_bond_is_broken(tmp_path: Path) -> None:
+    """CN at 4 Angstrom, doublet: from the ROHF determinant it was -90.741870, 0.2 Hartree too high, without a word."""
+    broken = Calculation(molecule="C 0 0 0; N 0 0 4.0", spin=1, basis="sto-3g", eps1=1e-3, eps2=1e-5)
+    kept, told = chosen(broken, tmp_path)
+    assert told.first_determinant is not None
+    assert told.pilot_energy == pytest.approx(-90.93777, abs=1e-4)
+    task = ended_with(broken, kept, told, tmp_path)
+    energies = solve(PyCI(), task, on_line=quiet, on_iteration=lambda _: None)
+    labels = fcidump.read(str(task.fcidump), verbose=False)["ORBSYM"]  # Molpro's: 1 is A1, products are XOR from 0
+    product = np.bitwise_xor.reduce([labels[orbital] - 1 for one in task.occupied for orbital in one])
+    assert (kept.irrep, told.irrep, product) == ("B2", "A1", 0), "told is that of the first determinant"
+    first = prove_reference(task, kept.energy)
+    assert first < kept.energy - 0.2
+    assert energies.iterations[0].variational_energy == pytest.approx(first, abs=1e-9)
+    assert energies.total_energy == pytest.approx(exact_energy(task.fcidump), abs=1e-5)
+    prove_energies(task, energies, reference=first)
+    assert of_another_spin(task, energies) is not None, "doublets, quartets and sextets have one energy here"
+    assert Reference.model_validate_json(told.model_dump_json()) == told
+
+
+@on_linux
+def test_a_program_that_always_starts_from_the_first_orbitals_is_told_of_a_lower_determinant(tmp_path: Path) -> None:
+    broken = Calculation(molecule="C 0 0 0; N 0 0 4.0", spin=1, basis="sto-3g", eps1=1e-3, eps2=1e-5)
+    _, told = chosen(broken, tmp_path, starts_anywhere=False)
+    assert told.first_determinant is None
+    assert all(other.first_determinant is None for other in told.others)
+    assert "may end in a higher state" in told.note
+
+
+@on_linux
+def test_the_lowest_irrep_is_found(tmp_path: Path) -> None:
+    """Quartet CN: the SCF's own start is of another irrep, and led to -90.6305; full CI has -90.635349 in A1."""
+    quartet = Calculation(molecule="C 0 0 0; N 0 0 1.0", spin=3, basis="sto-3g", eps1=1e-3, eps2=1e-5)
+    kept, told = chosen(quartet, tmp_path)
+    assert (told.irrep, told.origin) == ("A1", "occupation")
+    assert any(other.irrep != "A1" for other in told.others)
+    task = ended_with(quartet, kept, told, tmp_path)
+    energies = solve(PyCI(), task, on_line=quiet, on_iteration=lambda _: None)
+    assert energies.total_energy == pytest.approx(-90.635349, abs=1e-5)
+    assert of_another_spin(task, energies) is None
+
+
+def test_a_lower_determinant_has_the_energy_that_its_integrals_give(tmp_path: Path) -> None:
+    """With a frozen core its orbitals count from the first that is not frozen."""
+    far = Calculation(molecule="C 0 0 0; O 0 0 4.0", basis="sto-3g", frozen_core=True)
+    hf = hartree_fock(far, tmp_path)
+    found = lowest_by_exchanges(hf.mol, hf.mo_coeff, hf.mo_energy, hf.mo_occ, max_memory_gib=MEMORY_GIB)
+    assert found is not None
+    assert all(one[:2] == (0, 1) for one in found)
+    write_fcidump(hf, tmp_path / "whole", frozen=0, max_memory_gib=MEMORY_GIB)
+    write_fcidump(hf, tmp_path / "valence", frozen=2, max_memory_gib=MEMORY_GIB)
+    energy = determinant_energy(tmp_path / "whole", *found)
+    valence = determinant_energy(tmp_path / "valence", *([orbital - 2 for orbital in one[2:]] for one in found))
+    assert energy == pytest.approx(valence, abs=1e-9)
+    assert energy < hf.energy - 0.1
+    density = [sum(np.outer(hf.mo_coeff[:, i], hf.mo_coeff[:, i]) for i in one) for one in found]
+    assert energy == pytest.approx(scf.UHF(hf.mol).energy_tot(dm=np.array(density)), abs=1e-8)
+
+
+def test_a_molecule_at_rest_has_no_lower_determinant(tmp_path: Path) -> None:
+    hf = hartree_fock(Calculation(molecule="N 0 0 0; N 0 0 1.1", basis="6-31g"), tmp_path)
+    assert lowest_by_exchanges(hf.mol, hf.mo_coeff, hf.mo_energy, hf.mo_occ, max_memory_gib=MEMORY_GIB) is None
+
+
+def ended_with(calculation: Calculation, kept: HartreeFock, told: Reference, folder: Path) -> SolverTask:
+    """The task of the calculation itself, its integrals written."""
+    task = task_of(calculation, folder)
+    write_fcidump(kept, task.fcidump, frozen=0, orbsym=True, max_memory_gib=MEMORY_GIB)
+    return replace(task, first_determinant=occupied(told.first_determinant))
