@@ -15,11 +15,14 @@ Energies in Hartree.
 - **HF** is the solution that the job starts its SHCI from; in brackets how far it is from the lowest recorded one
   (`=`: within 2e-6; positive: ours is higher). A lower solution may be the worse start: pilot calculations decide, and
   a row with `*` keeps a higher one. Beside it the irrep of the determinant, and the lowest eigenvalues of the orbital
-  Hessian (internal, external; a negative internal one: no minimum).
+  Hessian (internal, external; a negative internal one: no minimum). `low`: SHCI starts from a lower determinant over
+  these orbitals, with open shells of opposite spins, whose irrep it is.
 - **SHCI** is the total energy at eps1 and eps2 as given, with what eps2 may leave out (its order of magnitude).
-  **Recorded**: full CI where it is known, else SHCI with the same eps1 of an earlier `pyci` over orbitals as they were
-  then, or of Dice. SHCI at a finite eps1 depends on the orbitals, so these differ in the last digits that the threshold
-  leaves.
+  **Recorded**: full CI where it is known, of the spin asked for. "Made here" is PySCF's, where nobody has recorded one
+  and it has at most two million determinants: the lowest of any spin. Else SHCI with the same eps1 of an earlier `pyci`
+  over orbitals as they were then, or of Dice. SHCI at a finite eps1 depends on the orbitals, so the last of its digits
+  may differ. Of systems with more than 31 correlated orbitals a looser threshold is shown, which two cores manage in
+  minutes.
 - **S^2** of the variational wave function, and what the spin asked for has.
 
 | system | HF | irrep; stability | eps1, eps2 | determinants | SHCI | recorded | difference | S^2 (asked) | s |
@@ -46,6 +49,8 @@ def _row(system: dict[str, Any], one: dict[str, Any]) -> str:
         return f"| {name} | {one['failed'].replace('|', '/')} | | | | | | | | {one['seconds']:.0f} |"
     cells = [name, _hartree_fock(system, one), _stability(one)]
     what, value = _recorded(system)
+    if what != "full CI" and one.get("full_ci") is not None:
+        what, value = "full CI, made here", one["full_ci"]
     spin = system["spin"] / 2
     error = f" +/- {one['threshold_error']:.0e}" if one["threshold_error"] else ""
     cells += [
@@ -74,7 +79,8 @@ def _hartree_fock(system: dict[str, Any], one: dict[str, Any]) -> str:
 def _stability(one: dict[str, Any]) -> str:
     values = [one["stability"][kind] for kind in ("internal", "external")]
     shown = ", ".join("-" if value is None else f"{value:.3f}" for value in values)
-    return f"{one.get('irrep') or '-'}; {shown}"
+    start = " low" if one.get("first_determinant") else ""
+    return f"{one.get('irrep') or '-'}{start}; {shown}"
 
 
 def _recorded(system: dict[str, Any]) -> tuple[str, float | None]:
