@@ -18,11 +18,11 @@ Energies in Hartree.
   Hessian (internal, external; a negative internal one: no minimum). `low`: SHCI starts from a lower determinant over
   these orbitals, with open shells of opposite spins, whose irrep it is.
 - **SHCI** is the total energy at eps1 and eps2 as given, with what eps2 may leave out (its order of magnitude).
-  **Recorded**: full CI where it is known, of the spin asked for. "Made here" is PySCF's, where nobody has recorded one
-  and it has at most two million determinants: the lowest of any spin. Else SHCI with the same eps1 of an earlier `pyci`
-  over orbitals as they were then, or of Dice. SHCI at a finite eps1 depends on the orbitals, so the last of its digits
-  may differ. Of systems with more than 31 correlated orbitals a looser threshold is shown, which two cores manage in
-  minutes.
+  **Recorded**: full CI where it is known, of the spin asked for. "Made here" is PySCF's, where nobody has recorded
+  one and it has at most 300,000 determinants: the lowest of any spin. Else SHCI with the same eps1 of an earlier
+  `pyci` over orbitals as they were then, or of Dice. SHCI at a finite eps1 depends on the orbitals, so the last of
+  its digits may differ. Of systems with more than 31 correlated orbitals a looser threshold is shown, which two cores
+  manage in minutes.
 - **S^2** of the variational wave function, and what the spin asked for has.
 
 | system | HF | irrep; stability | eps1, eps2 | determinants | SHCI | recorded | difference | S^2 (asked) | s |
