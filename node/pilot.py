@@ -46,35 +46,37 @@ def choose(
     task: of the calculation itself; `folder` is for the pilots' files, and is removed. starts_anywhere: of the
     calculation's program (node.programs.base). Raises as `solve` does.
     """
-    starts = [start for solution in solutions for start in _starts(solution, frozen, starts_anywhere)]
-    if len(starts) == 1:
-        return solutions[0].hf, _told([(None, starts[0])])
+    starts = [list(_starts(solution, frozen, starts_anywhere)) for solution in solutions]
+    if sum(map(len, starts)) == 1:
+        return solutions[0].hf, _told([(None, starts[0][0])])
     eps1 = min(0.1, max(_FACTOR * task.eps1, _SMALLEST))
     found: list[tuple[float | None, _Start]] = []
-    for number, start in enumerate(starts):
-        solution = start.solution
-        own = folder / f"pilot-{number}"
-        proof = write_fcidump(solution.hf, own / "FCIDUMP", frozen=frozen, orbsym=True, max_memory_gib=task.memory_gib)
-        pilot = replace(
-            task,
-            fcidump=own / "FCIDUMP",
-            output=own / "output",
-            checkpoint=own / "checkpoint",
-            log=own / "pilot.log",
-            eps1=eps1,
-            eps2=eps1 / _EPS2,
-            n_orbitals=proof.n_orbitals,
-            command=None,
-            first_determinant=occupied(start.first),
-        )
-        energy, told = _energy(pilot, should_stop)
-        remove_tree(own)
-        of = "" if start.first is None else "a lower determinant of "
-        log(
-            f"pilot SHCI, eps1 {eps1:g}, from {of}{solution.hf.method} {solution.hf.energy:.6f} Hartree "
-            f"({solution.origin}): {told}"
-        )
-        found.append((energy, start))
+    for number, of_one in enumerate(starts):
+        hf = of_one[0].solution.hf
+        dump = folder / f"pilots-{number}" / "FCIDUMP"
+        proof = write_fcidump(hf, dump, frozen=frozen, orbsym=True, max_memory_gib=task.memory_gib)
+        for start in of_one:
+            own = dump.parent / ("hartree-fock" if start.first is None else "lower")
+            pilot = replace(
+                task,
+                fcidump=dump,
+                output=own / "output",
+                checkpoint=own / "checkpoint",
+                log=own / "pilot.log",
+                eps1=eps1,
+                eps2=eps1 / _EPS2,
+                n_orbitals=proof.n_orbitals,
+                command=None,
+                first_determinant=occupied(start.first),
+            )
+            energy, told = _energy(pilot, should_stop)
+            of = "" if start.first is None else "a lower determinant of "
+            log(
+                f"pilot SHCI, eps1 {eps1:g}, from {of}{hf.method} {hf.energy:.6f} Hartree "
+                f"({start.solution.origin}): {told}"
+            )
+            found.append((energy, start))
+        remove_tree(dump.parent)
     found.sort(key=_rank)
     return found[0][1].solution.hf, _told(found)
 
@@ -159,8 +161,8 @@ def _note(start: _Start, others: Sequence[Solution]) -> str:
         parts.append(
             f"It is no minimum: the lowest eigenvalue of its orbital Hessian is {stability.internal:.4f} Hartree."
         )
-    occupied, empty = hf.mo_energy[hf.mo_occ > 0], hf.mo_energy[hf.mo_occ == 0]
-    if hf.mol.spin == 0 and len(empty) and occupied.max() > empty.min():
+    filled, empty = hf.mo_energy[hf.mo_occ > 0], hf.mo_energy[hf.mo_occ == 0]
+    if hf.mol.spin == 0 and len(empty) and filled.max() > empty.min():
         parts.append("An occupied orbital lies above an empty one.")
     return " ".join(parts)
 
