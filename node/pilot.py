@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from node.stability import is_minimum
 _FACTOR = 4.0  # of eps1
 _EPS2 = 20.0  # eps1 over eps2 of a pilot: its correction takes most of its time
 _ORIGINS = ("start", "occupation", "instability")
+_PURE = 0.25  # of <S^2>
 _SMALLEST = 2e-3  # Hartree; eps1 of a pilot is not below: some thousand determinants of a small molecule
 
 
@@ -48,9 +50,9 @@ def choose(
     """
     starts = [list(_starts(solution, frozen, starts_anywhere)) for solution in solutions]
     if sum(map(len, starts)) == 1:
-        return solutions[0].hf, _told([(None, starts[0][0])])
+        return solutions[0].hf, _told([_Tried(starts[0][0])], task.spin)
     eps1 = min(0.1, max(_FACTOR * task.eps1, _SMALLEST))
-    found: list[tuple[float | None, _Start]] = []
+    found: list[_Tried] = []
     for number, of_one in enumerate(starts):
         hf = of_one[0].solution.hf
         dump = folder / f"pilots-{number}" / "FCIDUMP"
@@ -69,16 +71,16 @@ def choose(
                 command=None,
                 first_determinant=occupied(start.first),
             )
-            energy, told = _energy(pilot, should_stop)
+            tried, said = _tried(start, pilot, should_stop)
             of = "" if start.first is None else "a lower determinant of "
             log(
                 f"pilot SHCI, eps1 {eps1:g}, from {of}{hf.method} {hf.energy:.6f} Hartree "
-                f"({start.solution.origin}): {told}"
+                f"({start.solution.origin}): {said}"
             )
-            found.append((energy, start))
+            found.append(tried)
         remove_tree(dump.parent)
-    found.sort(key=_rank)
-    return found[0][1].solution.hf, _told(found)
+    found.sort(key=lambda one: _rank(one, task.spin))
+    return found[0].start.solution.hf, _told(found, task.spin)
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,29 @@ class _Start:
     solution: Solution
     first: FirstDeterminant | None  #: None: the Hartree-Fock determinant
     untried: bool = False  #: there is a lower determinant, and the program cannot start from it
+
+
+@dataclass(frozen=True)
+class _Tried:
+    start: _Start
+    energy: float | None = None  #: total, Hartree; None without a pilot, or where it failed
+    s_squared: float | None = None
+
+    def leads_to_another_spin(self, spin: int) -> bool:
+        """Of a start that mixes spins: whether its pilot ended in a state of one other spin, or does not tell. The
+        triplet of a carbon atom is no answer for the singlet.
+
+        A mixture of several is one: it solves the Hamiltonian only where these spins have one energy, as where a bond
+        is broken. (Of Hartree-Fock's own determinants the lowest is taken, whatever it leads to: for N2 at 4 Angstrom
+        the one of the right spin is an excited state.)
+        """
+        if self.start.first is None:
+            return False
+        if self.s_squared is None:
+            return True
+        more = round((math.sqrt(1 + 4 * max(self.s_squared, 0.0)) - 1 - spin) / 2)  # of <S^2> = S (S + 1)
+        other = spin / 2 + more
+        return more > 0 and abs(self.s_squared - other * (other + 1)) < _PURE
 
 
 def _starts(solution: Solution, frozen: int, starts_anywhere: bool) -> Iterator[_Start]:
@@ -105,42 +130,45 @@ def occupied(first: FirstDeterminant | None) -> tuple[tuple[int, ...], tuple[int
     return None if first is None else (first.alpha, first.beta)
 
 
-def _energy(pilot: SolverTask, should_stop: Callable[[], bool]) -> tuple[float | None, str]:
-    """Its total energy (Hartree), None where the calculation itself fails; and what to say."""
+def _tried(start: _Start, pilot: SolverTask, should_stop: Callable[[], bool]) -> tuple[_Tried, str]:
+    """What came of it, and what to say."""
     try:
         energies = solve(pilot_program(), pilot, on_line=_quiet, on_iteration=lambda _: None, should_stop=should_stop)
     except ProgramFailed as error:
         if error.cause is not None:  # the machine's, not this solution's
             raise
-        return None, error.summary
-    return energies.total_energy, f"{energies.total_energy:.6f} Hartree"
+        return _Tried(start), error.summary
+    square = energies.s_squared
+    said = f"{energies.total_energy:.6f} Hartree" + ("" if square is None else f", <S^2> {square:.3f}")
+    return _Tried(start, energies.total_energy, square), said
 
 
-def _rank(pair: tuple[float | None, _Start]) -> tuple[bool, float, int]:
+def _rank(tried: _Tried, spin: int) -> tuple[bool, float, int]:
     """Lowest pilot first; of equal ones, which are turned into each other, that with the molecule's symmetry. A
     determinant that is not Hartree-Fock's mixes spins, so it has to be worth it."""
-    energy, start = pair
-    handicap = 0.0 if start.first is None else LOWER
-    return energy is None, round((energy or 0.0) + handicap, 5), _ORIGINS.index(start.solution.origin)
+    handicap = 0.0 if tried.start.first is None else LOWER
+    last = tried.energy is None or tried.leads_to_another_spin(spin)
+    return last, round((tried.energy or 0.0) + handicap, 5), _ORIGINS.index(tried.start.solution.origin)
 
 
-def _told(found: Sequence[tuple[float | None, _Start]]) -> Reference:
+def _told(found: Sequence[_Tried], spin: int) -> Reference:
     """The first is kept."""
-    (energy, kept), *others = found
-    told = kept.solution.told(energy, kept.first)
+    kept, *others = found
+    told = kept.start.solution.told(kept.energy, kept.s_squared, kept.start.first)
     return Reference(
         **dict(told),
-        others=tuple(one.solution.told(pilot, one.first) for pilot, one in others),
-        note=_note(kept, [one.solution for _, one in others]),
+        others=tuple(one.start.solution.told(one.energy, one.s_squared, one.start.first) for one in others),
+        note=_note(kept, others, spin),
     )
 
 
-def _note(start: _Start, others: Sequence[Solution]) -> str:
+def _note(kept: _Tried, others: Sequence[_Tried], spin: int) -> str:
     """What a user should know of the reference; empty where there is nothing to be said."""
+    start = kept.start
     hf, stability = start.solution.hf, start.solution.stability
     parts = []
     if others:
-        energies = {round(one.energy, 6) for one in (hf, *(other.hf for other in others))}
+        energies = {round(one.energy, 6) for one in (hf, *(other.start.solution.hf for other in others))}
         lower = min(energies) < round(hf.energy, 6)
         parts.append(
             f"{len(others) + 1} starts from {len(energies)} {hf.method} solutions were tried in pilot calculations; "
@@ -151,6 +179,13 @@ def _note(start: _Start, others: Sequence[Solution]) -> str:
         parts.append(
             "The SHCI starts from a lower determinant over its orbitals, with open shells of opposite spins "
             "(reference.first_determinant)."
+        )
+    known = [one for one in others if one.energy is not None and one.s_squared is not None]
+    spins = [one.energy for one in known if one.energy is not None and one.leads_to_another_spin(spin)]
+    if spins and kept.energy is not None and min(spins) < kept.energy:
+        parts.append(
+            f"A state of another spin lies lower: its pilot ended at {min(spins):.6f} Hartree, the reference's at "
+            f"{kept.energy:.6f}."
         )
     if start.untried:
         parts.append(

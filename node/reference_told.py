@@ -53,6 +53,7 @@ class ToldSolution(_Told):
     stability: Stability
     first_determinant: FirstDeterminant | None = None
     pilot_energy: _Hartree | None = None  #: of SHCI at a loose threshold; None where there was nothing to choose
+    pilot_s_squared: Annotated[float, Field(strict=True, ge=-1e-6, le=1e6, allow_inf_nan=False)] | None = None
 
 
 class Reference(ToldSolution):

@@ -45,9 +45,11 @@ class Solution:
     stability: Stability
     lower: Lower | None = None
 
-    def told(self, pilot_energy: float | None, first: FirstDeterminant | None = None) -> ToldSolution:
-        """pilot_energy: Hartree, None without a pilot. first: `lower` over the integral file's orbitals, if it starts
-        from that."""
+    def told(
+        self, pilot_energy: float | None, s_squared: float | None = None, first: FirstDeterminant | None = None
+    ) -> ToldSolution:
+        """pilot_energy: Hartree, None without a pilot; s_squared: of the pilot. first: `lower` over the integral file's
+        orbitals, if it starts from that."""
         return ToldSolution(
             energy=self.hf.energy,
             irrep=self.hf.irrep if first is None or self.lower is None else self.lower.irrep,
@@ -55,6 +57,7 @@ class Solution:
             stability=self.stability,
             first_determinant=first,
             pilot_energy=pilot_energy,
+            pilot_s_squared=s_squared,
         )
 
 

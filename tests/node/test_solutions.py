@@ -235,6 +235,31 @@ def test_open_shells_of_opposite_spin_are_found_where_a_bond_is_broken(tmp_path:
 
 
 @on_linux
+@pytest.mark.parametrize(
+    ("molecule", "spin", "basis", "lowest"),
+    [("C 0 0 0", 0, "cc-pvdz", -37.70729773), ("C 0 0 0; C 0 0 1.8", 0, "sto-3g", -74.5302923)],
+    ids=["C", "C2"],
+)
+def test_a_state_of_another_spin_is_no_answer_though_it_lies_lower(
+    molecule: str, spin: int, basis: str, lowest: float, tmp_path: Path
+) -> None:
+    """Triplets lie lower for both: a determinant of open shells leads to them. The lowest singlets, by full CI."""
+    singlet = Calculation(molecule=molecule, spin=spin, basis=basis, eps1=5e-4, eps2=5e-6)
+    kept, told = chosen(singlet, tmp_path)
+    assert told.first_determinant is None
+    (triplet, *_) = [one for one in told.others if one.pilot_s_squared == pytest.approx(2.0, abs=0.01)]
+    assert triplet.first_determinant is not None
+    assert triplet.pilot_energy is not None
+    assert told.pilot_energy is not None
+    assert triplet.pilot_energy < told.pilot_energy - 0.01
+    assert "A state of another spin lies lower" in told.note
+    task = ended_with(singlet, kept, told, tmp_path)
+    energies = solve(PyCI(), task, on_line=quiet, on_iteration=lambda _: None)
+    assert energies.total_energy == pytest.approx(lowest, abs=2e-4)
+    assert of_another_spin(task, energies) is None
+
+
+@on_linux
 def test_a_program_that_always_starts_from_the_first_orbitals_is_told_of_a_lower_determinant(tmp_path: Path) -> None:
     broken = Calculation(molecule="C 0 0 0; N 0 0 4.0", spin=1, basis="sto-3g", eps1=1e-3, eps2=1e-5)
     _, told = chosen(broken, tmp_path, starts_anywhere=False)
