@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pyscf import gto
 
 from node.determinant_energies import Array, window_integrals
-from node.occupations import EQUAL, frontier
+from node.occupations import frontier, lowest
 
 LOWER = 1e-3
 """Hartree: what another determinant must gain, over Hartree-Fock's and in the pilot; else the closed shells stay, which
@@ -25,21 +25,21 @@ Orbitals = tuple[int, ...]
 
 
 def lowest_by_exchanges(
-    mol: gto.Mole, coeff: Array, energy: Array, occupation: Array, *, max_memory_gib: float
+    mol: gto.Mole, coeff: Array, occupation: Array, *, max_memory_gib: float
 ) -> tuple[Orbitals, Orbitals] | None:
     """The orbitals (from 0, as in `coeff`) with an alpha and with a beta electron, of the determinant that steps of one
     or two electrons near the frontier lead down to; None where it is less than 1 mHartree below the given one.
 
-    coeff: (AO, MO). energy: (MO,), Hartree. occupation: (MO,), 2, 1 or 0.
+    coeff: (AO, MO), in order (node.orbitals). occupation: (MO,), 2, 1 or 0.
     """
-    window = frontier(energy, occupation)
+    window = frontier(occupation)
     integrals = window_integrals(mol, coeff, occupation, window, max_memory_gib=max_memory_gib)
     alpha, beta = occupation[window] > 0, occupation[window] > 1
     begun = now = float(integrals.energies(alpha[None].astype(float), beta[None].astype(float))[0])
     for _ in range(_MOST_STEPS):
         near = _near(alpha, beta)
         energies = integrals.energies(near[0].astype(float), near[1].astype(float))
-        best = int(np.argmin(np.round(energies, EQUAL)))
+        best = lowest(energies)
         if energies[best] > now - LOWER:
             break
         now, alpha, beta = float(energies[best]), near[0][best], near[1][best]

@@ -16,9 +16,9 @@ from node.determinant_energies import window_integrals
 
 Array = NDArray[np.float64]
 
-EQUAL = 7
-"""Decimals, Hartree: energies that agree in them are the same, so that rounding does not choose between the components
-of a level."""
+EQUAL = 1e-5
+"""Hartree: determinants that differ by less are of one level, and the first is taken, so that rounding does not choose.
+Their energies are as good as the orbitals, some 1e-7."""
 _NEAREST = 10  # doubly occupied orbitals below the frontier, and empty ones above it, that change their occupation
 
 
@@ -34,7 +34,6 @@ class Determinant:
 def lowest_determinants(
     mol: gto.Mole,
     coeff: Array,
-    energy: Array,
     occupation: Array,
     labels: NDArray[np.int64] | None,
     *,
@@ -43,9 +42,9 @@ def lowest_determinants(
     """The lowest of each irrep, lowest first, of all that differ by one or two exchanges of occupation near the
     frontier from the given one. That one is among them if it is the lowest of its irrep.
 
-    coeff: (AO, MO). energy: (MO,), Hartree. labels: (MO,), irreps.
+    coeff: (AO, MO). labels: (MO,), irreps.
     """
-    window = frontier(energy, occupation)
+    window = frontier(occupation)
     start = occupation[window]
     candidates = _exchanged(start)
     integrals = window_integrals(mol, coeff, occupation, window, max_memory_gib=max_memory_gib)
@@ -55,23 +54,27 @@ def lowest_determinants(
     found = []
     for irrep in np.unique(products):
         members = np.flatnonzero(products == irrep)
-        best = members[np.argmin(np.round(energies[members], EQUAL))]
+        best = members[lowest(energies[members])]
         whole = occupation.copy()
         whole[window] = candidates[best]
         found.append(Determinant(whole, int(irrep), float(energies[best])))
-    return sorted(found, key=lambda one: (round(one.excitation, EQUAL), one.irrep))
+    found.sort(key=lambda one: one.irrep)
+    in_order = []
+    while found:
+        in_order.append(found.pop(lowest(np.array([one.excitation for one in found]))))
+    return in_order
 
 
-def frontier(energy: Array, occupation: Array) -> NDArray[np.int64]:
-    """The orbitals next to the frontier: highest doubly occupied, all singly occupied, lowest empty."""
+def lowest(energies: Array) -> int:
+    """The first of those that are as low as any."""
+    return int(np.flatnonzero(energies < energies.min() + EQUAL)[0])
+
+
+def frontier(occupation: Array) -> NDArray[np.int64]:
+    """The orbitals next to the frontier: highest doubly occupied, all singly occupied, lowest empty. occupation: (MO,),
+    of orbitals in order (node.orbitals), in which those of a level have a place by rule."""
     full, single, empty = (np.flatnonzero(occupation == electrons) for electrons in (2, 1, 0))
-    return np.concatenate(
-        [
-            full[np.argsort(-energy[full], kind="stable")][:_NEAREST],
-            single,
-            empty[np.argsort(energy[empty], kind="stable")][:_NEAREST],
-        ]
-    )
+    return np.concatenate([full[::-1][:_NEAREST], single, empty[:_NEAREST]])
 
 
 def _exchanged(start: Array) -> Array:

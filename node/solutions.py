@@ -101,7 +101,7 @@ def find_solutions(
 
 
 def _lower(hf: HartreeFock, max_memory_gib: float) -> Lower | None:
-    found = lowest_by_exchanges(hf.mol, hf.mo_coeff, hf.mo_energy, hf.mo_occ, max_memory_gib=max_memory_gib)
+    found = lowest_by_exchanges(hf.mol, hf.mo_coeff, hf.mo_occ, max_memory_gib=max_memory_gib)
     if found is None:
         return None
     electrons = np.sum([np.isin(np.arange(len(hf.mo_occ)), one) for one in found], axis=0).astype(float)
@@ -110,9 +110,7 @@ def _lower(hf: HartreeFock, max_memory_gib: float) -> Lower | None:
 
 def _starts(hf: HartreeFock, rotated: Array | None, max_memory_gib: float) -> Iterator[tuple[Array, Array, Origin]]:
     """Orbitals and occupations that may lead to another solution."""
-    for one in lowest_determinants(
-        hf.mol, hf.mo_coeff, hf.mo_energy, hf.mo_occ, hf.labels, max_memory_gib=max_memory_gib
-    ):
+    for one in lowest_determinants(hf.mol, hf.mo_coeff, hf.mo_occ, hf.labels, max_memory_gib=max_memory_gib):
         if one.excitation < NEAR and (one.occupation != hf.mo_occ).any():
             yield hf.mo_coeff, one.occupation, "occupation"
     if rotated is not None:  # last: it breaks the symmetry, also on the way to a solution that has it

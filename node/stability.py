@@ -24,6 +24,7 @@ UNSTABLE = -1e-4
 """Hartree. Modes that only turn the molecule's degenerate orbitals have zero, and PySCF's Davidson is good to 1e-5."""
 _TOLERANCE = 1e-5
 _ROOTS = 3
+_ONE_LEVEL = 1e-3  # Hartree: modes that are so close are of one level
 _SEED = 20261130
 
 
@@ -77,4 +78,8 @@ def _lowest(terms: tuple[Array, Callable[[Array], Array], Array]) -> tuple[float
     )
     if size == 1:
         return float(values), np.asarray(vectors)
-    return float(values[0]), np.asarray(vectors[0])
+    values, vectors = np.asarray(values), np.linalg.qr(np.asarray(vectors).T)[0]
+    level = vectors[:, values < values[0] + _ONE_LEVEL]
+    # Of several modes down rounding would choose another mixture each time, and another sign: this one is fixed.
+    mode = level @ (level.T @ np.cos(np.arange(size) ** 2))
+    return float(values[0]), mode / np.linalg.norm(mode)
