@@ -23,7 +23,8 @@ Energies in Hartree.
   `pyci` over orbitals as they were then, or of Dice. SHCI at a finite eps1 depends on the orbitals, so the last of
   its digits may differ. Of systems with more than 31 correlated orbitals a looser threshold is shown, which two cores
   manage in minutes.
-- **S^2** of the variational wave function, and what the spin asked for has.
+- **S^2** of the variational wave function, and what the spin asked for has. Where they differ by more than 0.05 the job
+  warns: the state is of another spin, or a mixture, as the broken bonds and the 3d atoms in STO-3G are here.
 
 | system | HF | irrep; stability | eps1, eps2 | determinants | SHCI | recorded | difference | S^2 (asked) | s |
 |--|--|--|--|--|--|--|--|--|--|
