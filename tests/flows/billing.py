@@ -18,8 +18,13 @@ FLOOR_S = 0.5  # of each machine's time; clocks of whole seconds, and a look at 
 
 
 def receipt_in(folder: Path) -> dict[str, Any]:
-    """As it was kept when the job ended, however that was. folder: of its results."""
-    found = json.loads((folder / "receipt.json").read_text())
+    """As it was kept when the job ended, however that was. folder: of its results.
+
+    A cancelled run may have its last state before its last steps: on a loaded computer seconds before.
+    """
+    path = folder / "receipt.json"
+    eventually("the receipt is there", path.exists, 60.0)
+    found = json.loads(path.read_text())
     assert isinstance(found, dict)
     return found
 
