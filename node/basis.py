@@ -89,15 +89,15 @@ def _from_name(value: str, symbols: list[str]) -> dict[str, OnAtom]:
             atoms[symbol] = of_name(name, symbol)
         except Unusable as error:
             if not error.no_functions:
-                raise BadInput("basis", f"{value!r} {error}", _remedy(name, tried, str(error))) from None
+                raise BadInput("basis", f"{value!r} {error}", _remedy(name, tried, error)) from None
             missing.append(symbol)
     if missing and symbols:
         raise BadInput("basis", f"{value!r} has no functions for {', '.join(missing)}", _another(symbols, missing))
     return atoms if symbols else {}
 
 
-def _remedy(name: str, symbols: list[str], reason: str) -> str:
-    close = meant(name, symbols) if reason == "is unknown" else []
+def _remedy(name: str, symbols: list[str], error: Unusable) -> str:
+    close = meant(name, symbols) if error.unknown else []
     return f"Did you mean {', '.join(close)}?" if close else _another(symbols, [])
 
 

@@ -64,9 +64,10 @@ USUAL = (
 
 
 class Unusable(ValueError):
-    """Why a name is no basis set for an element: what follows the name in a sentence."""
+    """Why a name cannot be used for an element; the message follows the name in a sentence."""
 
-    def __init__(self, reason: str, *, no_functions: bool = False) -> None:
+    def __init__(self, reason: str, *, unknown: bool = False, no_functions: bool = False) -> None:
+        self.unknown = unknown  #: no basis set has this name
         self.no_functions = no_functions  #: the set is one, but not for this element
         super().__init__(reason)
 
@@ -86,7 +87,7 @@ def of_name(name: str, symbol: str) -> OnAtom:
         if pattern.fullmatch(key):
             raise Unusable(reason)
     if files_of(name, symbol) is None:
-        raise Unusable("is unknown")
+        raise Unusable("is unknown", unknown=True)
     shells = functions(name, symbol)
     if shells is None:
         raise Unusable(f"has no functions for {symbol}", no_functions=True)

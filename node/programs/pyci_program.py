@@ -28,7 +28,7 @@ from node.programs.first import add_first_determinant, first_determinant
 from node.programs.hci_matrix import HciMatrix, Rows
 from node.programs.limits import code_for_lack, limit_memory
 from node.programs.snapshot import Snapshot
-from node.programs.spin import s_squared
+from node.programs.spin import bits, s_squared
 
 SNAPSHOT = "pyci.npz"
 _MAX_ITERATIONS = 60
@@ -86,7 +86,8 @@ class Calculation:
 
     def _begin(self) -> Snapshot:
         wfn = pyci.fullci_wfn(self._ham.nbasis, self._alpha, self._beta)
-        wfn.add_det(_determinant(first_determinant(self._options), self._ham.nbasis))
+        words = (self._ham.nbasis + 63) // 64
+        wfn.add_det(np.array([bits(words, orbitals) for orbitals in first_determinant(self._options)]))
         matrix = HciMatrix(self._rows, 1)
         matrix.extend(_determinants(wfn))
         energy = float(matrix.diagonal[0]) + self._ham.ecore
@@ -196,15 +197,6 @@ class Calculation:
 
 def _determinants(wfn: Any) -> NDArray[np.uint64]:
     return np.array(wfn.to_det_array(), dtype=np.uint64)
-
-
-def _determinant(occupied: tuple[tuple[int, ...], ...], n_orbitals: int) -> NDArray[np.uint64]:
-    """(2, words): as PyCI keeps it, a bit for each orbital of either spin."""
-    words = np.zeros((2, (n_orbitals + 63) // 64), dtype=np.uint64)
-    for spin, orbitals in enumerate(occupied):
-        for orbital in orbitals:
-            words[spin, orbital // 64] |= np.uint64(1 << orbital % 64)
-    return words
 
 
 def main(arguments: list[str]) -> int:

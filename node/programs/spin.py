@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import combinations
 from typing import Any
 
@@ -27,11 +28,11 @@ def s_squared(determinants: NDArray[np.uint64], coefficients: NDArray[np.float64
     places = _Places(alpha, beta)
     single = alpha ^ beta
     for p, q in combinations(range(n_orbitals), 2):
-        flip = _bits(determinants.shape[2], (p, q))
+        flip = bits(determinants.shape[2], (p, q))
         rows = np.flatnonzero(_has(alpha & ~beta, p) & _has(beta & ~alpha, q))
         found, partners = places.of(alpha[rows] ^ flip, beta[rows] ^ flip)
         rows = rows[found]
-        between = _ones(single[rows] & _bits(determinants.shape[2], range(p + 1, q)))
+        between = _ones(single[rows] & bits(determinants.shape[2], range(p + 1, q)))
         signs = 1 - 2 * (between & 1)
         value -= 2 * float((signs * coefficients[rows]) @ coefficients[partners])
     return value
@@ -69,7 +70,8 @@ def _comparable(strings: Strings) -> NDArray[Any]:
     return np.ascontiguousarray(strings).view([(f"w{n}", np.uint64) for n in range(words)])[:, 0]
 
 
-def _bits(words: int, orbitals: Any) -> NDArray[np.uint64]:
+def bits(words: int, orbitals: Iterable[int]) -> NDArray[np.uint64]:
+    """(words,): a bit for each of these orbitals, from 0."""
     mask = [0] * words
     for orbital in orbitals:
         mask[orbital // 64] |= 1 << orbital % 64
