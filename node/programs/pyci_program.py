@@ -24,7 +24,7 @@ from node.programs.base import CheckpointMismatch, Iteration, Stage
 from node.programs.davidson import NotConverged, lowest_eigenpair
 from node.programs.events import say, tell, tell_iteration
 from node.programs.failure import CHILD_DIED
-from node.programs.first import add_first_determinant, first_determinant
+from node.programs.first import add_first_determinant
 from node.programs.hci_matrix import HciMatrix, Rows
 from node.programs.limits import code_for_lack, limit_memory
 from node.programs.snapshot import Snapshot
@@ -87,7 +87,7 @@ class Calculation:
     def _begin(self) -> Snapshot:
         wfn = pyci.fullci_wfn(self._ham.nbasis, self._alpha, self._beta)
         words = (self._ham.nbasis + 63) // 64
-        wfn.add_det(np.array([bits(words, orbitals) for orbitals in first_determinant(self._options)]))
+        wfn.add_det(np.array([bits(words, orbitals) for orbitals in self._options.first]))
         matrix = HciMatrix(self._rows, 1)
         matrix.extend(_determinants(wfn))
         energy = float(matrix.diagonal[0]) + self._ham.ecore

@@ -23,7 +23,7 @@ from pyscf.tools import fcidump
 from node.programs.base import CheckpointMismatch, Iteration, Stage
 from node.programs.davidson import NotConverged, lowest_eigenpair
 from node.programs.events import say, tell, tell_iteration
-from node.programs.first import add_first_determinant, first_determinant
+from node.programs.first import add_first_determinant
 from node.programs.limits import code_for_lack, limit_memory
 from node.programs.snapshot import Snapshot
 
@@ -46,7 +46,7 @@ class Calculation:
         self._started = time.perf_counter()
         self._path = Path(options.checkpoint) / SNAPSHOT
         self._nelec = ((options.electrons + options.spin) // 2, (options.electrons - options.spin) // 2)
-        self._first = first_determinant(options)
+        self._first = options.first
         if self._nelec[1] < 1:
             raise CheckpointMismatch("PySCF's selected CI needs an electron of each spin; choose another program")
         dump = fcidump.read(options.fcidump, verbose=False)
