@@ -17,13 +17,13 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Failed
 
-from blocks.cloud import Requirements
-from blocks.home import ENV_RESULTS
-from flows.spot import JobFailed, run_to_the_end
-from node.contract import RESULT_FILE, Ending, job_key_of, write_text
-from node.desk import Desk
-from tasks.collect import collect
-from tasks.job import Job
+from spotwave.blocks.cloud import Requirements
+from spotwave.blocks.home import ENV_RESULTS
+from spotwave.flows.spot import JobFailed, run_to_the_end
+from spotwave.node.contract import RESULT_FILE, Ending, job_key_of, write_text
+from spotwave.node.desk import Desk
+from spotwave.tasks.collect import collect
+from spotwave.tasks.job import Job
 
 
 @flow(name="crowd", log_prints=False)

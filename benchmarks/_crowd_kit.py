@@ -28,13 +28,13 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.states import Scheduled
 
-from blocks.local.block import LocalCloud
-from deployments import server
-from deployments.api import Api
-from deployments.home import Home
-from deployments.processes import marked
-from flows.reconcile import JOBS_QUEUE
-from node.contract import CONTROLLER_POOL, MACHINES_POOL, job_key_of
+from spotwave.blocks.local.block import LocalCloud
+from spotwave.deployments import server
+from spotwave.deployments.api import Api
+from spotwave.deployments.home import Home
+from spotwave.deployments.processes import marked
+from spotwave.flows.reconcile import JOBS_QUEUE
+from spotwave.node.contract import CONTROLLER_POOL, MACHINES_POOL, job_key_of
 
 _UP_S = 300.0
 _PAGE = 200
@@ -187,7 +187,7 @@ def spotwave(home: Home, command: str, settings: Mapping[str, str]) -> str:
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "SPOTWAVE_"))}
     environment = {**inherited, "PREFECT_HOME": str(home.path / "user"), "PREFECT_API_URL": "", **settings}
     done = subprocess.run(
-        [sys.executable, "-m", "deployments.cli", command],
+        [sys.executable, "-m", "spotwave.deployments.cli", command],
         cwd=home.path,
         env={**environment, "SPOTWAVE_HOME": str(home.path)},
         stdin=subprocess.DEVNULL,

@@ -14,9 +14,9 @@ from statistics import quantiles
 import httpx
 import psutil
 
-from blocks.local.processes import environments
-from deployments.processes import ENV_MARK
-from node.contract import ENV_MACHINE, ENV_WORK
+from spotwave.blocks.local.processes import environments
+from spotwave.deployments.processes import ENV_MARK
+from spotwave.node.contract import ENV_MACHINE, ENV_WORK
 from tests.processes import words
 
 _TICK = os.sysconf("SC_CLK_TCK")
@@ -94,7 +94,11 @@ class Load:
 
 
 def _on_machine(command: str) -> str:
-    for part, role in (("node.agent", "agent"), ("worker start", "machine's worker"), ("-m prefect.", "node run")):
+    for part, role in (
+        ("spotwave.node.agent", "agent"),
+        ("worker start", "machine's worker"),
+        ("-m prefect.", "node run"),
+    ):
         if part in command:
             return role
     return "other on machines"

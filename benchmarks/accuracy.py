@@ -24,14 +24,14 @@ from pyscf import fci
 from pyscf.tools import fcidump
 
 from benchmarks._accuracy_table import page
-from node.calculation import BadInput, Calculation, check
-from node.fcidump import write_fcidump
-from node.hartree_fock import ScfNotConverged, run_hartree_fock
-from node.invariants import Contradiction, prove_energies, prove_reference
-from node.pilot import choose, occupied, pilot_program
-from node.programs.base import ProgramFailed, SolverTask
-from node.programs.run import solve
-from node.solutions import find_solutions
+from spotwave.node.calculation import BadInput, Calculation, check
+from spotwave.node.fcidump import write_fcidump
+from spotwave.node.hartree_fock import ScfNotConverged, run_hartree_fock
+from spotwave.node.invariants import Contradiction, prove_energies, prove_reference
+from spotwave.node.pilot import choose, occupied, pilot_program
+from spotwave.node.programs.base import ProgramFailed, SolverTask
+from spotwave.node.programs.run import solve
+from spotwave.node.solutions import find_solutions
 
 RECORDED = Path(__file__).parent / "data" / "reference_energies.json"
 MEMORY_GIB = 4.0

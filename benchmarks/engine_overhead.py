@@ -20,19 +20,19 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags, TaskRunFilter, TaskRunFilterFlowRunId
 from prefect.states import Scheduled
 
-from deployments.api import Api
-from deployments.down import down
-from deployments.home import Home
-from deployments.up import up
-from node.contract import job_key_of
+from spotwave.deployments.api import Api
+from spotwave.deployments.down import down
+from spotwave.deployments.home import Home
+from spotwave.deployments.up import up
+from spotwave.node.contract import job_key_of
 
 RUNS = 3
 # What has to start, one after the other, each as bare as can be: a process that only imports what it needs.
 PARTS = {
-    "controller engine": [sys.executable, "-c", "import prefect.flow_engine, flows.shci"],
-    "agent": [sys.executable, "-c", "import node.agent"],
+    "controller engine": [sys.executable, "-c", "import prefect.flow_engine, spotwave.flows.shci"],
+    "agent": [sys.executable, "-c", "import spotwave.node.agent"],
     "machine's worker": [sys.executable, "-c", "import prefect.cli, prefect.workers.process"],
-    "node engine": [sys.executable, "-c", "import prefect.flow_engine, node.shci"],
+    "node engine": [sys.executable, "-c", "import prefect.flow_engine, spotwave.node.shci"],
 }
 
 

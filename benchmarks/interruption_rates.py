@@ -19,7 +19,15 @@ from pathlib import Path
 
 import polars as pl
 
-from blocks.interruption import STOPPED_VM_H, UNKNOWN_GPU_PER_H, UNKNOWN_PER_H, of_hour, of_month, of_stops, word_of
+from spotwave.blocks.interruption import (
+    STOPPED_VM_H,
+    UNKNOWN_GPU_PER_H,
+    UNKNOWN_PER_H,
+    of_hour,
+    of_month,
+    of_stops,
+    word_of,
+)
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 LIFETIMES, RUNS, META = "gcp_preemption_lifetimes_2019.csv.gz", "skypilot_runs.csv.gz", "skypilot_meta.csv.gz"

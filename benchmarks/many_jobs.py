@@ -24,9 +24,9 @@ from prefect.client.orchestration import get_client
 
 from benchmarks._crowd_kit import Crowd, brought_up, limit, until
 from benchmarks._crowd_load import CONTROLLER, MACHINE, ROLES, Load, Meter, Probe
-from deployments.database import SETTING
-from deployments.home import Home
-from deployments.pools import ENV_JOBS
+from spotwave.deployments.database import SETTING
+from spotwave.deployments.home import Home
+from spotwave.deployments.pools import ENV_JOBS
 from tests.services import postgres
 
 _JOB_S = 60.0  # patience for each job: on two cores a job needs about ten of them to start

@@ -28,11 +28,11 @@ from contextlib import ExitStack, contextmanager
 from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
-from blocks.azure.block import AzureCloud
-from blocks.cloud import Cloud
-from blocks.market import Market
-from blocks.snapshots import SnapshotStore
-from tasks.fetch_prices import market_now
+from spotwave.blocks.azure.block import AzureCloud
+from spotwave.blocks.cloud import Cloud
+from spotwave.blocks.market import Market
+from spotwave.blocks.snapshots import SnapshotStore
+from spotwave.tasks.fetch_prices import market_now
 from tests.emulators import aws_cloud, gcp_cloud
 
 KINDS = ("aws", "gcp", "azure")
@@ -92,7 +92,7 @@ def main() -> None:
         assert set(market.frame["cloud"].unique()) == set(KINDS), market.missing
         fetch = seconds(lambda: whole(clouds, len(clouds)), options.rounds)
         chain = seconds(lambda: whole({"gcp": clouds["gcp"]}, 1), options.rounds)
-        with patch("blocks.gather.ThreadPoolExecutor", one_at_a_time):
+        with patch("spotwave.blocks.gather.ThreadPoolExecutor", one_at_a_time):
             loop = seconds(lambda: whole(clouds, 1), 1)
     sys.stdout.write(f"market_fetch_offers {len(market)}\n")
     sys.stdout.write(f"market_fetch_seconds {fetch:.2f}\n")

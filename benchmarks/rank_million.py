@@ -18,10 +18,10 @@ from datetime import UTC, datetime
 import numpy as np
 import polars as pl
 
-from blocks.cloud import Requirements
-from blocks.market import SCHEMA, Market
-from tasks.money import Work
-from tasks.rank import rank
+from spotwave.blocks.cloud import Requirements
+from spotwave.blocks.market import SCHEMA, Market
+from spotwave.tasks.money import Work
+from spotwave.tasks.rank import rank
 
 OFFERS = 1_000_000
 TYPES = 1_500

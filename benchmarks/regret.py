@@ -22,10 +22,10 @@ from pathlib import Path
 
 import polars as pl
 
-from blocks.cloud import Architecture, Offer, Requirements
-from blocks.market import Market
-from tasks.money import Work
-from tasks.rank import rank
+from spotwave.blocks.cloud import Architecture, Offer, Requirements
+from spotwave.blocks.market import Market
+from spotwave.tasks.money import Work
+from spotwave.tasks.rank import rank
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 DATE = "2022-05-31T23:59:59Z"

@@ -16,12 +16,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from node.calculation import Calculation
-from node.fcidump import IntegralsProof, write_fcidump
-from node.hartree_fock import run_hartree_fock
-from node.programs.base import Energies, SolverTask
-from node.programs.pyci import PyCI
-from node.programs.run import solve
+from spotwave.node.calculation import Calculation
+from spotwave.node.fcidump import IntegralsProof, write_fcidump
+from spotwave.node.hartree_fock import run_hartree_fock
+from spotwave.node.programs.base import Energies, SolverTask
+from spotwave.node.programs.pyci import PyCI
+from spotwave.node.programs.run import solve
 
 
 def run(calculation: Calculation, proof: IntegralsProof, folder: Path, threads: int) -> tuple[float, Energies]:

@@ -14,11 +14,11 @@ from prefect.blocks.core import Block
 from prefect.settings import get_current_settings
 from pydantic import ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
-from blocks import authority
-from blocks.attempt_token import KEY_CHARS, USER, AttemptToken, question
-from blocks.basic_auth import basic as basic
-from blocks.endpoints import is_loopback
-from node.contract import MACHINES_POOL, SECRET_API
+from spotwave.blocks import authority
+from spotwave.blocks.attempt_token import KEY_CHARS, USER, AttemptToken, question
+from spotwave.blocks.basic_auth import basic as basic
+from spotwave.blocks.endpoints import is_loopback
+from spotwave.node.contract import MACHINES_POOL, SECRET_API
 
 MARGIN_S = 900.0  #: a machine may tell how it ended for so long after its deadline
 _NO_API = (

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import jwt
 
-from node.contract import attempt_name
+from spotwave.node.contract import attempt_name
 
 KEY_CHARS = 32  #: the shortest key; RFC 7518 section 3.2 asks for 256 bits with HS256
 USER = "machine"  #: the user's name where a token travels as the password of basic authentication

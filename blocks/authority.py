@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 from prefect.settings import get_current_settings
 
-from blocks.endpoints import is_loopback
+from spotwave.blocks.endpoints import is_loopback
 
 FILE = "api-ca.pem"  #: in a machine's secrets folder; node/api_settings.py looks for it
 _LONGEST = 10_000  # characters; the vault that takes least has 25 kB for all secrets of a job

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from prefect.blocks.core import Block
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from blocks.gpus import card
-from blocks.interruption import Rate, Word, word_of
-from blocks.quota_room import QuotaRoom
-from blocks.scope import Reach
-from node.contract import Brief, attempt_name
-from node.redaction_forms import without_secrets
+from spotwave.blocks.gpus import card
+from spotwave.blocks.interruption import Rate, Word, word_of
+from spotwave.blocks.quota_room import QuotaRoom
+from spotwave.blocks.scope import Reach
+from spotwave.node.contract import Brief, attempt_name
+from spotwave.node.redaction_forms import without_secrets
 
 Tell = Callable[[int, int], None]  #: told (calls done, calls known of so far)
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     # A market is made of offers, so it imports this module.
-    from blocks.market import Market
+    from spotwave.blocks.market import Market
 
 Architecture = Literal["x86_64", "arm64"]
 

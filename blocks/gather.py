@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from typing import TypeVar
 
-from blocks.cloud import Tell, untold
+from spotwave.blocks.cloud import Tell, untold
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from blocks.market import SCHEMA, Market
+from spotwave.blocks.market import SCHEMA, Market
 
 DEAREST = 1.2  #: times the on-demand price; spot is capped at it, the rest is rounding and age
 CHEAPEST = 0.01  #: of the on-demand price; no cloud has ever given more than 95 % off

@@ -10,7 +10,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from pydantic import ValidationError
 
-from blocks.validation import first_problem
+from spotwave.blocks.validation import first_problem
 
 B = TypeVar("B", bound=Block)
 

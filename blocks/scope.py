@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
     # blocks.cloud has offers, and refusals with a reach.
-    from blocks.cloud import LaunchRefused, Offer
+    from spotwave.blocks.cloud import LaunchRefused, Offer
 
 #: What a refused offer and those that are refused with it have in common: 'pool' is cloud, type and zone; 'type' is the
 #: type in its region, 'everywhere' the type in all regions.

@@ -28,10 +28,10 @@ from prefect.blocks.core import Block
 from prefect.blocks.fields import SecretDict
 from pydantic import ConfigDict, Field
 
-from blocks.cloud import Catalogue
-from blocks.home import absolute, home
-from blocks.market import SCHEMA, Market
-from node.strict_json import BadJson, load_object
+from spotwave.blocks.cloud import Catalogue
+from spotwave.blocks.home import absolute, home
+from spotwave.blocks.market import SCHEMA, Market
+from spotwave.node.strict_json import BadJson, load_object
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem

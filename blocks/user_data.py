@@ -12,8 +12,8 @@ from hashlib import sha256
 from importlib.resources import files
 from uuid import UUID
 
-from blocks.cloud import Misconfigured
-from node.contract import ENV_ATTEMPT, ENV_REMOTE, Brief, job_key_of
+from spotwave.blocks.cloud import Misconfigured
+from spotwave.node.contract import ENV_ATTEMPT, ENV_REMOTE, Brief, job_key_of
 
 # What a cloud takes, before base64. EC2 User Guide, "Run commands when you launch an EC2 instance": 16 KB in raw form.
 # Azure, "Custom data and cloud-init": 65,535 bytes. Compute Engine, "About VM metadata": 256 KB a value.
@@ -37,7 +37,7 @@ def render(brief: Brief, *, settings: Mapping[str, str], cloud: str | None = Non
     Raises ValueError for a name that no shell takes, or a missing marker.
     """
     if template is None:
-        template = _COMMENT.sub("", files("node").joinpath("bootstrap.sh").read_text())
+        template = _COMMENT.sub("", files("spotwave.node").joinpath("bootstrap.sh").read_text())
     exports = {
         ENV_REMOTE: brief.remote,
         ENV_ATTEMPT: str(brief.attempt),
@@ -108,7 +108,7 @@ def _program(cloud: str) -> str:
     """What all clouds share and the cloud's own as one file, without docstrings, types and imports of ours."""
     body: list[ast.stmt] = []
     for name in ("common", cloud):
-        tree = ast.parse(files("node").joinpath("clouds", f"{name}.py").read_text())
+        tree = ast.parse(files("spotwave.node").joinpath("clouds", f"{name}.py").read_text())
         for node in ast.walk(tree):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
                 node.body = node.body[1:] or [ast.Pass()]
@@ -122,12 +122,12 @@ def _program(cloud: str) -> str:
 
 
 def _is_ours(module: str | None, name: str) -> bool:
-    return str(module).startswith("node.") or (module == "__future__" and name != "common")
+    return str(module).startswith("spotwave.") or (module == "__future__" and name != "common")
 
 
 def _pinned(name: str) -> list[str]:
     """Version and SHA-256 hashes by node/requirements.lock, of a program that is needed before it can be read there."""
-    lock = files("node").joinpath("requirements.lock").read_text()
+    lock = files("spotwave.node").joinpath("requirements.lock").read_text()
     found = re.search(rf"^{name}==(\S+)[^\\\n]*((?: \\\n    --hash=\S+)+)$", lock, re.MULTILINE)
     if found is None:
         raise ValueError(f"node/requirements.lock does not name {name}; make it anew with `make lock`")

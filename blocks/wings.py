@@ -6,22 +6,22 @@ from importlib import import_module
 
 from prefect.blocks.core import Block
 
-from blocks.cloud import Cloud
+from spotwave.blocks.cloud import Cloud
 
 # kind: (slug of its block type, module, class). Imported when needed: a cloud's SDK takes seconds.
 WINGS: dict[str, tuple[str, str, str]] = {
-    "local": ("local-cloud", "blocks.local.block", "LocalCloud"),
-    "aws": ("aws-cloud", "blocks.aws.block", "AwsCloud"),
-    "gcp": ("gcp-cloud", "blocks.gcp.block", "GcpCloud"),
-    "azure": ("azure-cloud", "blocks.azure.block", "AzureCloud"),
+    "local": ("local-cloud", "spotwave.blocks.local.block", "LocalCloud"),
+    "aws": ("aws-cloud", "spotwave.blocks.aws.block", "AwsCloud"),
+    "gcp": ("gcp-cloud", "spotwave.blocks.gcp.block", "GcpCloud"),
+    "azure": ("azure-cloud", "spotwave.blocks.azure.block", "AzureCloud"),
 }
 # The block types that are no clouds: slug: (module, class).
 _OTHERS: dict[str, tuple[str, str]] = {
-    "rclone-remote": ("blocks.rclone", "RcloneRemote"),
-    "prefect-access": ("blocks.access", "PrefectAccess"),
-    "snapshot-store": ("blocks.snapshots", "SnapshotStore"),
-    "budget": ("blocks.budget", "Budget"),
-    "azure-compute-credentials": ("blocks.azure.credentials", "AzureCredentials"),
+    "rclone-remote": ("spotwave.blocks.rclone", "RcloneRemote"),
+    "prefect-access": ("spotwave.blocks.access", "PrefectAccess"),
+    "snapshot-store": ("spotwave.blocks.snapshots", "SnapshotStore"),
+    "budget": ("spotwave.blocks.budget", "Budget"),
+    "azure-compute-credentials": ("spotwave.blocks.azure.credentials", "AzureCredentials"),
 }
 
 

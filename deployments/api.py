@@ -25,15 +25,15 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from blocks.home import ENV_HOME, ENV_RESULTS
-from deployments import profile
-from deployments.database import without_the_servers
-from deployments.home import ROOT, Home
-from deployments.keys import auth_string, fingerprint, known_auth_string
-from deployments.processes import ENV_MARK
-from deployments.proxies import usable
-from deployments.unavailable import Unavailable as Unavailable
-from deployments.unavailable import silent, told_plainly
+from spotwave.blocks.home import ENV_HOME, ENV_RESULTS
+from spotwave.deployments import profile
+from spotwave.deployments.database import without_the_servers
+from spotwave.deployments.home import ROOT, Home
+from spotwave.deployments.keys import auth_string, fingerprint, known_auth_string
+from spotwave.deployments.processes import ENV_MARK
+from spotwave.deployments.proxies import usable
+from spotwave.deployments.unavailable import Unavailable as Unavailable
+from spotwave.deployments.unavailable import silent, told_plainly
 
 # A server that is short of database connections answers 500; Prefect's client gives up on that at once. And one that
 # is busy, on SQLite, answers 503 at once where another has written since a transaction began (`create_task_run` and

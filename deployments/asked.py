@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from pydantic import ValidationError
 
-from blocks.cloud import Requirements
-from blocks.gpus import unknown
-from blocks.validation import first_problem
-from blocks.wings import WINGS
+from spotwave.blocks.cloud import Requirements
+from spotwave.blocks.gpus import unknown
+from spotwave.blocks.validation import first_problem
+from spotwave.blocks.wings import WINGS
 
 Architecture = Literal["x86_64", "arm64"]
 Objective = Literal["cost", "price"]

@@ -11,11 +11,11 @@ from urllib.parse import urlencode
 
 import httpx
 
-from blocks.access import basic
-from deployments.api import Api
-from deployments.home import Home
-from deployments.keys import auth_string
-from deployments.login import LOGIN_PATH, TICKETS_PATH
+from spotwave.blocks.access import basic
+from spotwave.deployments.api import Api
+from spotwave.deployments.home import Home
+from spotwave.deployments.keys import auth_string
+from spotwave.deployments.login import LOGIN_PATH, TICKETS_PATH
 
 _CALL_S = 10.0
 

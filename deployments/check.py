@@ -10,12 +10,12 @@ from prefect.client.orchestration import SyncPrefectClient
 from rich.markup import escape
 from rich.table import Table
 
-from blocks.access import PrefectAccess
-from blocks.cloud import Cloud, Finding
-from blocks.rclone import RcloneRemote
-from blocks.saved import Unusable, load, names_of
-from blocks.wings import WINGS, block_type
-from deployments.api import Api
+from spotwave.blocks.access import PrefectAccess
+from spotwave.blocks.cloud import Cloud, Finding
+from spotwave.blocks.rclone import RcloneRemote
+from spotwave.blocks.saved import Unusable, load, names_of
+from spotwave.blocks.wings import WINGS, block_type
+from spotwave.deployments.api import Api
 
 _SIGNS = {True: "[green]ok[/]", False: "[red]no[/]", None: "[yellow]?[/]"}
 _ASK_S = 10.0

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 
-from deployments.api import remove_prefect_toml
-from deployments.home import Home
-from deployments.profile import remove_profile
+from spotwave.deployments.api import remove_prefect_toml
+from spotwave.deployments.home import Home
+from spotwave.deployments.profile import remove_profile
 
 Say = Callable[[str], None]
 

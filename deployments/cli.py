@@ -12,11 +12,11 @@ from typing import Annotated, Any, Literal
 import cyclopts
 from rich.console import Console
 
-from blocks.endpoints import past_proxies
-from deployments.asked import Asked
-from deployments.home import Home, home_of
-from deployments.processes import PRIVATE
-from deployments.text_file import text_of
+from spotwave.blocks.endpoints import past_proxies
+from spotwave.deployments.asked import Asked
+from spotwave.deployments.home import Home, home_of
+from spotwave.deployments.processes import PRIVATE
+from spotwave.deployments.text_file import text_of
 
 app = cyclopts.App(name="spotwave", help="Long calculations on the cheapest spot machines, as Prefect flows.")
 console = Console()
@@ -41,7 +41,7 @@ def _wide() -> Console:
 
 def _taken_down(home: Home) -> None:
     """End what is ours on this computer; exit code 1 if a process stays."""
-    from deployments.down import down as take_down
+    from spotwave.deployments.down import down as take_down
 
     left = take_down(home, _say)
     for machine in left.machines:
@@ -59,8 +59,8 @@ def _say_raw(text: str) -> None:
 @app.command
 def up() -> None:
     """Start what a job needs: Prefect server (if none is configured), blocks, deployments, controller's worker."""
-    from deployments.browser import link
-    from deployments.up import up as bring_up
+    from spotwave.deployments.browser import link
+    from spotwave.deployments.up import up as bring_up
 
     home = _home()
     found = bring_up(home, _say)
@@ -76,8 +76,8 @@ def down() -> None:
 @app.command(name="open")
 def open_ui() -> None:
     """Open Prefect's UI in the browser, logged in. The address, which is printed too, works once."""
-    from deployments.browser import link, opened
-    from deployments.up import existing_api
+    from spotwave.deployments.browser import link, opened
+    from spotwave.deployments.up import existing_api
 
     home = _home()
     api = existing_api(home)
@@ -92,7 +92,7 @@ def open_ui() -> None:
 def clean() -> None:
     """End everything of ours on this computer and remove what `up` has made here, all state included; `results/` in the
     checkout stays."""
-    from deployments.clean import clean as remove_all
+    from spotwave.deployments.clean import clean as remove_all
 
     home = _home()
     _taken_down(home)
@@ -117,8 +117,8 @@ def run(
     yes
         Approve the quote beforehand, whatever it is.
     """
-    from deployments.job import run_job
-    from deployments.up import up as bring_up
+    from spotwave.deployments.job import run_job
+    from spotwave.deployments.up import up as bring_up
 
     home = _home()
     parameters = parsed(param or []) | ({"approved": True} if yes else {})
@@ -154,8 +154,8 @@ def drill(
     store
         The snapshot store.
     """
-    from deployments import drill as drills
-    from deployments.up import up as bring_up
+    from spotwave.deployments import drill as drills
+    from spotwave.deployments.up import up as bring_up
 
     home = _home()
     found = bring_up(home, _say, reconcile=False)
@@ -175,8 +175,8 @@ def ls() -> None:
     """List our machines on all configured clouds: job, attempt, state, age, and what they cost now and so far."""
     from prefect.client.orchestration import get_client
 
-    from deployments.machines import Found, Silent, as_table, find_all, total
-    from deployments.up import existing_api
+    from spotwave.deployments.machines import Found, Silent, as_table, find_all, total
+    from spotwave.deployments.up import existing_api
 
     home = _home()
     with existing_api(home).in_use(home), get_client(sync_client=True) as client:
@@ -205,8 +205,8 @@ def check(*block: str) -> None:
     """
     from prefect.client.orchestration import get_client
 
-    from deployments.check import findings, row, server_findings, table
-    from deployments.up import existing_api
+    from spotwave.deployments.check import findings, row, server_findings, table
+    from spotwave.deployments.up import existing_api
 
     home, listing, missing = _home(), table(), 0
     api = existing_api(home)
@@ -231,10 +231,10 @@ def reap(*, dry_run: Annotated[bool, cyclopts.Parameter(negative="")] = False) -
     dry_run
         Only show what there is, and what of it would go.
     """
-    from deployments.reap import as_table
-    from deployments.up import existing_api
-    from flows.reap import reap as reap_flow
-    from flows.reap import survey
+    from spotwave.deployments.reap import as_table
+    from spotwave.deployments.up import existing_api
+    from spotwave.flows.reap import reap as reap_flow
+    from spotwave.flows.reap import survey
 
     home = _home()
     with existing_api(home).in_use(home):
@@ -276,7 +276,7 @@ def prices(
     asked.requirements()  # what was mistyped is said before anything is asked for, or imported
     if top < 1:
         raise ValueError(f"--top: {top} is no number of offers; give 1 or more")
-    from deployments import prices as market
+    from spotwave.deployments import prices as market
 
     with market.place(_home()) as (store, client):
         seen = market.look(asked, now, store, client, errors)
@@ -305,7 +305,7 @@ def why(*what: str, asked: Asked = Asked()) -> None:
     """
     from rich.markdown import Markdown
 
-    from deployments import prices as market
+    from spotwave.deployments import prices as market
 
     words = [word for words in what for word in words.split()]
     if not words:
@@ -337,8 +337,8 @@ def costs(
     picture
         Draw a bar chart into this file too, e.g. costs.png.
     """
-    from deployments import costs as ledger
-    from deployments import prices as market
+    from spotwave.deployments import costs as ledger
+    from spotwave.deployments import prices as market
 
     with market.place(_home()) as (store, _):
         found = ledger.summed(store, by)
@@ -376,7 +376,7 @@ def proxy(
     key
         The certificate's key, PEM.
     """
-    from deployments.proxy.serve import serve
+    from spotwave.deployments.proxy.serve import serve
 
     serve(_home(), access, host, port, cert, key, _say)
 
@@ -403,9 +403,9 @@ def parsed(pairs: list[str]) -> dict[str, Any]:
 
 def _for_the_user() -> tuple[type[Exception], ...]:
     """Errors that are a line for the user. Asked for only when there is one: the import takes a second."""
-    from blocks.snapshots import StoreUnavailable
-    from deployments.api import Unavailable
-    from deployments.home import NotOurs
+    from spotwave.blocks.snapshots import StoreUnavailable
+    from spotwave.deployments.api import Unavailable
+    from spotwave.deployments.home import NotOurs
 
     return Unavailable, NotOurs, StoreUnavailable, ValueError
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from rich.table import Table
 
-from blocks.snapshots import SnapshotStore
-from flows.costs import By, Cost, by, figure, read, rows
+from spotwave.blocks.snapshots import SnapshotStore
+from spotwave.flows.costs import By, Cost, by, figure, read, rows
 
 
 def summed(store: SnapshotStore, what: By) -> list[Cost]:

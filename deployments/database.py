@@ -17,7 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from deployments.home import Home
+from spotwave.deployments.home import Home
 
 SETTING = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 _SQLITE = "SQLite"

@@ -5,14 +5,14 @@ from __future__ import annotations
 from prefect.blocks.core import Block
 from prefect.client.orchestration import SyncPrefectClient
 
-from blocks.access import PrefectAccess
-from blocks.azure.block import AzureCloud
-from blocks.budget import Budget
-from blocks.local.block import LocalCloud
-from blocks.rclone import RcloneRemote
-from blocks.saved import names_of
-from blocks.snapshots import SnapshotStore
-from deployments.home import Home
+from spotwave.blocks.access import PrefectAccess
+from spotwave.blocks.azure.block import AzureCloud
+from spotwave.blocks.budget import Budget
+from spotwave.blocks.local.block import LocalCloud
+from spotwave.blocks.rclone import RcloneRemote
+from spotwave.blocks.saved import names_of
+from spotwave.blocks.snapshots import SnapshotStore
+from spotwave.deployments.home import Home
 
 NAME = "here"
 PUBLIC = "public"

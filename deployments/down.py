@@ -21,12 +21,12 @@ import psutil
 from prefect.client.orchestration import get_client
 from prefect.exceptions import PrefectHTTPStatusError
 
-from blocks.cloud import Machine
-from deployments import server, worker
-from deployments.api import Api, Unavailable, configured_url
-from deployments.home import Home
-from deployments.machines import Found, Silent, find_all
-from deployments.processes import end, marked
+from spotwave.blocks.cloud import Machine
+from spotwave.deployments import server, worker
+from spotwave.deployments.api import Api, Unavailable, configured_url
+from spotwave.deployments.home import Home
+from spotwave.deployments.machines import Found, Silent, find_all
+from spotwave.deployments.processes import end, marked
 
 _NOTICE_S = 10.0
 
@@ -85,8 +85,8 @@ def _described(one: Found | Silent) -> str:
 def _stop_local_machines(home: Home) -> list[str]:
     if not any(home.machines.iterdir()):
         return []  # and no need to import the cloud's code
-    from blocks.local.block import LocalCloud
-    from blocks.local.processes import StillRunning
+    from spotwave.blocks.local.block import LocalCloud
+    from spotwave.blocks.local.processes import StillRunning
 
     cloud = LocalCloud(folder=str(home.machines))
 

@@ -12,11 +12,11 @@ from prefect.states import Scheduled
 from rich.console import Console
 from rich.markdown import Markdown
 
-from deployments.api import Api
-from deployments.browser import link, run_page
-from deployments.home import Home
-from deployments.watch import ApiSilent, follow
-from flows.drill import REPORT_KEY, Promise, promise
+from spotwave.deployments.api import Api
+from spotwave.deployments.browser import link, run_page
+from spotwave.deployments.home import Home
+from spotwave.deployments.watch import ApiSilent, follow
+from spotwave.flows.drill import REPORT_KEY, Promise, promise
 
 DEPLOYMENT = "drill/here"
 

@@ -20,8 +20,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from blocks.basic_auth import basic, credentials
-from deployments.login import (
+from spotwave.blocks.basic_auth import basic, credentials
+from spotwave.deployments.login import (
     LOGIN_PATH,
     SESSION_S,
     TICKETS_PATH,

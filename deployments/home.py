@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from blocks.home import ENV_HOME
+from spotwave.blocks.home import ENV_HOME
 
 ROOT = Path(__file__).resolve().parents[1]  #: the checkout
 

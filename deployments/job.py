@@ -10,13 +10,13 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Scheduled
 from rich.console import Console
 
-from deployments.api import Api, Unavailable
-from deployments.browser import link, run_page
-from deployments.home import Home
-from deployments.table import closing_table
-from deployments.watch import ApiSilent, follow
-from node.contract import job_key_of
-from node.plain_text import TEXT_CHARS, plain
+from spotwave.deployments.api import Api, Unavailable
+from spotwave.deployments.browser import link, run_page
+from spotwave.deployments.home import Home
+from spotwave.deployments.table import closing_table
+from spotwave.deployments.watch import ApiSilent, follow
+from spotwave.node.contract import job_key_of
+from spotwave.node.plain_text import TEXT_CHARS, plain
 
 
 def run_job(home: Home, api: Api, deployment: str, parameters: dict[str, Any], console: Console) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet
 
-from deployments.home import Home
+from spotwave.deployments.home import Home
 
 USER = "spotwave"  #: the user's name in the auth string, whose form is 'user:password'
 

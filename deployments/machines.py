@@ -10,10 +10,10 @@ from prefect.client.orchestration import SyncPrefectClient
 from rich.table import Table
 from rich.text import Text
 
-from blocks.cloud import Cloud, LaunchRefused, Machine, MachineState
-from blocks.saved import Unusable, load, names_of
-from blocks.wings import WINGS, wing
-from node.plain_text import plain
+from spotwave.blocks.cloud import Cloud, LaunchRefused, Machine, MachineState
+from spotwave.blocks.saved import Unusable, load, names_of
+from spotwave.blocks.wings import WINGS, wing
+from spotwave.node.plain_text import plain
 
 
 @dataclass(frozen=True)

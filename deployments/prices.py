@@ -14,14 +14,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from blocks.cloud import Offer, Tell, untold
-from blocks.snapshots import SnapshotStore
-from blocks.wings import WINGS, wing
-from deployments.api import Unavailable
-from deployments.asked import Asked
-from deployments.home import Home
-from deployments.up import existing_api
-from flows.offers import (
+from spotwave.blocks.cloud import Offer, Tell, untold
+from spotwave.blocks.snapshots import SnapshotStore
+from spotwave.blocks.wings import WINGS, wing
+from spotwave.deployments.api import Unavailable
+from spotwave.deployments.asked import Asked
+from spotwave.deployments.home import Home
+from spotwave.deployments.up import existing_api
+from spotwave.flows.offers import (
     Choice,
     Clouds,
     Explained,
@@ -38,7 +38,7 @@ from flows.offers import (
     the_store,
     why,
 )
-from node.plain_text import plain
+from spotwave.node.plain_text import plain
 
 _KIND = "shci-node/machine"  # whose measured speeds count, until there is a second kind of job
 TABLE_CHARS = 100_000  # of the table of offers

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from node.contract import ENV_MACHINE, ENV_WORK, write_text
+from spotwave.node.contract import ENV_MACHINE, ENV_WORK, write_text
 
 #: Not SPOTWAVE_HOME: a user may export that in a shell, and the shell is not ours to end.
 ENV_MARK = "SPOTWAVE_STARTED_FOR"

@@ -24,7 +24,7 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from deployments.keys import USER
+from spotwave.deployments.keys import USER
 
 NAME = "spotwave"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from blocks.endpoints import past_proxies
-from deployments.unavailable import Unavailable
+from spotwave.blocks.endpoints import past_proxies
+from spotwave.deployments.unavailable import Unavailable
 
 _FOR_ONE_SCHEME = ("http_proxy", "https_proxy")
 _FOR_ALL = "all_proxy"

@@ -7,17 +7,19 @@ import subprocess
 import sys
 from hashlib import sha256
 from importlib.metadata import version
+from importlib.resources import as_file, files
 from pathlib import Path
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
 
-from deployments.api import Api, Unavailable
-from deployments.home import ROOT, Home
-from deployments.processes import PRIVATE, last_lines
-from node.contract import write_text
+import spotwave
+from spotwave.deployments.api import Api, Unavailable
+from spotwave.deployments.home import Home
+from spotwave.deployments.processes import PRIVATE, last_lines
+from spotwave.node.contract import write_text
 
-PREFECT_FILE = Path("deployments/prefect.yaml")
+PREFECT_FILE = "prefect.yaml"
 _SOURCES = ("flows", "blocks", "node", "deployments")  # a task's code is in no form and no schedule
 _DEPLOY_S = 180
 
@@ -42,9 +44,10 @@ def ensure_registered(home: Home, api: Api, client: SyncPrefectClient) -> bool:
 def _digest(api: Api) -> str:
     """Changes whenever a registration could come out differently."""
     hasher = sha256(f"{api.url} {version('prefect')}".encode())
-    files = [ROOT / PREFECT_FILE, *(p for folder in _SOURCES for p in sorted((ROOT / folder).rglob("*.py")))]
-    for path in files:
-        hasher.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
+    package = Path(spotwave.__file__).parent
+    sources = [path for folder in _SOURCES for path in sorted((package / folder).resolve().rglob("*.py"))]
+    for path in [package / "deployments" / PREFECT_FILE, *sources]:
+        hasher.update(str(path).encode() + b"\0" + path.read_bytes())
     return hasher.hexdigest()
 
 
@@ -66,12 +69,12 @@ def _deployments(client: SyncPrefectClient) -> set[str]:
 
 def _deploy(home: Home, api: Api) -> None:
     log = _log(home)
-    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(PREFECT_FILE)]
-    with log.open("wb") as output:
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file"]
+    with as_file(files("spotwave.deployments") / PREFECT_FILE) as wanted, log.open("wb") as output:
         try:
             done = subprocess.run(
-                command,
-                cwd=ROOT,  # from any other folder the entrypoints are not found
+                [*command, str(wanted)],
+                cwd=home.temporary,  # Prefect looks for its own files in the folder that it is called from
                 env=api.environment(home),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -90,8 +93,8 @@ def _deploy(home: Home, api: Api) -> None:
 
 def _register_blocks(home: Home, client: SyncPrefectClient) -> None:
     # Imported here: a registration that is up to date must not wait for three clouds' SDKs.
-    from blocks.wings import register_all
-    from deployments.defaults import create_default_blocks
+    from spotwave.blocks.wings import register_all
+    from spotwave.deployments.defaults import create_default_blocks
 
     register_all()
     create_default_blocks(home, client)

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import httpx
 
-from deployments import database
-from deployments.api import Api, Unavailable, base_environment
-from deployments.database import Database, Unusable, only_the_servers
-from deployments.home import Home
-from deployments.keys import auth_string, encryption_key, fingerprint, forget_auth_string
-from deployments.processes import Note, end, has_ended, last_lines, start
+from spotwave.deployments import database
+from spotwave.deployments.api import Api, Unavailable, base_environment
+from spotwave.deployments.database import Database, Unusable, only_the_servers
+from spotwave.deployments.home import Home
+from spotwave.deployments.keys import auth_string, encryption_key, fingerprint, forget_auth_string
+from spotwave.deployments.processes import Note, end, has_ended, last_lines, start
 
 _HOST = "127.0.0.1"
 _USUAL_PORT = 4200
@@ -116,7 +116,7 @@ def _start(home: Home, data: Database) -> Note:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     }
-    command = [sys.executable, "-m", "deployments.server_process", "server", "start"]
+    command = [sys.executable, "-m", "spotwave.deployments.server_process", "server", "start"]
     command += ["--host", _HOST, "--port", str(port)]
     (home.run / "port").write_text(str(port))
     log = home.logs / "server.log"

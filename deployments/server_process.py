@@ -1,6 +1,6 @@
 """The process of the embedded server: Prefect's own command line, behind the guard.
 
-    python -m deployments.server_process server start ...
+    python -m spotwave.deployments.server_process server start ...
 
 The auth string comes by PREFECT_SERVER_API_AUTH_STRING. Without one nothing is started.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from node.prefect_server import collect_apart, count_no_websockets
+from spotwave.node.prefect_server import collect_apart, count_no_websockets
 
 
 def stand_guard() -> None:
@@ -18,7 +18,7 @@ def stand_guard() -> None:
     from prefect.server.api import server
     from prefect.settings import get_current_settings
 
-    from deployments.guard import Guard
+    from spotwave.deployments.guard import Guard
 
     auth = get_current_settings().server.api.auth_string
     if auth is None or not auth.get_secret_value():

@@ -16,7 +16,7 @@ def main() -> None:
             f"spotwave: HOME: it is not set, and this computer knows no user with the number {os.getuid()}. Set HOME "
             "to a folder of yours."
         )
-    from deployments.cli import main as command
+    from spotwave.deployments.cli import main as command
 
     command()
 

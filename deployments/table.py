@@ -6,10 +6,10 @@ import math
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from node.contract import RESULT_BYTES
-from node.digits import in_digits
-from node.plain_text import plain
-from node.strict_json import BadJson, load_file
+from spotwave.node.contract import RESULT_BYTES
+from spotwave.node.digits import in_digits
+from spotwave.node.plain_text import plain
+from spotwave.node.strict_json import BadJson, load_file
 
 _ENERGIES = (("Hartree-Fock energy", "rhf_energy"), ("variational energy", "variational_energy"))
 

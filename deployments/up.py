@@ -9,15 +9,22 @@ from dataclasses import dataclass
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 
-from deployments import server, worker
-from deployments.api import Api, Unavailable, base_environment, check, configured_url, remove_prefect_toml
-from deployments.home import Home
-from deployments.keys import auth_string
-from deployments.pools import BadLimit, Limit, ensure_pools, limit_for
-from deployments.profile import write_profile
-from deployments.register import ensure_registered
-from flows.reconcile import take_up_again
-from node.contract import CONTROLLER_POOL
+from spotwave.deployments import server, worker
+from spotwave.deployments.api import (
+    Api,
+    Unavailable,
+    base_environment,
+    check,
+    configured_url,
+    remove_prefect_toml,
+)
+from spotwave.deployments.home import Home
+from spotwave.deployments.keys import auth_string
+from spotwave.deployments.pools import BadLimit, Limit, ensure_pools, limit_for
+from spotwave.deployments.profile import write_profile
+from spotwave.deployments.register import ensure_registered
+from spotwave.flows.reconcile import take_up_again
+from spotwave.node.contract import CONTROLLER_POOL
 
 _ONLINE_S = 60.0
 

@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from node.plain_text import TEXT_CHARS, from_markdown, plain
+from spotwave.node.plain_text import TEXT_CHARS, from_markdown, plain
 
 PROGRESS_KEY = "progress"
 _POLL_S = 1.0

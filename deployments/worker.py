@@ -10,12 +10,12 @@ import socket
 import sys
 from pathlib import Path
 
-from deployments import server
-from deployments.api import Api
-from deployments.console import LastingConsole
-from deployments.home import ROOT, Home
-from deployments.processes import Note, end, last_lines, marked, start
-from node.contract import CONTROLLER_POOL
+from spotwave.deployments import server
+from spotwave.deployments.api import Api
+from spotwave.deployments.console import LastingConsole
+from spotwave.deployments.home import Home
+from spotwave.deployments.processes import Note, end, last_lines, marked, start
+from spotwave.node.contract import CONTROLLER_POOL
 
 #: Seconds between polls for runs (each is one request to the API), and how logs are printed.
 SETTINGS = {
@@ -51,7 +51,7 @@ def ensure(home: Home, api: Api) -> bool:
     command = [sys.executable, "-m", "prefect", "worker", "start", "--no-create-pool-if-not-found"]
     command += ["--pool", CONTROLLER_POOL, "--type", "process", "--name", name()]
     environment = api.environment(home) | SETTINGS
-    start(command, environment, cwd=ROOT, log=log_path(home), url=api.url, auth=auth).write(_note_path(home))
+    start(command, environment, cwd=home.path, log=log_path(home), url=api.url, auth=auth).write(_note_path(home))
     return True
 
 

@@ -12,9 +12,9 @@ from prefect.input import RunInput
 from prefect.logging import get_run_logger
 from pydantic import Field
 
-from flows.failed import JobFailed
-from tasks.ask import ask
-from tasks.job import Job, Quote
+from spotwave.flows.failed import JobFailed
+from spotwave.tasks.ask import ask
+from spotwave.tasks.job import Job, Quote
 
 KEY = "approval"  # of the suspension: the same for a restarted run, which is then told the answer
 

@@ -10,11 +10,11 @@ from prefect.logging import get_run_logger
 from prefect.states import Failed
 from pydantic import Field
 
-from blocks.snapshots import StoreUnavailable
-from flows.form import described
-from tasks.costs import By, Cost, by, draw_costs, figure, rows
-from tasks.documents import NoSuchBlock
-from tasks.spending import Entry, read
+from spotwave.blocks.snapshots import StoreUnavailable
+from spotwave.flows.form import described
+from spotwave.tasks.costs import By, Cost, by, draw_costs, figure, rows
+from spotwave.tasks.documents import NoSuchBlock
+from spotwave.tasks.spending import Entry, read
 
 __all__ = ["By", "Cost", "Entry", "by", "costs", "figure", "read", "rows"]
 

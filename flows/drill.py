@@ -14,18 +14,18 @@ from prefect.runtime import flow_run
 from prefect.states import Failed
 from pydantic import Field
 
-from blocks.home import ENV_RESULTS
-from flows.form import described
-from flows.own_end import own_end
-from flows.spot import JobFailed, Working, run_to_the_end
-from node.contract import job_key_of
-from tasks.check import check_job
-from tasks.collect import NoResult, collect
-from tasks.drill import Forced, force_interruption, remains
-from tasks.drill_promise import NoDrill, Promise, promise
-from tasks.drill_report import REPORT_KEY, Drilled, drill_report, legs_of
-from tasks.fetch import NoRoom
-from tasks.job import Job
+from spotwave.blocks.home import ENV_RESULTS
+from spotwave.flows.form import described
+from spotwave.flows.own_end import own_end
+from spotwave.flows.spot import JobFailed, Working, run_to_the_end
+from spotwave.node.contract import job_key_of
+from spotwave.tasks.check import check_job
+from spotwave.tasks.collect import NoResult, collect
+from spotwave.tasks.drill import Forced, force_interruption, remains
+from spotwave.tasks.drill_promise import NoDrill, Promise, promise
+from spotwave.tasks.drill_report import REPORT_KEY, Drilled, drill_report, legs_of
+from spotwave.tasks.fetch import NoRoom
+from spotwave.tasks.job import Job
 
 __all__ = ["MINUTES", "REPORT_KEY", "NoDrill", "Promise", "drill", "promise"]
 

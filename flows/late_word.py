@@ -14,16 +14,16 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import ArtifactCreate
 from prefect.client.schemas.objects import StateType
 
-from blocks.cloud import LaunchRefused, Machine
-from flows.engine import no_engine
-from node.contract import RESULT_BYTES, RESULT_FILE, write_text
-from node.strict_json import load_file
-from tasks import account, api, receipt, spending
-from tasks.account import Account, Went, not_ended
-from tasks.carried import run_of
-from tasks.documents import NoSuchBlock, load_cloud, load_store
-from tasks.forgotten import ABANDONED
-from tasks.job import Bill
+from spotwave.blocks.cloud import LaunchRefused, Machine
+from spotwave.flows.engine import no_engine
+from spotwave.node.contract import RESULT_BYTES, RESULT_FILE, write_text
+from spotwave.node.strict_json import load_file
+from spotwave.tasks import account, api, receipt, spending
+from spotwave.tasks.account import Account, Went, not_ended
+from spotwave.tasks.carried import run_of
+from spotwave.tasks.documents import NoSuchBlock, load_cloud, load_store
+from spotwave.tasks.forgotten import ABANDONED
+from spotwave.tasks.job import Bill
 
 A_DAY = timedelta(days=1)  # what no cloud has told by then stays as we saw it
 FORGOTTEN = timedelta(days=2)  # an account that cannot be read, or what it says not be written, is closed as it is

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 
 from prefect.logging import get_run_logger
 
-from blocks.cloud import Machine
-from flows.failed import JobFailed
-from tasks import bigger
-from tasks.documents import load_cloud
-from tasks.job import Attempt, Job
+from spotwave.blocks.cloud import Machine
+from spotwave.flows.failed import JobFailed
+from spotwave.tasks import bigger
+from spotwave.tasks.documents import load_cloud
+from spotwave.tasks.job import Attempt, Job
 
 
 def next_of(job: Job, attempts: Sequence[Attempt]) -> bigger.Next:

@@ -7,16 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from blocks.cloud import Cloud, MarketUnavailable, Tell
-from blocks.market import Market
-from blocks.snapshots import SnapshotStore
-from tasks.documents import Clouds, NoSuchBlock, all_clouds, load_store
-from tasks.explain import Explained, explain
-from tasks.fetch_prices import market_now
-from tasks.history import measured_speeds
-from tasks.job import Choice, Ranked
-from tasks.money import Work
-from tasks.rank import rank, why
+from spotwave.blocks.cloud import Cloud, MarketUnavailable, Tell
+from spotwave.blocks.market import Market
+from spotwave.blocks.snapshots import SnapshotStore
+from spotwave.tasks.documents import Clouds, NoSuchBlock, all_clouds, load_store
+from spotwave.tasks.explain import Explained, explain
+from spotwave.tasks.fetch_prices import market_now
+from spotwave.tasks.history import measured_speeds
+from spotwave.tasks.job import Choice, Ranked
+from spotwave.tasks.money import Work
+from spotwave.tasks.rank import rank, why
 
 __all__ = [
     "Choice",

@@ -18,10 +18,10 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Cancelled
 
-from flows.engine import EngineBusy
-from flows.suspension import held
-from tasks import api
-from tasks.carried import Ended, Standing, Superseded, how, run_of, standing_of
+from spotwave.flows.engine import EngineBusy
+from spotwave.flows.suspension import held
+from spotwave.tasks import api
+from spotwave.tasks.carried import Ended, Standing, Superseded, how, run_of, standing_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -8,23 +8,23 @@ from dataclasses import dataclass
 from prefect.exceptions import Pause
 from prefect.runtime import flow_run
 
-from flows.failed import JobFailed
-from flows.purse import Purse
-from flows.rounds import Held, Rounds
-from flows.suspension import held
-from tasks import api
-from tasks.attempts import avoided
-from tasks.carried import Ended
-from tasks.documents import load_cloud
-from tasks.fetch_prices import NoMarket, fetch_prices
-from tasks.history import recall, remember_refusals
-from tasks.job import Allowance, Attempt, Choice, Job, Placed, Refusal, Unplaced
-from tasks.money import Work
-from tasks.provision import NoMachine, open_lease, provision
-from tasks.quote import quote
-from tasks.rounds import Turn
-from tasks.select import select
-from tasks.unplaced import none_eligible
+from spotwave.flows.failed import JobFailed
+from spotwave.flows.purse import Purse
+from spotwave.flows.rounds import Held, Rounds
+from spotwave.flows.suspension import held
+from spotwave.tasks import api
+from spotwave.tasks.attempts import avoided
+from spotwave.tasks.carried import Ended
+from spotwave.tasks.documents import load_cloud
+from spotwave.tasks.fetch_prices import NoMarket, fetch_prices
+from spotwave.tasks.history import recall, remember_refusals
+from spotwave.tasks.job import Allowance, Attempt, Choice, Job, Placed, Refusal, Unplaced
+from spotwave.tasks.money import Work
+from spotwave.tasks.provision import NoMachine, open_lease, provision
+from spotwave.tasks.quote import quote
+from spotwave.tasks.rounds import Turn
+from spotwave.tasks.select import select
+from spotwave.tasks.unplaced import none_eligible
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from blocks.cloud import Requirements
-from blocks.snapshots import StoreUnavailable
-from flows.form import described
-from tasks.documents import NoSuchBlock, all_clouds, load_cloud, load_store
-from tasks.price_history import draw_prices
-from tasks.prices_report import report
-from tasks.publish import Published, publish
+from spotwave.blocks.cloud import Requirements
+from spotwave.blocks.snapshots import StoreUnavailable
+from spotwave.flows.form import described
+from spotwave.tasks.documents import NoSuchBlock, all_clouds, load_cloud, load_store
+from spotwave.tasks.price_history import draw_prices
+from spotwave.tasks.prices_report import report
+from spotwave.tasks.publish import Published, publish
 
 USUAL = Requirements(min_vcpus=16, max_vcpus=32, min_memory_gib=64, max_memory_gib=256, architectures=["x86_64"])
 

@@ -7,17 +7,17 @@ from uuid import UUID
 
 from prefect.logging import get_run_logger
 
-from blocks.cloud import Machine
-from flows.approval import approved
-from flows.failed import JobFailed
-from node.contract import Outcome
-from tasks import account
-from tasks.account import BEFORE_ITS_END, Account, Went, not_ended
-from tasks.allow import allow, settle
-from tasks.inherit import Inherited
-from tasks.job import Allowance, Attempt, Choice, Job, Placed, Quote
-from tasks.receipt import bill, receipt
-from tasks.watch import RISEN
+from spotwave.blocks.cloud import Machine
+from spotwave.flows.approval import approved
+from spotwave.flows.failed import JobFailed
+from spotwave.node.contract import Outcome
+from spotwave.tasks import account
+from spotwave.tasks.account import BEFORE_ITS_END, Account, Went, not_ended
+from spotwave.tasks.allow import allow, settle
+from spotwave.tasks.inherit import Inherited
+from spotwave.tasks.job import Allowance, Attempt, Choice, Job, Placed, Quote
+from spotwave.tasks.receipt import bill, receipt
+from spotwave.tasks.watch import RISEN
 
 
 class Purse:

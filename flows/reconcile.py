@@ -30,12 +30,12 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Crashed, Failed, Scheduled
 
-from flows.engine import engine_runs
-from flows.late_word import settle_accounts
-from flows.unanswered import end_unanswered
-from node.contract import CONTROLLER_POOL, job_key_of
-from tasks import api
-from tasks.carried import run_of
+from spotwave.flows.engine import engine_runs
+from spotwave.flows.late_word import settle_accounts
+from spotwave.flows.unanswered import end_unanswered
+from spotwave.node.contract import CONTROLLER_POOL, job_key_of
+from spotwave.tasks import api
+from spotwave.tasks.carried import run_of
 
 JOBS_QUEUE = "jobs"
 HOUSEKEEPING_QUEUE = "housekeeping"

@@ -14,12 +14,12 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from flows.failed import JobFailed
-from tasks import api
-from tasks.carried import still_carried
-from tasks.job import Job, Unplaced
-from tasks.rounds import WAITING, Turn, keep_turn, read_turn, show_running
-from tasks.unplaced import HELPS
+from spotwave.flows.failed import JobFailed
+from spotwave.tasks import api
+from spotwave.tasks.carried import still_carried
+from spotwave.tasks.job import Job, Unplaced
+from spotwave.tasks.rounds import WAITING, Turn, keep_turn, read_turn, show_running
+from spotwave.tasks.unplaced import HELPS
 
 FIRST_PAUSE_S = 30.0
 LONGEST_PAUSE_S = 600.0  # as long as prices are taken for fresh (tasks.fetch_prices.FRESH_S)

@@ -15,21 +15,29 @@ from prefect.states import Failed
 from pydantic import Field
 from pydantic.fields import FieldInfo
 
-from blocks.cloud import Requirements
-from blocks.home import ENV_RESULTS
-from flows.form import described
-from flows.own_end import own_end
-from flows.shci_result import NoAnswer, answer
-from flows.spot import Done, JobFailed, run_to_the_end
-from node.calculation import BadInput, Basis, Calculation, CommandProgram, ProgramName, Size, check
-from node.contract import job_key_of
-from node.programs import Program, program_for
-from tasks.check import check_job
-from tasks.collect import NoResult, collect, show_result
-from tasks.convergence import draw_convergence
-from tasks.fetch import NoRoom
-from tasks.history import remember_run
-from tasks.job import Job, Objective
+from spotwave.blocks.cloud import Requirements
+from spotwave.blocks.home import ENV_RESULTS
+from spotwave.flows.form import described
+from spotwave.flows.own_end import own_end
+from spotwave.flows.shci_result import NoAnswer, answer
+from spotwave.flows.spot import Done, JobFailed, run_to_the_end
+from spotwave.node.calculation import (
+    BadInput,
+    Basis,
+    Calculation,
+    CommandProgram,
+    ProgramName,
+    Size,
+    check,
+)
+from spotwave.node.contract import job_key_of
+from spotwave.node.programs import Program, program_for
+from spotwave.tasks.check import check_job
+from spotwave.tasks.collect import NoResult, collect, show_result
+from spotwave.tasks.convergence import draw_convergence
+from spotwave.tasks.fetch import NoRoom
+from spotwave.tasks.history import remember_run
+from spotwave.tasks.job import Job, Objective
 
 _USUAL = Calculation()
 

@@ -16,33 +16,33 @@ from uuid import UUID
 from prefect.exceptions import TerminationSignal
 from prefect.logging import get_run_logger
 
-from blocks.cloud import LaunchRefused, Machine
-from flows.engine import sole_engine
-from flows.failed import JobFailed
-from flows.next_machine import because_of, fitting, next_of, show_price
-from flows.place import Begun, first_choice, place
-from flows.purse import Purse
-from flows.rounds import Rounds
-from flows.suspension import undisturbed, until_resumed
-from node.contract import Ending, Outcome
-from tasks import api
-from tasks.attempts import another
-from tasks.await_boot import await_boot
-from tasks.carried import Standing, Superseded, run_of, standing_of
-from tasks.documents import load_cloud
-from tasks.history import remember_losses
-from tasks.inherit import Inherited, NotInherited, inherit
-from tasks.job import Attempt, Choice, Job, Placed, Quote
-from tasks.progress import percent_done
-from tasks.quote import quote
-from tasks.rank import why
-from tasks.stage import stage
-from tasks.submit import submit
-from tasks.suspend import save
-from tasks.sweep import still_there, sweep
-from tasks.terminate import terminate
-from tasks.timeline import timeline
-from tasks.watch import watch
+from spotwave.blocks.cloud import LaunchRefused, Machine
+from spotwave.flows.engine import sole_engine
+from spotwave.flows.failed import JobFailed
+from spotwave.flows.next_machine import because_of, fitting, next_of, show_price
+from spotwave.flows.place import Begun, first_choice, place
+from spotwave.flows.purse import Purse
+from spotwave.flows.rounds import Rounds
+from spotwave.flows.suspension import undisturbed, until_resumed
+from spotwave.node.contract import Ending, Outcome
+from spotwave.tasks import api
+from spotwave.tasks.attempts import another
+from spotwave.tasks.await_boot import await_boot
+from spotwave.tasks.carried import Standing, Superseded, run_of, standing_of
+from spotwave.tasks.documents import load_cloud
+from spotwave.tasks.history import remember_losses
+from spotwave.tasks.inherit import Inherited, NotInherited, inherit
+from spotwave.tasks.job import Attempt, Choice, Job, Placed, Quote
+from spotwave.tasks.progress import percent_done
+from spotwave.tasks.quote import quote
+from spotwave.tasks.rank import why
+from spotwave.tasks.stage import stage
+from spotwave.tasks.submit import submit
+from spotwave.tasks.suspend import save
+from spotwave.tasks.sweep import still_there, sweep
+from spotwave.tasks.terminate import terminate
+from spotwave.tasks.timeline import timeline
+from spotwave.tasks.watch import watch
 
 __all__ = ["Beside", "Done", "JobFailed", "Working", "run_to_the_end"]
 

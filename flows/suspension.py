@@ -17,10 +17,18 @@ from prefect.exceptions import Pause
 from prefect.logging import get_run_logger
 from prefect.states import Suspended
 
-from tasks import api
-from tasks.carried import Standing, awaits_answer, begin, run_of, seen_suspended, standing_of, still_carried
-from tasks.job import Job
-from tasks.suspend import resumed
+from spotwave.tasks import api
+from spotwave.tasks.carried import (
+    Standing,
+    awaits_answer,
+    begin,
+    run_of,
+    seen_suspended,
+    standing_of,
+    still_carried,
+)
+from spotwave.tasks.job import Job
+from spotwave.tasks.suspend import resumed
 
 _NAME = "Suspended"
 

@@ -19,10 +19,10 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Failed
 
-from flows.suspension import held
-from node.contract import CONTROLLER_POOL
-from tasks import api
-from tasks.carried import awaits_answer
+from spotwave.flows.suspension import held
+from spotwave.node.contract import CONTROLLER_POOL
+from spotwave.tasks import api
+from spotwave.tasks.carried import awaits_answer
 
 
 def end_unanswered(prefect: SyncPrefectClient) -> dict[str, str]:

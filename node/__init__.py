@@ -6,4 +6,7 @@ may have written, nobody should execute anything: so it is a file of ours, in ev
 
 import os
 
+if __name__ != "spotwave.node":
+    raise ImportError(f"{__name__} is spotwave.node: import it by that name")
+
 os.environ["PYSCF_CONFIG_FILE"] = os.path.join(os.path.dirname(os.path.abspath(__file__)), "pyscf_settings.py")

@@ -17,9 +17,9 @@ from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
-from node import checkpoint
-from node.api_settings import api_settings
-from node.contract import (
+from spotwave.node import checkpoint
+from spotwave.node.api_settings import api_settings
+from spotwave.node.contract import (
     AGENT_LOG,
     BRIEF_FILE,
     CHECKPOINT_DIR,
@@ -47,16 +47,16 @@ from node.contract import (
     Progress,
     attempt_dir,
 )
-from node.detached import DetachedStarter
-from node.detached_lease import CALL_S, RemoteLease
-from node.engines_end import without_a_word
-from node.lease import Fenced, LeaseClient, LeaseKeeper, Renews
-from node.notice import ENV_CLOUD, notice_watcher
-from node.remote import Remote, RemoteError, RemoteNoRoom
-from node.scrub import Scrub, ScrubbedLog, scrubber, secrets_of
-from node.shortage import OomCounter, lacking
-from node.sync import Syncer
-from node.worker import Engine, Starter, Worker
+from spotwave.node.detached import DetachedStarter
+from spotwave.node.detached_lease import CALL_S, RemoteLease
+from spotwave.node.engines_end import without_a_word
+from spotwave.node.lease import Fenced, LeaseClient, LeaseKeeper, Renews
+from spotwave.node.notice import ENV_CLOUD, notice_watcher
+from spotwave.node.remote import Remote, RemoteError, RemoteNoRoom
+from spotwave.node.scrub import Scrub, ScrubbedLog, scrubber, secrets_of
+from spotwave.node.shortage import OomCounter, lacking
+from spotwave.node.sync import Syncer
+from spotwave.node.worker import Engine, Starter, Worker
 
 log = logging.getLogger("agent")
 
@@ -313,7 +313,7 @@ def scrub_of(secrets: Path) -> Scrub:
 
 
 def main() -> int:
-    """Entry point of the machine: `python -m node.agent`."""
+    """Entry point of the machine: `python -m spotwave.node.agent`."""
     work = Path(os.environ[ENV_WORK])
     secrets = Path(os.environ[ENV_SECRETS])
     handlers: list[logging.Handler] = [logging.FileHandler(work / AGENT_LOG), logging.StreamHandler()]

@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Mapping
 from pathlib import Path
 
-from node.contract import SECRET_API
+from spotwave.node.contract import SECRET_API
 
 CA_FILE = "api-ca.pem"  # where the API's certificate is of an authority of the user's own (blocks/authority.py)
 ENV_CA = "PREFECT_API_SSL_CERT_FILE"  # Prefect's clients then trust that alone, for HTTP and websockets (3.8.8)

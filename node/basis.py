@@ -9,11 +9,11 @@ from hashlib import sha256
 
 from pyscf.data.elements import ELEMENTS
 
-from node import basis_text
-from node.bad_input import BadInput
-from node.basis_data import Ecp, Shells
-from node.basis_names import OnAtom, Unusable, examples, meant, of_name
-from node.ecp import holds_all_electrons
+from spotwave.node import basis_text
+from spotwave.node.bad_input import BadInput
+from spotwave.node.basis_data import Ecp, Shells
+from spotwave.node.basis_names import OnAtom, Unusable, examples, meant, of_name
+from spotwave.node.ecp import holds_all_electrons
 
 Basis = str | dict[str, str]  #: a name or a file's text; or such ones by element, "default" for the others
 

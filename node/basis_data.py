@@ -16,7 +16,7 @@ from pyscf.gto import basis as pyscf_basis
 from pyscf.gto.basis import ALIAS, parse_nwchem, parse_nwchem_ecp
 from pyscf.lib.exceptions import BasisNotFoundError
 
-from node.no_eval import evaluate_nothing
+from spotwave.node.no_eval import evaluate_nothing
 
 evaluate_nothing()
 

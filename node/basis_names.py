@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import islice
 
-from node.basis_data import KNOWN, Ecp, Shells, files_of, functions, plain
-from node.ecp import holds_all_electrons, needs_potential, potential_of
+from spotwave.node.basis_data import KNOWN, Ecp, Shells, files_of, functions, plain
+from spotwave.node.ecp import holds_all_electrons, needs_potential, potential_of
 
 _FITTING = "is a fitting set, no orbital basis"
 _NO_ORBITAL_BASIS = (

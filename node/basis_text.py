@@ -15,8 +15,8 @@ from typing import Any
 from pyscf import gto
 from pyscf.data.elements import ELEMENTS
 
-from node.bad_input import BadInput
-from node.basis_data import Ecp, Shells
+from spotwave.node.bad_input import BadInput
+from spotwave.node.basis_data import Ecp, Shells
 
 Shell = list[Any]
 

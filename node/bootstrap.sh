@@ -164,13 +164,13 @@ fi
 step='installing the packages'
 if [[ $bare ]]; then
     limited 1800 "$SPOTWAVE_OPT/uv" pip install --quiet --python "$SPOTWAVE_PYTHON" --require-hashes \
-        -r app/node/requirements.lock
+        -r app/spotwave/node/requirements.lock
     rm -rf "$UV_CACHE_DIR" "$SPOTWAVE_OPT/installing"
 fi
 
 export PYTHONPATH="$SPOTWAVE_WORK/app"
 trap - ERR
-"$SPOTWAVE_PYTHON" -m node.agent &
+"$SPOTWAVE_PYTHON" -m spotwave.node.agent &
 agent=$!
 trap 'kill -TERM "$agent" || true' TERM
 ended=0

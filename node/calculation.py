@@ -14,10 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from pyscf import gto
 from pyscf.data.elements import chemcore
 
-from node.bad_input import BadInput
-from node.basis import Basis, Resolved, resolve, told
-from node.command_program import CommandProgram, check_command
-from node.geometry import Geometry, parse_geometry
+from spotwave.node.bad_input import BadInput
+from spotwave.node.basis import Basis, Resolved, resolve, told
+from spotwave.node.command_program import CommandProgram, check_command
+from spotwave.node.geometry import Geometry, parse_geometry
 
 __all__ = [
     "WATER_DIMER",

@@ -16,13 +16,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from node.contract import CHECKPOINT_DIR, LATEST_FILE, MANIFEST_FILE
-from node.links import fsync, link
-from node.manifest import CheckpointCorrupt, FileMark, Manifest, hash_file, read_manifest, verify
-from node.names import can_travel, same_place
-from node.names import told as quoted
-from node.own_files import folder_of_ours, is_folder, is_regular, remove_tree
-from node.remote import Entry, Remote, RemoteAbsent, RemoteDiffers, RemoteError
+from spotwave.node.contract import CHECKPOINT_DIR, LATEST_FILE, MANIFEST_FILE
+from spotwave.node.links import fsync, link
+from spotwave.node.manifest import CheckpointCorrupt, FileMark, Manifest, hash_file, read_manifest, verify
+from spotwave.node.names import can_travel, same_place
+from spotwave.node.names import told as quoted
+from spotwave.node.own_files import folder_of_ours, is_folder, is_regular, remove_tree
+from spotwave.node.remote import Entry, Remote, RemoteAbsent, RemoteDiffers, RemoteError
 
 __all__ = [
     "CheckpointCorrupt",

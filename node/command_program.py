@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from node.bad_input import BadInput
-from node.programs.base import EVERY_ARCHITECTURE, Architecture
+from spotwave.node.bad_input import BadInput
+from spotwave.node.programs.base import EVERY_ARCHITECTURE, Architecture
 
 _LONGEST = 10_000  # characters of a field; the system takes 128 KiB of an argument
 _PLACEHOLDERS = {"fcidump", "output", "checkpoint", "threads"}

@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import Any, ClassVar
 from uuid import UUID
 
-from node.letter import (
+from spotwave.node.letter import (
     MOST_BYTES,
     Note,
     Rule,
@@ -28,12 +28,12 @@ from node.letter import (
     truth,
     whole,
 )
-from node.letter import write_text as write_text
-from node.outcome import GENERATION as GENERATION
-from node.outcome import Cause as Cause
-from node.outcome import Ending as Ending
-from node.outcome import Outcome as Outcome
-from node.plain_text import TEXT_CHARS, markdown
+from spotwave.node.letter import write_text as write_text
+from spotwave.node.outcome import GENERATION as GENERATION
+from spotwave.node.outcome import Cause as Cause
+from spotwave.node.outcome import Ending as Ending
+from spotwave.node.outcome import Outcome as Outcome
+from spotwave.node.plain_text import TEXT_CHARS, markdown
 
 MACHINES_POOL = "machines"
 CONTROLLER_POOL = "controller"

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from node import checkpoint
-from node.bar import Bar
-from node.contract import (
+from spotwave.node import checkpoint
+from spotwave.node.bar import Bar
+from spotwave.node.contract import (
     BRIEF_FILE,
     CHECKPOINT_DIR,
     ENGINE_PID_FILE,
@@ -31,7 +31,7 @@ from node.contract import (
     Progress,
     write_text,
 )
-from node.own_files import remove_tree
+from spotwave.node.own_files import remove_tree
 
 SAVED_S = 60.0  # how long the end of a step may wait for its checkpoint to be safe
 

@@ -18,11 +18,19 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
-from node.contract import ENGINE_LOG, RUN_FILE, Brief, Outcome, Submission, attempt_dir, write_text
-from node.engines_end import before_it_began
-from node.remote import Remote, RemoteError
-from node.shortage import OomCounter
-from node.worker import SETTINGS, stop_group, tail
+from spotwave.node.contract import (
+    ENGINE_LOG,
+    RUN_FILE,
+    Brief,
+    Outcome,
+    Submission,
+    attempt_dir,
+    write_text,
+)
+from spotwave.node.engines_end import before_it_began
+from spotwave.node.remote import Remote, RemoteError
+from spotwave.node.shortage import OomCounter
+from spotwave.node.worker import SETTINGS, stop_group, tail
 
 log = logging.getLogger("agent.detached")
 
@@ -50,7 +58,16 @@ class OwnPrefect:
         port = _free_port()
         self.url = f"http://127.0.0.1:{port}/api"
         # No services: the run alone speaks to it, and nothing in it is scheduled.
-        command = [sys.executable, "-m", "node.prefect_server", "server", "start", "--no-services", "--port", str(port)]
+        command = [
+            sys.executable,
+            "-m",
+            "spotwave.node.prefect_server",
+            "server",
+            "start",
+            "--no-services",
+            "--port",
+            str(port),
+        ]
         asked = {"PREFECT_SERVER_API_AUTH_STRING": self._auth, "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": self.url}
         self._process = _spawn(command, self._work, self._log, {**self.environment, **asked})
 
@@ -134,7 +151,7 @@ class DetachedStarter:
         if submission is None or not self._prefect.wait_until_up(self._stopped) or self._stopped.is_set():
             return
         log.info("run %s: %s", submission.flow_run_id, submission.entrypoint)
-        command = [sys.executable, "-m", "node.detached_run"]
+        command = [sys.executable, "-m", "spotwave.node.detached_run"]
         environment = {**SETTINGS, **self._prefect.environment}
         self._engine = _spawn(command, self._work, self._work / ENGINE_LOG, environment)
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from node.contract import FENCE_FILE, HEARTBEAT_FILE, RECORD_FILE, Lease, attempt_dir, record_part
-from node.lease import Fenced
-from node.remote import Remote
+from spotwave.node.contract import FENCE_FILE, HEARTBEAT_FILE, RECORD_FILE, Lease, attempt_dir, record_part
+from spotwave.node.lease import Fenced
+from spotwave.node.remote import Remote
 
 CALL_S = 30.0  # a beat that hangs must not be taken for death
 MOST_BYTES = 1 << 20  # of one part

@@ -1,4 +1,4 @@
-"""The engine of a detached run: `python -m node.detached_run`, started by node.detached.
+"""The engine of a detached run: `python -m spotwave.node.detached_run`, started by node.detached.
 
 Executes the node flow against the machine's own Prefect, and writes down what it would have told the controller's: log
 lines and the events of its task runs, word for word, but with the controller's id of the run. The controller hands
@@ -23,7 +23,7 @@ from prefect.flows import Flow, load_flow_from_entrypoint
 from prefect.logging.handlers import set_api_log_sink
 from prefect.states import Pending
 
-from node.contract import BRIEF_FILE, ENV_WORK, RECORD_FILE, RUN_FILE, Brief, Submission
+from spotwave.node.contract import BRIEF_FILE, ENV_WORK, RECORD_FILE, RUN_FILE, Brief, Submission
 
 DRAIN_S = 10.0
 

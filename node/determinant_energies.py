@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyscf import gto
 
-from node.mean_field import mean_field
+from spotwave.node.mean_field import mean_field
 
 Array = NDArray[np.float64]
 

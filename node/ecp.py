@@ -8,7 +8,7 @@ from math import ceil
 from pyscf import gto
 from pyscf.data.elements import CONFIGURATION
 
-from node.basis_data import Ecp, Shells, core_potential, plain
+from spotwave.node.basis_data import Ecp, Shells, core_potential, plain
 
 # Where PySCF keeps the potential under another name than the set. ccECP: the file ccECP.dat in the folder of the set;
 # BFD: bfd_pp.dat; cc-pwCVnZ-PP and aug-cc-pVnZ-PP: that of cc-pVnZ-PP, whose files all hold the same one; def2-mTZVP

@@ -20,11 +20,11 @@ from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
 from prefect.states import Crashed, Failed
 
-from node.desk import Desk
-from node.outcome import Cause, Ending
-from node.plain_text import plain
-from node.programs.base import ProgramFailed
-from node.shortage import lacking
+from spotwave.node.desk import Desk
+from spotwave.node.outcome import Cause, Ending
+from spotwave.node.plain_text import plain
+from spotwave.node.programs.base import ProgramFailed
+from spotwave.node.shortage import lacking
 
 Kinds = tuple[type[BaseException], ...]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from node.outcome import Cause, Ending, Outcome
-from node.programs.process import ended_by, how_it_ended
-from node.shortage import OomCounter, is_full, lacking_in
-from node.worker import tail
+from spotwave.node.outcome import Cause, Ending, Outcome
+from spotwave.node.programs.process import ended_by, how_it_ended
+from spotwave.node.shortage import OomCounter, is_full, lacking_in
+from spotwave.node.worker import tail
 
 
 def without_a_word(oom: OomCounter, work: Path) -> Outcome:

@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from pyscf import ao2mo, lib, scf
 from pyscf.tools.fcidump import ORBSYM_MAP
 
-from node.fingerprint import Fingerprint, IntegralsProof, same_integrals
-from node.hartree_fock import HartreeFock
-from node.mean_field import Array, with_symmetry
+from spotwave.node.fingerprint import Fingerprint, IntegralsProof, same_integrals
+from spotwave.node.hartree_fock import HartreeFock
+from spotwave.node.mean_field import Array, with_symmetry
 
 __all__ = ["IntegralsProof", "same_integrals", "write_fcidump"]
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pyscf import gto
 
-from node.determinant_energies import Array, window_integrals
-from node.occupations import frontier, lowest
+from spotwave.node.determinant_energies import Array, window_integrals
+from spotwave.node.occupations import frontier, lowest
 
 LOWER = 1e-3
 """Hartree: what another determinant must gain, over Hartree-Fock's and in the pilot; else the closed shells stay, which

@@ -8,15 +8,25 @@ from dataclasses import dataclass
 
 from pyscf.data.nist import BOHR
 
-from node.bad_input import BadInput
-from node.formats.columns import refuse_columns
-from node.formats.inputs import read_input
-from node.formats.plain import pieces, plain
-from node.formats.refused import refuse_formats
-from node.formats.tables import read_table
-from node.formats.words import REMEDY, Atom, Draft, Row, canonical, check_symbol, element, number, told
-from node.formats.xyz import is_count, xyz
-from node.formats.zmatrix import from_zmatrix
+from spotwave.node.bad_input import BadInput
+from spotwave.node.formats.columns import refuse_columns
+from spotwave.node.formats.inputs import read_input
+from spotwave.node.formats.plain import pieces, plain
+from spotwave.node.formats.refused import refuse_formats
+from spotwave.node.formats.tables import read_table
+from spotwave.node.formats.words import (
+    REMEDY,
+    Atom,
+    Draft,
+    Row,
+    canonical,
+    check_symbol,
+    element,
+    number,
+    told,
+)
+from spotwave.node.formats.xyz import is_count, xyz
+from spotwave.node.formats.zmatrix import from_zmatrix
 
 __all__ = ["Atom", "BadInput", "Geometry", "parse_geometry"]
 

@@ -15,10 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 from pyscf import gto, lib, scf
 
-from node.calculation import Calculation, build_molecule
-from node.mean_field import Array, irrep_name, irreps, mean_field, method, second_order, with_symmetry
-from node.orbitals import by_irrep, in_order
-from node.scf_file import read_molecule, read_orbitals
+from spotwave.node.calculation import Calculation, build_molecule
+from spotwave.node.mean_field import (
+    Array,
+    irrep_name,
+    irreps,
+    mean_field,
+    method,
+    second_order,
+    with_symmetry,
+)
+from spotwave.node.orbitals import by_irrep, in_order
+from spotwave.node.scf_file import read_molecule, read_orbitals
 
 ENERGY_TOLERANCE = 1e-9  #: Hartree; what a stored energy may differ from the one of its own orbitals
 _STORED_GRADIENT = 2e-4  # Brillouin's theorem, of orbitals that another kind of processor has converged

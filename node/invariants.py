@@ -3,8 +3,8 @@ wrong without a word."""
 
 from __future__ import annotations
 
-from node.programs.base import Energies, SolverTask
-from node.reference import determinant_energy, lower_bound
+from spotwave.node.programs.base import Energies, SolverTask
+from spotwave.node.reference import determinant_energy, lower_bound
 
 REFERENCE = 1e-8  # Hartree: what the determinant's energy from the file may differ from the Hartree-Fock energy
 VARIATIONAL = 1e-6  # Hartree: what a program may round

@@ -17,9 +17,9 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from node.api_settings import trusted
-from node.contract import Lease
-from node.remote import RemoteError
+from spotwave.node.api_settings import trusted
+from spotwave.node.contract import Lease
+from spotwave.node.remote import RemoteError
 
 log = logging.getLogger("agent.lease")
 

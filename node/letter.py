@@ -17,8 +17,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
-from node.plain_text import LINE_CHARS, TEXT_CHARS, plain
-from node.strict_json import load_file, load_object
+from spotwave.node.plain_text import LINE_CHARS, TEXT_CHARS, plain
+from spotwave.node.strict_json import load_file, load_object
 
 Rule = Callable[[Any], Any]
 T = TypeVar("T")

@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from node.contract import GENERATION, MANIFEST_FILE
-from node.letter import MOST_BYTES, Rule, named, number, said, table, whole
-from node.names import can_travel
-from node.own_files import is_regular
-from node.strict_json import BadJson, load_object, read_file
+from spotwave.node.contract import GENERATION, MANIFEST_FILE
+from spotwave.node.letter import MOST_BYTES, Rule, named, number, said, table, whole
+from spotwave.node.names import can_travel
+from spotwave.node.own_files import is_regular
+from spotwave.node.strict_json import BadJson, load_object, read_file
 
 _CHUNK = 1 << 20
 MANIFEST_BYTES = 8 << 20

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pyscf import gto, scf, symm
 from pyscf.lib.exceptions import PointGroupSymmetryError
 
-from node.scf_ties import without_ties
+from spotwave.node.scf_ties import without_ties
 
 Array = NDArray[np.float64]
 

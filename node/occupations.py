@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyscf import gto
 
-from node.determinant_energies import window_integrals
+from spotwave.node.determinant_energies import window_integrals
 
 Array = NDArray[np.float64]
 

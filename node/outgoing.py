@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path, PurePosixPath
 
-from node.names import MOST_LEVELS, same_place, told, why_not
-from node.own_files import is_regular
+from spotwave.node.names import MOST_LEVELS, same_place, told, why_not
+from spotwave.node.own_files import is_regular
 
 MOST_FILES = 10_000  #: of one folder; a request to an object store each
 MOST_LOOKED_AT = 200_000  #: files and folders; a second for 200,000

@@ -8,17 +8,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from node.fcidump import write_fcidump
-from node.first_determinant import LOWER
-from node.hartree_fock import HartreeFock
-from node.own_files import remove_tree
-from node.programs.base import Program, ProgramFailed, SolverTask
-from node.programs.pyci import PyCI
-from node.programs.pyscf_ci import PySCF
-from node.programs.run import solve
-from node.reference_told import FirstDeterminant, Reference
-from node.solutions import Solution
-from node.stability import is_minimum
+from spotwave.node.fcidump import write_fcidump
+from spotwave.node.first_determinant import LOWER
+from spotwave.node.hartree_fock import HartreeFock
+from spotwave.node.own_files import remove_tree
+from spotwave.node.programs.base import Program, ProgramFailed, SolverTask
+from spotwave.node.programs.pyci import PyCI
+from spotwave.node.programs.pyscf_ci import PySCF
+from spotwave.node.programs.run import solve
+from spotwave.node.reference_told import FirstDeterminant, Reference
+from spotwave.node.solutions import Solution
+from spotwave.node.stability import is_minimum
 
 _FACTOR = 4.0  # of eps1
 _EPS2 = 20.0  # eps1 over eps2 of a pilot: its correction takes most of its time

@@ -1,6 +1,6 @@
 """Prefect's own command line, for a server on SQLite that does not stand still.
 
-    python -m node.prefect_server server start ...
+    python -m spotwave.node.prefect_server server start ...
 
 Two things of Prefect 3.8.8 on SQLite stop it as soon as several jobs run. Each has its remedy here.
 

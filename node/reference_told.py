@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from node.programs.figures import MOST_HARTREE
+from spotwave.node.programs.figures import MOST_HARTREE
 
 Origin = Literal["start", "occupation", "instability"]
 

@@ -14,10 +14,10 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import TerminationSignal
 from prefect.logging import get_run_logger
 
-from node.checkpoint import CheckpointCorrupt
-from node.contract import COUNT_FILE, RESULT_FILE, Ending, write_text
-from node.desk import Desk, StopAsked
-from node.ended import cut_short, interrupted
+from spotwave.node.checkpoint import CheckpointCorrupt
+from spotwave.node.contract import COUNT_FILE, RESULT_FILE, Ending, write_text
+from spotwave.node.desk import Desk, StopAsked
+from spotwave.node.ended import cut_short, interrupted
 
 TICK_S = 1.0
 SEAL_S = 15.0

@@ -15,14 +15,14 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from node.names import can_travel
-from node.plain_text import plain
-from node.rclone_run import RemoteError as RemoteError
-from node.rclone_run import RemoteTooLong as RemoteTooLong
-from node.rclone_run import run
-from node.room import NoRoom, room_for
-from node.scrub import last_line, scrubber
-from node.strict_json import LETTER_BYTES, BadJson, load
+from spotwave.node.names import can_travel
+from spotwave.node.plain_text import plain
+from spotwave.node.rclone_run import RemoteError as RemoteError
+from spotwave.node.rclone_run import RemoteTooLong as RemoteTooLong
+from spotwave.node.rclone_run import run
+from spotwave.node.room import NoRoom, room_for
+from spotwave.node.scrub import last_line, scrubber
+from spotwave.node.strict_json import LETTER_BYTES, BadJson, load
 
 _NO_MODTIME_NS = 10**18  # rclone tells "no modification times" as a precision of a hundred years
 _ABSENT_CODES = (3, 4)  # directory not found, file not found

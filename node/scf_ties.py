@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from pyscf import lib
 
-from node.orbitals import disentangled
+from spotwave.node.orbitals import disentangled
 
 _LEVEL = 1e-8  # Hartree: closer orbitals are of one energy
 _BY_IRREP, _BY_PLACE = 1e-7, 1e-10  # Hartree, far above rounding and far below a difference that means something

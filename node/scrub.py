@@ -11,8 +11,8 @@ from configparser import Error as ConfigError
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from node.redaction_forms import is_trivial, looks_random, names_a_secret, without_secrets
-from node.redaction_search import SHORTEST, SHORTEST_SPLIT, Search
+from spotwave.node.redaction_forms import is_trivial, looks_random, names_a_secret, without_secrets
+from spotwave.node.redaction_search import SHORTEST, SHORTEST_SPLIT, Search
 
 _STAMP = re.compile(r"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d (?:[A-Z]+ *: *)?")
 _MANY = re.compile(r"[;,\s]+")  # between the parts of `headers` and of a connection string

@@ -14,25 +14,25 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import TerminationSignal
 from prefect.logging import get_run_logger
 
-from node.calculation import BadInput, Calculation
-from node.checkpoint import CheckpointCorrupt
-from node.contract import Ending
-from node.desk import Desk, StopAsked
-from node.ended import cut_short
-from node.fcidump import write_fcidump as write_integrals
-from node.fingerprint import IntegralsProof, same_integrals
-from node.hartree_fock import (
+from spotwave.node.calculation import BadInput, Calculation
+from spotwave.node.checkpoint import CheckpointCorrupt
+from spotwave.node.contract import Ending
+from spotwave.node.desk import Desk, StopAsked
+from spotwave.node.ended import cut_short
+from spotwave.node.fcidump import write_fcidump as write_integrals
+from spotwave.node.fingerprint import IntegralsProof, same_integrals
+from spotwave.node.hartree_fock import (
     DifferentCalculation,
     HartreeFock,
     ScfNotConverged,
     load_hartree_fock,
     run_hartree_fock,
 )
-from node.invariants import Contradiction, of_another_spin, prove_energies, prove_reference
-from node.own_files import clear_way
-from node.pilot import choose, occupied
-from node.programs import program_for
-from node.programs.base import (
+from spotwave.node.invariants import Contradiction, of_another_spin, prove_energies, prove_reference
+from spotwave.node.own_files import clear_way
+from spotwave.node.pilot import choose, occupied
+from spotwave.node.programs import program_for
+from spotwave.node.programs.base import (
     CheckpointMismatch,
     Energies,
     OutputUnreadable,
@@ -40,11 +40,11 @@ from node.programs.base import (
     ProgramMissing,
     SolverStopped,
 )
-from node.programs.run import solve
-from node.shci_bench import FCIDUMP, PROGRAM_DIR, SCF_FILE, Bench
-from node.shci_result import write_iterations, write_result
-from node.shci_watch import SolverWatch
-from node.solutions import find_solutions
+from spotwave.node.programs.run import solve
+from spotwave.node.shci_bench import FCIDUMP, PROGRAM_DIR, SCF_FILE, Bench
+from spotwave.node.shci_result import write_iterations, write_result
+from spotwave.node.shci_watch import SolverWatch
+from spotwave.node.solutions import find_solutions
 
 ITERATIONS_FILE = "iterations.csv"
 VARIATIONAL_TOLERANCE = 1e-8  # Hartree; a resumed run may not end above its checkpoint by more

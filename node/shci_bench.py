@@ -8,11 +8,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from node.calculation import Calculation, check
-from node.checkpoint import CheckpointCorrupt, Manifest
-from node.desk import Desk
-from node.programs.base import SolverTask
-from node.reference_told import Reference
+from spotwave.node.calculation import Calculation, check
+from spotwave.node.checkpoint import CheckpointCorrupt, Manifest
+from spotwave.node.desk import Desk
+from spotwave.node.programs.base import SolverTask
+from spotwave.node.reference_told import Reference
 
 SCF_FILE = "scf.chk"
 PROGRAM_DIR = "program"

@@ -10,13 +10,13 @@ from typing import Any
 
 import polars as pl
 
-from node.contract import RESULT_FILE, write_text
-from node.fingerprint import IntegralsProof
-from node.hartree_fock import HartreeFock
-from node.invariants import of_another_spin
-from node.own_files import clear_way
-from node.programs.base import Energies
-from node.shci_bench import Bench
+from spotwave.node.contract import RESULT_FILE, write_text
+from spotwave.node.fingerprint import IntegralsProof
+from spotwave.node.hartree_fock import HartreeFock
+from spotwave.node.invariants import of_another_spin
+from spotwave.node.own_files import clear_way
+from spotwave.node.programs.base import Energies
+from spotwave.node.shci_bench import Bench
 
 
 def write_iterations(path: Path, energies: Energies) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from node.plain_text import plain
-from node.programs.base import Iteration, Program, SolverTask, Stage, percent_done
+from spotwave.node.plain_text import plain
+from spotwave.node.programs.base import Iteration, Program, SolverTask, Stage, percent_done
 
 Tell = Callable[[float, str], None]
 Seal = Callable[[list[Path], float | None], None]

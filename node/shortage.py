@@ -12,7 +12,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from node.outcome import Cause
+from spotwave.node.outcome import Cause
 
 _NO_MEMORY = (errno.ENOMEM,)
 _NO_DISK = (errno.ENOSPC, errno.EDQUOT)

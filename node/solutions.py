@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from node.first_determinant import Orbitals, lowest_by_exchanges
-from node.hartree_fock import HartreeFock, solution_from
-from node.mean_field import Array, irrep_name, with_symmetry
-from node.occupations import lowest_determinants
-from node.reference_told import FirstDeterminant, Origin, Stability, ToldSolution
-from node.stability import analyse
+from spotwave.node.first_determinant import Orbitals, lowest_by_exchanges
+from spotwave.node.hartree_fock import HartreeFock, solution_from
+from spotwave.node.mean_field import Array, irrep_name, with_symmetry
+from spotwave.node.occupations import lowest_determinants
+from spotwave.node.reference_told import FirstDeterminant, Origin, Stability, ToldSolution
+from spotwave.node.stability import analyse
 
 NEAR = 0.1
 """Hartree: solutions and determinants higher than the lowest by more are not looked at. Correlation changes an order by

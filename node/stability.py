@@ -15,8 +15,8 @@ from pyscf import gto, lib, scf
 from pyscf.scf.hf import unpack_uniq_var
 from pyscf.soscf import newton_ah
 
-from node.mean_field import mean_field
-from node.reference_told import Stability
+from spotwave.node.mean_field import mean_field
+from spotwave.node.reference_told import Stability
 
 Array = NDArray[np.float64]
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from node.own_files import read_regular
+from spotwave.node.own_files import read_regular
 
 LETTER_BYTES = 1 << 20  # of a lease, an outcome, a manifest: an honest one has a few hundred
 MOST_DEPTH = 32

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from node import checkpoint
-from node.checkpoint import CheckpointCorrupt
-from node.contract import (
+from spotwave.node import checkpoint
+from spotwave.node.checkpoint import CheckpointCorrupt
+from spotwave.node.contract import (
     AGENT_LOG,
     CHECKPOINT_DIR,
     HEARTBEAT_FILE,
@@ -22,9 +22,9 @@ from node.contract import (
     attempt_dir,
     write_text,
 )
-from node.outgoing import Outgoing, survey
-from node.own_files import folder_of_ours, is_regular
-from node.remote import Remote, RemoteError
+from spotwave.node.outgoing import Outgoing, survey
+from spotwave.node.own_files import folder_of_ours, is_regular
+from spotwave.node.remote import Remote, RemoteError
 
 log = logging.getLogger("agent.sync")
 

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from node.contract import ENGINE_PID_FILE, MACHINES_POOL, Brief, Outcome
-from node.own_files import read_regular
+from spotwave.node.contract import ENGINE_PID_FILE, MACHINES_POOL, Brief, Outcome
+from spotwave.node.own_files import read_regular
 
 log = logging.getLogger("agent.worker")
 

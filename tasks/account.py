@@ -14,10 +14,10 @@ from pathlib import Path
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH
 from pydantic import BaseModel, ConfigDict
 
-from blocks.cloud import Machine
-from node.contract import Ending, Outcome, write_text
-from node.strict_json import load_file
-from tasks.job import Amount, Attempt, Job, Quote
+from spotwave.blocks.cloud import Machine
+from spotwave.node.contract import Ending, Outcome, write_text
+from spotwave.node.strict_json import load_file
+from spotwave.tasks.job import Amount, Attempt, Job, Quote
 
 ACCOUNT_BYTES = 64 << 20
 BEFORE_ITS_END = Outcome(Ending.LOST, "the job was ended before its machine")

@@ -8,15 +8,15 @@ import time
 from prefect import task
 from prefect.logging import get_run_logger
 
-from blocks.budget import Budget
-from blocks.cloud import Offer
-from blocks.snapshots import StoreUnavailable
-from node.contract import SAVE_S
-from tasks import spending
-from tasks.documents import load_budget, load_store
-from tasks.job import Allowance, Bill, Choice, Job, Placed, Quote, Refusal
-from tasks.once import ONCE
-from tasks.quote import hourly_usd
+from spotwave.blocks.budget import Budget
+from spotwave.blocks.cloud import Offer
+from spotwave.blocks.snapshots import StoreUnavailable
+from spotwave.node.contract import SAVE_S
+from spotwave.tasks import spending
+from spotwave.tasks.documents import load_budget, load_store
+from spotwave.tasks.job import Allowance, Bill, Choice, Job, Placed, Quote, Refusal
+from spotwave.tasks.once import ONCE
+from spotwave.tasks.quote import hourly_usd
 
 TEARDOWN_S = 30.0  # from the agent's end until the cloud bills no more
 LEAST_WORK_S = 30.0  # a machine that may not even work for so long is not worth its boot

@@ -12,7 +12,7 @@ from prefect.client.schemas.objects import FlowRun, State, StateType, WorkerStat
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Cancelled, Crashed
 
-from node.contract import MACHINES_POOL, Lease, attempt_name
+from spotwave.node.contract import MACHINES_POOL, Lease, attempt_name
 
 
 def client() -> SyncPrefectClient:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from prefect import task
 
-from blocks.budget import Budget
-from tasks.documents import load_budget
-from tasks.job import Job, Question, Quote
-from tasks.once import ONCE
+from spotwave.blocks.budget import Budget
+from spotwave.tasks.documents import load_budget
+from spotwave.tasks.job import Job, Question, Quote
+from spotwave.tasks.once import ONCE
 
 
 @task(name="ask", persist_result=True, cache_policy=ONCE - "quote")

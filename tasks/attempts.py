@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
-from blocks.cloud import Cloud
-from node.contract import Cause, Ending, Outcome
-from tasks.job import Attempt, Job
+from spotwave.blocks.cloud import Cloud
+from spotwave.node.contract import Cause, Ending, Outcome
+from spotwave.tasks.job import Attempt, Job
 
 MOST_MACHINES = 100  #: of one job, those that were stopped with their host included
 

@@ -7,18 +7,18 @@ import time
 from prefect import task
 from prefect.logging import get_run_logger
 
-from blocks.cloud import Machine, MachineState
-from node.contract import MACHINE_FILE, Ending, Outcome, attempt_dir
-from node.plain_text import plain
-from node.remote import RemoteError
-from tasks import api
-from tasks.carried import still_carried
-from tasks.documents import load_cloud, load_remote
-from tasks.job import Job
-from tasks.last_word import last_word
-from tasks.line import line_of
-from tasks.once import ONCE
-from tasks.watch import STATE_S, SUSPENDED, told_state
+from spotwave.blocks.cloud import Machine, MachineState
+from spotwave.node.contract import MACHINE_FILE, Ending, Outcome, attempt_dir
+from spotwave.node.plain_text import plain
+from spotwave.node.remote import RemoteError
+from spotwave.tasks import api
+from spotwave.tasks.carried import still_carried
+from spotwave.tasks.documents import load_cloud, load_remote
+from spotwave.tasks.job import Job
+from spotwave.tasks.last_word import last_word
+from spotwave.tasks.line import line_of
+from spotwave.tasks.once import ONCE
+from spotwave.tasks.watch import STATE_S, SUSPENDED, told_state
 
 BOOT_S = 900.0
 POLL_S = 1.0

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from blocks.cloud import Requirements
-from node.contract import Cause, Ending
-from tasks.job import Attempt
+from spotwave.blocks.cloud import Requirements
+from spotwave.node.contract import Cause, Ending
+from spotwave.tasks.job import Attempt
 
 MOST_DOUBLINGS = 3  # of memory, and of disk
 _FOR_MEMORY = "Or ask for less: a larger eps1 or eps2, a smaller basis, a frozen core"

@@ -14,7 +14,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import ObjectNotFound
 
-from tasks import api
+from spotwave.tasks import api
 
 # A run that is being cancelled is told so by a signal, at once. One that hears nothing for so long never will: after an
 # outage of the server Prefect gives the observing of cancellations up (PrefectHQ/prefect#18840).

@@ -7,12 +7,19 @@ import re
 from prefect import task
 from prefect.logging import get_run_logger
 
-from blocks.cloud import Cloud
-from blocks.gpus import unknown
-from blocks.user_data import too_long
-from tasks.documents import NoSuchBlock, load_access, load_budget, load_cloud, load_remote, load_store
-from tasks.inherit import continuable
-from tasks.job import Job
+from spotwave.blocks.cloud import Cloud
+from spotwave.blocks.gpus import unknown
+from spotwave.blocks.user_data import too_long
+from spotwave.tasks.documents import (
+    NoSuchBlock,
+    load_access,
+    load_budget,
+    load_cloud,
+    load_remote,
+    load_store,
+)
+from spotwave.tasks.inherit import continuable
+from spotwave.tasks.job import Job
 
 _PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
 

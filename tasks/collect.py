@@ -12,14 +12,14 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 
-from node.contract import OUTPUT_DIR, RESULT_BYTES, RESULT_FILE, attempt_dir, write_text
-from node.remote import Remote
-from node.strict_json import BadJson, load_file
-from tasks.documents import load_remote
-from tasks.fetch import NoRoom, bring_home, listed, require_room
-from tasks.job import Attempt, Job, Quote
-from tasks.once import ONCE
-from tasks.receipt import as_told, cost_of
+from spotwave.node.contract import OUTPUT_DIR, RESULT_BYTES, RESULT_FILE, attempt_dir, write_text
+from spotwave.node.remote import Remote
+from spotwave.node.strict_json import BadJson, load_file
+from spotwave.tasks.documents import load_remote
+from spotwave.tasks.fetch import NoRoom, bring_home, listed, require_room
+from spotwave.tasks.job import Attempt, Job, Quote
+from spotwave.tasks.once import ONCE
+from spotwave.tasks.receipt import as_told, cost_of
 
 Log = logging.Logger | logging.LoggerAdapter[Any]
 

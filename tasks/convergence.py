@@ -10,9 +10,9 @@ import polars as pl
 from prefect import task
 from prefect.logging import get_run_logger
 
-from node.contract import OUTPUT_DIR
-from node.strict_json import BadJson, read_file
-from tasks.picture import show
+from spotwave.node.contract import OUTPUT_DIR
+from spotwave.node.strict_json import BadJson, read_file
+from spotwave.tasks.picture import show
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from prefect import task
 from prefect.artifacts import create_table_artifact
 
-from tasks import spending
-from tasks.documents import load_store
-from tasks.picture import show
-from tasks.spending import Entry
+from spotwave.tasks import spending
+from spotwave.tasks.documents import load_store
+from spotwave.tasks.picture import show
+from spotwave.tasks.spending import Entry
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

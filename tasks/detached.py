@@ -19,7 +19,7 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Crashed, Failed, Pending, Running
 
-from node.contract import (
+from spotwave.node.contract import (
     FENCE_FILE,
     HEARTBEAT_FILE,
     OUTCOME_FILE,
@@ -34,12 +34,12 @@ from node.contract import (
     Submission,
     attempt_dir,
 )
-from node.plain_text import markdown
-from node.remote import Remote, RemoteError, RemoteTooLong
-from tasks import api
-from tasks.documents import load_remote
-from tasks.job import Job
-from tasks.record import Record
+from spotwave.node.plain_text import markdown
+from spotwave.node.remote import Remote, RemoteError, RemoteTooLong
+from spotwave.tasks import api
+from spotwave.tasks.documents import load_remote
+from spotwave.tasks.job import Job
+from spotwave.tasks.record import Record
 
 LOOK_S = 3.0  # between two looks at the remote: its calls cost
 FENCE_S = 10.0  # a remote that hangs must not keep the machine from being terminated

@@ -9,13 +9,13 @@ from typing import TypeVar
 from prefect.blocks.core import Block
 from prefect.client.orchestration import get_client
 
-from blocks.access import PrefectAccess
-from blocks.budget import Budget
-from blocks.cloud import Cloud
-from blocks.rclone import RcloneRemote
-from blocks.saved import Unusable, load, names_of
-from blocks.snapshots import SnapshotStore
-from blocks.wings import WINGS, block_type
+from spotwave.blocks.access import PrefectAccess
+from spotwave.blocks.budget import Budget
+from spotwave.blocks.cloud import Cloud
+from spotwave.blocks.rclone import RcloneRemote
+from spotwave.blocks.saved import Unusable, load, names_of
+from spotwave.blocks.snapshots import SnapshotStore
+from spotwave.blocks.wings import WINGS, block_type
 
 B = TypeVar("B", bound=Block)
 

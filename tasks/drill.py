@@ -12,18 +12,18 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.logging import get_run_logger
 from pydantic import BaseModel, ConfigDict
 
-from blocks.cloud import LaunchRefused, Machine, MachineState
-from node.contract import CHECKPOINT_DIR, COUNT_FILE, Phase
-from node.letter import named, whole
-from node.remote import RemoteError
-from node.strict_json import load_object
-from tasks import api
-from tasks.carried import Standing, run_of, standing_of
-from tasks.documents import load_cloud, load_remote
-from tasks.job import Job
-from tasks.line import line_of
-from tasks.once import ONCE
-from tasks.watch import STATE_S, told_state
+from spotwave.blocks.cloud import LaunchRefused, Machine, MachineState
+from spotwave.node.contract import CHECKPOINT_DIR, COUNT_FILE, Phase
+from spotwave.node.letter import named, whole
+from spotwave.node.remote import RemoteError
+from spotwave.node.strict_json import load_object
+from spotwave.tasks import api
+from spotwave.tasks.carried import Standing, run_of, standing_of
+from spotwave.tasks.documents import load_cloud, load_remote
+from spotwave.tasks.job import Job
+from spotwave.tasks.line import line_of
+from spotwave.tasks.once import ONCE
+from spotwave.tasks.watch import STATE_S, told_state
 
 SAVED_WITHIN_S = 600.0  # a first checkpoint of a few bytes
 GONE_WITHIN_S = 60.0  # what lists show of what has just been deleted

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from blocks.cloud import HOURS_A_MONTH, MarketUnavailable, Rehearsal, Requirements
-from tasks.documents import NoSuchBlock, load_cloud, load_store
-from tasks.fetch_prices import market_now
+from spotwave.blocks.cloud import HOURS_A_MONTH, MarketUnavailable, Rehearsal, Requirements
+from spotwave.tasks.documents import NoSuchBlock, load_cloud, load_store
+from spotwave.tasks.fetch_prices import market_now
 
 POOLS = 10  # the cheapest: where one has no machine, the next may
 SLACK = 1.1  # prices move while the user reads

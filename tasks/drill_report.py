@@ -12,13 +12,13 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from pydantic import BaseModel, ConfigDict
 
-from node.contract import AGENT_LOG, attempt_dir
-from node.plain_text import markdown
-from node.strict_json import BadJson, read_file
-from tasks import api
-from tasks.drill import Forced
-from tasks.drill_promise import Promise
-from tasks.job import Attempt
+from spotwave.node.contract import AGENT_LOG, attempt_dir
+from spotwave.node.plain_text import markdown
+from spotwave.node.strict_json import BadJson, read_file
+from spotwave.tasks import api
+from spotwave.tasks.drill import Forced
+from spotwave.tasks.drill_promise import Promise
+from spotwave.tasks.job import Attempt
 
 LOG_BYTES = 64 << 20
 REPORT_FILE = "drill.md"

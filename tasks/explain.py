@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from blocks.cloud import Offer, Requirements
-from blocks.market import Market, offers_of
-from tasks.job import Choice, Objective, Ranked
-from tasks.money import Work, with_cost
-from tasks.rank import ORDER, TERMS, rank
+from spotwave.blocks.cloud import Offer, Requirements
+from spotwave.blocks.market import Market, offers_of
+from spotwave.tasks.job import Choice, Objective, Ranked
+from spotwave.tasks.money import Work, with_cost
+from spotwave.tasks.rank import ORDER, TERMS, rank
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from node.names import same_place, told, why_not
-from node.remote import Entry, Remote
+from spotwave.node.names import same_place, told, why_not
+from spotwave.node.remote import Entry, Remote
 
 MOST_FILES = 10_000  #: brought home of one folder; a machine sends no more (node/outgoing.py)
 MOST_NAMED = 200

@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 from prefect import task
 from prefect.logging import get_run_logger
 
-from blocks.cloud import Catalogue, Cloud, MarketUnavailable, Tell, untold
-from blocks.market import Market
-from blocks.snapshots import SnapshotStore, StoreUnavailable
-from tasks.documents import load_cloud, load_store
+from spotwave.blocks.cloud import Catalogue, Cloud, MarketUnavailable, Tell, untold
+from spotwave.blocks.market import Market
+from spotwave.blocks.snapshots import SnapshotStore, StoreUnavailable
+from spotwave.tasks.documents import load_cloud, load_store
 
 FRESH_S = 600.0  # prices this young need not be asked for again: spot prices move a few times a day
 CATALOGUE_S = 86400.0

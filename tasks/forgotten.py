@@ -10,11 +10,11 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
 from prefect.client.schemas.objects import FlowRun, StateType
 from pydantic import BaseModel, ConfigDict
 
-from blocks.cloud import Cloud, LaunchRefused, Leftover, Machine
-from node.contract import job_key_of
-from tasks import account, api
-from tasks.carried import Standing, standing_of
-from tasks.documents import all_clouds, load_cloud
+from spotwave.blocks.cloud import Cloud, LaunchRefused, Leftover, Machine
+from spotwave.node.contract import job_key_of
+from spotwave.tasks import account, api
+from spotwave.tasks.carried import Standing, standing_of
+from spotwave.tasks.documents import all_clouds, load_cloud
 
 GRACE = timedelta(minutes=2)  # a machine may be younger than the record of its job
 ABANDONED = timedelta(hours=1)  # a crashed job is taken up by reconcile long before

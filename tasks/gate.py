@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from blocks.market import Market
+from spotwave.blocks.market import Market
 
 MOST_LOST = 0.1  #: of the regions, families or offers that were there before
 MOST_CHANGED = 0.5  #: of the prices, by more than a factor of `BIG`

@@ -12,16 +12,16 @@ import polars as pl
 from prefect import task
 from prefect.logging import get_run_logger
 
-from blocks.cloud import Offer
-from blocks.market import Market
-from blocks.snapshots import SnapshotStore, StoreUnavailable
-from node.contract import Ending
-from tasks import remembered
-from tasks.documents import load_cloud, load_store
-from tasks.job import Attempt, Job, Refusal
-from tasks.once import ONCE
-from tasks.remembered import LOSSES, RUNS, Warn, untold
-from tasks.speed import assumed_speed, learned
+from spotwave.blocks.cloud import Offer
+from spotwave.blocks.market import Market
+from spotwave.blocks.snapshots import SnapshotStore, StoreUnavailable
+from spotwave.node.contract import Ending
+from spotwave.tasks import remembered
+from spotwave.tasks.documents import load_cloud, load_store
+from spotwave.tasks.job import Attempt, Job, Refusal
+from spotwave.tasks.once import ONCE
+from spotwave.tasks.remembered import LOSSES, RUNS, Warn, untold
+from spotwave.tasks.speed import assumed_speed, learned
 
 COOL_S = 3600.0  # nine tenths of the interruptions of a pool fall within minutes of each other; an hour is polite
 

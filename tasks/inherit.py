@@ -9,16 +9,16 @@ from prefect import task
 from prefect.logging import get_run_logger
 from pydantic import BaseModel, ConfigDict
 
-from blocks.snapshots import StoreUnavailable
-from node.contract import CHECKPOINT_DIR, JOB_FILE, LATEST_FILE, MANIFEST_FILE
-from node.contract import GENERATION as NAME
-from node.manifest import MANIFEST_BYTES, CheckpointCorrupt, Manifest
-from node.remote import Remote, RemoteError, RemoteTooLong
-from node.strict_json import load_object
-from tasks import api, spending
-from tasks.documents import load_remote, load_store
-from tasks.job import Job
-from tasks.once import ONCE
+from spotwave.blocks.snapshots import StoreUnavailable
+from spotwave.node.contract import CHECKPOINT_DIR, JOB_FILE, LATEST_FILE, MANIFEST_FILE
+from spotwave.node.contract import GENERATION as NAME
+from spotwave.node.manifest import MANIFEST_BYTES, CheckpointCorrupt, Manifest
+from spotwave.node.remote import Remote, RemoteError, RemoteTooLong
+from spotwave.node.strict_json import load_object
+from spotwave.tasks import api, spending
+from spotwave.tasks.documents import load_remote, load_store
+from spotwave.tasks.job import Job
+from spotwave.tasks.once import ONCE
 
 KEY = re.compile(r"sw-[0-9a-f]{12}")
 _GENERATION = re.compile(NAME)

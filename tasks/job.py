@@ -9,9 +9,9 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from blocks.cloud import Machine, Offer, Requirements
-from blocks.scope import Scope
-from node.contract import Ending, Outcome
+from spotwave.blocks.cloud import Machine, Offer, Requirements
+from spotwave.blocks.scope import Scope
+from spotwave.node.contract import Ending, Outcome
 
 #: USD, seconds, sizes: one figure that is none would make every sum with it one, and a negative one free a budget.
 Amount = Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False)]

@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import Protocol
 from uuid import UUID
 
-from node.contract import attempt_name
-from tasks import api
-from tasks.detached import Letters
-from tasks.documents import load_access
-from tasks.job import Job
+from spotwave.node.contract import attempt_name
+from spotwave.tasks import api
+from spotwave.tasks.detached import Letters
+from spotwave.tasks.documents import load_access
+from spotwave.tasks.job import Job
 
 
 class Line(Protocol):

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from blocks.cloud import HOURS_A_MONTH
-from blocks.interruption import rate
-from tasks.speed import with_speed
+from spotwave.blocks.cloud import HOURS_A_MONTH
+from spotwave.blocks.interruption import rate
+from spotwave.tasks.speed import with_speed
 
 CHECKPOINT_S = 30.0  # until a run has measured its own
 

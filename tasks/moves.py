@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from blocks.cloud import Requirements
-from blocks.market import Market
-from tasks.gate import price_pairs
+from spotwave.blocks.cloud import Requirements
+from spotwave.blocks.market import Market
+from spotwave.tasks.gate import price_pairs
 
 SAME = 1e-6  # relative; below it a price is the same
 SHOWN = 5

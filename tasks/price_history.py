@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import polars as pl
 from prefect import task
 
-from blocks.cloud import Requirements
-from blocks.market import Market
-from blocks.snapshots import days_ago
-from tasks.documents import load_store
-from tasks.picture import show
-from tasks.publish import Published, current
+from spotwave.blocks.cloud import Requirements
+from spotwave.blocks.market import Market
+from spotwave.blocks.snapshots import days_ago
+from spotwave.tasks.documents import load_store
+from spotwave.tasks.picture import show
+from spotwave.tasks.publish import Published, current
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,14 +8,14 @@ import polars as pl
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
-from blocks.cloud import Requirements
-from blocks.market import Market
-from tasks.documents import load_store
-from tasks.job import Choice
-from tasks.money import Work
-from tasks.moves import Moves, moves
-from tasks.publish import Published, current, earlier, rows_by_region
-from tasks.rank import rank
+from spotwave.blocks.cloud import Requirements
+from spotwave.blocks.market import Market
+from spotwave.tasks.documents import load_store
+from spotwave.tasks.job import Choice
+from spotwave.tasks.money import Work
+from spotwave.tasks.moves import Moves, moves
+from spotwave.tasks.publish import Published, current, earlier, rows_by_region
+from spotwave.tasks.rank import rank
 
 CHEAPEST = 10
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from prefect.logging import get_run_logger
 
-from node.contract import HEARTBEAT_FILE, Lease, attempt_dir
-from node.remote import RemoteError
-from tasks.documents import load_remote
-from tasks.job import Job
+from spotwave.node.contract import HEARTBEAT_FILE, Lease, attempt_dir
+from spotwave.node.remote import RemoteError
+from spotwave.tasks.documents import load_remote
+from spotwave.tasks.job import Job
 
 
 def percent_done(job: Job, attempt: int) -> float:

@@ -8,16 +8,16 @@ from prefect import task
 from prefect.artifacts import create_table_artifact
 from prefect.logging import get_run_logger
 
-from blocks.cloud import Cloud, LaunchBrief, LaunchRefused, Machine, Misconfigured, Offer
-from node.contract import Brief
-from tasks import api
-from tasks.allow import not_allowed, stops_at
-from tasks.carried import still_carried
-from tasks.documents import load_access, load_cloud, load_remote
-from tasks.job import Allowance, Choice, Job, Placed, Refusal, Unplaced
-from tasks.once import ONCE
-from tasks.unplaced import all_refused
-from tasks.walk import Suspended, Walk
+from spotwave.blocks.cloud import Cloud, LaunchBrief, LaunchRefused, Machine, Misconfigured, Offer
+from spotwave.node.contract import Brief
+from spotwave.tasks import api
+from spotwave.tasks.allow import not_allowed, stops_at
+from spotwave.tasks.carried import still_carried
+from spotwave.tasks.documents import load_access, load_cloud, load_remote
+from spotwave.tasks.job import Allowance, Choice, Job, Placed, Refusal, Unplaced
+from spotwave.tasks.once import ONCE
+from spotwave.tasks.unplaced import all_refused
+from spotwave.tasks.walk import Suspended, Walk
 
 MOST_ASKED = 5  # times, whether a cloud runs a machine of the job already
 

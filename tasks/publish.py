@@ -10,12 +10,12 @@ from prefect import task
 from prefect.logging import get_run_logger
 from pydantic import BaseModel, ConfigDict
 
-from blocks.cloud import MarketUnavailable
-from blocks.market import Market
-from blocks.snapshots import Snapshot, SnapshotStore, yesterday
-from tasks.documents import load_cloud, load_store
-from tasks.fetch_prices import market_now
-from tasks.gate import judged
+from spotwave.blocks.cloud import MarketUnavailable
+from spotwave.blocks.market import Market
+from spotwave.blocks.snapshots import Snapshot, SnapshotStore, yesterday
+from spotwave.tasks.documents import load_cloud, load_store
+from spotwave.tasks.fetch_prices import market_now
+from spotwave.tasks.gate import judged
 
 LOG_S = 5.0  # the progress is logged so often
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 import polars as pl
 
-from blocks.cloud import Cloud, Offer, Requirements
-from blocks.market import Market, offers_of
-from blocks.quota_room import QuotaRoom
-from blocks.wings import wing
-from tasks.job import Choice
+from spotwave.blocks.cloud import Cloud, Offer, Requirements
+from spotwave.blocks.market import Market, offers_of
+from spotwave.blocks.quota_room import QuotaRoom
+from spotwave.blocks.wings import wing
+from spotwave.tasks.job import Choice
 
 LEADING = 10  # offers of a ranking whose quotas are asked for
 ROUNDS = 4  # a ranking has other leaders when the first are left out

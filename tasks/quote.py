@@ -17,12 +17,12 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 
-from blocks.cloud import HOURS_A_MONTH, Offer
-from blocks.snapshots import StoreUnavailable
-from tasks.history import runs_of
-from tasks.job import Job, Quote, Ranked
-from tasks.money import CHECKPOINT_S
-from tasks.once import ONCE
+from spotwave.blocks.cloud import HOURS_A_MONTH, Offer
+from spotwave.blocks.snapshots import StoreUnavailable
+from spotwave.tasks.history import runs_of
+from spotwave.tasks.job import Job, Quote, Ranked
+from spotwave.tasks.money import CHECKPOINT_S
+from spotwave.tasks.once import ONCE
 
 DRAWS = 20_000  # the error of the P90 is then below 2 %
 SEED = 5

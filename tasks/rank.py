@@ -7,11 +7,11 @@ from collections.abc import Collection, Mapping, Sequence
 
 import polars as pl
 
-from blocks.cloud import Requirements
-from blocks.market import Market, offers_of
-from tasks.job import Choice, Near, Objective, Ranked, Reason, Refusal, Rejected
-from tasks.money import Work, with_cost
-from tasks.refused import covers
+from spotwave.blocks.cloud import Requirements
+from spotwave.blocks.market import Market, offers_of
+from spotwave.tasks.job import Choice, Near, Objective, Ranked, Reason, Refusal, Rejected
+from spotwave.tasks.money import Work, with_cost
+from spotwave.tasks.refused import covers
 
 #: In the ranking: more than a walk tries (tasks.walk.MOST_TRIES). Beside them the best of each region and of each
 #: family, since a quota or a policy takes out a whole one of these: so many of either at most.

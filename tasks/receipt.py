@@ -11,12 +11,12 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 
-from blocks.cloud import HOURS_A_MONTH, Cloud, LaunchRefused, Machine
-from node.contract import Outcome, write_text
-from node.plain_text import markdown
-from tasks.documents import load_cloud
-from tasks.job import Attempt, Bill, Job, Quote
-from tasks.once import ONCE
+from spotwave.blocks.cloud import HOURS_A_MONTH, Cloud, LaunchRefused, Machine
+from spotwave.node.contract import Outcome, write_text
+from spotwave.node.plain_text import markdown
+from spotwave.tasks.documents import load_cloud
+from spotwave.tasks.job import Attempt, Bill, Job, Quote
+from spotwave.tasks.once import ONCE
 
 GIB = 2**30
 MOST_BYTES_S = 12.5e9  # that a machine can send: 100 Gbit/s; it says itself how much, and may be anybody's

@@ -20,10 +20,10 @@ from prefect.events import Event
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 
-from blocks.machine_events import NotOwn, checked, is_id, log_line, named, task_run_of
-from node.contract import MOST_RECORDS, RECORD_DIR, record_part
-from node.remote import Entry, Remote, RemoteTooLong
-from node.strict_json import BadJson, load_object, read_file
+from spotwave.blocks.machine_events import NotOwn, checked, is_id, log_line, named, task_run_of
+from spotwave.node.contract import MOST_RECORDS, RECORD_DIR, record_part
+from spotwave.node.remote import Entry, Remote, RemoteTooLong
+from spotwave.node.strict_json import BadJson, load_object, read_file
 
 LABEL = "spotwave.record"  # of the attempt's run: how many parts were handed on
 PAGE = 200

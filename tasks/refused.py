@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from blocks.cloud import LaunchRefused, Offer
-from blocks.scope import Scope
-from blocks.wings import wing
-from tasks.job import Refusal
+from spotwave.blocks.cloud import LaunchRefused, Offer
+from spotwave.blocks.scope import Scope
+from spotwave.blocks.wings import wing
+from spotwave.tasks.job import Refusal
 
 
 def refusal_of(offer: Offer, refused: LaunchRefused) -> Refusal:

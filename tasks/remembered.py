@@ -12,8 +12,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from blocks.snapshots import SnapshotStore
-from blocks.validation import first_problem
+from spotwave.blocks.snapshots import SnapshotStore
+from spotwave.blocks.validation import first_problem
 
 RUNS = "runs/v1"
 LOSSES = "losses/v1"

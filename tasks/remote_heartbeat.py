@@ -6,8 +6,8 @@ Nothing is believed of its clock: what counts is that the number of beats has ri
 
 from __future__ import annotations
 
-from node.contract import HEARTBEAT_FILE, Lease, attempt_dir
-from node.remote import Remote
+from spotwave.node.contract import HEARTBEAT_FILE, Lease, attempt_dir
+from spotwave.node.remote import Remote
 
 
 class RemoteHeartbeat:

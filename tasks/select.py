@@ -10,15 +10,15 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 
-from blocks.cloud import Requirements
-from blocks.market import Market
-from tasks.documents import load_cloud
-from tasks.job import Choice, Objective, Refusal
-from tasks.money import Work
-from tasks.once import ONCE
-from tasks.quota_room import within_quotas
-from tasks.rank import rank, why
-from tasks.sharpen import sharpened
+from spotwave.blocks.cloud import Requirements
+from spotwave.blocks.market import Market
+from spotwave.tasks.documents import load_cloud
+from spotwave.tasks.job import Choice, Objective, Refusal
+from spotwave.tasks.money import Work
+from spotwave.tasks.once import ONCE
+from spotwave.tasks.quota_room import within_quotas
+from spotwave.tasks.rank import rank, why
+from spotwave.tasks.sharpen import sharpened
 
 SHOWN = 10  # in the table
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from blocks.cloud import Cloud
-from blocks.interruption import word
-from blocks.market import Market
-from tasks.job import Choice
+from spotwave.blocks.cloud import Cloud
+from spotwave.blocks.interruption import word
+from spotwave.blocks.market import Market
+from spotwave.tasks.job import Choice
 
 LEADING = 10  # each is a call
 

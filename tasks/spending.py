@@ -17,12 +17,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from blocks.budget import Budget
-from blocks.cloud import Machine
-from blocks.snapshots import SnapshotStore, StoreUnavailable
-from blocks.validation import first_problem
-from node.plain_text import plain
-from tasks.job import Amount, Bill, Job, Quote
+from spotwave.blocks.budget import Budget
+from spotwave.blocks.cloud import Machine
+from spotwave.blocks.snapshots import SnapshotStore, StoreUnavailable
+from spotwave.blocks.validation import first_problem
+from spotwave.node.plain_text import plain
+from spotwave.tasks.job import Amount, Bill, Job, Quote
 
 FOLDER = "spending/v1"
 _MONTHS = f"{FOLDER}/months"

@@ -12,10 +12,10 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempoten
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
 
-from node.contract import attempt_name
-from tasks import api
-from tasks.job import Job
-from tasks.line import line_of
+from spotwave.node.contract import attempt_name
+from spotwave.tasks import api
+from spotwave.tasks.job import Job
+from spotwave.tasks.line import line_of
 
 
 def submit(job: Job, attempt: int) -> UUID:

@@ -9,15 +9,15 @@ from prefect import task
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.logging import get_run_logger
 
-from blocks.cloud import Machine, MachineState
-from node.contract import FENCE_FILE, OUTCOME_FILE, Fence, Outcome, attempt_dir
-from node.remote import Remote, RemoteError
-from tasks import api
-from tasks.carried import ended
-from tasks.documents import load_cloud, load_remote
-from tasks.job import Job
-from tasks.once import ONCE
-from tasks.watch import STATE_S, told_state
+from spotwave.blocks.cloud import Machine, MachineState
+from spotwave.node.contract import FENCE_FILE, OUTCOME_FILE, Fence, Outcome, attempt_dir
+from spotwave.node.remote import Remote, RemoteError
+from spotwave.tasks import api
+from spotwave.tasks.carried import ended
+from spotwave.tasks.documents import load_cloud, load_remote
+from spotwave.tasks.job import Job
+from spotwave.tasks.once import ONCE
+from spotwave.tasks.watch import STATE_S, told_state
 
 ASKED_S = 60.0  # for the machine to hear of it, save and say so; then it goes all the same
 SAVE_S = 45.0  # of these; a machine out of the API's reach hears of it after a beat of 15 s only

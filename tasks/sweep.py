@@ -5,10 +5,10 @@ from __future__ import annotations
 from prefect import task
 from prefect.logging import get_run_logger
 
-from blocks.cloud import Machine
-from tasks import api
-from tasks.documents import load_cloud
-from tasks.job import Job
+from spotwave.blocks.cloud import Machine
+from spotwave.tasks import api
+from spotwave.tasks.documents import load_cloud
+from spotwave.tasks.job import Job
 
 DELAYS_S: list[float] = [1, 2, 5, 10, 30]
 

@@ -15,13 +15,13 @@ from uuid import UUID
 from prefect import task
 from prefect.logging import get_run_logger
 
-from blocks.cloud import Machine
-from tasks import api
-from tasks.carried import ended
-from tasks.documents import load_cloud
-from tasks.job import Job
-from tasks.line import line_of
-from tasks.once import ONCE
+from spotwave.blocks.cloud import Machine
+from spotwave.tasks import api
+from spotwave.tasks.carried import ended
+from spotwave.tasks.documents import load_cloud
+from spotwave.tasks.job import Job
+from spotwave.tasks.line import line_of
+from spotwave.tasks.once import ONCE
 
 
 @task(

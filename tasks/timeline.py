@@ -5,9 +5,9 @@ from __future__ import annotations
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
-from node.plain_text import markdown
-from tasks.job import Attempt
-from tasks.receipt import cost_of
+from spotwave.node.plain_text import markdown
+from spotwave.tasks.job import Attempt
+from spotwave.tasks.receipt import cost_of
 
 
 @task(name="timeline")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from tasks.job import Choice, Reason, Refusal, Unplaced
-from tasks.refused import hopeless, summary
+from spotwave.tasks.job import Choice, Reason, Refusal, Unplaced
+from spotwave.tasks.refused import hopeless, summary
 
 HELPS: dict[Reason, str] = {
     "NoOffer": "Room must come free, or a price fall. Sooner by wider requirements (types, regions, max_usd_h) or one "

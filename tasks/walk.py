@@ -12,9 +12,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from blocks.cloud import Cloud, LaunchBrief, LaunchRefused, Machine, Misconfigured, Offer, Throttled
-from tasks.job import Ranked, Refusal
-from tasks.refused import covers, refusal_of
+from spotwave.blocks.cloud import (
+    Cloud,
+    LaunchBrief,
+    LaunchRefused,
+    Machine,
+    Misconfigured,
+    Offer,
+    Throttled,
+)
+from spotwave.tasks.job import Ranked, Refusal
+from spotwave.tasks.refused import covers, refusal_of
 
 #: Launches that are tried in one walk. What a refusal covers is passed over and costs none, so forty are forty pools,
 #: types, classes or regions; what is left of the ranking then is for the next round, where these come last.

@@ -20,21 +20,21 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.logging import get_run_logger
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from blocks.cloud import Cloud, LaunchRefused, Machine, MachineState
-from node.contract import Cause, Ending, Lease, Outcome, Phase, Progress
-from node.plain_text import markdown, plain
-from node.remote import RemoteError
-from tasks import api
-from tasks.allow import TEARDOWN_S
-from tasks.attempts import believed
-from tasks.carried import ended, run_of, still_carried
-from tasks.documents import load_cloud, load_remote
-from tasks.job import Allowance, Job
-from tasks.last_word import last_word
-from tasks.line import line_of
-from tasks.once import ONCE
-from tasks.receipt import billed
-from tasks.remote_heartbeat import RemoteHeartbeat
+from spotwave.blocks.cloud import Cloud, LaunchRefused, Machine, MachineState
+from spotwave.node.contract import Cause, Ending, Lease, Outcome, Phase, Progress
+from spotwave.node.plain_text import markdown, plain
+from spotwave.node.remote import RemoteError
+from spotwave.tasks import api
+from spotwave.tasks.allow import TEARDOWN_S
+from spotwave.tasks.attempts import believed
+from spotwave.tasks.carried import ended, run_of, still_carried
+from spotwave.tasks.documents import load_cloud, load_remote
+from spotwave.tasks.job import Allowance, Job
+from spotwave.tasks.last_word import last_word
+from spotwave.tasks.line import line_of
+from spotwave.tasks.once import ONCE
+from spotwave.tasks.receipt import billed
+from spotwave.tasks.remote_heartbeat import RemoteHeartbeat
 
 POLL_S = 2.0
 LONG_POLL_S = 5.0  # of what has run for ten minutes; every look is three questions to the server

@@ -28,11 +28,11 @@ from dataclasses import dataclass, field  # noqa: E402
 
 import pytest  # noqa: E402
 
-from blocks.local.block import LocalCloud  # noqa: E402
-from deployments.api import Api  # noqa: E402
-from deployments.home import Home  # noqa: E402
-from deployments.processes import marked  # noqa: E402
-from deployments.server import own_url  # noqa: E402
+from spotwave.blocks.local.block import LocalCloud  # noqa: E402
+from spotwave.deployments.api import Api  # noqa: E402
+from spotwave.deployments.home import Home  # noqa: E402
+from spotwave.deployments.processes import marked  # noqa: E402
+from spotwave.deployments.server import own_url  # noqa: E402
 from tests.database import fresh_database  # noqa: E402
 from tests.faults.hooked import Hooked  # noqa: E402
 from tests.processes import words  # noqa: E402
@@ -70,7 +70,7 @@ def run_spotwave(
 ) -> subprocess.CompletedProcess[str]:
     """`spotwave <arguments>` as a user would type it, but from the home's folder and for that home."""
     return subprocess.run(
-        [python, "-m", "deployments.cli", *arguments],
+        [python, "-m", "spotwave.deployments.cli", *arguments],
         cwd=home.path,
         env={**_OWN, "SPOTWAVE_HOME": str(home.path), "PREFECT_HOME": str(home.path / "user"), **more},
         stdin=subprocess.DEVNULL,

@@ -22,9 +22,21 @@ MAY_IMPORT = {
 # what others wrote, and show energies, in the same way.
 READERS = {"node.digits", "node.letter", "node.plain_text", "node.strict_json"}
 OF_NODE = {
-    "flows": {"node.contract", "node.calculation", "node.programs", "node.reference_told"} | READERS,
+    "flows": {
+        "node.contract",
+        "node.calculation",
+        "node.programs",
+        "node.reference_told",
+    }
+    | READERS,
     "tasks": {"node.contract", "node.manifest", "node.names", "node.remote"} | READERS,
-    "blocks": {"node.contract", "node.own_files", "node.redaction_forms", "node.remote"} | READERS,
+    "blocks": {
+        "node.contract",
+        "node.own_files",
+        "node.redaction_forms",
+        "node.remote",
+    }
+    | READERS,
     "deployments": {"node.contract", "node.prefect_server"} | READERS,
 }
 CLOUD_SDKS = {"boto3", "botocore", "google", "azure", "prefect_aws", "prefect_gcp", "prefect_azure", "requests"}
@@ -32,14 +44,15 @@ CLOUD_SDKS = {"boto3", "botocore", "google", "azure", "prefect_aws", "prefect_gc
 
 @functools.cache
 def imports_of(path: Path) -> set[str]:
+    """Modules, those of ours by their place below `spotwave`."""
     found: set[str] = set()
     for item in ast.walk(ast.parse(path.read_text())):
         if isinstance(item, ast.Import):
             found |= {alias.name for alias in item.names}
         elif isinstance(item, ast.ImportFrom) and item.module:
-            # `from tasks import api` means tasks.api
+            # `from spotwave.tasks import api` means spotwave.tasks.api
             found |= {f"{item.module}.{alias.name}" for alias in item.names} | {item.module}
-    return found
+    return {name.removeprefix("spotwave.") for name in found}
 
 
 def files_of(room: str) -> list[Path]:

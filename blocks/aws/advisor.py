@@ -7,11 +7,11 @@ from typing import Any
 
 import polars as pl
 
-from blocks.aws.reading import Part
-from blocks.cloud import Tell
-from blocks.gather import Unavailable
-from blocks.http import get_json, session
-from blocks.interruption import Rate, of_month
+from spotwave.blocks.aws.reading import Part
+from spotwave.blocks.cloud import Tell
+from spotwave.blocks.gather import Unavailable
+from spotwave.blocks.http import get_json, session
+from spotwave.blocks.interruption import Rate, of_month
 
 INTERRUPTIONS = {
     "region": pl.String,

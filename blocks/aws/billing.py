@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from blocks.aws.clients import Clients
-from blocks.aws.spot_prices import LINUX
-from blocks.cloud import Machine
+from spotwave.blocks.aws.clients import Clients
+from spotwave.blocks.aws.spot_prices import LINUX
+from spotwave.blocks.cloud import Machine
 
 FREE = timedelta(hours=1)
 _EARLIER = timedelta(hours=1)

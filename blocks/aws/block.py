@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, ClassVar
 from prefect_aws import AwsCredentials
 from pydantic import Field, PrivateAttr, field_validator
 
-from blocks.aws.quotas import spot_class
-from blocks.aws.setup import Setup, own_images
-from blocks.cloud import (
+from spotwave.blocks.aws.quotas import spot_class
+from spotwave.blocks.aws.setup import Setup, own_images
+from spotwave.blocks.cloud import (
     Catalogue,
     Cloud,
     Finding,
@@ -28,14 +28,14 @@ from blocks.cloud import (
     Tell,
     untold,
 )
-from blocks.endpoints import Endpoint, checked, is_loopback
-from blocks.market import Market
-from blocks.quota_room import QuotaRoom
-from blocks.recent import Recent
+from spotwave.blocks.endpoints import Endpoint, checked, is_loopback
+from spotwave.blocks.market import Market
+from spotwave.blocks.quota_room import QuotaRoom
+from spotwave.blocks.recent import Recent
 
 if TYPE_CHECKING:
-    from blocks.aws.clients import Clients
-    from blocks.aws.machines import Machines
+    from spotwave.blocks.aws.clients import Clients
+    from spotwave.blocks.aws.machines import Machines
 
 
 class AwsCloud(Cloud):
@@ -113,7 +113,7 @@ class AwsCloud(Cloud):
     @field_validator("fault_role")
     @classmethod
     def _a_role(cls, role: str) -> str:
-        from blocks.aws.rehearsal import checked
+        from spotwave.blocks.aws.rehearsal import checked
 
         return checked(role)
 
@@ -139,8 +139,8 @@ class AwsCloud(Cloud):
 
         Raises `MarketUnavailable` without credentials, or where no region answers.
         """
-        from blocks.aws.clients import Clients
-        from blocks.aws.market import read_catalogue
+        from spotwave.blocks.aws.clients import Clients
+        from spotwave.blocks.aws.market import read_catalogue
 
         return read_catalogue(Clients(self.credentials), self.regions, self.advisor_endpoint, tell)
 
@@ -149,14 +149,14 @@ class AwsCloud(Cloud):
 
         Without a catalogue it is read at the same time. Raises `MarketUnavailable` as `catalogue` does.
         """
-        from blocks.aws.clients import Clients
-        from blocks.aws.market import read_market
+        from spotwave.blocks.aws.clients import Clients
+        from spotwave.blocks.aws.market import read_market
 
         return read_market(Clients(self.credentials), self.regions, self.advisor_endpoint, catalogue, tell)
 
     def machines(self, template: str | None = None) -> Machines:
         """The account's machines; `template` replaces node/bootstrap.sh. Raises Misconfigured without credentials."""
-        from blocks.aws.machines import Machines
+        from spotwave.blocks.aws.machines import Machines
 
         return Machines(self._clients(), self._setup(template), self._recent)
 
@@ -169,7 +169,7 @@ class AwsCloud(Cloud):
         return {name: float(offer.vcpus)} if name else {}
 
     def quota_room(self, offers: Sequence[Offer]) -> list[QuotaRoom]:
-        from blocks.aws.quota_room import quota_room
+        from spotwave.blocks.aws.quota_room import quota_room
 
         try:
             return quota_room(self._clients(brisk=True), offers)
@@ -193,7 +193,7 @@ class AwsCloud(Cloud):
 
     @property
     def rehearsal(self) -> Rehearsal:
-        from blocks.aws.rehearsal import ENDED, FORCED
+        from spotwave.blocks.aws.rehearsal import ENDED, FORCED
 
         return FORCED if self.fault_role else ENDED
 
@@ -201,7 +201,7 @@ class AwsCloud(Cloud):
         if not self.fault_role:
             self.terminate(machine)
             return
-        from blocks.aws.rehearsal import interrupt
+        from spotwave.blocks.aws.rehearsal import interrupt
 
         interrupt(self._clients(), machine, self.fault_role)
 
@@ -210,18 +210,18 @@ class AwsCloud(Cloud):
         return is_loopback(self.credentials.aws_client_parameters.endpoint_url or "")
 
     def leftovers(self, job_key: str | None = None) -> list[Leftover]:
-        from blocks.aws.leftovers import Leftovers
+        from spotwave.blocks.aws.leftovers import Leftovers
 
         return Leftovers(self._clients()).find(job_key)
 
     def remove(self, leftover: Leftover) -> None:
-        from blocks.aws.leftovers import Leftovers
+        from spotwave.blocks.aws.leftovers import Leftovers
 
         self._recent.clear()
         Leftovers(self._clients()).remove(leftover)
 
     def check(self) -> Iterator[Finding]:
-        from blocks.aws.check import findings
+        from spotwave.blocks.aws.check import findings
 
         try:
             clients = self._clients(brisk=True)
@@ -231,7 +231,7 @@ class AwsCloud(Cloud):
         yield from findings(clients, self._setup(), self.regions)
 
     def _clients(self, brisk: bool = False) -> Clients:
-        from blocks.aws.clients import Clients
+        from spotwave.blocks.aws.clients import Clients
 
         try:
             return Clients(self.credentials, brisk=brisk)

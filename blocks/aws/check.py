@@ -9,17 +9,25 @@ from datetime import UTC, datetime
 from functools import partial
 from uuid import uuid4
 
-from blocks.aws.clients import AT_MOST, Clients
-from blocks.aws.images import image_for
-from blocks.aws.launch_parameters import launch_parameters
-from blocks.aws.network import no_subnet, subnets_of
-from blocks.aws.refusals import code_behind
-from blocks.aws.secrets import create_secret, delete_secret
-from blocks.aws.setup import Setup, secret_name
-from blocks.cloud import Architecture, Finding, LaunchBrief, LaunchRefused, Offer, Throttled, Unfit
-from blocks.gather import gather
-from blocks.tags import DEADLINE, JOB
-from node.contract import Brief
+from spotwave.blocks.aws.clients import AT_MOST, Clients
+from spotwave.blocks.aws.images import image_for
+from spotwave.blocks.aws.launch_parameters import launch_parameters
+from spotwave.blocks.aws.network import no_subnet, subnets_of
+from spotwave.blocks.aws.refusals import code_behind
+from spotwave.blocks.aws.secrets import create_secret, delete_secret
+from spotwave.blocks.aws.setup import Setup, secret_name
+from spotwave.blocks.cloud import (
+    Architecture,
+    Finding,
+    LaunchBrief,
+    LaunchRefused,
+    Offer,
+    Throttled,
+    Unfit,
+)
+from spotwave.blocks.gather import gather
+from spotwave.blocks.tags import DEADLINE, JOB
+from spotwave.node.contract import Brief
 
 # Service Quotas, 'All Standard (A, C, D, H, I, M, R, T, Z) Spot Instance Requests', in vCPUs.
 _STANDARD_SPOT = "L-34B43A08"

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from blocks.aws.clients import AT_MOST, Clients
-from blocks.aws.refusals import code_behind
-from blocks.cloud import LaunchRefused, Throttled
-from blocks.gather import Unavailable, gather
+from spotwave.blocks.aws.clients import AT_MOST, Clients
+from spotwave.blocks.aws.refusals import code_behind
+from spotwave.blocks.cloud import LaunchRefused, Throttled
+from spotwave.blocks.gather import Unavailable, gather
 
 _FORBIDDEN = {"UnauthorizedOperation", "AuthFailure", "OptInRequired", "UnrecognizedClientException"}
 

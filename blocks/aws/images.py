@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from blocks.aws.clients import Clients
-from blocks.aws.refusals import code_behind
-from blocks.aws.setup import own_images
-from blocks.cloud import Architecture, LaunchRefused, Misconfigured, Quota, Unfit
+from spotwave.blocks.aws.clients import Clients
+from spotwave.blocks.aws.refusals import code_behind
+from spotwave.blocks.aws.setup import own_images
+from spotwave.blocks.cloud import Architecture, LaunchRefused, Misconfigured, Quota, Unfit
 
 # Systems Manager, public parameters: https://documentation.ubuntu.com/aws/aws-how-to/instances/find-ubuntu-images and
 # https://docs.aws.amazon.com/linux/al2023/ug/ec2.html. In every region, one of each architecture.

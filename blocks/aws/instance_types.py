@@ -12,11 +12,11 @@ from typing import Any
 
 import polars as pl
 
-from blocks.aws.clients import AT_MOST, HOME, Clients
-from blocks.aws.reading import Part, named
-from blocks.cloud import Tell
-from blocks.gather import gather
-from blocks.gpus import card_of
+from spotwave.blocks.aws.clients import AT_MOST, HOME, Clients
+from spotwave.blocks.aws.reading import Part, named
+from spotwave.blocks.cloud import Tell
+from spotwave.blocks.gather import gather
+from spotwave.blocks.gpus import card_of
 
 TYPES = {
     "instance_type": pl.String,

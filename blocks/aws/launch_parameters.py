@@ -6,10 +6,10 @@ import math
 from hashlib import sha256
 from typing import Any
 
-from blocks.aws.images import Image
-from blocks.aws.setup import TAGGED, Setup, tag_list
-from blocks.cloud import LaunchBrief, Offer
-from blocks.tags import in_pieces, tags_of
+from spotwave.blocks.aws.images import Image
+from spotwave.blocks.aws.setup import TAGGED, Setup, tag_list
+from spotwave.blocks.cloud import LaunchBrief, Offer
+from spotwave.blocks.tags import in_pieces, tags_of
 
 
 def token_of(offer: Offer, brief: LaunchBrief) -> str:

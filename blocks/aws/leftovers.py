@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from blocks.aws.clients import Clients
-from blocks.aws.everywhere import everywhere
-from blocks.aws.refusals import code_behind
-from blocks.aws.secrets import delete_secret
-from blocks.aws.setup import tag_dict
-from blocks.cloud import LaunchRefused, Leftover
-from blocks.tags import JOB, deadline_in
+from spotwave.blocks.aws.clients import Clients
+from spotwave.blocks.aws.everywhere import everywhere
+from spotwave.blocks.aws.refusals import code_behind
+from spotwave.blocks.aws.secrets import delete_secret
+from spotwave.blocks.aws.setup import tag_dict
+from spotwave.blocks.cloud import LaunchRefused, Leftover
+from spotwave.blocks.tags import JOB, deadline_in
 
 _ENDED = ["shutting-down", "terminated"]
 

@@ -9,17 +9,17 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from blocks.aws.billing import billed_until, prices_held
-from blocks.aws.clients import Clients
-from blocks.aws.everywhere import everywhere
-from blocks.aws.images import Image, image_for
-from blocks.aws.launch_parameters import launch_parameters
-from blocks.aws.network import subnet_for, subnets_of
-from blocks.aws.quotas import SPOT_QUOTAS, spot_class
-from blocks.aws.refusals import VCPUS, Lost, UnknownProfile, code_behind
-from blocks.aws.secrets import write_secret
-from blocks.aws.setup import Setup, secret_name, tag_dict
-from blocks.cloud import (
+from spotwave.blocks.aws.billing import billed_until, prices_held
+from spotwave.blocks.aws.clients import Clients
+from spotwave.blocks.aws.everywhere import everywhere
+from spotwave.blocks.aws.images import Image, image_for
+from spotwave.blocks.aws.launch_parameters import launch_parameters
+from spotwave.blocks.aws.network import subnet_for, subnets_of
+from spotwave.blocks.aws.quotas import SPOT_QUOTAS, spot_class
+from spotwave.blocks.aws.refusals import VCPUS, Lost, UnknownProfile, code_behind
+from spotwave.blocks.aws.secrets import write_secret
+from spotwave.blocks.aws.setup import Setup, secret_name, tag_dict
+from spotwave.blocks.cloud import (
     Capacity,
     LaunchBrief,
     LaunchRefused,
@@ -31,10 +31,10 @@ from blocks.cloud import (
     Throttled,
     of_all_regions,
 )
-from blocks.recent import Recent
-from blocks.tags import JOB, machine_from, offer_in
-from blocks.unseen import state_of_the_unseen
-from blocks.user_data import of_cloud
+from spotwave.blocks.recent import Recent
+from spotwave.blocks.tags import JOB, machine_from, offer_in
+from spotwave.blocks.unseen import state_of_the_unseen
+from spotwave.blocks.user_data import of_cloud
 
 MOST_LAUNCHES = 3  #: calls for one machine, where the answer is lost
 PROFILE_S = 60.0  #: how long an instance profile may be unknown to EC2

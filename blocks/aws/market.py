@@ -6,17 +6,17 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from blocks.aws.advisor import read_interruptions
-from blocks.aws.clients import Clients
-from blocks.aws.instance_types import read_types
-from blocks.aws.on_demand import read_on_demand
-from blocks.aws.reading import Part
-from blocks.aws.spot_prices import offers, read_spot_prices
-from blocks.aws.zones import enabled_regions, read_zones
-from blocks.cloud import Catalogue, MarketUnavailable, Tell
-from blocks.gather import Progress, gather
-from blocks.market import Market
-from blocks.sanity import vetted
+from spotwave.blocks.aws.advisor import read_interruptions
+from spotwave.blocks.aws.clients import Clients
+from spotwave.blocks.aws.instance_types import read_types
+from spotwave.blocks.aws.on_demand import read_on_demand
+from spotwave.blocks.aws.reading import Part
+from spotwave.blocks.aws.spot_prices import offers, read_spot_prices
+from spotwave.blocks.aws.zones import enabled_regions, read_zones
+from spotwave.blocks.cloud import Catalogue, MarketUnavailable, Tell
+from spotwave.blocks.gather import Progress, gather
+from spotwave.blocks.market import Market
+from spotwave.blocks.sanity import vetted
 
 Read = Mapping[str, Callable[[], Part]]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from blocks.aws.clients import Clients
-from blocks.cloud import Quota
+from spotwave.blocks.aws.clients import Clients
+from spotwave.blocks.cloud import Quota
 
 
 def subnets_of(clients: Clients, region: str, own: list[str]) -> list[dict[str, Any]]:

@@ -10,10 +10,10 @@ from typing import Any
 
 import polars as pl
 
-from blocks.aws.clients import AT_MOST, HOME, Clients
-from blocks.aws.reading import Part, named
-from blocks.cloud import Tell
-from blocks.gather import Unavailable, gather
+from spotwave.blocks.aws.clients import AT_MOST, HOME, Clients
+from spotwave.blocks.aws.reading import Part, named
+from spotwave.blocks.cloud import Tell
+from spotwave.blocks.gather import Unavailable, gather
 
 ON_DEMAND = {"region": pl.String, "instance_type": pl.String, "on_demand_usd_h": pl.Float64}
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from blocks.aws.clients import AT_MOST, Clients
-from blocks.aws.quotas import SPOT_QUOTAS, spot_class
-from blocks.cloud import LaunchRefused, Offer
-from blocks.gather import Unavailable, gather
-from blocks.quota_room import QuotaRoom
+from spotwave.blocks.aws.clients import AT_MOST, Clients
+from spotwave.blocks.aws.quotas import SPOT_QUOTAS, spot_class
+from spotwave.blocks.cloud import LaunchRefused, Offer
+from spotwave.blocks.gather import Unavailable, gather
+from spotwave.blocks.quota_room import QuotaRoom
 
 
 def quota_room(clients: Clients, offers: Sequence[Offer]) -> list[QuotaRoom]:

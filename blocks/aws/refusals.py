@@ -14,8 +14,17 @@ from botocore.exceptions import (  # type: ignore[import-untyped]
 from botocore.exceptions import ConnectionError as NotConnected
 from botocore.parsers import ResponseParserError  # type: ignore[import-untyped]
 
-from blocks.cloud import Capacity, Closed, LaunchRefused, Misconfigured, Quota, Throttled, Unclear, Unfit
-from blocks.gather import Unavailable
+from spotwave.blocks.cloud import (
+    Capacity,
+    Closed,
+    LaunchRefused,
+    Misconfigured,
+    Quota,
+    Throttled,
+    Unclear,
+    Unfit,
+)
+from spotwave.blocks.gather import Unavailable
 
 # No such machine here now; `Unsupported` and `InvalidAvailabilityZone`: this zone does not have the type.
 _CAPACITY = {

@@ -12,8 +12,8 @@ import time
 from contextlib import suppress
 from uuid import uuid4
 
-from blocks.aws.clients import Clients
-from blocks.cloud import LaunchRefused, Machine, Misconfigured, Rehearsal, Throttled
+from spotwave.blocks.aws.clients import Clients
+from spotwave.blocks.cloud import LaunchRefused, Machine, Misconfigured, Rehearsal, Throttled
 
 NOTICE = "PT2M"  # the shortest that the action takes, and that of a real interruption
 BEGUN_S = 120.0

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from blocks.aws.clients import Clients
-from blocks.aws.refusals import code_behind
-from blocks.aws.setup import secret_name, tag_list
-from blocks.cloud import Closed, LaunchBrief, LaunchRefused, Misconfigured, Throttled
-from blocks.tags import DEADLINE, JOB, tags_of
+from spotwave.blocks.aws.clients import Clients
+from spotwave.blocks.aws.refusals import code_behind
+from spotwave.blocks.aws.setup import secret_name, tag_list
+from spotwave.blocks.cloud import Closed, LaunchBrief, LaunchRefused, Misconfigured, Throttled
+from spotwave.blocks.tags import DEADLINE, JOB, tags_of
 
 _SERVICE = "secretsmanager"
 _DELETING_S = 10.0

@@ -11,12 +11,12 @@ from typing import Any
 
 import polars as pl
 
-from blocks.aws import extras
-from blocks.aws.clients import AT_MOST, Clients
-from blocks.aws.reading import Part
-from blocks.cloud import Tell
-from blocks.gather import Unavailable, gather
-from blocks.interruption import word
+from spotwave.blocks.aws import extras
+from spotwave.blocks.aws.clients import AT_MOST, Clients
+from spotwave.blocks.aws.reading import Part
+from spotwave.blocks.cloud import Tell
+from spotwave.blocks.gather import Unavailable, gather
+from spotwave.blocks.interruption import word
 
 SPOT: dict[str, pl.DataType] = {
     "region": pl.String(),

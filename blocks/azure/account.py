@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from blocks.azure.clients import Clients
-from blocks.azure.refusals import UnknownIdentity
-from blocks.cloud import Architecture, Throttled
+from spotwave.blocks.azure.clients import Clients
+from spotwave.blocks.azure.refusals import UnknownIdentity
+from spotwave.blocks.cloud import Architecture, Throttled
 
 IDENTITY_VERSION = "2023-01-31"
 NETWORK_VERSION = "2024-05-01"

@@ -21,16 +21,16 @@ from azure.mgmt.compute import ComputeManagementClient
 from azure.mgmt.resourcegraph import ResourceGraphClient
 from azure.mgmt.resourcegraph.models import QueryRequest, QueryRequestOptions
 
-from blocks.azure.clients import SCOPE, LoopbackBearer
-from blocks.azure.evictions import QUERY, rates
-from blocks.azure.pages import all_pages, listed
-from blocks.azure.skus import SKU
-from blocks.endpoints import is_loopback
-from blocks.gather import Unavailable
-from blocks.http import Garbled, patiently
+from spotwave.blocks.azure.clients import SCOPE, LoopbackBearer
+from spotwave.blocks.azure.evictions import QUERY, rates
+from spotwave.blocks.azure.pages import all_pages, listed
+from spotwave.blocks.azure.skus import SKU
+from spotwave.blocks.endpoints import is_loopback
+from spotwave.blocks.gather import Unavailable
+from spotwave.blocks.http import Garbled, patiently
 
 if TYPE_CHECKING:
-    from blocks.azure.credentials import AzureCredentials
+    from spotwave.blocks.azure.credentials import AzureCredentials
 
 _SKUS_VERSION = "2021-07-01"
 # About seven seconds of 429 and 5xx at the most, unless a Retry-After asks for more.

@@ -11,10 +11,10 @@ from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 
 # The form needs the credentials' block, which imports no SDK. What asks and reads is imported when it is used: the
 # SDKs take a second, and knowing the block must stay cheap.
-from blocks.azure.credentials import AzureCredentials
-from blocks.azure.images import checked, images_of
-from blocks.azure.quotas import quotas_of
-from blocks.cloud import (
+from spotwave.blocks.azure.credentials import AzureCredentials
+from spotwave.blocks.azure.images import checked, images_of
+from spotwave.blocks.azure.quotas import quotas_of
+from spotwave.blocks.cloud import (
     Catalogue,
     Cloud,
     Finding,
@@ -28,16 +28,16 @@ from blocks.cloud import (
     Tell,
     untold,
 )
-from blocks.endpoints import Endpoint, is_loopback
-from blocks.market import Market
-from blocks.quota_room import QuotaRoom
-from blocks.recent import Recent
+from spotwave.blocks.endpoints import Endpoint, is_loopback
+from spotwave.blocks.market import Market
+from spotwave.blocks.quota_room import QuotaRoom
+from spotwave.blocks.recent import Recent
 
 if TYPE_CHECKING:
-    from blocks.azure.account import Account
-    from blocks.azure.clients import Clients
-    from blocks.azure.machines import Machines
-    from blocks.azure.market import Sources
+    from spotwave.blocks.azure.account import Account
+    from spotwave.blocks.azure.clients import Clients
+    from spotwave.blocks.azure.machines import Machines
+    from spotwave.blocks.azure.market import Sources
 
 _REGION = re.compile(r"[a-z][a-z0-9]*")
 _GROUP = re.compile(r"[\w.()-]{1,89}[\w()-]|\w")
@@ -176,7 +176,7 @@ class AzureCloud(Cloud):
 
         Raises `MarketUnavailable` if the price list does not answer, or the credentials are not accepted.
         """
-        from blocks.azure.market import read_catalogue
+        from spotwave.blocks.azure.market import read_catalogue
 
         return read_catalogue(self._sources(), tell)
 
@@ -185,13 +185,13 @@ class AzureCloud(Cloud):
 
         Without a catalogue it is read at the same time. Raises `MarketUnavailable` as `catalogue` does.
         """
-        from blocks.azure.market import read_market
+        from spotwave.blocks.azure.market import read_market
 
         return read_market(self._sources(with_arm=catalogue is None), catalogue, tell)
 
     def machines(self, template: str | None = None) -> Machines:
         """The subscription's machines; `template` replaces node/bootstrap.sh. Raises Misconfigured without one."""
-        from blocks.azure.machines import Machines
+        from spotwave.blocks.azure.machines import Machines
 
         return Machines(*self._access(), template, self._recent)
 
@@ -205,7 +205,7 @@ class AzureCloud(Cloud):
     def quota_room(self, offers: Sequence[Offer]) -> list[QuotaRoom]:
         if not self.has_account:
             return []
-        from blocks.azure.quota_room import quota_room
+        from spotwave.blocks.azure.quota_room import quota_room
 
         return quota_room(self._access()[0], offers)
 
@@ -223,27 +223,27 @@ class AzureCloud(Cloud):
 
     @property
     def rehearsal(self) -> Rehearsal:
-        from blocks.azure.rehearsal import REHEARSAL
+        from spotwave.blocks.azure.rehearsal import REHEARSAL
 
         return REHEARSAL
 
     def rehearse_interruption(self, machine: Machine) -> None:
-        from blocks.azure.rehearsal import evict
+        from spotwave.blocks.azure.rehearsal import evict
 
         evict(self._access()[0], machine)
 
     def leftovers(self, job_key: str | None = None) -> list[Leftover]:
         if not self.has_account:
             return []
-        from blocks.azure.leftovers import Parts
-        from blocks.azure.secrets import Vault
+        from spotwave.blocks.azure.leftovers import Parts
+        from spotwave.blocks.azure.secrets import Vault
 
         clients, account = self._access()
         return [*Parts(clients, account.resource_group).leftovers(job_key), *Vault(clients).ours(job_key)]
 
     def remove(self, leftover: Leftover) -> None:
-        from blocks.azure.leftovers import Parts
-        from blocks.azure.secrets import Vault
+        from spotwave.blocks.azure.leftovers import Parts
+        from spotwave.blocks.azure.secrets import Vault
 
         clients, account = self._access()
         self._recent.clear()
@@ -259,7 +259,7 @@ class AzureCloud(Cloud):
         if not self.has_account:
             yield Finding("credentials", False, _NO_ACCOUNT)
             return
-        from blocks.azure.check import Checks
+        from spotwave.blocks.azure.check import Checks
 
         yield from Checks(*self._access(), self.regions).findings()
 
@@ -267,8 +267,8 @@ class AzureCloud(Cloud):
         """Raises Misconfigured without credentials."""
         if self.credentials is None:
             raise Misconfigured(_NO_ACCOUNT)
-        from blocks.azure.account import Account
-        from blocks.azure.clients import clients_of
+        from spotwave.blocks.azure.account import Account
+        from spotwave.blocks.azure.clients import clients_of
 
         subscription = self.credentials.subscription_id
         vault_url = self.vault_url or f"https://spotwave-{subscription[:8]}.vault.azure.net"
@@ -285,13 +285,13 @@ class AzureCloud(Cloud):
         return clients_of(self.credentials, self.management_endpoint, vault_url), account
 
     def _sources(self, with_arm: bool = True) -> Sources:
-        from blocks.azure.market import AT_MOST, Sources
-        from blocks.azure.prices import RetailPrices
-        from blocks.http import session
+        from spotwave.blocks.azure.market import AT_MOST, Sources
+        from spotwave.blocks.azure.prices import RetailPrices
+        from spotwave.blocks.http import session
 
         arm = None
         if self.credentials is not None and with_arm:
-            from blocks.azure.arm import Arm
+            from spotwave.blocks.azure.arm import Arm
 
             arm = Arm(self.credentials, self.management_endpoint)
         return Sources(RetailPrices(session(AT_MOST), self.prices_endpoint), arm, self.regions)

@@ -10,10 +10,10 @@ from typing import Any
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from blocks.azure.images import reference
-from blocks.azure.naming import part, vm_name, zone_number
-from blocks.cloud import LaunchBrief, Offer
-from blocks.tags import DISK, in_pieces, tags_of
+from spotwave.blocks.azure.images import reference
+from spotwave.blocks.azure.naming import part, vm_name, zone_number
+from spotwave.blocks.cloud import LaunchBrief, Offer
+from spotwave.blocks.tags import DISK, in_pieces, tags_of
 
 _NETWORK_VERSION = "2022-11-01"  # the newest that the compute API's `networkApiVersion` knows
 _DISK = "StandardSSD_LRS"

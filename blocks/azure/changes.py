@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from blocks.azure.clients import Clients
-from blocks.azure.naming import resource_id
-from blocks.azure.refusals import asked
-from blocks.cloud import Machine, Throttled, Unclear
+from spotwave.blocks.azure.clients import Clients
+from spotwave.blocks.azure.naming import resource_id
+from spotwave.blocks.azure.refusals import asked
+from spotwave.blocks.cloud import Machine, Throttled, Unclear
 
 _MOST = 100  #: deletions of one name within 14 days; a name is used once as a rule
 _WHAT = "asking when it was deleted"

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
-from blocks.azure.account import IDENTITY_VERSION, NETWORK_VERSION, Account, own_network
-from blocks.azure.clients import SCOPE, Clients
-from blocks.azure.quotas import SPOT_QUOTA
-from blocks.azure.refusals import asked
-from blocks.azure.secrets import Vault, secret_name
-from blocks.cloud import Finding, LaunchRefused, Misconfigured
-from blocks.gather import Unavailable, gather
+from spotwave.blocks.azure.account import IDENTITY_VERSION, NETWORK_VERSION, Account, own_network
+from spotwave.blocks.azure.clients import SCOPE, Clients
+from spotwave.blocks.azure.quotas import SPOT_QUOTA
+from spotwave.blocks.azure.refusals import asked
+from spotwave.blocks.azure.secrets import Vault, secret_name
+from spotwave.blocks.cloud import Finding, LaunchRefused, Misconfigured
+from spotwave.blocks.gather import Unavailable, gather
 
 _AT_ONCE = 8
 _CHECK = "check"  # in place of a job key

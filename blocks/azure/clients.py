@@ -23,10 +23,10 @@ from azure.core.rest import HttpRequest
 from azure.mgmt.core.policies import ARMChallengeAuthenticationPolicy
 from pydantic import SecretStr
 
-from blocks.azure.credentials import AzureCredentials
-from blocks.azure.pages import followed
-from blocks.endpoints import is_loopback
-from blocks.gather import Unavailable
+from spotwave.blocks.azure.credentials import AzureCredentials
+from spotwave.blocks.azure.pages import followed
+from spotwave.blocks.endpoints import is_loopback
+from spotwave.blocks.gather import Unavailable
 
 if TYPE_CHECKING:
     from azure.core.pipeline import PipelineRequest, PipelineResponse

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from blocks.interruption import of_hour
+from spotwave.blocks.interruption import of_hour
 
 # One row for each region and rate, not one for each size: Resource Graph gives 1,000 rows a page and takes few
 # questions a second, so forty pages one after the other would cost more than the rest of the catalogue.

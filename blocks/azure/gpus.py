@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from blocks.gpus import Card, card
+from spotwave.blocks.gpus import Card, card
 
 _SIXTHS = {4: 1 / 6, 8: 1 / 3, 12: 1 / 2, 24: 1.0, 28: 1.0}
 _RTX_PRO = {24: 0.25, 36: 0.25, 72: 0.5, 144: 1.0, 288: 2.0, 128: 1.0, 256: 2.0, 320: 2.0}

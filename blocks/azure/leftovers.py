@@ -15,12 +15,12 @@ from typing import Any, Literal
 
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
-from blocks.azure.account import NETWORK_VERSION
-from blocks.azure.clients import POLL_S, Clients
-from blocks.azure.naming import is_part, job_of_part, resource_id
-from blocks.azure.refusals import asked, status_of
-from blocks.cloud import Leftover, Throttled
-from blocks.tags import JOB, deadline_in
+from spotwave.blocks.azure.account import NETWORK_VERSION
+from spotwave.blocks.azure.clients import POLL_S, Clients
+from spotwave.blocks.azure.naming import is_part, job_of_part, resource_id
+from spotwave.blocks.azure.refusals import asked, status_of
+from spotwave.blocks.cloud import Leftover, Throttled
+from spotwave.blocks.tags import JOB, deadline_in
 
 _DELETE_S = 120.0
 _ROUNDS = 10

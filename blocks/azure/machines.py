@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 from azure.core import MatchConditions
 from azure.core.exceptions import AzureError, ResourceNotFoundError
 
-from blocks.azure.account import Account, client_id, subnet_for
-from blocks.azure.body import Place, body
-from blocks.azure.changes import deleted_at
-from blocks.azure.clients import POLL_S, Clients
-from blocks.azure.leftovers import Parts
-from blocks.azure.naming import resource_id, vm_name
-from blocks.azure.quotas import SPOT_QUOTA, quotas_of
-from blocks.azure.refusals import UnknownIdentity, asked, code_of, of_code, refusal, status_of
-from blocks.azure.secrets import Vault, secret_name
-from blocks.cloud import (
+from spotwave.blocks.azure.account import Account, client_id, subnet_for
+from spotwave.blocks.azure.body import Place, body
+from spotwave.blocks.azure.changes import deleted_at
+from spotwave.blocks.azure.clients import POLL_S, Clients
+from spotwave.blocks.azure.leftovers import Parts
+from spotwave.blocks.azure.naming import resource_id, vm_name
+from spotwave.blocks.azure.quotas import SPOT_QUOTA, quotas_of
+from spotwave.blocks.azure.refusals import UnknownIdentity, asked, code_of, of_code, refusal, status_of
+from spotwave.blocks.azure.secrets import Vault, secret_name
+from spotwave.blocks.cloud import (
     LaunchBrief,
     LaunchRefused,
     Machine,
@@ -34,10 +34,10 @@ from blocks.cloud import (
     Unfit,
     of_all_regions,
 )
-from blocks.recent import Recent
-from blocks.tags import JOB, machine_from, offer_in
-from blocks.unseen import state_of_the_unseen
-from blocks.user_data import of_cloud
+from spotwave.blocks.recent import Recent
+from spotwave.blocks.tags import JOB, machine_from, offer_in
+from spotwave.blocks.unseen import state_of_the_unseen
+from spotwave.blocks.user_data import of_cloud
 
 if TYPE_CHECKING:
     from azure.mgmt.compute.models import VirtualMachine

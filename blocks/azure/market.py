@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from blocks.azure.evictions import RATES
-from blocks.azure.offers import offers
-from blocks.azure.prices import Kind, RetailPrices, in_region, of_size, usable
-from blocks.azure.skus import SIZES, sizes
-from blocks.cloud import Catalogue, MarketUnavailable, Tell, untold
-from blocks.gather import Unavailable, gather
-from blocks.market import Market
-from blocks.sanity import vetted
+from spotwave.blocks.azure.evictions import RATES
+from spotwave.blocks.azure.offers import offers
+from spotwave.blocks.azure.prices import Kind, RetailPrices, in_region, of_size, usable
+from spotwave.blocks.azure.skus import SIZES, sizes
+from spotwave.blocks.cloud import Catalogue, MarketUnavailable, Tell, untold
+from spotwave.blocks.gather import Unavailable, gather
+from spotwave.blocks.market import Market
+from spotwave.blocks.sanity import vetted
 
 if TYPE_CHECKING:
     # A second of SDK that the public price list does without.
-    from blocks.azure.arm import Arm
+    from spotwave.blocks.azure.arm import Arm
 
 AT_MOST = 24  #: calls at once, over all services
 

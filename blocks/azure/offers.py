@@ -8,12 +8,12 @@ from datetime import datetime
 
 import polars as pl
 
-from blocks.azure.evictions import RATES, interruptions
-from blocks.azure.extras import BOOT_S, DISK_USD_GIB_MONTH, EGRESS_USD_GIB, IP_USD_H, NOTICE_S
-from blocks.azure.names import family
-from blocks.azure.shapes import shape
-from blocks.azure.skus import SIZES
-from blocks.interruption import word
+from spotwave.blocks.azure.evictions import RATES, interruptions
+from spotwave.blocks.azure.extras import BOOT_S, DISK_USD_GIB_MONTH, EGRESS_USD_GIB, IP_USD_H, NOTICE_S
+from spotwave.blocks.azure.names import family
+from spotwave.blocks.azure.shapes import shape
+from spotwave.blocks.azure.skus import SIZES
+from spotwave.blocks.interruption import word
 
 NO_SHAPE = "shape unknown without credentials"
 NOT_LISTED = "not among the sizes of its region"

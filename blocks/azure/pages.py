@@ -11,8 +11,8 @@ import polars as pl
 from polars._typing import SchemaDict
 from polars.exceptions import PolarsError
 
-from blocks.gather import Unavailable
-from blocks.http import Garbled
+from spotwave.blocks.gather import Unavailable
+from spotwave.blocks.http import Garbled
 
 T = TypeVar("T")
 

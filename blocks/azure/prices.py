@@ -12,8 +12,8 @@ from urllib.parse import quote
 import polars as pl
 import requests
 
-from blocks.azure.pages import all_pages, listed
-from blocks.http import get_bytes, patiently
+from spotwave.blocks.azure.pages import all_pages, listed
+from spotwave.blocks.http import get_bytes, patiently
 
 Kind = Literal["spot", "on-demand"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from blocks.azure.clients import Clients
-from blocks.azure.quotas import SPOT_QUOTA
-from blocks.azure.refusals import asked
-from blocks.cloud import LaunchRefused, Offer
-from blocks.gather import Unavailable, gather
-from blocks.quota_room import QuotaRoom
+from spotwave.blocks.azure.clients import Clients
+from spotwave.blocks.azure.quotas import SPOT_QUOTA
+from spotwave.blocks.azure.refusals import asked
+from spotwave.blocks.cloud import LaunchRefused, Offer
+from spotwave.blocks.gather import Unavailable, gather
+from spotwave.blocks.quota_room import QuotaRoom
 
 _AT_ONCE = 8
 

@@ -20,10 +20,19 @@ from azure.core.exceptions import (
     ServiceRequestError,
 )
 
-from blocks.azure.clients import LONGEST_WAIT_S
-from blocks.azure.quotas import SPOT_QUOTA
-from blocks.cloud import Capacity, Closed, LaunchRefused, Misconfigured, Quota, Throttled, Unclear, Unfit
-from blocks.scope import Reach
+from spotwave.blocks.azure.clients import LONGEST_WAIT_S
+from spotwave.blocks.azure.quotas import SPOT_QUOTA
+from spotwave.blocks.cloud import (
+    Capacity,
+    Closed,
+    LaunchRefused,
+    Misconfigured,
+    Quota,
+    Throttled,
+    Unclear,
+    Unfit,
+)
+from spotwave.blocks.scope import Reach
 
 _CAPACITY = {
     "SkuNotAvailable",

@@ -21,10 +21,10 @@ from azure.core.exceptions import (
     ServiceRequestError,
 )
 
-from blocks.azure.clients import POLL_S, Clients
-from blocks.azure.refusals import refusal, status_of
-from blocks.cloud import LaunchBrief, LaunchRefused, Leftover, Misconfigured, Throttled
-from blocks.tags import DEADLINE, JOB, deadline_in, tags_of
+from spotwave.blocks.azure.clients import POLL_S, Clients
+from spotwave.blocks.azure.refusals import refusal, status_of
+from spotwave.blocks.cloud import LaunchBrief, LaunchRefused, Leftover, Misconfigured, Throttled
+from spotwave.blocks.tags import DEADLINE, JOB, deadline_in, tags_of
 
 MAX_BYTES = 25_000  # of a secret's value (Key Vault documentation, "About secrets")
 _SETTLE_S = 60.0

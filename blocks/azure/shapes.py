@@ -9,9 +9,9 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from blocks.azure.gpus import gpus
-from blocks.azure.names import Name, is_burstable, parsed
-from blocks.cloud import Architecture
+from spotwave.blocks.azure.gpus import gpus
+from spotwave.blocks.azure.names import Name, is_burstable, parsed
+from spotwave.blocks.cloud import Architecture
 
 
 @dataclass(frozen=True)

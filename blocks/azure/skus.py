@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from blocks.azure.gpus import gpus, no_gpu
-from blocks.azure.names import is_burstable
+from spotwave.blocks.azure.gpus import gpus, no_gpu
+from spotwave.blocks.azure.names import is_burstable
 
 _TEXTS = pl.List(pl.String)
 

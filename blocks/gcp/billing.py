@@ -7,10 +7,10 @@ from typing import Any
 
 from google.auth.exceptions import GoogleAuthError
 
-from blocks.cloud import MarketUnavailable, Tell
-from blocks.gather import Unavailable
-from blocks.gcp.clients import Clients, why
-from blocks.http import get_json
+from spotwave.blocks.cloud import MarketUnavailable, Tell
+from spotwave.blocks.gather import Unavailable
+from spotwave.blocks.gcp.clients import Clients, why
+from spotwave.blocks.http import get_json
 
 _COMPUTE_ENGINE = "6F81-5844-456A"  # the service, by which the price list names it
 _PAGE = 5000  # the most that there is

@@ -13,7 +13,7 @@ from google.auth.exceptions import DefaultCredentialsError
 from prefect_gcp import GcpCredentials
 from pydantic import Field, PrivateAttr, ValidatorFunctionWrapHandler, field_validator
 
-from blocks.cloud import (
+from spotwave.blocks.cloud import (
     Catalogue,
     Cloud,
     Finding,
@@ -27,17 +27,17 @@ from blocks.cloud import (
     Tell,
     untold,
 )
-from blocks.endpoints import Endpoint, is_loopback
-from blocks.gcp.images import checked
-from blocks.gcp.quotas import quotas_of
-from blocks.interruption import Rate
-from blocks.market import Market
-from blocks.quota_room import QuotaRoom
-from blocks.recent import Recent
+from spotwave.blocks.endpoints import Endpoint, is_loopback
+from spotwave.blocks.gcp.images import checked
+from spotwave.blocks.gcp.quotas import quotas_of
+from spotwave.blocks.interruption import Rate
+from spotwave.blocks.market import Market
+from spotwave.blocks.quota_room import QuotaRoom
+from spotwave.blocks.recent import Recent
 
 if TYPE_CHECKING:
-    from blocks.gcp.clients import Clients
-    from blocks.gcp.machines import Machines
+    from spotwave.blocks.gcp.clients import Clients
+    from spotwave.blocks.gcp.machines import Machines
 
 _REGION = re.compile(r"[a-z]+-[a-z]+[0-9]+")
 _PATIENCE_S = 30.0  # of one call with its repetitions
@@ -167,7 +167,7 @@ class GcpCloud(Cloud):
 
         Raises `MarketUnavailable` without credentials, or where none are listed.
         """
-        from blocks.gcp.machine_types import read_catalogue
+        from spotwave.blocks.gcp.machine_types import read_catalogue
 
         return read_catalogue(self.clients(), self.regions, tell)
 
@@ -177,13 +177,13 @@ class GcpCloud(Cloud):
         Without a catalogue it is read at the same time. Raises `MarketUnavailable` as `catalogue` does, and without
         the price list.
         """
-        from blocks.gcp.market import read_market
+        from spotwave.blocks.gcp.market import read_market
 
         return read_market(self.clients(), self.regions, catalogue, tell)
 
     def interruptions(self, offers: Sequence[Offer]) -> dict[tuple[str, str, str], Rate]:
         """By the preemption rates of the last seven days, for ten pools at most, a call each; all at once."""
-        from blocks.gcp.advice import read_interruptions
+        from spotwave.blocks.gcp.advice import read_interruptions
 
         try:
             return read_interruptions(self.clients(), offers)
@@ -198,9 +198,9 @@ class GcpCloud(Cloud):
     def machines(self, template: str | None = None, patience_s: float = _PATIENCE_S) -> Machines:
         """The project's machines. template: in the place of node/bootstrap.sh; patience_s: of one call with its
         repetitions. Raises Misconfigured without credentials."""
-        from blocks.gcp.instance import Setup
-        from blocks.gcp.machines import Machines
-        from blocks.gcp.refusals import refusing
+        from spotwave.blocks.gcp.instance import Setup
+        from spotwave.blocks.gcp.machines import Machines
+        from spotwave.blocks.gcp.refusals import refusing
 
         setup = Setup(
             image=self.image,
@@ -222,7 +222,7 @@ class GcpCloud(Cloud):
         return quotas_of(offer)
 
     def quota_room(self, offers: Sequence[Offer]) -> list[QuotaRoom]:
-        from blocks.gcp.quota_room import quota_room
+        from spotwave.blocks.gcp.quota_room import quota_room
 
         try:
             return self._recent.get("quota room", lambda: quota_room(self.clients(), _QUOTA_PATIENCE_S))
@@ -243,28 +243,28 @@ class GcpCloud(Cloud):
 
     @property
     def rehearsal(self) -> Rehearsal:
-        from blocks.gcp.rehearsal import REHEARSAL
+        from spotwave.blocks.gcp.rehearsal import REHEARSAL
 
         return REHEARSAL
 
     def rehearse_interruption(self, machine: Machine) -> None:
-        from blocks.gcp.refusals import refusing
-        from blocks.gcp.rehearsal import preempt
+        from spotwave.blocks.gcp.refusals import refusing
+        from spotwave.blocks.gcp.rehearsal import preempt
 
         with refusing():
             preempt(self.clients(), machine, _PATIENCE_S)
 
     def leftovers(self, job_key: str | None = None) -> list[Leftover]:
         """Secrets, and disks that no machine uses."""
-        from blocks.gcp.leftovers import leftovers
-        from blocks.gcp.refusals import refusing
+        from spotwave.blocks.gcp.leftovers import leftovers
+        from spotwave.blocks.gcp.refusals import refusing
 
         with refusing():
             return leftovers(self.clients(), job_key, _PATIENCE_S)
 
     def remove(self, leftover: Leftover) -> None:
-        from blocks.gcp.leftovers import remove
-        from blocks.gcp.refusals import refusing
+        from spotwave.blocks.gcp.leftovers import remove
+        from spotwave.blocks.gcp.refusals import refusing
 
         self._recent.clear()
         with refusing():
@@ -272,12 +272,12 @@ class GcpCloud(Cloud):
 
     def check(self) -> Iterator[Finding]:
         """Credentials, the launcher's permissions, the machines' role, network, images, regions, quota, secrets."""
-        from blocks.gcp.check import check
+        from spotwave.blocks.gcp.check import check
 
         yield from check(self)
 
     def clients(self) -> Clients:
-        from blocks.gcp.clients import Clients, Endpoints
+        from spotwave.blocks.gcp.clients import Clients, Endpoints
 
         endpoints = Endpoints(
             compute=self.compute_endpoint,

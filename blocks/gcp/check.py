@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import requests
 from google.api_core.exceptions import NotFound
 
-from blocks.cloud import Architecture, Finding, LaunchRefused, Unfit
-from blocks.gcp import secrets
-from blocks.gcp.clients import FAILURES, Clients
-from blocks.gcp.images import image_of
-from blocks.gcp.refusals import refusal, refusing
+from spotwave.blocks.cloud import Architecture, Finding, LaunchRefused, Unfit
+from spotwave.blocks.gcp import secrets
+from spotwave.blocks.gcp.clients import FAILURES, Clients
+from spotwave.blocks.gcp.images import image_of
+from spotwave.blocks.gcp.refusals import refusal, refusing
 
 if TYPE_CHECKING:
-    from blocks.gcp.block import GcpCloud
+    from spotwave.blocks.gcp.block import GcpCloud
 
 _PATIENCE_S = 10.0  # of one call; there are about a dozen
 _TIMEOUT_S = 20.0

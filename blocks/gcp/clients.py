@@ -29,8 +29,8 @@ from google.oauth2 import service_account
 from google.protobuf.json_format import ParseError
 from prefect_gcp import GcpCredentials
 
-from blocks import http
-from blocks.cloud import MarketUnavailable
+from spotwave.blocks import http
+from spotwave.blocks.cloud import MarketUnavailable
 
 FAILURES = (GoogleAPICallError, RetryError, GoogleAuthError, requests.RequestException, ParseError)
 

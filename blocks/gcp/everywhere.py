@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from blocks.cloud import Throttled
-from blocks.gcp.clients import Clients
-from blocks.tags import JOB
+from spotwave.blocks.cloud import Throttled
+from spotwave.blocks.gcp.clients import Clients
+from spotwave.blocks.tags import JOB
 
 _PAGE = 500
 _EMPTY = ("", "NO_RESULTS_ON_PAGE")

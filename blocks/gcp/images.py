@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from blocks.cloud import Architecture, Unfit
+from spotwave.blocks.cloud import Architecture, Unfit
 
 #: Public images by the word in the block's field `image` (Compute Engine docs, Operating system details).
 KNOWN: dict[str, dict[Architecture, str]] = {

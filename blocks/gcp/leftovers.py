@@ -9,12 +9,12 @@ from datetime import datetime
 
 from google.api_core.exceptions import NotFound
 
-from blocks.cloud import Leftover
-from blocks.gcp import everywhere, secrets
-from blocks.gcp.clients import Clients
-from blocks.gcp.operations import finished
-from blocks.gcp.refusals import GONE, codes_in, refusal_in, refusing
-from blocks.tags import JOB, deadline_in
+from spotwave.blocks.cloud import Leftover
+from spotwave.blocks.gcp import everywhere, secrets
+from spotwave.blocks.gcp.clients import Clients
+from spotwave.blocks.gcp.operations import finished
+from spotwave.blocks.gcp.refusals import GONE, codes_in, refusal_in, refusing
+from spotwave.blocks.tags import JOB, deadline_in
 
 _GOING_S = 60.0
 

@@ -9,8 +9,8 @@ from typing import Any
 import polars as pl
 from google.api_core.exceptions import BadRequest
 
-from blocks.cloud import Catalogue, MarketUnavailable, Tell
-from blocks.gcp.clients import FAILURES, Clients, why
+from spotwave.blocks.cloud import Catalogue, MarketUnavailable, Tell
+from spotwave.blocks.gcp.clients import FAILURES, Clients, why
 
 TYPES: dict[str, pl.DataType] = {
     "instance_type": pl.String(),

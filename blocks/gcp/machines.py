@@ -7,7 +7,7 @@ from typing import Any
 
 from google.api_core.exceptions import Conflict, NotFound
 
-from blocks.cloud import (
+from spotwave.blocks.cloud import (
     LaunchBrief,
     LaunchRefused,
     Machine,
@@ -18,16 +18,16 @@ from blocks.cloud import (
     Unfit,
     of_all_regions,
 )
-from blocks.gcp import everywhere, secrets
-from blocks.gcp.clients import FAILURES, Clients, in_doubt, is_lost
-from blocks.gcp.images import image_of
-from blocks.gcp.instance import Setup, instance_of, token_of
-from blocks.gcp.operations import DELETED, PREEMPTED, ended_at, endings_of, finished, is_done
-from blocks.gcp.refusals import EXISTS, GONE, OverQuota, codes_in, refusal, refusal_in, refusing
-from blocks.recent import Recent
-from blocks.tags import ATTEMPT, JOB, OFFER, machine_from, packed, tags_of
-from blocks.unseen import state_of_the_unseen
-from blocks.user_data import of_cloud
+from spotwave.blocks.gcp import everywhere, secrets
+from spotwave.blocks.gcp.clients import FAILURES, Clients, in_doubt, is_lost
+from spotwave.blocks.gcp.images import image_of
+from spotwave.blocks.gcp.instance import Setup, instance_of, token_of
+from spotwave.blocks.gcp.operations import DELETED, PREEMPTED, ended_at, endings_of, finished, is_done
+from spotwave.blocks.gcp.refusals import EXISTS, GONE, OverQuota, codes_in, refusal, refusal_in, refusing
+from spotwave.blocks.recent import Recent
+from spotwave.blocks.tags import ATTEMPT, JOB, OFFER, machine_from, packed, tags_of
+from spotwave.blocks.unseen import state_of_the_unseen
+from spotwave.blocks.user_data import of_cloud
 
 CREATED_S = 300.0  #: a stockout takes seconds to be told, bare metal minutes to be made
 DELETED_S = 180.0  #: then it is surely on its way

@@ -8,8 +8,8 @@ from typing import Any
 
 import polars as pl
 
-from blocks.gcp import extras
-from blocks.gcp.families import (
+from spotwave.blocks.gcp import extras
+from spotwave.blocks.gcp.families import (
     BILLED_VCPUS,
     GPUS,
     SSD_GIB,
@@ -20,8 +20,8 @@ from blocks.gcp.families import (
     WITH_SSD,
     family_of,
 )
-from blocks.gcp.skus import CORE, GPU, RAM, SSD, WHOLE
-from blocks.gpus import card
+from spotwave.blocks.gcp.skus import CORE, GPU, RAM, SSD, WHOLE
+from spotwave.blocks.gpus import card
 
 _SHAPES: dict[str, pl.DataType] = {
     "instance_type": pl.String(),

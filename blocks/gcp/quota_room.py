@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from blocks.gcp.clients import FAILURES, Clients
-from blocks.gcp.quotas import EVERYWHERE
-from blocks.quota_room import QuotaRoom
+from spotwave.blocks.gcp.clients import FAILURES, Clients
+from spotwave.blocks.gcp.quotas import EVERYWHERE
+from spotwave.blocks.quota_room import QuotaRoom
 
 _PREEMPTIBLE = "PREEMPTIBLE_CPUS"
 

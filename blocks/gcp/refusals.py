@@ -10,7 +10,7 @@ from typing import Any
 from google.api_core.exceptions import GoogleAPICallError, RetryError
 from google.auth.exceptions import GoogleAuthError
 
-from blocks.cloud import (
+from spotwave.blocks.cloud import (
     Capacity,
     Closed,
     LaunchRefused,
@@ -21,9 +21,9 @@ from blocks.cloud import (
     Unclear,
     Unfit,
 )
-from blocks.gcp.clients import FAILURES, OUT_OF_STOCK, is_lost, is_throttled, reasons
-from blocks.gcp.quotas import EVERYWHERE, quota_named
-from blocks.scope import Reach
+from spotwave.blocks.gcp.clients import FAILURES, OUT_OF_STOCK, is_lost, is_throttled, reasons
+from spotwave.blocks.gcp.quotas import EVERYWHERE, quota_named
+from spotwave.blocks.scope import Reach
 
 EXISTS = {"RESOURCE_ALREADY_EXISTS", "alreadyExists"}
 GONE = {"RESOURCE_NOT_FOUND", "notFound"}

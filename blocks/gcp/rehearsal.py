@@ -6,10 +6,10 @@ spot VMs as a use of it.
 
 from __future__ import annotations
 
-from blocks.cloud import Machine, Rehearsal
-from blocks.gcp.clients import Clients
-from blocks.gcp.operations import is_done
-from blocks.gcp.refusals import refusal_in
+from spotwave.blocks.cloud import Machine, Rehearsal
+from spotwave.blocks.gcp.clients import Clients
+from spotwave.blocks.gcp.operations import is_done
+from spotwave.blocks.gcp.refusals import refusal_in
 
 REHEARSAL = Rehearsal("preempted by Google (simulateMaintenanceEvent), within minutes", notice=True, within_s=300.0)
 

@@ -13,10 +13,10 @@ from typing import Any
 
 from google.api_core.exceptions import Conflict, GoogleAPICallError, NotFound
 
-from blocks.cloud import Closed, LaunchBrief, Misconfigured
-from blocks.gcp.clients import Clients
-from blocks.recent import Recent
-from blocks.tags import JOB
+from spotwave.blocks.cloud import Closed, LaunchBrief, Misconfigured
+from spotwave.blocks.gcp.clients import Clients
+from spotwave.blocks.recent import Recent
+from spotwave.blocks.tags import JOB
 
 _KEPT = timedelta(days=1)  # after the deadline, when nobody has deleted it: it deletes itself
 LOCATIONS_POLICY = "constraints/gcp.resourceLocations"

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from blocks.gcp.families import ANY_SSD, GPU_ALIASES
+from spotwave.blocks.gcp.families import ANY_SSD, GPU_ALIASES
 
 CORE, RAM, GPU, SSD, WHOLE = "core", "RAM", "GPU", "local SSD", "whole VM"
 

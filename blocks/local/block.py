@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from pydantic import Field, NonNegativeFloat
 
-from blocks.cloud import (
+from spotwave.blocks.cloud import (
     Catalogue,
     Cloud,
     Finding,
@@ -23,12 +23,12 @@ from blocks.cloud import (
     Tell,
     untold,
 )
-from blocks.home import absolute, home
-from blocks.local.machines import Machines
-from blocks.local.memory import host_memory_gib
-from blocks.local.prices import KIND, host_vcpus, local_market
-from blocks.local.room import Room
-from blocks.market import Market
+from spotwave.blocks.home import absolute, home
+from spotwave.blocks.local.machines import Machines
+from spotwave.blocks.local.memory import host_memory_gib
+from spotwave.blocks.local.prices import KIND, host_vcpus, local_market
+from spotwave.blocks.local.room import Room
+from spotwave.blocks.market import Market
 
 
 class LocalCloud(Cloud):

@@ -10,11 +10,19 @@ from typing import Any
 
 import psutil
 
-from blocks.cloud import MachineState
-from blocks.local.locks import locked
-from blocks.local.notes import ENDED_FILE, LAST_ACT_FILE, NOTICE_FILE, ROOT_FILE, end_of, notice_of, root_of
-from blocks.local.processes import SAME_START_S
-from node.contract import SHUTDOWN, write_text
+from spotwave.blocks.cloud import MachineState
+from spotwave.blocks.local.locks import locked
+from spotwave.blocks.local.notes import (
+    ENDED_FILE,
+    LAST_ACT_FILE,
+    NOTICE_FILE,
+    ROOT_FILE,
+    end_of,
+    notice_of,
+    root_of,
+)
+from spotwave.blocks.local.processes import SAME_START_S
+from spotwave.node.contract import SHUTDOWN, write_text
 
 
 def noted(place: Path) -> dict[str, Any]:

@@ -26,17 +26,32 @@ from pathlib import Path
 
 import psutil
 
-from blocks.cloud import Capacity, LaunchBrief, Machine, MachineState, Misconfigured, Offer
-from blocks.endpoints import past_proxies
-from blocks.local.ends import note, noted, own_end, taken
-from blocks.local.locks import counting, is_locked, locked
-from blocks.local.memory import GIB
-from blocks.local.notes import ENDED_FILE, LAST_ACT_FILE, NOTICE_FILE, ROOT_FILE, is_name, machine_of, root_of
-from blocks.local.processes import environments, is_alive, kill_marked, marked, number_of, number_on
-from blocks.local.room import Room
-from blocks.rclone import rclone_binary, write_secrets
-from blocks.user_data import render
-from node.contract import (
+from spotwave.blocks.cloud import Capacity, LaunchBrief, Machine, MachineState, Misconfigured, Offer
+from spotwave.blocks.endpoints import past_proxies
+from spotwave.blocks.local.ends import note, noted, own_end, taken
+from spotwave.blocks.local.locks import counting, is_locked, locked
+from spotwave.blocks.local.memory import GIB
+from spotwave.blocks.local.notes import (
+    ENDED_FILE,
+    LAST_ACT_FILE,
+    NOTICE_FILE,
+    ROOT_FILE,
+    is_name,
+    machine_of,
+    root_of,
+)
+from spotwave.blocks.local.processes import (
+    environments,
+    is_alive,
+    kill_marked,
+    marked,
+    number_of,
+    number_on,
+)
+from spotwave.blocks.local.room import Room
+from spotwave.blocks.rclone import rclone_binary, write_secrets
+from spotwave.blocks.user_data import render
+from spotwave.node.contract import (
     ENV_MACHINE,
     ENV_NOTICE,
     ENV_PYTHON,
@@ -47,9 +62,9 @@ from node.contract import (
     SHUTDOWN,
     write_text,
 )
-from node.own_files import remove_tree
-from node.plain_text import plain
-from node.strict_json import read_file
+from spotwave.node.own_files import remove_tree
+from spotwave.node.plain_text import plain
+from spotwave.node.strict_json import read_file
 
 CONSOLE_LOG = "console.log"
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from blocks.cloud import Machine
-from node.letter import number, whole
-from node.strict_json import BadJson, load_file, load_object
+from spotwave.blocks.cloud import Machine
+from spotwave.node.letter import number, whole
+from spotwave.node.strict_json import BadJson, load_file, load_object
 
 NOTICE_FILE = "notice.json"
 ROOT_FILE = "root.json"

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 
 import psutil
 
-from blocks.cloud import Architecture, MarketUnavailable, Offer
-from blocks.local.memory import share_gib
-from blocks.market import Market
+from spotwave.blocks.cloud import Architecture, MarketUnavailable, Offer
+from spotwave.blocks.local.memory import share_gib
+from spotwave.blocks.market import Market
 
 KIND = "local"
 REGION = "here"

@@ -17,13 +17,13 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from blocks.attempt_token import USER, AttemptToken, BadToken, is_ours
-from blocks.basic_auth import credentials
-from deployments.proxy.attempt import Attempt, Attempts
-from deployments.proxy.places import place_of
-from deployments.proxy.rules import Answer, Refused, rule_for
-from deployments.proxy.sockets import Sockets
-from deployments.proxy.upstream import Away, Upstream
+from spotwave.blocks.attempt_token import USER, AttemptToken, BadToken, is_ours
+from spotwave.blocks.basic_auth import credentials
+from spotwave.deployments.proxy.attempt import Attempt, Attempts
+from spotwave.deployments.proxy.places import place_of
+from spotwave.deployments.proxy.rules import Answer, Refused, rule_for
+from spotwave.deployments.proxy.sockets import Sockets
+from spotwave.deployments.proxy.upstream import Away, Upstream
 
 log = logging.getLogger(__name__)
 

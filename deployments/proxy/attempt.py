@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from blocks.attempt_token import AttemptToken
-from blocks.machine_events import is_id
-from deployments.proxy.upstream import Upstream
-from node.contract import MACHINES_POOL
+from spotwave.blocks.attempt_token import AttemptToken
+from spotwave.blocks.machine_events import is_id
+from spotwave.deployments.proxy.upstream import Upstream
+from spotwave.node.contract import MACHINES_POOL
 
 FRESH_S = 2.0  #: for how long an answer on the lease is believed
 _REMEMBERED = 10_000  #: ids kept of one attempt, so that a machine cannot fill the proxy's memory

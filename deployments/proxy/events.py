@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from blocks.machine_events import NotOwn, checked, id_of, named
-from deployments.proxy.attempt import Attempt
-from deployments.proxy.rules import Refused
+from spotwave.blocks.machine_events import NotOwn, checked, id_of, named
+from spotwave.deployments.proxy.attempt import Attempt
+from spotwave.deployments.proxy.rules import Refused
 
 HEARD = frozenset({"prefect.flow-run.Cancelling", "prefect.flow-run.Suspended"})
 

@@ -18,8 +18,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 
-from deployments.proxy.places import PLACE, Place, Places, place_of
-from deployments.proxy.upstream import MOST_FRAME_BYTES
+from spotwave.deployments.proxy.places import PLACE, Place, Places, place_of
+from spotwave.deployments.proxy.upstream import MOST_FRAME_BYTES
 
 FIRST_WORD_BYTES = 16_384  #: of a websocket's messages until it is known who it is: a token is shorter
 # asyncio takes so many at once and reads from the first a few rounds later: by then there must still be a place for it.

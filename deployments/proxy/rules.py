@@ -11,12 +11,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from blocks.machine_events import NotOwn, is_id, log_line, task_run_of
-from deployments.proxy.attempt import Attempt, Run
-from deployments.proxy.shown import Unfit, lease_artifact, node_artifact
-from deployments.proxy.upstream import Method
-from node.contract import MACHINES_POOL
-from node.plain_text import plain_all
+from spotwave.blocks.machine_events import NotOwn, is_id, log_line, task_run_of
+from spotwave.deployments.proxy.attempt import Attempt, Run
+from spotwave.deployments.proxy.shown import Unfit, lease_artifact, node_artifact
+from spotwave.deployments.proxy.upstream import Method
+from spotwave.node.contract import MACHINES_POOL
+from spotwave.node.plain_text import plain_all
 
 ARTIFACT_KEYS = "node-"  #: how keys of a node run's artifacts begin: a key's newest artifact is seen by everybody
 

@@ -12,15 +12,15 @@ from pathlib import Path
 import uvicorn
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, get_current_settings, temporary_settings
 
-from blocks.access import PrefectAccess
-from blocks.saved import load
-from deployments.api import Unavailable, check
-from deployments.home import Home
-from deployments.proxy.app import make_app
-from deployments.proxy.listener import OneAnswer, Server, SocketConnection
-from deployments.proxy.log_limit import LogLimit
-from deployments.proxy.places import Limits, Places
-from deployments.up import existing_api
+from spotwave.blocks.access import PrefectAccess
+from spotwave.blocks.saved import load
+from spotwave.deployments.api import Unavailable, check
+from spotwave.deployments.home import Home
+from spotwave.deployments.proxy.app import make_app
+from spotwave.deployments.proxy.listener import OneAnswer, Server, SocketConnection
+from spotwave.deployments.proxy.log_limit import LogLimit
+from spotwave.deployments.proxy.places import Limits, Places
+from spotwave.deployments.up import existing_api
 
 _SLUG = "prefect-access"
 
@@ -102,7 +102,7 @@ def _log_to_stderr() -> None:
     handler = logging.StreamHandler()
     handler.addFilter(LogLimit())
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    for name, level in (("deployments.proxy", logging.INFO), ("uvicorn", logging.WARNING)):
+    for name, level in (("spotwave.deployments.proxy", logging.INFO), ("uvicorn", logging.WARNING)):
         logger = logging.getLogger(name)
         logger.handlers = [handler]
         logger.setLevel(level)

@@ -10,9 +10,9 @@ import json
 import math
 from typing import Any
 
-from node.contract import Lease
-from node.plain_text import LINE_CHARS, TEXT_CHARS, markdown, plain, plain_all
-from node.strict_json import BadJson, load
+from spotwave.node.contract import Lease
+from spotwave.node.plain_text import LINE_CHARS, TEXT_CHARS, markdown, plain, plain_all
+from spotwave.node.strict_json import BadJson, load
 
 TYPES = ("progress", "markdown", "table")  # an image's or a link's address would be fetched or followed
 

@@ -15,12 +15,12 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from blocks.attempt_token import USER, AttemptToken, BadToken
-from deployments.proxy import events
-from deployments.proxy.attempt import FRESH_S, Attempt, Attempts
-from deployments.proxy.places import place_of
-from deployments.proxy.rules import Refused
-from deployments.proxy.upstream import Away, Upstream
+from spotwave.blocks.attempt_token import USER, AttemptToken, BadToken
+from spotwave.deployments.proxy import events
+from spotwave.deployments.proxy.attempt import FRESH_S, Attempt, Attempts
+from spotwave.deployments.proxy.places import place_of
+from spotwave.deployments.proxy.rules import Refused
+from spotwave.deployments.proxy.upstream import Away, Upstream
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import WebSocketException
 from websockets.typing import Subprotocol
 
-from blocks.access import basic
+from spotwave.blocks.access import basic
 
 Method = Literal["GET", "POST", "PATCH"]
 

@@ -14,7 +14,7 @@ import sys
 import time
 import urllib.parse
 
-from node.clouds.common import METADATA, ask, main
+from spotwave.node.clouds.common import METADATA, ask, main
 
 
 def secret() -> str:

@@ -11,7 +11,7 @@ import os
 import sys
 import urllib.parse
 
-from node.clouds.common import METADATA, Refused, ask, main, patiently
+from spotwave.node.clouds.common import METADATA, Refused, ask, main, patiently
 
 _API = "api-version=2024-07-01"
 

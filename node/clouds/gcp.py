@@ -10,7 +10,7 @@ import json
 import os
 import sys
 
-from node.clouds.common import METADATA, Refused, ask, main, patiently
+from spotwave.node.clouds.common import METADATA, Refused, ask, main, patiently
 
 
 def _metadata(path: str) -> str:

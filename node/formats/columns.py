@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from node.bad_input import BadInput
-from node.formats.words import Row, element, is_number, nuclear_charge, number, told
+from spotwave.node.bad_input import BadInput
+from spotwave.node.formats.words import Row, element, is_number, nuclear_charge, number, told
 
 _ROWS = "Write symbol x y z, in Angstrom"
 _INTEGER = re.compile(r"[+-]?[0-9]{1,9}")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-from node.bad_input import BadInput
-from node.formats.plain import plain
-from node.formats.units import agreed, unit_line, unit_of_comment
-from node.formats.words import Draft, Row, told
-from node.formats.xyz import is_count, xyz
+from spotwave.node.bad_input import BadInput
+from spotwave.node.formats.plain import plain
+from spotwave.node.formats.units import agreed, unit_line, unit_of_comment
+from spotwave.node.formats.words import Draft, Row, told
+from spotwave.node.formats.xyz import is_count, xyz
 
 _CHARGE = re.compile(r"\s*([+-]?[0-9]{1,3})(?:\s+|\s*,\s*)([0-9]{1,3})\s*")
 _COMMENTS = "#!"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from node.formats.units import agreed, unit_line, unit_of_comment
-from node.formats.words import Draft, Row, row
+from spotwave.node.formats.units import agreed, unit_line, unit_of_comment
+from spotwave.node.formats.words import Draft, Row, row
 
 _HEADING = re.compile(r"\s*(?:variables|constants)\s*:?\s*", re.I)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from node.bad_input import BadInput
-from node.formats.words import told
+from spotwave.node.bad_input import BadInput
+from spotwave.node.formats.words import told
 
 _XYZ = "Give an XYZ file"
 _CRYSTAL = "Crystals are not treated: give a molecule, as an XYZ file"

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from pyscf.data.elements import ELEMENTS
 
-from node.bad_input import BadInput
-from node.formats.words import Draft, Row, element, is_number, nuclear_charge, number, row, told
+from spotwave.node.bad_input import BadInput
+from spotwave.node.formats.words import Draft, Row, element, is_number, nuclear_charge, number, row, told
 
 _COORD = re.compile(r"\s*\$coord\b(.*)", re.I)
 _MOLDEN = re.compile(r"\s*\[atoms\]\s*\(?\s*(\w*)\s*\)?\s*", re.I)

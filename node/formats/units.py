@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from node.bad_input import BadInput
-from node.formats.words import told
+from spotwave.node.bad_input import BadInput
+from spotwave.node.formats.words import told
 
 _BOHR = r"(?:bohrs?|a\.u\.?|au|atomic[ _-]?units?|atomic|b)"
 _ANGSTROM = r"(?:angstroe?ms?|ångstr(?:ö|o)ms?|angs?|a|å)"

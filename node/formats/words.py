@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pyscf.data.elements import ELEMENTS
 
-from node.bad_input import BadInput
+from spotwave.node.bad_input import BadInput
 
 Atom = tuple[str, tuple[float, float, float]]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from node.bad_input import BadInput
-from node.formats.columns import refuse_in_xyz
-from node.formats.units import agreed, unit_line, unit_of_comment
-from node.formats.words import Draft, Row, element, is_number, row, told
+from spotwave.node.bad_input import BadInput
+from spotwave.node.formats.columns import refuse_in_xyz
+from spotwave.node.formats.units import agreed, unit_line, unit_of_comment
+from spotwave.node.formats.words import Draft, Row, element, is_number, row, told
 
 # Some programs write the unit behind the count.
 _COUNT = re.compile(r"\s*([0-9]{1,9})(?:\s+(bohr|atomic|angstroe?m)(?:d0)?)?\s*", re.I)

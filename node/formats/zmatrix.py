@@ -7,9 +7,18 @@ import re
 import numpy as np
 from pyscf import gto
 
-from node.bad_input import BadInput
-from node.formats.words import Atom, Row, canonical, check_symbol, is_dummy, is_number, number, told
-from node.no_eval import evaluate_nothing
+from spotwave.node.bad_input import BadInput
+from spotwave.node.formats.words import (
+    Atom,
+    Row,
+    canonical,
+    check_symbol,
+    is_dummy,
+    is_number,
+    number,
+    told,
+)
+from spotwave.node.no_eval import evaluate_nothing
 
 evaluate_nothing()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from node.contract import ENV_NOTICE
+from spotwave.node.contract import ENV_NOTICE
 
 ENV_CLOUD = "SPOTWAVE_CLOUD"
 
@@ -53,19 +53,19 @@ def notice_watcher(notice_s: float | None = None) -> NoticeWatcher:
     # Each in its own branch: a machine needs no other cloud's.
     cloud = os.environ.get(ENV_CLOUD, "")
     if cloud == "aws":
-        from node.notice.aws import AwsNotice
+        from spotwave.node.notice.aws import AwsNotice
 
         return AwsNotice(notice_s or 120.0).begin()
     if cloud == "gcp":
-        from node.notice.gcp import GcpNotice
+        from spotwave.node.notice.gcp import GcpNotice
 
         return GcpNotice(notice_s or 30.0).begin()
     if cloud == "azure":
-        from node.notice.azure import AzureNotice
+        from spotwave.node.notice.azure import AzureNotice
 
         return AzureNotice(notice_s or 30.0).begin()
     if where := os.environ.get(ENV_NOTICE, ""):
-        from node.notice.file import FileNotice
+        from spotwave.node.notice.file import FileNotice
 
         return FileNotice(Path(where))
     return NoNotice()

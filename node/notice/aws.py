@@ -10,8 +10,8 @@ import json
 from datetime import datetime
 from typing import ClassVar
 
-from node.notice import Notice
-from node.notice.metadata import Answer, MetadataNotice, Unexpected
+from spotwave.node.notice import Notice
+from spotwave.node.notice.metadata import Answer, MetadataNotice, Unexpected
 
 _TTL_S = 21600
 

@@ -12,8 +12,8 @@ import re
 from email.utils import parsedate_to_datetime
 from typing import ClassVar
 
-from node.notice import Notice
-from node.notice.metadata import Answer, MetadataNotice, Unexpected
+from spotwave.node.notice import Notice
+from spotwave.node.notice.metadata import Answer, MetadataNotice, Unexpected
 
 _HEADERS = {"Metadata": "true"}
 _FIRST_S = 150.0

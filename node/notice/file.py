@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from node.contract import SHUTDOWN
-from node.notice import Notice
+from spotwave.node.contract import SHUTDOWN
+from spotwave.node.notice import Notice
 
 
 class FileNotice:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import time
 from typing import ClassVar
 
-from node.notice import Notice
-from node.notice.metadata import MetadataNotice, Unexpected
+from spotwave.node.notice import Notice
+from spotwave.node.notice.metadata import MetadataNotice, Unexpected
 
 _HANG_S = 60
 

@@ -17,7 +17,7 @@ from email.message import Message
 from email.utils import parsedate_to_datetime
 from typing import ClassVar, Self
 
-from node.notice import Notice
+from spotwave.node.notice import Notice
 
 log = logging.getLogger("agent.notice")
 

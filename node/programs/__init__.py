@@ -7,20 +7,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from node.programs.base import Program
+from spotwave.node.programs.base import Program
 
 if TYPE_CHECKING:
-    from node.calculation import Calculation
+    from spotwave.node.calculation import Calculation
 
 __all__ = ["Program", "program_for"]
 
 
 def program_for(calculation: Calculation) -> Program:
     """The program that a calculation asks for; not yet whether it is present (`check_present`)."""
-    from node.programs.command import Command
-    from node.programs.dice import Dice
-    from node.programs.pyci import PyCI
-    from node.programs.pyscf_ci import PySCF
+    from spotwave.node.programs.command import Command
+    from spotwave.node.programs.dice import Dice
+    from spotwave.node.programs.pyci import PyCI
+    from spotwave.node.programs.pyscf_ci import PySCF
 
     if calculation.program == "command":
         if calculation.command is None:

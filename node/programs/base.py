@@ -13,13 +13,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from node.digits import in_digits
-from node.outcome import Cause
-from node.plain_text import plain
-from node.programs import figures
+from spotwave.node.digits import in_digits
+from spotwave.node.outcome import Cause
+from spotwave.node.plain_text import plain
+from spotwave.node.programs import figures
 
 if TYPE_CHECKING:
-    from node.calculation import CommandProgram
+    from spotwave.node.calculation import CommandProgram
 
 
 Architecture = Literal["x86_64", "arm64"]  #: of CPUs, as the offers name them

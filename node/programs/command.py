@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from node.command_program import GIT_SCHEMES
-from node.names import can_travel
-from node.outgoing import problem_with
-from node.own_files import clear_way, is_folder, is_regular, remove_tree
-from node.programs.base import (
+from spotwave.node.command_program import GIT_SCHEMES
+from spotwave.node.names import can_travel
+from spotwave.node.outgoing import problem_with
+from spotwave.node.own_files import clear_way, is_folder, is_regular, remove_tree
+from spotwave.node.programs.base import (
     Architecture,
     CheckpointState,
     Energies,
@@ -28,12 +28,12 @@ from node.programs.base import (
     Stage,
     last_lines,
 )
-from node.programs.failure import failure
-from node.programs.process import lines, supervised
-from node.shortage import OomCounter
+from spotwave.node.programs.failure import failure
+from spotwave.node.programs.process import lines, supervised
+from spotwave.node.shortage import OomCounter
 
 if TYPE_CHECKING:
-    from node.calculation import CommandProgram
+    from spotwave.node.calculation import CommandProgram
 
 MOST_KEPT = 1000  # files of a program's checkpoint
 _FETCH_S = 600.0

@@ -9,10 +9,17 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from node.own_files import remove_tree
-from node.programs.base import Architecture, CheckpointState, Iteration, ProgramMissing, SolverTask, Stage
-from node.programs.dice_checkpoint import ARCHIVE, Archive, read_archive
-from node.programs.dice_output import DiceReader
+from spotwave.node.own_files import remove_tree
+from spotwave.node.programs.base import (
+    Architecture,
+    CheckpointState,
+    Iteration,
+    ProgramMissing,
+    SolverTask,
+    Stage,
+)
+from spotwave.node.programs.dice_checkpoint import ARCHIVE, Archive, read_archive
+from spotwave.node.programs.dice_output import DiceReader
 
 _SEMISTOCHASTIC_BELOW = 1e-6  # Hartree; the memory of the deterministic correction grows steeply with 1/eps2
 _LARGE_EPS2 = 1e-5  # down to here the semistochastic correction is deterministic

@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from node.letter import whole
-from node.programs.base import CheckpointMismatch, Iteration
-from node.strict_json import load_object
+from spotwave.node.letter import whole
+from spotwave.node.programs.base import CheckpointMismatch, Iteration
+from spotwave.node.strict_json import load_object
 
 ARCHIVE = "dice.tar"
 _STATE = "state.json"

@@ -7,8 +7,8 @@ import re
 import time
 from pathlib import Path
 
-from node.programs.base import Energies, Iteration, Stage
-from node.programs.dice_checkpoint import Archive
+from spotwave.node.programs.base import Energies, Iteration, Stage
+from spotwave.node.programs.dice_checkpoint import Archive
 
 _NUMBER = r"(-?\d+\.\d+(?:[eE][+-]\d+)?)"
 # Iter Root Eps1 #Var.Det. Energy #Davidson Time; a restart first shows what it has read, with a dash and no #Davidson.

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from node.contract import ENV_MACHINE, ENV_WORK
+from spotwave.node.contract import ENV_MACHINE, ENV_WORK
 
 # The system's; libraries, and where compilers look; graphics cards; the network; PySCF's own, but for the file that it
 # would execute.

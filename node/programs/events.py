@@ -10,9 +10,9 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from node.plain_text import plain
-from node.programs.base import Energies, Iteration, Stage
-from node.strict_json import load_object
+from spotwave.node.plain_text import plain
+from spotwave.node.programs.base import Energies, Iteration, Stage
+from spotwave.node.strict_json import load_object
 
 _MARK = '{"event":'
 MOST_NOTES = 20

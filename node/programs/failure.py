@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from node.outcome import Cause
-from node.programs.base import ProgramFailed, last_lines
-from node.programs.process import ended_by, how_it_ended
-from node.shortage import OomCounter, lacking_in
+from spotwave.node.outcome import Cause
+from spotwave.node.programs.base import ProgramFailed, last_lines
+from spotwave.node.programs.process import ended_by, how_it_ended
+from spotwave.node.shortage import OomCounter, lacking_in
 
 # How our own programs end where they could say what they lack; others say it in words alone.
 SHORT_OF_MEMORY = 104

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from node.programs.base import SolverTask
+from spotwave.node.programs.base import SolverTask
 
 Orbitals = tuple[int, ...]
 

@@ -7,10 +7,10 @@ import os
 import resource
 import sys
 
-from node.outcome import Cause
-from node.programs.events import say
-from node.programs.failure import SHORT_OF_DISK, SHORT_OF_MEMORY
-from node.shortage import lacking
+from spotwave.node.outcome import Cause
+from spotwave.node.programs.events import say
+from spotwave.node.programs.failure import SHORT_OF_DISK, SHORT_OF_MEMORY
+from spotwave.node.shortage import lacking
 
 
 def limit_memory(gib: float) -> None:

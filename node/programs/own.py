@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from node.programs.base import EVERY_ARCHITECTURE, Architecture, CheckpointState, SolverTask
-from node.programs.events import EventReader
-from node.programs.snapshot import read_state
+from spotwave.node.programs.base import EVERY_ARCHITECTURE, Architecture, CheckpointState, SolverTask
+from spotwave.node.programs.events import EventReader
+from spotwave.node.programs.snapshot import read_state
 
 
 class OwnProgram:

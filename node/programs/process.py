@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import node
-from node.programs import supervise
-from node.programs.environment import inherited
+import spotwave
+from spotwave.node.programs import supervise
+from spotwave.node.programs.environment import inherited
 
 LONGEST_LINE = 2000  #: characters of a line that are passed on; the rest is cut off
 _POLL = 0.25  # seconds between two ticks
@@ -117,5 +117,5 @@ def _text(line: bytes) -> str:
 
 def _module_path() -> dict[str, str]:
     """So that `python -m node.programs...` finds the same package in whatever folder it starts."""
-    root = str(Path(node.__file__).parent.parent) if node.__file__ else ""
+    root = str(Path(spotwave.__file__).parent.parent) if spotwave.__file__ else ""
     return {"PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from importlib.util import find_spec
 
-from node.programs.base import ProgramMissing, SolverTask
-from node.programs.first import first_determinant_options
-from node.programs.own import OwnProgram
+from spotwave.node.programs.base import ProgramMissing, SolverTask
+from spotwave.node.programs.first import first_determinant_options
+from spotwave.node.programs.own import OwnProgram
 
 SNAPSHOT = "pyci.npz"
 
@@ -27,7 +27,7 @@ class PyCI(OwnProgram):
 
     def prepare(self, task: SolverTask) -> list[str]:
         return [
-            *(sys.executable, "-m", "node.programs.pyci_program"),
+            *(sys.executable, "-m", "spotwave.node.programs.pyci_program"),
             *("--fcidump", str(task.fcidump)),
             *("--checkpoint", str(task.checkpoint)),
             *("--electrons", str(task.n_electrons)),

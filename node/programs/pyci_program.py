@@ -1,4 +1,4 @@
-"""Heat-bath CI with PyCI, as a program: python -m node.programs.pyci_program --help
+"""Heat-bath CI with PyCI, as a program: python -m spotwave.node.programs.pyci_program --help
 
 Selection with |H_ij c_j| > eps1 (Holmes, Tubman, Umrigar, J. Chem. Theory Comput. 12, 3674 (2016)) until the energy
 stands still or no determinant is added, then the Epstein-Nesbet second-order correction with eps2. PyCI is GPL-3: it is
@@ -19,16 +19,16 @@ import numpy as np
 import pyci
 from numpy.typing import NDArray
 
-from node.digits import in_digits
-from node.programs.base import CheckpointMismatch, Iteration, Stage
-from node.programs.davidson import NotConverged, lowest_eigenpair
-from node.programs.events import say, tell, tell_iteration
-from node.programs.failure import CHILD_DIED
-from node.programs.first import add_first_determinant
-from node.programs.hci_matrix import HciMatrix, Rows
-from node.programs.limits import code_for_lack, limit_memory
-from node.programs.snapshot import Snapshot
-from node.programs.spin import bits, s_squared
+from spotwave.node.digits import in_digits
+from spotwave.node.programs.base import CheckpointMismatch, Iteration, Stage
+from spotwave.node.programs.davidson import NotConverged, lowest_eigenpair
+from spotwave.node.programs.events import say, tell, tell_iteration
+from spotwave.node.programs.failure import CHILD_DIED
+from spotwave.node.programs.first import add_first_determinant
+from spotwave.node.programs.hci_matrix import HciMatrix, Rows
+from spotwave.node.programs.limits import code_for_lack, limit_memory
+from spotwave.node.programs.snapshot import Snapshot
+from spotwave.node.programs.spin import bits, s_squared
 
 SNAPSHOT = "pyci.npz"
 _MAX_ITERATIONS = 60

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from importlib.util import find_spec
 
-from node.programs.base import ProgramMissing, SolverTask
-from node.programs.first import first_determinant_options
-from node.programs.own import OwnProgram
+from spotwave.node.programs.base import ProgramMissing, SolverTask
+from spotwave.node.programs.first import first_determinant_options
+from spotwave.node.programs.own import OwnProgram
 
 SNAPSHOT = "pyscf.npz"
 
@@ -24,7 +24,7 @@ class PySCF(OwnProgram):
 
     def prepare(self, task: SolverTask) -> list[str]:
         return [
-            *(sys.executable, "-m", "node.programs.pyscf_program"),
+            *(sys.executable, "-m", "spotwave.node.programs.pyscf_program"),
             *("--fcidump", str(task.fcidump)),
             *("--checkpoint", str(task.checkpoint)),
             *("--electrons", str(task.n_electrons)),

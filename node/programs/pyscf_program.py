@@ -1,4 +1,4 @@
-"""PySCF's selected CI as a program: python -m node.programs.pyscf_program --help
+"""PySCF's selected CI as a program: python -m spotwave.node.programs.pyscf_program --help
 
 Other than heat-bath CI it selects alpha and beta strings and takes all their products, so it needs many more
 determinants for the same threshold; and there is no second-order correction: the total energy is the variational
@@ -20,12 +20,12 @@ from pyscf import ao2mo
 from pyscf.fci import cistring, direct_spin1, selected_ci
 from pyscf.tools import fcidump
 
-from node.programs.base import CheckpointMismatch, Iteration, Stage
-from node.programs.davidson import NotConverged, lowest_eigenpair
-from node.programs.events import say, tell, tell_iteration
-from node.programs.first import add_first_determinant
-from node.programs.limits import code_for_lack, limit_memory
-from node.programs.snapshot import Snapshot
+from spotwave.node.programs.base import CheckpointMismatch, Iteration, Stage
+from spotwave.node.programs.davidson import NotConverged, lowest_eigenpair
+from spotwave.node.programs.events import say, tell, tell_iteration
+from spotwave.node.programs.first import add_first_determinant
+from spotwave.node.programs.limits import code_for_lack, limit_memory
+from spotwave.node.programs.snapshot import Snapshot
 
 SNAPSHOT = "pyscf.npz"
 _NOTE = (

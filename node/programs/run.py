@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from node.own_files import clear_way, folder_of_ours
-from node.programs.base import (
+from spotwave.node.own_files import clear_way, folder_of_ours
+from spotwave.node.programs.base import (
     Energies,
     Iteration,
     OutputUnreadable,
@@ -16,10 +16,10 @@ from node.programs.base import (
     SolverTask,
     last_lines,
 )
-from node.programs.failure import failure
-from node.programs.own import OwnProgram
-from node.programs.process import lines, supervised, thread_variables
-from node.shortage import OomCounter
+from spotwave.node.programs.failure import failure
+from spotwave.node.programs.own import OwnProgram
+from spotwave.node.programs.process import lines, supervised, thread_variables
+from spotwave.node.shortage import OomCounter
 
 
 def solve(

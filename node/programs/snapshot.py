@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from node.programs import figures
-from node.programs.base import CheckpointMismatch, CheckpointState, Iteration, Stage
-from node.strict_json import load_object
+from spotwave.node.programs import figures
+from spotwave.node.programs.base import CheckpointMismatch, CheckpointState, Iteration, Stage
+from spotwave.node.strict_json import load_object
 
 _STATE_BYTES = 16 << 20  # of iterations: some hundred bytes each
 

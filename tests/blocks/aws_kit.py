@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from blocks.aws.machines import Machines
-from blocks.cloud import LaunchBrief, Offer
-from node.contract import Brief
+from spotwave.blocks.aws.machines import Machines
+from spotwave.blocks.cloud import LaunchBrief, Offer
+from spotwave.node.contract import Brief
 from tests.emulators.aws import AwsEmulator
 from tests.emulators.aws_cloud import cloud_at
 

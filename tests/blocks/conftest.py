@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from blocks.local.machines import Machines
+from spotwave.blocks.local.machines import Machines
 from tests.database import prefect_server
 
 

@@ -12,10 +12,10 @@ from typing import TypeVar
 import psutil
 from pydantic import SecretStr
 
-from blocks.cloud import LaunchBrief, Machine, Offer
-from blocks.local.machines import Machines
-from blocks.local.processes import marked
-from node.contract import ENV_MACHINE, ENV_WORK, Brief
+from spotwave.blocks.cloud import LaunchBrief, Machine, Offer
+from spotwave.blocks.local.machines import Machines
+from spotwave.blocks.local.processes import marked
+from spotwave.node.contract import ENV_MACHINE, ENV_WORK, Brief
 
 T = TypeVar("T")
 

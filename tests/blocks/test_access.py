@@ -16,10 +16,10 @@ from prefect.settings import (
 )
 from pydantic import SecretStr, ValidationError
 
-from blocks.access import MARGIN_S, PrefectAccess
-from blocks.attempt_token import AttemptToken, BadToken
-from blocks.authority import FILE
-from node.contract import SECRET_API
+from spotwave.blocks.access import MARGIN_S, PrefectAccess
+from spotwave.blocks.attempt_token import AttemptToken, BadToken
+from spotwave.blocks.authority import FILE
+from spotwave.node.contract import SECRET_API
 from tests.security.tls_kit import authority
 
 OWN = {

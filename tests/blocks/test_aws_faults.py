@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from prefect_aws import AwsCredentials
 
-from blocks.aws.block import AwsCloud
-from blocks.cloud import MarketUnavailable
+from spotwave.blocks.aws.block import AwsCloud
+from spotwave.blocks.cloud import MarketUnavailable
 from tests.emulators.aws import (
     AwsEmulator,
     empty,

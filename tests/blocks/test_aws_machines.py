@@ -10,9 +10,9 @@ from dataclasses import replace
 import pytest
 from pydantic import SecretStr
 
-from blocks.aws.launch_parameters import token_of
-from blocks.cloud import Capacity, MachineState, Misconfigured, Throttled
-from blocks.tags import tags_of
+from spotwave.blocks.aws.launch_parameters import token_of
+from spotwave.blocks.cloud import Capacity, MachineState, Misconfigured, Throttled
+from spotwave.blocks.tags import tags_of
 from tests.blocks.aws_kit import KEY, PLANTED, brief, kinds, machines, offer, times
 from tests.blocks.machine_kit import old
 from tests.emulators.aws import AwsEmulator, done_but_500, fault, refused, server_error, throttled

@@ -11,9 +11,9 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from blocks.aws.clients import Clients
-from blocks.aws.sparing import OPERATIONS
-from blocks.cloud import Finding, Misconfigured, Throttled
+from spotwave.blocks.aws.clients import Clients
+from spotwave.blocks.aws.sparing import OPERATIONS
+from spotwave.blocks.cloud import Finding, Misconfigured, Throttled
 from tests.blocks.aws_kit import KEY, brief, kinds, machines, offer, times
 from tests.emulators.aws import AwsEmulator, fault, refused, server_error
 from tests.emulators.aws_account import image_row

@@ -18,20 +18,20 @@ from typing import Any
 import psutil
 import pytest
 
-from blocks.cloud import LaunchBrief, Machine, MachineState
+from spotwave.blocks.cloud import LaunchBrief, Machine, MachineState
 from tests.blocks.aws_kit import PLANTED, TEMPLATE, brief, kinds, machines, offer
 from tests.blocks.machine_kit import until
 from tests.emulators.aws import AwsEmulator
 from tests.emulators.computer import Computer
 from tests.processes import words
 
-NODE = Path(str(files("node")))
+NODE = Path(str(files("spotwave.node")))
 
 # In the agent's place: tells what it has, watches for the notice as the agent does, and ends well when it comes.
 AGENT = """
 import hashlib, json, os, signal, sys, time
-from node.notice import notice_watcher
-from node.notice.aws import AwsNotice
+from spotwave.node.notice import notice_watcher
+from spotwave.node.notice.aws import AwsNotice
 
 work, secrets = os.environ["SPOTWAVE_WORK"], os.environ["SPOTWAVE_SECRETS"]
 
@@ -74,8 +74,8 @@ def remote(tmp_path: Path) -> Path:
     with zipfile.ZipFile(folder / "code/spotwave-0.1.0-py3-none-any.whl", "w") as wheel:
         for path in [*NODE.glob("*.py"), *NODE.glob("notice/*.py")]:
             if path.name != "agent.py":
-                wheel.write(path, f"node/{path.relative_to(NODE)}")
-        wheel.writestr("node/agent.py", AGENT)
+                wheel.write(path, f"spotwave/node/{path.relative_to(NODE)}")
+        wheel.writestr("spotwave/node/agent.py", AGENT)
     return folder
 
 

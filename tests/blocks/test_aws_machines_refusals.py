@@ -8,8 +8,18 @@ from collections.abc import Iterator
 import pytest
 from prefect_aws import AwsCredentials
 
-from blocks.aws.block import AwsCloud
-from blocks.cloud import Capacity, Closed, LaunchRefused, Misconfigured, Offer, Quota, Throttled, Unclear, Unfit
+from spotwave.blocks.aws.block import AwsCloud
+from spotwave.blocks.cloud import (
+    Capacity,
+    Closed,
+    LaunchRefused,
+    Misconfigured,
+    Offer,
+    Quota,
+    Throttled,
+    Unclear,
+    Unfit,
+)
 from tests.blocks.aws_kit import PLANTED, TEMPLATE, brief, kinds, machines, offer, times
 from tests.emulators.aws import AwsEmulator, fault, refused
 from tests.emulators.aws_account import image_row
@@ -191,12 +201,12 @@ def test_a_deny_of_secrets_is_of_the_blocks_region_whatever_the_offer(aws: AwsEm
 
 
 def test_a_profile_that_was_made_a_moment_ago_is_waited_for(aws: AwsEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("blocks.aws.machines.PROFILE_PAUSE_S", 0.01)
+    monkeypatch.setattr("spotwave.blocks.aws.machines.PROFILE_PAUSE_S", 0.01)
     aws.account.unready_profile = 3
     machine = machines(aws).launch(offer(), brief(attempt=90))
     assert times(aws, "RunInstances") == 4
     machines(aws).terminate(machine)
-    monkeypatch.setattr("blocks.aws.machines.PROFILE_S", 0.05)
+    monkeypatch.setattr("spotwave.blocks.aws.machines.PROFILE_S", 0.05)
     aws.account.unready_profile = 10**6
     told = refusal(aws)
     assert isinstance(told, Misconfigured)

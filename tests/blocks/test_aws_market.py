@@ -14,11 +14,11 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
-from blocks.aws.block import AwsCloud
-from blocks.aws.clients import Clients
-from blocks.aws.market import read_market
-from blocks.cloud import Requirements, untold
-from blocks.market import SCHEMA
+from spotwave.blocks.aws.block import AwsCloud
+from spotwave.blocks.aws.clients import Clients
+from spotwave.blocks.aws.market import read_market
+from spotwave.blocks.cloud import Requirements, untold
+from spotwave.blocks.market import SCHEMA
 from tests.emulators.aws import AwsEmulator
 from tests.emulators.aws_cloud import cloud_at
 from tests.emulators.aws_rows import on_demand_usd_h, spot_price
@@ -214,6 +214,7 @@ def test_a_call_in_the_clear_is_refused_but_on_this_computer(aws: AwsEmulator) -
 
 
 def test_knowing_the_block_does_not_import_what_reads_the_market() -> None:
-    code = "import sys, blocks.aws.block; print([name for name in sys.modules if name.startswith('blocks.aws.')])"
+    wing = "spotwave.blocks.aws"
+    code = f"import sys, {wing}.block; print([name for name in sys.modules if name.startswith('{wing}.')])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "['blocks.aws.quotas', 'blocks.aws.setup', 'blocks.aws.block']"
+    assert done.stdout.strip() == str([f"{wing}.{name}" for name in ("quotas", "setup", "block")])

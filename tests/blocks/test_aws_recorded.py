@@ -14,12 +14,12 @@ from typing import Any
 import polars as pl
 import pytest
 
-from blocks.aws.advisor import INTERRUPTIONS, interruptions_frame
-from blocks.aws.instance_types import types_frame
-from blocks.aws.on_demand import on_demand_frame, on_demand_prices
-from blocks.aws.spot_prices import offers, saved_rows, spot_frame
-from blocks.aws.zones import zones_frame
-from blocks.sanity import vetted
+from spotwave.blocks.aws.advisor import INTERRUPTIONS, interruptions_frame
+from spotwave.blocks.aws.instance_types import types_frame
+from spotwave.blocks.aws.on_demand import on_demand_frame, on_demand_prices
+from spotwave.blocks.aws.spot_prices import offers, saved_rows, spot_frame
+from spotwave.blocks.aws.zones import zones_frame
+from spotwave.blocks.sanity import vetted
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "aws"
 REGIONS = {

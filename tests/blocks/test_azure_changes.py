@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from blocks.azure.block import AzureCloud
-from blocks.azure.changes import literal
-from blocks.cloud import LaunchRefused, Machine, Throttled, Unclear
+from spotwave.blocks.azure.block import AzureCloud
+from spotwave.blocks.azure.changes import literal
+from spotwave.blocks.cloud import LaunchRefused, Machine, Throttled, Unclear
 from tests.blocks.machine_kit import brief, until
 from tests.emulators.azure import AzureEmulator, empty, fault, instead, refused, server_error, throttled
 from tests.emulators.azure_kit import block, emulated, offer

@@ -6,8 +6,8 @@ import pytest
 from azure.identity import ClientSecretCredential, DefaultAzureCredential
 from pydantic import SecretStr, ValidationError
 
-from blocks.azure.block import AzureCloud
-from blocks.azure.credentials import AzureCredentials
+from spotwave.blocks.azure.block import AzureCloud
+from spotwave.blocks.azure.credentials import AzureCredentials
 from tests.emulators.azure_world import SUBSCRIPTION
 
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from blocks.azure.block import AzureCloud
-from blocks.azure.credentials import AzureCredentials
-from blocks.cloud import MarketUnavailable
+from spotwave.blocks.azure.block import AzureCloud
+from spotwave.blocks.azure.credentials import AzureCredentials
+from spotwave.blocks.cloud import MarketUnavailable
 from tests.emulators.azure import (
     AzureEmulator,
     empty,
@@ -157,7 +157,7 @@ def test_links_to_another_host_are_not_followed(azure: AzureEmulator) -> None:
 
 
 def test_nobody_at_home(azure: AzureEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("blocks.http._BACKOFF_S", 0.0)
+    monkeypatch.setattr("spotwave.blocks.http._BACKOFF_S", 0.0)
     cloud = AzureCloud(prices_endpoint="http://127.0.0.1:9", regions=["eastus"])
 
     with pytest.raises(MarketUnavailable, match=r"^azure: no region gives spot prices: .* cannot be reached"):

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from blocks.azure.block import AzureCloud
-from blocks.azure.naming import vm_name
-from blocks.cloud import MachineState, Misconfigured, Throttled, Unfit
-from blocks.tags import DISK, JOB, tags_of
+from spotwave.blocks.azure.block import AzureCloud
+from spotwave.blocks.azure.naming import vm_name
+from spotwave.blocks.cloud import MachineState, Misconfigured, Throttled, Unfit
+from spotwave.blocks.tags import DISK, JOB, tags_of
 from tests.blocks.machine_kit import brief, old
 from tests.emulators.azure import AzureEmulator, fault, instead, refused, server_error
 from tests.emulators.azure_arm import CLIENT_ID, IDENTITY

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from blocks.azure.block import AzureCloud
-from blocks.azure.check import NEEDED, OF_NETWORK
-from blocks.azure.secrets import MAX_BYTES
-from blocks.cloud import Finding, LaunchBrief, Leftover, Misconfigured, Throttled
+from spotwave.blocks.azure.block import AzureCloud
+from spotwave.blocks.azure.check import NEEDED, OF_NETWORK
+from spotwave.blocks.azure.secrets import MAX_BYTES
+from spotwave.blocks.cloud import Finding, LaunchBrief, Leftover, Misconfigured, Throttled
 from tests.blocks.machine_kit import brief
 from tests.emulators.azure import AzureEmulator, instead, refused, server_error
 from tests.emulators.azure_arm import GROUP
@@ -245,7 +245,7 @@ def test_a_setting_that_cannot_be_right_is_refused_in_the_form(setting: str, wro
 
 
 def test_knowing_the_block_imports_no_sdk() -> None:
-    code = "import sys, blocks.azure.block; print([name for name in sys.modules if name.startswith('azure')])"
+    code = "import sys, spotwave.blocks.azure.block; print([name for name in sys.modules if name.startswith('azure')])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith("[]")
 

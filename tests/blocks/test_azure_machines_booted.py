@@ -13,7 +13,7 @@ import pytest
 import requests
 from pydantic import SecretStr
 
-from blocks.cloud import LaunchBrief, Machine, MachineState
+from spotwave.blocks.cloud import LaunchBrief, Machine, MachineState
 from tests.blocks.machine_kit import CLOUD_HEAD, old, until
 from tests.blocks.machine_kit import brief as a_brief
 from tests.emulators.azure import AzureEmulator, instead, refused
@@ -33,9 +33,9 @@ ENDS_IMPATIENTLY = CLOUD_HEAD + 'python3 -c "import cloud; cloud.PAUSES_S = (); 
 SWITCHES_OFF = CLOUD_HEAD + "poweroff\n"
 WATCHES = (
     CLOUD_HEAD
-    + f"""exec env PYTHONPATH={ROOT} "$SPOTWAVE_OPT/bin/python" - <<'PY'
+    + f"""exec env PYTHONPATH={ROOT}/src "$SPOTWAVE_OPT/bin/python" - <<'PY'
 import os, time
-from node.notice import notice_watcher
+from spotwave.node.notice import notice_watcher
 
 def write(name, text):
     with open(name + ".part", "w") as out:

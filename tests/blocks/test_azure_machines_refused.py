@@ -4,10 +4,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from blocks.azure.block import AzureCloud
-from blocks.azure.clients import LONGEST_WAIT_S, RETRIES
-from blocks.azure.refusals import of_code
-from blocks.cloud import Capacity, Closed, LaunchRefused, Misconfigured, Quota, Throttled, Unclear, Unfit
+from spotwave.blocks.azure.block import AzureCloud
+from spotwave.blocks.azure.clients import LONGEST_WAIT_S, RETRIES
+from spotwave.blocks.azure.refusals import of_code
+from spotwave.blocks.cloud import (
+    Capacity,
+    Closed,
+    LaunchRefused,
+    Misconfigured,
+    Quota,
+    Throttled,
+    Unclear,
+    Unfit,
+)
 from tests.blocks.machine_kit import brief
 from tests.emulators.azure import AzureEmulator, fault, instead, refused, server_error, throttled
 from tests.emulators.azure_kit import block, emulated, offer
@@ -216,8 +225,8 @@ def test_an_identity_that_was_made_a_moment_ago_is_waited_for(
     azure: AzureEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slept: list[float] = []
-    monkeypatch.setattr("blocks.azure.machines.IDENTITY_PAUSES_S", (0.0, 0.0))
-    monkeypatch.setattr("blocks.azure.machines.time.sleep", slept.append)
+    monkeypatch.setattr("spotwave.blocks.azure.machines.IDENTITY_PAUSES_S", (0.0, 0.0))
+    monkeypatch.setattr("spotwave.blocks.azure.machines.time.sleep", slept.append)
     azure.settings.unready_identity = 2
     block(azure).launch(offer(), brief())
     assert puts(azure) == 3
@@ -239,7 +248,7 @@ def test_a_constrained_size_counts_as_the_whole(azure: AzureEmulator) -> None:
 
 
 def test_a_missing_resource_group_identity_or_token(azure: AzureEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("blocks.azure.machines.IDENTITY_PAUSES_S", ())
+    monkeypatch.setattr("spotwave.blocks.azure.machines.IDENTITY_PAUSES_S", ())
     azure.settings.identities.clear()
     assert "identity: there is none" in refusal(azure).reason
     azure.settings.groups.clear()

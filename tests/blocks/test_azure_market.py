@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from blocks.azure.market import AT_MOST
-from blocks.market import offers_of
+from spotwave.blocks.azure.market import AT_MOST
+from spotwave.blocks.market import offers_of
 from tests.emulators.azure import AzureEmulator
 from tests.emulators.azure_kit import BY_NAME, block, emulated, public, rows
 from tests.emulators.azure_world import big_world, small_world

@@ -8,8 +8,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from blocks.azure.pages import Garbled, listed, same_host
-from blocks.azure.prices import ITEM, usable
+from spotwave.blocks.azure.pages import Garbled, listed, same_host
+from spotwave.blocks.azure.prices import ITEM, usable
 from tests.emulators.azure_world import item
 
 NOW = datetime(2025, 7, 15, tzinfo=UTC)

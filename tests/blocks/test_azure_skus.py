@@ -7,8 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from blocks.azure.pages import listed
-from blocks.azure.skus import NO_GPU, NO_SHAPE, NO_SHARE, NOT_ALLOWED, NOT_SPOT, SIZES, SKU, sizes
+from spotwave.blocks.azure.pages import listed
+from spotwave.blocks.azure.skus import NO_GPU, NO_SHAPE, NO_SHARE, NOT_ALLOWED, NOT_SPOT, SIZES, SKU, sizes
 from tests.emulators.azure_world import not_allowed, sku
 
 

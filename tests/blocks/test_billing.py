@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from blocks.cloud import Capacity, Cloud, Machine
-from tasks.job import Bill
-from tasks.receipt import billed
+from spotwave.blocks.cloud import Capacity, Cloud, Machine
+from spotwave.tasks.job import Bill
+from spotwave.tasks.receipt import billed
 from tests.blocks import aws_kit
 from tests.blocks.machine_kit import brief
 from tests.emulators import gcp_cloud

@@ -13,12 +13,12 @@ from prefect.settings import PREFECT_API_URL
 from prefect_aws import AwsCredentials
 from pydantic import SecretStr
 
-from blocks.access import PrefectAccess
-from blocks.aws.block import AwsCloud
-from blocks.local.block import LocalCloud
-from blocks.rclone import RcloneRemote
-from blocks.saved import load
-from blocks.wings import WINGS, block_types, register_all, wing
+from spotwave.blocks.access import PrefectAccess
+from spotwave.blocks.aws.block import AwsCloud
+from spotwave.blocks.local.block import LocalCloud
+from spotwave.blocks.rclone import RcloneRemote
+from spotwave.blocks.saved import load
+from spotwave.blocks.wings import WINGS, block_types, register_all, wing
 
 
 @pytest.mark.usefixtures("api")
@@ -63,7 +63,8 @@ def test_a_cloud_is_loaded_with_its_credentials_and_without_the_other_clouds(apa
     assert found.credentials.aws_secret_access_key is not None
     assert found.credentials.aws_secret_access_key.get_secret_value() == "tOpSeCrEt"
     code = (
-        "import sys; from blocks.aws.block import AwsCloud; from blocks.saved import load; load(AwsCloud, 'mine'); "
+        "import sys; from spotwave.blocks.aws.block import AwsCloud; from spotwave.blocks.saved import load; "
+        "load(AwsCloud, 'mine'); "
         "print({'prefect_aws', 'prefect_gcp', 'prefect_azure'} & set(sys.modules))"
     )
     command, environment = [sys.executable, "-c", code], {**os.environ, "PREFECT_API_URL": PREFECT_API_URL.value()}

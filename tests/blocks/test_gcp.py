@@ -12,10 +12,10 @@ import pytest
 from prefect_gcp import GcpCredentials
 from pydantic import ValidationError
 
-from blocks.cloud import MarketUnavailable, Offer
-from blocks.gcp import machine_types
-from blocks.gcp.block import GcpCloud
-from blocks.market import Market, offers_of
+from spotwave.blocks.cloud import MarketUnavailable, Offer
+from spotwave.blocks.gcp import machine_types
+from spotwave.blocks.gcp.block import GcpCloud
+from spotwave.blocks.market import Market, offers_of
 from tests.emulators.gcp import (
     HISTORY,
     MACHINE_TYPES,
@@ -323,7 +323,7 @@ def test_interruptions_are_asked_for_ten_offers_at_most(google: GcpEmulator, cre
 
 
 def test_knowing_the_block_does_not_cost_its_sdk() -> None:
-    asked = "import sys, blocks.gcp.block; print([one for one in sys.modules if 'compute_v1' in one])"
+    asked = "import sys, spotwave.blocks.gcp.block; print([one for one in sys.modules if 'compute_v1' in one])"
     run = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
 

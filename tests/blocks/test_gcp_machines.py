@@ -13,10 +13,19 @@ import pytest
 from google.cloud import compute_v1 as sdk
 from pydantic import SecretStr, ValidationError
 
-from blocks.cloud import LaunchBrief, Leftover, Machine, MachineState, Misconfigured, Throttled, Unclear, Unfit
-from blocks.gcp import machines
-from blocks.gcp.block import GcpCloud
-from blocks.tags import tags_of, unpacked
+from spotwave.blocks.cloud import (
+    LaunchBrief,
+    Leftover,
+    Machine,
+    MachineState,
+    Misconfigured,
+    Throttled,
+    Unclear,
+    Unfit,
+)
+from spotwave.blocks.gcp import machines
+from spotwave.blocks.gcp.block import GcpCloud
+from spotwave.blocks.tags import tags_of, unpacked
 from tests.blocks.machine_kit import brief as a_brief
 from tests.blocks.machine_kit import until
 from tests.emulators import gcp

@@ -14,8 +14,8 @@ import pytest
 import requests
 from pydantic import SecretStr
 
-from blocks.cloud import LaunchBrief, Machine, MachineState
-from blocks.gcp.block import GcpCloud
+from spotwave.blocks.cloud import LaunchBrief, Machine, MachineState
+from spotwave.blocks.gcp.block import GcpCloud
 from tests.blocks.machine_kit import brief as a_brief
 from tests.blocks.machine_kit import until
 from tests.emulators.computer import Computer
@@ -49,10 +49,10 @@ POWERS_OFF = HEAD + "touch up\npoweroff\n"
 # The real watcher; it saves when it has the notice, whatever ACPI says first.
 HEEDS = (
     HEAD
-    + f"""export PYTHONPATH={ROOT}
+    + f"""export PYTHONPATH={ROOT}/src
 exec "$SPOTWAVE_OPT/bin/python" - <<'PY'
 import pathlib, signal, time
-from node.notice import notice_watcher
+from spotwave.node.notice import notice_watcher
 signal.signal(signal.SIGTERM, lambda *_: pathlib.Path("told-by-acpi").touch())
 watcher = notice_watcher(20.0)
 pathlib.Path("up").touch()

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from blocks.cloud import Cloud, Finding
-from blocks.gcp.block import GcpCloud
-from blocks.gcp.check import PERMISSIONS
+from spotwave.blocks.cloud import Cloud, Finding
+from spotwave.blocks.gcp.block import GcpCloud
+from spotwave.blocks.gcp.check import PERMISSIONS
 from tests.emulators import gcp
 from tests.emulators.gcp import GcpEmulator
 from tests.emulators.gcp_answers import error, newer_error

@@ -8,8 +8,17 @@ from typing import Any
 
 import pytest
 
-from blocks.cloud import Capacity, Closed, LaunchRefused, Misconfigured, Quota, Throttled, Unclear, Unfit
-from blocks.gcp.block import GcpCloud
+from spotwave.blocks.cloud import (
+    Capacity,
+    Closed,
+    LaunchRefused,
+    Misconfigured,
+    Quota,
+    Throttled,
+    Unclear,
+    Unfit,
+)
+from spotwave.blocks.gcp.block import GcpCloud
 from tests.blocks.machine_kit import brief
 from tests.emulators import gcp
 from tests.emulators.gcp import GcpEmulator

@@ -13,10 +13,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from blocks.gcp.families import FAMILIES
-from blocks.gcp.machine_types import TYPES
-from blocks.gcp.offers import offers
-from blocks.gcp.skus import CORE, GPU, RAM, SSD, WHOLE, classified, unit_prices
+from spotwave.blocks.gcp.families import FAMILIES
+from spotwave.blocks.gcp.machine_types import TYPES
+from spotwave.blocks.gcp.offers import offers
+from spotwave.blocks.gcp.skus import CORE, GPU, RAM, SSD, WHOLE, classified, unit_prices
 from tests.emulators.gcp_rows import local_ssd
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "gcp"

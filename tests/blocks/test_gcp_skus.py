@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from blocks.gcp.families import FAMILIES, family_of
-from blocks.gcp.skus import classified, unit_prices
+from spotwave.blocks.gcp.families import FAMILIES, family_of
+from spotwave.blocks.gcp.skus import classified, unit_prices
 from tests.emulators.gcp_rows import sku
 
 WHERE = "running in Americas"

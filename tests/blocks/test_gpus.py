@@ -6,13 +6,13 @@ import json
 
 import pytest
 
-from blocks.aws.instance_types import types_frame
-from blocks.azure.gpus import gpus
-from blocks.azure.pages import listed
-from blocks.azure.skus import SKU, sizes
-from blocks.cloud import Requirements
-from blocks.gcp.families import GPUS
-from blocks.gpus import CARDS, card, card_of, nearest, unknown
+from spotwave.blocks.aws.instance_types import types_frame
+from spotwave.blocks.azure.gpus import gpus
+from spotwave.blocks.azure.pages import listed
+from spotwave.blocks.azure.skus import SKU, sizes
+from spotwave.blocks.cloud import Requirements
+from spotwave.blocks.gcp.families import GPUS
+from spotwave.blocks.gpus import CARDS, card, card_of, nearest, unknown
 from tests.emulators import aws_rows
 from tests.emulators.azure_world import sku
 

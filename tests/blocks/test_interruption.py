@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from benchmarks.interruption_rates import LIMIT_H, main, of_lifetimes, of_traces
-from blocks.interruption import (
+from spotwave.blocks.interruption import (
     HIGH_FROM,
     MEDIUM_FROM,
     STOPPED_VM_H,

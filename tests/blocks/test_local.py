@@ -14,14 +14,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from blocks.cloud import Machine, MachineState, Misconfigured
-from blocks.local.block import LocalCloud
-from blocks.local.machines import Machines
-from blocks.local.memory import host_memory_gib
-from blocks.local.prices import sizes
-from blocks.local.processes import is_alive
-from blocks.market import offers_of
-from node.contract import ENV_MACHINE, Brief
+from spotwave.blocks.cloud import Machine, MachineState, Misconfigured
+from spotwave.blocks.local.block import LocalCloud
+from spotwave.blocks.local.machines import Machines
+from spotwave.blocks.local.memory import host_memory_gib
+from spotwave.blocks.local.prices import sizes
+from spotwave.blocks.local.processes import is_alive
+from spotwave.blocks.market import offers_of
+from spotwave.node.contract import ENV_MACHINE, Brief
 from tests.blocks.machine_kit import HEAD, HEEDING, IDLE, WITH_DAEMON, brief, offer, processes, root_pid, until, up
 
 ROOT = Path(__file__).parents[2]
@@ -102,7 +102,7 @@ def test_signals_reach_a_machine_launched_by_a_deaf_controller(folder: Path) -> 
         "import signal, sys; from pathlib import Path\n"
         "for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP): signal.signal(s, signal.SIG_IGN)\n"
         "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])\n"
-        "from blocks.local.machines import Machines; from tests.blocks.machine_kit import IDLE, brief, offer\n"
+        "from spotwave.blocks.local.machines import Machines; from tests.blocks.machine_kit import IDLE, brief, offer\n"
         "Machines(Path(sys.argv[1]), IDLE).launch(offer(), brief())"
     )
     subprocess.run([sys.executable, "-c", code, str(folder)], cwd=ROOT, check=True, timeout=60)
@@ -131,7 +131,7 @@ def test_two_launchers_racing_start_one_machine(folder: Path) -> None:
     count = HEAD + 'echo started >>"$SPOTWAVE_WORK/starts"\ntouch "$SPOTWAVE_WORK/up"\nsleep 600\n'
     code = (
         "import sys; from pathlib import Path\n"
-        "from blocks.local.machines import Machines; from tests.blocks.machine_kit import brief, offer\n"
+        "from spotwave.blocks.local.machines import Machines; from tests.blocks.machine_kit import brief, offer\n"
         "print('ready', flush=True); template = sys.stdin.read()\n"
         "print(Machines(Path(sys.argv[1]), template).launch(offer(), brief()).model_dump_json())"
     )

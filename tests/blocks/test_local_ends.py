@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from blocks.cloud import Machine, MachineState
-from blocks.local.machines import Machines
+from spotwave.blocks.cloud import Machine, MachineState
+from spotwave.blocks.local.machines import Machines
 from tests.blocks.machine_kit import HEAD, IDLE, WITH_DAEMON, brief, offer, processes, root_pid, until, up
 from tests.faults.disks import fill, forget_read_only, free, make_read_only, may_mount, mounted
 
@@ -106,8 +106,8 @@ def test_the_real_bootstrap_dates_its_end(folder: Path) -> None:
 
 KILLED_IN_THE_MIDST = """
 import os, pathlib, sys
-from blocks.cloud import Machine
-from blocks.local import machines
+from spotwave.blocks.cloud import Machine
+from spotwave.blocks.local import machines
 end = machines.kill_marked
 machines.kill_marked = lambda mark: (end(mark), os.kill(os.getpid(), 9))
 machines.Machines(pathlib.Path(sys.argv[1])).terminate(Machine.model_validate_json(sys.argv[2]))

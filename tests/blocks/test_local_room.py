@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from blocks.cloud import Capacity, Machine
-from blocks.local.block import LocalCloud
-from blocks.local.machines import Machines
-from blocks.local.memory import host_memory_gib
-from blocks.local.prices import host_vcpus, local_market
-from blocks.local.room import Room
-from blocks.market import offers_of
+from spotwave.blocks.cloud import Capacity, Machine
+from spotwave.blocks.local.block import LocalCloud
+from spotwave.blocks.local.machines import Machines
+from spotwave.blocks.local.memory import host_memory_gib
+from spotwave.blocks.local.prices import host_vcpus, local_market
+from spotwave.blocks.local.room import Room
+from spotwave.blocks.market import offers_of
 from tests.blocks.machine_kit import IDLE, brief, offer
 
 ROOT = Path(__file__).parents[2]
@@ -59,8 +59,8 @@ def test_what_a_machine_says_that_it_holds_is_bounded(claim: float) -> None:
 def test_of_two_launchers_in_the_same_moment_one_wins(folder: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
-        "from blocks.cloud import Capacity\n"
-        "from blocks.local.machines import Machines; from blocks.local.room import Room\n"
+        "from spotwave.blocks.cloud import Capacity\n"
+        "from spotwave.blocks.local.machines import Machines; from spotwave.blocks.local.room import Room\n"
         "from tests.blocks.machine_kit import IDLE, brief, offer\n"
         "machines = Machines(Path(sys.argv[1]), IDLE, Room(2, 4.0))\n"
         "print('ready', flush=True); sys.stdin.readline()\n"

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from blocks.rclone import RcloneRemote
-from node.contract import SECRET_RCLONE
+from spotwave.blocks.rclone import RcloneRemote
+from spotwave.node.contract import SECRET_RCLONE
 from tests.emulators.s3 import S3Emulator
 
 CONF = "[drive]\ntype = webdav\nurl = http://127.0.0.1:9\nvendor = other\nbearer_token = tOpSeCrEtWord\n"

@@ -10,9 +10,9 @@ import pytest
 from prefect_aws import AwsCredentials
 from pydantic import ValidationError
 
-from blocks.aws.block import AwsCloud
-from blocks.cloud import LaunchRefused, Machine, MachineState, Misconfigured, Offer
-from blocks.local.block import LocalCloud
+from spotwave.blocks.aws.block import AwsCloud
+from spotwave.blocks.cloud import LaunchRefused, Machine, MachineState, Misconfigured, Offer
+from spotwave.blocks.local.block import LocalCloud
 from tests.blocks.aws_kit import TEMPLATE as AWS_TEMPLATE
 from tests.blocks.aws_kit import brief as aws_brief
 from tests.blocks.aws_kit import offer as aws_offer

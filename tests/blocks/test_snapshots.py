@@ -12,9 +12,9 @@ import polars as pl
 import pytest
 from moto.server import ThreadedMotoServer
 
-from blocks.cloud import Catalogue
-from blocks.market import Market
-from blocks.snapshots import CATALOGUES, SnapshotStore, StoreUnavailable
+from spotwave.blocks.cloud import Catalogue
+from spotwave.blocks.market import Market
+from spotwave.blocks.snapshots import CATALOGUES, SnapshotStore, StoreUnavailable
 from tests.blocks.test_market import an_offer
 
 NIGHT = datetime(2026, 5, 4, 3, 0, 12, tzinfo=UTC)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from blocks.cloud import Machine, Offer
-from blocks.tags import in_pieces, machine_from, offer_in, tags_of
+from spotwave.blocks.cloud import Machine, Offer
+from spotwave.blocks.tags import in_pieces, machine_from, offer_in, tags_of
 from tests.blocks.machine_kit import brief, offer
 
 SEEN = datetime(2026, 1, 1, tzinfo=UTC)

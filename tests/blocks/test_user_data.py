@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from blocks.cloud import Misconfigured
-from blocks.rclone import RcloneRemote
-from blocks.user_data import MOST_BYTES, of_cloud, render, too_long
-from node.contract import Brief
-from tasks.stage import build_wheel
+from spotwave.blocks.cloud import Misconfigured
+from spotwave.blocks.rclone import RcloneRemote
+from spotwave.blocks.user_data import MOST_BYTES, of_cloud, render, too_long
+from spotwave.node.contract import Brief
+from spotwave.tasks.stage import build_wheel
 from tests.blocks.machine_kit import brief
 from tests.emulators.cloud_init import script_of
 
@@ -116,8 +116,10 @@ def test_a_machine_installs_the_controllers_own_versions() -> None:
 
 def test_the_wheel_brings_the_lock_that_the_bootstrap_looks_for(tmp_path: Path) -> None:
     with zipfile.ZipFile(build_wheel(tmp_path)) as wheel:
-        assert wheel.read("node/requirements.lock") == (ROOT / "node/requirements.lock").read_bytes()
-        assert {"node/bootstrap.sh", "node/notice/aws.py", "node/clouds/common.py"} <= set(wheel.namelist())
+        assert wheel.read("spotwave/node/requirements.lock") == (ROOT / "node/requirements.lock").read_bytes()
+        assert {f"spotwave/node/{name}" for name in ("bootstrap.sh", "notice/aws.py", "clouds/common.py")} <= set(
+            wheel.namelist()
+        )
 
 
 def test_a_machines_requirements_are_the_controllers() -> None:

@@ -17,7 +17,7 @@ from prefect.states import Cancelled, Scheduled
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 
-from deployments.browser import link
+from spotwave.deployments.browser import link
 from tests.conftest import Embedded
 from tests.deployments.chromium import PROGRAMS, browser
 from tests.flows.kit import eventually

@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from deployments.api import Api
-from deployments.check import server_findings
+from spotwave.deployments.api import Api
+from spotwave.deployments.check import server_findings
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from deployments import worker
+from spotwave.deployments import worker
 
 _LOGS = """
 import sys

@@ -20,8 +20,8 @@ from typing import Any
 
 import pytest
 
-from deployments.home import ROOT
-from deployments.uv_as_pip import for_uv
+from spotwave.deployments.home import ROOT
+from spotwave.deployments.uv_as_pip import for_uv
 from tests.another_user import NAMELESS, as_root
 
 MAKE, SETPRIV = shutil.which("make"), shutil.which("setpriv")

@@ -18,9 +18,9 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from blocks.access import basic
-from deployments import login
-from deployments.guard import Guard
+from spotwave.blocks.access import basic
+from spotwave.deployments import login
+from spotwave.deployments.guard import Guard
 from tests.security.rows import Row
 
 AUTH = "spotwave:a-password-that-is-as-long-as-ours-are"

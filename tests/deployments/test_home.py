@@ -16,12 +16,12 @@ import psutil
 import pytest
 from prefect.settings import PREFECT_PROFILES_PATH, temporary_settings
 
-from deployments import api
-from deployments.clean import clean
-from deployments.home import ROOT, Home, NotOurs, home_of
-from deployments.keys import auth_string, encryption_key, forget_auth_string
-from deployments.processes import ENV_MARK, Note, end, has_ended, last_lines, marked, start
-from node.contract import ENV_MACHINE, ENV_WORK
+from spotwave.deployments import api
+from spotwave.deployments.clean import clean
+from spotwave.deployments.home import ROOT, Home, NotOurs, home_of
+from spotwave.deployments.keys import auth_string, encryption_key, forget_auth_string
+from spotwave.deployments.processes import ENV_MARK, Note, end, has_ended, last_lines, marked, start
+from spotwave.node.contract import ENV_MACHINE, ENV_WORK
 
 _SLEEP = [sys.executable, "-c", "import signal; print('started', flush=True); signal.pause()"]
 
@@ -123,7 +123,7 @@ def test_a_started_process_is_on_its_own(home: Home, sleeper: Note) -> None:
 
 def test_sigint_is_at_its_default_although_ours_is_ignored(home: Home) -> None:
     script = (
-        "import signal, sys; from pathlib import Path; from deployments.processes import start, has_ended\n"
+        "import signal, sys; from pathlib import Path; from spotwave.deployments.processes import start, has_ended\n"
         "assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN\n"
         "code = 'import signal; print(signal.getsignal(signal.SIGINT), flush=True)'\n"
         "note = start([sys.executable, '-c', code], {}, Path('.'), Path(sys.argv[1]), '')\n"

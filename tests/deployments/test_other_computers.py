@@ -18,12 +18,12 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY, PREFECT_API_URL, temporary_settings
 
-from blocks.endpoints import past_proxies
-from deployments import start
-from deployments.api import Api, base_environment
-from deployments.home import Home, NotOurs
-from deployments.proxies import usable
-from deployments.unavailable import Unavailable
+from spotwave.blocks.endpoints import past_proxies
+from spotwave.deployments import start
+from spotwave.deployments.api import Api, base_environment
+from spotwave.deployments.home import Home, NotOurs
+from spotwave.deployments.proxies import usable
+from spotwave.deployments.unavailable import Unavailable
 from tests.another_user import NAMELESS, as_root, as_user
 from tests.conftest import processes_of, run_spotwave
 

@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from blocks.access import basic
-from deployments.keys import auth_string
+from spotwave.blocks.access import basic
+from spotwave.deployments.keys import auth_string
 from tests.another_user import as_root, as_user
 from tests.conftest import Embedded
 

@@ -19,16 +19,16 @@ from prefect.settings import PREFECT_SERVER_DATABASE_CONNECTION_URL, temporary_s
 from pydantic import SecretStr
 
 from benchmarks._crowd_kit import Crowd, brought_up
-from blocks.access import basic
-from deployments import database, server
-from deployments.api import Api, Unavailable
-from deployments.database import SETTING, Database, Unusable
-from deployments.home import Home
-from deployments.keys import auth_string, encryption_key
-from deployments.pools import ENV_JOBS, BadLimit, Limit, limit_for
-from deployments.processes import marked
-from flows.reconcile import JOBS_QUEUE
-from node.contract import CONTROLLER_POOL, MACHINES_POOL
+from spotwave.blocks.access import basic
+from spotwave.deployments import database, server
+from spotwave.deployments.api import Api, Unavailable
+from spotwave.deployments.database import SETTING, Database, Unusable
+from spotwave.deployments.home import Home
+from spotwave.deployments.keys import auth_string, encryption_key
+from spotwave.deployments.pools import ENV_JOBS, BadLimit, Limit, limit_for
+from spotwave.deployments.processes import marked
+from spotwave.flows.reconcile import JOBS_QUEUE
+from spotwave.node.contract import CONTROLLER_POOL, MACHINES_POOL
 from tests.flows.kit import eventually
 from tests.services import Postgres, free_port, postgres, redis
 

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from blocks.market import Market
-from blocks.snapshots import SnapshotStore
-from deployments.asked import interval
-from deployments.cli import app, main
+from spotwave.blocks.market import Market
+from spotwave.blocks.snapshots import SnapshotStore
+from spotwave.deployments.asked import interval
+from spotwave.deployments.cli import app, main
 from tests.blocks.test_market import an_offer
 
 # The command takes its words from where a command takes them.
@@ -132,7 +132,7 @@ def test_why_an_offer(spotwave: Run, store: SnapshotStore) -> None:
 
 def test_a_bad_option_is_one_line(tmp_path: Path) -> None:
     """In a process of its own, as a user starts it."""
-    command = [sys.executable, "-m", "deployments.cli", "prices", "--vcpus", "many"]
+    command = [sys.executable, "-m", "spotwave.deployments.cli", "prices", "--vcpus", "many"]
     environment = os.environ | {"SPOTWAVE_HOME": str(tmp_path / "home"), "COLUMNS": "160"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, cwd=tmp_path)
     assert done.returncode == 1

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from prefect.settings import PREFECT_PROFILES_PATH, temporary_settings
 
-from deployments.profile import remove_profile, write_profile
+from spotwave.deployments.profile import remove_profile, write_profile
 
 URL, AUTH = "http://127.0.0.1:4200/api", "spotwave:secret"
 

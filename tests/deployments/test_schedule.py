@@ -9,7 +9,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.client.schemas.sorting import FlowRunSort
 
-from deployments.api import Api
+from spotwave.deployments.api import Api
 
 _SCHEDULED = ("reconcile/every-5-minutes", "reap/every-10-minutes")
 

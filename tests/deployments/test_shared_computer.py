@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 from prefect.client.orchestration import get_client
 
-from blocks.wings import WINGS
-from deployments.home import Home
+from spotwave.blocks.wings import WINGS
+from spotwave.deployments.home import Home
 from tests.conftest import Embedded, brought_up
 
 pytestmark = [

@@ -16,15 +16,15 @@ from prefect.client.orchestration import get_client
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-from blocks.access import PrefectAccess, basic
-from blocks.local.block import LocalCloud
-from blocks.rclone import RcloneRemote
-from deployments import server, worker
-from deployments.api import Api
-from deployments.home import Home
-from deployments.keys import auth_string
-from flows.reconcile import HOUSEKEEPING_QUEUE, JOBS_QUEUE
-from node.contract import CONTROLLER_POOL, MACHINES_POOL
+from spotwave.blocks.access import PrefectAccess, basic
+from spotwave.blocks.local.block import LocalCloud
+from spotwave.blocks.rclone import RcloneRemote
+from spotwave.deployments import server, worker
+from spotwave.deployments.api import Api
+from spotwave.deployments.home import Home
+from spotwave.deployments.keys import auth_string
+from spotwave.flows.reconcile import HOUSEKEEPING_QUEUE, JOBS_QUEUE
+from spotwave.node.contract import CONTROLLER_POOL, MACHINES_POOL
 from tests.conftest import Embedded, processes_of, run_spotwave
 
 pytestmark = pytest.mark.slow

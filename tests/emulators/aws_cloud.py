@@ -8,7 +8,7 @@ from prefect_aws import AwsCredentials
 from prefect_aws.client_parameters import AwsClientParameters
 from pydantic import SecretStr
 
-from blocks.aws.block import AwsCloud
+from spotwave.blocks.aws.block import AwsCloud
 from tests.emulators.aws import AwsEmulator
 
 SECRET = "its-secret"

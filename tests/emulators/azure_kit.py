@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
-from blocks.azure.block import AzureCloud
-from blocks.azure.credentials import AzureCredentials
-from blocks.cloud import Architecture, Offer
-from blocks.market import Market
+from spotwave.blocks.azure.block import AzureCloud
+from spotwave.blocks.azure.credentials import AzureCredentials
+from spotwave.blocks.cloud import Architecture, Offer
+from spotwave.blocks.market import Market
 from tests.emulators.azure import AzureEmulator
 from tests.emulators.azure_world import SUBSCRIPTION
 

@@ -33,7 +33,7 @@ from typing import ClassVar
 
 import psutil
 
-from blocks.rclone import rclone_binary
+from spotwave.blocks.rclone import rclone_binary
 from tests.emulators import computer_init
 from tests.emulators.server import Emulator, Request, Response
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from blocks.gcp import billing, machine_types
+from spotwave.blocks.gcp import billing, machine_types
 from tests.emulators import gcp_account
 from tests.emulators.computer import Computer
 from tests.emulators.gcp_answers import error

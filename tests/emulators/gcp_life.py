@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from blocks.gcp import extras
+from spotwave.blocks.gcp import extras
 from tests.emulators.computer import Computer
 from tests.emulators.gcp_answers import resource
 from tests.emulators.gcp_operations import Failed, Operations, now

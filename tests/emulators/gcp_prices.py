@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from blocks.gcp.machine_types import TYPES
-from blocks.gcp.offers import offers
-from blocks.gcp.skus import unit_prices
+from spotwave.blocks.gcp.machine_types import TYPES
+from spotwave.blocks.gcp.offers import offers
+from spotwave.blocks.gcp.skus import unit_prices
 from tests.emulators.gcp_world import World
 
 

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from deployments.database import SETTING
-from deployments.home import Home
-from deployments.pools import ENV_JOBS
-from flows.rounds import ENV_LONGEST_PAUSE
+from spotwave.deployments.database import SETTING
+from spotwave.deployments.home import Home
+from spotwave.deployments.pools import ENV_JOBS
+from spotwave.flows.rounds import ENV_LONGEST_PAUSE
 from tests.conftest import brought_up  # first: it sets the environment before Prefect is imported
 from tests.faults.disks import may_mount
 from tests.faults.ground import ground_on

@@ -19,7 +19,7 @@ from uuid import UUID
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import State
 
-from flows.shci import shci
+from spotwave.flows.shci import shci
 from tests.emulators import aws_faults, azure, gcp
 from tests.emulators.aws import AwsEmulator
 from tests.emulators.gcp import GcpEmulator

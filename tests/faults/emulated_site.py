@@ -8,7 +8,7 @@ from typing import Any
 
 import psutil
 
-from blocks.access import PrefectAccess
+from spotwave.blocks.access import PrefectAccess
 from tests.emulators.aws import AwsEmulator
 from tests.emulators.aws_cloud import cloud_at as aws_at
 from tests.emulators.azure import AzureEmulator

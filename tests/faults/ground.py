@@ -23,9 +23,9 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.states import Cancelled, Scheduled
 
-from blocks.access import PrefectAccess
-from deployments import server, worker
-from flows.reconcile import take_up_again
+from spotwave.blocks.access import PrefectAccess
+from spotwave.deployments import server, worker
+from spotwave.flows.reconcile import take_up_again
 from tests.conftest import Embedded
 from tests.emulators.azure import AzureEmulator
 from tests.emulators.computer import Computer

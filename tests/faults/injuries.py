@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 from prefect.client.schemas.objects import StateType
 
-from node.contract import CHECKPOINT_DIR, MANIFEST_FILE
+from spotwave.node.contract import CHECKPOINT_DIR, MANIFEST_FILE
 from tests.faults import by_hand, disks, worlds
 from tests.faults.live import Live
 from tests.faults.site import Site
@@ -156,10 +156,10 @@ _FAULTS = (
     Fault("kill the controller's worker", CONTROLLER, nothing, shared=True),
     Fault("kill the Prefect server", CONTROLLER, nothing, shared=True),
     Fault("Prefect server away for minutes", ("run_shci",), nothing, shared=True, down_s=150.0),
-    Fault("kill the agent", MACHINE, _kills("node.agent")),
+    Fault("kill the agent", MACHINE, _kills("spotwave.node.agent")),
     Fault("kill the machine's worker", ("hartree_fock", "write_fcidump", "run_shci", "saving"), _kills("worker start")),
     Fault("kill the node run", WORK, _kills("prefect.engine")),
-    Fault("kill the solver", ("run_shci",), _kills("node.programs.pyci_program")),
+    Fault("kill the solver", ("run_shci",), _kills("spotwave.node.programs.pyci_program")),
     Fault("kill the machine", MACHINE, _vanish, machines=2),
     Fault("notice", MACHINE, _notice),
     Fault("freeze the machine", ("run_shci",), _freeze, machines=2),

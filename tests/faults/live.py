@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from node.contract import CHECKPOINT_DIR, LATEST_FILE
+from spotwave.node.contract import CHECKPOINT_DIR, LATEST_FILE
 from tests.faults.hooked import Plan
 from tests.faults.site import Site
 from tests.flows.kit import Job, eventually

@@ -10,10 +10,10 @@ from typing import Any
 
 import psutil
 
-from blocks.access import PrefectAccess
-from blocks.cloud import Machine
-from blocks.local.block import LocalCloud
-from blocks.local.notes import NOTICE_FILE
+from spotwave.blocks.access import PrefectAccess
+from spotwave.blocks.cloud import Machine
+from spotwave.blocks.local.block import LocalCloud
+from spotwave.blocks.local.notes import NOTICE_FILE
 from tests.faults.site import Site
 from tests.faults.witness import Witness
 from tests.flows.billing import FLOOR_S, WITHIN
@@ -61,8 +61,8 @@ class LocalSite(Site):
         """In a process of its own: the cloud would not wait either."""
         machine = (self.machines / machine_id / "machine.json").read_text()
         code = (
-            "import sys; from pathlib import Path; from blocks.cloud import Machine; "
-            "from blocks.local.machines import Machines; "
+            "import sys; from pathlib import Path; from spotwave.blocks.cloud import Machine; "
+            "from spotwave.blocks.local.machines import Machines; "
             "Machines(Path(sys.argv[1])).interrupt(Machine.model_validate_json(sys.argv[2]), "
             "None if sys.argv[3] == 'None' else float(sys.argv[3]))"
         )

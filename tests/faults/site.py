@@ -13,10 +13,10 @@ import psutil
 from prefect.blocks.core import Block
 from pydantic import SecretStr
 
-from blocks.access import PrefectAccess
-from blocks.cloud import Cloud
-from blocks.rclone import RcloneRemote, rclone_binary
-from blocks.snapshots import SnapshotStore
+from spotwave.blocks.access import PrefectAccess
+from spotwave.blocks.cloud import Cloud
+from spotwave.blocks.rclone import RcloneRemote, rclone_binary
+from spotwave.blocks.snapshots import SnapshotStore
 from tests.emulators.computer import Traffic
 from tests.faults.disks import mounted
 from tests.flows.kit import eventually

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from blocks.access import PrefectAccess
+from spotwave.blocks.access import PrefectAccess
 from tests.faults.emulated_site import EmulatedSite
 from tests.faults.local_site import LocalSite
 from tests.faults.site import Site

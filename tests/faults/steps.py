@@ -15,15 +15,17 @@ class Step:
 
 
 _STEPS = (
-    Step("launch", "tasks.walk:launch", "before", 0),
-    Step("launched", "tasks.walk:launch", "after", 0),  # the machine bills, and nothing is written down
-    Step("boot", "node.checkpoint:restore", "before", 1),
-    Step("hartree_fock", "node.shci:run_hartree_fock", "before", 1),
-    Step("choose_reference", "node.shci:find_solutions", "before", 1),
-    Step("write_fcidump", "node.shci:write_integrals", "before", 1),
-    Step("run_shci", "node.programs.snapshot:Snapshot.write", "after", 1),  # the first wave function is on the disk
-    Step("saving", "node.sync:Syncer.finish", "before", 1),
-    Step("teardown", "tasks.terminate:load_cloud", "before", 0),  # fenced, not yet terminated
-    Step("collect", "tasks.collect:_read_result", "before", 0),
+    Step("launch", "spotwave.tasks.walk:launch", "before", 0),
+    Step("launched", "spotwave.tasks.walk:launch", "after", 0),  # the machine bills, and nothing is written down
+    Step("boot", "spotwave.node.checkpoint:restore", "before", 1),
+    Step("hartree_fock", "spotwave.node.shci:run_hartree_fock", "before", 1),
+    Step("choose_reference", "spotwave.node.shci:find_solutions", "before", 1),
+    Step("write_fcidump", "spotwave.node.shci:write_integrals", "before", 1),
+    Step(
+        "run_shci", "spotwave.node.programs.snapshot:Snapshot.write", "after", 1
+    ),  # the first wave function is on the disk
+    Step("saving", "spotwave.node.sync:Syncer.finish", "before", 1),
+    Step("teardown", "spotwave.tasks.terminate:load_cloud", "before", 0),  # fenced, not yet terminated
+    Step("collect", "spotwave.tasks.collect:_read_result", "before", 0),
 )
 STEPS = {step.name: step for step in _STEPS}

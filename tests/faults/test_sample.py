@@ -97,14 +97,14 @@ def test_a_matrix_goes_on_where_it_was_left(tmp_path: Path) -> None:
 def planned(hooked: Hooked, tmp_path: Path) -> list[str]:
     """The command of a process that writes "done" and the time into a file after it has read a file."""
     code = (
-        "import sys, time; from node.contract import write_text; from pathlib import Path; "
+        "import sys, time; from spotwave.node.contract import write_text; from pathlib import Path; "
         "write_text(Path(sys.argv[1]), str(time.time()))"
     )
     return [hooked.python, "-c", code, str(tmp_path / "out")]
 
 
 def test_a_process_waits_where_its_plan_says(hooked: Hooked, planned: list[str], tmp_path: Path) -> None:
-    plan = hooked.plan("sw-waits", call="node.contract:write_text", attempt=2)
+    plan = hooked.plan("sw-waits", call="spotwave.node.contract:write_text", attempt=2)
     environment = {**os.environ, "SPOTWAVE_REMOTE": "here:jobs/sw-waits"}
     subprocess.run(planned, env={**environment, "SPOTWAVE_ATTEMPT": "1"}, check=True, timeout=60)
     (tmp_path / "out").unlink()

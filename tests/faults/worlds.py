@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from blocks.cloud import Offer, Requirements
-from blocks.market import offers_of
-from tasks.money import Work
-from tasks.rank import rank
+from spotwave.blocks.cloud import Offer, Requirements
+from spotwave.blocks.market import offers_of
+from spotwave.tasks.money import Work
+from spotwave.tasks.rank import rank
 from tests.emulators.aws import AwsEmulator
 from tests.emulators.azure import AzureEmulator
 from tests.emulators.gcp import GcpEmulator

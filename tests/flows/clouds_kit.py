@@ -16,15 +16,15 @@ from typing import Any, Self
 from prefect.client.orchestration import SyncPrefectClient
 from pydantic import SecretStr
 
-from blocks.access import PrefectAccess
-from blocks.cloud import Cloud, Machine, Requirements
-from blocks.rclone import RcloneRemote
-from blocks.snapshots import SnapshotStore
-from deployments.home import Home
-from deployments.processes import ENV_MARK
-from node.contract import attempt_name
-from tasks.money import Work
-from tasks.rank import rank
+from spotwave.blocks.access import PrefectAccess
+from spotwave.blocks.cloud import Cloud, Machine, Requirements
+from spotwave.blocks.rclone import RcloneRemote
+from spotwave.blocks.snapshots import SnapshotStore
+from spotwave.deployments.home import Home
+from spotwave.deployments.processes import ENV_MARK
+from spotwave.node.contract import attempt_name
+from spotwave.tasks.money import Work
+from spotwave.tasks.rank import rank
 from tests.conftest import LOGIN, Embedded
 from tests.emulators.aws import AwsEmulator
 from tests.emulators.aws_cloud import cloud_at as aws_at
@@ -183,7 +183,16 @@ def three_clouds(embedded: Embedded, folder: Path) -> Iterator[dict[str, Emulate
 @contextmanager
 def proxy(embedded: Embedded, access: PrefectAccess) -> Iterator[int]:
     """`spotwave proxy` on a free port, which then stands in the access block."""
-    command = [sys.executable, "-m", "deployments.cli", "proxy", "--access", f"prefect-access/{NAME}", "--port", "0"]
+    command = [
+        sys.executable,
+        "-m",
+        "spotwave.deployments.cli",
+        "proxy",
+        "--access",
+        f"prefect-access/{NAME}",
+        "--port",
+        "0",
+    ]
     # Without the mark: it is the test's own, and outlives an `up` that ends what is left of a dead worker.
     environment = {name: value for name, value in embedded.environment.items() if name != ENV_MARK}
     where = embedded.home.path

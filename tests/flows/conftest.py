@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 
-from blocks.local.block import LocalCloud
-from blocks.snapshots import SnapshotStore
-from deployments.api import Api
+from spotwave.blocks.local.block import LocalCloud
+from spotwave.blocks.snapshots import SnapshotStore
+from spotwave.deployments.api import Api
 from tests.conftest import MANY_VCPUS, Embedded
 from tests.faults.hooked import Hooked
 from tests.faults.steps import STEPS

@@ -27,11 +27,11 @@ from prefect.client.schemas.objects import Artifact, FlowRun, State, TaskRun
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Scheduled
 
-from blocks.cloud import Machine
-from blocks.local.block import LocalCloud
-from deployments.home import Home
-from flows.shci import shci
-from node.contract import ENGINE_PID_FILE, ENV_MACHINE, LATEST_FILE, job_key_of
+from spotwave.blocks.cloud import Machine
+from spotwave.blocks.local.block import LocalCloud
+from spotwave.deployments.home import Home
+from spotwave.flows.shci import shci
+from spotwave.node.contract import ENGINE_PID_FILE, ENV_MACHINE, LATEST_FILE, job_key_of
 from tests.conftest import MANY_VCPUS, Embedded
 from tests.faults.hooked import Hooked, Plan
 from tests.faults.steps import Step

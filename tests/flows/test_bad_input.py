@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 
-from blocks.rclone import RcloneRemote
+from spotwave.blocks.rclone import RcloneRemote
 from tests.conftest import Embedded
 from tests.flows.kit import local_cloud, refused
 

@@ -9,9 +9,9 @@ import psutil
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 
-from deployments.check import findings
-from flows.reap import survey
-from node.contract import LATEST_FILE
+from spotwave.deployments.check import findings
+from spotwave.flows.reap import survey
+from spotwave.node.contract import LATEST_FILE
 from tests.conftest import Embedded
 from tests.faults.hooked import Hooked
 from tests.faults.steps import STEPS

@@ -8,9 +8,9 @@ import psutil
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 
-from blocks.access import PrefectAccess
-from deployments import worker
-from node.contract import RECORD_DIR, Lease, Phase, attempt_dir
+from spotwave.blocks.access import PrefectAccess
+from spotwave.deployments import worker
+from spotwave.node.contract import RECORD_DIR, Lease, Phase, attempt_dir
 from tests.conftest import Embedded
 from tests.flows.conftest import Start
 from tests.flows.kit import MINIMAL, Job, endings, eventually, local_cloud, repeated_scf, same_energies

@@ -11,8 +11,8 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-from flows.drill import NoDrill, drill, promise
-from node.contract import job_key_of
+from spotwave.flows.drill import NoDrill, drill, promise
+from spotwave.node.contract import job_key_of
 from tests.conftest import Embedded
 from tests.emulators.gcp import GcpEmulator
 from tests.flows.clouds_kit import NAME, Emulated

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from node.contract import CHECKPOINT_DIR
+from spotwave.node.contract import CHECKPOINT_DIR
 from tests.conftest import Embedded
 from tests.flows.conftest import Start
 from tests.flows.kit import MINIMAL, Job, endings, repeated_scf, running, same_energies
@@ -26,7 +26,7 @@ def jobs(early: Start) -> dict[str, Job]:
 def test_a_silent_machine_is_given_up_and_fenced(jobs: dict[str, Job]) -> None:
     run = jobs["silent"]
     run.waits()
-    agent = min(running(run.machine().id, "node.agent"), key=lambda process: process.create_time())
+    agent = min(running(run.machine().id, "spotwave.node.agent"), key=lambda process: process.create_time())
     agent.suspend()
     result = run.completed()
     same_energies(result)
@@ -39,7 +39,7 @@ def test_too_many_losses_are_a_clear_failure_that_keeps_everything(jobs: dict[st
     run = jobs["lost"]
     run.waits()
     run.saved()
-    solver = running(run.machine().id, "node.programs.pyci_program")
+    solver = running(run.machine().id, "spotwave.node.programs.pyci_program")
     assert solver
     kill_each(solver)
     state = run.finished()

@@ -8,7 +8,7 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from pydantic import SecretStr
 
-from blocks.access import PrefectAccess
+from spotwave.blocks.access import PrefectAccess
 from tests.conftest import Embedded
 from tests.deployments.proxy.kit import KEY
 from tests.deployments.proxy.test_run_through import command

@@ -15,13 +15,13 @@ from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settin
 from prefect.states import Cancelled, Completed, Crashed, Pending, Running, Scheduled
 from pydantic import SecretStr
 
-from blocks.cloud import LaunchBrief, Machine
-from blocks.market import offers_of
-from flows.engine import EngineBusy, engine_runs, sole_engine
-from flows.reap import reap
-from flows.reconcile import MOST_STARTS, reconcile, take_up_again
-from node.contract import SECRET_API, Brief, job_key_of
-from tasks.stage import stage
+from spotwave.blocks.cloud import LaunchBrief, Machine
+from spotwave.blocks.market import offers_of
+from spotwave.flows.engine import EngineBusy, engine_runs, sole_engine
+from spotwave.flows.reap import reap
+from spotwave.flows.reconcile import MOST_STARTS, reconcile, take_up_again
+from spotwave.node.contract import SECRET_API, Brief, job_key_of
+from spotwave.tasks.stage import stage
 from tests.conftest import Embedded
 from tests.flows.kit import eventually, local_cloud, marked_processes
 
@@ -90,7 +90,7 @@ def test_a_ninth_job_waits_visibly(client: SyncPrefectClient, parked: Any) -> No
 
 def as_old(monkeypatch: pytest.MonkeyPatch, by: timedelta) -> None:
     """Let reconcile and reap look from a later time."""
-    monkeypatch.setattr("tasks.api.now", lambda: datetime.now(UTC) + by)
+    monkeypatch.setattr("spotwave.tasks.api.now", lambda: datetime.now(UTC) + by)
 
 
 def test_a_run_without_process_is_taken_up_again(
@@ -136,7 +136,7 @@ def test_a_run_that_always_crashes_is_given_up(client: SyncPrefectClient, parked
 
 
 def test_a_lock_excludes_a_second_engine(client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flows.engine.WAIT_S", 0.0)
+    monkeypatch.setattr("spotwave.flows.engine.WAIT_S", 0.0)
     with sole_engine("sw-locked"):
         assert engine_runs("sw-locked")
         with pytest.raises(EngineBusy, match="sw-locked"), sole_engine("sw-locked"):

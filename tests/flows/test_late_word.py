@@ -17,14 +17,14 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 from prefect.states import Completed, Crashed, Failed, Running
 
-from blocks.cloud import Machine, Throttled
-from blocks.snapshots import SnapshotStore
-from flows.engine import sole_engine
-from flows.late_word import settle_accounts
-from tasks import account, spending
-from tasks.account import Account, Went, not_ended
-from tasks.documents import NoSuchBlock
-from tasks.receipt import KEY, asked, keep
+from spotwave.blocks.cloud import Machine, Throttled
+from spotwave.blocks.snapshots import SnapshotStore
+from spotwave.flows.engine import sole_engine
+from spotwave.flows.late_word import settle_accounts
+from spotwave.tasks import account, spending
+from spotwave.tasks.account import Account, Went, not_ended
+from spotwave.tasks.documents import NoSuchBlock
+from spotwave.tasks.receipt import KEY, asked, keep
 from tests.tasks.test_money import an_offer
 from tests.tasks.test_quote import a_job
 from tests.tasks.test_receipt import a_machine
@@ -90,8 +90,8 @@ class Scene:
         self.machine = a_machine(an_offer(spot_usd_h=3.6)).model_copy(
             update={"job_key": self.job.key, "launched_at": BEGUN}
         )
-        monkeypatch.setattr("flows.late_word.load_cloud", lambda name: self._block(name))
-        monkeypatch.setattr("flows.late_word.load_store", lambda name: self.store)
+        monkeypatch.setattr("spotwave.flows.late_word.load_cloud", lambda name: self._block(name))
+        monkeypatch.setattr("spotwave.flows.late_word.load_store", lambda name: self.store)
         self.gone_block = False
 
     def _block(self, name: str) -> FakeCloud:
@@ -152,7 +152,7 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
 
 
 def in_a_day(monkeypatch: pytest.MonkeyPatch, days: float = 1.1) -> None:
-    monkeypatch.setattr("tasks.api.now", lambda: datetime.now(UTC) + timedelta(days=days))
+    monkeypatch.setattr("spotwave.tasks.api.now", lambda: datetime.now(UTC) + timedelta(days=days))
 
 
 def test_nothing_is_asked_where_nothing_is_open(scene: Scene) -> None:
@@ -198,7 +198,7 @@ def test_killed_at_any_step_it_is_done_again(scene: Scene, monkeypatch: pytest.M
     scene.job_ends()
     scene.cloud.word = TRUE
     with monkeypatch.context() as patched:
-        patched.setattr(f"flows.late_word.{step}", kill)
+        patched.setattr(f"spotwave.flows.late_word.{step}", kill)
         with pytest.raises(Killed):
             scene.look()
     assert scene.said == "settled"
@@ -314,7 +314,7 @@ def test_an_account_that_its_job_closes_meanwhile_is_none(scene: Scene, monkeypa
     scene.job_ends()
     listed = account.kept()
     assert listed
-    monkeypatch.setattr("tasks.account.kept", lambda: listed)
+    monkeypatch.setattr("spotwave.tasks.account.kept", lambda: listed)
     account.close(listed[0])
     assert scene.look() == {}
 

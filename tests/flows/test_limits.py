@@ -12,10 +12,10 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-from blocks.budget import Budget
-from blocks.snapshots import SnapshotStore
-from flows.costs import costs
-from tasks import spending
+from spotwave.blocks.budget import Budget
+from spotwave.blocks.snapshots import SnapshotStore
+from spotwave.flows.costs import costs
+from spotwave.tasks import spending
 from tests.conftest import Embedded
 from tests.flows.kit import MINIMAL, refused, saved
 

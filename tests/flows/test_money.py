@@ -13,10 +13,10 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import StateType
 
-from blocks.budget import Budget
-from blocks.snapshots import SnapshotStore
-from flows.unanswered import end_unanswered
-from tasks import spending
+from spotwave.blocks.budget import Budget
+from spotwave.blocks.snapshots import SnapshotStore
+from spotwave.flows.unanswered import end_unanswered
+from spotwave.tasks import spending
 from tests.conftest import Embedded
 from tests.flows.conftest import Start
 from tests.flows.kit import (
@@ -85,7 +85,7 @@ def test_a_quote_above_the_threshold_waits_for_a_yes(
             "approval: refused; nothing was launched, and nothing was spent",
         )
         client.resume_flow_run(approved.run_id, run_input={"approve": True})
-        monkeypatch.setattr("tasks.api.now", lambda: datetime.now(UTC) + timedelta(hours=25))
+        monkeypatch.setattr("spotwave.tasks.api.now", lambda: datetime.now(UTC) + timedelta(hours=25))
         end_unanswered(client)
         monkeypatch.undo()
         state = forgotten.finished()

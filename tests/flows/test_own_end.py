@@ -11,12 +11,12 @@ from prefect.client.schemas.objects import State, StateType
 from prefect.exceptions import Abort, Pause, TerminationSignal
 from prefect.states import Cancelled, Cancelling, Completed, Failed, Running, Suspended
 
-from flows import own_end as module
-from flows.drill import drill
-from flows.engine import EngineBusy
-from flows.own_end import own_end
-from flows.shci import shci
-from tasks.carried import Ended, Superseded
+from spotwave.flows import own_end as module
+from spotwave.flows.drill import drill
+from spotwave.flows.engine import EngineBusy
+from spotwave.flows.own_end import own_end
+from spotwave.flows.shci import shci
+from spotwave.tasks.carried import Ended, Superseded
 
 SIGNAL = TerminationSignal(15)
 

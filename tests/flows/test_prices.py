@@ -15,10 +15,10 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Scheduled
 
-from blocks.azure.block import AzureCloud
-from blocks.snapshots import SnapshotStore
-from flows.prices import prices
-from tasks.documents import all_clouds
+from spotwave.blocks.azure.block import AzureCloud
+from spotwave.blocks.snapshots import SnapshotStore
+from spotwave.flows.prices import prices
+from spotwave.tasks.documents import all_clouds
 from tests.conftest import Embedded
 from tests.emulators import aws, aws_cloud, azure, gcp, gcp_cloud
 from tests.emulators.server import Fault

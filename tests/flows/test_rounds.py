@@ -14,13 +14,13 @@ from prefect.runtime import flow_run
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Cancelled
 
-from flows.failed import JobFailed
-from flows.rounds import ENV_LONGEST_PAUSE, LEAST_RUN_S, Rounds
-from node.contract import job_key_of
-from tasks import api
-from tasks.carried import Ended
-from tasks.job import Job, Unplaced
-from tasks.rounds import read_turn
+from spotwave.flows.failed import JobFailed
+from spotwave.flows.rounds import ENV_LONGEST_PAUSE, LEAST_RUN_S, Rounds
+from spotwave.node.contract import job_key_of
+from spotwave.tasks import api
+from spotwave.tasks.carried import Ended
+from spotwave.tasks.job import Job, Unplaced
+from spotwave.tasks.rounds import read_turn
 from tests.database import prefect_server
 from tests.tasks.test_quote import a_job
 
@@ -41,7 +41,7 @@ def server() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ENV_LONGEST_PAUSE, "0.05")
-    monkeypatch.setattr("flows.rounds.LOOK_S", 0.02)
+    monkeypatch.setattr("spotwave.flows.rounds.LOOK_S", 0.02)
 
 
 def within(folder: Path, body: Callable[[Job], Any], **limits: Any) -> Any:

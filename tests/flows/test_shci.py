@@ -11,8 +11,8 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
 
-from blocks.snapshots import SnapshotStore
-from node.digits import in_digits
+from spotwave.blocks.snapshots import SnapshotStore
+from spotwave.node.digits import in_digits
 from tests.conftest import Embedded
 from tests.flows.kit import Job, eventually, nothing_left
 

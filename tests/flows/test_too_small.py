@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 
-from blocks.local.block import LocalCloud
+from spotwave.blocks.local.block import LocalCloud
 from tests.conftest import Embedded
 from tests.flows.conftest import Start
 from tests.flows.kit import saved

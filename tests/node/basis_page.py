@@ -10,9 +10,9 @@ from pathlib import Path
 
 from pyscf.gto.basis import ALIAS, GTH_ALIAS
 
-from node.basis import resolve
-from node.basis_names import Unusable, of_name
-from node.geometry import BadInput
+from spotwave.node.basis import resolve
+from spotwave.node.basis_names import Unusable, of_name
+from spotwave.node.geometry import BadInput
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "basis-sets.md"
 ELEMENTS = ("O", "I")

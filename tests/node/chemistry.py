@@ -7,10 +7,10 @@ from pathlib import Path
 from pyscf import fci
 from pyscf.tools import fcidump
 
-from node.calculation import Calculation, ProgramName, check
-from node.fcidump import IntegralsProof, write_fcidump
-from node.hartree_fock import HartreeFock, run_hartree_fock
-from node.programs.base import SolverTask
+from spotwave.node.calculation import Calculation, ProgramName, check
+from spotwave.node.fcidump import IntegralsProof, write_fcidump
+from spotwave.node.hartree_fock import HartreeFock, run_hartree_fock
+from spotwave.node.programs.base import SolverTask
 
 NITROGEN = "N 0 0 0; N 0 0 1.2"
 

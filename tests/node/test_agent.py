@@ -22,8 +22,8 @@ from typing import Any, TypeVar
 import psutil
 import pytest
 
-from blocks.rclone import rclone_binary
-from node.contract import (
+from spotwave.blocks.rclone import rclone_binary
+from spotwave.node.contract import (
     BRIEF_FILE,
     ENGINE_PID_FILE,
     ENV_NOTICE,
@@ -44,8 +44,8 @@ from node.contract import (
     Phase,
     Progress,
 )
-from node.manifest import FileMark, Manifest
-from node.worker import MOST_STARTS
+from spotwave.node.manifest import FileMark, Manifest
+from spotwave.node.worker import MOST_STARTS
 from tests.emulators.computer import MetadataService
 from tests.emulators.metadata import AwsMetadata
 from tests.processes import kill_with_children, words
@@ -137,7 +137,7 @@ def agent(api: Api, tmp_path: Path) -> Iterator[Start]:
         }
         with (work / "console.log").open("wb") as console:
             process = subprocess.Popen(
-                [sys.executable, "-m", "node.agent"], env=environment, stdout=console, stderr=console
+                [sys.executable, "-m", "spotwave.node.agent"], env=environment, stdout=console, stderr=console
             )
         started.append(Running(process, work, remote))
         return started[-1]

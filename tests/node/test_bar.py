@@ -7,8 +7,8 @@ import socket
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from node import bar
-from node.bar import Bar
+from spotwave.node import bar
+from spotwave.node.bar import Bar
 
 
 def test_an_api_that_never_answers_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from flows.shci_result import answer
-from node.basis import resolve, told
-from node.basis_names import USUAL, meant, of_name, works
-from node.calculation import BadInput, Calculation, build_molecule, check
-from node.hartree_fock import load_hartree_fock
+from spotwave.flows.shci_result import answer
+from spotwave.node.basis import resolve, told
+from spotwave.node.basis_names import USUAL, meant, of_name, works
+from spotwave.node.calculation import BadInput, Calculation, build_molecule, check
+from spotwave.node.hartree_fock import load_hartree_fock
 from tests.node.chemistry import dump, exact_energy, hartree_fock
 
 WATER = "O 0 0 0.1173; H 0 0.7572 -0.4692; H 0 -0.7572 -0.4692"

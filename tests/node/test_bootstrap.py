@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from blocks.user_data import render
+from spotwave.blocks.user_data import render
 from tests.blocks.machine_kit import brief, until
 from tests.emulators.computer import Computer, has_namespaces
 from tests.emulators.metadata import GcpMetadata
@@ -120,8 +120,9 @@ def booted(
     if code:
         (remote / "code").mkdir(parents=True)
         with zipfile.ZipFile(remote / "code/spotwave-0.1.0-py3-none-any.whl", "w") as wheel:
-            wheel.writestr("node/__init__.py", "")
-            wheel.writestr("node/agent.py", agent)
+            wheel.writestr("spotwave/__init__.py", "")
+            wheel.writestr("spotwave/node/__init__.py", "")
+            wheel.writestr("spotwave/node/agent.py", agent)
     metadata = GcpMetadata("sw-1", project="chemistry", zone="europe-west3-a")
     with Cloud(metadata) as cloud:
         settings = {

@@ -17,9 +17,9 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from blocks.user_data import render
-from node.clouds.aws import signed
-from node.contract import PIECE_CHARS, Ending, Lease, Phase
+from spotwave.blocks.user_data import render
+from spotwave.node.clouds.aws import signed
+from spotwave.node.contract import PIECE_CHARS, Ending, Lease, Phase
 from tests.blocks.machine_kit import brief
 from tests.emulators.computer import MetadataService
 from tests.emulators.metadata import AwsMetadata, AzureMetadata, GcpMetadata
@@ -279,4 +279,4 @@ def test_the_program_is_one_that_python_3_9_reads_with_nothing_installed(cloud: 
         )
     }
     assert imported <= sys.stdlib_module_names
-    assert "node" not in imported
+    assert "spotwave" not in imported

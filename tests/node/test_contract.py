@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from prefect.server.schemas.core import Artifact
 
-from node.contract import Cause, Ending, Lease, Outcome, Phase, Progress
+from spotwave.node.contract import Cause, Ending, Lease, Outcome, Phase, Progress
 
 
 @pytest.mark.parametrize("length", [0, 80, 400, 449, 450, 451, 3000])

@@ -17,9 +17,9 @@ from uuid import UUID, uuid4
 import psutil
 import pytest
 
-from blocks.machine_events import checked, log_line, named
-from blocks.rclone import rclone_binary
-from node.contract import (
+from spotwave.blocks.machine_events import checked, log_line, named
+from spotwave.blocks.rclone import rclone_binary
+from spotwave.node.contract import (
     BRIEF_FILE,
     ENGINE_PID_FILE,
     ENV_NOTICE,
@@ -127,11 +127,14 @@ def boot(tmp_path: Path, database: Path) -> Iterator[Boot]:
             ENV_SECRETS: str(secrets),
             ENV_RCLONE: rclone_binary(),
             ENV_NOTICE: str(work / "notice.json"),
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": str(ROOT / "src"),
         }
         with (work / "console.log").open("wb") as console:
             process = subprocess.Popen(
-                [*NO_NETWORK, sys.executable, "-m", "node.agent"], env=environment, stdout=console, stderr=console
+                [*NO_NETWORK, sys.executable, "-m", "spotwave.node.agent"],
+                env=environment,
+                stdout=console,
+                stderr=console,
             )
         started.append(Machine(process, work, remote, uuid4()))
         return started[-1]
@@ -177,7 +180,7 @@ def test_a_remote_that_is_away_ends_nothing_and_a_fence_everything(boot: Boot) -
 
 def test_the_real_node_run_in_a_minimal_basis(boot: Boot) -> None:
     machine = boot()
-    machine.submit("node.shci.shci_node", calculation={"basis": "sto-3g"})
+    machine.submit("spotwave.node.shci.shci_node", calculation={"basis": "sto-3g"})
     machine.ended(180)
     assert machine.outcome.ending is Ending.COMPLETED, machine.outcome.reason
     result = json.loads((machine.remote / RESULT_FILE).read_text())

@@ -15,13 +15,22 @@ from prefect.exceptions import TerminationSignal
 from prefect.logging import disable_run_logger
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from node.calculation import Calculation
-from node.contract import BRIEF_FILE, ENV_WORK, OUTCOME_FILE, STOP_FILE, Brief, Cause, Ending, Outcome
-from node.desk import Desk
-from node.ended import cut_short
-from node.hartree_fock import ScfNotConverged, run_hartree_fock
-from node.programs.base import ProgramFailed
-from node.shci import Mistake
+from spotwave.node.calculation import Calculation
+from spotwave.node.contract import (
+    BRIEF_FILE,
+    ENV_WORK,
+    OUTCOME_FILE,
+    STOP_FILE,
+    Brief,
+    Cause,
+    Ending,
+    Outcome,
+)
+from spotwave.node.desk import Desk
+from spotwave.node.ended import cut_short
+from spotwave.node.hartree_fock import ScfNotConverged, run_hartree_fock
+from spotwave.node.programs.base import ProgramFailed
+from spotwave.node.shci import Mistake
 from tests.node.chemistry import quiet
 
 DIED = {"cause": Cause.PROGRAM, "signal": 11}

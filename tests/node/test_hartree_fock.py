@@ -11,8 +11,13 @@ import pytest
 from numpy.typing import NDArray
 from pyscf import scf
 
-from node.calculation import WATER_DIMER, Calculation, build_molecule
-from node.hartree_fock import DifferentCalculation, ScfNotConverged, load_hartree_fock, run_hartree_fock
+from spotwave.node.calculation import WATER_DIMER, Calculation, build_molecule
+from spotwave.node.hartree_fock import (
+    DifferentCalculation,
+    ScfNotConverged,
+    load_hartree_fock,
+    run_hartree_fock,
+)
 from tests.node.chemistry import hartree_fock, quiet
 
 STO3G = Calculation(basis="sto-3g")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from node.fingerprint import IntegralsProof
-from node.invariants import Contradiction, of_another_spin, prove_energies, prove_reference
-from node.programs.base import Energies, SolverTask
-from node.reference import lower_bound
+from spotwave.node.fingerprint import IntegralsProof
+from spotwave.node.invariants import Contradiction, of_another_spin, prove_energies, prove_reference
+from spotwave.node.programs.base import Energies, SolverTask
+from spotwave.node.reference import lower_bound
 from tests.node.chemistry import dump, exact_energy, hartree_fock, nitrogen, task_for
 
 

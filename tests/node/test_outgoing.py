@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from node import checkpoint
-from node.contract import CHECKPOINT_DIR, OUTPUT_DIR, Brief
-from node.outgoing import MOST_FILES, MOST_NAMED, survey
-from node.own_files import clear_way, folder_of_ours, read_regular, remove_tree
-from node.remote import Remote
-from node.sync import Syncer
+from spotwave.node import checkpoint
+from spotwave.node.contract import CHECKPOINT_DIR, OUTPUT_DIR, Brief
+from spotwave.node.outgoing import MOST_FILES, MOST_NAMED, survey
+from spotwave.node.own_files import clear_way, folder_of_ours, read_regular, remove_tree
+from spotwave.node.remote import Remote
+from spotwave.node.sync import Syncer
 from tests.node.conftest import RCLONE
 from tests.node.deep import put_deep
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from prefect.server.api.server import RequestLimitMiddleware
 
-from node.prefect_server import count_no_websockets
+from spotwave.node.prefect_server import count_no_websockets
 
 WAITS_S = 3.0
 
@@ -19,7 +19,7 @@ WAITS_S = 3.0
 # waits for its write lock; a cursor of that connection has become garbage, and the loop's thread allocates.
 CODE = """
 import gc, sqlite3, sys, threading
-from node.prefect_server import collect_apart
+from spotwave.node.prefect_server import collect_apart
 path, apart, waits_s = sys.argv[1], sys.argv[2] == "apart", float(sys.argv[3])
 if apart:
     collect_apart()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from node.programs.base import (
+from spotwave.node.programs.base import (
     CheckpointMismatch,
     Energies,
     Iteration,
@@ -19,10 +19,10 @@ from node.programs.base import (
     SolverTask,
     Stage,
 )
-from node.programs.dice import Dice, input_text
-from node.programs.dice_checkpoint import Archive
-from node.programs.dice_output import DiceReader
-from node.programs.run import solve
+from spotwave.node.programs.dice import Dice, input_text
+from spotwave.node.programs.dice_checkpoint import Archive
+from spotwave.node.programs.dice_output import DiceReader
+from spotwave.node.programs.run import solve
 from tests.node import fake_dice
 from tests.node.busy import busy
 from tests.node.chemistry import quiet

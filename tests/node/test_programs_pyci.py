@@ -16,12 +16,19 @@ import numpy as np
 import psutil
 import pytest
 
-from node.calculation import Calculation
-from node.fcidump import IntegralsProof
-from node.programs.base import CheckpointMismatch, Iteration, ProgramFailed, SolverStopped, SolverTask, Stage
-from node.programs.limits import is_for_lack_of_memory
-from node.programs.pyci import PyCI
-from node.programs.run import solve
+from spotwave.node.calculation import Calculation
+from spotwave.node.fcidump import IntegralsProof
+from spotwave.node.programs.base import (
+    CheckpointMismatch,
+    Iteration,
+    ProgramFailed,
+    SolverStopped,
+    SolverTask,
+    Stage,
+)
+from spotwave.node.programs.limits import is_for_lack_of_memory
+from spotwave.node.programs.pyci import PyCI
+from spotwave.node.programs.run import solve
 from tests.node.chemistry import dump, exact_energy, nitrogen, quiet, task_for
 from tests.processes import words
 
@@ -50,7 +57,9 @@ def program_pids() -> list[int]:
     """Processes of the PyCI program below this one."""
     lines = {process.pid: words(process) for process in psutil.Process().children(recursive=True)}
     return [
-        pid for pid, line in lines.items() if "node.programs.pyci_program" in line and "supervise.py" not in str(line)
+        pid
+        for pid, line in lines.items()
+        if "spotwave.node.programs.pyci_program" in line and "supervise.py" not in str(line)
     ]
 
 

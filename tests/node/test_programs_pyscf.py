@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from node.fcidump import IntegralsProof
-from node.programs.base import Iteration, Program, ProgramFailed, Stage
-from node.programs.pyci import PyCI
-from node.programs.pyscf_ci import PySCF
-from node.programs.run import solve
-from node.reference import determinant_energy
+from spotwave.node.fcidump import IntegralsProof
+from spotwave.node.programs.base import Iteration, Program, ProgramFailed, Stage
+from spotwave.node.programs.pyci import PyCI
+from spotwave.node.programs.pyscf_ci import PySCF
+from spotwave.node.programs.run import solve
+from spotwave.node.reference import determinant_energy
 from tests.node.chemistry import dump, exact_energy, nitrogen, quiet, task_for
 
 

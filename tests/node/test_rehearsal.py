@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from node import checkpoint
-from node.contract import BRIEF_FILE, COUNT_FILE, ENV_WORK, STOP_FILE, Brief, Ending, Outcome
-from node.desk import Desk, StopAsked
-from node.manifest import CheckpointCorrupt
-from node.rehearsal import Count, count_on
+from spotwave.node import checkpoint
+from spotwave.node.contract import BRIEF_FILE, COUNT_FILE, ENV_WORK, STOP_FILE, Brief, Ending, Outcome
+from spotwave.node.desk import Desk, StopAsked
+from spotwave.node.manifest import CheckpointCorrupt
+from spotwave.node.rehearsal import Count, count_on
 
 At = Callable[[int], Desk]
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from node.calculation import Calculation
-from node.checkpoint import CheckpointCorrupt
-from node.contract import BRIEF_FILE, ENV_WORK, Brief
-from node.desk import Desk
-from node.reference_told import FirstDeterminant, Reference, Stability
-from node.shci_bench import Bench
+from spotwave.node.calculation import Calculation
+from spotwave.node.checkpoint import CheckpointCorrupt
+from spotwave.node.contract import BRIEF_FILE, ENV_WORK, Brief
+from spotwave.node.desk import Desk
+from spotwave.node.reference_told import FirstDeterminant, Reference, Stability
+from spotwave.node.shci_bench import Bench
 
 CALCULATION = Calculation(molecule="H 0 0 0; H 0 0 0.74", basis="sto-3g")
 CHOSEN = Reference(

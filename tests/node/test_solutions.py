@@ -16,20 +16,20 @@ from pyscf import scf
 from pyscf.soscf import newton_ah
 from pyscf.tools import fcidump
 
-from node.calculation import Calculation, check
-from node.fcidump import write_fcidump
-from node.first_determinant import lowest_by_exchanges
-from node.hartree_fock import HartreeFock, load_hartree_fock, run_hartree_fock
-from node.invariants import of_another_spin, prove_energies, prove_reference
-from node.occupations import lowest_determinants
-from node.pilot import choose, occupied
-from node.programs.base import SolverTask
-from node.programs.pyci import PyCI
-from node.programs.run import solve
-from node.reference import determinant_energy
-from node.reference_told import Reference
-from node.solutions import Solution, find_solutions
-from node.stability import analyse, is_minimum
+from spotwave.node.calculation import Calculation, check
+from spotwave.node.fcidump import write_fcidump
+from spotwave.node.first_determinant import lowest_by_exchanges
+from spotwave.node.hartree_fock import HartreeFock, load_hartree_fock, run_hartree_fock
+from spotwave.node.invariants import of_another_spin, prove_energies, prove_reference
+from spotwave.node.occupations import lowest_determinants
+from spotwave.node.pilot import choose, occupied
+from spotwave.node.programs.base import SolverTask
+from spotwave.node.programs.pyci import PyCI
+from spotwave.node.programs.run import solve
+from spotwave.node.reference import determinant_energy
+from spotwave.node.reference_told import Reference
+from spotwave.node.solutions import Solution, find_solutions
+from spotwave.node.stability import analyse, is_minimum
 from tests.node.chemistry import exact_energy, hartree_fock, quiet
 
 MEMORY_GIB = 2.0

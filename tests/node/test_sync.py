@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from node import checkpoint
-from node.contract import CHECKPOINT_DIR, OUTPUT_DIR, Brief
-from node.remote import Remote, RemoteDiffers, RemoteError
-from node.sync import Syncer
+from spotwave.node import checkpoint
+from spotwave.node.contract import CHECKPOINT_DIR, OUTPUT_DIR, Brief
+from spotwave.node.remote import Remote, RemoteDiffers, RemoteError
+from spotwave.node.sync import Syncer
 from tests.node.conftest import RCLONE
 
 

@@ -17,10 +17,10 @@ from uuid import UUID, uuid4
 import httpx
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from blocks.access import basic
-from blocks.attempt_token import USER, AttemptToken
-from deployments.proxy.places import Limits
-from node.contract import MACHINES_POOL
+from spotwave.blocks.access import basic
+from spotwave.blocks.attempt_token import USER, AttemptToken
+from spotwave.deployments.proxy.places import Limits
+from spotwave.node.contract import MACHINES_POOL
 from tests.deployments.proxy.kit import KEY, new_job_key, serving
 
 LEASE = uuid4()

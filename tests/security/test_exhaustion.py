@@ -10,13 +10,13 @@ import psutil
 import pytest
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
-from blocks import snapshots
-from blocks.cloud import Machine, MachineState, Misconfigured
-from blocks.local.machines import MORE_PROCESSES, Machines
-from blocks.rclone import rclone_binary
-from blocks.snapshots import SnapshotStore, StoreUnavailable
-from node.remote import Remote, RemoteError
-from tasks import account
+from spotwave.blocks import snapshots
+from spotwave.blocks.cloud import Machine, MachineState, Misconfigured
+from spotwave.blocks.local.machines import MORE_PROCESSES, Machines
+from spotwave.blocks.rclone import rclone_binary
+from spotwave.blocks.snapshots import SnapshotStore, StoreUnavailable
+from spotwave.node.remote import Remote, RemoteError
+from spotwave.tasks import account
 from tests.blocks.machine_kit import HEAD, brief, offer, processes, root_pid, until
 from tests.faults.disks import fill, free, may_mount, mounted
 from tests.processes import kill_each

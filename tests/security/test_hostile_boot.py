@@ -35,8 +35,9 @@ def test_it_fetches_its_code_from_there_and_does_nothing_else(aws: AwsEmulator, 
     remote = tmp_path / NAME / KEY
     (remote / "code").mkdir(parents=True)
     with zipfile.ZipFile(remote / "code/spotwave-0.1.0-py3-none-any.whl", "w") as wheel:
-        wheel.writestr("node/__init__.py", "")
-        wheel.writestr("node/agent.py", AGENT)
+        wheel.writestr("spotwave/__init__.py", "")
+        wheel.writestr("spotwave/node/__init__.py", "")
+        wheel.writestr("spotwave/node/agent.py", AGENT)
     what = brief()
     machine = machines(aws, None).launch(offer(), replace(what, brief=replace(what.brief, remote=str(remote))))
     computer = aws.computers[machine.id]

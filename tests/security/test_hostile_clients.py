@@ -17,10 +17,10 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-from blocks.access import basic
-from deployments.proxy.listener import FIRST_WORD_BYTES
-from deployments.proxy.log_limit import LogLimit
-from deployments.proxy.places import Limits
+from spotwave.blocks.access import basic
+from spotwave.deployments.proxy.listener import FIRST_WORD_BYTES
+from spotwave.deployments.proxy.log_limit import LogLimit
+from spotwave.deployments.proxy.places import Limits
 from tests.deployments.proxy.kit import eventually
 from tests.security.flood import GARBAGE, HALF_BODY, HALF_HEADER, REQUESTS, UPGRADE, flooded
 from tests.security.proxy_kit import FLOW, Guarded, guarded
@@ -180,7 +180,7 @@ def test_with_tls(tmp_path: Path) -> None:
 
 def test_the_log_cannot_be_flooded() -> None:
     sparing = LogLimit()
-    record = logging.makeLogRecord({"name": "deployments.proxy.app", "msg": "refused %s", "args": ("x",)})
+    record = logging.makeLogRecord({"name": "spotwave.deployments.proxy.app", "msg": "refused %s", "args": ("x",)})
     assert sum(sparing.filter(record) for _ in range(100_000)) == 20
-    other = logging.makeLogRecord({"name": "deployments.proxy.app", "msg": "%s is away", "args": ("x",)})
+    other = logging.makeLogRecord({"name": "spotwave.deployments.proxy.app", "msg": "%s is away", "args": ("x",)})
     assert sparing.filter(other), "another kind of line"

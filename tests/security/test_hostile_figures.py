@@ -15,24 +15,24 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from blocks.local.machines import Machines
-from blocks.local.processes import is_alive
-from blocks.snapshots import SnapshotStore, StoreUnavailable
-from flows.shci_result import NoAnswer, answer
-from node.calculation import CommandProgram
-from node.contract import ENV_MACHINE
-from node.programs.base import OutputUnreadable, SolverTask
-from node.programs.command import Command
-from node.programs.dice_checkpoint import Archive
-from node.programs.dice_output import DiceReader
-from node.programs.events import EventReader
-from node.programs.run import solve
-from tasks import remembered, spending
-from tasks.convergence import iterations
-from tasks.history import cooling_pools
-from tasks.job import Bill
-from tasks.receipt import GIB, billed
-from tasks.spending import Entry
+from spotwave.blocks.local.machines import Machines
+from spotwave.blocks.local.processes import is_alive
+from spotwave.blocks.snapshots import SnapshotStore, StoreUnavailable
+from spotwave.flows.shci_result import NoAnswer, answer
+from spotwave.node.calculation import CommandProgram
+from spotwave.node.contract import ENV_MACHINE
+from spotwave.node.programs.base import OutputUnreadable, SolverTask
+from spotwave.node.programs.command import Command
+from spotwave.node.programs.dice_checkpoint import Archive
+from spotwave.node.programs.dice_output import DiceReader
+from spotwave.node.programs.events import EventReader
+from spotwave.node.programs.run import solve
+from spotwave.tasks import remembered, spending
+from spotwave.tasks.convergence import iterations
+from spotwave.tasks.history import cooling_pools
+from spotwave.tasks.job import Bill
+from spotwave.tasks.receipt import GIB, billed
+from spotwave.tasks.spending import Entry
 from tests.blocks.machine_kit import brief, offer
 from tests.node.test_programs_run import task_in
 from tests.security.rows import Row

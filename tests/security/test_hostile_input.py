@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from node.calculation import BadInput, Calculation, CommandProgram, check
-from node.command_program import check_command
-from node.programs.base import ProgramFailed
-from node.programs.command import Command
-from node.programs.process import lines, supervised
+from spotwave.node.calculation import BadInput, Calculation, CommandProgram, check
+from spotwave.node.command_program import check_command
+from spotwave.node.programs.base import ProgramFailed
+from spotwave.node.programs.command import Command
+from spotwave.node.programs.process import lines, supervised
 from tests.node.test_programs_run import task_in
 from tests.security.hostile import LONG, SHELL, clear
 

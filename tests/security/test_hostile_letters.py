@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from blocks.rclone import rclone_binary
-from node.contract import OUTCOME_FILE, Brief, Lease, Outcome, Progress, Submission
-from node.manifest import CheckpointCorrupt, Manifest
-from node.remote import Remote, RemoteError
+from spotwave.blocks.rclone import rclone_binary
+from spotwave.node.contract import OUTCOME_FILE, Brief, Lease, Outcome, Progress, Submission
+from spotwave.node.manifest import CheckpointCorrupt, Manifest
+from spotwave.node.remote import Remote, RemoteError
 from tests.security.rows import Row
 
 LEASE: dict[str, Any] = {"beat": 1, "phase": "working"}

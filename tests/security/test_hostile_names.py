@@ -8,13 +8,13 @@ from uuid import uuid4
 
 import pytest
 
-from blocks.cloud import Requirements
-from blocks.endpoints import checked
-from node.checkpoint import CheckpointCorrupt
-from node.manifest import Manifest, _digest, verify
-from tasks.check import check_job
-from tasks.documents import NoSuchBlock, load_access, load_cloud, load_remote
-from tasks.job import Job
+from spotwave.blocks.cloud import Requirements
+from spotwave.blocks.endpoints import checked
+from spotwave.node.checkpoint import CheckpointCorrupt
+from spotwave.node.manifest import Manifest, _digest, verify
+from spotwave.tasks.check import check_job
+from spotwave.tasks.documents import NoSuchBlock, load_access, load_cloud, load_remote
+from spotwave.tasks.job import Job
 from tests.security.hostile import LINES, LONG, SHELL, clear
 
 ELSEWHERE = [

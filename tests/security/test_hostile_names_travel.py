@@ -16,13 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from node import checkpoint
-from node.contract import CHECKPOINT_DIR, LEFT_OUT_FILE, MANIFEST_FILE, OUTPUT_DIR, Brief
-from node.names import LONGEST_NAME, MOST_LEVELS, can_travel
-from node.own_files import remove_tree
-from node.remote import Remote
-from node.sync import Syncer
-from tasks.collect import brought_home
+from spotwave.node import checkpoint
+from spotwave.node.contract import CHECKPOINT_DIR, LEFT_OUT_FILE, MANIFEST_FILE, OUTPUT_DIR, Brief
+from spotwave.node.names import LONGEST_NAME, MOST_LEVELS, can_travel
+from spotwave.node.own_files import remove_tree
+from spotwave.node.remote import Remote
+from spotwave.node.sync import Syncer
+from spotwave.tasks.collect import brought_home
 from tests.node.conftest import RCLONE
 from tests.node.deep import put_deep
 from tests.security.rows import Row

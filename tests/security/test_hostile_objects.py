@@ -16,11 +16,11 @@ import pytest
 from moto.s3.models import s3_backends  # type: ignore[import-untyped]
 from moto.server import ThreadedMotoServer  # type: ignore[import-untyped]
 
-from node import checkpoint
-from node.contract import CHECKPOINT_DIR, LATEST_FILE, MANIFEST_FILE
-from node.remote import Remote
-from tasks.collect import NoResult, brought_home
-from tasks.fetch import MOST_FILES, NoRoom, listed, require_room
+from spotwave.node import checkpoint
+from spotwave.node.contract import CHECKPOINT_DIR, LATEST_FILE, MANIFEST_FILE
+from spotwave.node.remote import Remote
+from spotwave.tasks.collect import NoResult, brought_home
+from spotwave.tasks.fetch import MOST_FILES, NoRoom, listed, require_room
 from tests.node.conftest import RCLONE
 from tests.security.rows import Row
 from tests.security.tried import params

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from node import checkpoint
-from node.contract import (
+from spotwave.node import checkpoint
+from spotwave.node.contract import (
     CHECKPOINT_DIR,
     ENGINE_PID_FILE,
     OUTCOME_FILE,
@@ -26,8 +26,8 @@ from node.contract import (
     Outcome,
     Phase,
 )
-from node.programs.environment import inherited
-from node.programs.process import lines, supervised
+from spotwave.node.programs.environment import inherited
+from spotwave.node.programs.process import lines, supervised
 from tests.node import test_agent
 from tests.node.test_agent import Api, Running, Start, until
 from tests.security.rows import Row

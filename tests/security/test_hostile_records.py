@@ -13,11 +13,11 @@ import pytest
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import disable_run_logger
 
-from blocks.machine_events import LOG_CHARS, NotOwn, checked, is_id, log_line, named
-from blocks.rclone import rclone_binary
-from node.contract import record_part
-from node.remote import Remote
-from tasks import record as records
+from spotwave.blocks.machine_events import LOG_CHARS, NotOwn, checked, is_id, log_line, named
+from spotwave.blocks.rclone import rclone_binary
+from spotwave.node.contract import record_part
+from spotwave.node.remote import Remote
+from spotwave.tasks import record as records
 from tests.security.rows import Row
 
 RUN, OTHER, TASK, THEIRS = (str(uuid4()) for _ in range(4))

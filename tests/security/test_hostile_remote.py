@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from blocks.rclone import RcloneRemote, rclone_binary
-from blocks.user_data import render
-from node.contract import Brief
-from node.remote import Remote
+from spotwave.blocks.rclone import RcloneRemote, rclone_binary
+from spotwave.blocks.user_data import render
+from spotwave.node.contract import Brief
+from spotwave.node.remote import Remote
 from tests.blocks.machine_kit import brief
 from tests.security.hostile import LINES, LONG, SHELL
 

@@ -15,15 +15,15 @@ import pytest
 from markdown_it import MarkdownIt
 from rich.console import Console
 
-from blocks.cloud import MachineState
-from blocks.local.block import LocalCloud
-from deployments.machines import Found, as_table
-from deployments.proxy.shown import Unfit, lease_artifact, node_artifact
-from deployments.table import closing_table
-from node.contract import Ending, Lease, Outcome, Phase, Progress
-from node.plain_text import markdown, plain
-from node.programs.base import last_lines
-from tasks.timeline import _table
+from spotwave.blocks.cloud import MachineState
+from spotwave.blocks.local.block import LocalCloud
+from spotwave.deployments.machines import Found, as_table
+from spotwave.deployments.proxy.shown import Unfit, lease_artifact, node_artifact
+from spotwave.deployments.table import closing_table
+from spotwave.node.contract import Ending, Lease, Outcome, Phase, Progress
+from spotwave.node.plain_text import markdown, plain
+from spotwave.node.programs.base import last_lines
+from spotwave.tasks.timeline import _table
 from tests.security.rows import Row
 from tests.tasks.test_money import an_offer
 from tests.tasks.test_receipt import a_machine, an_attempt

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from blocks.cloud import LaunchBrief, LaunchRefused
+from spotwave.blocks.cloud import LaunchBrief, LaunchRefused
 from tests.blocks.machine_kit import brief as a_brief
 from tests.blocks.machine_kit import until
 from tests.emulators.gcp_cloud import cloud_at, offer

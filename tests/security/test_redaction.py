@@ -14,10 +14,10 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from blocks.cloud import Misconfigured
-from blocks.rclone import rclone_binary
-from node.redaction_forms import names_a_secret, without_secrets
-from node.scrub import ScrubbedLog, scrubber, secrets_of
+from spotwave.blocks.cloud import Misconfigured
+from spotwave.blocks.rclone import rclone_binary
+from spotwave.node.redaction_forms import names_a_secret, without_secrets
+from spotwave.node.scrub import ScrubbedLog, scrubber, secrets_of
 from tests.security.rows import Row
 
 SECRET = "pl+nted/S3cret=/word~5c 1f77"

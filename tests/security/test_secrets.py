@@ -18,17 +18,17 @@ from prefect.types import SecretDict
 from prefect_aws import AwsCredentials
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from blocks.access import PrefectAccess
-from blocks.aws.block import AwsCloud
-from blocks.azure.block import AzureCloud
-from blocks.azure.credentials import AzureCredentials
-from blocks.cloud import LaunchBrief
-from blocks.gcp.block import GcpCloud
-from blocks.rclone import RcloneRemote
-from blocks.snapshots import SnapshotStore
-from blocks.user_data import render
-from blocks.wings import block_types
-from node.remote import RemoteError
+from spotwave.blocks.access import PrefectAccess
+from spotwave.blocks.aws.block import AwsCloud
+from spotwave.blocks.azure.block import AzureCloud
+from spotwave.blocks.azure.credentials import AzureCredentials
+from spotwave.blocks.cloud import LaunchBrief
+from spotwave.blocks.gcp.block import GcpCloud
+from spotwave.blocks.rclone import RcloneRemote
+from spotwave.blocks.snapshots import SnapshotStore
+from spotwave.blocks.user_data import render
+from spotwave.blocks.wings import block_types
+from spotwave.node.remote import RemoteError
 from tests.blocks.machine_kit import brief, until
 from tests.emulators.gcp_cloud import cloud_at
 

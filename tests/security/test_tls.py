@@ -25,14 +25,14 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-from blocks import authority as trust
-from blocks.access import PrefectAccess, basic
-from blocks.rclone import write_secrets
-from node import api_settings as machine_side
-from node.api_settings import api_settings, trusted
-from node.contract import MACHINES_POOL, Brief, Lease, Phase
-from node.lease import LeaseClient
-from node.worker import Worker
+from spotwave.blocks import authority as trust
+from spotwave.blocks.access import PrefectAccess, basic
+from spotwave.blocks.rclone import write_secrets
+from spotwave.node import api_settings as machine_side
+from spotwave.node.api_settings import api_settings, trusted
+from spotwave.node.contract import MACHINES_POOL, Brief, Lease, Phase
+from spotwave.node.lease import LeaseClient
+from spotwave.node.worker import Worker
 from tests.conftest import Embedded
 from tests.deployments.proxy.kit import KEY, event_about, events_known, eventually, open_attempt, open_lease, serving
 from tests.security.tls_kit import AUTH, Authority, authority, behind_nginx, context, guarded_server

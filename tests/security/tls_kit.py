@@ -21,8 +21,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from deployments.home import ROOT
-from deployments.keys import encryption_key
+from spotwave.deployments.home import ROOT
+from spotwave.deployments.keys import encryption_key
 from tests.conftest import Embedded
 from tests.deployments.proxy.kit import eventually
 from tests.services import nginx

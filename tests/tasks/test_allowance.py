@@ -12,14 +12,14 @@ from prefect import flow, task
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-from node.contract import Ending, Outcome, job_key_of
-from tasks.allow import TEARDOWN_S
-from tasks.job import Allowance, Placed
-from tasks.money import Work
-from tasks.provision import open_lease, provision
-from tasks.quote import hourly_usd
-from tasks.rank import rank
-from tasks.watch import PRICES_S, RISEN, _Watch
+from spotwave.node.contract import Ending, Outcome, job_key_of
+from spotwave.tasks.allow import TEARDOWN_S
+from spotwave.tasks.job import Allowance, Placed
+from spotwave.tasks.money import Work
+from spotwave.tasks.provision import open_lease, provision
+from spotwave.tasks.quote import hourly_usd
+from spotwave.tasks.rank import rank
+from spotwave.tasks.watch import PRICES_S, RISEN, _Watch
 from tests.conftest import Embedded
 from tests.emulators.aws import AwsEmulator
 from tests.emulators.aws_cloud import cloud_at

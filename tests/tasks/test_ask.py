@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from blocks.budget import Budget
-from flows.approval import Approval
-from flows.purse import Purse
-from tasks.allow import own_cap
-from tasks.ask import question_of
-from tasks.inherit import Inherited
-from tasks.job import Allowance, Choice, Job, Quote
-from tasks.quote import quoted
+from spotwave.blocks.budget import Budget
+from spotwave.flows.approval import Approval
+from spotwave.flows.purse import Purse
+from spotwave.tasks.allow import own_cap
+from spotwave.tasks.ask import question_of
+from spotwave.tasks.inherit import Inherited
+from spotwave.tasks.job import Allowance, Choice, Job, Quote
+from spotwave.tasks.quote import quoted
 from tests.tasks.test_money import an_offer
 from tests.tasks.test_quote import a_job, ranked
 

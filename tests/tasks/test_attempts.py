@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from blocks.azure.block import AzureCloud
-from blocks.cloud import Machine
-from blocks.local.block import LocalCloud
-from node.contract import Ending, Outcome
-from tasks.attempts import MOST_MACHINES, another, avoided, believed
-from tasks.job import Attempt, Refusal
+from spotwave.blocks.azure.block import AzureCloud
+from spotwave.blocks.cloud import Machine
+from spotwave.blocks.local.block import LocalCloud
+from spotwave.node.contract import Ending, Outcome
+from spotwave.tasks.attempts import MOST_MACHINES, another, avoided, believed
+from spotwave.tasks.job import Attempt, Refusal
 from tests.tasks.test_money import an_offer
 from tests.tasks.test_quote import a_job
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from blocks.cloud import Machine, Offer, Requirements
-from blocks.local.prices import local_market
-from blocks.market import Market, offers_of
-from node.contract import Cause, Ending, Outcome
-from tasks.bigger import MOST_DOUBLINGS, Next, after
-from tasks.job import Attempt
-from tasks.money import Work
-from tasks.rank import rank
+from spotwave.blocks.cloud import Machine, Offer, Requirements
+from spotwave.blocks.local.prices import local_market
+from spotwave.blocks.market import Market, offers_of
+from spotwave.node.contract import Cause, Ending, Outcome
+from spotwave.tasks.bigger import MOST_DOUBLINGS, Next, after
+from spotwave.tasks.job import Attempt
+from spotwave.tasks.money import Work
+from spotwave.tasks.rank import rank
 from tests.emulators.aws import AwsEmulator
 from tests.emulators.aws_cloud import cloud_at
 from tests.tasks.test_select import offer

@@ -16,10 +16,10 @@ from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterFlowRunId
 from prefect.logging import disable_run_logger
 from prefect.states import Crashed, Failed, Pending, Running
 
-from blocks.cloud import Requirements
-from blocks.rclone import RcloneRemote, rclone_binary
-from deployments.api import Api
-from node.contract import (
+from spotwave.blocks.cloud import Requirements
+from spotwave.blocks.rclone import RcloneRemote, rclone_binary
+from spotwave.deployments.api import Api
+from spotwave.node.contract import (
     FENCE_FILE,
     HEARTBEAT_FILE,
     OUTCOME_FILE,
@@ -31,14 +31,14 @@ from node.contract import (
     attempt_dir,
     record_part,
 )
-from node.remote import Remote
-from tasks import api
-from tasks.await_boot import await_boot
-from tasks.detached import Letters
-from tasks.job import Job
-from tasks.progress import percent_done
-from tasks.record import LABEL, Record
-from tasks.watch import EARLY_S, _Watch
+from spotwave.node.remote import Remote
+from spotwave.tasks import api
+from spotwave.tasks.await_boot import await_boot
+from spotwave.tasks.detached import Letters
+from spotwave.tasks.job import Job
+from spotwave.tasks.progress import percent_done
+from spotwave.tasks.record import LABEL, Record
+from spotwave.tasks.watch import EARLY_S, _Watch
 from tests.flows.kit import eventually
 from tests.flows.logs import messages
 from tests.tasks.test_money import an_offer

@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from blocks.cloud import Machine, Offer, Rehearsal
-from node.contract import Ending, Outcome
-from tasks.drill import Forced
-from tasks.drill_promise import NoDrill, Promise
-from tasks.drill_report import Drilled, Leg, report, saved_in_s, times
-from tasks.job import Attempt
+from spotwave.blocks.cloud import Machine, Offer, Rehearsal
+from spotwave.node.contract import Ending, Outcome
+from spotwave.tasks.drill import Forced
+from spotwave.tasks.drill_promise import NoDrill, Promise
+from spotwave.tasks.drill_report import Drilled, Leg, report, saved_in_s, times
+from spotwave.tasks.job import Attempt
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 KEY = "sw-0123456789ab"

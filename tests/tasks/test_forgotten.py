@@ -14,11 +14,11 @@ from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 from prefect.states import Cancelled, Completed, Crashed, Failed, Paused, Running, Suspended
 
-from blocks.cloud import Machine
-from node.contract import job_key_of
-from tasks import account
-from tasks.account import Account
-from tasks.forgotten import unwanted
+from spotwave.blocks.cloud import Machine
+from spotwave.node.contract import job_key_of
+from spotwave.tasks import account
+from spotwave.tasks.account import Account
+from spotwave.tasks.forgotten import unwanted
 from tests.tasks.test_money import an_offer
 from tests.tasks.test_quote import a_job
 from tests.tasks.test_receipt import a_machine

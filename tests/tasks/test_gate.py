@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from blocks.market import Market
-from tasks.gate import judged
+from spotwave.blocks.market import Market
+from spotwave.tasks.gate import judged
 from tests.blocks.test_market import NOW, an_offer
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from blocks.snapshots import SnapshotStore
-from tasks.history import COOL_S, cooling_pools
+from spotwave.blocks.snapshots import SnapshotStore
+from spotwave.tasks.history import COOL_S, cooling_pools
 
 NOW = datetime(2026, 5, 4, 0, 20, tzinfo=UTC)
 

@@ -10,11 +10,11 @@ from uuid import uuid4
 import pytest
 from pydantic import SecretStr
 
-from blocks.cloud import Requirements
-from blocks.rclone import RcloneRemote
-from node.contract import JOB_FILE
-from tasks.inherit import CannotContinue, _chain
-from tasks.job import Job
+from spotwave.blocks.cloud import Requirements
+from spotwave.blocks.rclone import RcloneRemote
+from spotwave.node.contract import JOB_FILE
+from spotwave.tasks.inherit import CannotContinue, _chain
+from spotwave.tasks.job import Job
 from tests.security.hostile import clear
 
 EARLIER = "sw-0123456789ab"

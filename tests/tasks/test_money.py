@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from blocks.cloud import Offer
-from blocks.market import Market
-from tasks.money import Work, with_cost
+from spotwave.blocks.cloud import Offer
+from spotwave.blocks.market import Market
+from spotwave.tasks.money import Work, with_cost
 
 BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
 

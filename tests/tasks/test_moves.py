@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from blocks.cloud import Requirements
-from blocks.market import Market
-from tasks.moves import moves
+from spotwave.blocks.cloud import Requirements
+from spotwave.blocks.market import Market
+from spotwave.tasks.moves import moves
 from tests.blocks.test_market import an_offer
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from blocks.cloud import Requirements
-from blocks.market import Market
-from blocks.snapshots import SnapshotStore
-from tasks.price_history import LEADING, history, leaders
+from spotwave.blocks.cloud import Requirements
+from spotwave.blocks.market import Market
+from spotwave.blocks.snapshots import SnapshotStore
+from spotwave.tasks.price_history import LEADING, history, leaders
 from tests.blocks.test_market import an_offer
 
 NIGHT = datetime(2026, 5, 4, 3, tzinfo=UTC)

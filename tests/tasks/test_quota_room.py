@@ -6,12 +6,12 @@ from functools import partial
 
 import pytest
 
-from blocks.cloud import Cloud, Requirements
-from blocks.market import Market
-from tasks.job import Choice
-from tasks.money import Work
-from tasks.quota_room import within_quotas
-from tasks.rank import rank
+from spotwave.blocks.cloud import Cloud, Requirements
+from spotwave.blocks.market import Market
+from spotwave.tasks.job import Choice
+from spotwave.tasks.money import Work
+from spotwave.tasks.quota_room import within_quotas
+from spotwave.tasks.rank import rank
 from tests.emulators.aws import AwsEmulator, refused
 from tests.emulators.aws import fault as aws_fault
 from tests.emulators.aws_cloud import cloud_at as aws_at

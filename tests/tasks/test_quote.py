@@ -10,11 +10,11 @@ from uuid import UUID
 import numpy as np
 import pytest
 
-from blocks.cloud import Offer, Requirements
-from blocks.market import Market
-from tasks.job import Job, Ranked
-from tasks.money import CHECKPOINT_S, Work, with_cost
-from tasks.quote import GIVEN, LEARNED, hours_to_finish, quoted, spread
+from spotwave.blocks.cloud import Offer, Requirements
+from spotwave.blocks.market import Market
+from spotwave.tasks.job import Job, Ranked
+from spotwave.tasks.money import CHECKPOINT_S, Work, with_cost
+from spotwave.tasks.quote import GIVEN, LEARNED, hours_to_finish, quoted, spread
 from tests.tasks.test_money import an_offer
 
 RUN = UUID("00000000-0000-0000-0000-000000000001")

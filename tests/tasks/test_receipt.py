@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from blocks.cloud import HOURS_A_MONTH, Machine, Offer, Throttled
-from node.contract import Ending, Outcome
-from tasks.job import Attempt
-from tasks.receipt import GIB, Prices, as_markdown, asked, billed, cost_of, machine_usd
+from spotwave.blocks.cloud import HOURS_A_MONTH, Machine, Offer, Throttled
+from spotwave.node.contract import Ending, Outcome
+from spotwave.tasks.job import Attempt
+from spotwave.tasks.receipt import GIB, Prices, as_markdown, asked, billed, cost_of, machine_usd
 from tests.tasks.test_money import BEGUN, an_offer
 
 

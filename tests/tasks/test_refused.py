@@ -12,7 +12,7 @@ from itertools import count, product
 
 import pytest
 
-from blocks.cloud import (
+from spotwave.blocks.cloud import (
     Capacity,
     Closed,
     LaunchBrief,
@@ -23,12 +23,12 @@ from blocks.cloud import (
     Quota,
     Requirements,
 )
-from blocks.market import Market
-from blocks.wings import wing
-from tasks.job import Refusal
-from tasks.money import Work
-from tasks.rank import rank
-from tasks.refused import covers, hopeless, refusal_of, summary
+from spotwave.blocks.market import Market
+from spotwave.blocks.wings import wing
+from spotwave.tasks.job import Refusal
+from spotwave.tasks.money import Work
+from spotwave.tasks.rank import rank
+from spotwave.tasks.refused import covers, hopeless, refusal_of, summary
 from tests.blocks import aws_kit, machine_kit
 from tests.emulators.aws import AwsEmulator
 from tests.emulators.aws_cloud import cloud_at as aws_at

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from blocks.rclone import rclone_binary
-from node.contract import HEARTBEAT_FILE, Lease, Phase, attempt_dir
-from node.remote import Remote, RemoteError
-from tasks.remote_heartbeat import RemoteHeartbeat
+from spotwave.blocks.rclone import rclone_binary
+from spotwave.node.contract import HEARTBEAT_FILE, Lease, Phase, attempt_dir
+from spotwave.node.remote import Remote, RemoteError
+from spotwave.tasks.remote_heartbeat import RemoteHeartbeat
 
 
 @pytest.fixture

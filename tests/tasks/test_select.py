@@ -8,16 +8,23 @@ from datetime import UTC, datetime
 
 import pytest
 
-from blocks.cloud import Offer, Requirements
-from blocks.interruption import UNKNOWN_GPU_PER_H, UNKNOWN_PER_H, Rate, of_hour, of_month, of_stops
-from blocks.local.block import LocalCloud
-from blocks.market import Market
-from blocks.scope import Scope
-from tasks.explain import explain
-from tasks.job import Refusal
-from tasks.money import Work
-from tasks.rank import KEPT, rank, why
-from tasks.sharpen import sharpened
+from spotwave.blocks.cloud import Offer, Requirements
+from spotwave.blocks.interruption import (
+    UNKNOWN_GPU_PER_H,
+    UNKNOWN_PER_H,
+    Rate,
+    of_hour,
+    of_month,
+    of_stops,
+)
+from spotwave.blocks.local.block import LocalCloud
+from spotwave.blocks.market import Market
+from spotwave.blocks.scope import Scope
+from spotwave.tasks.explain import explain
+from spotwave.tasks.job import Refusal
+from spotwave.tasks.money import Work
+from spotwave.tasks.rank import KEPT, rank, why
+from spotwave.tasks.sharpen import sharpened
 from tests.blocks.test_market import random_market, random_requirements
 
 SEEN = datetime(2026, 1, 1, tzinfo=UTC)

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from blocks.cloud import Offer, Requirements
-from blocks.market import Market
-from tasks.history import run_note
-from tasks.money import Work
-from tasks.rank import rank
-from tasks.speed import learned
+from spotwave.blocks.cloud import Offer, Requirements
+from spotwave.blocks.market import Market
+from spotwave.tasks.history import run_note
+from spotwave.tasks.money import Work
+from spotwave.tasks.rank import rank
+from spotwave.tasks.speed import learned
 from tests.tasks.test_money import an_offer
 
 NOW = datetime(2026, 5, 4, tzinfo=UTC)

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from blocks.budget import Budget
-from blocks.snapshots import SnapshotStore
-from node.contract import SAVE_S
-from tasks import spending
-from tasks.allow import TEARDOWN_S, stops_at, too_short
-from tasks.costs import by, figure
-from tasks.job import Allowance
-from tasks.spending import Entry, left
+from spotwave.blocks.budget import Budget
+from spotwave.blocks.snapshots import SnapshotStore
+from spotwave.node.contract import SAVE_S
+from spotwave.tasks import spending
+from spotwave.tasks.allow import TEARDOWN_S, stops_at, too_short
+from spotwave.tasks.costs import by, figure
+from spotwave.tasks.job import Allowance
+from spotwave.tasks.spending import Entry, left
 from tests.tasks.test_money import an_offer
 from tests.tasks.test_quote import a_job
 from tests.tasks.test_receipt import an_attempt
@@ -108,6 +108,6 @@ def test_a_machine_stops_before_its_allowance_is_spent(disk_gib: float) -> None:
 
 
 def test_the_time_that_is_kept_free_is_the_agents_own() -> None:
-    from node import agent
+    from spotwave.node import agent
 
     assert agent.SAVE_S == SAVE_S

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from flows.rounds import ENV_LONGEST_PAUSE, FIRST_PAUSE_S, LONGEST_PAUSE_S, pause_s
-from tasks.allow import not_allowed
-from tasks.job import Allowance, Refusal
-from tasks.quote import hourly_usd
-from tasks.unplaced import all_refused
+from spotwave.flows.rounds import ENV_LONGEST_PAUSE, FIRST_PAUSE_S, LONGEST_PAUSE_S, pause_s
+from spotwave.tasks.allow import not_allowed
+from spotwave.tasks.job import Allowance, Refusal
+from spotwave.tasks.quote import hourly_usd
+from spotwave.tasks.unplaced import all_refused
 from tests.tasks.test_quote import a_job
 from tests.tasks.test_select import offer
 

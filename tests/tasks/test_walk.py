@@ -9,15 +9,15 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from blocks.aws.launch_parameters import token_of as aws_token
-from blocks.azure.naming import vm_name
-from blocks.cloud import Capacity, Cloud, LaunchBrief, Machine, Offer, Requirements
-from blocks.gcp.block import GcpCloud
-from blocks.gcp.instance import name_of, token_of
-from tasks.job import Ranked
-from tasks.money import Work
-from tasks.rank import rank
-from tasks.walk import MOST_ASKED, MOST_TRIES, Walk
+from spotwave.blocks.aws.launch_parameters import token_of as aws_token
+from spotwave.blocks.azure.naming import vm_name
+from spotwave.blocks.cloud import Capacity, Cloud, LaunchBrief, Machine, Offer, Requirements
+from spotwave.blocks.gcp.block import GcpCloud
+from spotwave.blocks.gcp.instance import name_of, token_of
+from spotwave.tasks.job import Ranked
+from spotwave.tasks.money import Work
+from spotwave.tasks.rank import rank
+from spotwave.tasks.walk import MOST_ASKED, MOST_TRIES, Walk
 from tests.blocks.machine_kit import brief as a_brief
 from tests.emulators import azure, gcp
 from tests.emulators.aws import AwsEmulator, fault, refused, throttled
@@ -75,7 +75,7 @@ class Place:
 @pytest.fixture
 def clouds(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Place]]:
     """By kind. Waits are shortened; how often is asked stays as it is."""
-    monkeypatch.setattr("tasks.walk.LONGEST_WAIT_S", 0.01)
+    monkeypatch.setattr("spotwave.tasks.walk.LONGEST_WAIT_S", 0.01)
     with ExitStack() as stack:
         amazon = stack.enter_context(AwsEmulator(boots=False))
         google = stack.enter_context(GcpEmulator())

@@ -26,10 +26,10 @@ from pydantic import SecretStr
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from blocks.access import PrefectAccess, basic
-from deployments.proxy.places import Limits
-from deployments.proxy.serve import make_server
-from node.contract import MACHINES_POOL, SECRET_API, attempt_name
+from spotwave.blocks.access import PrefectAccess, basic
+from spotwave.deployments.proxy.places import Limits
+from spotwave.deployments.proxy.serve import make_server
+from spotwave.node.contract import MACHINES_POOL, SECRET_API, attempt_name
 
 T = TypeVar("T")
 

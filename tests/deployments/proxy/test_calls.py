@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from blocks.access import basic
-from deployments.proxy.app import MOST_BODY_BYTES
-from node.contract import Lease, Phase
+from spotwave.blocks.access import basic
+from spotwave.deployments.proxy.app import MOST_BODY_BYTES
+from spotwave.node.contract import Lease, Phase
 from tests.deployments.proxy.kit import (
     Opened,
     World,

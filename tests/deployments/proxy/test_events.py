@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-from blocks.access import basic
+from spotwave.blocks.access import basic
 from tests.deployments.proxy.kit import (
     World,
     event_about,

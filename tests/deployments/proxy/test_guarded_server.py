@@ -18,7 +18,7 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from websockets.exceptions import ConnectionClosed
 
-from deployments.keys import encryption_key
+from spotwave.deployments.keys import encryption_key
 from tests.conftest import Embedded
 from tests.deployments.proxy.kit import event_about, eventually, open_attempt, serving, socket_of
 

@@ -34,13 +34,13 @@ from prefect.deployments import run_deployment
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from pydantic import SecretStr
 
-from blocks.access import PrefectAccess
-from deployments.api import Api
-from deployments.home import ROOT
-from deployments.proxy.serve import serve
-from node.contract import BRIEF_FILE, ENV_WORK, MACHINES_POOL, PUSHED_FILE, Brief, Lease, Phase
-from node.lease import Fenced, LeaseClient
-from node.worker import SETTINGS
+from spotwave.blocks.access import PrefectAccess
+from spotwave.deployments.api import Api
+from spotwave.deployments.home import ROOT
+from spotwave.deployments.proxy.serve import serve
+from spotwave.node.contract import BRIEF_FILE, ENV_WORK, MACHINES_POOL, PUSHED_FILE, Brief, Lease, Phase
+from spotwave.node.lease import Fenced, LeaseClient
+from spotwave.node.worker import SETTINGS
 from tests.conftest import Embedded
 from tests.deployments.proxy.kit import KEY, eventually, new_job_key, open_lease, settings_of
 
@@ -58,7 +58,7 @@ def command(embedded: Embedded, access: str, log: Path, *more: str) -> Iterator[
     plain = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "SPOTWAVE_"))}
     with log.open("wb") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", "deployments.cli", "proxy", "--access", access, "--port", "0", *more],
+            [sys.executable, "-m", "spotwave.deployments.cli", "proxy", "--access", access, "--port", "0", *more],
             cwd=embedded.home.path,
             env=plain | home,
             stdin=subprocess.DEVNULL,
@@ -81,7 +81,7 @@ def worker(name: str, work: Path, settings: dict[str, str]) -> Iterator[None]:
     """The worker that a machine's agent starts; ended with everything that it started."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "SPOTWAVE_"))}
     environment |= SETTINGS | settings | {"PREFECT_HOME": str(work / "prefect"), ENV_WORK: str(work)}
-    environment["PYTHONPATH"] = str(ROOT)
+    environment["PYTHONPATH"] = str(ROOT / "src")
     arguments = ["--pool", MACHINES_POOL, "--work-queue", name, "--name", name, "--type", "process", "--limit", "1"]
     with (work / "worker.log").open("wb") as log:
         process = subprocess.Popen(

@@ -7,9 +7,9 @@ import jwt
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from blocks.access import MARGIN_S, basic
-from node.contract import Lease, Phase
-from node.lease import Fenced, LeaseClient
+from spotwave.blocks.access import MARGIN_S, basic
+from spotwave.node.contract import Lease, Phase
+from spotwave.node.lease import Fenced, LeaseClient
 from tests.deployments.proxy.kit import (
     KEY,
     World,
