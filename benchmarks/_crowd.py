@@ -21,7 +21,7 @@ from spotwave.blocks.cloud import Requirements
 from spotwave.blocks.home import ENV_RESULTS
 from spotwave.flows.spot import JobFailed, run_to_the_end
 from spotwave.node.contract import RESULT_FILE, Ending, job_key_of, write_text
-from spotwave.node.desk import Desk
+from spotwave.node.runtime.workspace import Desk
 from spotwave.tasks.collect import collect
 from spotwave.tasks.job import Job
 

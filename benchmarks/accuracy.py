@@ -24,14 +24,14 @@ from pyscf import fci
 from pyscf.tools import fcidump
 
 from benchmarks._accuracy_table import page
-from spotwave.node.calculation import BadInput, Calculation, check
-from spotwave.node.fcidump import write_fcidump
-from spotwave.node.hartree_fock import ScfNotConverged, run_hartree_fock
-from spotwave.node.invariants import Contradiction, prove_energies, prove_reference
-from spotwave.node.pilot import choose, occupied, pilot_program
-from spotwave.node.programs.base import ProgramFailed, SolverTask
-from spotwave.node.programs.run import solve
-from spotwave.node.solutions import find_solutions
+from spotwave.node.jobs.shci.calculation import BadInput, Calculation, check
+from spotwave.node.jobs.shci.fcidump import write_fcidump
+from spotwave.node.jobs.shci.invariants import Contradiction, prove_energies, prove_reference
+from spotwave.node.jobs.shci.pilot import choose, occupied, pilot_program
+from spotwave.node.jobs.shci.programs.base import ProgramFailed, SolverTask
+from spotwave.node.jobs.shci.programs.run import solve
+from spotwave.node.jobs.shci.scf.hartree_fock import ScfNotConverged, run_hartree_fock
+from spotwave.node.jobs.shci.scf.solutions import find_solutions
 
 RECORDED = Path(__file__).parent / "data" / "reference_energies.json"
 MEMORY_GIB = 4.0

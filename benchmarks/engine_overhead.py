@@ -30,9 +30,9 @@ RUNS = 3
 # What has to start, one after the other, each as bare as can be: a process that only imports what it needs.
 PARTS = {
     "controller engine": [sys.executable, "-c", "import prefect.flow_engine, spotwave.flows.shci"],
-    "agent": [sys.executable, "-c", "import spotwave.node.agent"],
+    "agent": [sys.executable, "-c", "import spotwave.node.agent.agent"],
     "machine's worker": [sys.executable, "-c", "import prefect.cli, prefect.workers.process"],
-    "node engine": [sys.executable, "-c", "import prefect.flow_engine, spotwave.node.shci"],
+    "node engine": [sys.executable, "-c", "import prefect.flow_engine, spotwave.node.jobs.shci.flow"],
 }
 
 

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from pyscf import scf
 from pyscf.tools import fcidump
 
-from spotwave.node.calculation import Calculation
-from spotwave.node.fcidump import write_fcidump
-from spotwave.node.hartree_fock import run_hartree_fock
+from spotwave.node.jobs.shci.calculation import Calculation
+from spotwave.node.jobs.shci.fcidump import write_fcidump
+from spotwave.node.jobs.shci.scf.hartree_fock import run_hartree_fock
 
 
 def seconds(action: Callable[[], object]) -> float:

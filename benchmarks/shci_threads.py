@@ -16,12 +16,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from spotwave.node.calculation import Calculation
-from spotwave.node.fcidump import IntegralsProof, write_fcidump
-from spotwave.node.hartree_fock import run_hartree_fock
-from spotwave.node.programs.base import Energies, SolverTask
-from spotwave.node.programs.pyci import PyCI
-from spotwave.node.programs.run import solve
+from spotwave.node.jobs.shci.calculation import Calculation
+from spotwave.node.jobs.shci.fcidump import IntegralsProof, write_fcidump
+from spotwave.node.jobs.shci.programs.base import Energies, SolverTask
+from spotwave.node.jobs.shci.programs.pyci import PyCI
+from spotwave.node.jobs.shci.programs.run import solve
+from spotwave.node.jobs.shci.scf.hartree_fock import run_hartree_fock
 
 
 def run(calculation: Calculation, proof: IntegralsProof, folder: Path, threads: int) -> tuple[float, Energies]:

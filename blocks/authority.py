@@ -12,7 +12,7 @@ from prefect.settings import get_current_settings
 
 from spotwave.blocks.endpoints import is_loopback
 
-FILE = "api-ca.pem"  #: in a machine's secrets folder; node/api_settings.py looks for it
+FILE = "api-ca.pem"  #: in a machine's secrets folder; node/agent/api_settings.py looks for it
 _LONGEST = 10_000  # characters; the vault that takes least has 25 kB for all secrets of a job
 _ANSWER_S = 10.0
 _UNKNOWN = "is not believed; ca: give the certificate of the authority that signed its own"

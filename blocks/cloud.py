@@ -24,7 +24,7 @@ from spotwave.blocks.interruption import Rate, Word, word_of
 from spotwave.blocks.quota_room import QuotaRoom
 from spotwave.blocks.scope import Reach
 from spotwave.node.contract import Brief, attempt_name
-from spotwave.node.redaction_forms import without_secrets
+from spotwave.node.storage.secret_patterns import without_secrets
 
 Tell = Callable[[int, int], None]  #: told (calls done, calls known of so far)
 

@@ -14,8 +14,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from spotwave.node.letter import whole
-from spotwave.node.plain_text import LINE_CHARS, plain, plain_all
+from spotwave.node.untrusted.plain_text import LINE_CHARS, plain, plain_all
+from spotwave.node.untrusted.strict_model import whole
 
 LOG_CHARS = 20_000  # of one message: a traceback with the end of a program's output
 MOST_RELATED = 100  # Prefect's own limit

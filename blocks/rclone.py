@@ -18,7 +18,7 @@ from pydantic import ConfigDict, Field, SecretStr, field_validator
 from spotwave.blocks.home import absolute, home
 from spotwave.blocks.rclone_conf import checking_buckets, parsed, with_options
 from spotwave.node.contract import SECRET_RCLONE
-from spotwave.node.remote import Remote, RemoteError
+from spotwave.node.storage.remote import Remote, RemoteError
 
 _NAMED = re.compile(r"(?P<name>[^/:,]*)(?P<inline>,[^/]*)?:")  # "drive:folder"; what has no such head is a folder
 _LONGEST = 1000  # characters of a path; Linux takes 4096 bytes of a whole one

@@ -31,7 +31,7 @@ from pydantic import ConfigDict, Field
 from spotwave.blocks.cloud import Catalogue
 from spotwave.blocks.home import absolute, home
 from spotwave.blocks.market import SCHEMA, Market
-from spotwave.node.strict_json import BadJson, load_object
+from spotwave.node.untrusted.strict_json import BadJson, load_object
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem

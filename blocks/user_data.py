@@ -1,4 +1,4 @@
-"""A machine's user data: node/bootstrap.sh with the brief and the settings of this attempt filled in."""
+"""A machine's user data: node/boot/bootstrap.sh with the brief and the settings of this attempt filled in."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def render(brief: Brief, *, settings: Mapping[str, str], cloud: str | None = Non
     Raises ValueError for a name that no shell takes, or a missing marker.
     """
     if template is None:
-        template = _COMMENT.sub("", files("spotwave.node").joinpath("bootstrap.sh").read_text())
+        template = _COMMENT.sub("", files("spotwave.node.boot").joinpath("bootstrap.sh").read_text())
     exports = {
         ENV_REMOTE: brief.remote,
         ENV_ATTEMPT: str(brief.attempt),
@@ -108,7 +108,7 @@ def _program(cloud: str) -> str:
     """What all clouds share and the cloud's own as one file, without docstrings, types and imports of ours."""
     body: list[ast.stmt] = []
     for name in ("common", cloud):
-        tree = ast.parse(files("spotwave.node").joinpath("clouds", f"{name}.py").read_text())
+        tree = ast.parse(files("spotwave.node.boot").joinpath("clouds", f"{name}.py").read_text())
         for node in ast.walk(tree):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
                 node.body = node.body[1:] or [ast.Pass()]

@@ -16,7 +16,7 @@ from spotwave.deployments.home import Home
 from spotwave.deployments.table import closing_table
 from spotwave.deployments.watch import ApiSilent, follow
 from spotwave.node.contract import job_key_of
-from spotwave.node.plain_text import TEXT_CHARS, plain
+from spotwave.node.untrusted.plain_text import TEXT_CHARS, plain
 
 
 def run_job(home: Home, api: Api, deployment: str, parameters: dict[str, Any], console: Console) -> int:

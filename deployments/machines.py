@@ -13,7 +13,7 @@ from rich.text import Text
 from spotwave.blocks.cloud import Cloud, LaunchRefused, Machine, MachineState
 from spotwave.blocks.saved import Unusable, load, names_of
 from spotwave.blocks.wings import WINGS, wing
-from spotwave.node.plain_text import plain
+from spotwave.node.untrusted.plain_text import plain
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ from spotwave.flows.offers import (
     the_store,
     why,
 )
-from spotwave.node.plain_text import plain
+from spotwave.node.untrusted.plain_text import plain
 
 _KIND = "shci-node/machine"  # whose measured speeds count, until there is a second kind of job
 TABLE_CHARS = 100_000  # of the table of offers

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from spotwave.node.prefect_server import collect_apart, count_no_websockets
+from spotwave.node.agent.prefect_server import collect_apart, count_no_websockets
 
 
 def stand_guard() -> None:

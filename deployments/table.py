@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from spotwave.node.contract import RESULT_BYTES
-from spotwave.node.digits import in_digits
-from spotwave.node.plain_text import plain
-from spotwave.node.strict_json import BadJson, load_file
+from spotwave.node.jobs.shci.digits import in_digits
+from spotwave.node.untrusted.plain_text import plain
+from spotwave.node.untrusted.strict_json import BadJson, load_file
 
 _ENERGIES = (("Hartree-Fock energy", "rhf_energy"), ("variational energy", "variational_energy"))
 

@@ -1,7 +1,7 @@
 """Following a flow run in the terminal: its log lines as they come, and its progress on one line below.
 
 Asks the API once a second rather than holding Prefect's event and log streams open: a server on SQLite that is not
-ours counts each open stream among the hundred requests that it answers at a time (node/prefect_server.py).
+ours counts each open stream among the hundred requests that it answers at a time (node/agent/prefect_server.py).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from spotwave.node.plain_text import TEXT_CHARS, from_markdown, plain
+from spotwave.node.untrusted.plain_text import TEXT_CHARS, from_markdown, plain
 
 PROGRESS_KEY = "progress"
 _POLL_S = 1.0

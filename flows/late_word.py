@@ -17,7 +17,7 @@ from prefect.client.schemas.objects import StateType
 from spotwave.blocks.cloud import LaunchRefused, Machine
 from spotwave.flows.engine import no_engine
 from spotwave.node.contract import RESULT_BYTES, RESULT_FILE, write_text
-from spotwave.node.strict_json import load_file
+from spotwave.node.untrusted.strict_json import load_file
 from spotwave.tasks import account, api, receipt, spending
 from spotwave.tasks.account import Account, Went, not_ended
 from spotwave.tasks.carried import run_of

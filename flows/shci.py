@@ -21,7 +21,8 @@ from spotwave.flows.form import described
 from spotwave.flows.own_end import own_end
 from spotwave.flows.shci_result import NoAnswer, answer
 from spotwave.flows.spot import Done, JobFailed, run_to_the_end
-from spotwave.node.calculation import (
+from spotwave.node.contract import job_key_of
+from spotwave.node.jobs.shci.calculation import (
     BadInput,
     Basis,
     Calculation,
@@ -30,8 +31,7 @@ from spotwave.node.calculation import (
     Size,
     check,
 )
-from spotwave.node.contract import job_key_of
-from spotwave.node.programs import Program, program_for
+from spotwave.node.jobs.shci.programs import Program, program_for
 from spotwave.tasks.check import check_job
 from spotwave.tasks.collect import NoResult, collect, show_result
 from spotwave.tasks.convergence import draw_convergence

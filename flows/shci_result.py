@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from spotwave.node.digits import in_digits
-from spotwave.node.programs.figures import MOST_DETERMINANTS, MOST_HARTREE, MOST_SECONDS
-from spotwave.node.reference_told import Reference
+from spotwave.node.jobs.shci.digits import in_digits
+from spotwave.node.jobs.shci.programs.plausible_values import MOST_DETERMINANTS, MOST_HARTREE, MOST_SECONDS
+from spotwave.node.jobs.shci.reference import Reference
 
 _Hartree = Annotated[float, Field(strict=True, ge=-MOST_HARTREE, le=MOST_HARTREE, allow_inf_nan=False)]
 _Seconds = Annotated[float, Field(strict=True, ge=0, le=MOST_SECONDS, allow_inf_nan=False)]

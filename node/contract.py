@@ -1,4 +1,4 @@
-"""What the controller and the machine agree on; with `node.remote` and what reads others' texts, all that both import.
+"""What the controller and the machine agree on; with `node.storage` and `node.untrusted`, all that both import.
 
 Standard library only: the agent must start in a blink and live in a few MiB.
 Times are Unix seconds, durations seconds, sizes bytes unless a name says otherwise.
@@ -14,7 +14,12 @@ from hashlib import sha256
 from typing import Any, ClassVar
 from uuid import UUID
 
-from spotwave.node.letter import (
+from spotwave.node.outcome import GENERATION as GENERATION
+from spotwave.node.outcome import Cause as Cause
+from spotwave.node.outcome import Ending as Ending
+from spotwave.node.outcome import Outcome as Outcome
+from spotwave.node.untrusted.plain_text import TEXT_CHARS, markdown
+from spotwave.node.untrusted.strict_model import (
     MOST_BYTES,
     Note,
     Rule,
@@ -28,12 +33,7 @@ from spotwave.node.letter import (
     truth,
     whole,
 )
-from spotwave.node.letter import write_text as write_text
-from spotwave.node.outcome import GENERATION as GENERATION
-from spotwave.node.outcome import Cause as Cause
-from spotwave.node.outcome import Ending as Ending
-from spotwave.node.outcome import Outcome as Outcome
-from spotwave.node.plain_text import TEXT_CHARS, markdown
+from spotwave.node.untrusted.strict_model import write_text as write_text
 
 MACHINES_POOL = "machines"
 CONTROLLER_POOL = "controller"
@@ -170,7 +170,7 @@ class Progress(Note):
 class Submission(Note):
     """What a detached machine is to run: all that a queued run would have told it."""
 
-    entrypoint: str  # of the node flow: "node.shci.shci_node"
+    entrypoint: str  # of the node flow: "node.jobs.shci.flow.shci_node"
     parameters: dict[str, Any]
     flow_run_id: str  # the attempt's run in the controller's Prefect; the record speaks of it
 

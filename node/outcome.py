@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
-from spotwave.node.letter import MOST_BYTES, Note, Rule, maybe, named, one_of, said, whole
-from spotwave.node.plain_text import TEXT_CHARS
+from spotwave.node.untrusted.plain_text import TEXT_CHARS
+from spotwave.node.untrusted.strict_model import MOST_BYTES, Note, Rule, maybe, named, one_of, said, whole
 
 GENERATION = r"[0-9]{3}-[0-9]{5}"  # the form of a checkpoint's name
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from spotwave.blocks.cloud import Machine
 from spotwave.node.contract import Ending, Outcome, write_text
-from spotwave.node.strict_json import load_file
+from spotwave.node.untrusted.strict_json import load_file
 from spotwave.tasks.job import Amount, Attempt, Job, Quote
 
 ACCOUNT_BYTES = 64 << 20

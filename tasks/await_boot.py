@@ -9,8 +9,8 @@ from prefect.logging import get_run_logger
 
 from spotwave.blocks.cloud import Machine, MachineState
 from spotwave.node.contract import MACHINE_FILE, Ending, Outcome, attempt_dir
-from spotwave.node.plain_text import plain
-from spotwave.node.remote import RemoteError
+from spotwave.node.storage.remote import RemoteError
+from spotwave.node.untrusted.plain_text import plain
 from spotwave.tasks import api
 from spotwave.tasks.carried import still_carried
 from spotwave.tasks.documents import load_cloud, load_remote

@@ -13,8 +13,8 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 
 from spotwave.node.contract import OUTPUT_DIR, RESULT_BYTES, RESULT_FILE, attempt_dir, write_text
-from spotwave.node.remote import Remote
-from spotwave.node.strict_json import BadJson, load_file
+from spotwave.node.storage.remote import Remote
+from spotwave.node.untrusted.strict_json import BadJson, load_file
 from spotwave.tasks.documents import load_remote
 from spotwave.tasks.fetch import NoRoom, bring_home, listed, require_room
 from spotwave.tasks.job import Attempt, Job, Quote

@@ -11,7 +11,7 @@ from prefect import task
 from prefect.logging import get_run_logger
 
 from spotwave.node.contract import OUTPUT_DIR
-from spotwave.node.strict_json import BadJson, read_file
+from spotwave.node.untrusted.strict_json import BadJson, read_file
 from spotwave.tasks.picture import show
 
 if TYPE_CHECKING:

@@ -1,6 +1,7 @@
 """The controller's side of a machine that reaches no Prefect API: letters on the remote, handed on to Prefect.
 
-The machine writes what it would have told Prefect (node.detached_run); here it is told on its behalf, so that lease,
+The machine writes what it would have told Prefect (node.agent.detached_run); here it is told on its behalf, so that
+lease,
 states, log lines, task runs and progress are where they are for any other machine. Nothing is told twice: how far the
 record was handed on stands among the labels of the attempt's run; a controller that died in between finds the log
 lines of that part there, and events carry their own ids.
@@ -34,8 +35,8 @@ from spotwave.node.contract import (
     Submission,
     attempt_dir,
 )
-from spotwave.node.plain_text import markdown
-from spotwave.node.remote import Remote, RemoteError, RemoteTooLong
+from spotwave.node.storage.remote import Remote, RemoteError, RemoteTooLong
+from spotwave.node.untrusted.plain_text import markdown
 from spotwave.tasks import api
 from spotwave.tasks.documents import load_remote
 from spotwave.tasks.job import Job
@@ -43,7 +44,7 @@ from spotwave.tasks.record import Record
 
 LOOK_S = 3.0  # between two looks at the remote: its calls cost
 FENCE_S = 10.0  # a remote that hangs must not keep the machine from being terminated
-BAR = "node-progress"  # as node.desk names it
+BAR = "node-progress"  # as node.runtime.workspace names it
 
 
 class Letters:
@@ -152,7 +153,7 @@ class Letters:
                 self._record.hand_on(remote, parts)
 
     def _show(self, run_id: UUID, progress: Progress) -> None:
-        """The attempt's own bar, which node.desk would have drawn."""
+        """The attempt's own bar, which node.runtime.workspace would have drawn."""
         if not progress.step:
             return
         data, description = progress.percent, markdown(f"{progress.step}: {progress.note}")
@@ -170,7 +171,7 @@ class Letters:
         return found[0].id if found else None
 
     def _renew(self, lease_id: str, lease: Lease) -> None:
-        """As the agent would (node.lease); a lease that is gone is for the watch to see."""
+        """As the agent would (node.agent.lease); a lease that is gone is for the watch to see."""
         update = ArtifactUpdate(data=lease.for_people, metadata_=lease.to_metadata())
         try:
             self._api.update_artifact(UUID(lease_id), update)

@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict
 
 from spotwave.blocks.cloud import LaunchRefused, Machine, MachineState
 from spotwave.node.contract import CHECKPOINT_DIR, COUNT_FILE, Phase
-from spotwave.node.letter import named, whole
-from spotwave.node.remote import RemoteError
-from spotwave.node.strict_json import load_object
+from spotwave.node.storage.remote import RemoteError
+from spotwave.node.untrusted.strict_json import load_object
+from spotwave.node.untrusted.strict_model import named, whole
 from spotwave.tasks import api
 from spotwave.tasks.carried import Standing, run_of, standing_of
 from spotwave.tasks.documents import load_cloud, load_remote

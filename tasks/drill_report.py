@@ -13,8 +13,8 @@ from prefect.artifacts import create_markdown_artifact
 from pydantic import BaseModel, ConfigDict
 
 from spotwave.node.contract import AGENT_LOG, attempt_dir
-from spotwave.node.plain_text import markdown
-from spotwave.node.strict_json import BadJson, read_file
+from spotwave.node.untrusted.plain_text import markdown
+from spotwave.node.untrusted.strict_json import BadJson, read_file
 from spotwave.tasks import api
 from spotwave.tasks.drill import Forced
 from spotwave.tasks.drill_promise import Promise
@@ -23,7 +23,7 @@ from spotwave.tasks.job import Attempt
 LOG_BYTES = 64 << 20
 REPORT_FILE = "drill.md"
 REPORT_KEY = "drill"
-# The agent's own log lines (node/agent.py, node/sync.py), both by the machine's clock.
+# The agent's own log lines (node/agent/agent.py, node/agent/sync.py), both by the machine's clock.
 _LINE = re.compile(r"(?P<at>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) (?P<who>\S+) (?P<said>.*)")
 _STOPPING = re.compile(r"stopping: ")
 _SAVED = re.compile(r"checkpoint (?P<generation>\S+) .*is on the remote")

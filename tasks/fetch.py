@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from spotwave.node.names import same_place, told, why_not
-from spotwave.node.remote import Entry, Remote
+from spotwave.node.storage.remote import Entry, Remote
+from spotwave.node.untrusted.file_names import same_place, told, why_not
 
-MOST_FILES = 10_000  #: brought home of one folder; a machine sends no more (node/outgoing.py)
+MOST_FILES = 10_000  #: brought home of one folder; a machine sends no more (node/storage/outgoing.py)
 MOST_NAMED = 200
 LIST_S = 1800.0  # a million objects are a thousand requests
 SPARE_BYTES = 64 << 20  #: of the disk that are left free for everything else

@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict
 from spotwave.blocks.snapshots import StoreUnavailable
 from spotwave.node.contract import CHECKPOINT_DIR, JOB_FILE, LATEST_FILE, MANIFEST_FILE
 from spotwave.node.contract import GENERATION as NAME
-from spotwave.node.manifest import MANIFEST_BYTES, CheckpointCorrupt, Manifest
-from spotwave.node.remote import Remote, RemoteError, RemoteTooLong
-from spotwave.node.strict_json import load_object
+from spotwave.node.storage.manifest import MANIFEST_BYTES, CheckpointCorrupt, Manifest
+from spotwave.node.storage.remote import Remote, RemoteError, RemoteTooLong
+from spotwave.node.untrusted.strict_json import load_object
 from spotwave.tasks import api, spending
 from spotwave.tasks.documents import load_remote, load_store
 from spotwave.tasks.job import Job

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect.logging import get_run_logger
 
 from spotwave.node.contract import HEARTBEAT_FILE, Lease, attempt_dir
-from spotwave.node.remote import RemoteError
+from spotwave.node.storage.remote import RemoteError
 from spotwave.tasks.documents import load_remote
 from spotwave.tasks.job import Job
 

@@ -13,7 +13,7 @@ from prefect.logging import get_run_logger
 
 from spotwave.blocks.cloud import HOURS_A_MONTH, Cloud, LaunchRefused, Machine
 from spotwave.node.contract import Outcome, write_text
-from spotwave.node.plain_text import markdown
+from spotwave.node.untrusted.plain_text import markdown
 from spotwave.tasks.documents import load_cloud
 from spotwave.tasks.job import Attempt, Bill, Job, Quote
 from spotwave.tasks.once import ONCE

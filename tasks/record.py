@@ -22,8 +22,8 @@ from prefect.logging import get_run_logger
 
 from spotwave.blocks.machine_events import NotOwn, checked, is_id, log_line, named, task_run_of
 from spotwave.node.contract import MOST_RECORDS, RECORD_DIR, record_part
-from spotwave.node.remote import Entry, Remote, RemoteTooLong
-from spotwave.node.strict_json import BadJson, load_object, read_file
+from spotwave.node.storage.remote import Entry, Remote, RemoteTooLong
+from spotwave.node.untrusted.strict_json import BadJson, load_object, read_file
 
 LABEL = "spotwave.record"  # of the attempt's run: how many parts were handed on
 PAGE = 200

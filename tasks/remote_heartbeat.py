@@ -7,7 +7,7 @@ Nothing is believed of its clock: what counts is that the number of beats has ri
 from __future__ import annotations
 
 from spotwave.node.contract import HEARTBEAT_FILE, Lease, attempt_dir
-from spotwave.node.remote import Remote
+from spotwave.node.storage.remote import Remote
 
 
 class RemoteHeartbeat:

@@ -21,7 +21,7 @@ from spotwave.blocks.budget import Budget
 from spotwave.blocks.cloud import Machine
 from spotwave.blocks.snapshots import SnapshotStore, StoreUnavailable
 from spotwave.blocks.validation import first_problem
-from spotwave.node.plain_text import plain
+from spotwave.node.untrusted.plain_text import plain
 from spotwave.tasks.job import Amount, Bill, Job, Quote
 
 FOLDER = "spending/v1"

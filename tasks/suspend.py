@@ -11,7 +11,7 @@ from prefect.logging import get_run_logger
 
 from spotwave.blocks.cloud import Machine, MachineState
 from spotwave.node.contract import FENCE_FILE, OUTCOME_FILE, Fence, Outcome, attempt_dir
-from spotwave.node.remote import Remote, RemoteError
+from spotwave.node.storage.remote import Remote, RemoteError
 from spotwave.tasks import api
 from spotwave.tasks.carried import ended
 from spotwave.tasks.documents import load_cloud, load_remote

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
-from spotwave.node.plain_text import markdown
+from spotwave.node.untrusted.plain_text import markdown
 from spotwave.tasks.job import Attempt
 from spotwave.tasks.receipt import cost_of
 

@@ -22,8 +22,8 @@ from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from spotwave.blocks.cloud import Cloud, LaunchRefused, Machine, MachineState
 from spotwave.node.contract import Cause, Ending, Lease, Outcome, Phase, Progress
-from spotwave.node.plain_text import markdown, plain
-from spotwave.node.remote import RemoteError
+from spotwave.node.storage.remote import RemoteError
+from spotwave.node.untrusted.plain_text import markdown, plain
 from spotwave.tasks import api
 from spotwave.tasks.allow import TEARDOWN_S
 from spotwave.tasks.attempts import believed

@@ -17,27 +17,15 @@ MAY_IMPORT = {
     "node": {"node"},
     "deployments": {"deployments", "flows", "blocks", "node"},
 }
-# All that the controller's side may know of the machine's: the contract, the remote's wrapper, what hides secrets,
-# which names can travel, and, for a story's flow, what describes its calculation and its result. And both sides read
-# what others wrote, and show energies, in the same way.
-READERS = {"node.digits", "node.letter", "node.plain_text", "node.strict_json"}
+# All that the controller's side may know of the machine's: the contract, the remote's wrapper, the patterns of secrets,
+# and, for a story's flow, what describes its calculation and its result. Both sides read what others wrote
+# (node/untrusted), and show energies, in the same way.
+BOTH = {"node.contract", "node.jobs.shci.digits", "node.untrusted"}
 OF_NODE = {
-    "flows": {
-        "node.contract",
-        "node.calculation",
-        "node.programs",
-        "node.reference_told",
-    }
-    | READERS,
-    "tasks": {"node.contract", "node.manifest", "node.names", "node.remote"} | READERS,
-    "blocks": {
-        "node.contract",
-        "node.own_files",
-        "node.redaction_forms",
-        "node.remote",
-    }
-    | READERS,
-    "deployments": {"node.contract", "node.prefect_server"} | READERS,
+    "flows": {"node.jobs.shci.calculation", "node.jobs.shci.programs", "node.jobs.shci.reference"} | BOTH,
+    "tasks": {"node.storage.manifest", "node.storage.remote"} | BOTH,
+    "blocks": {"node.storage.remote", "node.storage.secret_patterns"} | BOTH,
+    "deployments": {"node.agent.prefect_server"} | BOTH,
 }
 CLOUD_SDKS = {"boto3", "botocore", "google", "azure", "prefect_aws", "prefect_gcp", "prefect_azure", "requests"}
 

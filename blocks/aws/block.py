@@ -155,7 +155,8 @@ class AwsCloud(Cloud):
         return read_market(Clients(self.credentials), self.regions, self.advisor_endpoint, catalogue, tell)
 
     def machines(self, template: str | None = None) -> Machines:
-        """The account's machines; `template` replaces node/bootstrap.sh. Raises Misconfigured without credentials."""
+        """The account's machines; `template` replaces node/boot/bootstrap.sh. Raises Misconfigured without
+        credentials."""
         from spotwave.blocks.aws.machines import Machines
 
         return Machines(self._clients(), self._setup(template), self._recent)

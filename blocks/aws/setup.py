@@ -16,7 +16,7 @@ class Setup:
     image: str = "ubuntu-24.04"
     instance_profile: str = "spotwave-machine"
     subnets: list[str] = field(default_factory=list)
-    template: str | None = None  #: in place of node/bootstrap.sh
+    template: str | None = None  #: in place of node/boot/bootstrap.sh
 
 
 def secret_name(job_key: str) -> str:

@@ -190,7 +190,7 @@ class AzureCloud(Cloud):
         return read_market(self._sources(with_arm=catalogue is None), catalogue, tell)
 
     def machines(self, template: str | None = None) -> Machines:
-        """The subscription's machines; `template` replaces node/bootstrap.sh. Raises Misconfigured without one."""
+        """The subscription's machines; `template` replaces node/boot/bootstrap.sh. Raises Misconfigured without one."""
         from spotwave.blocks.azure.machines import Machines
 
         return Machines(*self._access(), template, self._recent)

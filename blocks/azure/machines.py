@@ -60,7 +60,7 @@ _STATES = {
 
 
 class Machines:
-    """`template` replaces node/bootstrap.sh; recent: what other launches of a walk have found out and written."""
+    """`template` replaces node/boot/bootstrap.sh; recent: what other launches of a walk have found out and written."""
 
     def __init__(
         self, clients: Clients, account: Account, template: str | None = None, recent: Recent | None = None

@@ -196,7 +196,7 @@ class GcpCloud(Cloud):
         return is_loopback(self.compute_endpoint)
 
     def machines(self, template: str | None = None, patience_s: float = _PATIENCE_S) -> Machines:
-        """The project's machines. template: in the place of node/bootstrap.sh; patience_s: of one call with its
+        """The project's machines. template: in the place of node/boot/bootstrap.sh; patience_s: of one call with its
         repetitions. Raises Misconfigured without credentials."""
         from spotwave.blocks.gcp.instance import Setup
         from spotwave.blocks.gcp.machines import Machines

@@ -47,7 +47,7 @@ _DOWN = ("TERMINATED", "STOPPED", "SUSPENDED")  # its vCPUs cost nothing any mor
 
 
 class Machines:
-    """A project's; `template` replaces node/bootstrap.sh; recent: what other launches of a walk have written."""
+    """A project's; `template` replaces node/boot/bootstrap.sh; recent: what other launches of a walk have written."""
 
     def __init__(
         self,

@@ -82,7 +82,7 @@ class LocalCloud(Cloud):
     )
 
     def machines(self, template: str | None = None) -> Machines:
-        """The machines in the block's folder; `template` replaces node/bootstrap.sh."""
+        """The machines in the block's folder; `template` replaces node/boot/bootstrap.sh."""
         folder = absolute(self.folder) if self.folder else home() / "machines"
         return Machines(Path(folder).resolve(), template, self.room)
 

@@ -62,13 +62,13 @@ from spotwave.node.contract import (
     SHUTDOWN,
     write_text,
 )
-from spotwave.node.own_files import remove_tree
-from spotwave.node.plain_text import plain
-from spotwave.node.strict_json import read_file
+from spotwave.node.untrusted.own_files import remove_tree
+from spotwave.node.untrusted.plain_text import plain
+from spotwave.node.untrusted.strict_json import read_file
 
 CONSOLE_LOG = "console.log"
 
-ENV_LAST_ACT = "SPOTWAVE_LAST_ACT"  # its number as an open file, for node/bootstrap.sh
+ENV_LAST_ACT = "SPOTWAVE_LAST_ACT"  # its number as an open file, for node/boot/bootstrap.sh
 ENV_TAGS = "SPOTWAVE_TAGS"  # machine.json, so that processes can be named after their folder is gone
 
 # Passed on from the controller: how to find programs, the way out, and whom to believe there. Of PREFECT_* only the
@@ -101,7 +101,8 @@ _children: dict[int, subprocess.Popen[bytes]] = {}  # started by this process, h
 
 
 class Machines:
-    """The machines in a folder; `template` replaces node/bootstrap.sh. room: what they may hold together; None: any."""
+    """The machines in a folder; `template` replaces node/boot/bootstrap.sh. room: what they may hold together;
+    None: any."""
 
     def __init__(self, folder: Path, template: str | None = None, room: Room | None = None) -> None:
         self.folder = folder
@@ -206,7 +207,8 @@ class Machines:
     def billed_until(self, machine: Machine) -> datetime | None:
         """When the last process of the machine was gone; None while one lives, or where its folder is gone.
 
-        One that ended itself has dated that (node/bootstrap.sh); one that was killed from outside ended when we saw it.
+        One that ended itself has dated that (node/boot/bootstrap.sh); one that was killed from outside ended
+        when we saw it.
         """
         self._note_end(machine)
         at = noted(self.place(machine)).get("at")

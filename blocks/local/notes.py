@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from spotwave.blocks.cloud import Machine
-from spotwave.node.letter import number, whole
-from spotwave.node.strict_json import BadJson, load_file, load_object
+from spotwave.node.untrusted.strict_json import BadJson, load_file, load_object
+from spotwave.node.untrusted.strict_model import number, whole
 
 NOTICE_FILE = "notice.json"
 ROOT_FILE = "root.json"

@@ -129,7 +129,7 @@ class _Proxy:
     def _taken_back(self, attempt: Attempt, method: str, path: str) -> Response:
         log.warning("refused %s: %s %r: the token is over, or was taken back", attempt.name, method, path[:200])
         if path == f"/api/artifacts/{attempt.token.lease_id}":
-            # As the API itself says it: so the agent learns that it is fenced off (node/lease.py).
+            # As the API itself says it: so the agent learns that it is fenced off (node/agent/lease.py).
             return JSONResponse({"detail": "Artifact not found."}, 404)
         return _denied("the token is over, or was taken back")
 

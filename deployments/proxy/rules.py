@@ -16,7 +16,7 @@ from spotwave.deployments.proxy.attempt import Attempt, Run
 from spotwave.deployments.proxy.shown import Unfit, lease_artifact, node_artifact
 from spotwave.deployments.proxy.upstream import Method
 from spotwave.node.contract import MACHINES_POOL
-from spotwave.node.plain_text import plain_all
+from spotwave.node.untrusted.plain_text import plain_all
 
 ARTIFACT_KEYS = "node-"  #: how keys of a node run's artifacts begin: a key's newest artifact is seen by everybody
 

@@ -11,8 +11,8 @@ import math
 from typing import Any
 
 from spotwave.node.contract import Lease
-from spotwave.node.plain_text import LINE_CHARS, TEXT_CHARS, markdown, plain, plain_all
-from spotwave.node.strict_json import BadJson, load
+from spotwave.node.untrusted.plain_text import LINE_CHARS, TEXT_CHARS, markdown, plain, plain_all
+from spotwave.node.untrusted.strict_json import BadJson, load
 
 TYPES = ("progress", "markdown", "table")  # an image's or a link's address would be fetched or followed
 

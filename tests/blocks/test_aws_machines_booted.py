@@ -30,8 +30,8 @@ NODE = Path(str(files("spotwave.node")))
 # In the agent's place: tells what it has, watches for the notice as the agent does, and ends well when it comes.
 AGENT = """
 import hashlib, json, os, signal, sys, time
-from spotwave.node.notice import notice_watcher
-from spotwave.node.notice.aws import AwsNotice
+from spotwave.node.agent.notice import notice_watcher
+from spotwave.node.agent.notice.aws import AwsNotice
 
 work, secrets = os.environ["SPOTWAVE_WORK"], os.environ["SPOTWAVE_SECRETS"]
 
@@ -72,16 +72,16 @@ def remote(tmp_path: Path) -> Path:
     folder = tmp_path / "remote"
     (folder / "code").mkdir(parents=True)
     with zipfile.ZipFile(folder / "code/spotwave-0.1.0-py3-none-any.whl", "w") as wheel:
-        for path in [*NODE.glob("*.py"), *NODE.glob("notice/*.py")]:
-            if path.name != "agent.py":
+        for path in NODE.rglob("*.py"):
+            if path.name != "__main__.py":
                 wheel.write(path, f"spotwave/node/{path.relative_to(NODE)}")
-        wheel.writestr("spotwave/node/agent.py", AGENT)
+        wheel.writestr("spotwave/node/agent/__main__.py", AGENT)
     return folder
 
 
 def real_but(old: str, new: str) -> str:
     """The real bootstrap, without the comments that make it too long, but for one line."""
-    script = re.sub(r"(?m)^ *#(?!!).*\n", "", (NODE / "bootstrap.sh").read_text())
+    script = re.sub(r"(?m)^ *#(?!!).*\n", "", (NODE / "boot/bootstrap.sh").read_text())
     assert script.count(old) == 1
     return script.replace(old, new)
 

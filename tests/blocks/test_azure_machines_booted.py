@@ -35,7 +35,7 @@ WATCHES = (
     CLOUD_HEAD
     + f"""exec env PYTHONPATH={ROOT}/src "$SPOTWAVE_OPT/bin/python" - <<'PY'
 import os, time
-from spotwave.node.notice import notice_watcher
+from spotwave.node.agent.notice import notice_watcher
 
 def write(name, text):
     with open(name + ".part", "w") as out:

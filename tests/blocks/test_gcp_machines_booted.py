@@ -52,7 +52,7 @@ HEEDS = (
     + f"""export PYTHONPATH={ROOT}/src
 exec "$SPOTWAVE_OPT/bin/python" - <<'PY'
 import pathlib, signal, time
-from spotwave.node.notice import notice_watcher
+from spotwave.node.agent.notice import notice_watcher
 signal.signal(signal.SIGTERM, lambda *_: pathlib.Path("told-by-acpi").touch())
 watcher = notice_watcher(20.0)
 pathlib.Path("up").touch()

@@ -21,7 +21,7 @@ from tests.blocks.machine_kit import HEAD, IDLE, WITH_DAEMON, brief, offer, proc
 from tests.faults.disks import fill, forget_read_only, free, make_read_only, may_mount, mounted
 
 NEAR_S = 0.4  # a process that is nobody's child here is seen to end by looks at it
-ENDS_ITSELF = HEAD + 'touch "$SPOTWAVE_WORK/up"\nsleep 0.5\nprintf . >&"$SPOTWAVE_LAST_ACT"\n'  # as node/bootstrap.sh
+ENDS_ITSELF = HEAD + 'touch "$SPOTWAVE_WORK/up"\nsleep 0.5\nprintf . >&"$SPOTWAVE_LAST_ACT"\n'  # as the bootstrap
 
 
 def told_end(machines: Machines, machine: Machine) -> float:

@@ -117,9 +117,9 @@ def test_a_machine_installs_the_controllers_own_versions() -> None:
 def test_the_wheel_brings_the_lock_that_the_bootstrap_looks_for(tmp_path: Path) -> None:
     with zipfile.ZipFile(build_wheel(tmp_path)) as wheel:
         assert wheel.read("spotwave/node/requirements.lock") == (ROOT / "node/requirements.lock").read_bytes()
-        assert {f"spotwave/node/{name}" for name in ("bootstrap.sh", "notice/aws.py", "clouds/common.py")} <= set(
-            wheel.namelist()
-        )
+        assert {
+            f"spotwave/node/{name}" for name in ("boot/bootstrap.sh", "agent/notice/aws.py", "boot/clouds/common.py")
+        } <= set(wheel.namelist())
 
 
 def test_a_machines_requirements_are_the_controllers() -> None:

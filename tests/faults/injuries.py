@@ -159,7 +159,7 @@ _FAULTS = (
     Fault("kill the agent", MACHINE, _kills("spotwave.node.agent")),
     Fault("kill the machine's worker", ("hartree_fock", "write_fcidump", "run_shci", "saving"), _kills("worker start")),
     Fault("kill the node run", WORK, _kills("prefect.engine")),
-    Fault("kill the solver", ("run_shci",), _kills("spotwave.node.programs.pyci_program")),
+    Fault("kill the solver", ("run_shci",), _kills("spotwave.node.jobs.shci.programs.pyci_program")),
     Fault("kill the machine", MACHINE, _vanish, machines=2),
     Fault("notice", MACHINE, _notice),
     Fault("freeze the machine", ("run_shci",), _freeze, machines=2),

@@ -17,14 +17,14 @@ class Step:
 _STEPS = (
     Step("launch", "spotwave.tasks.walk:launch", "before", 0),
     Step("launched", "spotwave.tasks.walk:launch", "after", 0),  # the machine bills, and nothing is written down
-    Step("boot", "spotwave.node.checkpoint:restore", "before", 1),
-    Step("hartree_fock", "spotwave.node.shci:run_hartree_fock", "before", 1),
-    Step("choose_reference", "spotwave.node.shci:find_solutions", "before", 1),
-    Step("write_fcidump", "spotwave.node.shci:write_integrals", "before", 1),
+    Step("boot", "spotwave.node.storage.checkpoint:restore", "before", 1),
+    Step("hartree_fock", "spotwave.node.jobs.shci.flow:run_hartree_fock", "before", 1),
+    Step("choose_reference", "spotwave.node.jobs.shci.flow:find_solutions", "before", 1),
+    Step("write_fcidump", "spotwave.node.jobs.shci.flow:write_integrals", "before", 1),
     Step(
-        "run_shci", "spotwave.node.programs.snapshot:Snapshot.write", "after", 1
+        "run_shci", "spotwave.node.jobs.shci.programs.snapshot:Snapshot.write", "after", 1
     ),  # the first wave function is on the disk
-    Step("saving", "spotwave.node.sync:Syncer.finish", "before", 1),
+    Step("saving", "spotwave.node.agent.sync:Syncer.finish", "before", 1),
     Step("teardown", "spotwave.tasks.terminate:load_cloud", "before", 0),  # fenced, not yet terminated
     Step("collect", "spotwave.tasks.collect:_read_result", "before", 0),
 )

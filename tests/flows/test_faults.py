@@ -39,7 +39,7 @@ def test_too_many_losses_are_a_clear_failure_that_keeps_everything(jobs: dict[st
     run = jobs["lost"]
     run.waits()
     run.saved()
-    solver = running(run.machine().id, "spotwave.node.programs.pyci_program")
+    solver = running(run.machine().id, "spotwave.node.jobs.shci.programs.pyci_program")
     assert solver
     kill_each(solver)
     state = run.finished()

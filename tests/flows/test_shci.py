@@ -12,7 +12,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
 
 from spotwave.blocks.snapshots import SnapshotStore
-from spotwave.node.digits import in_digits
+from spotwave.node.jobs.shci.digits import in_digits
 from tests.conftest import Embedded
 from tests.flows.kit import Job, eventually, nothing_left
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from pyscf.gto.basis import ALIAS, GTH_ALIAS
 
-from spotwave.node.basis import resolve
-from spotwave.node.basis_names import Unusable, of_name
-from spotwave.node.geometry import BadInput
+from spotwave.node.jobs.shci.basis_sets.basis import resolve
+from spotwave.node.jobs.shci.basis_sets.names import Unusable, of_name
+from spotwave.node.jobs.shci.geometry import BadInput
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "basis-sets.md"
 ELEMENTS = ("O", "I")

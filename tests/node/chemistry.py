@@ -7,10 +7,10 @@ from pathlib import Path
 from pyscf import fci
 from pyscf.tools import fcidump
 
-from spotwave.node.calculation import Calculation, ProgramName, check
-from spotwave.node.fcidump import IntegralsProof, write_fcidump
-from spotwave.node.hartree_fock import HartreeFock, run_hartree_fock
-from spotwave.node.programs.base import SolverTask
+from spotwave.node.jobs.shci.calculation import Calculation, ProgramName, check
+from spotwave.node.jobs.shci.fcidump import IntegralsProof, write_fcidump
+from spotwave.node.jobs.shci.programs.base import SolverTask
+from spotwave.node.jobs.shci.scf.hartree_fock import HartreeFock, run_hartree_fock
 
 NITROGEN = "N 0 0 0; N 0 0 1.2"
 

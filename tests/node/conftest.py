@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from spotwave.node.remote import Remote
+from spotwave.node.storage.remote import Remote
 
 PASSWORD = "correct-horse-battery"
 RCLONE = shutil.which("rclone", path=str(Path(sys.executable).parent)) or shutil.which("rclone") or "rclone"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from spotwave.node.geometry import BadInput, parse_geometry
+from spotwave.node.jobs.shci.geometry import BadInput, parse_geometry
 from tests.node.geometries import CASES, Case
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "geometries.md"

@@ -8,7 +8,7 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
-from spotwave.node.desk import Desk
+from spotwave.node.runtime.workspace import Desk
 
 
 @task(name="first_step", cache_policy=NO_CACHE)

@@ -23,6 +23,7 @@ import psutil
 import pytest
 
 from spotwave.blocks.rclone import rclone_binary
+from spotwave.node.agent.engine import MOST_STARTS
 from spotwave.node.contract import (
     BRIEF_FILE,
     ENGINE_PID_FILE,
@@ -44,8 +45,7 @@ from spotwave.node.contract import (
     Phase,
     Progress,
 )
-from spotwave.node.manifest import FileMark, Manifest
-from spotwave.node.worker import MOST_STARTS
+from spotwave.node.storage.manifest import FileMark, Manifest
 from tests.emulators.computer import MetadataService
 from tests.emulators.metadata import AwsMetadata
 from tests.processes import kill_with_children, words

@@ -7,12 +7,12 @@ import socket
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from spotwave.node import bar
-from spotwave.node.bar import Bar
+from spotwave.node.runtime import progress_bar
+from spotwave.node.runtime.progress_bar import Bar
 
 
 def test_an_api_that_never_answers_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bar, "END_S", 0.1)
+    monkeypatch.setattr(progress_bar, "END_S", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never says a word
         with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{silent.getsockname()[1]}/api"}):
             shown = Bar()

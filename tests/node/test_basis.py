@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from spotwave.flows.shci_result import answer
-from spotwave.node.basis import resolve, told
-from spotwave.node.basis_names import USUAL, meant, of_name, works
-from spotwave.node.calculation import BadInput, Calculation, build_molecule, check
-from spotwave.node.hartree_fock import load_hartree_fock
+from spotwave.node.jobs.shci.basis_sets.basis import resolve, told
+from spotwave.node.jobs.shci.basis_sets.names import USUAL, meant, of_name, works
+from spotwave.node.jobs.shci.calculation import BadInput, Calculation, build_molecule, check
+from spotwave.node.jobs.shci.scf.hartree_fock import load_hartree_fock
 from tests.node.chemistry import dump, exact_energy, hartree_fock
 
 WATER = "O 0 0 0.1173; H 0 0.7572 -0.4692; H 0 -0.7572 -0.4692"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pyscf import gto
 
-from spotwave.node.basis import Resolved, resolve
-from spotwave.node.geometry import BadInput
+from spotwave.node.jobs.shci.basis_sets.basis import Resolved, resolve
+from spotwave.node.jobs.shci.geometry import BadInput
 from tests.node.basis_page import ELEMENTS, NAMES, PAGE, as_markdown, sweep
 
 OCCUPIED_S = {"O": 2, "I": 5}  # 1s to 2s, 1s to 5s

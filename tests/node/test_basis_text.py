@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from pyscf.gto.basis import load, load_ecp, parse_nwchem, parse_nwchem_ecp
 
-from spotwave.node.basis import resolve
-from spotwave.node.basis_text import LONGEST, read
-from spotwave.node.calculation import BadInput, Calculation, check
+from spotwave.node.jobs.shci.basis_sets.basis import resolve
+from spotwave.node.jobs.shci.basis_sets.nwchem_text import LONGEST, read
+from spotwave.node.jobs.shci.calculation import BadInput, Calculation, check
 from tests.node.chemistry import hartree_fock
 
 HYDROGEN = """#----------------------------------------

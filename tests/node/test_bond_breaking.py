@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spotwave.node.calculation import Calculation
-from spotwave.node.invariants import of_another_spin
-from spotwave.node.programs.davidson import NotConverged, lowest_eigenpair
-from spotwave.node.programs.pyci import PyCI
-from spotwave.node.programs.run import solve
+from spotwave.node.jobs.shci.calculation import Calculation
+from spotwave.node.jobs.shci.invariants import of_another_spin
+from spotwave.node.jobs.shci.programs.davidson import NotConverged, lowest_eigenpair
+from spotwave.node.jobs.shci.programs.pyci import PyCI
+from spotwave.node.jobs.shci.programs.run import solve
 from tests.node.chemistry import dump, quiet, task_for
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="PyCI has wheels for Linux only")

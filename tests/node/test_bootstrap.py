@@ -122,7 +122,7 @@ def booted(
         with zipfile.ZipFile(remote / "code/spotwave-0.1.0-py3-none-any.whl", "w") as wheel:
             wheel.writestr("spotwave/__init__.py", "")
             wheel.writestr("spotwave/node/__init__.py", "")
-            wheel.writestr("spotwave/node/agent.py", agent)
+            wheel.writestr("spotwave/node/agent/__main__.py", agent)
     metadata = GcpMetadata("sw-1", project="chemistry", zone="europe-west3-a")
     with Cloud(metadata) as cloud:
         settings = {

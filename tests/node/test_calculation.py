@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from spotwave.node.calculation import (
+from spotwave.node.jobs.shci.calculation import (
     WATER_DIMER,
     BadInput,
     Calculation,
@@ -36,7 +36,7 @@ def test_the_default_job_is_given_what_it_was_seen_to_take() -> None:
     """With PyCI: 1.05 GiB resident beside a run of 0.20, and 1.24 GiB of what the solver's ceiling counts."""
     needed = check(Calculation()).memory_gib
     assert needed > 1.05 + 0.20
-    assert 0.75 * needed > 1.24, "what spotwave.node.shci lets one step use"
+    assert 0.75 * needed > 1.24, "what spotwave.node.jobs.shci.flow lets one step use"
     assert check(Calculation(basis="sto-3g")).memory_gib < 1.0, "its determinants are a million in all"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from spotwave.node.checkpoint import (
+from spotwave.node.storage.checkpoint import (
     CheckpointCorrupt,
     generation_name,
     latest,
@@ -21,7 +21,7 @@ from spotwave.node.checkpoint import (
     seal,
     verify,
 )
-from spotwave.node.remote import Remote, RemoteAbsent, RemoteDiffers, RemoteError
+from spotwave.node.storage.remote import Remote, RemoteAbsent, RemoteDiffers, RemoteError
 from tests.node.conftest import RCLONE, Servers
 
 
@@ -181,8 +181,8 @@ def test_latest_does_not_go_backwards_during_a_slow_upload(
     sealed(there, "002-00001")
     slow = tmp_path / "rclone"
     code = (
-        "import sys; from pathlib import Path; from spotwave.node.checkpoint import push; "
-        "from spotwave.node.remote import Remote; "
+        "import sys; from pathlib import Path; from spotwave.node.storage.checkpoint import push; "
+        "from spotwave.node.storage.remote import Remote; "
         "push(Remote(sys.argv[1], None, sys.argv[2]), Path(sys.argv[3]), '002-00001')"
     )
     slow.write_text(

@@ -18,7 +18,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from spotwave.blocks.user_data import render
-from spotwave.node.clouds.aws import signed
+from spotwave.node.boot.clouds.aws import signed
 from spotwave.node.contract import PIECE_CHARS, Ending, Lease, Phase
 from tests.blocks.machine_kit import brief
 from tests.emulators.computer import MetadataService

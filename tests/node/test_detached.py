@@ -180,7 +180,7 @@ def test_a_remote_that_is_away_ends_nothing_and_a_fence_everything(boot: Boot) -
 
 def test_the_real_node_run_in_a_minimal_basis(boot: Boot) -> None:
     machine = boot()
-    machine.submit("spotwave.node.shci.shci_node", calculation={"basis": "sto-3g"})
+    machine.submit("spotwave.node.jobs.shci.flow.shci_node", calculation={"basis": "sto-3g"})
     machine.ended(180)
     assert machine.outcome.ending is Ending.COMPLETED, machine.outcome.reason
     result = json.loads((machine.remote / RESULT_FILE).read_text())

@@ -15,7 +15,6 @@ from prefect.exceptions import TerminationSignal
 from prefect.logging import disable_run_logger
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from spotwave.node.calculation import Calculation
 from spotwave.node.contract import (
     BRIEF_FILE,
     ENV_WORK,
@@ -26,11 +25,12 @@ from spotwave.node.contract import (
     Ending,
     Outcome,
 )
-from spotwave.node.desk import Desk
-from spotwave.node.ended import cut_short
-from spotwave.node.hartree_fock import ScfNotConverged, run_hartree_fock
-from spotwave.node.programs.base import ProgramFailed
-from spotwave.node.shci import Mistake
+from spotwave.node.jobs.shci.calculation import Calculation
+from spotwave.node.jobs.shci.flow import Mistake
+from spotwave.node.jobs.shci.programs.base import ProgramFailed
+from spotwave.node.jobs.shci.scf.hartree_fock import ScfNotConverged, run_hartree_fock
+from spotwave.node.runtime.interruption import cut_short
+from spotwave.node.runtime.workspace import Desk
 from tests.node.chemistry import quiet
 
 DIED = {"cause": Cause.PROGRAM, "signal": 11}

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import spotwave.node.fcidump as module
 from pyscf import ao2mo, mcscf, scf
 from pyscf.tools import fcidump
 
-import spotwave.node.fcidump as module
-from spotwave.node.calculation import WATER_DIMER, Calculation
-from spotwave.node.fcidump import IntegralsProof, same_integrals, write_fcidump
-from spotwave.node.hartree_fock import HartreeFock
+from spotwave.node.jobs.shci.calculation import WATER_DIMER, Calculation
+from spotwave.node.jobs.shci.fcidump import IntegralsProof, same_integrals, write_fcidump
+from spotwave.node.jobs.shci.scf.hartree_fock import HartreeFock
 from tests.node.chemistry import hartree_fock
 
 
@@ -95,9 +95,9 @@ def test_through_files_it_is_the_same(small: HartreeFock, tmp_path: Path, monkey
 _PEAK = r"""
 import re, sys
 from pathlib import Path
-from spotwave.node.calculation import Calculation
-from spotwave.node.fcidump import write_fcidump
-from spotwave.node.hartree_fock import load_hartree_fock
+from spotwave.node.jobs.shci.calculation import Calculation
+from spotwave.node.jobs.shci.fcidump import write_fcidump
+from spotwave.node.jobs.shci.scf.hartree_fock import load_hartree_fock
 folder = Path(sys.argv[1])
 hf = load_hartree_fock(Calculation(basis="aug-cc-pvdz"), folder / "scf.chk", max_memory_gib=0.02)
 write_fcidump(hf, folder / "FCIDUMP", frozen=0, max_memory_gib=float(sys.argv[2]))

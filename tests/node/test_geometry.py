@@ -9,8 +9,8 @@ import time
 import numpy as np
 import pytest
 
-from spotwave.node.calculation import Calculation, build_molecule, check
-from spotwave.node.geometry import BadInput, parse_geometry
+from spotwave.node.jobs.shci.calculation import Calculation, build_molecule, check
+from spotwave.node.jobs.shci.geometry import BadInput, parse_geometry
 from tests.node.geometries import BOHR, CASES, ROWS, Case
 from tests.node.geometries_page import PAGE, as_markdown
 

@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 from pyscf import scf
 
-from spotwave.node.calculation import WATER_DIMER, Calculation, build_molecule
-from spotwave.node.hartree_fock import (
+from spotwave.node.jobs.shci.calculation import WATER_DIMER, Calculation, build_molecule
+from spotwave.node.jobs.shci.scf.hartree_fock import (
     DifferentCalculation,
     ScfNotConverged,
     load_hartree_fock,

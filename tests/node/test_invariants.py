@@ -7,10 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from spotwave.node.fingerprint import IntegralsProof
-from spotwave.node.invariants import Contradiction, of_another_spin, prove_energies, prove_reference
-from spotwave.node.programs.base import Energies, SolverTask
-from spotwave.node.reference import lower_bound
+from spotwave.node.jobs.shci.fcidump_energies import lower_bound
+from spotwave.node.jobs.shci.integrals_proof import IntegralsProof
+from spotwave.node.jobs.shci.invariants import (
+    Contradiction,
+    of_another_spin,
+    prove_energies,
+    prove_reference,
+)
+from spotwave.node.jobs.shci.programs.base import Energies, SolverTask
 from tests.node.chemistry import dump, exact_energy, hartree_fock, nitrogen, task_for
 
 

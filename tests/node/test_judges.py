@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from spotwave.node.calculation import Calculation
-from spotwave.node.programs.pyci import PyCI
-from spotwave.node.programs.run import solve
+from spotwave.node.jobs.shci.calculation import Calculation
+from spotwave.node.jobs.shci.programs.pyci import PyCI
+from spotwave.node.jobs.shci.programs.run import solve
 from tests.node.chemistry import dump, hartree_fock, quiet, task_for
 from tests.parts import needs
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from spotwave.node.letter import write_text
+from spotwave.node.untrusted.strict_model import write_text
 
 
 def test_what_is_written_is_its_owners_alone_whatever_the_umask(tmp_path: Path) -> None:

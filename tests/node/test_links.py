@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from spotwave.node.links import link
+from spotwave.node.storage.hardlinks import link
 from tests.node.busy import busy
 
 LINKS = 3000

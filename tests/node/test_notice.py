@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from spotwave.node.notice import NoNotice, Notice, notice_watcher
-from spotwave.node.notice.aws import AwsNotice
-from spotwave.node.notice.azure import AzureNotice
-from spotwave.node.notice.gcp import GcpNotice
-from spotwave.node.notice.metadata import MetadataNotice
+from spotwave.node.agent.notice import NoNotice, Notice, notice_watcher
+from spotwave.node.agent.notice.aws import AwsNotice
+from spotwave.node.agent.notice.azure import AzureNotice
+from spotwave.node.agent.notice.gcp import GcpNotice
+from spotwave.node.agent.notice.metadata import MetadataNotice
 from tests.blocks.machine_kit import until
 from tests.emulators.computer import MetadataService
 from tests.emulators.metadata import AwsMetadata, AzureMetadata, GcpMetadata

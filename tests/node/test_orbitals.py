@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spotwave.node.calculation import Calculation, check
-from spotwave.node.fcidump import write_fcidump
-from spotwave.node.fingerprint import IntegralsProof, same_integrals
-from spotwave.node.hartree_fock import load_hartree_fock
-from spotwave.node.orbitals import in_order
-from spotwave.node.reference import determinant_energy
+from spotwave.node.jobs.shci.calculation import Calculation, check
+from spotwave.node.jobs.shci.fcidump import write_fcidump
+from spotwave.node.jobs.shci.fcidump_energies import determinant_energy
+from spotwave.node.jobs.shci.integrals_proof import IntegralsProof, same_integrals
+from spotwave.node.jobs.shci.scf.hartree_fock import load_hartree_fock
+from spotwave.node.jobs.shci.scf.orbitals import in_order
 from tests.node.chemistry import hartree_fock
 
 
@@ -50,7 +50,7 @@ MAKE = """
 import json, sys
 from pathlib import Path
 from pyscf import lib
-from spotwave.node.calculation import Calculation
+from spotwave.node.jobs.shci.calculation import Calculation
 from tests.node.chemistry import dump
 lib.num_threads(int(sys.argv[2]))
 print(json.dumps(dump(Calculation.model_validate_json(sys.argv[3]), Path(sys.argv[1])).to_dict()))

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from spotwave.node import checkpoint
+from spotwave.node.agent.sync import Syncer
 from spotwave.node.contract import CHECKPOINT_DIR, OUTPUT_DIR, Brief
-from spotwave.node.outgoing import MOST_FILES, MOST_NAMED, survey
-from spotwave.node.own_files import clear_way, folder_of_ours, read_regular, remove_tree
-from spotwave.node.remote import Remote
-from spotwave.node.sync import Syncer
+from spotwave.node.storage import checkpoint
+from spotwave.node.storage.outgoing import MOST_FILES, MOST_NAMED, survey
+from spotwave.node.storage.remote import Remote
+from spotwave.node.untrusted.own_files import clear_way, folder_of_ours, read_regular, remove_tree
 from tests.node.conftest import RCLONE
 from tests.node.deep import put_deep
 

@@ -1,4 +1,4 @@
-"""What `node.prefect_server` is for; the second half of each test shows what happens without it."""
+"""What `node.agent.prefect_server` is for; the second half of each test shows what happens without it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from prefect.server.api.server import RequestLimitMiddleware
 
-from spotwave.node.prefect_server import count_no_websockets
+from spotwave.node.agent.prefect_server import count_no_websockets
 
 WAITS_S = 3.0
 
@@ -19,7 +19,7 @@ WAITS_S = 3.0
 # waits for its write lock; a cursor of that connection has become garbage, and the loop's thread allocates.
 CODE = """
 import gc, sqlite3, sys, threading
-from spotwave.node.prefect_server import collect_apart
+from spotwave.node.agent.prefect_server import collect_apart
 path, apart, waits_s = sys.argv[1], sys.argv[2] == "apart", float(sys.argv[3])
 if apart:
     collect_apart()

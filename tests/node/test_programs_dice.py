@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from spotwave.node.programs.base import (
+from spotwave.node.jobs.shci.programs.base import (
     CheckpointMismatch,
     Energies,
     Iteration,
@@ -19,10 +19,10 @@ from spotwave.node.programs.base import (
     SolverTask,
     Stage,
 )
-from spotwave.node.programs.dice import Dice, input_text
-from spotwave.node.programs.dice_checkpoint import Archive
-from spotwave.node.programs.dice_output import DiceReader
-from spotwave.node.programs.run import solve
+from spotwave.node.jobs.shci.programs.dice import Dice, input_text
+from spotwave.node.jobs.shci.programs.dice_checkpoint import Archive
+from spotwave.node.jobs.shci.programs.dice_output import DiceReader
+from spotwave.node.jobs.shci.programs.run import solve
 from tests.node import fake_dice
 from tests.node.busy import busy
 from tests.node.chemistry import quiet

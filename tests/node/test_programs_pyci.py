@@ -16,9 +16,9 @@ import numpy as np
 import psutil
 import pytest
 
-from spotwave.node.calculation import Calculation
-from spotwave.node.fcidump import IntegralsProof
-from spotwave.node.programs.base import (
+from spotwave.node.jobs.shci.calculation import Calculation
+from spotwave.node.jobs.shci.fcidump import IntegralsProof
+from spotwave.node.jobs.shci.programs.base import (
     CheckpointMismatch,
     Iteration,
     ProgramFailed,
@@ -26,9 +26,9 @@ from spotwave.node.programs.base import (
     SolverTask,
     Stage,
 )
-from spotwave.node.programs.limits import is_for_lack_of_memory
-from spotwave.node.programs.pyci import PyCI
-from spotwave.node.programs.run import solve
+from spotwave.node.jobs.shci.programs.memory_limit import is_for_lack_of_memory
+from spotwave.node.jobs.shci.programs.pyci import PyCI
+from spotwave.node.jobs.shci.programs.run import solve
 from tests.node.chemistry import dump, exact_energy, nitrogen, quiet, task_for
 from tests.processes import words
 
@@ -59,7 +59,7 @@ def program_pids() -> list[int]:
     return [
         pid
         for pid, line in lines.items()
-        if "spotwave.node.programs.pyci_program" in line and "supervise.py" not in str(line)
+        if "spotwave.node.jobs.shci.programs.pyci_program" in line and "supervise.py" not in str(line)
     ]
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from spotwave.node.fcidump import IntegralsProof
-from spotwave.node.programs.base import Iteration, Program, ProgramFailed, Stage
-from spotwave.node.programs.pyci import PyCI
-from spotwave.node.programs.pyscf_ci import PySCF
-from spotwave.node.programs.run import solve
-from spotwave.node.reference import determinant_energy
+from spotwave.node.jobs.shci.fcidump import IntegralsProof
+from spotwave.node.jobs.shci.fcidump_energies import determinant_energy
+from spotwave.node.jobs.shci.programs.base import Iteration, Program, ProgramFailed, Stage
+from spotwave.node.jobs.shci.programs.pyci import PyCI
+from spotwave.node.jobs.shci.programs.pyscf_ci import PySCF
+from spotwave.node.jobs.shci.programs.run import solve
 from tests.node.chemistry import dump, exact_energy, nitrogen, quiet, task_for
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from spotwave.node.calculation import Calculation, CommandProgram
-from spotwave.node.programs import program_for
-from spotwave.node.programs.base import (
+from spotwave.node.jobs.shci.calculation import Calculation, CommandProgram
+from spotwave.node.jobs.shci.programs import program_for
+from spotwave.node.jobs.shci.programs.base import (
     Iteration,
     OutputUnreadable,
     ProgramFailed,
@@ -25,8 +25,8 @@ from spotwave.node.programs.base import (
     Stage,
     percent_done,
 )
-from spotwave.node.programs.command import Command
-from spotwave.node.programs.run import solve
+from spotwave.node.jobs.shci.programs.command import Command
+from spotwave.node.jobs.shci.programs.run import solve
 from tests.node.chemistry import quiet
 from tests.processes import words
 
@@ -176,7 +176,7 @@ def test_nothing_outlives_a_kill(tmp_path: Path, victim: str) -> None:
         [
             sys.executable,
             "-c",
-            "import sys; from pathlib import Path; from spotwave.node.calculation import CommandProgram;"
+            "import sys; from pathlib import Path; from spotwave.node.jobs.shci.calculation import CommandProgram;"
             "from tests.node.test_programs_run import run;"
             "show = lambda line: print(line, flush=True);"
             "run(CommandProgram.model_validate_json(sys.argv[1]), Path(sys.argv[2]), show)",

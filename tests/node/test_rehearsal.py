@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from spotwave.node import checkpoint
 from spotwave.node.contract import BRIEF_FILE, COUNT_FILE, ENV_WORK, STOP_FILE, Brief, Ending, Outcome
-from spotwave.node.desk import Desk, StopAsked
-from spotwave.node.manifest import CheckpointCorrupt
-from spotwave.node.rehearsal import Count, count_on
+from spotwave.node.jobs.drill.flow import Count, count_on
+from spotwave.node.runtime.workspace import Desk, StopAsked
+from spotwave.node.storage import checkpoint
+from spotwave.node.storage.manifest import CheckpointCorrupt
 
 At = Callable[[int], Desk]
 

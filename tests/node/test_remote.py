@@ -9,8 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from spotwave.node.remote import Entry, Remote, RemoteAbsent, RemoteDiffers, RemoteError
-from spotwave.node.scrub import last_line, scrubber
+from spotwave.node.storage.redact import last_line, scrubber
+from spotwave.node.storage.remote import Entry, Remote, RemoteAbsent, RemoteDiffers, RemoteError
 from tests.node.conftest import RCLONE, Servers
 
 
@@ -209,7 +209,7 @@ def test_a_call_that_hangs_ends_with_all_its_processes(tmp_path: Path) -> None:
 def test_an_exception_passing_through_ends_rclone(tmp_path: Path) -> None:
     """E.g. Prefect's TerminationSignal, raised by a signal handler in the middle of a copy."""
     code = (
-        "import signal; from pathlib import Path; from spotwave.node.remote import Remote\n"
+        "import signal; from pathlib import Path; from spotwave.node.storage.remote import Remote\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts with & is deaf to it\n"
         f"Remote({str(stuck_rclone(tmp_path))!r}, None, {str(tmp_path)!r}).read('x')"
     )

@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from pyscf import scf
 
-from spotwave.node.calculation import Calculation, build_molecule
-from spotwave.node.mean_field import mean_field, with_symmetry
+from spotwave.node.jobs.shci.calculation import Calculation, build_molecule
+from spotwave.node.jobs.shci.scf.mean_field import mean_field, with_symmetry
 
 # Two levels of one irrep (d functions of an atom in D2h), of two irreps, and without any symmetry.
 SYSTEMS = {

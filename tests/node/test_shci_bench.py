@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from spotwave.node.calculation import Calculation
-from spotwave.node.checkpoint import CheckpointCorrupt
 from spotwave.node.contract import BRIEF_FILE, ENV_WORK, Brief
-from spotwave.node.desk import Desk
-from spotwave.node.reference_told import FirstDeterminant, Reference, Stability
-from spotwave.node.shci_bench import Bench
+from spotwave.node.jobs.shci.calculation import Calculation
+from spotwave.node.jobs.shci.reference import FirstDeterminant, Reference, Stability
+from spotwave.node.jobs.shci.shci_run import Bench
+from spotwave.node.runtime.workspace import Desk
+from spotwave.node.storage.checkpoint import CheckpointCorrupt
 
 CALCULATION = Calculation(molecule="H 0 0 0; H 0 0 0.74", basis="sto-3g")
 CHOSEN = Reference(

@@ -16,20 +16,20 @@ from pyscf import scf
 from pyscf.soscf import newton_ah
 from pyscf.tools import fcidump
 
-from spotwave.node.calculation import Calculation, check
-from spotwave.node.fcidump import write_fcidump
-from spotwave.node.first_determinant import lowest_by_exchanges
-from spotwave.node.hartree_fock import HartreeFock, load_hartree_fock, run_hartree_fock
-from spotwave.node.invariants import of_another_spin, prove_energies, prove_reference
-from spotwave.node.occupations import lowest_determinants
-from spotwave.node.pilot import choose, occupied
-from spotwave.node.programs.base import SolverTask
-from spotwave.node.programs.pyci import PyCI
-from spotwave.node.programs.run import solve
-from spotwave.node.reference import determinant_energy
-from spotwave.node.reference_told import Reference
-from spotwave.node.solutions import Solution, find_solutions
-from spotwave.node.stability import analyse, is_minimum
+from spotwave.node.jobs.shci.calculation import Calculation, check
+from spotwave.node.jobs.shci.fcidump import write_fcidump
+from spotwave.node.jobs.shci.fcidump_energies import determinant_energy
+from spotwave.node.jobs.shci.invariants import of_another_spin, prove_energies, prove_reference
+from spotwave.node.jobs.shci.pilot import choose, occupied
+from spotwave.node.jobs.shci.programs.base import SolverTask
+from spotwave.node.jobs.shci.programs.pyci import PyCI
+from spotwave.node.jobs.shci.programs.run import solve
+from spotwave.node.jobs.shci.reference import Reference
+from spotwave.node.jobs.shci.scf.first_determinant import lowest_by_exchanges
+from spotwave.node.jobs.shci.scf.hartree_fock import HartreeFock, load_hartree_fock, run_hartree_fock
+from spotwave.node.jobs.shci.scf.occupations import lowest_determinants
+from spotwave.node.jobs.shci.scf.solutions import Solution, find_solutions
+from spotwave.node.jobs.shci.scf.stability import analyse, is_minimum
 from tests.node.chemistry import exact_energy, hartree_fock, quiet
 
 MEMORY_GIB = 2.0

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pyscf.fci import cistring, spin_op
 
-from spotwave.node.programs.spin import s_squared
+from spotwave.node.jobs.shci.programs.spin import s_squared
 
 N = 5
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from spotwave.node import checkpoint
+from spotwave.node.agent.sync import Syncer
 from spotwave.node.contract import CHECKPOINT_DIR, OUTPUT_DIR, Brief
-from spotwave.node.remote import Remote, RemoteDiffers, RemoteError
-from spotwave.node.sync import Syncer
+from spotwave.node.storage import checkpoint
+from spotwave.node.storage.remote import Remote, RemoteDiffers, RemoteError
 from tests.node.conftest import RCLONE
 
 

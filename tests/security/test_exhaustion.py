@@ -15,7 +15,7 @@ from spotwave.blocks.cloud import Machine, MachineState, Misconfigured
 from spotwave.blocks.local.machines import MORE_PROCESSES, Machines
 from spotwave.blocks.rclone import rclone_binary
 from spotwave.blocks.snapshots import SnapshotStore, StoreUnavailable
-from spotwave.node.remote import Remote, RemoteError
+from spotwave.node.storage.remote import Remote, RemoteError
 from spotwave.tasks import account
 from tests.blocks.machine_kit import HEAD, brief, offer, processes, root_pid, until
 from tests.faults.disks import fill, free, may_mount, mounted

@@ -37,7 +37,7 @@ def test_it_fetches_its_code_from_there_and_does_nothing_else(aws: AwsEmulator, 
     with zipfile.ZipFile(remote / "code/spotwave-0.1.0-py3-none-any.whl", "w") as wheel:
         wheel.writestr("spotwave/__init__.py", "")
         wheel.writestr("spotwave/node/__init__.py", "")
-        wheel.writestr("spotwave/node/agent.py", AGENT)
+        wheel.writestr("spotwave/node/agent/__main__.py", AGENT)
     what = brief()
     machine = machines(aws, None).launch(offer(), replace(what, brief=replace(what.brief, remote=str(remote))))
     computer = aws.computers[machine.id]

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from spotwave.node.calculation import CommandProgram
-from spotwave.node.programs.base import Energies, SolverTask
-from spotwave.node.programs.command import Command
-from spotwave.node.programs.run import solve
-from spotwave.node.shci_watch import SolverWatch
+from spotwave.node.jobs.shci.calculation import CommandProgram
+from spotwave.node.jobs.shci.programs.base import Energies, SolverTask
+from spotwave.node.jobs.shci.programs.command import Command
+from spotwave.node.jobs.shci.programs.run import solve
+from spotwave.node.jobs.shci.watch import SolverWatch
 from tests.node.chemistry import quiet
 from tests.security.rows import Row
 from tests.security.tried import params, rows_of

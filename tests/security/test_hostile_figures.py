@@ -19,14 +19,14 @@ from spotwave.blocks.local.machines import Machines
 from spotwave.blocks.local.processes import is_alive
 from spotwave.blocks.snapshots import SnapshotStore, StoreUnavailable
 from spotwave.flows.shci_result import NoAnswer, answer
-from spotwave.node.calculation import CommandProgram
 from spotwave.node.contract import ENV_MACHINE
-from spotwave.node.programs.base import OutputUnreadable, SolverTask
-from spotwave.node.programs.command import Command
-from spotwave.node.programs.dice_checkpoint import Archive
-from spotwave.node.programs.dice_output import DiceReader
-from spotwave.node.programs.events import EventReader
-from spotwave.node.programs.run import solve
+from spotwave.node.jobs.shci.calculation import CommandProgram
+from spotwave.node.jobs.shci.programs.base import OutputUnreadable, SolverTask
+from spotwave.node.jobs.shci.programs.command import Command
+from spotwave.node.jobs.shci.programs.dice_checkpoint import Archive
+from spotwave.node.jobs.shci.programs.dice_output import DiceReader
+from spotwave.node.jobs.shci.programs.events import EventReader
+from spotwave.node.jobs.shci.programs.run import solve
 from spotwave.tasks import remembered, spending
 from spotwave.tasks.convergence import iterations
 from spotwave.tasks.history import cooling_pools

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from spotwave.node.calculation import BadInput, Calculation, CommandProgram, check
-from spotwave.node.command_program import check_command
-from spotwave.node.programs.base import ProgramFailed
-from spotwave.node.programs.command import Command
-from spotwave.node.programs.process import lines, supervised
+from spotwave.node.jobs.shci.calculation import BadInput, Calculation, CommandProgram, check
+from spotwave.node.jobs.shci.command_program import check_command
+from spotwave.node.jobs.shci.programs.base import ProgramFailed
+from spotwave.node.jobs.shci.programs.command import Command
+from spotwave.node.runtime.process import lines, supervised
 from tests.node.test_programs_run import task_in
 from tests.security.hostile import LONG, SHELL, clear
 

@@ -15,8 +15,8 @@ import pytest
 
 from spotwave.blocks.rclone import rclone_binary
 from spotwave.node.contract import OUTCOME_FILE, Brief, Lease, Outcome, Progress, Submission
-from spotwave.node.manifest import CheckpointCorrupt, Manifest
-from spotwave.node.remote import Remote, RemoteError
+from spotwave.node.storage.manifest import CheckpointCorrupt, Manifest
+from spotwave.node.storage.remote import Remote, RemoteError
 from tests.security.rows import Row
 
 LEASE: dict[str, Any] = {"beat": 1, "phase": "working"}

@@ -10,8 +10,8 @@ import pytest
 
 from spotwave.blocks.cloud import Requirements
 from spotwave.blocks.endpoints import checked
-from spotwave.node.checkpoint import CheckpointCorrupt
-from spotwave.node.manifest import Manifest, _digest, verify
+from spotwave.node.storage.checkpoint import CheckpointCorrupt
+from spotwave.node.storage.manifest import Manifest, _digest, verify
 from spotwave.tasks.check import check_job
 from spotwave.tasks.documents import NoSuchBlock, load_access, load_cloud, load_remote
 from spotwave.tasks.job import Job

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from spotwave.node import checkpoint
+from spotwave.node.agent.sync import Syncer
 from spotwave.node.contract import CHECKPOINT_DIR, LEFT_OUT_FILE, MANIFEST_FILE, OUTPUT_DIR, Brief
-from spotwave.node.names import LONGEST_NAME, MOST_LEVELS, can_travel
-from spotwave.node.own_files import remove_tree
-from spotwave.node.remote import Remote
-from spotwave.node.sync import Syncer
+from spotwave.node.storage import checkpoint
+from spotwave.node.storage.remote import Remote
+from spotwave.node.untrusted.file_names import LONGEST_NAME, MOST_LEVELS, can_travel
+from spotwave.node.untrusted.own_files import remove_tree
 from spotwave.tasks.collect import brought_home
 from tests.node.conftest import RCLONE
 from tests.node.deep import put_deep

@@ -16,9 +16,9 @@ import pytest
 from moto.s3.models import s3_backends  # type: ignore[import-untyped]
 from moto.server import ThreadedMotoServer  # type: ignore[import-untyped]
 
-from spotwave.node import checkpoint
 from spotwave.node.contract import CHECKPOINT_DIR, LATEST_FILE, MANIFEST_FILE
-from spotwave.node.remote import Remote
+from spotwave.node.storage import checkpoint
+from spotwave.node.storage.remote import Remote
 from spotwave.tasks.collect import NoResult, brought_home
 from spotwave.tasks.fetch import MOST_FILES, NoRoom, listed, require_room
 from tests.node.conftest import RCLONE

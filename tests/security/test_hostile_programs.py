@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from spotwave.node import checkpoint
 from spotwave.node.contract import (
     CHECKPOINT_DIR,
     ENGINE_PID_FILE,
@@ -26,8 +25,9 @@ from spotwave.node.contract import (
     Outcome,
     Phase,
 )
-from spotwave.node.programs.environment import inherited
-from spotwave.node.programs.process import lines, supervised
+from spotwave.node.runtime.environment import inherited
+from spotwave.node.runtime.process import lines, supervised
+from spotwave.node.storage import checkpoint
 from tests.node import test_agent
 from tests.node.test_agent import Api, Running, Start, until
 from tests.security.rows import Row

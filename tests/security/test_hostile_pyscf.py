@@ -14,9 +14,9 @@ import h5py  # type: ignore[import-untyped]
 import pytest
 from pyscf import gto
 
-from spotwave.node.basis import resolve
-from spotwave.node.calculation import BadInput, Calculation
-from spotwave.node.hartree_fock import DifferentCalculation, load_hartree_fock
+from spotwave.node.jobs.shci.basis_sets.basis import resolve
+from spotwave.node.jobs.shci.calculation import BadInput, Calculation
+from spotwave.node.jobs.shci.scf.hartree_fock import DifferentCalculation, load_hartree_fock
 from tests.node.chemistry import hartree_fock
 from tests.security.rows import Row
 from tests.security.tried import params
@@ -82,7 +82,9 @@ SETTINGS = {
 SETTINGS_ROWS = [Row("settings of PySCF", attack, "it is not executed") for attack in SETTINGS]
 
 
-@pytest.mark.parametrize("module", ["spotwave.node.calculation", "spotwave.node.programs.pyscf_program"])
+@pytest.mark.parametrize(
+    "module", ["spotwave.node.jobs.shci.calculation", "spotwave.node.jobs.shci.programs.pyscf_program"]
+)
 def test_no_settings_file_of_somebody_else_is_executed(module: str, tmp_path: Path) -> None:
     """All three at once: PySCF takes the first that there is."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}

@@ -16,7 +16,7 @@ from prefect.logging import disable_run_logger
 from spotwave.blocks.machine_events import LOG_CHARS, NotOwn, checked, is_id, log_line, named
 from spotwave.blocks.rclone import rclone_binary
 from spotwave.node.contract import record_part
-from spotwave.node.remote import Remote
+from spotwave.node.storage.remote import Remote
 from spotwave.tasks import record as records
 from tests.security.rows import Row
 

@@ -11,12 +11,12 @@ from pydantic import SecretStr, ValidationError
 from spotwave.blocks.rclone import RcloneRemote, rclone_binary
 from spotwave.blocks.user_data import render
 from spotwave.node.contract import Brief
-from spotwave.node.remote import Remote
+from spotwave.node.storage.remote import Remote
 from tests.blocks.machine_kit import brief
 from tests.security.hostile import LINES, LONG, SHELL
 
 KEY = "sw-0123456789ab"
-# As `node/bootstrap.sh` takes both markers; then it tells what it was given.
+# As `node/boot/bootstrap.sh` takes both markers; then it tells what it was given.
 TEMPLATE = "set -eu\n@SETTINGS@\ncat >brief.json <<'BRIEF'\n@BRIEF@\nBRIEF\nenv -0 >environment\n"
 
 

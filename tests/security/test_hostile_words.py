@@ -21,8 +21,8 @@ from spotwave.deployments.machines import Found, as_table
 from spotwave.deployments.proxy.shown import Unfit, lease_artifact, node_artifact
 from spotwave.deployments.table import closing_table
 from spotwave.node.contract import Ending, Lease, Outcome, Phase, Progress
-from spotwave.node.plain_text import markdown, plain
-from spotwave.node.programs.base import last_lines
+from spotwave.node.jobs.shci.programs.base import last_lines
+from spotwave.node.untrusted.plain_text import markdown, plain
 from spotwave.tasks.timeline import _table
 from tests.security.rows import Row
 from tests.tasks.test_money import an_offer

@@ -16,8 +16,8 @@ import pytest
 
 from spotwave.blocks.cloud import Misconfigured
 from spotwave.blocks.rclone import rclone_binary
-from spotwave.node.redaction_forms import names_a_secret, without_secrets
-from spotwave.node.scrub import ScrubbedLog, scrubber, secrets_of
+from spotwave.node.storage.redact import ScrubbedLog, scrubber, secrets_of
+from spotwave.node.storage.secret_patterns import names_a_secret, without_secrets
 from tests.security.rows import Row
 
 SECRET = "pl+nted/S3cret=/word~5c 1f77"

@@ -28,7 +28,7 @@ from spotwave.blocks.rclone import RcloneRemote
 from spotwave.blocks.snapshots import SnapshotStore
 from spotwave.blocks.user_data import render
 from spotwave.blocks.wings import block_types
-from spotwave.node.remote import RemoteError
+from spotwave.node.storage.remote import RemoteError
 from tests.blocks.machine_kit import brief, until
 from tests.emulators.gcp_cloud import cloud_at
 

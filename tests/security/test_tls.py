@@ -28,11 +28,11 @@ from websockets.typing import Subprotocol
 from spotwave.blocks import authority as trust
 from spotwave.blocks.access import PrefectAccess, basic
 from spotwave.blocks.rclone import write_secrets
-from spotwave.node import api_settings as machine_side
-from spotwave.node.api_settings import api_settings, trusted
+from spotwave.node.agent import api_settings as machine_side
+from spotwave.node.agent.api_settings import api_settings, trusted
+from spotwave.node.agent.engine import Worker
+from spotwave.node.agent.lease import LeaseClient
 from spotwave.node.contract import MACHINES_POOL, Brief, Lease, Phase
-from spotwave.node.lease import LeaseClient
-from spotwave.node.worker import Worker
 from tests.conftest import Embedded
 from tests.deployments.proxy.kit import KEY, event_about, events_known, eventually, open_attempt, open_lease, serving
 from tests.security.tls_kit import AUTH, Authority, authority, behind_nginx, context, guarded_server

@@ -31,7 +31,7 @@ from spotwave.node.contract import (
     attempt_dir,
     record_part,
 )
-from spotwave.node.remote import Remote
+from spotwave.node.storage.remote import Remote
 from spotwave.tasks import api
 from spotwave.tasks.await_boot import await_boot
 from spotwave.tasks.detached import Letters

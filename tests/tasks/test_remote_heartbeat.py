@@ -10,7 +10,7 @@ import pytest
 
 from spotwave.blocks.rclone import rclone_binary
 from spotwave.node.contract import HEARTBEAT_FILE, Lease, Phase, attempt_dir
-from spotwave.node.remote import Remote, RemoteError
+from spotwave.node.storage.remote import Remote, RemoteError
 from spotwave.tasks.remote_heartbeat import RemoteHeartbeat
 
 

@@ -108,6 +108,6 @@ def test_a_machine_stops_before_its_allowance_is_spent(disk_gib: float) -> None:
 
 
 def test_the_time_that_is_kept_free_is_the_agents_own() -> None:
-    from spotwave.node import agent
+    from spotwave.node.agent import agent
 
     assert agent.SAVE_S == SAVE_S

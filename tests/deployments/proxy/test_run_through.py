@@ -38,9 +38,9 @@ from spotwave.blocks.access import PrefectAccess
 from spotwave.deployments.api import Api
 from spotwave.deployments.home import ROOT
 from spotwave.deployments.proxy.serve import serve
+from spotwave.node.agent.engine import SETTINGS
+from spotwave.node.agent.lease import Fenced, LeaseClient
 from spotwave.node.contract import BRIEF_FILE, ENV_WORK, MACHINES_POOL, PUSHED_FILE, Brief, Lease, Phase
-from spotwave.node.lease import Fenced, LeaseClient
-from spotwave.node.worker import SETTINGS
 from tests.conftest import Embedded
 from tests.deployments.proxy.kit import KEY, eventually, new_job_key, open_lease, settings_of
 

@@ -8,8 +8,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from spotwave.blocks.access import MARGIN_S, basic
+from spotwave.node.agent.lease import Fenced, LeaseClient
 from spotwave.node.contract import Lease, Phase
-from spotwave.node.lease import Fenced, LeaseClient
 from tests.deployments.proxy.kit import (
     KEY,
     World,

@@ -1,0 +1,339 @@
+"""The machine's guardian: restores, starts the worker, syncs, renews the lease, watches, and ends the machine.
+
+It computes nothing. The work runs in the engine, a grandchild of this process, so that whatever happens to
+the work this process can still save what there is and say how it ended.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+
+from spotwave.node.agent.api_settings import api_settings
+from spotwave.node.agent.detached_engine import DetachedStarter
+from spotwave.node.agent.engine import Engine, Starter, Worker
+from spotwave.node.agent.engine_exit import without_a_word
+from spotwave.node.agent.lease import Fenced, LeaseClient, LeaseKeeper, Renews
+from spotwave.node.agent.mailbox_lease import CALL_S, RemoteLease
+from spotwave.node.agent.notice import ENV_CLOUD, notice_watcher
+from spotwave.node.agent.sync import Syncer
+from spotwave.node.contract import (
+    AGENT_LOG,
+    BRIEF_FILE,
+    CHECKPOINT_DIR,
+    ENGINE_PID_FILE,
+    ENV_RCLONE,
+    ENV_SECRETS,
+    ENV_WORK,
+    FENCE_FILE,
+    HEARTBEAT_FILE,
+    OUTCOME_FILE,
+    OUTPUT_DIR,
+    PROGRESS_FILE,
+    RECORD_FILE,
+    SAVE_S,
+    SECRET_API,
+    SECRET_RCLONE,
+    STOP_FILE,
+    Brief,
+    Cause,
+    Ending,
+    Fence,
+    Lease,
+    Outcome,
+    Phase,
+    Progress,
+    attempt_dir,
+)
+from spotwave.node.runtime.shortage import OomCounter, lacking
+from spotwave.node.storage import checkpoint
+from spotwave.node.storage.redact import Scrub, ScrubbedLog, scrubber, secrets_of
+from spotwave.node.storage.remote import Remote, RemoteError, RemoteNoRoom
+
+log = logging.getLogger("agent")
+
+TICK_S = 0.5
+CRASH_PATIENCE_S = 20.0  # how long an engine may take to end after SIGTERM when no notice presses
+
+
+class Agent:
+    """One attempt on one machine. `run` returns when the machine may end."""
+
+    def __init__(self, work: Path, secrets: Path, rclone: str, brief: Brief) -> None:
+        self._work = work
+        self._scrub = scrub_of(secrets)
+        self._brief = brief
+        self._remote = Remote(rclone, secrets / SECRET_RCLONE, brief.remote)
+        self._sync = Syncer(self._remote, work, brief)
+        self._engine = Engine(work)
+        self._notice = notice_watcher(brief.notice_s)
+        self._phase = Phase.BOOTING
+        self._outcome: Outcome | None = None
+        self._stop: Outcome | None = None
+        self._end_by = brief.deadline
+        self._fenced = False
+        self._hinted = False
+        self._oom = OomCounter()
+        self._wake = threading.Event()
+        self._letters = Remote(rclone, secrets / SECRET_RCLONE, brief.remote, call_s=CALL_S)
+        lease, self._worker = self._detached() if brief.detached else self._attached(secrets)
+        period_s = max(brief.lease_s, brief.beat_s) if brief.detached else brief.lease_s
+        elsewhere = None if brief.detached else self._beat_on_the_remote  # where a detached one's lease is anyway
+        self._lease = LeaseKeeper(lease, period_s, self._current_lease, self._on_fenced, elsewhere)
+
+    def _attached(self, secrets: Path) -> tuple[Renews, Starter]:
+        """The run comes from the controller's Prefect API, and the lease goes there."""
+        api = api_settings(secrets)
+        return LeaseClient(api, self._brief.lease_id), Worker(self._brief, api, self._work)
+
+    def _detached(self) -> tuple[Renews, Starter]:
+        """Both by the remote."""
+        lease = RemoteLease(self._letters, self._work, self._brief.attempt)
+        return lease, DetachedStarter(self._brief, self._letters, self._work)
+
+    def stop(self, ending: Ending, reason: str, cause: Cause | None = None) -> None:
+        """Ask the attempt to end early; the first reason counts."""
+        if self._stop is None:
+            log.info("stopping: %s", reason)
+            self._stop = Outcome(ending, reason, cause=cause)
+        self._wake.set()
+
+    def run(self) -> None:
+        """Live through the attempt."""
+        (self._work / OUTPUT_DIR).mkdir(parents=True, exist_ok=True)
+        self._lease.start()
+        try:
+            self._worker.prepare()
+            self._restore()
+            if self._stop is None:
+                self._worker.start()
+                self._sync.start()
+                self._watch()
+            self._save()
+        finally:
+            self._engine.kill()
+            self._worker.stop()
+            self._lease.stop()
+
+    def _restore(self) -> None:
+        """Fetch the newest checkpoint: without knowing it, no work may begin."""
+        try:
+            manifest = checkpoint.restore(self._remote, self._work / CHECKPOINT_DIR, log=log.warning)
+        except checkpoint.CheckpointCorrupt as error:
+            self.stop(Ending.FAILED, f"no checkpoint on the remote is whole, and none is thrown away: {error}")
+            return
+        except RemoteNoRoom as error:
+            self.stop(Ending.LOST, f"the checkpoint does not fit: {error}", Cause.DISK)
+            return
+        except RemoteError as error:
+            self.stop(Ending.LOST, f"the remote cannot be read: {error}", lacking(error))
+            return
+        except OSError as error:
+            self.stop(Ending.LOST, f"the checkpoint cannot be written: {error}", lacking(error) or Cause.PROGRAM)
+            return
+        if manifest is None:
+            log.info("no checkpoint on the remote: a fresh start")
+            return
+        log.info("restored checkpoint %s (%s)", manifest.generation, manifest.step)
+        self._sync.restored(manifest.generation, manifest.step)
+
+    def _watch(self) -> None:
+        """Until the engine has ended or something says that it must."""
+        booted = time.monotonic()
+        last = Progress()
+        while self._stop is None:
+            if self._engine.started:
+                self._enter(Phase.WORKING)
+                if not self._engine.alive:
+                    return
+                if self._lease.silent_s > self._brief.done_s and (self._work / OUTCOME_FILE).exists():
+                    log.warning("the work is done, and the run would try for hours to tell an API that is away")
+                    return
+            elif not self._worker.stays_up():
+                self._stop = self._worker.engines_end() or Outcome(
+                    Ending.LOST, f"what starts the run did not stay up: {self._worker.last_lines()}{self._unheard()}"
+                )
+            elif time.monotonic() - booted > self._brief.boot_s:
+                self.stop(Ending.FORGOTTEN, f"no run came within {self._brief.boot_s:.0f} s{self._unheard()}")
+            elif self._lease.silent_s > self._brief.silence_s:
+                silent_s = self._lease.silent_s
+                self.stop(Ending.FORGOTTEN, f"the controller was out of reach for {silent_s:.0f} s{self._unheard()}")
+            if notice := self._notice.poll():
+                self._end_by = min(self._end_by, notice.time)
+                if notice.host_down:
+                    self.stop(Ending.HOST_DOWN, f"its computer stops it in {notice.left_s:.0f} s")
+                else:
+                    self.stop(Ending.INTERRUPTED, f"the cloud takes the machine back in {notice.left_s:.0f} s")
+            elif time.time() >= self._brief.deadline - max(SAVE_S, 2 * self._sync.push_s):
+                self.stop(Ending.DEADLINE, "the time allowed is nearly over")
+            if not self._hinted and (hint := self._notice.hint()):
+                self._hinted = True
+                log.warning("%s; copying what there is", hint)
+                self._sync.soon()
+            if (progress := self._progress()) != last:
+                last = progress
+                self._lease.progressed()
+            self._wake.wait(TICK_S)
+
+    def _unheard(self) -> str:
+        """Why the lease is not renewed, as the end of a sentence; '' if it is."""
+        return f" ({self._lease.problem})" if self._lease.problem else ""
+
+    def _enter(self, phase: Phase) -> None:
+        if phase is not self._phase:
+            self._phase = phase
+            self._lease.changed()
+
+    def _save(self) -> None:
+        """Copy everything, say how it ended. The outcome is the last file written."""
+        if self._fenced:
+            return
+        self._enter(Phase.SAVING)
+        if self._stop is not None:
+            self._end_engine()
+        outcome = self._verdict()
+        outcome = replace(outcome, reason=self._scrub(outcome.reason))  # it may quote what a program or a worker said
+        unsaved = self._sync.finish(self._end_by)
+        if unsaved is not None and outcome.ending is Ending.COMPLETED:
+            outcome = Outcome(Ending.LOST, f"the results could not be copied to the remote: {unsaved}")
+        reason = "; ".join([outcome.reason, *self._sync.remarks])
+        outcome = replace(
+            outcome,
+            reason=reason,
+            generation=self._sync.generation,
+            sent_bytes=self._sync.sent_bytes,
+            step=outcome.step or self._progress().step,
+        )
+        try:
+            self._remote.write(f"{attempt_dir(self._brief.attempt)}/{OUTCOME_FILE}", outcome.to_json().encode())
+        except RemoteError as error:
+            log.warning("outcome not written to the remote: %s", error)
+        self._outcome, self._phase = outcome, Phase.ENDED
+        log.info("%s: %s", outcome.ending, outcome.reason)
+        self._tell_the_end()
+
+    def _end_engine(self) -> None:
+        """Give the flow its checkpoint if the time left allows it, keeping what the last copy took for the next."""
+        assert self._stop is not None
+        self._stop.write(self._work / STOP_FILE)
+        if not self._engine.alive:
+            return
+        reserve = 1.0 + 1.5 * self._sync.push_s
+        patience = min(CRASH_PATIENCE_S, max(1.0, self._end_by - time.time() - reserve))
+        self._engine.terminate()
+        if not self._engine.wait(patience):
+            log.warning("the run did not end within %.0f s of SIGTERM; killed", patience)
+            self._engine.kill()
+
+    def _verdict(self) -> Outcome:
+        """What the node run says, else why it was stopped, else that it died without a word."""
+        try:
+            told = Outcome.read(self._work / OUTCOME_FILE)
+        except (FileNotFoundError, ValueError):  # a program may have put anything there
+            told = None
+        if told is not None and told.ending in (Ending.COMPLETED, Ending.FAILED):
+            return told
+        if self._stop is not None:
+            return self._stop
+        return told or without_a_word(self._oom, self._work)
+
+    def _tell_the_end(self) -> None:
+        """The lease carries the outcome; tried a few times, since it spares the controller a wait."""
+        for _ in range(3):
+            try:
+                if self._lease.renew():
+                    return
+            except Fenced:
+                return
+            if time.time() + TICK_S >= self._end_by:
+                return
+            time.sleep(TICK_S)
+
+    def _progress(self) -> Progress:
+        try:
+            return Progress.read(self._work / PROGRESS_FILE)
+        except (FileNotFoundError, ValueError):
+            return Progress()
+
+    def _current_lease(self, beat: int) -> Lease:
+        lease = Lease(
+            beat,
+            self._phase,
+            self._progress(),
+            self._sync.generation,
+            self._outcome,
+            sent_bytes=self._sync.sent_bytes,
+        )
+        try:
+            lease.write(self._work / HEARTBEAT_FILE)
+        except OSError as error:  # a copy for the remote; a disk that is full must not end the lease itself
+            log.warning("%s not written: %s", HEARTBEAT_FILE, error)
+        return lease
+
+    def _beat_on_the_remote(self) -> None:
+        """The API does not answer: the controller may look there before it gives this machine up."""
+        path = f"{attempt_dir(self._brief.attempt)}/{HEARTBEAT_FILE}"
+        try:
+            self._letters.write(path, (self._work / HEARTBEAT_FILE).read_bytes())
+        except (OSError, RemoteError) as error:
+            log.warning("no heartbeat on the remote either: %s", error)
+
+    def _on_fenced(self) -> None:
+        """The lease is gone. A letter on the remote may say that this is no loss, and that there is time to save."""
+        if save_s := self._may_save_for():
+            self._end_by = min(self._end_by, time.time() + save_s)
+            self.stop(Ending.SUSPENDED, "the job was suspended")
+            return
+        self._fenced = True
+        self.stop(Ending.LOST, "the controller has given this attempt up")
+
+    def _may_save_for(self) -> float:
+        """Seconds; 0 if it must touch nothing more."""
+        try:
+            told = self._letters.read(f"{attempt_dir(self._brief.attempt)}/{FENCE_FILE}")
+            return Fence.from_json(told).save_s if told else 0.0
+        except (RemoteError, ValueError) as error:
+            log.warning("why the lease is gone cannot be read: %s", error)
+            return 0.0
+
+
+def scrub_of(secrets: Path) -> Scrub:
+    """For all that leaves the machine: the remote's secrets, and those of the Prefect API."""
+    api = secrets / SECRET_API
+    told = json.loads(api.read_text()) if api.is_file() else {}
+    return scrubber(secrets / SECRET_RCLONE, secrets_of(told))
+
+
+def main() -> int:
+    """Entry point of the machine: `python -m spotwave.node.agent`."""
+    work = Path(os.environ[ENV_WORK])
+    secrets = Path(os.environ[ENV_SECRETS])
+    handlers: list[logging.Handler] = [logging.FileHandler(work / AGENT_LOG), logging.StreamHandler()]
+    scrubbed = ScrubbedLog(scrub_of(secrets))
+    for handler in handlers:
+        handler.addFilter(scrubbed)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", handlers=handlers)
+    # A second boot of the same machine must not take the first one's engine for its own.
+    for leftover in (ENGINE_PID_FILE, STOP_FILE, OUTCOME_FILE, PROGRESS_FILE, RECORD_FILE):
+        (work / leftover).unlink(missing_ok=True)
+    brief = Brief.from_json((work / BRIEF_FILE).read_text())
+    agent = Agent(work, secrets, os.environ[ENV_RCLONE], brief)
+
+    # A process tree on somebody's computer is told so when that is shut down: no cloud is behind it.
+    why = Ending.INTERRUPTED if os.environ.get(ENV_CLOUD) else Ending.HOST_DOWN
+
+    def told_to_end(_signal: int, _frame: FrameType | None) -> None:
+        agent.stop(why, "the machine was told to shut down")
+
+    signal.signal(signal.SIGTERM, told_to_end)
+    # Started from a shell's background, SIGINT is ignored, and a worker that inherits that cannot be stopped.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    agent.run()
+    return 0

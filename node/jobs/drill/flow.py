@@ -1,0 +1,127 @@
+"""What runs on the machine of a drill: it counts seconds, keeps the count, and proves after a loss that it goes on."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.exceptions import TerminationSignal
+from prefect.logging import get_run_logger
+
+from spotwave.node.contract import COUNT_FILE, RESULT_FILE, Ending, write_text
+from spotwave.node.runtime.interruption import cut_short, interrupted
+from spotwave.node.runtime.workspace import Desk, StopAsked
+from spotwave.node.storage.checkpoint import CheckpointCorrupt
+
+TICK_S = 1.0
+SEAL_S = 15.0
+MORE_S = 3.0  # what a machine counts on after it has proven that it resumed
+
+
+class Count:
+    """The rehearsed work: a number that only grows, and a word by which its owner is known again.
+
+    Raises CheckpointCorrupt where the restored checkpoint is not one of this work.
+    """
+
+    def __init__(self, desk: Desk, attempt: int) -> None:
+        self._desk = desk
+        self._file = desk.scratch / COUNT_FILE
+        before = desk.restored()
+        self.resumed_from = before.generation if before is not None else None
+        self.resumed_at = 0
+        self.token = token_hex(16)
+        self.seconds = 0
+        self._attempt = attempt
+        if before is not None:
+            kept = desk.take(COUNT_FILE, self._file)
+            self.token, self.seconds = _read(kept)
+            self.resumed_at = self.seconds
+
+    def keep(self, step: str) -> None:
+        """Seal it; `step` names the checkpoint, and a new name is sent at once."""
+        write_text(self._file, json.dumps({"token": self.token, "seconds": self.seconds}))
+        self._desk.seal(step, {COUNT_FILE: self._file}, {"seconds": self.seconds})
+
+    def result(self) -> dict[str, Any]:
+        return {
+            "token": self.token,
+            "seconds": self.seconds,
+            "resumed_from": self.resumed_from,
+            "resumed_at": self.resumed_at,
+            "finished_by": self._attempt,
+            "host": platform.node(),
+        }
+
+
+@flow(name="rehearsal-node", log_prints=False)
+def rehearsal_node(job_key: str, attempt: int, wait_s: float) -> State[Any] | dict[str, Any]:
+    """One machine of a drill. Counts until it is taken back, `wait_s` seconds at most; a machine that finds a
+    checkpoint counts on for a moment and completes.
+
+    Ends as Crashed("Interrupted") with a last checkpoint when the agent asks it to.
+    """
+    desk = Desk()
+    log = get_run_logger()
+    log.info("attempt %d of %s on %s", attempt, job_key, platform.node())
+    count: Count | None = None
+    try:
+        desk.go_on()
+        count = Count(desk, attempt)
+        if count.resumed_from is None:
+            count.keep("begin")
+            if not desk.until_saved():
+                log.warning("the checkpoint is not on the remote yet; going on")
+        else:
+            log.info("goes on from checkpoint %s, at %d s", count.resumed_from, count.resumed_at)
+        count_on(desk, count, wait_s if count.resumed_from is None else MORE_S)
+        result = count.result()
+        write_text(desk.work / RESULT_FILE, json.dumps(result, indent=1) + "\n")
+    except (TerminationSignal, Exception) as error:
+        if (state := interrupted(desk, error, (TerminationSignal, StopAsked))) is not None:
+            _keep_the_last(count)
+            return state
+        if (state := cut_short(desk, error, (), (CheckpointCorrupt,))) is None:
+            raise
+        return state
+    desk.tell("done", 100, f"{count.seconds} s counted")
+    desk.end(Ending.COMPLETED, f"{count.seconds} s counted")
+    return result
+
+
+def count_on(desk: Desk, count: Count, for_s: float) -> None:
+    """Count seconds, and keep the count now and then. Raises StopAsked, TerminationSignal."""
+    begun, kept = time.monotonic(), time.monotonic()
+    while (spent := time.monotonic() - begun) < for_s:
+        desk.tell("count", 100 * spent / for_s, f"{count.seconds} s counted")
+        time.sleep(TICK_S)  # this is the work
+        desk.go_on()
+        count.seconds += 1
+        if time.monotonic() - kept >= SEAL_S:
+            kept = time.monotonic()
+            count.keep("count")
+
+
+def _keep_the_last(count: Count | None) -> None:
+    if count is None:
+        return
+    try:
+        count.keep("end")
+    except TerminationSignal:  # it comes a moment after the note that announces it, and only once
+        count.keep("end")
+
+
+def _read(kept: Path | None) -> tuple[str, int]:
+    if kept is None:
+        raise CheckpointCorrupt(f"the checkpoint holds no {COUNT_FILE}: it is not one of a drill")
+    try:
+        told = json.loads(kept.read_text())
+        return str(told["token"]), int(told["seconds"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointCorrupt(f"{COUNT_FILE} is not readable: {error}") from error

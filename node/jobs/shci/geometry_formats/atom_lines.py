@@ -1,0 +1,47 @@
+"""Lines of atoms as PySCF takes them, a Z-matrix's variables behind them, and what is said of the unit."""
+
+from __future__ import annotations
+
+import re
+
+from spotwave.node.jobs.shci.geometry_formats.length_units import agreed, unit_line, unit_of_comment
+from spotwave.node.jobs.shci.geometry_formats.tokens import Draft, Row, row
+
+_HEADING = re.compile(r"\s*(?:variables|constants)\s*:?\s*", re.I)
+
+
+def pieces(text: str) -> list[str]:
+    """Lines, and what semicolons part: the UI's form knows one line only."""
+    return [piece for line in text.splitlines() for piece in line.split(";")]
+
+
+def plain(lines: list[str], comments: str = "#") -> Draft:
+    rows: list[Row] = []
+    variables: list[Row] = []
+    units: list[bool | None] = []
+    behind = blank = False
+    for line in lines:
+        said, _, comment = _cut(line, comments)
+        units.append(unit_of_comment(comment))
+        unit = unit_line(said)
+        if not said.strip():
+            blank = blank or not comment
+        elif unit is not None:
+            units.append(unit)
+        elif _HEADING.fullmatch(said):
+            behind = True
+        else:
+            found = row(said)
+            behind = behind or ("=" in said and bool(rows)) or _begins_variables(rows, found, blank)
+            (variables if behind else rows).append(found)
+    return Draft(rows, variables, bohr=agreed(units))
+
+
+def _cut(line: str, comments: str) -> tuple[str, str, str]:
+    match = re.search(f"[{comments}]", line)
+    return (line[: match.start()], match[0], line[match.end() :]) if match else (line, "", "")
+
+
+def _begins_variables(rows: list[Row], found: Row, blank: bool) -> bool:
+    """`r 1.0` behind a blank line: no atom of a Z-matrix has two words."""
+    return blank and bool(rows) and len(rows[0].words) == 1 and len(found.words) == 2

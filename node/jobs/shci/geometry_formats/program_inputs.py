@@ -1,0 +1,198 @@
+"""Molecules out of other programs' inputs, whose atoms stand in a block between lines that say how to read them."""
+
+from __future__ import annotations
+
+import re
+
+from spotwave.node.input_error import BadInput
+from spotwave.node.jobs.shci.geometry_formats.atom_lines import plain
+from spotwave.node.jobs.shci.geometry_formats.length_units import agreed, unit_line, unit_of_comment
+from spotwave.node.jobs.shci.geometry_formats.tokens import Draft, Row, told
+from spotwave.node.jobs.shci.geometry_formats.xyz import is_count, xyz
+
+_CHARGE = re.compile(r"\s*([+-]?[0-9]{1,3})(?:\s+|\s*,\s*)([0-9]{1,3})\s*")
+_COMMENTS = "#!"
+_SWITCH = r"(?:noorient|nosym|no_com|no_reorient|noautosym|nocenter|noautoz|nocom|symmetry[\s,]+(?:c1|nosym))"
+_SWITCHES = re.compile(rf"\s*{_SWITCH}\s*", re.I)
+_ORCA = re.compile(r"\s*\*\s*([a-z]+)\b(.*)", re.I)
+_QCHEM_BOHR = re.compile(r"\s*input_bohr\s*=?\s*(?:true|1)\b", re.I)
+_PSI4 = re.compile(r"\s*molecule\b[^{=]*\{", re.I)
+_MOLPRO = re.compile(r"\s*geometry\s*=\s*(.*)", re.I)
+_NWCHEM = re.compile(r"\s*geometry\b(?!\s*=)(.*)", re.I)
+
+
+def read_input(parts: list[str]) -> Draft | None:
+    """Of a text's lines: what a program's input says; None where it is no input that is read here."""
+    for reader in (_orca, _qchem, _psi4, _molpro, _nwchem, _bare_charge):
+        draft = reader(parts)
+        if draft:
+            return draft
+    return None
+
+
+def charge_line(line: str) -> tuple[int, int] | None:
+    """Charge and multiplicity, where a line has these alone."""
+    match = _CHARGE.fullmatch(line)
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def of_atoms(program: str, lines: list[str], charge: tuple[int, int] | None = None, bohr: bool | None = None) -> Draft:
+    """The atoms of a block, with what is said of them before it."""
+    if any(re.fullmatch(r"\s*--+\s*", line) for line in lines):
+        raise BadInput("molecule", f"the {program} input has fragments, parted by --", "Give one molecule")
+    draft = plain([line for line in lines if not _SWITCHES.fullmatch(line)], _COMMENTS)
+    if charge and charge[1] < 1:
+        raise BadInput("molecule", f"the {program} input has the multiplicity {charge[1]}", "It is 2S + 1, at least 1")
+    charge_, multiplicity = charge or (None, None)
+    return Draft(draft.rows, draft.variables, agreed([bohr, draft.bohr]), charge_, multiplicity)
+
+
+def _between(program: str, lines: list[str], begin: int, end: str) -> list[str]:
+    """The lines from `begin` to the one that ends the block: a text without it was cut off."""
+    for n in range(begin, len(lines)):
+        if re.fullmatch(rf"\s*{end}\s*", lines[n], re.I):
+            return lines[begin:n]
+    raise BadInput("molecule", f"the {program} input has no end of its atoms", "Give the block as a whole")
+
+
+def _first(program: str, pattern: re.Pattern[str], lines: list[str]) -> tuple[int, re.Match[str]] | None:
+    found = [(n, match) for n, line in enumerate(lines) if (match := pattern.match(line))]
+    if len(found) > 1:
+        raise BadInput("molecule", f"the {program} input holds several molecules", "Give one of them")
+    return found[0] if found else None
+
+
+def _orca(lines: list[str]) -> Draft | None:
+    found = _first("ORCA", _ORCA, lines)
+    if not found:
+        return None
+    n, head = found
+    kind, charge = head[1].lower(), charge_line(head[2])
+    if kind not in {"xyz", "gzmt"} or not charge:
+        raise BadInput(
+            "molecule",
+            f"the line {told(lines[n])} of an ORCA input is not read here",
+            "Give the atoms themselves: * xyz charge multiplicity, then symbol x y z, then *",
+        )
+    bohr = any(re.match(r"\s*!.*\bbohrs?\b", line, re.I) for line in lines) or None
+    return of_atoms("ORCA", _between("ORCA", lines, n + 1, r"\*"), charge, bohr)
+
+
+def _qchem(lines: list[str]) -> Draft | None:
+    found = _first("Q-Chem", re.compile(r"\s*\$molecule\b", re.I), lines)
+    if not found:
+        return None
+    block = [line for line in _between("Q-Chem", lines, found[0] + 1, r"\$end")]
+    while block and not block[0].strip():
+        block.pop(0)
+    charge = charge_line(block[0]) if block else None
+    if not charge:
+        raise BadInput(
+            "molecule",
+            "the Q-Chem input has no charge and multiplicity behind $molecule",
+            "Give them, and then the atoms",
+        )
+    return of_atoms("Q-Chem", block[1:], charge, any(_QCHEM_BOHR.match(line) for line in lines) or None)
+
+
+def _psi4(lines: list[str]) -> Draft | None:
+    found = _first("Psi4", _PSI4, lines)
+    if not found:
+        return None
+    n, head = found
+    block = _between("Psi4", _braces(lines[n][head.end() :], lines[n + 1 :]), 0, r"\}")
+    while block and not block[0].strip():
+        block.pop(0)
+    charge = charge_line(block[0]) if block else None
+    return of_atoms("Psi4", block[1:] if charge else block, charge)
+
+
+def _braces(first: str, others: list[str]) -> list[str]:
+    """Lines, with a closing brace on one of its own."""
+    return [part for line in [first, *others] for part in re.split(r"(?=\})|(?<=\})", line)]
+
+
+def _molpro(lines: list[str]) -> Draft | None:
+    found = _first("Molpro", _MOLPRO, lines)
+    if not found:
+        return None
+    n, head = found
+    if not head[1].startswith("{"):
+        raise BadInput("molecule", f"the line {told(lines[n])} names a file", "Give the geometry itself")
+    block = _between("Molpro", _braces(head[1][1:], lines[n + 1 :]), 0, r"\}")
+    while block and not block[0].strip():
+        block.pop(0)
+    if len(block) > 1 and is_count(block[0]):
+        return xyz(block)
+    outside = [*lines[:n], *block]
+    if all(unit_line(line) is None for line in outside):
+        raise BadInput(
+            "molecule",
+            "a Molpro geometry without an XYZ file's head may be in Bohr or in Angstrom",
+            "Write a line bohr or angstrom into its braces",
+        )
+    return of_atoms("Molpro", [*filter(_says_unit, lines[:n]), *block])
+
+
+def _says_unit(line: str) -> bool:
+    return unit_line(line) is not None
+
+
+def _nwchem(lines: list[str]) -> Draft | None:
+    found = _first("NWChem", _NWCHEM, lines)
+    if not found:
+        return None
+    n, head = found
+    units = re.search(r"\bunits\s+(\S+)", head[1], re.I)
+    bohr = unit_line(f"units={units[1]}") if units else None
+    if units and bohr is None:
+        raise BadInput("molecule", f"the line {told(lines[n])} has a unit that is not read", "Take angstrom or bohr")
+    return of_atoms("NWChem", _between("NWChem", lines, n + 1, "end"), None, bohr)
+
+
+def _bare_charge(lines: list[str]) -> Draft | None:
+    """Atoms under a line of charge and multiplicity, alone or in a whole Gaussian input."""
+    head = [n for n, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("%")]
+    if not head:
+        return None
+    begin, route, title = head[0], "", ""
+    if lines[begin].lstrip().startswith("#"):
+        blank = _next_blank(lines, begin)
+        route = " ".join(lines[begin:blank])
+        begin = _next_blank(lines, blank + 1) + 1
+        title = " ".join(lines[blank + 1 : begin])
+    charge = charge_line(lines[begin]) if begin < len(lines) else None
+    if not charge:
+        return None
+    end = _next_blank(lines, begin + 1)
+    atoms, rest = lines[begin + 1 : end], lines[end:]
+    if any(line.strip().lower() == "--link1--" for line in rest):
+        raise BadInput("molecule", "the Gaussian input holds several jobs", "Give one of them")
+    zmatrix = bool(atoms) and len(atoms[0].split()) == 1
+    if not zmatrix and not route and any(line.strip() for line in rest):
+        raise BadInput("molecule", "has lines behind the blank line that ends its atoms", "Leave them out")
+    draft = of_atoms("Gaussian", [*atoms, *rest] if zmatrix else atoms, charge, _bohr_of_route(route, title))
+    rows = draft.rows if zmatrix else [_without_freeze_code(row) for row in draft.rows]
+    return Draft(rows, draft.variables, draft.bohr, draft.charge, draft.multiplicity)
+
+
+def _next_blank(lines: list[str], begin: int) -> int:
+    return next((n for n in range(begin, len(lines)) if not lines[n].strip()), len(lines))
+
+
+def _bohr_of_route(route: str, title: str) -> bool | None:
+    units = re.search(r"\bunits\b\s*=?\s*\(?([a-z, ]*)", route, re.I)
+    words = set(re.split(r"[, ]+", units[1].lower())) if units else set()
+    if words & {"rad", "radian", "radians"}:
+        raise BadInput("molecule", "the Gaussian input has angles in radians", "Give degrees")
+    bohr = bool(words & {"au", "bohr"})
+    if unit_of_comment(title) not in {None, bohr}:
+        raise BadInput(
+            "molecule", f"the title {told(title)} is not what the route says", "Write units=au into the route"
+        )
+    return bohr if route else None
+
+
+def _without_freeze_code(row: Row) -> Row:
+    words = row.words
+    return Row(row.line, [words[0], *words[2:]]) if len(words) == 5 and words[1] in {"0", "-1"} else row

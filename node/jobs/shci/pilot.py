@@ -1,0 +1,206 @@
+"""Which Hartree-Fock solution and determinant to start from: a cheap SHCI of each decides, not its own energy."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from spotwave.node.jobs.shci.fcidump import write_fcidump
+from spotwave.node.jobs.shci.programs.base import Program, ProgramFailed, SolverTask
+from spotwave.node.jobs.shci.programs.pyci import PyCI
+from spotwave.node.jobs.shci.programs.pyscf_ci import PySCF
+from spotwave.node.jobs.shci.programs.run import solve
+from spotwave.node.jobs.shci.reference import FirstDeterminant, Reference
+from spotwave.node.jobs.shci.scf.first_determinant import LOWER
+from spotwave.node.jobs.shci.scf.hartree_fock import HartreeFock
+from spotwave.node.jobs.shci.scf.solutions import Solution
+from spotwave.node.jobs.shci.scf.stability import is_minimum
+from spotwave.node.untrusted.own_files import remove_tree
+
+_FACTOR = 4.0  # of eps1
+_EPS2 = 20.0  # eps1 over eps2 of a pilot: its correction takes most of its time
+_ORIGINS = ("start", "occupation", "instability")
+_PURE = 0.25  # of <S^2>
+_SMALLEST = 2e-3  # Hartree; eps1 of a pilot is not below: some thousand determinants of a small molecule
+
+
+def pilot_program() -> Program:
+    """PyCI where it has a wheel, whatever program the calculation itself is for: it is with us, and tells energies."""
+    return PyCI() if sys.platform == "linux" else PySCF()
+
+
+def choose(
+    solutions: Sequence[Solution],
+    task: SolverTask,
+    folder: Path,
+    *,
+    frozen: int,
+    starts_anywhere: bool,
+    log: Callable[[str], None],
+    should_stop: Callable[[], bool],
+) -> tuple[HartreeFock, Reference]:
+    """The start whose SHCI at a loose threshold has the lowest total energy, and what to tell of it; a single one
+    without any run.
+
+    task: of the calculation itself; `folder` is for the pilots' files, and is removed. starts_anywhere: of the
+    calculation's program (node.jobs.shci.programs.base). Raises as `solve` does.
+    """
+    starts = [list(_starts(solution, frozen, starts_anywhere)) for solution in solutions]
+    if sum(map(len, starts)) == 1:
+        return solutions[0].hf, _told([_Tried(starts[0][0])], task.spin)
+    eps1 = min(0.1, max(_FACTOR * task.eps1, _SMALLEST))
+    found: list[_Tried] = []
+    for number, of_one in enumerate(starts):
+        hf = of_one[0].solution.hf
+        dump = folder / f"pilots-{number}" / "FCIDUMP"
+        proof = write_fcidump(hf, dump, frozen=frozen, orbsym=True, max_memory_gib=task.memory_gib)
+        for start in of_one:
+            own = dump.parent / ("hartree-fock" if start.first is None else "lower")
+            pilot = replace(
+                task,
+                fcidump=dump,
+                output=own / "output",
+                checkpoint=own / "checkpoint",
+                log=own / "pilot.log",
+                eps1=eps1,
+                eps2=eps1 / _EPS2,
+                n_orbitals=proof.n_orbitals,
+                command=None,
+                first_determinant=occupied(start.first),
+            )
+            tried, said = _tried(start, pilot, should_stop)
+            of = "" if start.first is None else "a lower determinant of "
+            log(
+                f"pilot SHCI, eps1 {eps1:g}, from {of}{hf.method} {hf.energy:.6f} Hartree "
+                f"({start.solution.origin}): {said}"
+            )
+            found.append(tried)
+        remove_tree(dump.parent)
+    found.sort(key=lambda one: _rank(one, task.spin))
+    return found[0].start.solution.hf, _told(found, task.spin)
+
+
+@dataclass(frozen=True)
+class _Start:
+    solution: Solution
+    first: FirstDeterminant | None  #: None: the Hartree-Fock determinant
+    untried: bool = False  #: there is a lower determinant, and the program cannot start from it
+
+
+@dataclass(frozen=True)
+class _Tried:
+    start: _Start
+    energy: float | None = None  #: total, Hartree; None without a pilot, or where it failed
+    s_squared: float | None = None
+
+    def leads_to_another_spin(self, spin: int) -> bool:
+        """Of a start that mixes spins: whether its pilot ended in a state of one other spin, or does not tell. The
+        triplet of a carbon atom is no answer for the singlet.
+
+        A mixture of several is one: it solves the Hamiltonian only where these spins have one energy, as where a bond
+        is broken. (Of Hartree-Fock's own determinants the lowest is taken, whatever it leads to: for N2 at 4 Angstrom
+        the one of the right spin is an excited state.)
+        """
+        if self.start.first is None:
+            return False
+        if self.s_squared is None:
+            return True
+        more = round((math.sqrt(1 + 4 * max(self.s_squared, 0.0)) - 1 - spin) / 2)  # of <S^2> = S (S + 1)
+        other = spin / 2 + more
+        return more > 0 and abs(self.s_squared - other * (other + 1)) < _PURE
+
+
+def _starts(solution: Solution, frozen: int, starts_anywhere: bool) -> Iterator[_Start]:
+    """From a solution: its own determinant, and the lower one if there is one over the correlated orbitals."""
+    first = None
+    spins = () if solution.lower is None else (solution.lower.alpha, solution.lower.beta)
+    if spins and all(set(range(frozen)) <= set(orbitals) for orbitals in spins):
+        alpha, beta = (tuple(orbital - frozen for orbital in orbitals[frozen:]) for orbitals in spins)
+        first = FirstDeterminant(alpha=alpha, beta=beta)
+    yield _Start(solution, None, untried=first is not None and not starts_anywhere)
+    if first is not None and starts_anywhere:
+        yield _Start(solution, first)
+
+
+def occupied(first: FirstDeterminant | None) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """As a SolverTask has it."""
+    return None if first is None else (first.alpha, first.beta)
+
+
+def _tried(start: _Start, pilot: SolverTask, should_stop: Callable[[], bool]) -> tuple[_Tried, str]:
+    """What came of it, and what to say."""
+    try:
+        energies = solve(pilot_program(), pilot, on_line=_quiet, on_iteration=lambda _: None, should_stop=should_stop)
+    except ProgramFailed as error:
+        if error.cause is not None:  # the machine's, not this solution's
+            raise
+        return _Tried(start), error.summary
+    square = energies.s_squared
+    said = f"{energies.total_energy:.6f} Hartree" + ("" if square is None else f", <S^2> {square:.3f}")
+    return _Tried(start, energies.total_energy, square), said
+
+
+def _rank(tried: _Tried, spin: int) -> tuple[bool, float, int]:
+    """Lowest pilot first; of equal ones, which are turned into each other, that with the molecule's symmetry. A
+    determinant that is not Hartree-Fock's mixes spins, so it has to be worth it."""
+    handicap = 0.0 if tried.start.first is None else LOWER
+    last = tried.energy is None or tried.leads_to_another_spin(spin)
+    return last, round((tried.energy or 0.0) + handicap, 5), _ORIGINS.index(tried.start.solution.origin)
+
+
+def _told(found: Sequence[_Tried], spin: int) -> Reference:
+    """The first is kept."""
+    kept, *others = found
+    told = kept.start.solution.told(kept.energy, kept.s_squared, kept.start.first)
+    return Reference(
+        **dict(told),
+        others=tuple(one.start.solution.told(one.energy, one.s_squared, one.start.first) for one in others),
+        note=_note(kept, others, spin),
+    )
+
+
+def _note(kept: _Tried, others: Sequence[_Tried], spin: int) -> str:
+    """What a user should know of the reference; empty where there is nothing to be said."""
+    start = kept.start
+    hf, stability = start.solution.hf, start.solution.stability
+    parts = []
+    if others:
+        energies = {round(one.energy, 6) for one in (hf, *(other.start.solution.hf for other in others))}
+        lower = min(energies) < round(hf.energy, 6)
+        parts.append(
+            f"{len(others) + 1} starts from {len(energies)} {hf.method} solutions were tried in pilot calculations; "
+            f"the solution at {hf.energy:.6f} Hartree was kept."
+            + (f" One at {min(energies):.6f} is lower, and leads to a higher SHCI energy." if lower else "")
+        )
+    if start.first is not None:
+        parts.append(
+            "The SHCI starts from a lower determinant over its orbitals, with open shells of opposite spins "
+            "(reference.first_determinant)."
+        )
+    known = [one for one in others if one.energy is not None and one.s_squared is not None]
+    spins = [one.energy for one in known if one.energy is not None and one.leads_to_another_spin(spin)]
+    if spins and kept.energy is not None and min(spins) < kept.energy:
+        parts.append(
+            f"A state of another spin lies lower: its pilot ended at {min(spins):.6f} Hartree, the reference's at "
+            f"{kept.energy:.6f}."
+        )
+    if start.untried:
+        parts.append(
+            "A determinant over its orbitals with open shells of opposite spins is lower; the program starts from the "
+            "first orbitals of the integral file, and may end in a higher state. The program 'pyci' can start from it."
+        )
+    if not is_minimum(stability):
+        parts.append(
+            f"It is no minimum: the lowest eigenvalue of its orbital Hessian is {stability.internal:.4f} Hartree."
+        )
+    filled, empty = hf.mo_energy[hf.mo_occ > 0], hf.mo_energy[hf.mo_occ == 0]
+    if hf.mol.spin == 0 and len(empty) and filled.max() > empty.min():
+        parts.append("An occupied orbital lies above an empty one.")
+    return " ".join(parts)
+
+
+def _quiet(_: str) -> None:
+    """The pilots' lines are nobody's concern; its energies are told."""

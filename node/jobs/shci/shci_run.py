@@ -1,0 +1,77 @@
+"""An SHCI calculation on its desk: what its tasks share, and what a checkpoint of it holds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from spotwave.node.jobs.shci.calculation import Calculation, check
+from spotwave.node.jobs.shci.programs.base import SolverTask
+from spotwave.node.jobs.shci.reference import Reference
+from spotwave.node.runtime.workspace import Desk
+from spotwave.node.storage.checkpoint import CheckpointCorrupt, Manifest
+
+SCF_FILE = "scf.chk"
+PROGRAM_DIR = "program"
+FCIDUMP = "FCIDUMP"
+
+
+def _reference_of(before: Manifest | None) -> Reference | None:
+    """What the checkpoint tells of the choice that was made. Raises CheckpointCorrupt."""
+    told = before.facts.get("reference") if before else None
+    if told is None:
+        return None
+    try:
+        reference = Reference.model_validate_json(json.dumps(told))
+    except ValidationError as error:
+        raise CheckpointCorrupt(f"its reference is none: {error.errors(include_input=False)[0]['msg']}") from None
+    return reference
+
+
+class Bench:
+    """The calculation on its desk: what the tasks share, and what a checkpoint of it holds."""
+
+    def __init__(self, desk: Desk, calculation: Calculation) -> None:
+        self.desk = desk
+        self.calculation = calculation
+        self.size = check(calculation)
+        self.facts: dict[str, Any] = {"seconds": {}}
+        self.before: Manifest | None = desk.restored()
+        if self.before is not None:
+            self.facts |= {"seconds": dict(self.before.facts.get("seconds", {}))}
+        self.reference: Reference | None = _reference_of(self.before)
+        self.fcidump = desk.scratch / FCIDUMP
+        self.scf = desk.scratch / SCF_FILE
+        self.solver = SolverTask(
+            fcidump=self.fcidump,
+            output=desk.scratch / "solver",
+            checkpoint=desk.scratch / PROGRAM_DIR,
+            log=desk.output / "shci.log",
+            threads=desk.brief.vcpus,
+            memory_gib=self.memory_gib,
+            eps1=calculation.eps1,
+            eps2=calculation.eps2,
+            n_orbitals=self.size.n_correlated_orbitals,
+            n_electrons=self.size.n_correlated_electrons,
+            spin=calculation.spin,
+            command=calculation.command,
+        )
+
+    @property
+    def memory_gib(self) -> float:
+        """What one step may use; the rest is for the operating system, the agent and the worker."""
+        return max(0.5, 0.75 * self.desk.brief.memory_gib)
+
+    def seal(self, step: str, files: dict[str, Path] | None = None) -> None:
+        """A checkpoint of all that is expensive and small."""
+        # With the choice that an earlier attempt made: a later one must not choose anew, over other integrals.
+        chosen = {} if self.reference is None else {"reference": self.reference.model_dump(mode="json")}
+        self.desk.seal(step, {SCF_FILE: self.scf, **(files or {})}, self.facts | chosen)
+
+    def spent(self, step: str, seconds: float) -> None:
+        """Wall seconds of a step, added over the attempts."""
+        total = self.facts["seconds"].get(step, 0.0) + seconds
+        self.facts["seconds"][step] = round(total, 3)
