@@ -92,7 +92,7 @@ def main() -> None:
         assert set(market.frame["cloud"].unique()) == set(KINDS), market.missing
         fetch = seconds(lambda: whole(clouds, len(clouds)), options.rounds)
         chain = seconds(lambda: whole({"gcp": clouds["gcp"]}, 1), options.rounds)
-        with patch("spotwave.blocks.gather.ThreadPoolExecutor", one_at_a_time):
+        with patch("spotwave.blocks.concurrent.ThreadPoolExecutor", one_at_a_time):
             loop = seconds(lambda: whole(clouds, 1), 1)
     sys.stdout.write(f"market_fetch_offers {len(market)}\n")
     sys.stdout.write(f"market_fetch_seconds {fetch:.2f}\n")

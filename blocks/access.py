@@ -14,7 +14,7 @@ from prefect.blocks.core import Block
 from prefect.settings import get_current_settings
 from pydantic import ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
-from spotwave.blocks import authority
+from spotwave.blocks import tls
 from spotwave.blocks.attempt_token import KEY_CHARS, USER, AttemptToken, question
 from spotwave.blocks.basic_auth import basic as basic
 from spotwave.blocks.endpoints import is_loopback
@@ -100,7 +100,7 @@ class PrefectAccess(Block):
     @field_validator("ca")
     @classmethod
     def _is_a_certificate(cls, ca: str | None) -> str | None:
-        return authority.checked(ca or "")
+        return tls.checked(ca or "")
 
     @field_validator("proxy_key")
     @classmethod
@@ -137,8 +137,8 @@ class PrefectAccess(Block):
                 settings = {"PREFECT_API_URL": f"{url}/api", "PREFECT_API_AUTH_STRING": f"{USER}:{token}"}
             case "direct":
                 settings = self._direct()
-        ca = authority.sendable(self._authority())
-        known = {authority.FILE: SecretStr(ca)} if ca and settings else {}  # no secret, on the same way
+        ca = tls.sendable(self._authority())
+        known = {tls.FILE: SecretStr(ca)} if ca and settings else {}  # no secret, on the same way
         return {SECRET_API: SecretStr(json.dumps(settings)), **known}
 
     def problem(self, here: bool) -> str | None:
@@ -161,7 +161,7 @@ class PrefectAccess(Block):
         if url.startswith("http://") and not is_loopback(url):
             return f"{field}: {url} would send credentials over the network in the clear. Use https."
         if self._as_the_controller() and not self.ca:
-            return authority.unshared(url, here)
+            return tls.unshared(url, here)
         return None
 
     def reached(self) -> str | None:
@@ -183,7 +183,7 @@ class PrefectAccess(Block):
 
     def _authority(self) -> str | None:
         """Whom machines believe: what the block says; else, at the controller's own address, whom that believes."""
-        return self.ca or (authority.controllers_own() if self._as_the_controller() else None)
+        return self.ca or (tls.controllers_own() if self._as_the_controller() else None)
 
     def _direct(self) -> dict[str, str]:
         """Raises ValueError when neither the block nor the controller knows an API."""
@@ -230,7 +230,7 @@ def _ask_api(settings: dict[str, str], ca: str | None) -> str | None:
         headers["Authorization"] = basic(auth)
     elif key := settings.get("PREFECT_API_KEY"):
         headers["Authorization"] = f"Bearer {key}"
-    told = authority.status(f"{url}/work_pools/{MACHINES_POOL}", headers, ca)
+    told = tls.status(f"{url}/work_pools/{MACHINES_POOL}", headers, ca)
     match told:
         case 200:
             return None
@@ -242,7 +242,7 @@ def _ask_api(settings: dict[str, str], ca: str | None) -> str | None:
 
 
 def _ask_proxy(url: str, token: str, ca: str | None) -> str | None:
-    told = authority.status(f"{url}/health", {"Authorization": basic(f"{USER}:{token}")}, ca)
+    told = tls.status(f"{url}/health", {"Authorization": basic(f"{USER}:{token}")}, ca)
     match told:
         case 200:
             return None

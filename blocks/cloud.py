@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 from spotwave.blocks.gpus import card
 from spotwave.blocks.interruption import Rate, Word, word_of
 from spotwave.blocks.quota_room import QuotaRoom
-from spotwave.blocks.scope import Reach
+from spotwave.blocks.refusal_scope import Reach
 from spotwave.node.contract import Brief, attempt_name
 from spotwave.node.storage.secret_patterns import without_secrets
 
@@ -270,7 +270,7 @@ class LaunchRefused(Exception):
     `reason`: as its SDK told it, which may quote a signed address or a token; those are left out.
     """
 
-    reach: Reach = "pool"  #: which other offers would be refused alike (blocks.scope)
+    reach: Reach = "pool"  #: which other offers would be refused alike (blocks.refusal_scope)
     quota: str = ""  #: the cloud's name of the quota that is used up: then only offers that take of it
     left: float | None = None  #: the most that can be left of it; None: the cloud does not tell
     lasting: bool = False  #: to wait does not help

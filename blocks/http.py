@@ -13,7 +13,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 from urllib3.exceptions import HTTPError, ProtocolError
 from urllib3.util import Retry
 
-from spotwave.blocks.gather import Unavailable
+from spotwave.blocks.concurrent import Unavailable
 
 T = TypeVar("T")
 

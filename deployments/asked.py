@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from spotwave.blocks.cloud import Requirements
 from spotwave.blocks.gpus import unknown
+from spotwave.blocks.registry import WINGS
 from spotwave.blocks.validation import first_problem
-from spotwave.blocks.wings import WINGS
 
 Architecture = Literal["x86_64", "arm64"]
 Objective = Literal["cost", "price"]

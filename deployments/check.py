@@ -12,9 +12,9 @@ from rich.table import Table
 
 from spotwave.blocks.access import PrefectAccess
 from spotwave.blocks.cloud import Cloud, Finding
+from spotwave.blocks.load import Unusable, load, names_of
 from spotwave.blocks.rclone import RcloneRemote
-from spotwave.blocks.saved import Unusable, load, names_of
-from spotwave.blocks.wings import WINGS, block_type
+from spotwave.blocks.registry import WINGS, block_type
 from spotwave.deployments.api import Api
 
 _SIGNS = {True: "[green]ok[/]", False: "[red]no[/]", None: "[yellow]?[/]"}

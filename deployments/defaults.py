@@ -8,9 +8,9 @@ from prefect.client.orchestration import SyncPrefectClient
 from spotwave.blocks.access import PrefectAccess
 from spotwave.blocks.azure.block import AzureCloud
 from spotwave.blocks.budget import Budget
+from spotwave.blocks.load import names_of
 from spotwave.blocks.local.block import LocalCloud
 from spotwave.blocks.rclone import RcloneRemote
-from spotwave.blocks.saved import names_of
 from spotwave.blocks.snapshots import SnapshotStore
 from spotwave.deployments.home import Home
 

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from spotwave.blocks.cloud import Cloud, LaunchRefused, Machine, MachineState
-from spotwave.blocks.saved import Unusable, load, names_of
-from spotwave.blocks.wings import WINGS, wing
+from spotwave.blocks.load import Unusable, load, names_of
+from spotwave.blocks.registry import WINGS, wing
 from spotwave.node.untrusted.plain_text import plain
 
 

@@ -15,8 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from spotwave.blocks.cloud import Offer, Tell, untold
+from spotwave.blocks.registry import WINGS, wing
 from spotwave.blocks.snapshots import SnapshotStore
-from spotwave.blocks.wings import WINGS, wing
 from spotwave.deployments.api import Unavailable
 from spotwave.deployments.asked import Asked
 from spotwave.deployments.home import Home

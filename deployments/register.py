@@ -93,7 +93,7 @@ def _deploy(home: Home, api: Api) -> None:
 
 def _register_blocks(home: Home, client: SyncPrefectClient) -> None:
     # Imported here: a registration that is up to date must not wait for three clouds' SDKs.
-    from spotwave.blocks.wings import register_all
+    from spotwave.blocks.registry import register_all
     from spotwave.deployments.defaults import create_default_blocks
 
     register_all()

@@ -12,10 +12,10 @@ from prefect.client.orchestration import get_client
 from spotwave.blocks.access import PrefectAccess
 from spotwave.blocks.budget import Budget
 from spotwave.blocks.cloud import Cloud
+from spotwave.blocks.load import Unusable, load, names_of
 from spotwave.blocks.rclone import RcloneRemote
-from spotwave.blocks.saved import Unusable, load, names_of
+from spotwave.blocks.registry import WINGS, block_type
 from spotwave.blocks.snapshots import SnapshotStore
-from spotwave.blocks.wings import WINGS, block_type
 
 B = TypeVar("B", bound=Block)
 

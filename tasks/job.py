@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from spotwave.blocks.cloud import Machine, Offer, Requirements
-from spotwave.blocks.scope import Scope
+from spotwave.blocks.refusal_scope import Scope
 from spotwave.node.contract import Ending, Outcome
 
 #: USD, seconds, sizes: one figure that is none would make every sum with it one, and a negative one free a budget.

@@ -9,7 +9,7 @@ import polars as pl
 from spotwave.blocks.cloud import Cloud, Offer, Requirements
 from spotwave.blocks.market import Market, offers_of
 from spotwave.blocks.quota_room import QuotaRoom
-from spotwave.blocks.wings import wing
+from spotwave.blocks.registry import wing
 from spotwave.tasks.job import Choice
 
 LEADING = 10  # offers of a ranking whose quotas are asked for

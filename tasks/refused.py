@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spotwave.blocks.cloud import LaunchRefused, Offer
-from spotwave.blocks.scope import Scope
-from spotwave.blocks.wings import wing
+from spotwave.blocks.refusal_scope import Scope
+from spotwave.blocks.registry import wing
 from spotwave.tasks.job import Refusal
 
 

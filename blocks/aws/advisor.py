@@ -7,9 +7,9 @@ from typing import Any
 
 import polars as pl
 
-from spotwave.blocks.aws.reading import Part
+from spotwave.blocks.aws.table_part import Part
 from spotwave.blocks.cloud import Tell
-from spotwave.blocks.gather import Unavailable
+from spotwave.blocks.concurrent import Unavailable
 from spotwave.blocks.http import get_json, session
 from spotwave.blocks.interruption import Rate, of_month
 

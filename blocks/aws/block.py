@@ -31,7 +31,7 @@ from spotwave.blocks.cloud import (
 from spotwave.blocks.endpoints import Endpoint, checked, is_loopback
 from spotwave.blocks.market import Market
 from spotwave.blocks.quota_room import QuotaRoom
-from spotwave.blocks.recent import Recent
+from spotwave.blocks.recent_answers import Recent
 
 if TYPE_CHECKING:
     from spotwave.blocks.aws.clients import Clients
@@ -113,7 +113,7 @@ class AwsCloud(Cloud):
     @field_validator("fault_role")
     @classmethod
     def _a_role(cls, role: str) -> str:
-        from spotwave.blocks.aws.rehearsal import checked
+        from spotwave.blocks.aws.interrupt import checked
 
         return checked(role)
 
@@ -194,7 +194,7 @@ class AwsCloud(Cloud):
 
     @property
     def rehearsal(self) -> Rehearsal:
-        from spotwave.blocks.aws.rehearsal import ENDED, FORCED
+        from spotwave.blocks.aws.interrupt import ENDED, FORCED
 
         return FORCED if self.fault_role else ENDED
 
@@ -202,7 +202,7 @@ class AwsCloud(Cloud):
         if not self.fault_role:
             self.terminate(machine)
             return
-        from spotwave.blocks.aws.rehearsal import interrupt
+        from spotwave.blocks.aws.interrupt import interrupt
 
         interrupt(self._clients(), machine, self.fault_role)
 

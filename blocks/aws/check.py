@@ -25,7 +25,7 @@ from spotwave.blocks.cloud import (
     Throttled,
     Unfit,
 )
-from spotwave.blocks.gather import gather
+from spotwave.blocks.concurrent import gather
 from spotwave.blocks.tags import DEADLINE, JOB
 from spotwave.node.contract import Brief
 

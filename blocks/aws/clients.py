@@ -14,10 +14,10 @@ from botocore.session import Session  # type: ignore[import-untyped]
 from prefect_aws import AwsCredentials
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
+from spotwave.blocks.aws.fast_botocore import Parsers, loader
 from spotwave.blocks.aws.refusals import refusal, typed
-from spotwave.blocks.aws.sparing import Parsers, loader
 from spotwave.blocks.cloud import LaunchRefused, MarketUnavailable, Throttled
-from spotwave.blocks.gather import Unavailable
+from spotwave.blocks.concurrent import Unavailable
 
 AT_MOST = 24  #: calls at once, over all regions and services
 HOME = "us-east-1"  #: where the Price List API is, and the region that is asked where any would do

@@ -13,9 +13,9 @@ from typing import Any
 import polars as pl
 
 from spotwave.blocks.aws.clients import AT_MOST, HOME, Clients
-from spotwave.blocks.aws.reading import Part, named
+from spotwave.blocks.aws.table_part import Part, named
 from spotwave.blocks.cloud import Tell
-from spotwave.blocks.gather import gather
+from spotwave.blocks.concurrent import gather
 from spotwave.blocks.gpus import card_of
 
 TYPES = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from spotwave.blocks.aws.all_regions import everywhere
 from spotwave.blocks.aws.clients import Clients
-from spotwave.blocks.aws.everywhere import everywhere
 from spotwave.blocks.aws.refusals import code_behind
 from spotwave.blocks.aws.secrets import delete_secret
 from spotwave.blocks.aws.setup import tag_dict

@@ -9,9 +9,9 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from spotwave.blocks.aws.all_regions import everywhere
 from spotwave.blocks.aws.billing import billed_until, prices_held
 from spotwave.blocks.aws.clients import Clients
-from spotwave.blocks.aws.everywhere import everywhere
 from spotwave.blocks.aws.images import Image, image_for
 from spotwave.blocks.aws.launch_parameters import launch_parameters
 from spotwave.blocks.aws.network import subnet_for, subnets_of
@@ -31,9 +31,9 @@ from spotwave.blocks.cloud import (
     Throttled,
     of_all_regions,
 )
-from spotwave.blocks.recent import Recent
+from spotwave.blocks.recent_answers import Recent
 from spotwave.blocks.tags import JOB, machine_from, offer_in
-from spotwave.blocks.unseen import state_of_the_unseen
+from spotwave.blocks.unlisted_machine import state_of_the_unseen
 from spotwave.blocks.user_data import of_cloud
 
 MOST_LAUNCHES = 3  #: calls for one machine, where the answer is lost

@@ -10,13 +10,13 @@ from spotwave.blocks.aws.advisor import read_interruptions
 from spotwave.blocks.aws.clients import Clients
 from spotwave.blocks.aws.instance_types import read_types
 from spotwave.blocks.aws.on_demand import read_on_demand
-from spotwave.blocks.aws.reading import Part
 from spotwave.blocks.aws.spot_prices import offers, read_spot_prices
+from spotwave.blocks.aws.table_part import Part
 from spotwave.blocks.aws.zones import enabled_regions, read_zones
 from spotwave.blocks.cloud import Catalogue, MarketUnavailable, Tell
-from spotwave.blocks.gather import Progress, gather
+from spotwave.blocks.concurrent import Progress, gather
 from spotwave.blocks.market import Market
-from spotwave.blocks.sanity import vetted
+from spotwave.blocks.price_sanity import vetted
 
 Read = Mapping[str, Callable[[], Part]]
 

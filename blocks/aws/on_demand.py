@@ -11,9 +11,9 @@ from typing import Any
 import polars as pl
 
 from spotwave.blocks.aws.clients import AT_MOST, HOME, Clients
-from spotwave.blocks.aws.reading import Part, named
+from spotwave.blocks.aws.table_part import Part, named
 from spotwave.blocks.cloud import Tell
-from spotwave.blocks.gather import Unavailable, gather
+from spotwave.blocks.concurrent import Unavailable, gather
 
 ON_DEMAND = {"region": pl.String, "instance_type": pl.String, "on_demand_usd_h": pl.Float64}
 

@@ -24,7 +24,7 @@ from spotwave.blocks.cloud import (
     Unclear,
     Unfit,
 )
-from spotwave.blocks.gather import Unavailable
+from spotwave.blocks.concurrent import Unavailable
 
 # No such machine here now; `Unsupported` and `InvalidAvailabilityZone`: this zone does not have the type.
 _CAPACITY = {

@@ -11,11 +11,11 @@ from typing import Any
 
 import polars as pl
 
-from spotwave.blocks.aws import extras
+from spotwave.blocks.aws import list_prices
 from spotwave.blocks.aws.clients import AT_MOST, Clients
-from spotwave.blocks.aws.reading import Part
+from spotwave.blocks.aws.table_part import Part
 from spotwave.blocks.cloud import Tell
-from spotwave.blocks.gather import Unavailable, gather
+from spotwave.blocks.concurrent import Unavailable, gather
 from spotwave.blocks.interruption import word
 
 SPOT: dict[str, pl.DataType] = {
@@ -108,11 +108,11 @@ def offers(
         .with_columns(
             pl.lit("aws").alias("cloud"),
             word(),
-            pl.lit(extras.NOTICE_S).alias("notice_s"),
-            pl.when("bare_metal").then(extras.METAL_BOOT_S).otherwise(extras.BOOT_S).alias("boot_s"),
-            pl.lit(extras.DISK_USD_GIB_MONTH).alias("disk_usd_gib_month"),
-            pl.lit(extras.IP_USD_H).alias("ip_usd_h"),
-            pl.lit(extras.EGRESS_USD_GIB).alias("egress_usd_gib"),
+            pl.lit(list_prices.NOTICE_S).alias("notice_s"),
+            pl.when("bare_metal").then(list_prices.METAL_BOOT_S).otherwise(list_prices.BOOT_S).alias("boot_s"),
+            pl.lit(list_prices.DISK_USD_GIB_MONTH).alias("disk_usd_gib_month"),
+            pl.lit(list_prices.IP_USD_H).alias("ip_usd_h"),
+            pl.lit(list_prices.EGRESS_USD_GIB).alias("egress_usd_gib"),
             pl.lit(now).alias("seen_at"),
         )
     )

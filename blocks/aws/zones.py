@@ -9,9 +9,9 @@ from typing import Any
 import polars as pl
 
 from spotwave.blocks.aws.clients import AT_MOST, Clients
-from spotwave.blocks.aws.reading import Part
+from spotwave.blocks.aws.table_part import Part
 from spotwave.blocks.cloud import MarketUnavailable, Tell
-from spotwave.blocks.gather import Unavailable, gather
+from spotwave.blocks.concurrent import Unavailable, gather
 
 ZONES = {"region": pl.String, "zone": pl.String, "zone_id": pl.String, "no_zone": pl.String}
 

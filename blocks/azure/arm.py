@@ -25,8 +25,8 @@ from spotwave.blocks.azure.clients import SCOPE, LoopbackBearer
 from spotwave.blocks.azure.evictions import QUERY, rates
 from spotwave.blocks.azure.pages import all_pages, listed
 from spotwave.blocks.azure.skus import SKU
+from spotwave.blocks.concurrent import Unavailable
 from spotwave.blocks.endpoints import is_loopback
-from spotwave.blocks.gather import Unavailable
 from spotwave.blocks.http import Garbled, patiently
 
 if TYPE_CHECKING:

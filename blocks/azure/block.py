@@ -31,7 +31,7 @@ from spotwave.blocks.cloud import (
 from spotwave.blocks.endpoints import Endpoint, is_loopback
 from spotwave.blocks.market import Market
 from spotwave.blocks.quota_room import QuotaRoom
-from spotwave.blocks.recent import Recent
+from spotwave.blocks.recent_answers import Recent
 
 if TYPE_CHECKING:
     from spotwave.blocks.azure.account import Account
@@ -223,12 +223,12 @@ class AzureCloud(Cloud):
 
     @property
     def rehearsal(self) -> Rehearsal:
-        from spotwave.blocks.azure.rehearsal import REHEARSAL
+        from spotwave.blocks.azure.interrupt import REHEARSAL
 
         return REHEARSAL
 
     def rehearse_interruption(self, machine: Machine) -> None:
-        from spotwave.blocks.azure.rehearsal import evict
+        from spotwave.blocks.azure.interrupt import evict
 
         evict(self._access()[0], machine)
 

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from spotwave.blocks.azure.clients import Clients
-from spotwave.blocks.azure.naming import resource_id
 from spotwave.blocks.azure.refusals import asked
+from spotwave.blocks.azure.resource_ids import resource_id
 from spotwave.blocks.cloud import Machine, Throttled, Unclear
 
 _MOST = 100  #: deletions of one name within 14 days; a name is used once as a rule

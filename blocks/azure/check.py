@@ -13,7 +13,7 @@ from spotwave.blocks.azure.quotas import SPOT_QUOTA
 from spotwave.blocks.azure.refusals import asked
 from spotwave.blocks.azure.secrets import Vault, secret_name
 from spotwave.blocks.cloud import Finding, LaunchRefused, Misconfigured
-from spotwave.blocks.gather import Unavailable, gather
+from spotwave.blocks.concurrent import Unavailable, gather
 
 _AT_ONCE = 8
 _CHECK = "check"  # in place of a job key

@@ -25,8 +25,8 @@ from pydantic import SecretStr
 
 from spotwave.blocks.azure.credentials import AzureCredentials
 from spotwave.blocks.azure.pages import followed
+from spotwave.blocks.concurrent import Unavailable
 from spotwave.blocks.endpoints import is_loopback
-from spotwave.blocks.gather import Unavailable
 
 if TYPE_CHECKING:
     from azure.core.pipeline import PipelineRequest, PipelineResponse

@@ -17,8 +17,8 @@ from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
 from spotwave.blocks.azure.account import NETWORK_VERSION
 from spotwave.blocks.azure.clients import POLL_S, Clients
-from spotwave.blocks.azure.naming import is_part, job_of_part, resource_id
 from spotwave.blocks.azure.refusals import asked, status_of
+from spotwave.blocks.azure.resource_ids import is_part, job_of_part, resource_id
 from spotwave.blocks.cloud import Leftover, Throttled
 from spotwave.blocks.tags import JOB, deadline_in
 

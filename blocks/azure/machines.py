@@ -13,14 +13,14 @@ from azure.core import MatchConditions
 from azure.core.exceptions import AzureError, ResourceNotFoundError
 
 from spotwave.blocks.azure.account import Account, client_id, subnet_for
-from spotwave.blocks.azure.body import Place, body
 from spotwave.blocks.azure.changes import deleted_at
 from spotwave.blocks.azure.clients import POLL_S, Clients
 from spotwave.blocks.azure.leftovers import Parts
-from spotwave.blocks.azure.naming import resource_id, vm_name
 from spotwave.blocks.azure.quotas import SPOT_QUOTA, quotas_of
 from spotwave.blocks.azure.refusals import UnknownIdentity, asked, code_of, of_code, refusal, status_of
+from spotwave.blocks.azure.resource_ids import resource_id, vm_name
 from spotwave.blocks.azure.secrets import Vault, secret_name
+from spotwave.blocks.azure.vm_request import Place, body
 from spotwave.blocks.cloud import (
     LaunchBrief,
     LaunchRefused,
@@ -34,9 +34,9 @@ from spotwave.blocks.cloud import (
     Unfit,
     of_all_regions,
 )
-from spotwave.blocks.recent import Recent
+from spotwave.blocks.recent_answers import Recent
 from spotwave.blocks.tags import JOB, machine_from, offer_in
-from spotwave.blocks.unseen import state_of_the_unseen
+from spotwave.blocks.unlisted_machine import state_of_the_unseen
 from spotwave.blocks.user_data import of_cloud
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from spotwave.blocks.azure.offers import offers
 from spotwave.blocks.azure.prices import Kind, RetailPrices, in_region, of_size, usable
 from spotwave.blocks.azure.skus import SIZES, sizes
 from spotwave.blocks.cloud import Catalogue, MarketUnavailable, Tell, untold
-from spotwave.blocks.gather import Unavailable, gather
+from spotwave.blocks.concurrent import Unavailable, gather
 from spotwave.blocks.market import Market
-from spotwave.blocks.sanity import vetted
+from spotwave.blocks.price_sanity import vetted
 
 if TYPE_CHECKING:
     # A second of SDK that the public price list does without.

@@ -9,9 +9,15 @@ from datetime import datetime
 import polars as pl
 
 from spotwave.blocks.azure.evictions import RATES, interruptions
-from spotwave.blocks.azure.extras import BOOT_S, DISK_USD_GIB_MONTH, EGRESS_USD_GIB, IP_USD_H, NOTICE_S
-from spotwave.blocks.azure.names import family
+from spotwave.blocks.azure.list_prices import (
+    BOOT_S,
+    DISK_USD_GIB_MONTH,
+    EGRESS_USD_GIB,
+    IP_USD_H,
+    NOTICE_S,
+)
 from spotwave.blocks.azure.shapes import shape
+from spotwave.blocks.azure.size_names import family
 from spotwave.blocks.azure.skus import SIZES
 from spotwave.blocks.interruption import word
 

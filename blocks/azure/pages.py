@@ -11,7 +11,7 @@ import polars as pl
 from polars._typing import SchemaDict
 from polars.exceptions import PolarsError
 
-from spotwave.blocks.gather import Unavailable
+from spotwave.blocks.concurrent import Unavailable
 from spotwave.blocks.http import Garbled
 
 T = TypeVar("T")

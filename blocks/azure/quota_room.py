@@ -9,7 +9,7 @@ from spotwave.blocks.azure.clients import Clients
 from spotwave.blocks.azure.quotas import SPOT_QUOTA
 from spotwave.blocks.azure.refusals import asked
 from spotwave.blocks.cloud import LaunchRefused, Offer
-from spotwave.blocks.gather import Unavailable, gather
+from spotwave.blocks.concurrent import Unavailable, gather
 from spotwave.blocks.quota_room import QuotaRoom
 
 _AT_ONCE = 8

@@ -32,7 +32,7 @@ from spotwave.blocks.cloud import (
     Unclear,
     Unfit,
 )
-from spotwave.blocks.scope import Reach
+from spotwave.blocks.refusal_scope import Reach
 
 _CAPACITY = {
     "SkuNotAvailable",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from spotwave.blocks.azure.gpus import gpus
-from spotwave.blocks.azure.names import Name, is_burstable, parsed
+from spotwave.blocks.azure.size_names import Name, is_burstable, parsed
 from spotwave.blocks.cloud import Architecture
 
 

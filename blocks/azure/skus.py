@@ -8,7 +8,7 @@ from __future__ import annotations
 import polars as pl
 
 from spotwave.blocks.azure.gpus import gpus, no_gpu
-from spotwave.blocks.azure.names import is_burstable
+from spotwave.blocks.azure.size_names import is_burstable
 
 _TEXTS = pl.List(pl.String)
 

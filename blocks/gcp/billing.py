@@ -8,7 +8,7 @@ from typing import Any
 from google.auth.exceptions import GoogleAuthError
 
 from spotwave.blocks.cloud import MarketUnavailable, Tell
-from spotwave.blocks.gather import Unavailable
+from spotwave.blocks.concurrent import Unavailable
 from spotwave.blocks.gcp.clients import Clients, why
 from spotwave.blocks.http import get_json
 

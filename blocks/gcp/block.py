@@ -33,7 +33,7 @@ from spotwave.blocks.gcp.quotas import quotas_of
 from spotwave.blocks.interruption import Rate
 from spotwave.blocks.market import Market
 from spotwave.blocks.quota_room import QuotaRoom
-from spotwave.blocks.recent import Recent
+from spotwave.blocks.recent_answers import Recent
 
 if TYPE_CHECKING:
     from spotwave.blocks.gcp.clients import Clients
@@ -183,7 +183,7 @@ class GcpCloud(Cloud):
 
     def interruptions(self, offers: Sequence[Offer]) -> dict[tuple[str, str, str], Rate]:
         """By the preemption rates of the last seven days, for ten pools at most, a call each; all at once."""
-        from spotwave.blocks.gcp.advice import read_interruptions
+        from spotwave.blocks.gcp.preemption_history import read_interruptions
 
         try:
             return read_interruptions(self.clients(), offers)
@@ -243,13 +243,13 @@ class GcpCloud(Cloud):
 
     @property
     def rehearsal(self) -> Rehearsal:
-        from spotwave.blocks.gcp.rehearsal import REHEARSAL
+        from spotwave.blocks.gcp.interrupt import REHEARSAL
 
         return REHEARSAL
 
     def rehearse_interruption(self, machine: Machine) -> None:
+        from spotwave.blocks.gcp.interrupt import preempt
         from spotwave.blocks.gcp.refusals import refusing
-        from spotwave.blocks.gcp.rehearsal import preempt
 
         with refusing():
             preempt(self.clients(), machine, _PATIENCE_S)

@@ -10,7 +10,7 @@ from datetime import datetime
 from google.api_core.exceptions import NotFound
 
 from spotwave.blocks.cloud import Leftover
-from spotwave.blocks.gcp import everywhere, secrets
+from spotwave.blocks.gcp import all_zones, secrets
 from spotwave.blocks.gcp.clients import Clients
 from spotwave.blocks.gcp.operations import finished
 from spotwave.blocks.gcp.refusals import GONE, codes_in, refusal_in, refusing
@@ -33,7 +33,7 @@ def leftovers(clients: Clients, job_key: str | None, patience_s: float) -> list[
                 created_at=datetime.fromisoformat(disk.creation_timestamp) if disk.creation_timestamp else None,
                 deadline=deadline_in(disk.labels),
             )
-            for zone, disk in everywhere.ours(clients, "disks", job_key, patience_s)
+            for zone, disk in all_zones.ours(clients, "disks", job_key, patience_s)
             if not disk.users
         ]
         return disks + [

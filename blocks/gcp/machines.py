@@ -18,15 +18,15 @@ from spotwave.blocks.cloud import (
     Unfit,
     of_all_regions,
 )
-from spotwave.blocks.gcp import everywhere, secrets
+from spotwave.blocks.gcp import all_zones, secrets
 from spotwave.blocks.gcp.clients import FAILURES, Clients, in_doubt, is_lost
 from spotwave.blocks.gcp.images import image_of
 from spotwave.blocks.gcp.instance import Setup, instance_of, token_of
 from spotwave.blocks.gcp.operations import DELETED, PREEMPTED, ended_at, endings_of, finished, is_done
 from spotwave.blocks.gcp.refusals import EXISTS, GONE, OverQuota, codes_in, refusal, refusal_in, refusing
-from spotwave.blocks.recent import Recent
+from spotwave.blocks.recent_answers import Recent
 from spotwave.blocks.tags import ATTEMPT, JOB, OFFER, machine_from, packed, tags_of
-from spotwave.blocks.unseen import state_of_the_unseen
+from spotwave.blocks.unlisted_machine import state_of_the_unseen
 from spotwave.blocks.user_data import of_cloud
 
 CREATED_S = 300.0  #: a stockout takes seconds to be told, bare metal minutes to be made
@@ -113,7 +113,7 @@ class Machines:
     def find(self, job_key: str | None = None) -> list[Machine]:
         """By label, in all zones; stopped ones too, since their disks bill. Raises a LaunchRefused."""
         with refusing():
-            found = everywhere.ours(self._clients, "instances", job_key, self._patience_s)
+            found = all_zones.ours(self._clients, "instances", job_key, self._patience_s)
             machines = [machine for zone, instance in found if (machine := _machine(instance, zone)) is not None]
         return sorted(machines, key=lambda machine: (machine.job_key, machine.attempt, machine.id))
 

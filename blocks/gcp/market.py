@@ -10,14 +10,14 @@ from typing import Any
 import polars as pl
 
 from spotwave.blocks.cloud import Catalogue, Tell
-from spotwave.blocks.gather import Progress, gather
+from spotwave.blocks.concurrent import Progress, gather
 from spotwave.blocks.gcp.billing import read_skus
 from spotwave.blocks.gcp.clients import Clients
 from spotwave.blocks.gcp.machine_types import read_catalogue
 from spotwave.blocks.gcp.offers import offers
 from spotwave.blocks.gcp.skus import unit_prices
 from spotwave.blocks.market import Market
-from spotwave.blocks.sanity import vetted
+from spotwave.blocks.price_sanity import vetted
 
 
 def read_market(clients: Clients, wanted: list[str], catalogue: Catalogue | None, tell: Tell) -> Market:

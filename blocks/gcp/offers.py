@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from spotwave.blocks.gcp import extras
+from spotwave.blocks.gcp import list_prices
 from spotwave.blocks.gcp.families import (
     BILLED_VCPUS,
     GPUS,
@@ -78,11 +78,11 @@ def offers(types: pl.DataFrame, prices: pl.DataFrame, seen_at: datetime) -> tupl
         interruption=pl.lit("unknown"),
         interruptions_per_h=pl.lit(None, dtype=pl.Float64),
         interruption_basis=pl.lit(None, dtype=pl.String),
-        notice_s=pl.lit(extras.NOTICE_S),
-        boot_s=pl.when(metal).then(extras.METAL_BOOT_S).otherwise(extras.BOOT_S),
-        disk_usd_gib_month=pl.lit(extras.DISK_USD_GIB_MONTH),
-        ip_usd_h=pl.lit(extras.IP_USD_H),
-        egress_usd_gib=pl.lit(extras.EGRESS_USD_GIB),
+        notice_s=pl.lit(list_prices.NOTICE_S),
+        boot_s=pl.when(metal).then(list_prices.METAL_BOOT_S).otherwise(list_prices.BOOT_S),
+        disk_usd_gib_month=pl.lit(list_prices.DISK_USD_GIB_MONTH),
+        ip_usd_h=pl.lit(list_prices.IP_USD_H),
+        egress_usd_gib=pl.lit(list_prices.EGRESS_USD_GIB),
         seen_at=pl.lit(seen_at, dtype=pl.Datetime("us", "UTC")),
     ), dropped
 

@@ -23,7 +23,7 @@ from spotwave.blocks.cloud import (
 )
 from spotwave.blocks.gcp.clients import FAILURES, OUT_OF_STOCK, is_lost, is_throttled, reasons
 from spotwave.blocks.gcp.quotas import EVERYWHERE, quota_named
-from spotwave.blocks.scope import Reach
+from spotwave.blocks.refusal_scope import Reach
 
 EXISTS = {"RESOURCE_ALREADY_EXISTS", "alreadyExists"}
 GONE = {"RESOURCE_NOT_FOUND", "notFound"}

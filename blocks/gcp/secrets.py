@@ -15,7 +15,7 @@ from google.api_core.exceptions import Conflict, GoogleAPICallError, NotFound
 
 from spotwave.blocks.cloud import Closed, LaunchBrief, Misconfigured
 from spotwave.blocks.gcp.clients import Clients
-from spotwave.blocks.recent import Recent
+from spotwave.blocks.recent_answers import Recent
 from spotwave.blocks.tags import JOB
 
 _KEPT = timedelta(days=1)  # after the deadline, when nobody has deleted it: it deletes itself

@@ -24,10 +24,10 @@ from spotwave.blocks.cloud import (
     untold,
 )
 from spotwave.blocks.home import absolute, home
+from spotwave.blocks.local.capacity import Room
 from spotwave.blocks.local.machines import Machines
 from spotwave.blocks.local.memory import host_memory_gib
 from spotwave.blocks.local.prices import KIND, host_vcpus, local_market
-from spotwave.blocks.local.room import Room
 from spotwave.blocks.market import Market
 
 

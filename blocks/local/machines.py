@@ -28,10 +28,10 @@ import psutil
 
 from spotwave.blocks.cloud import Capacity, LaunchBrief, Machine, MachineState, Misconfigured, Offer
 from spotwave.blocks.endpoints import past_proxies
-from spotwave.blocks.local.ends import note, noted, own_end, taken
+from spotwave.blocks.local.capacity import Room
 from spotwave.blocks.local.locks import counting, is_locked, locked
-from spotwave.blocks.local.memory import GIB
-from spotwave.blocks.local.notes import (
+from spotwave.blocks.local.machine_ends import note, noted, own_end, taken
+from spotwave.blocks.local.machine_notes import (
     ENDED_FILE,
     LAST_ACT_FILE,
     NOTICE_FILE,
@@ -40,6 +40,7 @@ from spotwave.blocks.local.notes import (
     machine_of,
     root_of,
 )
+from spotwave.blocks.local.memory import GIB
 from spotwave.blocks.local.processes import (
     environments,
     is_alive,
@@ -48,7 +49,6 @@ from spotwave.blocks.local.processes import (
     number_of,
     number_on,
 )
-from spotwave.blocks.local.room import Room
 from spotwave.blocks.rclone import rclone_binary, write_secrets
 from spotwave.blocks.user_data import render
 from spotwave.node.contract import (

@@ -13,7 +13,7 @@ import uvicorn
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, get_current_settings, temporary_settings
 
 from spotwave.blocks.access import PrefectAccess
-from spotwave.blocks.saved import load
+from spotwave.blocks.load import load
 from spotwave.deployments.api import Unavailable, check
 from spotwave.deployments.home import Home
 from spotwave.deployments.proxy.app import make_app

@@ -18,7 +18,7 @@ from pydantic import SecretStr, ValidationError
 
 from spotwave.blocks.access import MARGIN_S, PrefectAccess
 from spotwave.blocks.attempt_token import AttemptToken, BadToken
-from spotwave.blocks.authority import FILE
+from spotwave.blocks.tls import FILE
 from spotwave.node.contract import SECRET_API
 from tests.security.tls_kit import authority
 

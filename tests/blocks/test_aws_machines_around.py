@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from spotwave.blocks.aws.clients import Clients
-from spotwave.blocks.aws.sparing import OPERATIONS
+from spotwave.blocks.aws.fast_botocore import OPERATIONS
 from spotwave.blocks.cloud import Finding, Misconfigured, Throttled
 from tests.blocks.aws_kit import KEY, brief, kinds, machines, offer, times
 from tests.emulators.aws import AwsEmulator, fault, refused, server_error

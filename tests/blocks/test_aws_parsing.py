@@ -12,12 +12,12 @@ import pytest
 from botocore.parsers import EC2QueryParser
 
 from spotwave.blocks.aws.advisor import INTERRUPTIONS, interruptions_frame
+from spotwave.blocks.aws.fast_botocore import OFFERINGS, SPOT_PRICES, Parsers, table_answer
 from spotwave.blocks.aws.instance_types import types_frame
 from spotwave.blocks.aws.on_demand import on_demand_frame, on_demand_prices
-from spotwave.blocks.aws.sparing import OFFERINGS, SPOT_PRICES, Parsers, table_answer
 from spotwave.blocks.aws.spot_prices import offers, saved_rows, spot_frame
 from spotwave.blocks.aws.zones import zones_frame
-from spotwave.blocks.gather import Unavailable
+from spotwave.blocks.concurrent import Unavailable
 from tests.emulators.aws_answers import fragment, xml
 from tests.emulators.aws_rows import product_row, shape, zone_row
 from tests.emulators.aws_world import small_world

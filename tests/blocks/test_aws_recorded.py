@@ -19,7 +19,7 @@ from spotwave.blocks.aws.instance_types import types_frame
 from spotwave.blocks.aws.on_demand import on_demand_frame, on_demand_prices
 from spotwave.blocks.aws.spot_prices import offers, saved_rows, spot_frame
 from spotwave.blocks.aws.zones import zones_frame
-from spotwave.blocks.sanity import vetted
+from spotwave.blocks.price_sanity import vetted
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "aws"
 REGIONS = {

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from spotwave.blocks.azure.block import AzureCloud
-from spotwave.blocks.azure.naming import vm_name
+from spotwave.blocks.azure.resource_ids import vm_name
 from spotwave.blocks.cloud import MachineState, Misconfigured, Throttled, Unfit
 from spotwave.blocks.tags import DISK, JOB, tags_of
 from tests.blocks.machine_kit import brief, old

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from spotwave.blocks.azure.names import family
 from spotwave.blocks.azure.shapes import Shape, shape
+from spotwave.blocks.azure.size_names import family
 
 
 @pytest.mark.parametrize(

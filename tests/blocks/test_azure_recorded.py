@@ -13,10 +13,10 @@ import polars as pl
 import pytest
 
 from spotwave.blocks.azure.gpus import gpus
-from spotwave.blocks.azure.names import parsed
 from spotwave.blocks.azure.pages import listed
 from spotwave.blocks.azure.prices import ITEM, Kind, usable
 from spotwave.blocks.azure.shapes import shape
+from spotwave.blocks.azure.size_names import parsed
 from spotwave.blocks.azure.skus import NOT_ALLOWED, NOT_SPOT, SKU, sizes
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "azure"

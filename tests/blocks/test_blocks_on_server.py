@@ -15,10 +15,10 @@ from pydantic import SecretStr
 
 from spotwave.blocks.access import PrefectAccess
 from spotwave.blocks.aws.block import AwsCloud
+from spotwave.blocks.load import load
 from spotwave.blocks.local.block import LocalCloud
 from spotwave.blocks.rclone import RcloneRemote
-from spotwave.blocks.saved import load
-from spotwave.blocks.wings import WINGS, block_types, register_all, wing
+from spotwave.blocks.registry import WINGS, block_types, register_all, wing
 
 
 @pytest.mark.usefixtures("api")
@@ -63,7 +63,7 @@ def test_a_cloud_is_loaded_with_its_credentials_and_without_the_other_clouds(apa
     assert found.credentials.aws_secret_access_key is not None
     assert found.credentials.aws_secret_access_key.get_secret_value() == "tOpSeCrEt"
     code = (
-        "import sys; from spotwave.blocks.aws.block import AwsCloud; from spotwave.blocks.saved import load; "
+        "import sys; from spotwave.blocks.aws.block import AwsCloud; from spotwave.blocks.load import load; "
         "load(AwsCloud, 'mine'); "
         "print({'prefect_aws', 'prefect_gcp', 'prefect_azure'} & set(sys.modules))"
     )

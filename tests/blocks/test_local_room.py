@@ -11,10 +11,10 @@ import pytest
 
 from spotwave.blocks.cloud import Capacity, Machine
 from spotwave.blocks.local.block import LocalCloud
+from spotwave.blocks.local.capacity import Room
 from spotwave.blocks.local.machines import Machines
 from spotwave.blocks.local.memory import host_memory_gib
 from spotwave.blocks.local.prices import host_vcpus, local_market
-from spotwave.blocks.local.room import Room
 from spotwave.blocks.market import offers_of
 from tests.blocks.machine_kit import IDLE, brief, offer
 
@@ -60,7 +60,7 @@ def test_of_two_launchers_in_the_same_moment_one_wins(folder: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
         "from spotwave.blocks.cloud import Capacity\n"
-        "from spotwave.blocks.local.machines import Machines; from spotwave.blocks.local.room import Room\n"
+        "from spotwave.blocks.local.machines import Machines; from spotwave.blocks.local.capacity import Room\n"
         "from tests.blocks.machine_kit import IDLE, brief, offer\n"
         "machines = Machines(Path(sys.argv[1]), IDLE, Room(2, 4.0))\n"
         "print('ready', flush=True); sys.stdin.readline()\n"

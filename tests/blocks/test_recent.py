@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from spotwave.blocks.recent import Recent
+from spotwave.blocks.recent_answers import Recent
 
 
 def counting(asked: list[str], word: str) -> Callable[[], str]:

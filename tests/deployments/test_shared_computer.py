@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from prefect.client.orchestration import get_client
 
-from spotwave.blocks.wings import WINGS
+from spotwave.blocks.registry import WINGS
 from spotwave.deployments.home import Home
 from tests.conftest import Embedded, brought_up
 

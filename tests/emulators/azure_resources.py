@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from spotwave.blocks.azure.extras import DISK_USD_GIB_MONTH, IP_USD_H
+from spotwave.blocks.azure.list_prices import DISK_USD_GIB_MONTH, IP_USD_H
 from spotwave.blocks.cloud import HOURS_A_MONTH
 from tests.emulators.azure_changes import Changes
 from tests.emulators.azure_world import SUBSCRIPTION, Row, World

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from spotwave.blocks.gcp import extras
+from spotwave.blocks.gcp import list_prices
 from tests.emulators.computer import Computer
 from tests.emulators.gcp_answers import resource
 from tests.emulators.gcp_operations import Failed, Operations, now
@@ -170,10 +170,10 @@ class Life:
             self._prices = spot_prices(self.world)
         self.ledger.open("machine", instance.name, self._prices.get((machine_type, instance.zone), 0.0))
         if instance.body["networkInterfaces"][0].get("accessConfigs"):
-            self.ledger.open("ip", instance.name, extras.IP_USD_H, of=instance.name)
+            self.ledger.open("ip", instance.name, list_prices.IP_USD_H, of=instance.name)
         asked = instance.boot_disk["initializeParams"]
         gib = int(asked["diskSizeGb"])
-        self.ledger.open("disk", instance.name, gib * extras.DISK_USD_GIB_MONTH / _HOURS_A_MONTH, of=instance.name)
+        self.ledger.open("disk", instance.name, gib * list_prices.DISK_USD_GIB_MONTH / _HOURS_A_MONTH, of=instance.name)
         self.disks[instance.zone, instance.name] = {
             "name": instance.name,
             "sizeGb": str(gib),

@@ -13,7 +13,7 @@ import psutil
 from spotwave.blocks.access import PrefectAccess
 from spotwave.blocks.cloud import Machine
 from spotwave.blocks.local.block import LocalCloud
-from spotwave.blocks.local.notes import NOTICE_FILE
+from spotwave.blocks.local.machine_notes import NOTICE_FILE
 from tests.faults.site import Site
 from tests.faults.witness import Witness
 from tests.flows.billing import FLOOR_S, WITHIN

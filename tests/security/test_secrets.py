@@ -25,9 +25,9 @@ from spotwave.blocks.azure.credentials import AzureCredentials
 from spotwave.blocks.cloud import LaunchBrief
 from spotwave.blocks.gcp.block import GcpCloud
 from spotwave.blocks.rclone import RcloneRemote
+from spotwave.blocks.registry import block_types
 from spotwave.blocks.snapshots import SnapshotStore
 from spotwave.blocks.user_data import render
-from spotwave.blocks.wings import block_types
 from spotwave.node.storage.remote import RemoteError
 from tests.blocks.machine_kit import brief, until
 from tests.emulators.gcp_cloud import cloud_at

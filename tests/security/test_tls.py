@@ -25,7 +25,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-from spotwave.blocks import authority as trust
+from spotwave.blocks import tls as trust
 from spotwave.blocks.access import PrefectAccess, basic
 from spotwave.blocks.rclone import write_secrets
 from spotwave.node.agent import api_settings as machine_side

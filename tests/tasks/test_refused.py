@@ -24,7 +24,7 @@ from spotwave.blocks.cloud import (
     Requirements,
 )
 from spotwave.blocks.market import Market
-from spotwave.blocks.wings import wing
+from spotwave.blocks.registry import wing
 from spotwave.tasks.job import Refusal
 from spotwave.tasks.money import Work
 from spotwave.tasks.rank import rank

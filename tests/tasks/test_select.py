@@ -19,7 +19,7 @@ from spotwave.blocks.interruption import (
 )
 from spotwave.blocks.local.block import LocalCloud
 from spotwave.blocks.market import Market
-from spotwave.blocks.scope import Scope
+from spotwave.blocks.refusal_scope import Scope
 from spotwave.tasks.explain import explain
 from spotwave.tasks.job import Refusal
 from spotwave.tasks.money import Work

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from spotwave.blocks.aws.launch_parameters import token_of as aws_token
-from spotwave.blocks.azure.naming import vm_name
+from spotwave.blocks.azure.resource_ids import vm_name
 from spotwave.blocks.cloud import Capacity, Cloud, LaunchBrief, Machine, Offer, Requirements
 from spotwave.blocks.gcp.block import GcpCloud
 from spotwave.blocks.gcp.instance import name_of, token_of

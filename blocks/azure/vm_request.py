@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from spotwave.blocks.azure.images import reference
-from spotwave.blocks.azure.naming import part, vm_name, zone_number
+from spotwave.blocks.azure.resource_ids import part, vm_name, zone_number
 from spotwave.blocks.cloud import LaunchBrief, Offer
 from spotwave.blocks.tags import DISK, in_pieces, tags_of
 

@@ -12,7 +12,7 @@ import psutil
 
 from spotwave.blocks.cloud import MachineState
 from spotwave.blocks.local.locks import locked
-from spotwave.blocks.local.notes import (
+from spotwave.blocks.local.machine_notes import (
     ENDED_FILE,
     LAST_ACT_FILE,
     NOTICE_FILE,

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from spotwave.blocks.cloud import Offer
-from spotwave.blocks.gather import Unavailable, gather
+from spotwave.blocks.concurrent import Unavailable, gather
 from spotwave.blocks.gcp.clients import FAILURES, Clients, why
 from spotwave.blocks.interruption import Rate, of_stops
 

@@ -6,8 +6,8 @@ Source: Azure Compute REST API, Virtual Machines - Simulate Eviction (204; the e
 from __future__ import annotations
 
 from spotwave.blocks.azure.clients import Clients
-from spotwave.blocks.azure.naming import resource_id
 from spotwave.blocks.azure.refusals import asked
+from spotwave.blocks.azure.resource_ids import resource_id
 from spotwave.blocks.cloud import Machine, Rehearsal
 
 REHEARSAL = Rehearsal("evicted by Azure (simulateEviction), within 30 minutes", notice=True, within_s=1800.0)
