@@ -17,8 +17,8 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Failed
 
-from spotwave.blocks.cloud import Requirements
 from spotwave.blocks.home import ENV_RESULTS
+from spotwave.blocks.models import Requirements
 from spotwave.flows.spot import JobFailed, run_to_the_end
 from spotwave.node.contract import RESULT_FILE, Ending, job_key_of, write_text
 from spotwave.node.runtime.workspace import Desk

@@ -18,8 +18,8 @@ from datetime import UTC, datetime
 import numpy as np
 import polars as pl
 
-from spotwave.blocks.cloud import Requirements
 from spotwave.blocks.market import SCHEMA, Market
+from spotwave.blocks.models import Requirements
 from spotwave.tasks.money import Work
 from spotwave.tasks.rank import rank
 

@@ -22,8 +22,8 @@ from pathlib import Path
 
 import polars as pl
 
-from spotwave.blocks.cloud import Architecture, Offer, Requirements
 from spotwave.blocks.market import Market
+from spotwave.blocks.models import Architecture, Offer, Requirements
 from spotwave.tasks.money import Work
 from spotwave.tasks.rank import rank
 

@@ -1,360 +1,23 @@
-"""The vocabulary of the house: what is asked for, what is offered, what runs, and what a cloud can do.
-
-Prices are USD per hour, memory and disk GiB, times seconds; every wing (`blocks/<cloud>/`) speaks in
-these words only, so that tasks never need to know which cloud they are talking to.
-"""
+"""The contract of every wing (`blocks/<cloud>/`): what a cloud can do. No step needs to know which cloud it has."""
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import ClassVar
 
+import polars as pl
 from prefect.blocks.core import Block
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import ConfigDict
 
-from spotwave.blocks.gpus import card
-from spotwave.blocks.interruption import Rate, Word, word_of
+from spotwave.blocks.concurrent import OnProgress, no_progress
+from spotwave.blocks.interruption import Rate
+from spotwave.blocks.market import Market
+from spotwave.blocks.models import Finding, InterruptionMethod, LaunchBrief, Leftover, Machine, MachineState, Offer
 from spotwave.blocks.quota_room import QuotaRoom
-from spotwave.blocks.refusal_scope import Reach
-from spotwave.node.contract import Brief, attempt_name
-from spotwave.node.storage.secret_patterns import without_secrets
-
-Tell = Callable[[int, int], None]  #: told (calls done, calls known of so far)
-
-
-def untold(done: int, total: int) -> None:
-    """Nobody listens."""
-
-
-if TYPE_CHECKING:
-    import polars as pl
-
-    # A market is made of offers, so it imports this module.
-    from spotwave.blocks.market import Market
-
-Architecture = Literal["x86_64", "arm64"]
-
-HOURS_A_MONTH = 730.0  # as all three clouds count
-
-
-class Requirements(BaseModel):
-    """What a job needs of its machine. Ranges are inclusive; an empty list means any."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    min_vcpus: int = Field(1, title="vCPUs, at least", description="Fewest vCPUs.")
-    max_vcpus: int | None = Field(None, title="vCPUs, at most", description="Most vCPUs; empty: any.")
-    min_memory_gib: float = Field(
-        1.0, title="Memory (GiB), at least", description="Least memory, GiB. Raised to what the integrals need."
-    )
-    max_memory_gib: float | None = Field(
-        None, title="Memory (GiB), at most", description="Most memory, GiB; empty: any."
-    )
-    architectures: list[Architecture] = Field(
-        ["x86_64", "arm64"], title="Architectures", description="CPU architectures the programs run on."
-    )
-    gpu: str | None = Field(
-        None, title="GPU", description="GPU name, e.g. 'L4', 'A100' (40 GiB) or 'A100 80GB'; empty: none wanted."
-    )
-    gpu_count: int = Field(
-        0, title="GPUs", description="GPUs per machine; 0: offers with a GPU are left out, unless one is asked for."
-    )
-    min_gpu_memory_gib: float | None = Field(
-        None,
-        title="GPU memory (GiB), at least",
-        description="Least memory of each GPU as its maker states it, GiB; empty: any.",
-    )
-    disk_gib: float = Field(20.0, title="Disk (GiB)", description="Boot disk, GiB.")
-    clouds: list[str] = Field([], title="Clouds", description="Only these clouds, e.g. ['local', 'aws'].")
-    regions: list[str] = Field([], title="Regions", description="Only these regions.")
-    not_regions: list[str] = Field([], title="Not these regions", description="Regions to leave out.")
-    max_usd_h: float | None = Field(
-        None, title="Price (USD/h), at most", description="Dearest spot price, USD per hour; empty: any."
-    )
-    burstable: bool = Field(False, title="Burstable", description="Allow types that throttle their CPU.")
-    bare_metal: bool = Field(False, title="Bare metal", description="Allow bare-metal types (slow to boot).")
-
-    @field_validator("gpu")
-    @classmethod
-    def _as_offers_name_it(cls, name: str | None) -> str | None:
-        """One name a card. A name that no card has stays, for `check_job` to refuse in a line of ours."""
-        known = card(name) if name else None
-        return known.name if known else name or None
-
-    @property
-    def wants_gpu(self) -> bool:
-        return self.gpu_count > 0 or self.gpu is not None or self.min_gpu_memory_gib is not None
-
-
-class Offer(BaseModel):
-    """One instance type in one place at one price: Linux, spot, with every part that bills by the hour."""
-
-    model_config = ConfigDict(frozen=True)
-
-    cloud: str
-    instance_type: str
-    region: str
-    zone: str | None = None  #: None: the price holds in the whole region
-    zone_id: str | None = None  #: the zone's name for all accounts, where `zone` is one account's own (AWS)
-    family: str  #: types of one CPU and build: what is measured on one holds for the others
-    vcpus: int
-    cores: float  #: physical cores: half the vCPUs where they are hyperthreads
-    memory_gib: float
-    architecture: Architecture
-    gpu: str | None = None
-    gpu_count: float = 0.0  #: below 1: a part of a GPU
-    gpu_memory_gib: float | None = None  #: of each GPU, or of the part, as its maker states it; None: none, or unknown
-    spot_usd_h: float
-    on_demand_usd_h: float | None = None
-    interruption: Word = "unknown"  #: blocks.interruption: thresholds on the rate
-    interruptions_per_h: float | None = None  #: None: nobody tells
-    interruption_basis: str | None = None  #: who tells the rate, what they say, and what was assumed
-    notice_s: float  #: seconds between notice and loss
-    burstable: bool = False
-    bare_metal: bool = False
-    boot_s: float = 120.0  #: from launch to work, as a rule
-    disk_usd_gib_month: float = 0.0  #: the boot disk's list price; 0 where it costs nothing
-    ip_usd_h: float = 0.0  #: of the public address that a machine needs to be of use
-    egress_usd_gib: float = 0.0  #: what leaves the cloud for the internet
-    seen_at: datetime
-
-    @model_validator(mode="before")
-    @classmethod
-    def _of_an_earlier_version(cls, fields: Any) -> Any:
-        """A machine that was launched before an upgrade must be found after it: it bills."""
-        if isinstance(fields, dict):
-            return {"family": fields.get("instance_type"), "cores": fields.get("vcpus"), **fields}
-        return fields
-
-    @model_validator(mode="before")
-    @classmethod
-    def _word_of_its_rate(cls, fields: Any) -> Any:
-        if isinstance(fields, dict) and isinstance(per_h := fields.get("interruptions_per_h"), int | float):
-            return {**fields, "interruption": word_of(per_h)}
-        return fields
-
-    @property
-    def pool(self) -> tuple[str, str, str]:
-        """What is taken back together: (cloud, instance type, zone or region)."""
-        return (self.cloud, self.instance_type, self.zone or self.region)
-
-    @property
-    def saving(self) -> float | None:
-        """Against the on-demand price, 0 to 1; None if that is unknown."""
-        return 1 - self.spot_usd_h / self.on_demand_usd_h if self.on_demand_usd_h else None
-
-    @property
-    def label(self) -> str:
-        return f"{self.cloud} {self.instance_type} {self.zone or self.region}"
-
-
-class Machine(BaseModel):
-    """A machine of ours, found again by its tags alone."""
-
-    model_config = ConfigDict(frozen=True)
-
-    cloud: str
-    id: str
-    region: str
-    zone: str | None = None
-    offer: Offer
-    job_key: str
-    attempt: int
-    launched_at: datetime
-    deadline: float | None = None  #: Unix seconds by which it ends itself; None where its tags do not tell
-    disk_gib: float = 0.0  #: of the boot disk, where one is rented
-
-    @property
-    def name(self) -> str:
-        return attempt_name(self.job_key, self.attempt)
-
-    @property
-    def usd_h(self) -> float:
-        """All that bills by the hour: machine, boot disk, public address; at the prices of the launch."""
-        offer = self.offer
-        return offer.spot_usd_h + offer.ip_usd_h + offer.disk_usd_gib_month * self.disk_gib / HOURS_A_MONTH
-
-
-class MachineState(StrEnum):
-    """What the cloud says of a machine, whether it bills, and who may take it for a failure."""
-
-    PENDING = "pending"
-    """Accepted, not yet running. Bills from about now on. Never a failure before the boot deadline."""
-    RUNNING = "running"
-    """The cloud runs it. Bills. Says nothing of the work: a running machine with no lease is *silent*."""
-    INTERRUPTED = "interrupted"
-    """The cloud takes or has taken it back. No failure of the job: the watcher starts the next attempt."""
-    HOST_DOWN = "host down"
-    """Stopped together with the computer that it ran on, by whoever owns that. Nothing bills. Neither a failure nor an
-    interruption: the next attempt is begun as if this one had not been."""
-    STOPPING = "stopping"
-    """On its way down, by us or by itself. May still bill. Wait until it is gone before a next attempt."""
-    GONE = "gone"
-    """Nothing is left that bills. A failure only if its work had not ended: the watcher decides."""
-
-
-@dataclass(frozen=True)
-class LaunchBrief:
-    """What `launch` is given: the public brief, and the secrets that travel apart from it.
-
-    `secrets` maps file names in the machine's secrets folder to contents; a wing hands them over by its
-    cloud's secret manager, never by user data, tags or arguments.
-    """
-
-    brief: Brief
-    secrets: Mapping[str, SecretStr]
-    disk_gib: float = 20.0  #: the boot disk, where one is rented
-    round: int = 1  #: which walk of the attempt this is: a job that has waited for room asks anew (flows.rounds)
-
-    @property
-    def anew(self) -> str:
-        """What tells a launch from that of an earlier round of the same attempt, in tokens and names: a cloud gives an
-        old token its old answer, though there is room by now. Empty in the first round."""
-        return f" round {self.round}" if self.round > 1 else ""
-
-    @property
-    def secret_digest(self) -> str:
-        """SHA-256 of `secret_text`: whether it has been written already can be told without it."""
-        return sha256(self.secret_text().encode()).hexdigest()
-
-    def secret_text(self) -> str:
-        """What a secret manager keeps of a job, and node/clouds reads: a JSON object {file name: content}."""
-        files = {name: content.get_secret_value() for name, content in self.secrets.items()}
-        return json.dumps(files, sort_keys=True)
-
-
-class Leftover(BaseModel):
-    """Something of ours beside a machine that bills, or should not outlive its job; found by its tags alone."""
-
-    model_config = ConfigDict(frozen=True)
-
-    cloud: str
-    kind: Literal["disk", "ip", "nic", "spot request", "secret"]
-    id: str
-    region: str = ""  #: empty: it belongs to no region
-    zone: str | None = None
-    job_key: str
-    created_at: datetime | None = None  #: None where the cloud does not tell
-    deadline: float | None = None  #: Unix seconds by which its machine ends itself; None where its tags do not tell
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that `spotwave check` looked at."""
-
-    what: str  #: e.g. "quota us-east-1"
-    ok: bool | None  #: None: it could not be told
-    said: str  #: what was found; for what is not in order also the remedy
-
-
-@dataclass(frozen=True)
-class Rehearsal:
-    """How a cloud can be made to take a machine back, so that a user sees a job survive it."""
-
-    how: str  #: what is done, in words that follow "the machine is"
-    notice: bool  #: whether the machine is told beforehand, as in an interruption of the cloud's own
-    within_s: float  #: by then the machine is gone
-    usd: float = 0.0  #: what the cloud bills for it, at most
-
-
-class LaunchRefused(Exception):
-    """A cloud said no. The subclass says what follows; only `Misconfigured` ends the job.
-
-    `reason`: as its SDK told it, which may quote a signed address or a token; those are left out.
-    """
-
-    reach: Reach = "pool"  #: which other offers would be refused alike (blocks.refusal_scope)
-    quota: str = ""  #: the cloud's name of the quota that is used up: then only offers that take of it
-    left: float | None = None  #: the most that can be left of it; None: the cloud does not tell
-    lasting: bool = False  #: to wait does not help
-
-    def __init__(self, reason: str) -> None:
-        self.reason = without_secrets(reason)
-        super().__init__(self.reason)
-
-
-class Capacity(LaunchRefused):
-    """No such machine free in this zone just now: skip the pool."""
-
-
-class Quota(LaunchRefused):
-    """The account may not have more, or has nothing there to launch into (then it is `lasting`): skip what `reach`
-    covers; of a `quota`, what takes as much of it or more."""
-
-    def __init__(
-        self, reason: str, reach: Reach, quota: str = "", left: float | None = None, lasting: bool = False
-    ) -> None:
-        super().__init__(reason)
-        self.reach = reach
-        self.quota = quota
-        self.left = left
-        self.lasting = lasting
-
-
-class Closed(LaunchRefused):
-    """A policy of those who run the account forbids it there: skip the region (or what `reach` covers), for good."""
-
-    lasting = True
-
-    def __init__(self, reason: str, reach: Reach = "region") -> None:
-        super().__init__(reason)
-        self.reach = reach
-
-
-class Throttled(LaunchRefused):
-    """Asked too fast, or not answered: back off, then the same offer with the same token.
-
-    repeated: the wing or its SDK has asked again and again already, so whoever called has nothing to gain from that.
-    scope: whose patience it costs, the region's or, where the API that throttles is one for all regions, the cloud's.
-    """
-
-    def __init__(
-        self,
-        reason: str,
-        retry_after_s: float = 5.0,
-        *,
-        repeated: bool = False,
-        scope: Literal["region", "cloud"] = "region",
-    ) -> None:
-        super().__init__(reason)
-        self.retry_after_s = retry_after_s
-        self.repeated = repeated
-        self.scope = scope
-
-
-@contextmanager
-def of_all_regions() -> Iterator[None]:
-    """Around calls of an API that all regions share: whoever is throttled by it need not try the next region."""
-    try:
-        yield
-    except Throttled as refused:
-        refused.scope = "cloud"
-        raise
-
-
-class Misconfigured(LaunchRefused):
-    """Credentials, image, network or policy are wrong: no other offer would do better."""
-
-    reach = "cloud"
-    lasting = True
-
-
-class Unfit(LaunchRefused):
-    """This instance type cannot be launched as we launch it (disk, image, generation): skip the type, everywhere."""
-
-    reach = "everywhere"
-    lasting = True
-
-
-class Unclear(LaunchRefused):
-    """The cloud's code is none that we know: skip the pool. The walk is bounded, so it ends."""
 
 
 class Cloud(Block, ABC):
@@ -374,7 +37,7 @@ class Cloud(Block, ABC):
         """Of the block's settings, without its secrets: what was read through one document is not another's."""
         return sha256(self.model_dump_json().encode()).hexdigest()[:12]
 
-    def catalogue(self, tell: Tell = untold) -> Catalogue:
+    def catalogue(self, tell: OnProgress = no_progress) -> Catalogue:
         """What `market` needs and what changes once a day at most: types, list prices, interruption tables.
 
         Raises `MarketUnavailable`. `tell` hears of the progress, from any thread.
@@ -387,7 +50,7 @@ class Cloud(Block, ABC):
         return True
 
     @abstractmethod
-    def market(self, catalogue: Catalogue | None = None, tell: Tell = untold) -> Market:
+    def market(self, catalogue: Catalogue | None = None, tell: OnProgress = no_progress) -> Market:
         """Every spot offer of this cloud now; a catalogue of today spares reading it again.
 
         A region that fails is named in the market's `missing` and left out. Raises `MarketUnavailable` if none
@@ -463,9 +126,9 @@ class Cloud(Block, ABC):
         yield from ()
 
     @property
-    def rehearsal(self) -> Rehearsal:
+    def rehearsal(self) -> InterruptionMethod:
         """What `rehearse_interruption` does on this cloud; asks nobody."""
-        return Rehearsal("terminated by us, without a notice", notice=False, within_s=300.0)
+        return InterruptionMethod("terminated by us, without a notice", notice=False, within_s=300.0)
 
     def rehearse_interruption(self, machine: Machine) -> None:
         """Have the cloud take the machine back, as `rehearsal` says; safe to repeat. Raises a `LaunchRefused`."""
@@ -483,7 +146,3 @@ class Catalogue:
     tables: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     dropped: Mapping[str, int] = field(default_factory=dict)  #: as in `Market.dropped`
     missing: Mapping[str, str] = field(default_factory=dict)  #: as in `Market.missing`
-
-
-class MarketUnavailable(Exception):
-    """A cloud's market could not be read at all; the message says why."""

@@ -9,9 +9,12 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from typing import TypeVar
 
-from spotwave.blocks.cloud import Tell, untold
-
 T = TypeVar("T")
+OnProgress = Callable[[int, int], None]  #: told (calls done, calls known of so far), from any thread
+
+
+def no_progress(done: int, total: int) -> None:
+    """Where nobody wants to be told."""
 
 
 class _Collector:
@@ -49,7 +52,7 @@ class Unavailable(Exception):
 
 
 def gather(
-    questions: Mapping[str, Callable[[], T]], at_most: int, tell: Tell = untold
+    questions: Mapping[str, Callable[[], T]], at_most: int, tell: OnProgress = no_progress
 ) -> tuple[dict[str, T], dict[str, str]]:
     """Ask all, `at_most` at a time: (answers, why the others failed), both by name and in the order asked.
 
@@ -80,12 +83,12 @@ def gather(
 class Progress:
     """Tells of several gathers that run at once as if they were one."""
 
-    def __init__(self, tell: Tell) -> None:
+    def __init__(self, tell: OnProgress) -> None:
         self._tell = tell
         self._lock = threading.Lock()
         self._parts: list[tuple[int, int]] = []
 
-    def part(self) -> Tell:
+    def part(self) -> OnProgress:
         with self._lock:
             place = len(self._parts)
             self._parts.append((0, 0))

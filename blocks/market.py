@@ -8,7 +8,7 @@ from datetime import datetime
 
 import polars as pl
 
-from spotwave.blocks.cloud import Offer, Requirements
+from spotwave.blocks.models import Offer, Requirements
 
 SCHEMA: dict[str, pl.DataType] = {
     "cloud": pl.String(),

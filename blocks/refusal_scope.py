@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-if TYPE_CHECKING:
-    # blocks.cloud has offers, and refusals with a reach.
-    from spotwave.blocks.cloud import LaunchRefused, Offer
-
-#: What a refused offer and those that are refused with it have in common: 'pool' is cloud, type and zone; 'type' is the
-#: type in its region, 'everywhere' the type in all regions.
-Reach = Literal["pool", "zone", "type", "everywhere", "region", "cloud"]
+from spotwave.blocks.errors import LaunchRefused, Reach
+from spotwave.blocks.models import Offer
 
 
 class Scope(BaseModel):

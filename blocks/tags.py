@@ -16,7 +16,7 @@ from itertools import count, takewhile
 
 from pydantic import ValidationError
 
-from spotwave.blocks.cloud import LaunchBrief, Machine, Offer
+from spotwave.blocks.models import LaunchBrief, Machine, Offer
 
 JOB = "spotwave"
 ATTEMPT = "spotwave-attempt"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from spotwave.blocks.cloud import Machine, MachineState
+from spotwave.blocks.models import Machine, MachineState
 
 UNSEEN_S = 90.0  #: how long a machine may be unknown to the service that has made it
 

@@ -12,7 +12,7 @@ from hashlib import sha256
 from importlib.resources import files
 from uuid import UUID
 
-from spotwave.blocks.cloud import Misconfigured
+from spotwave.blocks.errors import Misconfigured
 from spotwave.node.contract import ENV_ATTEMPT, ENV_REMOTE, Brief, job_key_of
 
 # What a cloud takes, before base64. EC2 User Guide, "Run commands when you launch an EC2 instance": 16 KB in raw form.

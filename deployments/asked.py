@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from pydantic import ValidationError
 
-from spotwave.blocks.cloud import Requirements
 from spotwave.blocks.gpus import unknown
+from spotwave.blocks.models import Requirements
 from spotwave.blocks.registry import WINGS
 from spotwave.blocks.validation import first_problem
 

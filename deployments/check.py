@@ -11,8 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from spotwave.blocks.access import PrefectAccess
-from spotwave.blocks.cloud import Cloud, Finding
+from spotwave.blocks.cloud import Cloud
 from spotwave.blocks.load import Unusable, load, names_of
+from spotwave.blocks.models import Finding
 from spotwave.blocks.rclone import RcloneRemote
 from spotwave.blocks.registry import WINGS, block_type
 from spotwave.deployments.api import Api

@@ -21,7 +21,7 @@ import psutil
 from prefect.client.orchestration import get_client
 from prefect.exceptions import PrefectHTTPStatusError
 
-from spotwave.blocks.cloud import Machine
+from spotwave.blocks.models import Machine
 from spotwave.deployments import server, worker
 from spotwave.deployments.api import Api, Unavailable, configured_url
 from spotwave.deployments.home import Home

@@ -10,8 +10,10 @@ from prefect.client.orchestration import SyncPrefectClient
 from rich.table import Table
 from rich.text import Text
 
-from spotwave.blocks.cloud import Cloud, LaunchRefused, Machine, MachineState
+from spotwave.blocks.cloud import Cloud
+from spotwave.blocks.errors import LaunchRefused
 from spotwave.blocks.load import Unusable, load, names_of
+from spotwave.blocks.models import Machine, MachineState
 from spotwave.blocks.registry import WINGS, wing
 from spotwave.node.untrusted.plain_text import plain
 

@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from spotwave.blocks.cloud import Offer, Tell, untold
+from spotwave.blocks.concurrent import OnProgress, no_progress
+from spotwave.blocks.models import Offer
 from spotwave.blocks.registry import WINGS, wing
 from spotwave.blocks.snapshots import SnapshotStore
 from spotwave.deployments.api import Unavailable
@@ -95,12 +96,12 @@ PUBLIC = ("azure",)  # whose block works with nothing filled in
 @contextmanager
 def _bars(console: Console) -> Iterator[Follow]:
     if not console.is_terminal:
-        yield lambda kind: untold
+        yield lambda kind: no_progress
         return
     columns = (TextColumn("{task.description:6}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bars:
 
-        def follow(kind: str) -> Tell:
+        def follow(kind: str) -> OnProgress:
             bar = bars.add_task(kind, total=None)
             return lambda done, total: bars.update(bar, completed=done, total=total)
 

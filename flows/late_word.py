@@ -14,7 +14,8 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import ArtifactCreate
 from prefect.client.schemas.objects import StateType
 
-from spotwave.blocks.cloud import LaunchRefused, Machine
+from spotwave.blocks.errors import LaunchRefused
+from spotwave.blocks.models import Machine
 from spotwave.flows.engine import no_engine
 from spotwave.node.contract import RESULT_BYTES, RESULT_FILE, write_text
 from spotwave.node.untrusted.strict_json import load_file

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from prefect.logging import get_run_logger
 
-from spotwave.blocks.cloud import Machine
+from spotwave.blocks.models import Machine
 from spotwave.flows.failed import JobFailed
 from spotwave.tasks import bigger
 from spotwave.tasks.documents import load_cloud

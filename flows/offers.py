@@ -7,7 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from spotwave.blocks.cloud import Cloud, MarketUnavailable, Tell
+from spotwave.blocks.cloud import Cloud
+from spotwave.blocks.concurrent import OnProgress
+from spotwave.blocks.errors import MarketUnavailable
 from spotwave.blocks.market import Market
 from spotwave.blocks.snapshots import SnapshotStore
 from spotwave.tasks.documents import Clouds, NoSuchBlock, all_clouds, load_store
@@ -31,7 +33,7 @@ __all__ = [
     "why",
 ]
 
-Follow = Callable[[str], Tell]  #: who is told of one cloud's progress
+Follow = Callable[[str], OnProgress]  #: who is told of one cloud's progress
 
 
 @dataclass(frozen=True)

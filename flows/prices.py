@@ -11,7 +11,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from spotwave.blocks.cloud import Requirements
+from spotwave.blocks.models import Requirements
 from spotwave.blocks.snapshots import StoreUnavailable
 from spotwave.flows.form import described
 from spotwave.tasks.documents import NoSuchBlock, all_clouds, load_cloud, load_store

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from prefect.logging import get_run_logger
 
-from spotwave.blocks.cloud import Machine
+from spotwave.blocks.models import Machine
 from spotwave.flows.approval import approved
 from spotwave.flows.failed import JobFailed
 from spotwave.node.contract import Outcome

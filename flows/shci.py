@@ -15,8 +15,8 @@ from prefect.states import Failed
 from pydantic import Field
 from pydantic.fields import FieldInfo
 
-from spotwave.blocks.cloud import Requirements
 from spotwave.blocks.home import ENV_RESULTS
+from spotwave.blocks.models import Requirements
 from spotwave.flows.form import described
 from spotwave.flows.own_end import own_end
 from spotwave.flows.shci_result import NoAnswer, answer

@@ -16,7 +16,8 @@ from uuid import UUID
 from prefect.exceptions import TerminationSignal
 from prefect.logging import get_run_logger
 
-from spotwave.blocks.cloud import LaunchRefused, Machine
+from spotwave.blocks.errors import LaunchRefused
+from spotwave.blocks.models import Machine
 from spotwave.flows.engine import sole_engine
 from spotwave.flows.failed import JobFailed
 from spotwave.flows.next_machine import because_of, fitting, next_of, show_price

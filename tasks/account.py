@@ -14,7 +14,7 @@ from pathlib import Path
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH
 from pydantic import BaseModel, ConfigDict
 
-from spotwave.blocks.cloud import Machine
+from spotwave.blocks.models import Machine
 from spotwave.node.contract import Ending, Outcome, write_text
 from spotwave.node.untrusted.strict_json import load_file
 from spotwave.tasks.job import Amount, Attempt, Job, Quote

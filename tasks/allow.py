@@ -9,7 +9,7 @@ from prefect import task
 from prefect.logging import get_run_logger
 
 from spotwave.blocks.budget import Budget
-from spotwave.blocks.cloud import Offer
+from spotwave.blocks.models import Offer
 from spotwave.blocks.snapshots import StoreUnavailable
 from spotwave.node.contract import SAVE_S
 from spotwave.tasks import spending

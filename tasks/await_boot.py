@@ -7,7 +7,7 @@ import time
 from prefect import task
 from prefect.logging import get_run_logger
 
-from spotwave.blocks.cloud import Machine, MachineState
+from spotwave.blocks.models import Machine, MachineState
 from spotwave.node.contract import MACHINE_FILE, Ending, Outcome, attempt_dir
 from spotwave.node.storage.remote import RemoteError
 from spotwave.node.untrusted.plain_text import plain

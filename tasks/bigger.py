@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from spotwave.blocks.cloud import Requirements
+from spotwave.blocks.models import Requirements
 from spotwave.node.contract import Cause, Ending
 from spotwave.tasks.job import Attempt
 

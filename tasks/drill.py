@@ -12,7 +12,8 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.logging import get_run_logger
 from pydantic import BaseModel, ConfigDict
 
-from spotwave.blocks.cloud import LaunchRefused, Machine, MachineState
+from spotwave.blocks.errors import LaunchRefused
+from spotwave.blocks.models import Machine, MachineState
 from spotwave.node.contract import CHECKPOINT_DIR, COUNT_FILE, Phase
 from spotwave.node.storage.remote import RemoteError
 from spotwave.node.untrusted.strict_json import load_object

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from spotwave.blocks.cloud import HOURS_A_MONTH, MarketUnavailable, Rehearsal, Requirements
+from spotwave.blocks.errors import MarketUnavailable
+from spotwave.blocks.models import HOURS_A_MONTH, InterruptionMethod, Requirements
 from spotwave.tasks.documents import NoSuchBlock, load_cloud, load_store
 from spotwave.tasks.fetch_prices import market_now
 
@@ -30,7 +31,7 @@ class Promise:
     minutes: float  #: for all machines together; no machine outlives it
     max_usd_h: float  #: the dearest spot price that is taken, USD/h
     beside_usd_h: float  #: boot disk and public address, USD/h
-    rehearsal: Rehearsal
+    rehearsal: InterruptionMethod
 
     @property
     def machines_usd(self) -> float:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from spotwave.blocks.cloud import Offer, Requirements
 from spotwave.blocks.market import Market, offers_of
+from spotwave.blocks.models import Offer, Requirements
 from spotwave.tasks.job import Choice, Objective, Ranked
 from spotwave.tasks.money import Work, with_cost
 from spotwave.tasks.rank import ORDER, TERMS, rank

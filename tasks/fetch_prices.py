@@ -9,7 +9,9 @@ from datetime import UTC, datetime, timedelta
 from prefect import task
 from prefect.logging import get_run_logger
 
-from spotwave.blocks.cloud import Catalogue, Cloud, MarketUnavailable, Tell, untold
+from spotwave.blocks.cloud import Catalogue, Cloud
+from spotwave.blocks.concurrent import OnProgress, no_progress
+from spotwave.blocks.errors import MarketUnavailable
 from spotwave.blocks.market import Market
 from spotwave.blocks.snapshots import SnapshotStore, StoreUnavailable
 from spotwave.tasks.documents import load_cloud, load_store
@@ -49,7 +51,7 @@ def fetch_prices(clouds: list[str], store: str) -> Market:
     return Market.merged(markets)
 
 
-def market_now(cloud: Cloud, store: SnapshotStore, tell: Tell = untold) -> Market:
+def market_now(cloud: Cloud, store: SnapshotStore, tell: OnProgress = no_progress) -> Market:
     """A cloud's prices now; its catalogue out of the store if it is of today, else read anew and kept there.
 
     Raises MarketUnavailable.
@@ -59,7 +61,7 @@ def market_now(cloud: Cloud, store: SnapshotStore, tell: Tell = untold) -> Marke
     return cloud.market(_catalogue(cloud, store, tell), tell)
 
 
-def _catalogue(cloud: Cloud, store: SnapshotStore, tell: Tell) -> Catalogue:
+def _catalogue(cloud: Cloud, store: SnapshotStore, tell: OnProgress) -> Catalogue:
     """The kept one while it holds, else a fresh one, kept. Without a shelf it is slower, not worse."""
     name = f"{cloud.kind}-{cloud.fingerprint()}"
     now = datetime.now(UTC)

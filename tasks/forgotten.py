@@ -10,7 +10,9 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
 from prefect.client.schemas.objects import FlowRun, StateType
 from pydantic import BaseModel, ConfigDict
 
-from spotwave.blocks.cloud import Cloud, LaunchRefused, Leftover, Machine
+from spotwave.blocks.cloud import Cloud
+from spotwave.blocks.errors import LaunchRefused
+from spotwave.blocks.models import Leftover, Machine
 from spotwave.node.contract import job_key_of
 from spotwave.tasks import account, api
 from spotwave.tasks.carried import Standing, standing_of

@@ -12,8 +12,8 @@ import polars as pl
 from prefect import task
 from prefect.logging import get_run_logger
 
-from spotwave.blocks.cloud import Offer
 from spotwave.blocks.market import Market
+from spotwave.blocks.models import Offer
 from spotwave.blocks.snapshots import SnapshotStore, StoreUnavailable
 from spotwave.node.contract import Ending
 from spotwave.tasks import remembered

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from spotwave.blocks.cloud import Machine, Offer, Requirements
+from spotwave.blocks.models import Machine, Offer, Requirements
 from spotwave.blocks.refusal_scope import Scope
 from spotwave.node.contract import Ending, Outcome
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from spotwave.blocks.cloud import HOURS_A_MONTH
 from spotwave.blocks.interruption import rate
+from spotwave.blocks.models import HOURS_A_MONTH
 from spotwave.tasks.speed import with_speed
 
 CHECKPOINT_S = 30.0  # until a run has measured its own

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from spotwave.blocks.cloud import Requirements
 from spotwave.blocks.market import Market
+from spotwave.blocks.models import Requirements
 from spotwave.tasks.gate import price_pairs
 
 SAME = 1e-6  # relative; below it a price is the same

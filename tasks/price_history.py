@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 from prefect import task
 
-from spotwave.blocks.cloud import Requirements
 from spotwave.blocks.market import Market
+from spotwave.blocks.models import Requirements
 from spotwave.blocks.snapshots import days_ago
 from spotwave.tasks.documents import load_store
 from spotwave.tasks.picture import show

@@ -8,8 +8,8 @@ import polars as pl
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
-from spotwave.blocks.cloud import Requirements
 from spotwave.blocks.market import Market
+from spotwave.blocks.models import Requirements
 from spotwave.tasks.documents import load_store
 from spotwave.tasks.job import Choice
 from spotwave.tasks.money import Work

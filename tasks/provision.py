@@ -8,7 +8,9 @@ from prefect import task
 from prefect.artifacts import create_table_artifact
 from prefect.logging import get_run_logger
 
-from spotwave.blocks.cloud import Cloud, LaunchBrief, LaunchRefused, Machine, Misconfigured, Offer
+from spotwave.blocks.cloud import Cloud
+from spotwave.blocks.errors import LaunchRefused, Misconfigured
+from spotwave.blocks.models import LaunchBrief, Machine, Offer
 from spotwave.node.contract import Brief
 from spotwave.tasks import api
 from spotwave.tasks.allow import not_allowed, stops_at

@@ -10,7 +10,7 @@ from prefect import task
 from prefect.logging import get_run_logger
 from pydantic import BaseModel, ConfigDict
 
-from spotwave.blocks.cloud import MarketUnavailable
+from spotwave.blocks.errors import MarketUnavailable
 from spotwave.blocks.market import Market
 from spotwave.blocks.snapshots import Snapshot, SnapshotStore, yesterday
 from spotwave.tasks.documents import load_cloud, load_store

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import polars as pl
 
-from spotwave.blocks.cloud import Cloud, Offer, Requirements
+from spotwave.blocks.cloud import Cloud
 from spotwave.blocks.market import Market, offers_of
+from spotwave.blocks.models import Offer, Requirements
 from spotwave.blocks.quota_room import QuotaRoom
 from spotwave.blocks.registry import wing
 from spotwave.tasks.job import Choice

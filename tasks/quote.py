@@ -17,7 +17,7 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 
-from spotwave.blocks.cloud import HOURS_A_MONTH, Offer
+from spotwave.blocks.models import HOURS_A_MONTH, Offer
 from spotwave.blocks.snapshots import StoreUnavailable
 from spotwave.tasks.history import runs_of
 from spotwave.tasks.job import Job, Quote, Ranked

@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 import polars as pl
 
-from spotwave.blocks.cloud import Requirements
 from spotwave.blocks.market import Market, offers_of
+from spotwave.blocks.models import Requirements
 from spotwave.tasks.job import Choice, Near, Objective, Ranked, Reason, Refusal, Rejected
 from spotwave.tasks.money import Work, with_cost
 from spotwave.tasks.refused import covers

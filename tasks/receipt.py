@@ -11,7 +11,9 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 
-from spotwave.blocks.cloud import HOURS_A_MONTH, Cloud, LaunchRefused, Machine
+from spotwave.blocks.cloud import Cloud
+from spotwave.blocks.errors import LaunchRefused
+from spotwave.blocks.models import HOURS_A_MONTH, Machine
 from spotwave.node.contract import Outcome, write_text
 from spotwave.node.untrusted.plain_text import markdown
 from spotwave.tasks.documents import load_cloud

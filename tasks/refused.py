@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from spotwave.blocks.cloud import LaunchRefused, Offer
+from spotwave.blocks.errors import LaunchRefused
+from spotwave.blocks.models import Offer
 from spotwave.blocks.refusal_scope import Scope
 from spotwave.blocks.registry import wing
 from spotwave.tasks.job import Refusal

@@ -10,8 +10,8 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 
-from spotwave.blocks.cloud import Requirements
 from spotwave.blocks.market import Market
+from spotwave.blocks.models import Requirements
 from spotwave.tasks.documents import load_cloud
 from spotwave.tasks.job import Choice, Objective, Refusal
 from spotwave.tasks.money import Work

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from spotwave.blocks.budget import Budget
-from spotwave.blocks.cloud import Machine
+from spotwave.blocks.models import Machine
 from spotwave.blocks.snapshots import SnapshotStore, StoreUnavailable
 from spotwave.blocks.validation import first_problem
 from spotwave.node.untrusted.plain_text import plain

@@ -9,7 +9,7 @@ from prefect import task
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.logging import get_run_logger
 
-from spotwave.blocks.cloud import Machine, MachineState
+from spotwave.blocks.models import Machine, MachineState
 from spotwave.node.contract import FENCE_FILE, OUTCOME_FILE, Fence, Outcome, attempt_dir
 from spotwave.node.storage.remote import Remote, RemoteError
 from spotwave.tasks import api

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect import task
 from prefect.logging import get_run_logger
 
-from spotwave.blocks.cloud import Machine
+from spotwave.blocks.models import Machine
 from spotwave.tasks import api
 from spotwave.tasks.documents import load_cloud
 from spotwave.tasks.job import Job

@@ -15,7 +15,7 @@ from uuid import UUID
 from prefect import task
 from prefect.logging import get_run_logger
 
-from spotwave.blocks.cloud import Machine
+from spotwave.blocks.models import Machine
 from spotwave.tasks import api
 from spotwave.tasks.carried import ended
 from spotwave.tasks.documents import load_cloud

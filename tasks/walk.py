@@ -12,15 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from spotwave.blocks.cloud import (
-    Cloud,
-    LaunchBrief,
-    LaunchRefused,
-    Machine,
-    Misconfigured,
-    Offer,
-    Throttled,
-)
+from spotwave.blocks.cloud import Cloud
+from spotwave.blocks.errors import LaunchRefused, Misconfigured, Throttled
+from spotwave.blocks.models import LaunchBrief, Machine, Offer
 from spotwave.tasks.job import Ranked, Refusal
 from spotwave.tasks.refused import covers, refusal_of
 

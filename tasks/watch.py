@@ -20,7 +20,9 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.logging import get_run_logger
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from spotwave.blocks.cloud import Cloud, LaunchRefused, Machine, MachineState
+from spotwave.blocks.cloud import Cloud
+from spotwave.blocks.errors import LaunchRefused
+from spotwave.blocks.models import Machine, MachineState
 from spotwave.node.contract import Cause, Ending, Lease, Outcome, Phase, Progress
 from spotwave.node.storage.remote import RemoteError
 from spotwave.node.untrusted.plain_text import markdown, plain

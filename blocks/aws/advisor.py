@@ -8,8 +8,7 @@ from typing import Any
 import polars as pl
 
 from spotwave.blocks.aws.table_part import Part
-from spotwave.blocks.cloud import Tell
-from spotwave.blocks.concurrent import Unavailable
+from spotwave.blocks.concurrent import OnProgress, Unavailable
 from spotwave.blocks.http import get_json, session
 from spotwave.blocks.interruption import Rate, of_month
 
@@ -24,7 +23,7 @@ TABLE = "interruption table"
 _LABEL = re.compile(r"(?P<open>[<>]\d+)%|(?P<least>\d+)-(?P<most>\d+)%")
 
 
-def read_interruptions(endpoint: str, tell: Tell) -> Part:
+def read_interruptions(endpoint: str, tell: OnProgress) -> Part:
     """The advisor's rate for every type in every region."""
     try:
         found = Part(interruptions_frame(get_json(session(1), endpoint + PATH)))

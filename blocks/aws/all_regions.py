@@ -8,8 +8,8 @@ from typing import Any
 
 from spotwave.blocks.aws.clients import AT_MOST, Clients
 from spotwave.blocks.aws.refusals import code_behind
-from spotwave.blocks.cloud import LaunchRefused, Throttled
 from spotwave.blocks.concurrent import Unavailable, gather
+from spotwave.blocks.errors import LaunchRefused, Throttled
 
 _FORBIDDEN = {"UnauthorizedOperation", "AuthFailure", "OptInRequired", "UnrecognizedClientException"}
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from spotwave.blocks.aws.clients import Clients
 from spotwave.blocks.aws.spot_prices import LINUX
-from spotwave.blocks.cloud import Machine
+from spotwave.blocks.models import Machine
 
 FREE = timedelta(hours=1)
 _EARLIER = timedelta(hours=1)

@@ -13,23 +13,20 @@ from pydantic import Field, PrivateAttr, field_validator
 
 from spotwave.blocks.aws.quotas import spot_class
 from spotwave.blocks.aws.setup import Setup, own_images
-from spotwave.blocks.cloud import (
-    Catalogue,
-    Cloud,
+from spotwave.blocks.cloud import Catalogue, Cloud
+from spotwave.blocks.concurrent import OnProgress, no_progress
+from spotwave.blocks.endpoints import Endpoint, checked, is_loopback
+from spotwave.blocks.errors import MarketUnavailable, Misconfigured
+from spotwave.blocks.market import Market
+from spotwave.blocks.models import (
     Finding,
+    InterruptionMethod,
     LaunchBrief,
     Leftover,
     Machine,
     MachineState,
-    MarketUnavailable,
-    Misconfigured,
     Offer,
-    Rehearsal,
-    Tell,
-    untold,
 )
-from spotwave.blocks.endpoints import Endpoint, checked, is_loopback
-from spotwave.blocks.market import Market
 from spotwave.blocks.quota_room import QuotaRoom
 from spotwave.blocks.recent_answers import Recent
 
@@ -134,7 +131,7 @@ class AwsCloud(Cloud):
             raise ValueError("credentials: turn on 'Use SSL' in the client parameters of the AWS Credentials block")
         return credentials
 
-    def catalogue(self, tell: Tell = untold) -> Catalogue:
+    def catalogue(self, tell: OnProgress = no_progress) -> Catalogue:
         """Zones, instance types, on-demand prices and interruption words of every region.
 
         Raises `MarketUnavailable` without credentials, or where no region answers.
@@ -144,7 +141,7 @@ class AwsCloud(Cloud):
 
         return read_catalogue(Clients(self.credentials), self.regions, self.advisor_endpoint, tell)
 
-    def market(self, catalogue: Catalogue | None = None, tell: Tell = untold) -> Market:
+    def market(self, catalogue: Catalogue | None = None, tell: OnProgress = no_progress) -> Market:
         """An offer for every usable type and availability zone, at the price that holds now.
 
         Without a catalogue it is read at the same time. Raises `MarketUnavailable` as `catalogue` does.
@@ -193,7 +190,7 @@ class AwsCloud(Cloud):
         return self.machines().billed_until(machine)
 
     @property
-    def rehearsal(self) -> Rehearsal:
+    def rehearsal(self) -> InterruptionMethod:
         from spotwave.blocks.aws.interrupt import ENDED, FORCED
 
         return FORCED if self.fault_role else ENDED

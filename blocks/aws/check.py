@@ -16,16 +16,9 @@ from spotwave.blocks.aws.network import no_subnet, subnets_of
 from spotwave.blocks.aws.refusals import code_behind
 from spotwave.blocks.aws.secrets import create_secret, delete_secret
 from spotwave.blocks.aws.setup import Setup, secret_name
-from spotwave.blocks.cloud import (
-    Architecture,
-    Finding,
-    LaunchBrief,
-    LaunchRefused,
-    Offer,
-    Throttled,
-    Unfit,
-)
 from spotwave.blocks.concurrent import gather
+from spotwave.blocks.errors import LaunchRefused, Throttled, Unfit
+from spotwave.blocks.models import Architecture, Finding, LaunchBrief, Offer
 from spotwave.blocks.tags import DEADLINE, JOB
 from spotwave.node.contract import Brief
 

@@ -16,8 +16,8 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 
 from spotwave.blocks.aws.fast_botocore import Parsers, loader
 from spotwave.blocks.aws.refusals import refusal, typed
-from spotwave.blocks.cloud import LaunchRefused, MarketUnavailable, Throttled
 from spotwave.blocks.concurrent import Unavailable
+from spotwave.blocks.errors import LaunchRefused, MarketUnavailable, Throttled
 
 AT_MOST = 24  #: calls at once, over all regions and services
 HOME = "us-east-1"  #: where the Price List API is, and the region that is asked where any would do

@@ -8,7 +8,8 @@ from typing import Any
 from spotwave.blocks.aws.clients import Clients
 from spotwave.blocks.aws.refusals import code_behind
 from spotwave.blocks.aws.setup import own_images
-from spotwave.blocks.cloud import Architecture, LaunchRefused, Misconfigured, Quota, Unfit
+from spotwave.blocks.errors import LaunchRefused, Misconfigured, Quota, Unfit
+from spotwave.blocks.models import Architecture
 
 # Systems Manager, public parameters: https://documentation.ubuntu.com/aws/aws-how-to/instances/find-ubuntu-images and
 # https://docs.aws.amazon.com/linux/al2023/ug/ec2.html. In every region, one of each architecture.

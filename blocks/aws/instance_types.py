@@ -14,8 +14,7 @@ import polars as pl
 
 from spotwave.blocks.aws.clients import AT_MOST, HOME, Clients
 from spotwave.blocks.aws.table_part import Part, named
-from spotwave.blocks.cloud import Tell
-from spotwave.blocks.concurrent import gather
+from spotwave.blocks.concurrent import OnProgress, gather
 from spotwave.blocks.gpus import card_of
 
 TYPES = {
@@ -40,7 +39,7 @@ _OTHERS = ("InferenceAcceleratorInfo", "NeuronInfo", "FpgaInfo", "MediaAccelerat
 _BOOTS = {"x86_64": {"uefi", "legacy-bios"}, "arm64": {"uefi"}}
 
 
-def read_types(clients: Clients, regions: Sequence[str], tell: Tell) -> Part:
+def read_types(clients: Clients, regions: Sequence[str], tell: OnProgress) -> Part:
     """Every type that one of the regions has, as `types_frame` has them."""
 
     def names(region: str) -> set[str]:

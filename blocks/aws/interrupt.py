@@ -13,20 +13,21 @@ from contextlib import suppress
 from uuid import uuid4
 
 from spotwave.blocks.aws.clients import Clients
-from spotwave.blocks.cloud import LaunchRefused, Machine, Misconfigured, Rehearsal, Throttled
+from spotwave.blocks.errors import LaunchRefused, Misconfigured, Throttled
+from spotwave.blocks.models import InterruptionMethod, Machine
 
 NOTICE = "PT2M"  # the shortest that the action takes, and that of a real interruption
 BEGUN_S = 120.0
 _ROLE = re.compile(r"arn:(?P<partition>aws[\w-]*):iam::(?P<account>\d{12}):role/[\w+=,.@/-]+")
 _WAITING = ("pending", "initiating")
 
-FORCED = Rehearsal(
+FORCED = InterruptionMethod(
     "interrupted by AWS Fault Injection Service, two minutes after its notice",
     notice=True,
     within_s=420.0,
     usd=0.36,  # three action-minutes, where they are dearest
 )
-ENDED = Rehearsal(
+ENDED = InterruptionMethod(
     "terminated by us, without a notice, since the block names no role for AWS Fault Injection Service",
     notice=False,
     within_s=300.0,

@@ -8,7 +8,7 @@ from typing import Any
 
 from spotwave.blocks.aws.images import Image
 from spotwave.blocks.aws.setup import TAGGED, Setup, tag_list
-from spotwave.blocks.cloud import LaunchBrief, Offer
+from spotwave.blocks.models import LaunchBrief, Offer
 from spotwave.blocks.tags import in_pieces, tags_of
 
 

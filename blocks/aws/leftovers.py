@@ -10,7 +10,8 @@ from spotwave.blocks.aws.clients import Clients
 from spotwave.blocks.aws.refusals import code_behind
 from spotwave.blocks.aws.secrets import delete_secret
 from spotwave.blocks.aws.setup import tag_dict
-from spotwave.blocks.cloud import LaunchRefused, Leftover
+from spotwave.blocks.errors import LaunchRefused
+from spotwave.blocks.models import Leftover
 from spotwave.blocks.tags import JOB, deadline_in
 
 _ENDED = ["shutting-down", "terminated"]

@@ -13,22 +13,23 @@ from spotwave.blocks.aws.on_demand import read_on_demand
 from spotwave.blocks.aws.spot_prices import offers, read_spot_prices
 from spotwave.blocks.aws.table_part import Part
 from spotwave.blocks.aws.zones import enabled_regions, read_zones
-from spotwave.blocks.cloud import Catalogue, MarketUnavailable, Tell
-from spotwave.blocks.concurrent import Progress, gather
+from spotwave.blocks.cloud import Catalogue
+from spotwave.blocks.concurrent import OnProgress, Progress, gather
+from spotwave.blocks.errors import MarketUnavailable
 from spotwave.blocks.market import Market
 from spotwave.blocks.price_sanity import vetted
 
 Read = Mapping[str, Callable[[], Part]]
 
 
-def read_catalogue(clients: Clients, wanted: Sequence[str], advisor: str, tell: Tell) -> Catalogue:
+def read_catalogue(clients: Clients, wanted: Sequence[str], advisor: str, tell: OnProgress) -> Catalogue:
     """Zones, types, on-demand prices and interruption rates. Raises MarketUnavailable."""
     regions, missing = enabled_regions(clients, wanted)
     return _catalogue(_all_at_once(_tables(clients, regions, advisor, Progress(tell))), missing)
 
 
 def read_market(
-    clients: Clients, wanted: Sequence[str], advisor: str, catalogue: Catalogue | None, tell: Tell
+    clients: Clients, wanted: Sequence[str], advisor: str, catalogue: Catalogue | None, tell: OnProgress
 ) -> Market:
     """All offers. Without a catalogue its tables are read beside the prices, which do not wait for them.
 

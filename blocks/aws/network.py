@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from spotwave.blocks.aws.clients import Clients
-from spotwave.blocks.cloud import Quota
+from spotwave.blocks.errors import Quota
 
 
 def subnets_of(clients: Clients, region: str, own: list[str]) -> list[dict[str, Any]]:

@@ -12,8 +12,7 @@ import polars as pl
 
 from spotwave.blocks.aws.clients import AT_MOST, HOME, Clients
 from spotwave.blocks.aws.table_part import Part, named
-from spotwave.blocks.cloud import Tell
-from spotwave.blocks.concurrent import Unavailable, gather
+from spotwave.blocks.concurrent import OnProgress, Unavailable, gather
 
 ON_DEMAND = {"region": pl.String, "instance_type": pl.String, "on_demand_usd_h": pl.Float64}
 
@@ -27,7 +26,7 @@ _WANTED = {
 }
 
 
-def read_on_demand(clients: Clients, regions: Sequence[str], tell: Tell) -> Part:
+def read_on_demand(clients: Clients, regions: Sequence[str], tell: OnProgress) -> Part:
     """The on-demand price of every type in every region; needs pricing:GetProducts."""
 
     def ask(region: str) -> list[tuple[str, float]]:

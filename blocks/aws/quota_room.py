@@ -7,8 +7,9 @@ from functools import partial
 
 from spotwave.blocks.aws.clients import AT_MOST, Clients
 from spotwave.blocks.aws.quotas import SPOT_QUOTAS, spot_class
-from spotwave.blocks.cloud import LaunchRefused, Offer
 from spotwave.blocks.concurrent import Unavailable, gather
+from spotwave.blocks.errors import LaunchRefused
+from spotwave.blocks.models import Offer
 from spotwave.blocks.quota_room import QuotaRoom
 
 

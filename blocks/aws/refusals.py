@@ -14,7 +14,8 @@ from botocore.exceptions import (  # type: ignore[import-untyped]
 from botocore.exceptions import ConnectionError as NotConnected
 from botocore.parsers import ResponseParserError  # type: ignore[import-untyped]
 
-from spotwave.blocks.cloud import (
+from spotwave.blocks.concurrent import Unavailable
+from spotwave.blocks.errors import (
     Capacity,
     Closed,
     LaunchRefused,
@@ -24,7 +25,6 @@ from spotwave.blocks.cloud import (
     Unclear,
     Unfit,
 )
-from spotwave.blocks.concurrent import Unavailable
 
 # No such machine here now; `Unsupported` and `InvalidAvailabilityZone`: this zone does not have the type.
 _CAPACITY = {

@@ -5,7 +5,8 @@ from __future__ import annotations
 from spotwave.blocks.aws.clients import Clients
 from spotwave.blocks.aws.refusals import code_behind
 from spotwave.blocks.aws.setup import secret_name, tag_list
-from spotwave.blocks.cloud import Closed, LaunchBrief, LaunchRefused, Misconfigured, Throttled
+from spotwave.blocks.errors import Closed, LaunchRefused, Misconfigured, Throttled
+from spotwave.blocks.models import LaunchBrief
 from spotwave.blocks.tags import DEADLINE, JOB, tags_of
 
 _SERVICE = "secretsmanager"

@@ -14,8 +14,7 @@ import polars as pl
 from spotwave.blocks.aws import list_prices
 from spotwave.blocks.aws.clients import AT_MOST, Clients
 from spotwave.blocks.aws.table_part import Part
-from spotwave.blocks.cloud import Tell
-from spotwave.blocks.concurrent import Unavailable, gather
+from spotwave.blocks.concurrent import OnProgress, Unavailable, gather
 from spotwave.blocks.interruption import word
 
 SPOT: dict[str, pl.DataType] = {
@@ -31,7 +30,7 @@ LINUX = ("Linux/UNIX", "Linux/UNIX (Amazon VPC)")
 _MEMBERS = ("AvailabilityZone", "InstanceType", "ProductDescription", "SpotPrice", "Timestamp")
 
 
-def read_spot_prices(clients: Clients, regions: Sequence[str], now: datetime, tell: Tell) -> Part:
+def read_spot_prices(clients: Clients, regions: Sequence[str], now: datetime, tell: OnProgress) -> Part:
     """The prices that hold at `now` in every region, as `spot_frame` has them.
 
     From a start time of now on there are no changes; the API adds the last one before it for every pool.

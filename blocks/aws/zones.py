@@ -10,8 +10,8 @@ import polars as pl
 
 from spotwave.blocks.aws.clients import AT_MOST, Clients
 from spotwave.blocks.aws.table_part import Part
-from spotwave.blocks.cloud import MarketUnavailable, Tell
-from spotwave.blocks.concurrent import Unavailable, gather
+from spotwave.blocks.concurrent import OnProgress, Unavailable, gather
+from spotwave.blocks.errors import MarketUnavailable
 
 ZONES = {"region": pl.String, "zone": pl.String, "zone_id": pl.String, "no_zone": pl.String}
 
@@ -32,7 +32,7 @@ def enabled_regions(clients: Clients, wanted: Sequence[str]) -> tuple[list[str],
     return regions, missing
 
 
-def read_zones(clients: Clients, regions: Sequence[str], tell: Tell) -> Part:
+def read_zones(clients: Clients, regions: Sequence[str], tell: OnProgress) -> Part:
     """The zones of every region, as `zones_frame` has them."""
 
     def ask(region: str) -> list[dict[str, Any]]:

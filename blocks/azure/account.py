@@ -8,7 +8,8 @@ from typing import Any
 
 from spotwave.blocks.azure.clients import Clients
 from spotwave.blocks.azure.refusals import UnknownIdentity
-from spotwave.blocks.cloud import Architecture, Throttled
+from spotwave.blocks.errors import Throttled
+from spotwave.blocks.models import Architecture
 
 IDENTITY_VERSION = "2023-01-31"
 NETWORK_VERSION = "2024-05-01"

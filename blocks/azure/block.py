@@ -14,22 +14,20 @@ from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 from spotwave.blocks.azure.credentials import AzureCredentials
 from spotwave.blocks.azure.images import checked, images_of
 from spotwave.blocks.azure.quotas import quotas_of
-from spotwave.blocks.cloud import (
-    Catalogue,
-    Cloud,
+from spotwave.blocks.cloud import Catalogue, Cloud
+from spotwave.blocks.concurrent import OnProgress, no_progress
+from spotwave.blocks.endpoints import Endpoint, is_loopback
+from spotwave.blocks.errors import Misconfigured
+from spotwave.blocks.market import Market
+from spotwave.blocks.models import (
     Finding,
+    InterruptionMethod,
     LaunchBrief,
     Leftover,
     Machine,
     MachineState,
-    Misconfigured,
     Offer,
-    Rehearsal,
-    Tell,
-    untold,
 )
-from spotwave.blocks.endpoints import Endpoint, is_loopback
-from spotwave.blocks.market import Market
 from spotwave.blocks.quota_room import QuotaRoom
 from spotwave.blocks.recent_answers import Recent
 
@@ -171,7 +169,7 @@ class AzureCloud(Cloud):
     def here(self) -> bool:
         return is_loopback(self.management_endpoint)
 
-    def catalogue(self, tell: Tell = untold) -> Catalogue:
+    def catalogue(self, tell: OnProgress = no_progress) -> Catalogue:
         """Regions and on-demand prices; with credentials also sizes, zones, restrictions and eviction rates.
 
         Raises `MarketUnavailable` if the price list does not answer, or the credentials are not accepted.
@@ -180,7 +178,7 @@ class AzureCloud(Cloud):
 
         return read_catalogue(self._sources(), tell)
 
-    def market(self, catalogue: Catalogue | None = None, tell: Tell = untold) -> Market:
+    def market(self, catalogue: Catalogue | None = None, tell: OnProgress = no_progress) -> Market:
         """An offer for every usable size and zone (by region without credentials), at the price in force.
 
         Without a catalogue it is read at the same time. Raises `MarketUnavailable` as `catalogue` does.
@@ -222,7 +220,7 @@ class AzureCloud(Cloud):
         return self.machines().billed_until(machine)
 
     @property
-    def rehearsal(self) -> Rehearsal:
+    def rehearsal(self) -> InterruptionMethod:
         from spotwave.blocks.azure.interrupt import REHEARSAL
 
         return REHEARSAL

@@ -13,7 +13,8 @@ from typing import Any
 from spotwave.blocks.azure.clients import Clients
 from spotwave.blocks.azure.refusals import asked
 from spotwave.blocks.azure.resource_ids import resource_id
-from spotwave.blocks.cloud import Machine, Throttled, Unclear
+from spotwave.blocks.errors import Throttled, Unclear
+from spotwave.blocks.models import Machine
 
 _MOST = 100  #: deletions of one name within 14 days; a name is used once as a rule
 _WHAT = "asking when it was deleted"

@@ -12,8 +12,9 @@ from spotwave.blocks.azure.clients import SCOPE, Clients
 from spotwave.blocks.azure.quotas import SPOT_QUOTA
 from spotwave.blocks.azure.refusals import asked
 from spotwave.blocks.azure.secrets import Vault, secret_name
-from spotwave.blocks.cloud import Finding, LaunchRefused, Misconfigured
 from spotwave.blocks.concurrent import Unavailable, gather
+from spotwave.blocks.errors import LaunchRefused, Misconfigured
+from spotwave.blocks.models import Finding
 
 _AT_ONCE = 8
 _CHECK = "check"  # in place of a job key

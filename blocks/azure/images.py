@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from spotwave.blocks.cloud import Architecture
+from spotwave.blocks.models import Architecture
 
 # Generation 2 both, and tagged for NVMe, which the sizes from v6 on demand.
 UBUNTU: dict[Architecture, str] = {

@@ -8,9 +8,9 @@ from __future__ import annotations
 from spotwave.blocks.azure.clients import Clients
 from spotwave.blocks.azure.refusals import asked
 from spotwave.blocks.azure.resource_ids import resource_id
-from spotwave.blocks.cloud import Machine, Rehearsal
+from spotwave.blocks.models import InterruptionMethod, Machine
 
-REHEARSAL = Rehearsal("evicted by Azure (simulateEviction), within 30 minutes", notice=True, within_s=1800.0)
+REHEARSAL = InterruptionMethod("evicted by Azure (simulateEviction), within 30 minutes", notice=True, within_s=1800.0)
 
 
 def evict(clients: Clients, machine: Machine) -> None:

@@ -19,7 +19,8 @@ from spotwave.blocks.azure.account import NETWORK_VERSION
 from spotwave.blocks.azure.clients import POLL_S, Clients
 from spotwave.blocks.azure.refusals import asked, status_of
 from spotwave.blocks.azure.resource_ids import is_part, job_of_part, resource_id
-from spotwave.blocks.cloud import Leftover, Throttled
+from spotwave.blocks.errors import Throttled
+from spotwave.blocks.models import Leftover
 from spotwave.blocks.tags import JOB, deadline_in
 
 _DELETE_S = 120.0

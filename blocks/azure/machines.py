@@ -21,19 +21,16 @@ from spotwave.blocks.azure.refusals import UnknownIdentity, asked, code_of, of_c
 from spotwave.blocks.azure.resource_ids import resource_id, vm_name
 from spotwave.blocks.azure.secrets import Vault, secret_name
 from spotwave.blocks.azure.vm_request import Place, body
-from spotwave.blocks.cloud import (
-    LaunchBrief,
+from spotwave.blocks.errors import (
     LaunchRefused,
-    Machine,
-    MachineState,
     Misconfigured,
-    Offer,
     Quota,
     Throttled,
     Unclear,
     Unfit,
     of_all_regions,
 )
+from spotwave.blocks.models import LaunchBrief, Machine, MachineState, Offer
 from spotwave.blocks.recent_answers import Recent
 from spotwave.blocks.tags import JOB, machine_from, offer_in
 from spotwave.blocks.unlisted_machine import state_of_the_unseen

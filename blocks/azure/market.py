@@ -14,8 +14,9 @@ from spotwave.blocks.azure.evictions import RATES
 from spotwave.blocks.azure.offers import offers
 from spotwave.blocks.azure.prices import Kind, RetailPrices, in_region, of_size, usable
 from spotwave.blocks.azure.skus import SIZES, sizes
-from spotwave.blocks.cloud import Catalogue, MarketUnavailable, Tell, untold
-from spotwave.blocks.concurrent import Unavailable, gather
+from spotwave.blocks.cloud import Catalogue
+from spotwave.blocks.concurrent import OnProgress, Unavailable, gather, no_progress
+from spotwave.blocks.errors import MarketUnavailable
 from spotwave.blocks.market import Market
 from spotwave.blocks.price_sanity import vetted
 
@@ -57,14 +58,14 @@ Questions = dict[tuple[str, str], Callable[[], Part]]  #: by table and region ("
 Answers = tuple[dict[tuple[str, str], Part], dict[tuple[str, str], str]]
 
 
-def read_catalogue(sources: Sources, tell: Tell) -> Catalogue:
+def read_catalogue(sources: Sources, tell: OnProgress) -> Catalogue:
     """Regions, on-demand prices and, with credentials, sizes and eviction rates. Raises MarketUnavailable."""
     now = datetime.now(UTC)
     regions, missing = _regions(sources)
     return _catalogue(_asked(_slow(sources, regions, now), tell), regions, missing, sources.arm is not None)
 
 
-def read_market(sources: Sources, catalogue: Catalogue | None, tell: Tell) -> Market:
+def read_market(sources: Sources, catalogue: Catalogue | None, tell: OnProgress) -> Market:
     """All offers. Without a catalogue its tables are read beside the prices. Raises MarketUnavailable."""
     now = datetime.now(UTC)
     if catalogue is None:
@@ -96,7 +97,7 @@ def _regions(sources: Sources) -> tuple[list[str], dict[str, str]]:
         asked = {size: _named(sources.retail, size) for size in _UBIQUITOUS}
     if sources.arm is not None:
         asked["login"] = _logged_in(sources.arm)
-    found, failed = gather(asked, AT_MOST, untold)
+    found, failed = gather(asked, AT_MOST, no_progress)
     if "login" in failed:
         raise MarketUnavailable(f"azure: {failed['login']}")
     if sources.wanted:
@@ -159,7 +160,7 @@ def _evicted(arm: Arm) -> Callable[[], Part]:
     return ask
 
 
-def _asked(questions: Questions, tell: Tell) -> Answers:
+def _asked(questions: Questions, tell: OnProgress) -> Answers:
     names = {f"{table} {region}": (table, region) for table, region in questions}
     found, failed = gather({name: questions[key] for name, key in names.items()}, AT_MOST, tell)
     return {names[name]: part for name, part in found.items()}, {names[name]: why for name, why in failed.items()}

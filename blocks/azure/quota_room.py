@@ -8,8 +8,9 @@ from functools import partial
 from spotwave.blocks.azure.clients import Clients
 from spotwave.blocks.azure.quotas import SPOT_QUOTA
 from spotwave.blocks.azure.refusals import asked
-from spotwave.blocks.cloud import LaunchRefused, Offer
 from spotwave.blocks.concurrent import Unavailable, gather
+from spotwave.blocks.errors import LaunchRefused
+from spotwave.blocks.models import Offer
 from spotwave.blocks.quota_room import QuotaRoom
 
 _AT_ONCE = 8

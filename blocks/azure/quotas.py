@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from spotwave.blocks.cloud import Offer
+from spotwave.blocks.models import Offer
 
 SPOT_QUOTA = "lowPriorityCores"
 # Standard_E8-4ds_v5 shows 4 of its 8 vCPUs. The older names have numbers of their own.

@@ -22,17 +22,17 @@ from azure.core.exceptions import (
 
 from spotwave.blocks.azure.clients import LONGEST_WAIT_S
 from spotwave.blocks.azure.quotas import SPOT_QUOTA
-from spotwave.blocks.cloud import (
+from spotwave.blocks.errors import (
     Capacity,
     Closed,
     LaunchRefused,
     Misconfigured,
     Quota,
+    Reach,
     Throttled,
     Unclear,
     Unfit,
 )
-from spotwave.blocks.refusal_scope import Reach
 
 _CAPACITY = {
     "SkuNotAvailable",

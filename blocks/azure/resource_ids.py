@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from hashlib import sha256
 
-from spotwave.blocks.cloud import LaunchBrief, Offer
+from spotwave.blocks.models import LaunchBrief, Offer
 
 _ID = re.compile(
     r"/subscriptions/(?P<subscription>[^/]+)/resourcegroups/(?P<group>[^/]+)/providers/"

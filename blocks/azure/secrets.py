@@ -23,7 +23,8 @@ from azure.core.exceptions import (
 
 from spotwave.blocks.azure.clients import POLL_S, Clients
 from spotwave.blocks.azure.refusals import refusal, status_of
-from spotwave.blocks.cloud import LaunchBrief, LaunchRefused, Leftover, Misconfigured, Throttled
+from spotwave.blocks.errors import LaunchRefused, Misconfigured, Throttled
+from spotwave.blocks.models import LaunchBrief, Leftover
 from spotwave.blocks.tags import DEADLINE, JOB, deadline_in, tags_of
 
 MAX_BYTES = 25_000  # of a secret's value (Key Vault documentation, "About secrets")

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from spotwave.blocks.azure.gpus import gpus
 from spotwave.blocks.azure.size_names import Name, is_burstable, parsed
-from spotwave.blocks.cloud import Architecture
+from spotwave.blocks.models import Architecture
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from spotwave.blocks.azure.images import reference
 from spotwave.blocks.azure.resource_ids import part, vm_name, zone_number
-from spotwave.blocks.cloud import LaunchBrief, Offer
+from spotwave.blocks.models import LaunchBrief, Offer
 from spotwave.blocks.tags import DISK, in_pieces, tags_of
 
 _NETWORK_VERSION = "2022-11-01"  # the newest that the compute API's `networkApiVersion` knows

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from spotwave.blocks.cloud import Throttled
+from spotwave.blocks.errors import Throttled
 from spotwave.blocks.gcp.clients import Clients
 from spotwave.blocks.tags import JOB
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from google.auth.exceptions import GoogleAuthError
 
-from spotwave.blocks.cloud import MarketUnavailable, Tell
-from spotwave.blocks.concurrent import Unavailable
+from spotwave.blocks.concurrent import OnProgress, Unavailable
+from spotwave.blocks.errors import MarketUnavailable
 from spotwave.blocks.gcp.clients import Clients, why
 from spotwave.blocks.http import get_json
 
@@ -22,7 +22,7 @@ FIELDS = (
 )
 
 
-def read_skus(clients: Clients, tell: Tell) -> Iterator[dict[str, Any]]:
+def read_skus(clients: Clients, tell: OnProgress) -> Iterator[dict[str, Any]]:
     """All SKUs of Compute Engine (Cloud Billing API, services.skus.list), in USD, as their pages come.
 
     A list that breaks off is of no use: the dearer of two SKUs could be in the rest. Raises MarketUnavailable.
@@ -43,7 +43,7 @@ def read_skus(clients: Clients, tell: Tell) -> Iterator[dict[str, Any]]:
         raise MarketUnavailable("gcp: the price list is empty; try again later")
 
 
-def _pages(clients: Clients, tell: Tell) -> Iterator[list[dict[str, Any]]]:
+def _pages(clients: Clients, tell: OnProgress) -> Iterator[list[dict[str, Any]]]:
     """Raises Unavailable and GoogleAuthError."""
     url = f"{clients.endpoints.billing}/v1/services/{_COMPUTE_ENGINE}/skus"
     asked = {"pageSize": str(_PAGE), "currencyCode": "USD", "fields": FIELDS}

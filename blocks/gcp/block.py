@@ -13,25 +13,23 @@ from google.auth.exceptions import DefaultCredentialsError
 from prefect_gcp import GcpCredentials
 from pydantic import Field, PrivateAttr, ValidatorFunctionWrapHandler, field_validator
 
-from spotwave.blocks.cloud import (
-    Catalogue,
-    Cloud,
-    Finding,
-    LaunchBrief,
-    Leftover,
-    Machine,
-    MachineState,
-    MarketUnavailable,
-    Offer,
-    Rehearsal,
-    Tell,
-    untold,
-)
+from spotwave.blocks.cloud import Catalogue, Cloud
+from spotwave.blocks.concurrent import OnProgress, no_progress
 from spotwave.blocks.endpoints import Endpoint, is_loopback
+from spotwave.blocks.errors import MarketUnavailable
 from spotwave.blocks.gcp.images import checked
 from spotwave.blocks.gcp.quotas import quotas_of
 from spotwave.blocks.interruption import Rate
 from spotwave.blocks.market import Market
+from spotwave.blocks.models import (
+    Finding,
+    InterruptionMethod,
+    LaunchBrief,
+    Leftover,
+    Machine,
+    MachineState,
+    Offer,
+)
 from spotwave.blocks.quota_room import QuotaRoom
 from spotwave.blocks.recent_answers import Recent
 
@@ -162,7 +160,7 @@ class GcpCloud(Cloud):
         assert isinstance(found, GcpCredentials)
         return found
 
-    def catalogue(self, tell: Tell = untold) -> Catalogue:
+    def catalogue(self, tell: OnProgress = no_progress) -> Catalogue:
         """The machine types of every zone.
 
         Raises `MarketUnavailable` without credentials, or where none are listed.
@@ -171,7 +169,7 @@ class GcpCloud(Cloud):
 
         return read_catalogue(self.clients(), self.regions, tell)
 
-    def market(self, catalogue: Catalogue | None = None, tell: Tell = untold) -> Market:
+    def market(self, catalogue: Catalogue | None = None, tell: OnProgress = no_progress) -> Market:
         """An offer for every type and zone with a spot SKU for each of its parts, at the list price.
 
         Without a catalogue it is read at the same time. Raises `MarketUnavailable` as `catalogue` does, and without
@@ -242,7 +240,7 @@ class GcpCloud(Cloud):
         return self.machines().billed_until(machine)
 
     @property
-    def rehearsal(self) -> Rehearsal:
+    def rehearsal(self) -> InterruptionMethod:
         from spotwave.blocks.gcp.interrupt import REHEARSAL
 
         return REHEARSAL

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import requests
 from google.api_core.exceptions import NotFound
 
-from spotwave.blocks.cloud import Architecture, Finding, LaunchRefused, Unfit
+from spotwave.blocks.errors import LaunchRefused, Unfit
 from spotwave.blocks.gcp import secrets
 from spotwave.blocks.gcp.clients import FAILURES, Clients
 from spotwave.blocks.gcp.images import image_of
 from spotwave.blocks.gcp.refusals import refusal, refusing
+from spotwave.blocks.models import Architecture, Finding
 
 if TYPE_CHECKING:
     from spotwave.blocks.gcp.block import GcpCloud

@@ -30,7 +30,7 @@ from google.protobuf.json_format import ParseError
 from prefect_gcp import GcpCredentials
 
 from spotwave.blocks import http
-from spotwave.blocks.cloud import MarketUnavailable
+from spotwave.blocks.errors import MarketUnavailable
 
 FAILURES = (GoogleAPICallError, RetryError, GoogleAuthError, requests.RequestException, ParseError)
 

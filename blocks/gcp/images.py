@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from spotwave.blocks.cloud import Architecture, Unfit
+from spotwave.blocks.errors import Unfit
+from spotwave.blocks.models import Architecture
 
 #: Public images by the word in the block's field `image` (Compute Engine docs, Operating system details).
 KNOWN: dict[str, dict[Architecture, str]] = {

@@ -9,8 +9,8 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 from uuid import NAMESPACE_URL, uuid5
 
-from spotwave.blocks.cloud import LaunchBrief, Offer
 from spotwave.blocks.gcp.images import disk_type_of, image_of
+from spotwave.blocks.models import LaunchBrief, Offer
 from spotwave.blocks.tags import OFFER, packed, tags_of
 
 if TYPE_CHECKING:

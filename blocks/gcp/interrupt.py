@@ -6,12 +6,14 @@ spot VMs as a use of it.
 
 from __future__ import annotations
 
-from spotwave.blocks.cloud import Machine, Rehearsal
 from spotwave.blocks.gcp.clients import Clients
 from spotwave.blocks.gcp.operations import is_done
 from spotwave.blocks.gcp.refusals import refusal_in
+from spotwave.blocks.models import InterruptionMethod, Machine
 
-REHEARSAL = Rehearsal("preempted by Google (simulateMaintenanceEvent), within minutes", notice=True, within_s=300.0)
+REHEARSAL = InterruptionMethod(
+    "preempted by Google (simulateMaintenanceEvent), within minutes", notice=True, within_s=300.0
+)
 
 
 def preempt(clients: Clients, machine: Machine, patience_s: float) -> None:

@@ -9,11 +9,11 @@ from datetime import datetime
 
 from google.api_core.exceptions import NotFound
 
-from spotwave.blocks.cloud import Leftover
 from spotwave.blocks.gcp import all_zones, secrets
 from spotwave.blocks.gcp.clients import Clients
 from spotwave.blocks.gcp.operations import finished
 from spotwave.blocks.gcp.refusals import GONE, codes_in, refusal_in, refusing
+from spotwave.blocks.models import Leftover
 from spotwave.blocks.tags import JOB, deadline_in
 
 _GOING_S = 60.0

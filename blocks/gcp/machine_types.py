@@ -9,7 +9,9 @@ from typing import Any
 import polars as pl
 from google.api_core.exceptions import BadRequest
 
-from spotwave.blocks.cloud import Catalogue, MarketUnavailable, Tell
+from spotwave.blocks.cloud import Catalogue
+from spotwave.blocks.concurrent import OnProgress
+from spotwave.blocks.errors import MarketUnavailable
 from spotwave.blocks.gcp.clients import FAILURES, Clients, why
 
 TYPES: dict[str, pl.DataType] = {
@@ -39,7 +41,7 @@ _NOTHING_HERE = "NO_RESULTS_ON_PAGE"
 Row = tuple[Any, ...]
 
 
-def read_catalogue(clients: Clients, wanted: list[str], tell: Tell) -> Catalogue:
+def read_catalogue(clients: Clients, wanted: list[str], tell: OnProgress) -> Catalogue:
     """The table 'machine_types', a row a type and zone with the columns of `TYPES`, of the wanted regions or all.
 
     Where the list breaks off, what came stands, and `missing` says so. Raises MarketUnavailable where nothing came.

@@ -7,23 +7,14 @@ from typing import Any
 
 from google.api_core.exceptions import Conflict, NotFound
 
-from spotwave.blocks.cloud import (
-    LaunchBrief,
-    LaunchRefused,
-    Machine,
-    MachineState,
-    Offer,
-    Throttled,
-    Unclear,
-    Unfit,
-    of_all_regions,
-)
+from spotwave.blocks.errors import LaunchRefused, Throttled, Unclear, Unfit, of_all_regions
 from spotwave.blocks.gcp import all_zones, secrets
 from spotwave.blocks.gcp.clients import FAILURES, Clients, in_doubt, is_lost
 from spotwave.blocks.gcp.images import image_of
 from spotwave.blocks.gcp.instance import Setup, instance_of, token_of
 from spotwave.blocks.gcp.operations import DELETED, PREEMPTED, ended_at, endings_of, finished, is_done
 from spotwave.blocks.gcp.refusals import EXISTS, GONE, OverQuota, codes_in, refusal, refusal_in, refusing
+from spotwave.blocks.models import LaunchBrief, Machine, MachineState, Offer
 from spotwave.blocks.recent_answers import Recent
 from spotwave.blocks.tags import ATTEMPT, JOB, OFFER, machine_from, packed, tags_of
 from spotwave.blocks.unlisted_machine import state_of_the_unseen

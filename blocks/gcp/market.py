@@ -9,8 +9,8 @@ from typing import Any
 
 import polars as pl
 
-from spotwave.blocks.cloud import Catalogue, Tell
-from spotwave.blocks.concurrent import Progress, gather
+from spotwave.blocks.cloud import Catalogue
+from spotwave.blocks.concurrent import OnProgress, Progress, gather
 from spotwave.blocks.gcp.billing import read_skus
 from spotwave.blocks.gcp.clients import Clients
 from spotwave.blocks.gcp.machine_types import read_catalogue
@@ -20,7 +20,7 @@ from spotwave.blocks.market import Market
 from spotwave.blocks.price_sanity import vetted
 
 
-def read_market(clients: Clients, wanted: list[str], catalogue: Catalogue | None, tell: Tell) -> Market:
+def read_market(clients: Clients, wanted: list[str], catalogue: Catalogue | None, tell: OnProgress) -> Market:
     """All offers. Without a catalogue the machine types are read while the price list is. Raises MarketUnavailable."""
     progress = Progress(tell)
     tell_prices, tell_types = progress.part(), progress.part()

@@ -8,8 +8,8 @@ from typing import Any
 
 import requests
 
-from spotwave.blocks.cloud import Machine
 from spotwave.blocks.gcp.clients import Clients, is_transient
+from spotwave.blocks.models import Machine
 
 _HELD_S = 150.0  # the server holds the call for up to two minutes
 _PACE_S = 0.5  # a busy server may answer at once that it is not done

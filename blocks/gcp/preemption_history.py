@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from spotwave.blocks.cloud import Offer
 from spotwave.blocks.concurrent import Unavailable, gather
 from spotwave.blocks.gcp.clients import FAILURES, Clients, why
 from spotwave.blocks.interruption import Rate, of_stops
+from spotwave.blocks.models import Offer
 
 AT_MOST = 10  #: offers, each a call: enough to rank the leading ones anew
 _PATIENCE_S = 10.0  # of one call with all its repetitions: what it tells is good to know, no more

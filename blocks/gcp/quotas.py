@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from spotwave.blocks.cloud import Offer
 from spotwave.blocks.gcp.images import disk_type_of
+from spotwave.blocks.models import Offer
 
 _OF_CPUS = ("e2", "f1", "g1", "n1")  # they share CPUS
 _GPUS = re.compile(r"(?:PREEMPTIBLE_)?(?:NVIDIA_\w+_GPUS|GPUS_PER_GPU_FAMILY)")

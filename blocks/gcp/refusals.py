@@ -10,20 +10,20 @@ from typing import Any
 from google.api_core.exceptions import GoogleAPICallError, RetryError
 from google.auth.exceptions import GoogleAuthError
 
-from spotwave.blocks.cloud import (
+from spotwave.blocks.errors import (
     Capacity,
     Closed,
     LaunchRefused,
     MarketUnavailable,
     Misconfigured,
     Quota,
+    Reach,
     Throttled,
     Unclear,
     Unfit,
 )
 from spotwave.blocks.gcp.clients import FAILURES, OUT_OF_STOCK, is_lost, is_throttled, reasons
 from spotwave.blocks.gcp.quotas import EVERYWHERE, quota_named
-from spotwave.blocks.refusal_scope import Reach
 
 EXISTS = {"RESOURCE_ALREADY_EXISTS", "alreadyExists"}
 GONE = {"RESOURCE_NOT_FOUND", "notFound"}

@@ -13,8 +13,9 @@ from typing import Any
 
 from google.api_core.exceptions import Conflict, GoogleAPICallError, NotFound
 
-from spotwave.blocks.cloud import Closed, LaunchBrief, Misconfigured
+from spotwave.blocks.errors import Closed, Misconfigured
 from spotwave.blocks.gcp.clients import Clients
+from spotwave.blocks.models import LaunchBrief
 from spotwave.blocks.recent_answers import Recent
 from spotwave.blocks.tags import JOB
 

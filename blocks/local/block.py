@@ -11,24 +11,22 @@ from typing import ClassVar
 
 from pydantic import Field, NonNegativeFloat
 
-from spotwave.blocks.cloud import (
-    Catalogue,
-    Cloud,
-    Finding,
-    LaunchBrief,
-    Machine,
-    MachineState,
-    Offer,
-    Rehearsal,
-    Tell,
-    untold,
-)
+from spotwave.blocks.cloud import Catalogue, Cloud
+from spotwave.blocks.concurrent import OnProgress, no_progress
 from spotwave.blocks.home import absolute, home
 from spotwave.blocks.local.capacity import Room
 from spotwave.blocks.local.machines import Machines
 from spotwave.blocks.local.memory import host_memory_gib
 from spotwave.blocks.local.prices import KIND, host_vcpus, local_market
 from spotwave.blocks.market import Market
+from spotwave.blocks.models import (
+    Finding,
+    InterruptionMethod,
+    LaunchBrief,
+    Machine,
+    MachineState,
+    Offer,
+)
 
 
 class LocalCloud(Cloud):
@@ -92,7 +90,7 @@ class LocalCloud(Cloud):
         vcpus = self.pretend_vcpus or host_vcpus()
         return Room(vcpus, host_memory_gib() * vcpus / host_vcpus())
 
-    def market(self, catalogue: Catalogue | None = None, tell: Tell = untold) -> Market:
+    def market(self, catalogue: Catalogue | None = None, tell: OnProgress = no_progress) -> Market:
         """Offers local-1, local-2, local-4, ... up to this computer, whatever of it is free just now."""
         vcpus = min(host_vcpus(), self.max_vcpus or host_vcpus())
         memory_gib = min(host_memory_gib(), self.max_memory_gib or host_memory_gib())
@@ -122,9 +120,9 @@ class LocalCloud(Cloud):
         self.machines().shut_down(machine, notice_s)
 
     @property
-    def rehearsal(self) -> Rehearsal:
+    def rehearsal(self) -> InterruptionMethod:
         how = f"given a notice of {self.notice_s:g} s, and then switched off"
-        return Rehearsal(how, notice=True, within_s=self.notice_s)
+        return InterruptionMethod(how, notice=True, within_s=self.notice_s)
 
     def rehearse_interruption(self, machine: Machine) -> None:
         # A daemon: should this process end early, the machine has its notice, and ends itself.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from spotwave.blocks.cloud import Machine, Offer
+from spotwave.blocks.models import Machine, Offer
 
 _SHOWN = 3  # of the machines that hold something
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import psutil
 
-from spotwave.blocks.cloud import MachineState
 from spotwave.blocks.local.locks import locked
 from spotwave.blocks.local.machine_notes import (
     ENDED_FILE,
@@ -22,6 +21,7 @@ from spotwave.blocks.local.machine_notes import (
     root_of,
 )
 from spotwave.blocks.local.processes import SAME_START_S
+from spotwave.blocks.models import MachineState
 from spotwave.node.contract import SHUTDOWN, write_text
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from spotwave.blocks.cloud import Machine
+from spotwave.blocks.models import Machine
 from spotwave.node.untrusted.strict_json import BadJson, load_file, load_object
 from spotwave.node.untrusted.strict_model import number, whole
 

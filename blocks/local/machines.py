@@ -26,8 +26,8 @@ from pathlib import Path
 
 import psutil
 
-from spotwave.blocks.cloud import Capacity, LaunchBrief, Machine, MachineState, Misconfigured, Offer
 from spotwave.blocks.endpoints import past_proxies
+from spotwave.blocks.errors import Capacity, Misconfigured
 from spotwave.blocks.local.capacity import Room
 from spotwave.blocks.local.locks import counting, is_locked, locked
 from spotwave.blocks.local.machine_ends import note, noted, own_end, taken
@@ -49,6 +49,7 @@ from spotwave.blocks.local.processes import (
     number_of,
     number_on,
 )
+from spotwave.blocks.models import LaunchBrief, Machine, MachineState, Offer
 from spotwave.blocks.rclone import rclone_binary, write_secrets
 from spotwave.blocks.user_data import render
 from spotwave.node.contract import (

@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 
 import psutil
 
-from spotwave.blocks.cloud import Architecture, MarketUnavailable, Offer
+from spotwave.blocks.errors import MarketUnavailable
 from spotwave.blocks.local.memory import share_gib
 from spotwave.blocks.market import Market
+from spotwave.blocks.models import Architecture, Offer
 
 KIND = "local"
 REGION = "here"

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from spotwave.blocks.aws.machines import Machines
-from spotwave.blocks.cloud import LaunchBrief, Offer
+from spotwave.blocks.models import LaunchBrief, Offer
 from spotwave.node.contract import Brief
 from tests.emulators.aws import AwsEmulator
 from tests.emulators.aws_cloud import cloud_at

@@ -12,9 +12,9 @@ from typing import TypeVar
 import psutil
 from pydantic import SecretStr
 
-from spotwave.blocks.cloud import LaunchBrief, Machine, Offer
 from spotwave.blocks.local.machines import Machines
 from spotwave.blocks.local.processes import marked
+from spotwave.blocks.models import LaunchBrief, Machine, Offer
 from spotwave.node.contract import ENV_MACHINE, ENV_WORK, Brief
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ import pytest
 from prefect_aws import AwsCredentials
 
 from spotwave.blocks.aws.block import AwsCloud
-from spotwave.blocks.cloud import MarketUnavailable
+from spotwave.blocks.errors import MarketUnavailable
 from tests.emulators.aws import (
     AwsEmulator,
     empty,

@@ -11,7 +11,8 @@ import pytest
 from pydantic import SecretStr
 
 from spotwave.blocks.aws.launch_parameters import token_of
-from spotwave.blocks.cloud import Capacity, MachineState, Misconfigured, Throttled
+from spotwave.blocks.errors import Capacity, Misconfigured, Throttled
+from spotwave.blocks.models import MachineState
 from spotwave.blocks.tags import tags_of
 from tests.blocks.aws_kit import KEY, PLANTED, brief, kinds, machines, offer, times
 from tests.blocks.machine_kit import old

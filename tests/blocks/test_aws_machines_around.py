@@ -13,7 +13,8 @@ from botocore.exceptions import ClientError
 
 from spotwave.blocks.aws.clients import Clients
 from spotwave.blocks.aws.fast_botocore import OPERATIONS
-from spotwave.blocks.cloud import Finding, Misconfigured, Throttled
+from spotwave.blocks.errors import Misconfigured, Throttled
+from spotwave.blocks.models import Finding
 from tests.blocks.aws_kit import KEY, brief, kinds, machines, offer, times
 from tests.emulators.aws import AwsEmulator, fault, refused, server_error
 from tests.emulators.aws_account import image_row

@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 import pytest
 
-from spotwave.blocks.cloud import LaunchBrief, Machine, MachineState
+from spotwave.blocks.models import LaunchBrief, Machine, MachineState
 from tests.blocks.aws_kit import PLANTED, TEMPLATE, brief, kinds, machines, offer
 from tests.blocks.machine_kit import until
 from tests.emulators.aws import AwsEmulator

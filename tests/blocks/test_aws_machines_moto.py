@@ -10,7 +10,7 @@ import pytest
 from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBackend
 from moto.server import ThreadedMotoServer
 
-from spotwave.blocks.cloud import MachineState
+from spotwave.blocks.models import MachineState
 from tests.blocks.aws_kit import KEY, TEMPLATE, brief, offer
 from tests.emulators.aws_cloud import SECRET, cloud_at_url
 from tests.emulators.cloud_init import script_of

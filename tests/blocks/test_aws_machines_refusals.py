@@ -9,17 +9,17 @@ import pytest
 from prefect_aws import AwsCredentials
 
 from spotwave.blocks.aws.block import AwsCloud
-from spotwave.blocks.cloud import (
+from spotwave.blocks.errors import (
     Capacity,
     Closed,
     LaunchRefused,
     Misconfigured,
-    Offer,
     Quota,
     Throttled,
     Unclear,
     Unfit,
 )
+from spotwave.blocks.models import Offer
 from tests.blocks.aws_kit import PLANTED, TEMPLATE, brief, kinds, machines, offer, times
 from tests.emulators.aws import AwsEmulator, fault, refused
 from tests.emulators.aws_account import image_row

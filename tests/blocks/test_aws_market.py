@@ -17,8 +17,9 @@ from pydantic import ValidationError
 from spotwave.blocks.aws.block import AwsCloud
 from spotwave.blocks.aws.clients import Clients
 from spotwave.blocks.aws.market import read_market
-from spotwave.blocks.cloud import Requirements, untold
+from spotwave.blocks.concurrent import no_progress
 from spotwave.blocks.market import SCHEMA
+from spotwave.blocks.models import Requirements
 from tests.emulators.aws import AwsEmulator
 from tests.emulators.aws_cloud import cloud_at
 from tests.emulators.aws_rows import on_demand_usd_h, spot_price
@@ -191,7 +192,7 @@ def test_many_pages_come_together() -> None:
 def test_no_more_calls_are_out_at_once_than_allowed() -> None:
     with AwsEmulator(latency_s=0.02) as emulator:
         clients = Clients(cloud_at(emulator).credentials, at_most=3)
-        read_market(clients, [], emulator.url, None, untold)
+        read_market(clients, [], emulator.url, None, no_progress)
         assert 3 <= emulator.most_at_once <= 3 + 1  # the advisor's file is no call of the account
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from spotwave.blocks.azure.block import AzureCloud
 from spotwave.blocks.azure.changes import literal
-from spotwave.blocks.cloud import LaunchRefused, Machine, Throttled, Unclear
+from spotwave.blocks.errors import LaunchRefused, Throttled, Unclear
+from spotwave.blocks.models import Machine
 from tests.blocks.machine_kit import brief, until
 from tests.emulators.azure import AzureEmulator, empty, fault, instead, refused, server_error, throttled
 from tests.emulators.azure_kit import block, emulated, offer

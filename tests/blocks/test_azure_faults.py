@@ -10,7 +10,7 @@ import pytest
 
 from spotwave.blocks.azure.block import AzureCloud
 from spotwave.blocks.azure.credentials import AzureCredentials
-from spotwave.blocks.cloud import MarketUnavailable
+from spotwave.blocks.errors import MarketUnavailable
 from tests.emulators.azure import (
     AzureEmulator,
     empty,

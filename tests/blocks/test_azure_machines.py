@@ -8,7 +8,8 @@ import pytest
 
 from spotwave.blocks.azure.block import AzureCloud
 from spotwave.blocks.azure.resource_ids import vm_name
-from spotwave.blocks.cloud import MachineState, Misconfigured, Throttled, Unfit
+from spotwave.blocks.errors import Misconfigured, Throttled, Unfit
+from spotwave.blocks.models import MachineState
 from spotwave.blocks.tags import DISK, JOB, tags_of
 from tests.blocks.machine_kit import brief, old
 from tests.emulators.azure import AzureEmulator, fault, instead, refused, server_error

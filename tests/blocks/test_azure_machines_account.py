@@ -13,7 +13,8 @@ from pydantic import SecretStr, ValidationError
 from spotwave.blocks.azure.block import AzureCloud
 from spotwave.blocks.azure.check import NEEDED, OF_NETWORK
 from spotwave.blocks.azure.secrets import MAX_BYTES
-from spotwave.blocks.cloud import Finding, LaunchBrief, Leftover, Misconfigured, Throttled
+from spotwave.blocks.errors import Misconfigured, Throttled
+from spotwave.blocks.models import Finding, LaunchBrief, Leftover
 from tests.blocks.machine_kit import brief
 from tests.emulators.azure import AzureEmulator, instead, refused, server_error
 from tests.emulators.azure_arm import GROUP

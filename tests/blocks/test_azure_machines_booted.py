@@ -13,7 +13,7 @@ import pytest
 import requests
 from pydantic import SecretStr
 
-from spotwave.blocks.cloud import LaunchBrief, Machine, MachineState
+from spotwave.blocks.models import LaunchBrief, Machine, MachineState
 from tests.blocks.machine_kit import CLOUD_HEAD, old, until
 from tests.blocks.machine_kit import brief as a_brief
 from tests.emulators.azure import AzureEmulator, instead, refused

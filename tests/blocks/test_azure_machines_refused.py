@@ -7,7 +7,7 @@ import pytest
 from spotwave.blocks.azure.block import AzureCloud
 from spotwave.blocks.azure.clients import LONGEST_WAIT_S, RETRIES
 from spotwave.blocks.azure.refusals import of_code
-from spotwave.blocks.cloud import (
+from spotwave.blocks.errors import (
     Capacity,
     Closed,
     LaunchRefused,

@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from spotwave.blocks.cloud import Capacity, Cloud, Machine
+from spotwave.blocks.cloud import Cloud
+from spotwave.blocks.errors import Capacity
+from spotwave.blocks.models import Machine
 from spotwave.tasks.job import Bill
 from spotwave.tasks.receipt import billed
 from tests.blocks import aws_kit

@@ -12,10 +12,11 @@ import pytest
 from prefect_gcp import GcpCredentials
 from pydantic import ValidationError
 
-from spotwave.blocks.cloud import MarketUnavailable, Offer
+from spotwave.blocks.errors import MarketUnavailable
 from spotwave.blocks.gcp import machine_types
 from spotwave.blocks.gcp.block import GcpCloud
 from spotwave.blocks.market import Market, offers_of
+from spotwave.blocks.models import Offer
 from tests.emulators.gcp import (
     HISTORY,
     MACHINE_TYPES,

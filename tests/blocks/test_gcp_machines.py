@@ -13,18 +13,10 @@ import pytest
 from google.cloud import compute_v1 as sdk
 from pydantic import SecretStr, ValidationError
 
-from spotwave.blocks.cloud import (
-    LaunchBrief,
-    Leftover,
-    Machine,
-    MachineState,
-    Misconfigured,
-    Throttled,
-    Unclear,
-    Unfit,
-)
+from spotwave.blocks.errors import Misconfigured, Throttled, Unclear, Unfit
 from spotwave.blocks.gcp import machines
 from spotwave.blocks.gcp.block import GcpCloud
+from spotwave.blocks.models import LaunchBrief, Leftover, Machine, MachineState
 from spotwave.blocks.tags import tags_of, unpacked
 from tests.blocks.machine_kit import brief as a_brief
 from tests.blocks.machine_kit import until

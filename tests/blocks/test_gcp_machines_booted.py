@@ -14,8 +14,8 @@ import pytest
 import requests
 from pydantic import SecretStr
 
-from spotwave.blocks.cloud import LaunchBrief, Machine, MachineState
 from spotwave.blocks.gcp.block import GcpCloud
+from spotwave.blocks.models import LaunchBrief, Machine, MachineState
 from tests.blocks.machine_kit import brief as a_brief
 from tests.blocks.machine_kit import until
 from tests.emulators.computer import Computer

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from spotwave.blocks.cloud import Cloud, Finding
+from spotwave.blocks.cloud import Cloud
 from spotwave.blocks.gcp.block import GcpCloud
 from spotwave.blocks.gcp.check import PERMISSIONS
+from spotwave.blocks.models import Finding
 from tests.emulators import gcp
 from tests.emulators.gcp import GcpEmulator
 from tests.emulators.gcp_answers import error, newer_error

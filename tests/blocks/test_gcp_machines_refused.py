@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from spotwave.blocks.cloud import (
+from spotwave.blocks.errors import (
     Capacity,
     Closed,
     LaunchRefused,

@@ -9,8 +9,9 @@ from dataclasses import replace
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from spotwave.blocks.cloud import Closed, LaunchBrief, Machine, Misconfigured
+from spotwave.blocks.errors import Closed, Misconfigured
 from spotwave.blocks.gcp.block import GcpCloud
+from spotwave.blocks.models import LaunchBrief, Machine
 from tests.blocks.machine_kit import brief as a_brief
 from tests.emulators.gcp import GcpEmulator
 from tests.emulators.gcp_cloud import cloud_at, offer

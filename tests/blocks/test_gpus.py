@@ -10,9 +10,9 @@ from spotwave.blocks.aws.instance_types import types_frame
 from spotwave.blocks.azure.gpus import gpus
 from spotwave.blocks.azure.pages import listed
 from spotwave.blocks.azure.skus import SKU, sizes
-from spotwave.blocks.cloud import Requirements
 from spotwave.blocks.gcp.families import GPUS
 from spotwave.blocks.gpus import CARDS, card, card_of, nearest, unknown
+from spotwave.blocks.models import Requirements
 from tests.emulators import aws_rows
 from tests.emulators.azure_world import sku
 

@@ -14,13 +14,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from spotwave.blocks.cloud import Machine, MachineState, Misconfigured
+from spotwave.blocks.errors import Misconfigured
 from spotwave.blocks.local.block import LocalCloud
 from spotwave.blocks.local.machines import Machines
 from spotwave.blocks.local.memory import host_memory_gib
 from spotwave.blocks.local.prices import sizes
 from spotwave.blocks.local.processes import is_alive
 from spotwave.blocks.market import offers_of
+from spotwave.blocks.models import Machine, MachineState
 from spotwave.node.contract import ENV_MACHINE, Brief
 from tests.blocks.machine_kit import HEAD, HEEDING, IDLE, WITH_DAEMON, brief, offer, processes, root_pid, until, up
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from spotwave.blocks.cloud import Machine, MachineState
 from spotwave.blocks.local.machines import Machines
+from spotwave.blocks.models import Machine, MachineState
 from tests.blocks.machine_kit import HEAD, IDLE, WITH_DAEMON, brief, offer, processes, root_pid, until, up
 from tests.faults.disks import fill, forget_read_only, free, make_read_only, may_mount, mounted
 

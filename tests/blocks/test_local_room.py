@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from spotwave.blocks.cloud import Capacity, Machine
+from spotwave.blocks.errors import Capacity
 from spotwave.blocks.local.block import LocalCloud
 from spotwave.blocks.local.capacity import Room
 from spotwave.blocks.local.machines import Machines
 from spotwave.blocks.local.memory import host_memory_gib
 from spotwave.blocks.local.prices import host_vcpus, local_market
 from spotwave.blocks.market import offers_of
+from spotwave.blocks.models import Machine
 from tests.blocks.machine_kit import IDLE, brief, offer
 
 ROOT = Path(__file__).parents[2]

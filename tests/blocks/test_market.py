@@ -7,8 +7,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from spotwave.blocks.cloud import Offer, Requirements
 from spotwave.blocks.market import Market, offers_of
+from spotwave.blocks.models import Offer, Requirements
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

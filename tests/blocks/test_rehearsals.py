@@ -11,8 +11,9 @@ from prefect_aws import AwsCredentials
 from pydantic import ValidationError
 
 from spotwave.blocks.aws.block import AwsCloud
-from spotwave.blocks.cloud import LaunchRefused, Machine, MachineState, Misconfigured, Offer
+from spotwave.blocks.errors import LaunchRefused, Misconfigured
 from spotwave.blocks.local.block import LocalCloud
+from spotwave.blocks.models import Machine, MachineState, Offer
 from tests.blocks.aws_kit import TEMPLATE as AWS_TEMPLATE
 from tests.blocks.aws_kit import brief as aws_brief
 from tests.blocks.aws_kit import offer as aws_offer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from spotwave.blocks.cloud import Machine, Offer
+from spotwave.blocks.models import Machine, Offer
 from spotwave.blocks.tags import in_pieces, machine_from, offer_in, tags_of
 from tests.blocks.machine_kit import brief, offer
 

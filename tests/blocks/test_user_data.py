@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from spotwave.blocks.cloud import Misconfigured
+from spotwave.blocks.errors import Misconfigured
 from spotwave.blocks.rclone import RcloneRemote
 from spotwave.blocks.user_data import MOST_BYTES, of_cloud, render, too_long
 from spotwave.node.contract import Brief

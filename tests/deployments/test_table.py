@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from spotwave.blocks.cloud import Machine, MachineState, Offer
 from spotwave.blocks.local.block import LocalCloud
+from spotwave.blocks.models import Machine, MachineState, Offer
 from spotwave.deployments.cli import parsed
 from spotwave.deployments.machines import Found, as_table, total
 from spotwave.deployments.table import closing_table

@@ -12,8 +12,8 @@ import pytest
 
 from spotwave.blocks.azure.block import AzureCloud
 from spotwave.blocks.azure.credentials import AzureCredentials
-from spotwave.blocks.cloud import Architecture, Offer
 from spotwave.blocks.market import Market
+from spotwave.blocks.models import Architecture, Offer
 from tests.emulators.azure import AzureEmulator
 from tests.emulators.azure_world import SUBSCRIPTION
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from spotwave.blocks.azure.list_prices import DISK_USD_GIB_MONTH, IP_USD_H
-from spotwave.blocks.cloud import HOURS_A_MONTH
+from spotwave.blocks.models import HOURS_A_MONTH
 from tests.emulators.azure_changes import Changes
 from tests.emulators.azure_world import SUBSCRIPTION, Row, World
 from tests.emulators.cloud_init import script_of

@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from prefect_gcp import GcpCredentials
 
-from spotwave.blocks.cloud import Offer
 from spotwave.blocks.gcp.block import GcpCloud
+from spotwave.blocks.models import Offer
 
 
 @cache

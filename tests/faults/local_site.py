@@ -11,9 +11,9 @@ from typing import Any
 import psutil
 
 from spotwave.blocks.access import PrefectAccess
-from spotwave.blocks.cloud import Machine
 from spotwave.blocks.local.block import LocalCloud
 from spotwave.blocks.local.machine_notes import NOTICE_FILE
+from spotwave.blocks.models import Machine
 from tests.faults.site import Site
 from tests.faults.witness import Witness
 from tests.flows.billing import FLOOR_S, WITHIN

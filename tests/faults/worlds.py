@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from spotwave.blocks.cloud import Offer, Requirements
 from spotwave.blocks.market import offers_of
+from spotwave.blocks.models import Offer, Requirements
 from spotwave.tasks.money import Work
 from spotwave.tasks.rank import rank
 from tests.emulators.aws import AwsEmulator

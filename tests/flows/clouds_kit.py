@@ -17,7 +17,8 @@ from prefect.client.orchestration import SyncPrefectClient
 from pydantic import SecretStr
 
 from spotwave.blocks.access import PrefectAccess
-from spotwave.blocks.cloud import Cloud, Machine, Requirements
+from spotwave.blocks.cloud import Cloud
+from spotwave.blocks.models import Machine, Requirements
 from spotwave.blocks.rclone import RcloneRemote
 from spotwave.blocks.snapshots import SnapshotStore
 from spotwave.deployments.home import Home

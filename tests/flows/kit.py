@@ -27,8 +27,8 @@ from prefect.client.schemas.objects import Artifact, FlowRun, State, TaskRun
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Scheduled
 
-from spotwave.blocks.cloud import Machine
 from spotwave.blocks.local.block import LocalCloud
+from spotwave.blocks.models import Machine
 from spotwave.deployments.home import Home
 from spotwave.flows.shci import shci
 from spotwave.node.contract import ENGINE_PID_FILE, ENV_MACHINE, LATEST_FILE, job_key_of

@@ -15,8 +15,8 @@ from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settin
 from prefect.states import Cancelled, Completed, Crashed, Pending, Running, Scheduled
 from pydantic import SecretStr
 
-from spotwave.blocks.cloud import LaunchBrief, Machine
 from spotwave.blocks.market import offers_of
+from spotwave.blocks.models import LaunchBrief, Machine
 from spotwave.flows.engine import EngineBusy, engine_runs, sole_engine
 from spotwave.flows.reap import reap
 from spotwave.flows.reconcile import MOST_STARTS, reconcile, take_up_again

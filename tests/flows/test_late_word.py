@@ -17,7 +17,8 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 from prefect.states import Completed, Crashed, Failed, Running
 
-from spotwave.blocks.cloud import Machine, Throttled
+from spotwave.blocks.errors import Throttled
+from spotwave.blocks.models import Machine
 from spotwave.blocks.snapshots import SnapshotStore
 from spotwave.flows.engine import sole_engine
 from spotwave.flows.late_word import settle_accounts

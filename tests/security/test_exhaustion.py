@@ -11,8 +11,9 @@ import pytest
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
 from spotwave.blocks import snapshots
-from spotwave.blocks.cloud import Machine, MachineState, Misconfigured
+from spotwave.blocks.errors import Misconfigured
 from spotwave.blocks.local.machines import MORE_PROCESSES, Machines
+from spotwave.blocks.models import Machine, MachineState
 from spotwave.blocks.rclone import rclone_binary
 from spotwave.blocks.snapshots import SnapshotStore, StoreUnavailable
 from spotwave.node.storage.remote import Remote, RemoteError

@@ -8,8 +8,8 @@ from uuid import uuid4
 
 import pytest
 
-from spotwave.blocks.cloud import Requirements
 from spotwave.blocks.endpoints import checked
+from spotwave.blocks.models import Requirements
 from spotwave.node.storage.checkpoint import CheckpointCorrupt
 from spotwave.node.storage.manifest import Manifest, _digest, verify
 from spotwave.tasks.check import check_job

@@ -15,8 +15,8 @@ import pytest
 from markdown_it import MarkdownIt
 from rich.console import Console
 
-from spotwave.blocks.cloud import MachineState
 from spotwave.blocks.local.block import LocalCloud
+from spotwave.blocks.models import MachineState
 from spotwave.deployments.machines import Found, as_table
 from spotwave.deployments.proxy.shown import Unfit, lease_artifact, node_artifact
 from spotwave.deployments.table import closing_table

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from spotwave.blocks.cloud import LaunchRefused
+from spotwave.blocks.errors import LaunchRefused
 from tests.blocks.aws_kit import KEY, PLANTED, TEMPLATE, brief, offer
 from tests.blocks.machine_kit import until
 from tests.emulators.aws_cloud import cloud_at

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from spotwave.blocks.cloud import LaunchBrief, LaunchRefused
+from spotwave.blocks.errors import LaunchRefused
+from spotwave.blocks.models import LaunchBrief
 from tests.blocks.machine_kit import brief as a_brief
 from tests.blocks.machine_kit import until
 from tests.emulators.gcp_cloud import cloud_at, offer

@@ -14,7 +14,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from spotwave.blocks.cloud import Misconfigured
+from spotwave.blocks.errors import Misconfigured
 from spotwave.blocks.rclone import rclone_binary
 from spotwave.node.storage.redact import ScrubbedLog, scrubber, secrets_of
 from spotwave.node.storage.secret_patterns import names_a_secret, without_secrets

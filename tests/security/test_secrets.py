@@ -22,8 +22,8 @@ from spotwave.blocks.access import PrefectAccess
 from spotwave.blocks.aws.block import AwsCloud
 from spotwave.blocks.azure.block import AzureCloud
 from spotwave.blocks.azure.credentials import AzureCredentials
-from spotwave.blocks.cloud import LaunchBrief
 from spotwave.blocks.gcp.block import GcpCloud
+from spotwave.blocks.models import LaunchBrief
 from spotwave.blocks.rclone import RcloneRemote
 from spotwave.blocks.registry import block_types
 from spotwave.blocks.snapshots import SnapshotStore

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from spotwave.blocks.cloud import Cloud, Finding, Machine
+from spotwave.blocks.cloud import Cloud
+from spotwave.blocks.models import Finding, Machine
 from tests.blocks.machine_kit import CLOUD_HEAD
 
 # What a machine does by its cloud's own means, and no more: node/clouds as the user data carries it.

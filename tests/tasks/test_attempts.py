@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from spotwave.blocks.azure.block import AzureCloud
-from spotwave.blocks.cloud import Machine
 from spotwave.blocks.local.block import LocalCloud
+from spotwave.blocks.models import Machine
 from spotwave.node.contract import Ending, Outcome
 from spotwave.tasks.attempts import MOST_MACHINES, another, avoided, believed
 from spotwave.tasks.job import Attempt, Refusal

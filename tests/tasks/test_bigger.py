@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from spotwave.blocks.cloud import Machine, Offer, Requirements
 from spotwave.blocks.local.prices import local_market
 from spotwave.blocks.market import Market, offers_of
+from spotwave.blocks.models import Machine, Offer, Requirements
 from spotwave.node.contract import Cause, Ending, Outcome
 from spotwave.tasks.bigger import MOST_DOUBLINGS, Next, after
 from spotwave.tasks.job import Attempt

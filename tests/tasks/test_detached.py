@@ -16,7 +16,7 @@ from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterFlowRunId
 from prefect.logging import disable_run_logger
 from prefect.states import Crashed, Failed, Pending, Running
 
-from spotwave.blocks.cloud import Requirements
+from spotwave.blocks.models import Requirements
 from spotwave.blocks.rclone import RcloneRemote, rclone_binary
 from spotwave.deployments.api import Api
 from spotwave.node.contract import (

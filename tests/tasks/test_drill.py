@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from spotwave.blocks.cloud import Machine, Offer, Rehearsal
+from spotwave.blocks.models import InterruptionMethod, Machine, Offer
 from spotwave.node.contract import Ending, Outcome
 from spotwave.tasks.drill import Forced
 from spotwave.tasks.drill_promise import NoDrill, Promise
@@ -23,7 +23,7 @@ PROMISE = Promise(
     minutes=30.0,
     max_usd_h=0.02,
     beside_usd_h=0.01,
-    rehearsal=Rehearsal("taken back", notice=True, within_s=120.0, usd=0.3),
+    rehearsal=InterruptionMethod("taken back", notice=True, within_s=120.0, usd=0.3),
 )
 FORCED = Forced(attempt=1, asked_at=NOON + timedelta(seconds=70), generation="001-00001", token="t", seconds=5)
 RESULT = {"token": "t", "resumed_from": "001-00002", "resumed_at": 9, "seconds": 12}
@@ -133,7 +133,7 @@ def test_a_drill_that_passed() -> None:
 
 
 def test_without_a_notice_that_is_said() -> None:
-    quiet = replace(PROMISE, rehearsal=Rehearsal("terminated by us", notice=False, within_s=300.0))
+    quiet = replace(PROMISE, rehearsal=InterruptionMethod("terminated by us", notice=False, within_s=300.0))
     assert "says nothing of what a notice leaves time for" in report(replace(PASSED, promise=quiet))
 
 

@@ -14,7 +14,7 @@ from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 from prefect.states import Cancelled, Completed, Crashed, Failed, Paused, Running, Suspended
 
-from spotwave.blocks.cloud import Machine
+from spotwave.blocks.models import Machine
 from spotwave.node.contract import job_key_of
 from spotwave.tasks import account
 from spotwave.tasks.account import Account

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from pydantic import SecretStr
 
-from spotwave.blocks.cloud import Requirements
+from spotwave.blocks.models import Requirements
 from spotwave.blocks.rclone import RcloneRemote
 from spotwave.node.contract import JOB_FILE
 from spotwave.tasks.inherit import CannotContinue, _chain

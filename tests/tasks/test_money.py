@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from spotwave.blocks.cloud import Offer
 from spotwave.blocks.market import Market
+from spotwave.blocks.models import Offer
 from spotwave.tasks.money import Work, with_cost
 
 BEGUN = datetime(2026, 1, 1, tzinfo=UTC)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from spotwave.blocks.cloud import Requirements
 from spotwave.blocks.market import Market
+from spotwave.blocks.models import Requirements
 from spotwave.tasks.moves import moves
 from tests.blocks.test_market import an_offer
 

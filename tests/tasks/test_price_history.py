@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from spotwave.blocks.cloud import Requirements
 from spotwave.blocks.market import Market
+from spotwave.blocks.models import Requirements
 from spotwave.blocks.snapshots import SnapshotStore
 from spotwave.tasks.price_history import LEADING, history, leaders
 from tests.blocks.test_market import an_offer

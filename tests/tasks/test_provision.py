@@ -15,7 +15,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-from spotwave.blocks.cloud import Requirements
+from spotwave.blocks.models import Requirements
 from spotwave.node.contract import job_key_of
 from spotwave.tasks.job import Job, Placed, Unplaced
 from spotwave.tasks.money import Work

@@ -6,8 +6,9 @@ from functools import partial
 
 import pytest
 
-from spotwave.blocks.cloud import Cloud, Requirements
+from spotwave.blocks.cloud import Cloud
 from spotwave.blocks.market import Market
+from spotwave.blocks.models import Requirements
 from spotwave.tasks.job import Choice
 from spotwave.tasks.money import Work
 from spotwave.tasks.quota_room import within_quotas

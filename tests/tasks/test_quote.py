@@ -10,8 +10,8 @@ from uuid import UUID
 import numpy as np
 import pytest
 
-from spotwave.blocks.cloud import Offer, Requirements
 from spotwave.blocks.market import Market
+from spotwave.blocks.models import Offer, Requirements
 from spotwave.tasks.job import Job, Ranked
 from spotwave.tasks.money import CHECKPOINT_S, Work, with_cost
 from spotwave.tasks.quote import GIVEN, LEARNED, hours_to_finish, quoted, spread

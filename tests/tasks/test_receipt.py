@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from spotwave.blocks.cloud import HOURS_A_MONTH, Machine, Offer, Throttled
+from spotwave.blocks.errors import Throttled
+from spotwave.blocks.models import HOURS_A_MONTH, Machine, Offer
 from spotwave.node.contract import Ending, Outcome
 from spotwave.tasks.job import Attempt
 from spotwave.tasks.receipt import GIB, Prices, as_markdown, asked, billed, cost_of, machine_usd

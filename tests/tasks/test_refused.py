@@ -12,18 +12,9 @@ from itertools import count, product
 
 import pytest
 
-from spotwave.blocks.cloud import (
-    Capacity,
-    Closed,
-    LaunchBrief,
-    LaunchRefused,
-    Machine,
-    Misconfigured,
-    Offer,
-    Quota,
-    Requirements,
-)
+from spotwave.blocks.errors import Capacity, Closed, LaunchRefused, Misconfigured, Quota
 from spotwave.blocks.market import Market
+from spotwave.blocks.models import LaunchBrief, Machine, Offer, Requirements
 from spotwave.blocks.registry import wing
 from spotwave.tasks.job import Refusal
 from spotwave.tasks.money import Work

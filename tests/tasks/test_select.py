@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 
 import pytest
 
-from spotwave.blocks.cloud import Offer, Requirements
 from spotwave.blocks.interruption import (
     UNKNOWN_GPU_PER_H,
     UNKNOWN_PER_H,
@@ -19,6 +18,7 @@ from spotwave.blocks.interruption import (
 )
 from spotwave.blocks.local.block import LocalCloud
 from spotwave.blocks.market import Market
+from spotwave.blocks.models import Offer, Requirements
 from spotwave.blocks.refusal_scope import Scope
 from spotwave.tasks.explain import explain
 from spotwave.tasks.job import Refusal

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from spotwave.blocks.cloud import Offer, Requirements
 from spotwave.blocks.market import Market
+from spotwave.blocks.models import Offer, Requirements
 from spotwave.tasks.history import run_note
 from spotwave.tasks.money import Work
 from spotwave.tasks.rank import rank

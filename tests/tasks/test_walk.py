@@ -11,9 +11,11 @@ import pytest
 
 from spotwave.blocks.aws.launch_parameters import token_of as aws_token
 from spotwave.blocks.azure.resource_ids import vm_name
-from spotwave.blocks.cloud import Capacity, Cloud, LaunchBrief, Machine, Offer, Requirements
+from spotwave.blocks.cloud import Cloud
+from spotwave.blocks.errors import Capacity
 from spotwave.blocks.gcp.block import GcpCloud
 from spotwave.blocks.gcp.instance import name_of, token_of
+from spotwave.blocks.models import LaunchBrief, Machine, Offer, Requirements
 from spotwave.tasks.job import Ranked
 from spotwave.tasks.money import Work
 from spotwave.tasks.rank import rank
