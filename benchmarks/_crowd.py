@@ -22,8 +22,8 @@ from spotwave.blocks.models import Requirements
 from spotwave.flows.spot import JobFailed, run_to_the_end
 from spotwave.node.contract import RESULT_FILE, Ending, job_key_of, write_text
 from spotwave.node.runtime.workspace import Desk
-from spotwave.tasks.collect import collect
-from spotwave.tasks.job import Job
+from spotwave.tasks.records import Job
+from spotwave.tasks.results.collect import collect
 
 
 @flow(name="crowd", log_prints=False)

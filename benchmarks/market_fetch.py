@@ -32,7 +32,7 @@ from spotwave.blocks.azure.block import AzureCloud
 from spotwave.blocks.cloud import Cloud
 from spotwave.blocks.market import Market
 from spotwave.blocks.snapshots import SnapshotStore
-from spotwave.tasks.fetch_prices import market_now
+from spotwave.tasks.market.fetch_prices import market_now
 from tests.emulators import aws_cloud, gcp_cloud
 
 KINDS = ("aws", "gcp", "azure")

@@ -20,8 +20,8 @@ import polars as pl
 
 from spotwave.blocks.market import SCHEMA, Market
 from spotwave.blocks.models import Requirements
-from spotwave.tasks.money import Work
-from spotwave.tasks.rank import rank
+from spotwave.tasks.market.expected_cost import Work
+from spotwave.tasks.market.rank import rank
 
 OFFERS = 1_000_000
 TYPES = 1_500

@@ -24,8 +24,8 @@ import polars as pl
 
 from spotwave.blocks.market import Market
 from spotwave.blocks.models import Architecture, Offer, Requirements
-from spotwave.tasks.money import Work
-from spotwave.tasks.rank import rank
+from spotwave.tasks.market.expected_cost import Work
+from spotwave.tasks.market.rank import rank
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 DATE = "2022-05-31T23:59:59Z"

@@ -16,7 +16,15 @@ from pydantic import ConfigDict
 from spotwave.blocks.concurrent import OnProgress, no_progress
 from spotwave.blocks.interruption import Rate
 from spotwave.blocks.market import Market
-from spotwave.blocks.models import Finding, InterruptionMethod, LaunchBrief, Leftover, Machine, MachineState, Offer
+from spotwave.blocks.models import (
+    Finding,
+    InterruptionMethod,
+    LaunchBrief,
+    Leftover,
+    Machine,
+    MachineState,
+    Offer,
+)
 from spotwave.blocks.quota_room import QuotaRoom
 
 

@@ -1,5 +1,5 @@
 """What a machine may tell Prefect of its own run: events and log lines. One judge for both ways, by the proxy and by
-letters on the remote (tasks.record).
+letters on the remote (tasks.machine.replay_record).
 
 An event is more than a message: the server records task runs from events, and automations act on them. Shapes recorded
 from Prefect 3.8.8; server/services/task_run_recorder.py tells what is made of them. Whether a resource is the machine's

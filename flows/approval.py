@@ -13,8 +13,8 @@ from prefect.logging import get_run_logger
 from pydantic import Field
 
 from spotwave.flows.failed import JobFailed
-from spotwave.tasks.ask import ask
-from spotwave.tasks.job import Job, Quote
+from spotwave.tasks.cost.approval_question import ask
+from spotwave.tasks.records import Job, Quote
 
 KEY = "approval"  # of the suspension: the same for a restarted run, which is then told the answer
 

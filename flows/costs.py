@@ -12,9 +12,9 @@ from pydantic import Field
 
 from spotwave.blocks.snapshots import StoreUnavailable
 from spotwave.flows.form import described
-from spotwave.tasks.costs import By, Cost, by, draw_costs, figure, rows
-from spotwave.tasks.documents import NoSuchBlock
-from spotwave.tasks.spending import Entry, read
+from spotwave.tasks.cost.ledger import Entry, read
+from spotwave.tasks.cost.report import By, Cost, by, draw_costs, figure, rows
+from spotwave.tasks.load_blocks import NoSuchBlock
 
 __all__ = ["By", "Cost", "Entry", "by", "costs", "figure", "read", "rows"]
 

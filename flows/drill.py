@@ -20,12 +20,12 @@ from spotwave.flows.own_end import own_end
 from spotwave.flows.spot import JobFailed, Working, run_to_the_end
 from spotwave.node.contract import job_key_of
 from spotwave.tasks.check import check_job
-from spotwave.tasks.collect import NoResult, collect
-from spotwave.tasks.drill import Forced, force_interruption, remains
-from spotwave.tasks.drill_promise import NoDrill, Promise, promise
-from spotwave.tasks.drill_report import REPORT_KEY, Drilled, drill_report, legs_of
-from spotwave.tasks.fetch import NoRoom
-from spotwave.tasks.job import Job
+from spotwave.tasks.drill.estimate import NoDrill, Promise, promise
+from spotwave.tasks.drill.interrupt import Forced, force_interruption, remains
+from spotwave.tasks.drill.report import REPORT_KEY, Drilled, drill_report, legs_of
+from spotwave.tasks.records import Job
+from spotwave.tasks.results.collect import NoResult, collect
+from spotwave.tasks.results.fetch import NoRoom
 
 __all__ = ["MINUTES", "REPORT_KEY", "NoDrill", "Promise", "drill", "promise"]
 

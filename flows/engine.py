@@ -25,7 +25,7 @@ def sole_engine(job_key: str) -> Iterator[None]:
 
     The lock is the kernel's: it ends with the process that holds it, at once, however that process dies, so a
     restarted run waits for nothing but a living predecessor. Across hosts the run count of the server decides
-    (tasks.carried.Superseded). Raises EngineBusy.
+    (tasks.run_status.Superseded). Raises EngineBusy.
     """
     os.umask(0o077)  # results and accounts are the owner's alone, whoever started the worker and how
     with _lock_file(job_key).open("w") as lock:

@@ -19,12 +19,13 @@ from spotwave.blocks.models import Machine
 from spotwave.flows.engine import no_engine
 from spotwave.node.contract import RESULT_BYTES, RESULT_FILE, write_text
 from spotwave.node.untrusted.strict_json import load_file
-from spotwave.tasks import account, api, receipt, spending
-from spotwave.tasks.account import Account, Went, not_ended
-from spotwave.tasks.carried import run_of
-from spotwave.tasks.documents import NoSuchBlock, load_cloud, load_store
-from spotwave.tasks.forgotten import ABANDONED
-from spotwave.tasks.job import Bill
+from spotwave.tasks import api
+from spotwave.tasks.cost import billing_record, ledger, receipt
+from spotwave.tasks.cost.billing_record import Account, Went, not_ended
+from spotwave.tasks.load_blocks import NoSuchBlock, load_cloud, load_store
+from spotwave.tasks.machine.reaper import ABANDONED
+from spotwave.tasks.records import Bill
+from spotwave.tasks.run_status import run_of
 
 A_DAY = timedelta(days=1)  # what no cloud has told by then stays as we saw it
 FORGOTTEN = timedelta(days=2)  # an account that cannot be read, or what it says not be written, is closed as it is
@@ -38,7 +39,7 @@ def settle_accounts(prefect: SyncPrefectClient) -> dict[str, str]:
     account is closed last.
     """
     done: dict[str, str] = {}
-    for key in account.kept():
+    for key in billing_record.kept():
         with no_engine(key) as free:
             said = _settle(prefect, key) if free else ""
         if said:
@@ -48,11 +49,11 @@ def settle_accounts(prefect: SyncPrefectClient) -> dict[str, str]:
 
 def _settle(prefect: SyncPrefectClient, key: str) -> str:
     """What was done, empty if nothing."""
-    before = account.read(key)
+    before = billing_record.read(key)
     if before is None:  # of another version, or closed by its job since it was listed
-        written = account.kept_at(key)
+        written = billing_record.kept_at(key)
         if written is not None and api.now() - written > FORGOTTEN:
-            account.close(key)
+            billing_record.close(key)
         return ""
     if (ended := _ended_at(prefect, before)) is None:
         return ""
@@ -74,18 +75,18 @@ def _settle(prefect: SyncPrefectClient, key: str) -> str:
         if known:
             _write(prefect, before, after)
         if after.open:
-            account.keep(after)
+            billing_record.keep(after)
             return "corrected in part" if known else silent
     except (LaunchRefused, NoSuchBlock, OSError) as error:  # StoreUnavailable is an OSError
         if age < FORGOTTEN:
             return f"not yet settled: {error}"
-    account.close(key)
+    billing_record.close(key)
     return "settled" + (", as seen: no cloud has told in a day" if late else "")
 
 
 def _ended_at(prefect: SyncPrefectClient, kept: Account) -> datetime | None:
     """Since when nobody but us writes the account; None if the job goes on, as after a crash by `reconcile`."""
-    if (written := account.kept_at(kept.job.key)) is None:
+    if (written := billing_record.kept_at(kept.job.key)) is None:
         return None
     run = run_of(prefect, kept.job.flow_run_id)
     if run is None:
@@ -151,10 +152,10 @@ def _write(prefect: SyncPrefectClient, before: Account, after: Account) -> None:
     store = load_store(job.store)
     for one in after.machines:
         if (paid := one.attempt.bill) is not None:
-            spending.write(store, spending.ended(job, one.attempt.machine, paid, one.reserved_at, quote))
+            ledger.write(store, ledger.ended(job, one.attempt.machine, paid, one.reserved_at, quote))
     for number in before.reserved.keys() - after.reserved.keys():
         if all(one.attempt.number != number for one in after.machines):
-            spending.write(store, spending.withdrawn(job, number, before.reserved[number], quote))
+            ledger.write(store, ledger.withdrawn(job, number, before.reserved[number], quote))
     if not attempts:
         return
     cost = receipt.keep(job, attempts, quote, after.before_usd)

@@ -12,15 +12,15 @@ from prefect.logging import get_run_logger
 
 from spotwave.blocks.models import Machine
 from spotwave.flows.failed import JobFailed
-from spotwave.tasks import bigger
-from spotwave.tasks.documents import load_cloud
-from spotwave.tasks.job import Attempt, Job
+from spotwave.tasks.load_blocks import load_cloud
+from spotwave.tasks.machine import bigger_machine
+from spotwave.tasks.records import Attempt, Job
 
 
-def next_of(job: Job, attempts: Sequence[Attempt]) -> bigger.Next:
+def next_of(job: Job, attempts: Sequence[Attempt]) -> bigger_machine.Next:
     """What the next machine must have, or why there should be none."""
     fixed = [cloud.kind for cloud in map(load_cloud, job.clouds) if not cloud.rented] if attempts else []
-    return bigger.after(job.requirements, attempts, fixed)
+    return bigger_machine.after(job.requirements, attempts, fixed)
 
 
 def fitting(job: Job, attempts: Sequence[Attempt]) -> tuple[Job, str]:

@@ -12,13 +12,13 @@ from spotwave.blocks.concurrent import OnProgress
 from spotwave.blocks.errors import MarketUnavailable
 from spotwave.blocks.market import Market
 from spotwave.blocks.snapshots import SnapshotStore
-from spotwave.tasks.documents import Clouds, NoSuchBlock, all_clouds, load_store
-from spotwave.tasks.explain import Explained, explain
-from spotwave.tasks.fetch_prices import market_now
-from spotwave.tasks.history import measured_speeds
-from spotwave.tasks.job import Choice, Ranked
-from spotwave.tasks.money import Work
-from spotwave.tasks.rank import rank, why
+from spotwave.tasks.load_blocks import Clouds, NoSuchBlock, all_clouds, load_store
+from spotwave.tasks.market.expected_cost import Work
+from spotwave.tasks.market.explain import Explained, explain
+from spotwave.tasks.market.fetch_prices import market_now
+from spotwave.tasks.market.learned import measured_speeds
+from spotwave.tasks.market.rank import rank, why
+from spotwave.tasks.records import Choice, Ranked
 
 __all__ = [
     "Choice",

@@ -21,7 +21,7 @@ from prefect.states import Cancelled
 from spotwave.flows.engine import EngineBusy
 from spotwave.flows.suspension import held
 from spotwave.tasks import api
-from spotwave.tasks.carried import Ended, Standing, Superseded, how, run_of, standing_of
+from spotwave.tasks.run_status import Ended, Standing, Superseded, how, run_of, standing_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -13,18 +13,18 @@ from spotwave.flows.purse import Purse
 from spotwave.flows.rounds import Held, Rounds
 from spotwave.flows.suspension import held
 from spotwave.tasks import api
-from spotwave.tasks.attempts import avoided
-from spotwave.tasks.carried import Ended
-from spotwave.tasks.documents import load_cloud
-from spotwave.tasks.fetch_prices import NoMarket, fetch_prices
-from spotwave.tasks.history import recall, remember_refusals
-from spotwave.tasks.job import Allowance, Attempt, Choice, Job, Placed, Refusal, Unplaced
-from spotwave.tasks.money import Work
-from spotwave.tasks.provision import NoMachine, open_lease, provision
-from spotwave.tasks.quote import quote
-from spotwave.tasks.rounds import Turn
-from spotwave.tasks.select import select
-from spotwave.tasks.unplaced import none_eligible
+from spotwave.tasks.cost.quote import quote
+from spotwave.tasks.load_blocks import load_cloud
+from spotwave.tasks.machine.attempts import avoided
+from spotwave.tasks.machine.no_machine import none_eligible
+from spotwave.tasks.machine.placement_rounds import Turn
+from spotwave.tasks.machine.provision import NoMachine, open_lease, provision
+from spotwave.tasks.market.expected_cost import Work
+from spotwave.tasks.market.fetch_prices import NoMarket, fetch_prices
+from spotwave.tasks.market.learned import recall, remember_refusals
+from spotwave.tasks.market.select import select
+from spotwave.tasks.records import Allowance, Attempt, Choice, Job, Placed, Refusal, Unplaced
+from spotwave.tasks.run_status import Ended
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from pydantic import Field
 from spotwave.blocks.models import Requirements
 from spotwave.blocks.snapshots import StoreUnavailable
 from spotwave.flows.form import described
-from spotwave.tasks.documents import NoSuchBlock, all_clouds, load_cloud, load_store
-from spotwave.tasks.price_history import draw_prices
-from spotwave.tasks.prices_report import report
-from spotwave.tasks.publish import Published, publish
+from spotwave.tasks.load_blocks import NoSuchBlock, all_clouds, load_cloud, load_store
+from spotwave.tasks.market.price_history import draw_prices
+from spotwave.tasks.market.prices_report import report
+from spotwave.tasks.market.publish_snapshot import Published, publish
 
 USUAL = Requirements(min_vcpus=16, max_vcpus=32, min_memory_gib=64, max_memory_gib=256, architectures=["x86_64"])
 

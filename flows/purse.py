@@ -11,13 +11,13 @@ from spotwave.blocks.models import Machine
 from spotwave.flows.approval import approved
 from spotwave.flows.failed import JobFailed
 from spotwave.node.contract import Outcome
-from spotwave.tasks import account
-from spotwave.tasks.account import BEFORE_ITS_END, Account, Went, not_ended
-from spotwave.tasks.allow import allow, settle
-from spotwave.tasks.inherit import Inherited
-from spotwave.tasks.job import Allowance, Attempt, Choice, Job, Placed, Quote
-from spotwave.tasks.receipt import bill, receipt
-from spotwave.tasks.watch import RISEN
+from spotwave.tasks.cost import billing_record
+from spotwave.tasks.cost.billing_record import BEFORE_ITS_END, Account, Went, not_ended
+from spotwave.tasks.cost.receipt import bill, receipt
+from spotwave.tasks.cost.reserve import allow, settle
+from spotwave.tasks.machine.watch import RISEN
+from spotwave.tasks.records import Allowance, Attempt, Choice, Job, Placed, Quote
+from spotwave.tasks.results.continue_from import Inherited
 
 
 class Purse:
@@ -33,7 +33,7 @@ class Purse:
         self.allowance: Allowance | None = None  #: of the attempt that runs
         self.approved_usd: float | None = None  #: the cap that somebody agreed to; counts `before_usd` too, as max_usd
         # What an earlier engine of this run has written is more than this one knows as yet.
-        self._account = account.read(job.key) or Account(job=job, quote=quote, before_usd=self.before_usd)
+        self._account = billing_record.read(job.key) or Account(job=job, quote=quote, before_usd=self.before_usd)
 
     @property
     def spent_usd(self) -> float:
@@ -117,7 +117,7 @@ class Purse:
             if self.attempts:
                 receipt(self._job, self.attempts, self.quote, self.before_usd)
             if not self._account.open:
-                account.close(self._job.key)
+                billing_record.close(self._job.key)
         except OSError as error:
             get_run_logger().error("the receipt could not be written: %s", error)
 
@@ -139,7 +139,7 @@ class Purse:
         """On the disk too: an account that cannot be kept there must not end a job."""
         self._account = changed
         try:
-            account.keep(changed)
+            billing_record.keep(changed)
         except OSError as error:
             get_run_logger().error("the account of this job could not be kept: %s", error)
 

@@ -8,7 +8,7 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import Failed
 
-from spotwave.tasks.forgotten import Survey, Thing, remove, survey
+from spotwave.tasks.machine.reaper import Survey, Thing, remove, survey
 
 __all__ = ["Survey", "Thing", "reap", "survey"]
 

@@ -35,7 +35,7 @@ from spotwave.flows.late_word import settle_accounts
 from spotwave.flows.unanswered import end_unanswered
 from spotwave.node.contract import CONTROLLER_POOL, job_key_of
 from spotwave.tasks import api
-from spotwave.tasks.carried import run_of
+from spotwave.tasks.run_status import run_of
 
 JOBS_QUEUE = "jobs"
 HOUSEKEEPING_QUEUE = "housekeeping"
@@ -124,7 +124,7 @@ def _act_on_job(prefect: SyncPrefectClient, run: FlowRun) -> str:
 
 def _starts(prefect: SyncPrefectClient, run: FlowRun) -> int:
     """How often a process was started for it. The server's count has every state of type Running, and a job that waits
-    for a machine sets some itself (tasks.rounds); Pending comes once a start."""
+    for a machine sets some itself (tasks.machine.placement_rounds); Pending comes once a start."""
     return sum(state.type is StateType.PENDING for state in prefect.read_flow_run_states(run.id))
 
 

@@ -16,13 +16,13 @@ from prefect.runtime import flow_run
 
 from spotwave.flows.failed import JobFailed
 from spotwave.tasks import api
-from spotwave.tasks.carried import still_carried
-from spotwave.tasks.job import Job, Unplaced
-from spotwave.tasks.rounds import WAITING, Turn, keep_turn, read_turn, show_running
-from spotwave.tasks.unplaced import HELPS
+from spotwave.tasks.machine.no_machine import HELPS
+from spotwave.tasks.machine.placement_rounds import WAITING, Turn, keep_turn, read_turn, show_running
+from spotwave.tasks.records import Job, Unplaced
+from spotwave.tasks.run_status import still_carried
 
 FIRST_PAUSE_S = 30.0
-LONGEST_PAUSE_S = 600.0  # as long as prices are taken for fresh (tasks.fetch_prices.FRESH_S)
+LONGEST_PAUSE_S = 600.0  # as long as prices are taken for fresh (tasks.market.fetch_prices.FRESH_S)
 GROWTH = 1.5  # of each pause to the next: the longest comes after some twenty minutes
 LOOK_S = 5.0  # how often the run itself is looked at meanwhile
 LEAST_RUN_S = 240.0  # what a machine needs to boot and to do anything before the job's time is over

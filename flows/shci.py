@@ -33,11 +33,11 @@ from spotwave.node.jobs.shci.calculation import (
 )
 from spotwave.node.jobs.shci.programs import Program, program_for
 from spotwave.tasks.check import check_job
-from spotwave.tasks.collect import NoResult, collect, show_result
-from spotwave.tasks.convergence import draw_convergence
-from spotwave.tasks.fetch import NoRoom
-from spotwave.tasks.history import remember_run
-from spotwave.tasks.job import Job, Objective
+from spotwave.tasks.market.learned import remember_run
+from spotwave.tasks.records import Job, Objective
+from spotwave.tasks.results.collect import NoResult, collect, show_result
+from spotwave.tasks.results.convergence import draw_convergence
+from spotwave.tasks.results.fetch import NoRoom
 
 _USUAL = Calculation()
 

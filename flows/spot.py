@@ -27,23 +27,23 @@ from spotwave.flows.rounds import Rounds
 from spotwave.flows.suspension import undisturbed, until_resumed
 from spotwave.node.contract import Ending, Outcome
 from spotwave.tasks import api
-from spotwave.tasks.attempts import another
-from spotwave.tasks.await_boot import await_boot
-from spotwave.tasks.carried import Standing, Superseded, run_of, standing_of
-from spotwave.tasks.documents import load_cloud
-from spotwave.tasks.history import remember_losses
-from spotwave.tasks.inherit import Inherited, NotInherited, inherit
-from spotwave.tasks.job import Attempt, Choice, Job, Placed, Quote
-from spotwave.tasks.progress import percent_done
-from spotwave.tasks.quote import quote
-from spotwave.tasks.rank import why
-from spotwave.tasks.stage import stage
-from spotwave.tasks.submit import submit
-from spotwave.tasks.suspend import save
-from spotwave.tasks.sweep import still_there, sweep
-from spotwave.tasks.terminate import terminate
-from spotwave.tasks.timeline import timeline
-from spotwave.tasks.watch import watch
+from spotwave.tasks.cost.quote import quote
+from spotwave.tasks.cost.timeline import timeline
+from spotwave.tasks.load_blocks import load_cloud
+from spotwave.tasks.machine.attempts import another
+from spotwave.tasks.machine.await_boot import await_boot
+from spotwave.tasks.machine.submit import submit
+from spotwave.tasks.machine.suspend import save
+from spotwave.tasks.machine.sweep import still_there, sweep
+from spotwave.tasks.machine.terminate import terminate
+from spotwave.tasks.machine.watch import watch
+from spotwave.tasks.market.learned import remember_losses
+from spotwave.tasks.market.rank import why
+from spotwave.tasks.records import Attempt, Choice, Job, Placed, Quote
+from spotwave.tasks.results.continue_from import Inherited, NotInherited, inherit
+from spotwave.tasks.results.progress import percent_done
+from spotwave.tasks.results.stage import stage
+from spotwave.tasks.run_status import Standing, Superseded, run_of, standing_of
 
 __all__ = ["Beside", "Done", "JobFailed", "Working", "run_to_the_end"]
 

@@ -1,7 +1,7 @@
 """A job that is suspended by hand: its process ends when its machine has gone, and the resuming starts it anew.
 
 Prefect would end the process at the next step, whichever that is (prefect/_flow_run_suspension.py): before the machine
-is terminated, too. So the loop does not hear of it by Prefect, but asks (tasks.carried), and ends itself.
+is terminated, too. So the loop does not hear of it by Prefect, but asks (tasks.run_status), and ends itself.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from prefect.logging import get_run_logger
 from prefect.states import Suspended
 
 from spotwave.tasks import api
-from spotwave.tasks.carried import (
+from spotwave.tasks.machine.suspend import resumed
+from spotwave.tasks.records import Job
+from spotwave.tasks.run_status import (
     Standing,
     awaits_answer,
     begin,
@@ -27,8 +29,6 @@ from spotwave.tasks.carried import (
     standing_of,
     still_carried,
 )
-from spotwave.tasks.job import Job
-from spotwave.tasks.suspend import resumed
 
 _NAME = "Suspended"
 

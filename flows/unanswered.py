@@ -22,7 +22,7 @@ from prefect.states import Failed
 from spotwave.flows.suspension import held
 from spotwave.node.contract import CONTROLLER_POOL
 from spotwave.tasks import api
-from spotwave.tasks.carried import awaits_answer
+from spotwave.tasks.run_status import awaits_answer
 
 
 def end_unanswered(prefect: SyncPrefectClient) -> dict[str, str]:

@@ -10,7 +10,7 @@ from prefect.logging import get_run_logger
 from spotwave.blocks.cloud import Cloud
 from spotwave.blocks.gpus import unknown
 from spotwave.blocks.user_data import too_long
-from spotwave.tasks.documents import (
+from spotwave.tasks.load_blocks import (
     NoSuchBlock,
     load_access,
     load_budget,
@@ -18,8 +18,8 @@ from spotwave.tasks.documents import (
     load_remote,
     load_store,
 )
-from spotwave.tasks.inherit import continuable
-from spotwave.tasks.job import Job
+from spotwave.tasks.records import Job
+from spotwave.tasks.results.continue_from import continuable
 
 _PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
 

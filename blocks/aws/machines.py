@@ -19,14 +19,7 @@ from spotwave.blocks.aws.quotas import SPOT_QUOTAS, spot_class
 from spotwave.blocks.aws.refusals import VCPUS, Lost, UnknownProfile, code_behind
 from spotwave.blocks.aws.secrets import write_secret
 from spotwave.blocks.aws.setup import Setup, secret_name, tag_dict
-from spotwave.blocks.errors import (
-    Capacity,
-    LaunchRefused,
-    Misconfigured,
-    Quota,
-    Throttled,
-    of_all_regions,
-)
+from spotwave.blocks.errors import Capacity, LaunchRefused, Misconfigured, Quota, Throttled, of_all_regions
 from spotwave.blocks.models import LaunchBrief, Machine, MachineState, Offer
 from spotwave.blocks.recent_answers import Recent
 from spotwave.blocks.tags import JOB, machine_from, offer_in

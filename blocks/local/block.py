@@ -19,14 +19,7 @@ from spotwave.blocks.local.machines import Machines
 from spotwave.blocks.local.memory import host_memory_gib
 from spotwave.blocks.local.prices import KIND, host_vcpus, local_market
 from spotwave.blocks.market import Market
-from spotwave.blocks.models import (
-    Finding,
-    InterruptionMethod,
-    LaunchBrief,
-    Machine,
-    MachineState,
-    Offer,
-)
+from spotwave.blocks.models import Finding, InterruptionMethod, LaunchBrief, Machine, MachineState, Offer
 
 
 class LocalCloud(Cloud):

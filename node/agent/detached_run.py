@@ -2,7 +2,7 @@
 
 Executes the node flow against the machine's own Prefect, and writes down what it would have told the controller's: log
 lines and the events of its task runs, word for word, but with the controller's id of the run. The controller hands
-them on (tasks.detached), and its UI shows the attempt as if the machine had spoken to it.
+them on (tasks.machine.mailbox), and its UI shows the attempt as if the machine had spoken to it.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ import pytest
 from spotwave.blocks.cloud import Cloud
 from spotwave.blocks.errors import Capacity
 from spotwave.blocks.models import Machine
-from spotwave.tasks.job import Bill
-from spotwave.tasks.receipt import billed
+from spotwave.tasks.cost.receipt import billed
+from spotwave.tasks.records import Bill
 from tests.blocks import aws_kit
 from tests.blocks.machine_kit import brief
 from tests.emulators import gcp_cloud

@@ -15,7 +15,7 @@ from spotwave.blocks.errors import Misconfigured
 from spotwave.blocks.rclone import RcloneRemote
 from spotwave.blocks.user_data import MOST_BYTES, of_cloud, render, too_long
 from spotwave.node.contract import Brief
-from spotwave.tasks.stage import build_wheel
+from spotwave.tasks.results.stage import build_wheel
 from tests.blocks.machine_kit import brief
 from tests.emulators.cloud_init import script_of
 

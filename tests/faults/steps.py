@@ -15,8 +15,8 @@ class Step:
 
 
 _STEPS = (
-    Step("launch", "spotwave.tasks.walk:launch", "before", 0),
-    Step("launched", "spotwave.tasks.walk:launch", "after", 0),  # the machine bills, and nothing is written down
+    Step("launch", "spotwave.tasks.machine.walk_offers:launch", "before", 0),
+    Step("launched", "spotwave.tasks.machine.walk_offers:launch", "after", 0),  # it bills, and nothing is written down
     Step("boot", "spotwave.node.storage.checkpoint:restore", "before", 1),
     Step("hartree_fock", "spotwave.node.jobs.shci.flow:run_hartree_fock", "before", 1),
     Step("choose_reference", "spotwave.node.jobs.shci.flow:find_solutions", "before", 1),
@@ -25,7 +25,7 @@ _STEPS = (
         "run_shci", "spotwave.node.jobs.shci.programs.snapshot:Snapshot.write", "after", 1
     ),  # the first wave function is on the disk
     Step("saving", "spotwave.node.agent.sync:Syncer.finish", "before", 1),
-    Step("teardown", "spotwave.tasks.terminate:load_cloud", "before", 0),  # fenced, not yet terminated
-    Step("collect", "spotwave.tasks.collect:_read_result", "before", 0),
+    Step("teardown", "spotwave.tasks.machine.terminate:load_cloud", "before", 0),  # fenced, not yet terminated
+    Step("collect", "spotwave.tasks.results.collect:_read_result", "before", 0),
 )
 STEPS = {step.name: step for step in _STEPS}

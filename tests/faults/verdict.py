@@ -9,7 +9,7 @@ from typing import Any
 
 from prefect.client.schemas.objects import State, StateType
 
-from spotwave.tasks.receipt import RECEIPT_FILE
+from spotwave.tasks.cost.receipt import RECEIPT_FILE
 from tests.faults.injuries import FAULTS, Case
 from tests.faults.live import Live
 from tests.flows.billing import receipt_in, unsettled

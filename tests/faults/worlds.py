@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from spotwave.blocks.market import offers_of
 from spotwave.blocks.models import Offer, Requirements
-from spotwave.tasks.money import Work
-from spotwave.tasks.rank import rank
+from spotwave.tasks.market.expected_cost import Work
+from spotwave.tasks.market.rank import rank
 from tests.emulators.aws import AwsEmulator
 from tests.emulators.azure import AzureEmulator
 from tests.emulators.gcp import GcpEmulator

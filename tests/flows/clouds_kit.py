@@ -24,8 +24,8 @@ from spotwave.blocks.snapshots import SnapshotStore
 from spotwave.deployments.home import Home
 from spotwave.deployments.processes import ENV_MARK
 from spotwave.node.contract import attempt_name
-from spotwave.tasks.money import Work
-from spotwave.tasks.rank import rank
+from spotwave.tasks.market.expected_cost import Work
+from spotwave.tasks.market.rank import rank
 from tests.conftest import LOGIN, Embedded
 from tests.emulators.aws import AwsEmulator
 from tests.emulators.aws_cloud import cloud_at as aws_at

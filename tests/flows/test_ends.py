@@ -9,7 +9,7 @@ from prefect.client.schemas.objects import State, StateType
 from prefect.states import Cancelled, Completed, Failed, Suspended
 
 from spotwave.node.contract import OUTCOME_FILE, Ending, Outcome, attempt_dir
-from spotwave.tasks.receipt import RECEIPT_FILE
+from spotwave.tasks.cost.receipt import RECEIPT_FILE
 from tests.conftest import Embedded
 from tests.flows.billing import receipt_in
 from tests.flows.conftest import Start

@@ -21,7 +21,7 @@ from spotwave.flows.engine import EngineBusy, engine_runs, sole_engine
 from spotwave.flows.reap import reap
 from spotwave.flows.reconcile import MOST_STARTS, reconcile, take_up_again
 from spotwave.node.contract import SECRET_API, Brief, job_key_of
-from spotwave.tasks.stage import stage
+from spotwave.tasks.results.stage import stage
 from tests.conftest import Embedded
 from tests.flows.kit import eventually, local_cloud, marked_processes
 

@@ -22,10 +22,10 @@ from spotwave.blocks.models import Machine
 from spotwave.blocks.snapshots import SnapshotStore
 from spotwave.flows.engine import sole_engine
 from spotwave.flows.late_word import settle_accounts
-from spotwave.tasks import account, spending
-from spotwave.tasks.account import Account, Went, not_ended
-from spotwave.tasks.documents import NoSuchBlock
-from spotwave.tasks.receipt import KEY, asked, keep
+from spotwave.tasks.cost import billing_record, ledger
+from spotwave.tasks.cost.billing_record import Account, Went, not_ended
+from spotwave.tasks.cost.receipt import KEY, asked, keep
+from spotwave.tasks.load_blocks import NoSuchBlock
 from tests.tasks.test_money import an_offer
 from tests.tasks.test_quote import a_job
 from tests.tasks.test_receipt import a_machine
@@ -104,13 +104,13 @@ class Scene:
     def job_ends(self, *, with_result: bool = True) -> None:
         """As its engine leaves it: the end as it was seen."""
         at = BEGUN.timestamp()
-        spending.write(self.store, spending.reservation(self.job, 1, 99.0, at, at, None))
+        ledger.write(self.store, ledger.reservation(self.job, 1, 99.0, at, at, None))
         bill, _ = asked(self.cloud, self.machine, SEEN, 0)  # type: ignore[arg-type]
         attempt = not_ended(self.machine).model_copy(update={"bill": bill, "ended_at": bill.ended_at})
-        spending.write(self.store, spending.ended(self.job, self.machine, bill, at, None))
+        ledger.write(self.store, ledger.ended(self.job, self.machine, bill, at, None))
         went = Went(attempt=attempt, cloud=CLOUD, reserved_at=at, gone=SEEN)
         kept = Account(job=self.job).reserving(1, at).having(went)
-        account.keep(kept)
+        billing_record.keep(kept)
         keep(self.job, kept.attempts, None, 0.0)
         if with_result:
             (self.job.results / "result.json").write_text(json.dumps({"energy": -1.0, "cost": {"usd": 0.06}}))
@@ -119,8 +119,10 @@ class Scene:
     def machine_is_left(self) -> None:
         """As a controller leaves it that died while its machine ran."""
         at = BEGUN.timestamp()
-        spending.write(self.store, spending.reservation(self.job, 1, 99.0, at, at, None))
-        account.keep(Account(job=self.job).having(Went(attempt=not_ended(self.machine), cloud=CLOUD, reserved_at=at)))
+        ledger.write(self.store, ledger.reservation(self.job, 1, 99.0, at, at, None))
+        billing_record.keep(
+            Account(job=self.job).having(Went(attempt=not_ended(self.machine), cloud=CLOUD, reserved_at=at))
+        )
         self.cloud.there = [self.machine]
         self.prefect.state = Failed()
 
@@ -138,12 +140,12 @@ class Scene:
         return found
 
     @property
-    def entries(self) -> list[spending.Entry]:
-        return spending.read(self.store)
+    def entries(self) -> list[ledger.Entry]:
+        return ledger.read(self.store)
 
     @property
     def open(self) -> bool:
-        return account.kept() == [self.job.key]
+        return billing_record.kept() == [self.job.key]
 
 
 @pytest.fixture
@@ -275,8 +277,8 @@ def test_a_job_that_was_given_up_has_a_receipt(scene: Scene) -> None:
 def test_a_launch_that_nobody_wrote_down(scene: Scene) -> None:
     """Only the reservation is known."""
     at = datetime.now(UTC).timestamp()
-    spending.write(scene.store, spending.reservation(scene.job, 1, 99.0, at, at, None))
-    account.keep(Account(job=scene.job).reserving(1, at))
+    ledger.write(scene.store, ledger.reservation(scene.job, 1, 99.0, at, at, None))
+    billing_record.keep(Account(job=scene.job).reserving(1, at))
     assert scene.look() == {}
     scene.cloud.there = [scene.machine]
     assert scene.said == "corrected in part"
@@ -288,8 +290,8 @@ def test_a_launch_that_nobody_wrote_down(scene: Scene) -> None:
 
 def test_a_reservation_without_a_machine_falls(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     at = datetime.now(UTC).timestamp()
-    spending.write(scene.store, spending.reservation(scene.job, 1, 99.0, at, at, None))
-    account.keep(Account(job=scene.job).reserving(1, at))
+    ledger.write(scene.store, ledger.reservation(scene.job, 1, 99.0, at, at, None))
+    billing_record.keep(Account(job=scene.job).reserving(1, at))
     assert scene.look() == {}
     in_a_day(monkeypatch, 0.02)
     assert scene.said == "settled"
@@ -313,10 +315,10 @@ def test_what_cannot_be_written_is_not_tried_for_ever(scene: Scene, monkeypatch:
 def test_an_account_that_its_job_closes_meanwhile_is_none(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the look at which there are and the look into it."""
     scene.job_ends()
-    listed = account.kept()
+    listed = billing_record.kept()
     assert listed
-    monkeypatch.setattr("spotwave.tasks.account.kept", lambda: listed)
-    account.close(listed[0])
+    monkeypatch.setattr("spotwave.tasks.cost.billing_record.kept", lambda: listed)
+    billing_record.close(listed[0])
     assert scene.look() == {}
 
 

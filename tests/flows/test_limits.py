@@ -15,7 +15,7 @@ from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settin
 from spotwave.blocks.budget import Budget
 from spotwave.blocks.snapshots import SnapshotStore
 from spotwave.flows.costs import costs
-from spotwave.tasks import spending
+from spotwave.tasks.cost import ledger
 from tests.conftest import Embedded
 from tests.flows.kit import MINIMAL, refused, saved
 
@@ -26,7 +26,7 @@ def test_limits_that_leave_too_little_launch_nothing(
     embedded: Embedded,
     client: SyncPrefectClient,
     priced: dict[str, Any],
-    ledger: SnapshotStore,
+    ledger_store: SnapshotStore,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
@@ -35,7 +35,7 @@ def test_limits_that_leave_too_little_launch_nothing(
     broken = tmp_path / "a-file"
     broken.write_text("a store cannot lie below a file")
     at = datetime.now(UTC)
-    running = spending.Entry(
+    running = ledger.Entry(
         job="sw-111111111111",
         attempt=1,
         project="full",
@@ -44,7 +44,7 @@ def test_limits_that_leave_too_little_launch_nothing(
         at=at,
         until=at + timedelta(hours=1),
     )
-    spending.write(ledger, running)
+    ledger.write(ledger_store, running)
     job = {**MINIMAL, **priced, "project": "full"}
     limits = Budget(usd_per_project=100)
     with (
@@ -62,7 +62,7 @@ def test_limits_that_leave_too_little_launch_nothing(
         message = refused(**job, continue_job="sw-111111111111")
         assert "there is no job" in message
     assert sorted(embedded.home.machines.iterdir()) == before, "nothing was launched"
-    mine = [entry for entry in spending.read(ledger) if entry.project == "full"]
+    mine = [entry for entry in ledger.read(ledger_store) if entry.project == "full"]
     assert mine == [running], "what was refused has withdrawn"
 
 
@@ -71,13 +71,11 @@ def test_costs_are_shown_and_drawn(embedded: Embedded, client: SyncPrefectClient
     at = datetime(2026, 1, 15, tzinfo=UTC)
     fields = {"attempt": 1, "project": "shown", "cloud": "aws", "at": at, "until": at, "on_demand_usd": 5.0}
     entries = [
-        spending.Entry.model_validate(
-            {**fields, "job": "sw-222222222222", "state": "ended", "usd": 1.25, "hours": 2.0}
-        ),
-        spending.Entry.model_validate({**fields, "job": "sw-333333333333", "state": "reserved", "usd": 3.0}),
+        ledger.Entry.model_validate({**fields, "job": "sw-222222222222", "state": "ended", "usd": 1.25, "hours": 2.0}),
+        ledger.Entry.model_validate({**fields, "job": "sw-333333333333", "state": "reserved", "usd": 3.0}),
     ]
     for entry in entries:
-        spending.write(store, entry)
+        ledger.write(store, entry)
     picture = tmp_path / "costs.png"
     done = embedded.spotwave("costs", "--by", "project", "--picture", str(picture))
     assert done.returncode == 0, done.stderr

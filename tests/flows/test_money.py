@@ -16,7 +16,6 @@ from prefect.client.schemas.objects import StateType
 from spotwave.blocks.budget import Budget
 from spotwave.blocks.snapshots import SnapshotStore
 from spotwave.flows.unanswered import end_unanswered
-from spotwave.tasks import spending
 from tests.conftest import Embedded
 from tests.flows.conftest import Start
 from tests.flows.kit import (
@@ -43,13 +42,13 @@ def machines_of(run: Job) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def capped(early: Start, priced: dict[str, Any], ledger: SnapshotStore) -> Job:
+def capped(early: Start, priced: dict[str, Any], ledger_store: SnapshotStore) -> Job:
     """A job that stops long before its machine comes to its time; other tests go on meanwhile."""
     run = early("run_shci", **MINIMAL, **priced, max_usd=CAP, work_core_h=0.5, project="dimers")
     machine = run.machine()
     assert machine.deadline is not None
     assert (machine.deadline - machine.launched_at.timestamp()) * USD_H / 3600 < CAP
-    (reserved,) = spending.of_job(spending.read(ledger), run.key)
+    (reserved,) = ledger.of_job(ledger.read(ledger_store), run.key)
     assert (reserved.state, reserved.project) == ("reserved", "dimers")
     assert reserved.usd == pytest.approx(CAP)
     run.waits()
@@ -101,7 +100,7 @@ def test_a_quote_above_the_threshold_waits_for_a_yes(
 
 
 def test_a_cap_stops_a_run_in_time_and_a_higher_one_continues_it(
-    embedded: Embedded, client: SyncPrefectClient, capped: Job, priced: dict[str, Any], ledger: SnapshotStore
+    embedded: Embedded, client: SyncPrefectClient, capped: Job, priced: dict[str, Any], ledger_store: SnapshotStore
 ) -> None:
     """From here on nobody but the machine itself keeps the time. It is continued as its last line says, from the
     terminal; `--yes` answers what the Budget block would ask."""
@@ -116,7 +115,7 @@ def test_a_cap_stops_a_run_in_time_and_a_higher_one_continues_it(
     assert [attempt["ending"] for attempt in told["attempts"]] == ["deadline"]
     assert 0.3 < told["cost"]["usd"] < CAP
     assert told["cost"]["quote"]["work"] == "given"
-    (ended,) = spending.of_job(spending.read(ledger), run.key)
+    (ended,) = ledger.of_job(ledger.read(ledger_store), run.key)
     assert (ended.state, ended.usd) == ("ended", pytest.approx(told["cost"]["usd"], abs=1e-6))
     artifacts = run.artifacts_of(run.run_id)
     assert "P90" in str(artifacts["quote"].data) or "nine in ten" in str(artifacts["quote"].data)
@@ -137,7 +136,7 @@ def test_a_cap_stops_a_run_in_time_and_a_higher_one_continues_it(
     assert endings(result) == ["completed"]
     assert not repeated_scf(again, 1)
     assert result["cost"]["quote"]["usd_p90"] > 0
-    (note,) = spending.of_job(spending.read(ledger), again.key)
+    (note,) = ledger.of_job(ledger.read(ledger_store), again.key)
     assert note.usd == pytest.approx(result["cost"]["usd"], abs=1e-6)
     kept = json.loads((again.home.results / again.key / "receipt.json").read_text())
     assert kept["cost"]["before_usd"] == pytest.approx(ended.usd, abs=1e-6)

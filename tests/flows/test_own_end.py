@@ -16,7 +16,7 @@ from spotwave.flows.drill import drill
 from spotwave.flows.engine import EngineBusy
 from spotwave.flows.own_end import own_end
 from spotwave.flows.shci import shci
-from spotwave.tasks.carried import Ended, Superseded
+from spotwave.tasks.run_status import Ended, Superseded
 
 SIGNAL = TerminationSignal(15)
 

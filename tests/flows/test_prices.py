@@ -18,7 +18,7 @@ from prefect.states import Scheduled
 from spotwave.blocks.azure.block import AzureCloud
 from spotwave.blocks.snapshots import SnapshotStore
 from spotwave.flows.prices import prices
-from spotwave.tasks.documents import all_clouds
+from spotwave.tasks.load_blocks import all_clouds
 from tests.conftest import Embedded
 from tests.emulators import aws, aws_cloud, azure, gcp, gcp_cloud
 from tests.emulators.server import Fault

@@ -18,9 +18,9 @@ from spotwave.flows.failed import JobFailed
 from spotwave.flows.rounds import ENV_LONGEST_PAUSE, LEAST_RUN_S, Rounds
 from spotwave.node.contract import job_key_of
 from spotwave.tasks import api
-from spotwave.tasks.carried import Ended
-from spotwave.tasks.job import Job, Unplaced
-from spotwave.tasks.rounds import read_turn
+from spotwave.tasks.machine.placement_rounds import read_turn
+from spotwave.tasks.records import Job, Unplaced
+from spotwave.tasks.run_status import Ended
 from tests.database import prefect_server
 from tests.tasks.test_quote import a_job
 

@@ -14,7 +14,7 @@ from prefect.client.schemas.objects import State, StateType
 
 from spotwave.flows.reconcile import take_up_again
 from spotwave.flows.rounds import ENV_LONGEST_PAUSE
-from spotwave.tasks.rounds import read_turn
+from spotwave.tasks.machine.placement_rounds import read_turn
 from tests.conftest import Embedded
 from tests.flows.clouds_kit import REQUIREMENTS, Emulated
 from tests.flows.kit import MINIMAL, Job, eventually, now_and_then, start

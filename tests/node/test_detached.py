@@ -199,7 +199,7 @@ def test_the_real_node_run_in_a_minimal_basis(boot: Boot) -> None:
     runs = {one["prefect.resource.id"] for one in related if one["prefect.resource.role"] == "flow-run"}
     assert runs == {f"prefect.flow-run.{machine.run_id}"}
     run_id = str(machine.run_id)
-    for log in logs:  # what an honest machine says, its controller takes (tasks.record)
+    for log in logs:  # what an honest machine says, its controller takes (tasks.machine.replay_record)
         assert log_line(log, run_id, {log["task_run_id"]})["message"]
     for event in events:
         its_own = event | {"related": [one for one in event["related"] if one["prefect.resource.id"] in runs]}

@@ -17,7 +17,7 @@ from spotwave.blocks.models import Machine, MachineState
 from spotwave.blocks.rclone import rclone_binary
 from spotwave.blocks.snapshots import SnapshotStore, StoreUnavailable
 from spotwave.node.storage.remote import Remote, RemoteError
-from spotwave.tasks import account
+from spotwave.tasks.cost import billing_record
 from tests.blocks.machine_kit import HEAD, brief, offer, processes, root_pid, until
 from tests.faults.disks import fill, free, may_mount, mounted
 from tests.processes import kill_each
@@ -159,18 +159,18 @@ needs_mounts = pytest.mark.skipif(not may_mount(), reason="only root may mount")
 @needs_mounts
 def test_an_account_stays_whole(disk: Path) -> None:
     with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: disk / "storage"}):
-        kept = account.Account(job=a_job(key="sw-0123456789ab"), before_usd=1.0)
-        account.keep(kept)
+        kept = billing_record.Account(job=a_job(key="sw-0123456789ab"), before_usd=1.0)
+        billing_record.keep(kept)
         fill(disk)
         changed = kept.model_copy(update={"reserved": {number: 1.0 for number in range(100_000)}})
         with pytest.raises(OSError, match="No space left on device") as caught:
-            account.keep(changed)
+            billing_record.keep(changed)
         assert "sw-0123456789ab.json" in str(caught.value), "the line tells which disk"
-        assert account.read("sw-0123456789ab") == kept
+        assert billing_record.read("sw-0123456789ab") == kept
         assert [path.name for path in disk.rglob(".*.part")] == []
         free(disk)
-        account.keep(changed)
-        assert account.read("sw-0123456789ab") == changed
+        billing_record.keep(changed)
+        assert billing_record.read("sw-0123456789ab") == changed
 
 
 @needs_mounts

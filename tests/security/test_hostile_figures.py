@@ -27,12 +27,13 @@ from spotwave.node.jobs.shci.programs.dice_checkpoint import Archive
 from spotwave.node.jobs.shci.programs.dice_output import DiceReader
 from spotwave.node.jobs.shci.programs.events import EventReader
 from spotwave.node.jobs.shci.programs.run import solve
-from spotwave.tasks import remembered, spending
-from spotwave.tasks.convergence import iterations
-from spotwave.tasks.history import cooling_pools
-from spotwave.tasks.job import Bill
-from spotwave.tasks.receipt import GIB, billed
-from spotwave.tasks.spending import Entry
+from spotwave.tasks.cost import ledger
+from spotwave.tasks.cost.ledger import Entry
+from spotwave.tasks.cost.receipt import GIB, billed
+from spotwave.tasks.market import learned_notes
+from spotwave.tasks.market.learned import cooling_pools
+from spotwave.tasks.records import Bill
+from spotwave.tasks.results.convergence import iterations
 from tests.blocks.machine_kit import brief, offer
 from tests.node.test_programs_run import task_in
 from tests.security.rows import Row
@@ -74,7 +75,7 @@ def in_the_ledger(**fields: Any) -> Callable[[Path], object]:
         store.note("spending/v1/months", "2026-11", {"month": "2026-11"})
         store.note("spending/v1/2026-11", "sw-0-1", usual | moment | fields)
         with pytest.raises(StoreUnavailable, match=r"[Cc]orrect that file|Remove it"):
-            spending.read(store)
+            ledger.read(store)
 
     return carried
 
@@ -104,7 +105,7 @@ def settled_from(paid: float) -> Callable[[Path], object]:
         }
         forged = bill(0).model_copy(update={"egress_usd": paid})
         with pytest.raises(ValidationError):
-            spending.settled(Entry.model_validate(usual), "aws", "o", forged)
+            ledger.settled(Entry.model_validate(usual), "aws", "o", forged)
 
     return carried
 
@@ -117,7 +118,7 @@ def remembered_run(**fields: Any) -> Callable[[Path], object]:
         store.note("runs/v1", "sw-good", usual)
         store.note("runs/v1", "sw-bad", usual | fields)
         said: list[str] = []
-        assert remembered.runs(store, said.append) == [usual]
+        assert learned_notes.runs(store, said.append) == [usual]
         assert len(said) == 1
 
     return carried

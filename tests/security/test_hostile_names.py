@@ -13,8 +13,8 @@ from spotwave.blocks.models import Requirements
 from spotwave.node.storage.checkpoint import CheckpointCorrupt
 from spotwave.node.storage.manifest import Manifest, _digest, verify
 from spotwave.tasks.check import check_job
-from spotwave.tasks.documents import NoSuchBlock, load_access, load_cloud, load_remote
-from spotwave.tasks.job import Job
+from spotwave.tasks.load_blocks import NoSuchBlock, load_access, load_cloud, load_remote
+from spotwave.tasks.records import Job
 from tests.security.hostile import LINES, LONG, SHELL, clear
 
 ELSEWHERE = [

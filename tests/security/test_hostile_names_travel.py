@@ -22,7 +22,7 @@ from spotwave.node.storage import checkpoint
 from spotwave.node.storage.remote import Remote
 from spotwave.node.untrusted.file_names import LONGEST_NAME, MOST_LEVELS, can_travel
 from spotwave.node.untrusted.own_files import remove_tree
-from spotwave.tasks.collect import brought_home
+from spotwave.tasks.results.collect import brought_home
 from tests.node.conftest import RCLONE
 from tests.node.deep import put_deep
 from tests.security.rows import Row

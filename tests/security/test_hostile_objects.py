@@ -19,8 +19,8 @@ from moto.server import ThreadedMotoServer  # type: ignore[import-untyped]
 from spotwave.node.contract import CHECKPOINT_DIR, LATEST_FILE, MANIFEST_FILE
 from spotwave.node.storage import checkpoint
 from spotwave.node.storage.remote import Remote
-from spotwave.tasks.collect import NoResult, brought_home
-from spotwave.tasks.fetch import MOST_FILES, NoRoom, listed, require_room
+from spotwave.tasks.results.collect import NoResult, brought_home
+from spotwave.tasks.results.fetch import MOST_FILES, NoRoom, listed, require_room
 from tests.node.conftest import RCLONE
 from tests.security.rows import Row
 from tests.security.tried import params

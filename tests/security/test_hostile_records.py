@@ -17,7 +17,7 @@ from spotwave.blocks.machine_events import LOG_CHARS, NotOwn, checked, is_id, lo
 from spotwave.blocks.rclone import rclone_binary
 from spotwave.node.contract import record_part
 from spotwave.node.storage.remote import Remote
-from spotwave.tasks import record as records
+from spotwave.tasks.machine import replay_record as records
 from tests.security.rows import Row
 
 RUN, OTHER, TASK, THEIRS = (str(uuid4()) for _ in range(4))

@@ -23,7 +23,7 @@ from spotwave.deployments.table import closing_table
 from spotwave.node.contract import Ending, Lease, Outcome, Phase, Progress
 from spotwave.node.jobs.shci.programs.base import last_lines
 from spotwave.node.untrusted.plain_text import markdown, plain
-from spotwave.tasks.timeline import _table
+from spotwave.tasks.cost.timeline import _table
 from tests.security.rows import Row
 from tests.tasks.test_money import an_offer
 from tests.tasks.test_receipt import a_machine, an_attempt

@@ -13,13 +13,13 @@ from prefect.runtime import flow_run
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 from spotwave.node.contract import Ending, Outcome, job_key_of
-from spotwave.tasks.allow import TEARDOWN_S
-from spotwave.tasks.job import Allowance, Placed
-from spotwave.tasks.money import Work
-from spotwave.tasks.provision import open_lease, provision
-from spotwave.tasks.quote import hourly_usd
-from spotwave.tasks.rank import rank
-from spotwave.tasks.watch import PRICES_S, RISEN, _Watch
+from spotwave.tasks.cost.quote import hourly_usd
+from spotwave.tasks.cost.reserve import TEARDOWN_S
+from spotwave.tasks.machine.provision import open_lease, provision
+from spotwave.tasks.machine.watch import PRICES_S, RISEN, _Watch
+from spotwave.tasks.market.expected_cost import Work
+from spotwave.tasks.market.rank import rank
+from spotwave.tasks.records import Allowance, Placed
 from tests.conftest import Embedded
 from tests.emulators.aws import AwsEmulator
 from tests.emulators.aws_cloud import cloud_at

@@ -7,11 +7,11 @@ import pytest
 from spotwave.blocks.budget import Budget
 from spotwave.flows.approval import Approval
 from spotwave.flows.purse import Purse
-from spotwave.tasks.allow import own_cap
-from spotwave.tasks.ask import question_of
-from spotwave.tasks.inherit import Inherited
-from spotwave.tasks.job import Allowance, Choice, Job, Quote
-from spotwave.tasks.quote import quoted
+from spotwave.tasks.cost.approval_question import question_of
+from spotwave.tasks.cost.quote import quoted
+from spotwave.tasks.cost.reserve import own_cap
+from spotwave.tasks.records import Allowance, Choice, Job, Quote
+from spotwave.tasks.results.continue_from import Inherited
 from tests.tasks.test_money import an_offer
 from tests.tasks.test_quote import a_job, ranked
 

@@ -11,8 +11,8 @@ from spotwave.blocks.azure.block import AzureCloud
 from spotwave.blocks.local.block import LocalCloud
 from spotwave.blocks.models import Machine
 from spotwave.node.contract import Ending, Outcome
-from spotwave.tasks.attempts import MOST_MACHINES, another, avoided, believed
-from spotwave.tasks.job import Attempt, Refusal
+from spotwave.tasks.machine.attempts import MOST_MACHINES, another, avoided, believed
+from spotwave.tasks.records import Attempt, Refusal
 from tests.tasks.test_money import an_offer
 from tests.tasks.test_quote import a_job
 

@@ -11,10 +11,10 @@ from spotwave.blocks.local.prices import local_market
 from spotwave.blocks.market import Market, offers_of
 from spotwave.blocks.models import Machine, Offer, Requirements
 from spotwave.node.contract import Cause, Ending, Outcome
-from spotwave.tasks.bigger import MOST_DOUBLINGS, Next, after
-from spotwave.tasks.job import Attempt
-from spotwave.tasks.money import Work
-from spotwave.tasks.rank import rank
+from spotwave.tasks.machine.bigger_machine import MOST_DOUBLINGS, Next, after
+from spotwave.tasks.market.expected_cost import Work
+from spotwave.tasks.market.rank import rank
+from spotwave.tasks.records import Attempt
 from tests.emulators.aws import AwsEmulator
 from tests.emulators.aws_cloud import cloud_at
 from tests.tasks.test_select import offer

@@ -25,7 +25,7 @@ from prefect.states import (
     Suspended,
 )
 
-from spotwave.tasks.carried import SIGNAL_S, Ended, Superseded, ended, still_carried
+from spotwave.tasks.run_status import SIGNAL_S, Ended, Superseded, ended, still_carried
 
 RUN = uuid4()
 

@@ -33,12 +33,12 @@ from spotwave.node.contract import (
 )
 from spotwave.node.storage.remote import Remote
 from spotwave.tasks import api
-from spotwave.tasks.await_boot import await_boot
-from spotwave.tasks.detached import Letters
-from spotwave.tasks.job import Job
-from spotwave.tasks.progress import percent_done
-from spotwave.tasks.record import LABEL, Record
-from spotwave.tasks.watch import EARLY_S, _Watch
+from spotwave.tasks.machine.await_boot import await_boot
+from spotwave.tasks.machine.mailbox import Letters
+from spotwave.tasks.machine.replay_record import LABEL, Record
+from spotwave.tasks.machine.watch import EARLY_S, _Watch
+from spotwave.tasks.records import Job
+from spotwave.tasks.results.progress import percent_done
 from tests.flows.kit import eventually
 from tests.flows.logs import messages
 from tests.tasks.test_money import an_offer

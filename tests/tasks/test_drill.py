@@ -10,10 +10,10 @@ import pytest
 
 from spotwave.blocks.models import InterruptionMethod, Machine, Offer
 from spotwave.node.contract import Ending, Outcome
-from spotwave.tasks.drill import Forced
-from spotwave.tasks.drill_promise import NoDrill, Promise
-from spotwave.tasks.drill_report import Drilled, Leg, report, saved_in_s, times
-from spotwave.tasks.job import Attempt
+from spotwave.tasks.drill.estimate import NoDrill, Promise
+from spotwave.tasks.drill.interrupt import Forced
+from spotwave.tasks.drill.report import Drilled, Leg, report, saved_in_s, times
+from spotwave.tasks.records import Attempt
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 KEY = "sw-0123456789ab"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from spotwave.blocks.market import Market
-from spotwave.tasks.gate import judged
+from spotwave.tasks.market.quality_gate import judged
 from tests.blocks.test_market import NOW, an_offer
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from spotwave.blocks.snapshots import SnapshotStore
-from spotwave.tasks.history import COOL_S, cooling_pools
+from spotwave.tasks.market.learned import COOL_S, cooling_pools
 
 NOW = datetime(2026, 5, 4, 0, 20, tzinfo=UTC)
 

@@ -13,8 +13,8 @@ from pydantic import SecretStr
 from spotwave.blocks.models import Requirements
 from spotwave.blocks.rclone import RcloneRemote
 from spotwave.node.contract import JOB_FILE
-from spotwave.tasks.inherit import CannotContinue, _chain
-from spotwave.tasks.job import Job
+from spotwave.tasks.records import Job
+from spotwave.tasks.results.continue_from import CannotContinue, _chain
 from tests.security.hostile import clear
 
 EARLIER = "sw-0123456789ab"

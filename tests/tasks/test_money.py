@@ -8,7 +8,7 @@ import pytest
 
 from spotwave.blocks.market import Market
 from spotwave.blocks.models import Offer
-from spotwave.tasks.money import Work, with_cost
+from spotwave.tasks.market.expected_cost import Work, with_cost
 
 BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
 

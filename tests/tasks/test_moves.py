@@ -6,7 +6,7 @@ import pytest
 
 from spotwave.blocks.market import Market
 from spotwave.blocks.models import Requirements
-from spotwave.tasks.moves import moves
+from spotwave.tasks.market.price_changes import moves
 from tests.blocks.test_market import an_offer
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from spotwave.blocks.market import Market
 from spotwave.blocks.models import Requirements
 from spotwave.blocks.snapshots import SnapshotStore
-from spotwave.tasks.price_history import LEADING, history, leaders
+from spotwave.tasks.market.price_history import LEADING, history, leaders
 from tests.blocks.test_market import an_offer
 
 NIGHT = datetime(2026, 5, 4, 3, tzinfo=UTC)

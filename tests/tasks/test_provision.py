@@ -17,11 +17,11 @@ from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settin
 
 from spotwave.blocks.models import Requirements
 from spotwave.node.contract import job_key_of
-from spotwave.tasks.job import Job, Placed, Unplaced
-from spotwave.tasks.money import Work
-from spotwave.tasks.provision import NoMachine, open_lease, provision
-from spotwave.tasks.rank import rank
-from spotwave.tasks.walk import MOST_TRIES
+from spotwave.tasks.machine.provision import NoMachine, open_lease, provision
+from spotwave.tasks.machine.walk_offers import MOST_TRIES
+from spotwave.tasks.market.expected_cost import Work
+from spotwave.tasks.market.rank import rank
+from spotwave.tasks.records import Job, Placed, Unplaced
 from tests.conftest import Embedded
 from tests.emulators.aws import AwsEmulator, fault, refused, throttled
 from tests.emulators.aws_cloud import cloud_at
@@ -135,7 +135,7 @@ def test_a_code_that_nobody_knows_is_tried_elsewhere_but_not_for_ever(aws: AwsEm
 def test_throttling_is_waited_for_and_a_lost_answer_is_not_a_second_machine(
     aws: AwsEmulator, walk: Walk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spotwave.tasks.walk.LONGEST_WAIT_S", 0.01)
+    monkeypatch.setattr("spotwave.tasks.machine.walk_offers.LONGEST_WAIT_S", 0.01)
     faults = [(throttled(), 2, 3), (cut(), 1, 2)]
     for what_goes_wrong, times, calls in faults:
         aws.calls.clear()

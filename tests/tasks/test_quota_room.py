@@ -9,10 +9,10 @@ import pytest
 from spotwave.blocks.cloud import Cloud
 from spotwave.blocks.market import Market
 from spotwave.blocks.models import Requirements
-from spotwave.tasks.job import Choice
-from spotwave.tasks.money import Work
-from spotwave.tasks.quota_room import within_quotas
-from spotwave.tasks.rank import rank
+from spotwave.tasks.market.expected_cost import Work
+from spotwave.tasks.market.quota_room import within_quotas
+from spotwave.tasks.market.rank import rank
+from spotwave.tasks.records import Choice
 from tests.emulators.aws import AwsEmulator, refused
 from tests.emulators.aws import fault as aws_fault
 from tests.emulators.aws_cloud import cloud_at as aws_at

@@ -9,8 +9,8 @@ import pytest
 from spotwave.blocks.errors import Throttled
 from spotwave.blocks.models import HOURS_A_MONTH, Machine, Offer
 from spotwave.node.contract import Ending, Outcome
-from spotwave.tasks.job import Attempt
-from spotwave.tasks.receipt import GIB, Prices, as_markdown, asked, billed, cost_of, machine_usd
+from spotwave.tasks.cost.receipt import GIB, Prices, as_markdown, asked, billed, cost_of, machine_usd
+from spotwave.tasks.records import Attempt
 from tests.tasks.test_money import BEGUN, an_offer
 
 

@@ -1,6 +1,7 @@
 """Small quotas and closed regions: what a refusal leaves of a ranking, on emulated clouds that count as real ones.
 
-No Prefect here: the real launch, the real ranking, and what `tasks.refused` says of the offers that were not tried.
+No Prefect here: the real launch, the real ranking, and what `tasks.market.refusals` says of the offers that were not
+tried.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from spotwave.blocks.errors import Capacity, Closed, LaunchRefused, Misconfigure
 from spotwave.blocks.market import Market
 from spotwave.blocks.models import LaunchBrief, Machine, Offer, Requirements
 from spotwave.blocks.registry import wing
-from spotwave.tasks.job import Refusal
-from spotwave.tasks.money import Work
-from spotwave.tasks.rank import rank
-from spotwave.tasks.refused import covers, hopeless, refusal_of, summary
+from spotwave.tasks.market.expected_cost import Work
+from spotwave.tasks.market.rank import rank
+from spotwave.tasks.market.refusals import covers, hopeless, refusal_of, summary
+from spotwave.tasks.records import Refusal
 from tests.blocks import aws_kit, machine_kit
 from tests.emulators.aws import AwsEmulator
 from tests.emulators.aws_cloud import cloud_at as aws_at

@@ -11,7 +11,7 @@ import pytest
 from spotwave.blocks.rclone import rclone_binary
 from spotwave.node.contract import HEARTBEAT_FILE, Lease, Phase, attempt_dir
 from spotwave.node.storage.remote import Remote, RemoteError
-from spotwave.tasks.remote_heartbeat import RemoteHeartbeat
+from spotwave.tasks.machine.remote_heartbeat import RemoteHeartbeat
 
 
 @pytest.fixture

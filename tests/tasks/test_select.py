@@ -20,11 +20,11 @@ from spotwave.blocks.local.block import LocalCloud
 from spotwave.blocks.market import Market
 from spotwave.blocks.models import Offer, Requirements
 from spotwave.blocks.refusal_scope import Scope
-from spotwave.tasks.explain import explain
-from spotwave.tasks.job import Refusal
-from spotwave.tasks.money import Work
-from spotwave.tasks.rank import KEPT, rank, why
-from spotwave.tasks.sharpen import sharpened
+from spotwave.tasks.market.expected_cost import Work
+from spotwave.tasks.market.explain import explain
+from spotwave.tasks.market.interruption_rates import sharpened
+from spotwave.tasks.market.rank import KEPT, rank, why
+from spotwave.tasks.records import Refusal
 from tests.blocks.test_market import random_market, random_requirements
 
 SEEN = datetime(2026, 1, 1, tzinfo=UTC)

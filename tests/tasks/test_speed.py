@@ -8,10 +8,10 @@ import pytest
 
 from spotwave.blocks.market import Market
 from spotwave.blocks.models import Offer, Requirements
-from spotwave.tasks.history import run_note
-from spotwave.tasks.money import Work
-from spotwave.tasks.rank import rank
-from spotwave.tasks.speed import learned
+from spotwave.tasks.market.expected_cost import Work
+from spotwave.tasks.market.learned import run_note
+from spotwave.tasks.market.rank import rank
+from spotwave.tasks.market.speed import learned
 from tests.tasks.test_money import an_offer
 
 NOW = datetime(2026, 5, 4, tzinfo=UTC)

@@ -10,11 +10,11 @@ import pytest
 from spotwave.blocks.budget import Budget
 from spotwave.blocks.snapshots import SnapshotStore
 from spotwave.node.contract import SAVE_S
-from spotwave.tasks import spending
-from spotwave.tasks.allow import TEARDOWN_S, stops_at, too_short
-from spotwave.tasks.costs import by, figure
-from spotwave.tasks.job import Allowance
-from spotwave.tasks.spending import Entry, left
+from spotwave.tasks.cost import ledger
+from spotwave.tasks.cost.ledger import Entry, left
+from spotwave.tasks.cost.report import by, figure
+from spotwave.tasks.cost.reserve import TEARDOWN_S, stops_at, too_short
+from spotwave.tasks.records import Allowance
 from tests.tasks.test_money import an_offer
 from tests.tasks.test_quote import a_job
 from tests.tasks.test_receipt import an_attempt
@@ -22,7 +22,7 @@ from tests.tasks.test_receipt import an_attempt
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
-def entry(job: str, usd: float, state: spending.State = "ended", **changes: object) -> Entry:
+def entry(job: str, usd: float, state: ledger.State = "ended", **changes: object) -> Entry:
     fields = {"job": job, "attempt": 1, "project": "default", "state": state, "usd": usd, "at": NOON, "until": NOON}
     return Entry.model_validate(fields | changes)
 
@@ -66,17 +66,17 @@ def test_a_month_is_of_all_projects_unless_the_budget_is_of_one() -> None:
 def test_the_end_replaces_the_reservation(tmp_path: Path) -> None:
     store = SnapshotStore(url=str(tmp_path))
     job, attempt = a_job(project="dimers"), an_attempt(1, 2.0, an_offer())
-    reserved = spending.reservation(job, 1, 24.0, NOON.timestamp(), later(600).timestamp(), None)
-    spending.write(store, reserved)
-    spending.write(store, entry("sw-before", 1.0, at=NOON - timedelta(days=40)))
-    assert [one.state for one in spending.read(store)] == ["ended", "reserved"]
+    reserved = ledger.reservation(job, 1, 24.0, NOON.timestamp(), later(600).timestamp(), None)
+    ledger.write(store, reserved)
+    ledger.write(store, entry("sw-before", 1.0, at=NOON - timedelta(days=40)))
+    assert [one.state for one in ledger.read(store)] == ["ended", "reserved"]
     assert attempt.bill is not None
-    spending.write(store, spending.settled(reserved, "here", "here t r", attempt.bill))
-    spending.write(store, reserved.model_copy(update={"attempt": 2, "state": "withdrawn"}))
-    (found,) = spending.read(store, "2026-11")
+    ledger.write(store, ledger.settled(reserved, "here", "here t r", attempt.bill))
+    ledger.write(store, reserved.model_copy(update={"attempt": 2, "state": "withdrawn"}))
+    (found,) = ledger.read(store, "2026-11")
     assert (found.state, found.usd, found.hours, found.on_demand_usd) == ("ended", 0.5, 2.0, 2.0)
     assert (found.job, found.project, found.cloud) == (job.key, "dimers", "here")
-    assert len(spending.read(store)) == 2
+    assert len(ledger.read(store)) == 2
 
 
 def test_costs_are_summed_and_what_runs_is_told_apart() -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from spotwave.flows.rounds import ENV_LONGEST_PAUSE, FIRST_PAUSE_S, LONGEST_PAUSE_S, pause_s
-from spotwave.tasks.allow import not_allowed
-from spotwave.tasks.job import Allowance, Refusal
-from spotwave.tasks.quote import hourly_usd
-from spotwave.tasks.unplaced import all_refused
+from spotwave.tasks.cost.quote import hourly_usd
+from spotwave.tasks.cost.reserve import not_allowed
+from spotwave.tasks.machine.no_machine import all_refused
+from spotwave.tasks.records import Allowance, Refusal
 from tests.tasks.test_quote import a_job
 from tests.tasks.test_select import offer
 

@@ -16,10 +16,10 @@ from spotwave.blocks.errors import Capacity
 from spotwave.blocks.gcp.block import GcpCloud
 from spotwave.blocks.gcp.instance import name_of, token_of
 from spotwave.blocks.models import LaunchBrief, Machine, Offer, Requirements
-from spotwave.tasks.job import Ranked
-from spotwave.tasks.money import Work
-from spotwave.tasks.rank import rank
-from spotwave.tasks.walk import MOST_ASKED, MOST_TRIES, Walk
+from spotwave.tasks.machine.walk_offers import MOST_ASKED, MOST_TRIES, Walk
+from spotwave.tasks.market.expected_cost import Work
+from spotwave.tasks.market.rank import rank
+from spotwave.tasks.records import Ranked
 from tests.blocks.machine_kit import brief as a_brief
 from tests.emulators import azure, gcp
 from tests.emulators.aws import AwsEmulator, fault, refused, throttled
@@ -77,7 +77,7 @@ class Place:
 @pytest.fixture
 def clouds(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Place]]:
     """By kind. Waits are shortened; how often is asked stays as it is."""
-    monkeypatch.setattr("spotwave.tasks.walk.LONGEST_WAIT_S", 0.01)
+    monkeypatch.setattr("spotwave.tasks.machine.walk_offers.LONGEST_WAIT_S", 0.01)
     with ExitStack() as stack:
         amazon = stack.enter_context(AwsEmulator(boots=False))
         google = stack.enter_context(GcpEmulator())

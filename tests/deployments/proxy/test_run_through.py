@@ -201,7 +201,7 @@ def _online(client: SyncPrefectClient, name: str) -> bool:
 
 
 def _submit(job_key: str, name: str) -> UUID:
-    """As tasks.submit does: from within a story's flow, so that the run is the child of another."""
+    """As tasks.machine.submit does: from within a story's flow, so that the run is the child of another."""
 
     @flow(name="proxy-test-story")
     def story() -> UUID:

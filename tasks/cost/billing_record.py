@@ -1,0 +1,134 @@
+"""The open account of a job: its machines from launch to the last word on their cost, in a file of the controller.
+
+    <beside Prefect's storage>/accounts/sw-0123456789ab.json
+
+While the job runs, its engine keeps it; afterwards `reconcile` settles what is still open (flows.late_word). It lies on
+the computer that has the results and the job's lock, so to look whether anything is open asks nobody. No secrets in it.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from prefect.settings import PREFECT_LOCAL_STORAGE_PATH
+from pydantic import BaseModel, ConfigDict
+
+from spotwave.blocks.models import Machine
+from spotwave.node.contract import Ending, Outcome, write_text
+from spotwave.node.untrusted.strict_json import load_file
+from spotwave.tasks.records import Amount, Attempt, Job, Quote
+
+ACCOUNT_BYTES = 64 << 20
+BEFORE_ITS_END = Outcome(Ending.LOST, "the job was ended before its machine")
+
+
+class Went(BaseModel):
+    """One machine of the job."""
+
+    model_config = ConfigDict(frozen=True)
+
+    attempt: Attempt  #: without a bill as long as nobody has seen its end
+    cloud: str  #: its Cloud document
+    reserved_at: Amount  #: Unix seconds of its reservation in the ledger of spending
+    gone: datetime | None = None  #: when we saw that it was
+
+    @property
+    def open(self) -> bool:
+        return self.attempt.bill is None or self.attempt.bill.unsettled
+
+
+class Account(BaseModel):
+    """What it takes to write a job's receipt anew."""
+
+    model_config = ConfigDict(frozen=True)
+
+    job: Job
+    quote: Quote | None = None
+    before_usd: Amount = 0.0  #: on the job that it continues
+    reserved: dict[int, Amount] = {}  #: attempts that may have had a machine: Unix seconds of their reservation
+    machines: list[Went] = []  #: in the order of their launch
+
+    @property
+    def open(self) -> bool:
+        return bool(self.reserved) or any(one.open for one in self.machines)
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """Those that are over."""
+        return [one.attempt for one in self.machines if one.attempt.bill is not None]
+
+    def reserving(self, attempt: int, at: float) -> Account:
+        """A machine may be launched from now on."""
+        if any(one.attempt.number == attempt for one in self.machines):
+            return self  # a restarted run comes by here again
+        return self.model_copy(update={"reserved": {**self.reserved, attempt: at}})
+
+    def without(self, attempt: int) -> Account:
+        """No machine was had."""
+        return self.model_copy(update={"reserved": _but(self.reserved, attempt)})
+
+    def having(self, went: Went) -> Account:
+        """With what is known of that machine now."""
+        same = [one.attempt.machine.id == went.attempt.machine.id for one in self.machines]
+        if any(same):
+            machines = [went if its else one for one, its in zip(self.machines, same, strict=True)]
+        else:
+            machines = [*self.machines, went]
+        return self.model_copy(update={"machines": machines, "reserved": _but(self.reserved, went.attempt.number)})
+
+
+def not_ended(machine: Machine) -> Attempt:
+    """The attempt of a machine whose end nobody has seen."""
+    return Attempt(
+        number=machine.attempt,
+        machine=machine,
+        node_run_id=None,
+        refusals=[],
+        why="",
+        outcome=BEFORE_ITS_END,
+        ended_at=machine.launched_at,
+    )
+
+
+def keep(account: Account) -> None:
+    """Raises OSError."""
+    write_text(_path(account.job.key), account.model_dump_json())
+
+
+def read(key: str) -> Account | None:
+    """None if there is none, or none of this version."""
+    try:
+        return Account.model_validate(load_file(_path(key), ACCOUNT_BYTES))
+    except (FileNotFoundError, ValueError):  # pydantic's is one, too
+        return None
+
+
+def kept_at(key: str) -> datetime | None:
+    """When it was written last; None if there is none."""
+    try:
+        return datetime.fromtimestamp(_path(key).stat().st_mtime, UTC)
+    except FileNotFoundError:
+        return None
+
+
+def close(key: str) -> None:
+    """Nothing more is to come. Safe to repeat."""
+    _path(key).unlink(missing_ok=True)
+
+
+def kept() -> list[str]:
+    """The keys of the jobs that have one."""
+    return sorted(path.stem for path in _folder().glob("*.json") if not path.name.startswith("."))
+
+
+def _but(reserved: dict[int, float], attempt: int) -> dict[int, float]:
+    return {number: at for number, at in reserved.items() if number != attempt}
+
+
+def _path(key: str) -> Path:
+    return _folder() / f"{key}.json"
+
+
+def _folder() -> Path:
+    return Path(PREFECT_LOCAL_STORAGE_PATH.value()).parent / "accounts"

@@ -1,0 +1,163 @@
+"""The ledger of spending: one note for every attempt in the snapshot store, a reservation first, then what it cost.
+
+    <url>/spending/v1/2026-11/sw-0123456789ab-1.json     by the month of the launch
+    <url>/spending/v1/months/2026-11.json                which months there are
+
+A reservation is what the machine may cost until it stops itself, so jobs that run at once cannot spend more than there
+is, whichever of them lives on. It is written first and looked at then: of two that were written in the same moment, the
+later one sees the earlier and gives way, and never do both pass.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from spotwave.blocks.budget import Budget
+from spotwave.blocks.models import Machine
+from spotwave.blocks.snapshots import SnapshotStore, StoreUnavailable
+from spotwave.blocks.validation import first_problem
+from spotwave.node.untrusted.plain_text import plain
+from spotwave.tasks.records import Amount, Bill, Job, Quote
+
+FOLDER = "spending/v1"
+_MONTHS = f"{FOLDER}/months"
+_MONTH = re.compile(r"[0-9]{4}-[0-9]{2}")
+
+State = Literal["reserved", "ended", "withdrawn"]
+
+
+class Entry(BaseModel):
+    """One attempt in the ledger."""
+
+    model_config = ConfigDict(frozen=True)
+
+    job: str
+    attempt: int
+    project: str
+    state: State
+    cloud: str = ""  #: empty until a machine was had
+    offer: str = ""
+    usd: Amount  #: reserved: at most; ended: in fact
+    hours: Amount = 0.0
+    on_demand_usd: Amount | None = None
+    at: datetime  #: of the reservation
+    until: datetime  #: reserved: when the machine has stopped at the latest; ended: when it ended
+    quote_usd_p50: Amount | None = None
+    quote_usd_p90: Amount | None = None
+
+    @property
+    def month(self) -> str:
+        return f"{self.at.astimezone(UTC):%Y-%m}"
+
+    @property
+    def name(self) -> str:
+        return f"{self.job}-{self.attempt}"
+
+    @property
+    def order(self) -> tuple[datetime, str]:
+        """Who was first."""
+        return self.at, self.name
+
+
+def write(store: SnapshotStore, entry: Entry) -> None:
+    """The same attempt's next note replaces its last. Raises StoreUnavailable."""
+    store.note(_MONTHS, entry.month, {"month": entry.month})
+    store.note(f"{FOLDER}/{entry.month}", entry.name, entry.model_dump(mode="json"))
+
+
+def read(store: SnapshotStore, month: str | None = None) -> list[Entry]:
+    """All entries (of a month), oldest first, the withdrawn ones left out. Raises StoreUnavailable: an entry that is
+    none is not passed over, for what it stands for has been spent."""
+    months = [month] if month is not None else sorted(_months(store))
+    entries = [_entry(one, note) for one in months for note in store.notes(f"{FOLDER}/{one}")]
+    return sorted((entry for entry in entries if entry.state != "withdrawn"), key=lambda entry: entry.order)
+
+
+def _months(store: SnapshotStore) -> set[str]:
+    """Those that have the form of a month: any other would be a folder elsewhere in the store."""
+    return {month for one in store.notes(_MONTHS) if _MONTH.fullmatch(month := str(one.get("month")))}
+
+
+def _entry(month: str, note: dict[str, Any]) -> Entry:
+    try:
+        return Entry.model_validate(note)
+    except ValidationError as error:
+        where = f"{plain(str(note.get('job')), 40)}-{plain(str(note.get('attempt')), 10)}"
+        raise StoreUnavailable(
+            f"store: {FOLDER}/{month} holds what is no entry of the ledger ({where}, "
+            f"{first_problem(error)}). Correct that file or remove it"
+        ) from None
+
+
+def of_job(entries: Iterable[Entry], key: str) -> list[Entry]:
+    return [entry for entry in entries if entry.job == key]
+
+
+def left(mine: Entry, entries: Iterable[Entry], budget: Budget) -> tuple[float, str, str]:
+    """(USD that this attempt may cost, the limit that says so, in words), after all that came before it.
+
+    Of the same job's other attempts, ended ones count and nothing else can be: attempts follow each other.
+    """
+    before = [entry for entry in entries if entry.name != mine.name and entry.order < mine.order]
+    found: list[tuple[float, str, str]] = []
+    if budget.usd_per_month is not None:
+        ours = [one for one in before if one.month == mine.month and budget.project in ("", one.project)]
+        whose = f" of project {budget.project}" if budget.project else ""
+        found.append(_left("usd_per_month", budget.usd_per_month, ours, f"in {mine.month}{whose}"))
+    if budget.usd_per_project is not None:
+        ours = [one for one in before if one.project == mine.project]
+        found.append(_left("usd_per_project", budget.usd_per_project, ours, f"by project {mine.project}"))
+    return min(found)
+
+
+def _left(limit: str, usd: float, ours: list[Entry], where: str) -> tuple[float, str, str]:
+    spent = sum(one.usd for one in ours if one.state == "ended")
+    reserved = sum(one.usd for one in ours if one.state == "reserved")
+    told = f"{limit}: of {usd:g} USD, {spent:.4g} are spent {where} and {reserved:.4g} are reserved by what runs"
+    return max(0.0, usd - spent - reserved), limit, told
+
+
+def reservation(job: Job, attempt: int, usd: float, at: float, until: float, quote: Quote | None) -> Entry:
+    """at, until: Unix seconds. A quote of one core-hour, where the work is unknown, is none of the job."""
+    known = quote if quote is not None and quote.known else None
+    return Entry(
+        job=job.key,
+        attempt=attempt,
+        project=job.project,
+        state="reserved",
+        usd=usd,
+        at=datetime.fromtimestamp(at, UTC),
+        until=datetime.fromtimestamp(until, UTC),
+        quote_usd_p50=known.usd_p50 if known else None,
+        quote_usd_p90=known.usd_p90 if known else None,
+    )
+
+
+def ended(job: Job, machine: Machine, bill: Bill, at: float, quote: Quote | None) -> Entry:
+    """What an attempt's machine has cost, in the place of the reservation that was made at `at` (Unix seconds)."""
+    reserved = reservation(job, machine.attempt, 0.0, at, bill.ended_at.timestamp(), quote)
+    return settled(reserved, machine.offer.cloud, machine.offer.label, bill)
+
+
+def withdrawn(job: Job, attempt: int, at: float, quote: Quote | None) -> Entry:
+    """No machine was had: the reservation that was made at `at` (Unix seconds) falls."""
+    return reservation(job, attempt, 0.0, at, at, quote).model_copy(update={"state": "withdrawn"})
+
+
+def settled(reserved: Entry, cloud: str, offer: str, bill: Bill) -> Entry:
+    """What the attempt cost, in the place of what it might have."""
+    changes = {
+        "state": "ended",
+        "cloud": cloud,
+        "offer": offer,
+        "usd": bill.usd,
+        "hours": bill.seconds / 3600,
+        "on_demand_usd": bill.on_demand_usd,
+        "until": bill.ended_at,
+    }
+    return Entry.model_validate({**dict(reserved), **changes})  # a copy with changes would be checked by nobody

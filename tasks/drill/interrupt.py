@@ -1,0 +1,135 @@
+"""Steps of a drill: force the interruption once there is something to lose, and see that nothing is left at the end."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from uuid import UUID
+
+import httpx
+from prefect import task
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.logging import get_run_logger
+from pydantic import BaseModel, ConfigDict
+
+from spotwave.blocks.errors import LaunchRefused
+from spotwave.blocks.models import Machine, MachineState
+from spotwave.node.contract import CHECKPOINT_DIR, COUNT_FILE, Phase
+from spotwave.node.storage.remote import RemoteError
+from spotwave.node.untrusted.strict_json import load_object
+from spotwave.node.untrusted.strict_model import named, whole
+from spotwave.tasks import api
+from spotwave.tasks.cache import ONCE
+from spotwave.tasks.load_blocks import load_cloud, load_remote
+from spotwave.tasks.machine.channel import line_of
+from spotwave.tasks.machine.watch import STATE_S, told_state
+from spotwave.tasks.records import Job
+from spotwave.tasks.run_status import Standing, run_of, standing_of
+
+SAVED_WITHIN_S = 600.0  # a first checkpoint of a few bytes
+GONE_WITHIN_S = 60.0  # what lists show of what has just been deleted
+POLL_S = 1.0
+_TOKEN, _SECONDS = named(r"[\w-]{1,100}"), whole()
+
+
+class Forced(BaseModel):
+    """The interruption that was asked for, and what the machine had saved by then."""
+
+    model_config = ConfigDict(frozen=True)
+
+    attempt: int
+    asked_at: datetime
+    generation: str  #: on the remote
+    token: str
+    seconds: int
+    refused: str | None = None  #: why the cloud would not
+
+
+class _NotYet(Exception):
+    """The machine has saved nothing so far."""
+
+
+@task(name="force_interruption", persist_result=True, cache_policy=ONCE)
+def force_interruption(job: Job, machine: Machine, cloud: str, lease_id: str, node_run_id: UUID) -> Forced | None:
+    """Wait for the attempt's first checkpoint on the remote, then have the cloud take the machine back.
+
+    None where there was no need or no machine: it went on from an earlier one's checkpoint, or was lost by itself.
+    """
+    log, block = get_run_logger(), load_cloud(cloud)
+    limit, asked = time.monotonic() + SAVED_WITHIN_S, float("-inf")
+    while time.monotonic() < limit:
+        try:
+            generation = _saved(job, machine.attempt, lease_id, node_run_id)
+            if generation is None:
+                return None
+            token, seconds = _counted(job, generation)
+        except _NotYet:
+            pass
+        except (httpx.HTTPError, PrefectHTTPStatusError, RemoteError) as error:
+            log.warning("no answer where the machine would be heard: %s", error)
+        else:
+            break
+        if time.monotonic() - asked >= STATE_S:
+            asked = time.monotonic()
+            if told_state(block, machine) not in (MachineState.PENDING, MachineState.RUNNING, None):
+                return None
+        time.sleep(POLL_S)  # neither the API nor a remote offers a way to wait for it
+    else:
+        log.warning("no checkpoint within %.0f s", SAVED_WITHIN_S)
+        return None
+    log.info("checkpoint %s is on the remote; now the machine is %s", generation, block.rehearsal.how)
+    told = Forced(attempt=machine.attempt, asked_at=api.now(), generation=generation, token=token, seconds=seconds)
+    try:
+        block.rehearse_interruption(machine)
+    except LaunchRefused as refused:
+        return told.model_copy(update={"refused": refused.reason})
+    return told
+
+
+def _saved(job: Job, attempt: int, lease_id: str, node_run_id: UUID) -> str | None:
+    """The attempt's newest checkpoint on the remote; None if it has ended, or goes on from an earlier attempt's, or if
+    the job is not to go on: what follows is the watch's to say.
+
+    Raises _NotYet, or what stands for no answer.
+    """
+    prefect = api.client()
+    if standing_of(run_of(prefect, job.flow_run_id)) is not Standing.CARRIED:
+        return None
+    line_of(job, attempt).bring(node_run_id, lease_id)
+    try:
+        lease = api.read_lease(prefect, lease_id)
+    except ObjectNotFound:
+        return None
+    if lease is None or (lease.phase is not Phase.ENDED and lease.generation is None):
+        raise _NotYet
+    own = lease.generation is not None and lease.generation.startswith(f"{attempt:03d}-")
+    return lease.generation if own and lease.phase is not Phase.ENDED else None
+
+
+def _counted(job: Job, generation: str) -> tuple[str, int]:
+    """What the checkpoint holds: the proof that a later machine must give. Raises _NotYet, RemoteError."""
+    with load_remote(job.remote).job(job.key) as remote:
+        told = remote.read(f"{CHECKPOINT_DIR}/{generation}/{COUNT_FILE}")
+    if told is None:
+        raise _NotYet  # a newer one has just taken its place
+    try:
+        count = load_object(told)
+        return _TOKEN(count.get("token")), _SECONDS(count.get("seconds"))
+    except ValueError as error:
+        get_run_logger().warning("what checkpoint %s has counted cannot be read: %s", generation, error)
+        raise _NotYet from error
+
+
+@task(name="remains", retries=3, retry_delay_seconds=[1, 5, 10])
+def remains(job: Job) -> tuple[list[str], datetime]:
+    """What the clouds still know of the job, a line each, and when that was: asked again until there is nothing, for
+    a minute at most. Raises a LaunchRefused if a cloud cannot be asked."""
+    limit = time.monotonic() + GONE_WITHIN_S
+    while True:
+        left = []
+        for cloud in map(load_cloud, job.clouds):
+            left += [f"machine {machine.id}" for machine in cloud.find(job.key)]
+            left += [f"{leftover.kind} {leftover.id}" for leftover in cloud.leftovers(job.key)]
+        if not left or time.monotonic() >= limit:
+            return left, api.now()
+        time.sleep(POLL_S)  # a list catches up when it does

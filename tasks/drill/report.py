@@ -1,0 +1,189 @@
+"""Step: what a drill has shown, with times and costs: the artifact `drill`, and drill.md among the results."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+from pydantic import BaseModel, ConfigDict
+
+from spotwave.node.contract import AGENT_LOG, attempt_dir
+from spotwave.node.untrusted.plain_text import markdown
+from spotwave.node.untrusted.strict_json import BadJson, read_file
+from spotwave.tasks import api
+from spotwave.tasks.drill.estimate import Promise
+from spotwave.tasks.drill.interrupt import Forced
+from spotwave.tasks.records import Attempt
+
+LOG_BYTES = 64 << 20
+REPORT_FILE = "drill.md"
+REPORT_KEY = "drill"
+# The agent's own log lines (node/agent/agent.py, node/agent/sync.py), both by the machine's clock.
+_LINE = re.compile(r"(?P<at>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) (?P<who>\S+) (?P<said>.*)")
+_STOPPING = re.compile(r"stopping: ")
+_SAVED = re.compile(r"checkpoint (?P<generation>\S+) .*is on the remote")
+
+
+class Leg(BaseModel):
+    """The times of one attempt, None where something was never reached."""
+
+    model_config = ConfigDict(frozen=True)
+
+    launched_at: datetime
+    working_at: datetime | None  #: its node run began
+    finished_at: datetime | None  #: its node run ended
+    gone_at: datetime
+    saved_in_s: float | None  #: from the notice, or the order to shut down, to a last checkpoint on the remote
+
+
+def legs_of(attempts: list[Attempt], results: Path) -> list[Leg]:
+    """results: where the attempts' logs were collected."""
+    prefect, legs = api.client(), []
+    for attempt in attempts:
+        run = prefect.read_flow_run(attempt.node_run_id) if attempt.node_run_id is not None else None
+        log = results / attempt_dir(attempt.number) / AGENT_LOG
+        legs.append(
+            Leg(
+                launched_at=attempt.machine.launched_at,
+                working_at=run.start_time if run is not None else None,
+                finished_at=run.end_time if run is not None else None,
+                gone_at=attempt.ended_at,
+                saved_in_s=saved_in_s(_text(log)),
+            )
+        )
+    return legs
+
+
+def _text(log: Path) -> str:
+    """Nothing where there is none, or more than an agent ever writes."""
+    try:
+        return read_file(log, LOG_BYTES).decode(errors="replace")
+    except (FileNotFoundError, BadJson):
+        return ""
+
+
+def saved_in_s(log: str) -> float | None:
+    """Seconds between the moment when the agent heard that its machine must end, and that of its last checkpoint on
+    the remote; None if it never heard, or saved nothing afterwards."""
+    told: datetime | None = None
+    saved: datetime | None = None
+    for found in map(_LINE.fullmatch, log.splitlines()):
+        if found is None:
+            continue
+        try:
+            at = datetime.strptime(found["at"], "%Y-%m-%d %H:%M:%S,%f").replace(tzinfo=UTC)
+        except ValueError:  # digits that are no time
+            continue
+        if told is None and _STOPPING.match(found["said"]):
+            told = at
+        elif told is not None and _SAVED.match(found["said"]):
+            saved = at
+    return (saved - told).total_seconds() if told is not None and saved is not None else None
+
+
+@dataclass(frozen=True)
+class Drilled:
+    """All that a drill has come to."""
+
+    promise: Promise
+    attempts: list[Attempt]
+    legs: list[Leg]
+    forced: Forced | None
+    result: dict[str, Any]  #: output/result.json of the last machine
+    left: list[str]  #: what the clouds still know of
+    clean_at: datetime
+
+    @property
+    def problem(self) -> str | None:
+        """Why it has not shown what it should, in one line; None if it has."""
+        forced, result = self.forced, self.result
+        if self.left:
+            return f"something is left: {', '.join(self.left)}. `spotwave reap` removes it"
+        if len(self.attempts) == 1 and forced is None:
+            return "nobody interrupted the machine: no checkpoint of it was seen in time"
+        if len(self.attempts) == 1:
+            return (
+                f"no interruption came within {self.promise.wait_s / 60:.0f} minutes, although the cloud had accepted "
+                "it: the machine counted to its end"
+            )
+        if result.get("resumed_from") is None:
+            return "the last machine began anew: it found no checkpoint"
+        if forced is not None and (result.get("token") != forced.token or int(result["resumed_at"]) < forced.seconds):
+            return f"the last machine went on from something else than what was saved ({forced.generation})"
+        return None
+
+    @property
+    def usd(self) -> float:
+        """Of all machines, disks and addresses, and of what the interruption itself costs."""
+        return sum(attempt.usd for attempt in self.attempts) + (self.promise.rehearsal.usd if self.forced else 0.0)
+
+
+@task(name="drill_report")
+def drill_report(drilled: Drilled, results: Path) -> None:
+    """Show it, and keep it among the results."""
+    text = report(drilled)
+    (results / REPORT_FILE).write_text(f"{text}\n")
+    create_markdown_artifact(key=REPORT_KEY, markdown=text, description="The interruption drill")
+
+
+def report(drilled: Drilled) -> str:
+    """Markdown: the verdict, the times, the machines with their cost."""
+    most, forced, result = drilled.promise, drilled.forced, drilled.result
+    problem = drilled.problem
+    lines = [f"# Drill on {most.cloud}", ""]
+    lines += [f"**Not passed**: {problem}." if problem else "**Passed**: the work survived the loss of its machine."]
+    if forced is not None:
+        lines += ["", f"The machine was {most.rehearsal.how}."]
+        lines += ["", f"Saved before: `{forced.generation}`, {forced.seconds} s counted."]
+        if not most.rehearsal.notice:
+            lines[-3] += " So this drill says nothing of what a notice leaves time for."
+    elif not problem:
+        lines += ["", "The cloud took the machine back by itself before the drill did."]
+    if result.get("resumed_from") is not None:
+        lines += [f"Resumed from: `{result['resumed_from']}`, {result['resumed_at']} s counted."]
+    lines += ["", "| | seconds |", "|--|--:|"]
+    lines += [f"| {what} | {_seconds(value)} |" for what, value in times(drilled)]
+    lines += ["", "| | machine | hours | USD | ended | why |", "|--|--|--:|--:|--|--|"]
+    for attempt in drilled.attempts:
+        reason = markdown(attempt.outcome.reason)
+        lines.append(
+            f"| {attempt.number} | {attempt.machine.offer.label} | {attempt.hours:.4f} | {attempt.usd:.4f} "
+            f"| {attempt.outcome.ending} | {reason} |"
+        )
+    lines += ["", f"Together {drilled.usd:.4f} USD, of {most.usd:.4f} USD that were announced at most."]
+    if not drilled.left:
+        lines += ["Nothing is left: no machine, disk, address or secret."]
+    return "\n".join(lines)
+
+
+def times(drilled: Drilled) -> list[tuple[str, float | None]]:
+    """(what, seconds) in the order in which they passed."""
+    found: list[tuple[str, float | None]] = []
+    forced, gone_at = drilled.forced, None
+    for number, leg in enumerate(drilled.legs, 1):
+        if gone_at is not None:
+            found.append((f"loss of {number - 1}, until {number} worked", _between(gone_at, leg.working_at)))
+        found.append((f"launch of {number}, until it worked", _between(leg.launched_at, leg.working_at)))
+        gone_at = leg.gone_at
+        if leg.saved_in_s is not None:
+            found.append((f"notice to {number}, until its checkpoint was safe", leg.saved_in_s))
+        if forced is not None and forced.attempt == number:
+            what = f"interruption of {number} asked for, until it was gone"
+            found.append((what, _between(forced.asked_at, gone_at)))
+    ended_at = drilled.legs[-1].finished_at
+    found.append(("end of the work, until nothing was left", _between(ended_at, drilled.clean_at)))
+    return found
+
+
+def _between(begin: datetime | None, end: datetime | None) -> float | None:
+    """Never below zero: a cloud tells a launch in whole seconds of its own clock."""
+    return None if begin is None or end is None else max(timedelta(0), end - begin).total_seconds()
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"

@@ -1,0 +1,75 @@
+"""Step: wait until the machine's agent has spoken: its Prefect worker polls its queue, or its first letter is there."""
+
+from __future__ import annotations
+
+import time
+
+from prefect import task
+from prefect.logging import get_run_logger
+
+from spotwave.blocks.models import Machine, MachineState
+from spotwave.node.contract import MACHINE_FILE, Ending, Outcome, attempt_dir
+from spotwave.node.storage.remote import RemoteError
+from spotwave.node.untrusted.plain_text import plain
+from spotwave.tasks import api
+from spotwave.tasks.cache import ONCE
+from spotwave.tasks.load_blocks import load_cloud, load_remote
+from spotwave.tasks.machine.channel import line_of
+from spotwave.tasks.machine.remote_outcome import last_word
+from spotwave.tasks.machine.watch import STATE_S, SUSPENDED, told_state
+from spotwave.tasks.records import Job
+from spotwave.tasks.run_status import still_carried
+
+BOOT_S = 900.0
+POLL_S = 1.0
+LAST_BYTES = 4096  # of the bootstrap's log
+
+
+@task(name="await_boot", persist_result=True, cache_policy=ONCE - "run_count")
+def await_boot(job: Job, cloud: str, machine: Machine, run_count: int) -> Outcome | None:
+    """None once it is up; how the attempt ended if it will never be.
+
+    run_count: which start of the parent run this engine is. Raises Superseded, Ended.
+    """
+    log, prefect = get_run_logger(), api.client()
+    line, provider = line_of(job, machine.attempt), load_cloud(cloud)
+    _record(job, machine)
+    limit, asked = time.monotonic() + BOOT_S, float("-inf")
+    while time.monotonic() < limit:
+        if line.is_up():
+            log.info("%s is up", machine.name)
+            return None
+        if time.monotonic() - asked >= STATE_S:
+            asked = time.monotonic()
+            if not still_carried(prefect, job.flow_run_id, run_count):
+                return Outcome(Ending.SUSPENDED, SUSPENDED)
+            if (state := told_state(provider, machine)) not in (MachineState.PENDING, MachineState.RUNNING, None):
+                # An agent whose worker never came up, as without a way to the API, has said why. It had no work yet.
+                told = last_word(job, machine.attempt)
+                if told is not None and told.ending is not Ending.COMPLETED:
+                    return told
+                ending = Ending.HOST_DOWN if state is MachineState.HOST_DOWN else Ending.LOST
+                return Outcome(ending, f"{machine.id} was {state} before it was up. {_last_words(job, machine)}")
+        time.sleep(POLL_S)  # neither Prefect nor a remote offers a way to wait for it
+    return Outcome(Ending.LOST, f"{machine.id} was not up after {BOOT_S:.0f} s. {_last_words(job, machine)}")
+
+
+def _record(job: Job, machine: Machine) -> None:
+    """machine.json beside the attempt's other files, for whoever looks at the remote later."""
+    path = f"{attempt_dir(machine.attempt)}/{MACHINE_FILE}"
+    try:
+        with load_remote(job.remote).job(job.key) as remote:
+            remote.write(path, machine.model_dump_json(indent=1).encode())
+    except RemoteError as error:
+        get_run_logger().warning("%s was not written to the remote: %s", path, error)
+
+
+def _last_words(job: Job, machine: Machine) -> str:
+    """The tail of the bootstrap's log, if it reached the remote."""
+    try:
+        with load_remote(job.remote).job(job.key) as remote:
+            told = remote.tail(f"{attempt_dir(machine.attempt)}/bootstrap.log", LAST_BYTES)
+    except RemoteError as error:
+        return f"What it said is out of reach: {error}"
+    lines = plain(told.decode(errors="replace"), LAST_BYTES, lines=True).strip().splitlines()
+    return "Its bootstrap said: " + " | ".join(plain(line) for line in lines[-5:]) if lines else "It said nothing."

@@ -1,0 +1,112 @@
+"""What the next machine must have, after machines that were too small; and when no machine would do. Pure.
+
+A machine says itself what it was short of, and may be anybody's: so the figures are doubled from what was rented, at
+most `MOST_DOUBLINGS` times, and the job's own limits hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from spotwave.blocks.models import Requirements
+from spotwave.node.contract import Cause, Ending
+from spotwave.tasks.records import Attempt
+
+MOST_DOUBLINGS = 3  # of memory, and of disk
+_FOR_MEMORY = "Or ask for less: a larger eps1 or eps2, a smaller basis, a frozen core"
+
+
+@dataclass(frozen=True)
+class Next:
+    """The requirements of the next machine."""
+
+    requirements: Requirements
+    why: str = ""  #: they are more than the job's own; empty if they are not
+    problem: str | None = None  #: why there should be no next machine; a line for the user
+
+
+def after(requirements: Requirements, attempts: Sequence[Attempt], fixed: Sequence[str] = ()) -> Next:
+    """What follows from the attempts so far, oldest first. requirements: the job's own.
+
+    fixed: clouds whose machines have the disk that there is.
+    """
+    memory, disk = requirements.min_memory_gib, requirements.disk_gib
+    why: list[str] = []
+    for attempt in attempts:
+        had, step = attempt.machine.offer.memory_gib, _at(attempt)
+        match attempt.outcome.cause:
+            case Cause.MEMORY:
+                memory = max(memory, 2 * had)
+                why = [*_but(why, "memory"), f"memory: {had:g} GiB were too little{step}, so at least {memory:g} GiB"]
+            case Cause.DISK if attempt.machine.cloud not in fixed:
+                had = attempt.machine.disk_gib or disk
+                disk = max(disk, 2 * had)
+                why = [*_but(why, "disk"), f"disk: {had:g} GiB were too little{step}, so {disk:g} GiB"]
+            case _:
+                pass
+    grown = requirements.model_copy(update={"min_memory_gib": memory, "disk_gib": disk})
+    return Next(grown, "; ".join(why), _problem(requirements, memory, attempts, fixed))
+
+
+def _problem(
+    requirements: Requirements, memory: float, attempts: Sequence[Attempt], fixed: Sequence[str]
+) -> str | None:
+    """By the last attempt."""
+    last = attempts[-1] if attempts else None
+    if last is None or last.outcome.ending is not Ending.LOST:
+        return None
+    same = [one for one in attempts if one.outcome.cause is last.outcome.cause]
+    match last.outcome.cause:
+        case Cause.MEMORY:
+            had, most = last.machine.offer.memory_gib, requirements.max_memory_gib
+            if most is not None and memory > most:
+                return (
+                    f"requirements.max_memory_gib: {had:g} GiB were too little{_at(last)}, the next machine should "
+                    f"have {memory:g} GiB, and {most:g} GiB are allowed. Allow more. {_FOR_MEMORY}"
+                )
+            if len(same) > MOST_DOUBLINGS:
+                return (
+                    f"requirements.min_memory_gib: {had:g} GiB were too little{_at(last)} too, after "
+                    f"{MOST_DOUBLINGS} doublings. Ask for more from the start. {_FOR_MEMORY}"
+                )
+        case Cause.DISK if last.machine.cloud in fixed:
+            return (
+                f"disk: the disk under the machines of {last.machine.cloud} is full{_at(last)}, and a bigger one "
+                "cannot be rented there. Make room on it, or name another cloud"
+            )
+        case Cause.DISK if len(same) > MOST_DOUBLINGS:
+            return (
+                f"requirements.disk_gib: {last.machine.disk_gib:g} GiB were too little{_at(last)} too, after "
+                f"{MOST_DOUBLINGS} doublings. Ask for more from the start"
+            )
+        case Cause.PROGRAM:
+            return _dies_again(last, same[:-1])
+        case _:
+            pass
+    return None
+
+
+def _dies_again(last: Attempt, before: Sequence[Attempt]) -> str | None:
+    """Its program died in the same way at the same step, and no checkpoint was made in between."""
+    way = _way(last)
+    for one in reversed(before):
+        if _way(one) == way:
+            return (
+                f"attempts {one.number} and {last.number} ended in the same way{_at(last)}, with nothing done in "
+                f"between, and a third would too: {last.outcome.reason}"
+            )
+    return None
+
+
+def _way(attempt: Attempt) -> tuple[object, ...]:
+    told = attempt.outcome
+    return told.signal, told.exit_status, told.step, told.generation
+
+
+def _at(attempt: Attempt) -> str:
+    return f" at {attempt.outcome.step}" if attempt.outcome.step else ""
+
+
+def _but(why: list[str], what: str) -> list[str]:
+    return [one for one in why if not one.startswith(f"{what}:")]

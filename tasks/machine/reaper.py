@@ -1,0 +1,130 @@
+"""Steps of the reaper: what carries our tag anywhere, whether somebody wants it still, and its removal."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from prefect import task
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
+from prefect.client.schemas.objects import FlowRun, StateType
+from pydantic import BaseModel, ConfigDict
+
+from spotwave.blocks.cloud import Cloud
+from spotwave.blocks.errors import LaunchRefused
+from spotwave.blocks.models import Leftover, Machine
+from spotwave.node.contract import job_key_of
+from spotwave.tasks import api
+from spotwave.tasks.cost import billing_record
+from spotwave.tasks.load_blocks import all_clouds, load_cloud
+from spotwave.tasks.run_status import Standing, standing_of
+
+GRACE = timedelta(minutes=2)  # a machine may be younger than the record of its job
+ABANDONED = timedelta(hours=1)  # a crashed job is taken up by reconcile long before
+OVERDUE = timedelta(minutes=10)  # by its deadline a machine ends itself; it may take so long to do so
+
+
+class Thing(BaseModel):
+    """A machine or leftover of ours, the Cloud document that sees it, and why it should go."""
+
+    model_config = ConfigDict(frozen=True)
+
+    cloud: str
+    thing: Machine | Leftover
+    reason: str | None  #: None: somebody wants it, or may
+
+    @property
+    def kind(self) -> str:
+        return self.thing.kind if isinstance(self.thing, Leftover) else "machine"
+
+    @property
+    def usd_h(self) -> float | None:
+        """Of a machine; what is left behind bills too, at prices that are not in its tags."""
+        return self.thing.usd_h if isinstance(self.thing, Machine) else None
+
+    @property
+    def where(self) -> str:
+        return f"{self.thing.cloud} {self.thing.zone or self.thing.region}".strip()
+
+
+class Survey(BaseModel):
+    """Everything of ours, everywhere, and the Cloud documents that did not answer: things may bill there unseen."""
+
+    model_config = ConfigDict(frozen=True)
+
+    things: list[Thing]
+    silent: dict[str, str]
+
+    @property
+    def forgotten(self) -> list[Thing]:
+        return [thing for thing in self.things if thing.reason is not None]
+
+
+def survey() -> Survey:
+    """Ask every cloud that has a usable block, in every region."""
+    prefect = api.client()
+    things: list[Thing] = []
+    seen: set[tuple[str, str, str]] = set()  # an account may be saved under two names
+    clouds = all_clouds()
+    silent = dict(clouds.broken)
+    for name, cloud in clouds.usable.items():
+        try:
+            found: list[Machine | Leftover] = [*cloud.find(), *cloud.leftovers()]
+        except LaunchRefused as refused:
+            silent[name] = refused.reason
+            continue
+        for thing in found:
+            one = Thing(cloud=name, thing=thing, reason=unwanted(prefect, thing))
+            key = (one.where, one.kind, thing.id)
+            if key not in seen:
+                seen.add(key)
+                things.append(one)
+    return Survey(things=things, silent=silent)
+
+
+@task(name="remove", retries=3, retry_delay_seconds=[2, 10, 30])
+def remove(forgotten: Thing) -> None:
+    """Delete it with all that bills with it; of a machine also settle and delete what its attempt left in Prefect."""
+    cloud: Cloud = load_cloud(forgotten.cloud)
+    thing = forgotten.thing
+    if isinstance(thing, Leftover):
+        cloud.remove(thing)
+        return
+    prefect = api.client()
+    cloud.terminate(thing)
+    for run in _runs_of(prefect, thing.job_key):
+        if run.name == f"attempt-{thing.attempt}" and run.parent_task_run_id is not None:
+            api.settle_node_run(prefect, run.id, cancelled=False, reason=f"machine {thing.id} was reaped")
+    api.remove_queue_and_worker(prefect, thing.name)
+
+
+def unwanted(prefect: SyncPrefectClient, thing: Machine | Leftover) -> str | None:
+    """Why nobody wants this, or None.
+
+    A job that this Prefect has never known may be another controller's, in the same account: until its deadline its
+    machine is left alone, and what tells no deadline for good.
+    """
+    now = api.now()
+    born = thing.launched_at if isinstance(thing, Machine) else thing.created_at
+    if born is not None and now - born < GRACE:
+        return None
+    if thing.deadline is not None and now - datetime.fromtimestamp(thing.deadline, UTC) > OVERDUE:
+        return "its deadline has passed"
+    runs = _runs_of(prefect, thing.job_key)
+    # By its id: of a job that was deleted the attempts are left, and then nobody is their parent either.
+    run = next((run for run in runs if job_key_of(run.id) == thing.job_key), None)
+    if run is None:
+        # Its attempts, or its account on this computer, say that it was ours.
+        deleted = bool(runs) or billing_record.read(thing.job_key) is not None
+        return f"job {thing.job_key} was deleted" if deleted else None
+    standing, age = standing_of(run), now - run.state.timestamp if run.state is not None else timedelta(0)
+    crashed = run.state is not None and run.state.type is StateType.CRASHED
+    given_up = standing is Standing.ENDED or (crashed and age >= ABANDONED)
+    # Whoever executes a run that is suspended has the machine save, and ends it, in a minute or two.
+    if given_up or (standing is Standing.SUSPENDED and age >= OVERDUE):
+        return f"job {thing.job_key} is {run.state.name if run.state is not None else 'without a state'}"
+    return None
+
+
+def _runs_of(prefect: SyncPrefectClient, job_key: str) -> list[FlowRun]:
+    return prefect.read_flow_runs(flow_run_filter=FlowRunFilter(tags=FlowRunFilterTags(all_=[job_key])))

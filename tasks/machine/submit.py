@@ -1,0 +1,47 @@
+"""Step: hand the node flow to the attempt's machine.
+
+Not a task but a call in the flow itself, so that the attempt stands in the run's graph as a child run of its own.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey
+from prefect.client.schemas.objects import FlowRun
+from prefect.deployments import run_deployment
+
+from spotwave.node.contract import attempt_name
+from spotwave.tasks import api
+from spotwave.tasks.machine.channel import line_of
+from spotwave.tasks.records import Job
+
+
+def submit(job: Job, attempt: int) -> UUID:
+    """The attempt's node run, created in the machine's own queue unless it exists, and handed over; its id."""
+    name = attempt_name(job.key, attempt)
+    # Looked for first: asked again, Prefect would return the same run and leave an orphaned node in the graph.
+    run_id = _existing(api.client(), name) or _created(job, attempt, name)
+    line_of(job, attempt).hand_over(run_id)
+    return run_id
+
+
+def _created(job: Job, attempt: int, name: str) -> UUID:
+    run = run_deployment(
+        job.node,
+        parameters={"job_key": job.key, "attempt": attempt, **job.parameters},
+        flow_run_name=f"attempt-{attempt}",
+        work_queue_name=name,
+        idempotency_key=name,
+        tags=[job.key],
+        timeout=0,
+    )
+    assert isinstance(run, FlowRun)  # not a coroutine: this is no async context
+    return run.id
+
+
+def _existing(prefect: SyncPrefectClient, key: str) -> UUID | None:
+    wanted = FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=[key]))
+    found = prefect.read_flow_runs(flow_run_filter=wanted, limit=1)
+    return found[0].id if found else None
