@@ -19,7 +19,7 @@ from prefect.states import Failed
 
 from spotwave.blocks.home import ENV_RESULTS
 from spotwave.blocks.models import Requirements
-from spotwave.flows.spot import JobFailed, run_to_the_end
+from spotwave.flows.loop.run_job import JobFailed, run_to_the_end
 from spotwave.node.contract import RESULT_FILE, Ending, job_key_of, write_text
 from spotwave.node.runtime.workspace import Desk
 from spotwave.tasks.records import Job

@@ -233,8 +233,8 @@ def reap(*, dry_run: Annotated[bool, cyclopts.Parameter(negative="")] = False) -
     """
     from spotwave.deployments.reap import as_table
     from spotwave.deployments.up import existing_api
-    from spotwave.flows.reap import reap as reap_flow
-    from spotwave.flows.reap import survey
+    from spotwave.flows.housekeeping.reap import reap as reap_flow
+    from spotwave.flows.housekeeping.reap import survey
 
     home = _home()
     with existing_api(home).in_use(home):

@@ -22,7 +22,7 @@ from spotwave.deployments.api import Unavailable
 from spotwave.deployments.asked import Asked
 from spotwave.deployments.home import Home
 from spotwave.deployments.up import existing_api
-from spotwave.flows.offers import (
+from spotwave.flows.market_view import (
     Choice,
     Clouds,
     Explained,

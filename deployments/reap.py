@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from spotwave.flows.reap import Survey
+from spotwave.flows.housekeeping.reap import Survey
 
 
 def as_table(seen: Survey) -> Table:

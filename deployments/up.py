@@ -23,7 +23,7 @@ from spotwave.deployments.keys import auth_string
 from spotwave.deployments.pools import BadLimit, Limit, ensure_pools, limit_for
 from spotwave.deployments.profile import write_profile
 from spotwave.deployments.register import ensure_registered
-from spotwave.flows.reconcile import take_up_again
+from spotwave.flows.housekeeping.reconcile import take_up_again
 from spotwave.node.contract import CONTROLLER_POOL
 
 _ONLINE_S = 60.0

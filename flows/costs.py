@@ -11,7 +11,7 @@ from prefect.states import Failed
 from pydantic import Field
 
 from spotwave.blocks.snapshots import StoreUnavailable
-from spotwave.flows.form import described
+from spotwave.flows.loop.parameter_docs import described
 from spotwave.tasks.cost.ledger import Entry, read
 from spotwave.tasks.cost.report import By, Cost, by, draw_costs, figure, rows
 from spotwave.tasks.load_blocks import NoSuchBlock

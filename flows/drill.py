@@ -15,9 +15,9 @@ from prefect.states import Failed
 from pydantic import Field
 
 from spotwave.blocks.home import ENV_RESULTS
-from spotwave.flows.form import described
-from spotwave.flows.own_end import own_end
-from spotwave.flows.spot import JobFailed, Working, run_to_the_end
+from spotwave.flows.loop.parameter_docs import described
+from spotwave.flows.loop.run_end import own_end
+from spotwave.flows.loop.run_job import JobFailed, Working, run_to_the_end
 from spotwave.node.contract import job_key_of
 from spotwave.tasks.check import check_job
 from spotwave.tasks.drill.estimate import NoDrill, Promise, promise

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from spotwave.blocks.models import Requirements
 from spotwave.blocks.snapshots import StoreUnavailable
-from spotwave.flows.form import described
+from spotwave.flows.loop.parameter_docs import described
 from spotwave.tasks.load_blocks import NoSuchBlock, all_clouds, load_cloud, load_store
 from spotwave.tasks.market.price_history import draw_prices
 from spotwave.tasks.market.prices_report import report

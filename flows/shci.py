@@ -17,10 +17,10 @@ from pydantic.fields import FieldInfo
 
 from spotwave.blocks.home import ENV_RESULTS
 from spotwave.blocks.models import Requirements
-from spotwave.flows.form import described
-from spotwave.flows.own_end import own_end
+from spotwave.flows.loop.parameter_docs import described
+from spotwave.flows.loop.run_end import own_end
+from spotwave.flows.loop.run_job import Done, JobFailed, run_to_the_end
 from spotwave.flows.shci_result import NoAnswer, answer
-from spotwave.flows.spot import Done, JobFailed, run_to_the_end
 from spotwave.node.contract import job_key_of
 from spotwave.node.jobs.shci.calculation import (
     BadInput,

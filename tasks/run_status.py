@@ -113,5 +113,5 @@ def how(run: FlowRun | None) -> str:
 
 
 def awaits_answer(state: State[object]) -> bool:
-    """Whether the run was suspended by itself for somebody's answer (flows.approval), and not from outside."""
+    """Whether the run was suspended by itself for somebody's answer (flows.loop.approval), and not from outside."""
     return state.state_details.run_input_keyset is not None

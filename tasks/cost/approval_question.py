@@ -12,7 +12,7 @@ from spotwave.tasks.records import Job, Question, Quote
 
 @task(name="ask", persist_result=True, cache_policy=ONCE - "quote")
 def ask(job: Job, quote: Quote, round_: int = 1) -> Question | None:
-    """The question, or None if the quote needs no approval. round_: of waiting for room (flows.rounds).
+    """The question, or None if the quote needs no approval. round_: of waiting for room (flows.loop.placement_rounds).
 
     Kept whatever the quote is when the run is started again: what somebody has agreed to is what stood on the form.
     """

@@ -2,8 +2,9 @@
 
     <beside Prefect's storage>/accounts/sw-0123456789ab.json
 
-While the job runs, its engine keeps it; afterwards `reconcile` settles what is still open (flows.late_word). It lies on
-the computer that has the results and the job's lock, so to look whether anything is open asks nobody. No secrets in it.
+While the job runs, its engine keeps it; afterwards `reconcile` settles what is still open
+(flows.housekeeping.settle_bills). It lies on the computer that has the results and the job's lock, so to look whether
+anything is open asks nobody. No secrets in it.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def bill(job: Job, machine: Machine, cloud: str, gone: datetime | None, outcome:
 
     gone: when we saw that it was; None: nobody has, and it may bill on until it is reaped. A cloud that does not tell
     is no reason to lose the receipt: then the end is as we saw it and the price that of the launch, the receipt says
-    so, and the cloud is asked again later (flows.late_word).
+    so, and the cloud is asked again later (flows.housekeeping.settle_bills).
     """
     made, refused = asked(load_cloud(cloud), machine, gone, outcome.sent_bytes if outcome is not None else 0)
     if refused is not None:

@@ -49,7 +49,7 @@ def collect(job: Job, attempts: list[Attempt], quote: Quote | None = None) -> di
 
     What is in `output/` and `attempts/` is the machine's, whatever its names are; beside them stands nothing but ours.
     The completed result goes back to the remote too, so that both places tell the same; a cost that is corrected later
-    (flows.late_word) is so here alone. Raises NoResult, NoRoom, RemoteError.
+    (flows.housekeeping.settle_bills) is so here alone. Raises NoResult, NoRoom, RemoteError.
     """
     with load_remote(job.remote).job(job.key) as remote:
         result = brought_home(remote, job, attempts, quote, get_run_logger())

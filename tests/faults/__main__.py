@@ -13,7 +13,7 @@ from pathlib import Path
 from spotwave.deployments.database import SETTING
 from spotwave.deployments.home import Home
 from spotwave.deployments.pools import ENV_JOBS
-from spotwave.flows.rounds import ENV_LONGEST_PAUSE
+from spotwave.flows.loop.placement_rounds import ENV_LONGEST_PAUSE
 from tests.conftest import brought_up  # first: it sets the environment before Prefect is imported
 from tests.faults.disks import may_mount
 from tests.faults.ground import ground_on

@@ -25,7 +25,7 @@ from prefect.states import Cancelled, Scheduled
 
 from spotwave.blocks.access import PrefectAccess
 from spotwave.deployments import server, worker
-from spotwave.flows.reconcile import take_up_again
+from spotwave.flows.housekeeping.reconcile import take_up_again
 from tests.conftest import Embedded
 from tests.emulators.azure import AzureEmulator
 from tests.emulators.computer import Computer

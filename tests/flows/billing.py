@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spotwave.flows.late_word import settle_accounts
+from spotwave.flows.housekeeping.settle_bills import settle_accounts
 from tests.emulators.ledger import Ledger
 from tests.flows.kit import eventually
 

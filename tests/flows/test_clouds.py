@@ -10,7 +10,7 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient
 
 from spotwave.deployments.check import findings
-from spotwave.flows.reap import survey
+from spotwave.flows.housekeeping.reap import survey
 from spotwave.node.contract import LATEST_FILE
 from tests.conftest import Embedded
 from tests.faults.hooked import Hooked

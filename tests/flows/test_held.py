@@ -11,7 +11,7 @@ import pytest
 from prefect.client.schemas.objects import State, StateType
 from prefect.states import Paused, Running, Suspended
 
-from spotwave.flows.unanswered import end_unanswered
+from spotwave.flows.housekeeping.approval_timeout import end_unanswered
 
 BEFORE = datetime.now(UTC) - timedelta(minutes=1)
 

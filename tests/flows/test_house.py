@@ -17,9 +17,9 @@ from pydantic import SecretStr
 
 from spotwave.blocks.market import offers_of
 from spotwave.blocks.models import LaunchBrief, Machine
-from spotwave.flows.engine import EngineBusy, engine_runs, sole_engine
-from spotwave.flows.reap import reap
-from spotwave.flows.reconcile import MOST_STARTS, reconcile, take_up_again
+from spotwave.flows.housekeeping.reap import reap
+from spotwave.flows.housekeeping.reconcile import MOST_STARTS, reconcile, take_up_again
+from spotwave.flows.loop.run_lock import EngineBusy, engine_runs, sole_engine
 from spotwave.node.contract import SECRET_API, Brief, job_key_of
 from spotwave.tasks.results.stage import stage
 from tests.conftest import Embedded
@@ -136,7 +136,7 @@ def test_a_run_that_always_crashes_is_given_up(client: SyncPrefectClient, parked
 
 
 def test_a_lock_excludes_a_second_engine(client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spotwave.flows.engine.WAIT_S", 0.0)
+    monkeypatch.setattr("spotwave.flows.loop.run_lock.WAIT_S", 0.0)
     with sole_engine("sw-locked"):
         assert engine_runs("sw-locked")
         with pytest.raises(EngineBusy, match="sw-locked"), sole_engine("sw-locked"):

@@ -20,8 +20,8 @@ from prefect.states import Completed, Crashed, Failed, Running
 from spotwave.blocks.errors import Throttled
 from spotwave.blocks.models import Machine
 from spotwave.blocks.snapshots import SnapshotStore
-from spotwave.flows.engine import sole_engine
-from spotwave.flows.late_word import settle_accounts
+from spotwave.flows.housekeeping.settle_bills import settle_accounts
+from spotwave.flows.loop.run_lock import sole_engine
 from spotwave.tasks.cost import billing_record, ledger
 from spotwave.tasks.cost.billing_record import Account, Went, not_ended
 from spotwave.tasks.cost.receipt import KEY, asked, keep
@@ -91,8 +91,8 @@ class Scene:
         self.machine = a_machine(an_offer(spot_usd_h=3.6)).model_copy(
             update={"job_key": self.job.key, "launched_at": BEGUN}
         )
-        monkeypatch.setattr("spotwave.flows.late_word.load_cloud", lambda name: self._block(name))
-        monkeypatch.setattr("spotwave.flows.late_word.load_store", lambda name: self.store)
+        monkeypatch.setattr("spotwave.flows.housekeeping.settle_bills.load_cloud", lambda name: self._block(name))
+        monkeypatch.setattr("spotwave.flows.housekeeping.settle_bills.load_store", lambda name: self.store)
         self.gone_block = False
 
     def _block(self, name: str) -> FakeCloud:
@@ -201,7 +201,7 @@ def test_killed_at_any_step_it_is_done_again(scene: Scene, monkeypatch: pytest.M
     scene.job_ends()
     scene.cloud.word = TRUE
     with monkeypatch.context() as patched:
-        patched.setattr(f"spotwave.flows.late_word.{step}", kill)
+        patched.setattr(f"spotwave.flows.housekeeping.settle_bills.{step}", kill)
         with pytest.raises(Killed):
             scene.look()
     assert scene.said == "settled"

@@ -11,10 +11,10 @@ from prefect.client.schemas.objects import State, StateType
 from prefect.exceptions import Abort, Pause, TerminationSignal
 from prefect.states import Cancelled, Cancelling, Completed, Failed, Running, Suspended
 
-from spotwave.flows import own_end as module
 from spotwave.flows.drill import drill
-from spotwave.flows.engine import EngineBusy
-from spotwave.flows.own_end import own_end
+from spotwave.flows.loop import run_end as module
+from spotwave.flows.loop.run_end import own_end
+from spotwave.flows.loop.run_lock import EngineBusy
 from spotwave.flows.shci import shci
 from spotwave.tasks.run_status import Ended, Superseded
 

@@ -14,8 +14,8 @@ from prefect.runtime import flow_run
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Cancelled
 
-from spotwave.flows.failed import JobFailed
-from spotwave.flows.rounds import ENV_LONGEST_PAUSE, LEAST_RUN_S, Rounds
+from spotwave.flows.loop.errors import JobFailed
+from spotwave.flows.loop.placement_rounds import ENV_LONGEST_PAUSE, LEAST_RUN_S, Rounds
 from spotwave.node.contract import job_key_of
 from spotwave.tasks import api
 from spotwave.tasks.machine.placement_rounds import read_turn
@@ -41,7 +41,7 @@ def server() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ENV_LONGEST_PAUSE, "0.05")
-    monkeypatch.setattr("spotwave.flows.rounds.LOOK_S", 0.02)
+    monkeypatch.setattr("spotwave.flows.loop.placement_rounds.LOOK_S", 0.02)
 
 
 def within(folder: Path, body: Callable[[Job], Any], **limits: Any) -> Any:

@@ -12,8 +12,8 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import State, StateType
 
-from spotwave.flows.reconcile import take_up_again
-from spotwave.flows.rounds import ENV_LONGEST_PAUSE
+from spotwave.flows.housekeeping.reconcile import take_up_again
+from spotwave.flows.loop.placement_rounds import ENV_LONGEST_PAUSE
 from spotwave.tasks.machine.placement_rounds import read_turn
 from tests.conftest import Embedded
 from tests.flows.clouds_kit import REQUIREMENTS, Emulated

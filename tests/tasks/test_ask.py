@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from spotwave.blocks.budget import Budget
-from spotwave.flows.approval import Approval
-from spotwave.flows.purse import Purse
+from spotwave.flows.loop.approval import Approval
+from spotwave.flows.loop.job_billing import Purse
 from spotwave.tasks.cost.approval_question import question_of
 from spotwave.tasks.cost.quote import quoted
 from spotwave.tasks.cost.reserve import own_cap

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from spotwave.flows.rounds import ENV_LONGEST_PAUSE, FIRST_PAUSE_S, LONGEST_PAUSE_S, pause_s
+from spotwave.flows.loop.placement_rounds import ENV_LONGEST_PAUSE, FIRST_PAUSE_S, LONGEST_PAUSE_S, pause_s
 from spotwave.tasks.cost.quote import hourly_usd
 from spotwave.tasks.cost.reserve import not_allowed
 from spotwave.tasks.machine.no_machine import all_refused

@@ -19,16 +19,16 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Failed
 
-from spotwave.flows.suspension import held
+from spotwave.flows.loop.suspension import held
 from spotwave.node.contract import CONTROLLER_POOL
 from spotwave.tasks import api
 from spotwave.tasks.run_status import awaits_answer
 
 
 def end_unanswered(prefect: SyncPrefectClient) -> dict[str, str]:
-    """End those that wait for an answer (flows.approval) and have had their time; what was done, by run name.
+    """End those that wait for an answer (flows.loop.approval) and have had their time; what was done, by run name.
 
-    What somebody has suspended by hand is kept until he resumes it (flows.suspension).
+    What somebody has suspended by hand is kept until he resumes it (flows.loop.suspension).
     """
     done: dict[str, str] = {}
     for run in _suspended(prefect):

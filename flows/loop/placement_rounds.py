@@ -14,7 +14,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from spotwave.flows.failed import JobFailed
+from spotwave.flows.loop.errors import JobFailed
 from spotwave.tasks import api
 from spotwave.tasks.machine.no_machine import HELPS
 from spotwave.tasks.machine.placement_rounds import WAITING, Turn, keep_turn, read_turn, show_running

@@ -30,9 +30,9 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Crashed, Failed, Scheduled
 
-from spotwave.flows.engine import engine_runs
-from spotwave.flows.late_word import settle_accounts
-from spotwave.flows.unanswered import end_unanswered
+from spotwave.flows.housekeeping.approval_timeout import end_unanswered
+from spotwave.flows.housekeeping.settle_bills import settle_accounts
+from spotwave.flows.loop.run_lock import engine_runs
 from spotwave.node.contract import CONTROLLER_POOL, job_key_of
 from spotwave.tasks import api
 from spotwave.tasks.run_status import run_of

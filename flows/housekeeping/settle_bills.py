@@ -16,7 +16,7 @@ from prefect.client.schemas.objects import StateType
 
 from spotwave.blocks.errors import LaunchRefused
 from spotwave.blocks.models import Machine
-from spotwave.flows.engine import no_engine
+from spotwave.flows.loop.run_lock import no_engine
 from spotwave.node.contract import RESULT_BYTES, RESULT_FILE, write_text
 from spotwave.node.untrusted.strict_json import load_file
 from spotwave.tasks import api

@@ -8,8 +8,8 @@ from uuid import UUID
 from prefect.logging import get_run_logger
 
 from spotwave.blocks.models import Machine
-from spotwave.flows.approval import approved
-from spotwave.flows.failed import JobFailed
+from spotwave.flows.loop.approval import approved
+from spotwave.flows.loop.errors import JobFailed
 from spotwave.node.contract import Outcome
 from spotwave.tasks.cost import billing_record
 from spotwave.tasks.cost.billing_record import BEFORE_ITS_END, Account, Went, not_ended
@@ -26,7 +26,7 @@ class Purse:
     def __init__(self, job: Job, first: Choice, quote: Quote, inherited: Inherited, first_round: int = 1) -> None:
         self._job = job
         self.first = first  #: the choice that was quoted, for the first attempt
-        self.first_round = first_round  #: its round (flows.rounds)
+        self.first_round = first_round  #: its round (flows.loop.placement_rounds)
         self.quote = quote
         self.before_usd = inherited.spent_usd  #: by the job that this one continues
         self.attempts: list[Attempt] = []  #: those that are over, oldest first
@@ -111,7 +111,7 @@ class Purse:
     def close(self) -> None:
         """The receipt, however the job ends; one that cannot be written must not hide how it ended.
 
-        What is open then is settled by `reconcile` (flows.late_word).
+        What is open then is settled by `reconcile` (flows.housekeeping.settle_bills).
         """
         try:
             if self.attempts:

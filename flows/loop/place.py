@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from prefect.exceptions import Pause
 from prefect.runtime import flow_run
 
-from spotwave.flows.failed import JobFailed
-from spotwave.flows.purse import Purse
-from spotwave.flows.rounds import Held, Rounds
-from spotwave.flows.suspension import held
+from spotwave.flows.loop.errors import JobFailed
+from spotwave.flows.loop.job_billing import Purse
+from spotwave.flows.loop.placement_rounds import Held, Rounds
+from spotwave.flows.loop.suspension import held
 from spotwave.tasks import api
 from spotwave.tasks.cost.quote import quote
 from spotwave.tasks.load_blocks import load_cloud

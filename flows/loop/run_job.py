@@ -18,13 +18,13 @@ from prefect.logging import get_run_logger
 
 from spotwave.blocks.errors import LaunchRefused
 from spotwave.blocks.models import Machine
-from spotwave.flows.engine import sole_engine
-from spotwave.flows.failed import JobFailed
-from spotwave.flows.next_machine import because_of, fitting, next_of, show_price
-from spotwave.flows.place import Begun, first_choice, place
-from spotwave.flows.purse import Purse
-from spotwave.flows.rounds import Rounds
-from spotwave.flows.suspension import undisturbed, until_resumed
+from spotwave.flows.loop.errors import JobFailed
+from spotwave.flows.loop.job_billing import Purse
+from spotwave.flows.loop.next_machine import because_of, fitting, next_of, show_price
+from spotwave.flows.loop.place import Begun, first_choice, place
+from spotwave.flows.loop.placement_rounds import Rounds
+from spotwave.flows.loop.run_lock import sole_engine
+from spotwave.flows.loop.suspension import undisturbed, until_resumed
 from spotwave.node.contract import Ending, Outcome
 from spotwave.tasks import api
 from spotwave.tasks.cost.quote import quote

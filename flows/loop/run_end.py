@@ -18,8 +18,8 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Cancelled
 
-from spotwave.flows.engine import EngineBusy
-from spotwave.flows.suspension import held
+from spotwave.flows.loop.run_lock import EngineBusy
+from spotwave.flows.loop.suspension import held
 from spotwave.tasks import api
 from spotwave.tasks.run_status import Ended, Standing, Superseded, how, run_of, standing_of
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from prefect.logging import get_run_logger
 
 from spotwave.blocks.models import Machine
-from spotwave.flows.failed import JobFailed
+from spotwave.flows.loop.errors import JobFailed
 from spotwave.tasks.load_blocks import load_cloud
 from spotwave.tasks.machine import bigger_machine
 from spotwave.tasks.records import Attempt, Job

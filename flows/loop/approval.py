@@ -12,7 +12,7 @@ from prefect.input import RunInput
 from prefect.logging import get_run_logger
 from pydantic import Field
 
-from spotwave.flows.failed import JobFailed
+from spotwave.flows.loop.errors import JobFailed
 from spotwave.tasks.cost.approval_question import ask
 from spotwave.tasks.records import Job, Quote
 
