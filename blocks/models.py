@@ -191,8 +191,7 @@ class LaunchBrief:
     brief: Brief
     secrets: Mapping[str, SecretStr]
     disk_gib: float = 20.0  #: the boot disk, where one is rented
-    round: int = 1  #: which walk of the attempt this is: a job that has waited for room asks anew
-    (flows.loop.placement_rounds)
+    round: int = 1  #: which walk of the attempt this is (flows.loop.placement_rounds)
 
     @property
     def anew(self) -> str:

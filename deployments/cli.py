@@ -13,10 +13,10 @@ import cyclopts
 from rich.console import Console
 
 from spotwave.blocks.endpoints import past_proxies
-from spotwave.deployments.asked import Asked
 from spotwave.deployments.home import Home, home_of
+from spotwave.deployments.offer_options import Asked
+from spotwave.deployments.parameter_file import text_of
 from spotwave.deployments.processes import PRIVATE
-from spotwave.deployments.text_file import text_of
 
 app = cyclopts.App(name="spotwave", help="Long calculations on the cheapest spot machines, as Prefect flows.")
 console = Console()

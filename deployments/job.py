@@ -12,8 +12,8 @@ from rich.console import Console
 
 from spotwave.deployments.api import Api, Unavailable
 from spotwave.deployments.browser import link, run_page
+from spotwave.deployments.closing_table import closing_table
 from spotwave.deployments.home import Home
-from spotwave.deployments.table import closing_table
 from spotwave.deployments.watch import ApiSilent, follow
 from spotwave.node.contract import job_key_of
 from spotwave.node.untrusted.plain_text import TEXT_CHARS, plain

@@ -19,8 +19,8 @@ from spotwave.blocks.models import Offer
 from spotwave.blocks.registry import WINGS, wing
 from spotwave.blocks.snapshots import SnapshotStore
 from spotwave.deployments.api import Unavailable
-from spotwave.deployments.asked import Asked
 from spotwave.deployments.home import Home
+from spotwave.deployments.offer_options import Asked
 from spotwave.deployments.up import existing_api
 from spotwave.flows.market_view import (
     Choice,

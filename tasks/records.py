@@ -201,8 +201,7 @@ class Bill(_Record):
     prices: list[tuple[datetime, Amount]]  #: (from when, USD/h) of the machine itself
     assumed: bool = False  #: the cloud did not tell: at the price of the launch
     end_told: bool = False  #: by the cloud itself; else it is when we saw that the machine was gone
-    unsettled: bool = False  #: the cloud has not told yet what it will: `reconcile` asks again
-    (flows.housekeeping.settle_bills)
+    unsettled: bool = False  #: the cloud has not told yet; asked again later (flows.housekeeping.settle_bills)
 
     @property
     def usd(self) -> float:

@@ -18,8 +18,8 @@ import pytest
 
 from spotwave.blocks.market import Market
 from spotwave.blocks.snapshots import SnapshotStore
-from spotwave.deployments.asked import interval
 from spotwave.deployments.cli import app, main
+from spotwave.deployments.offer_options import interval
 from tests.blocks.test_market import an_offer
 
 # The command takes its words from where a command takes them.

@@ -79,7 +79,7 @@ def priced(embedded: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @pytest.fixture(scope="module")
-def ledger(embedded: Embedded, priced: dict[str, Any]) -> SnapshotStore:
+def ledger_store(embedded: Embedded, priced: dict[str, Any]) -> SnapshotStore:
     with embedded.api.in_use(embedded.home):
         found = SnapshotStore.load("priced")
     assert isinstance(found, SnapshotStore)

@@ -16,6 +16,7 @@ from prefect.client.schemas.objects import StateType
 from spotwave.blocks.budget import Budget
 from spotwave.blocks.snapshots import SnapshotStore
 from spotwave.flows.housekeeping.approval_timeout import end_unanswered
+from spotwave.tasks.cost import ledger
 from tests.conftest import Embedded
 from tests.flows.conftest import Start
 from tests.flows.kit import (
