@@ -19,9 +19,9 @@ from prefect.states import Failed
 
 from spotwave.blocks.home import ENV_RESULTS
 from spotwave.blocks.models import Requirements
-from spotwave.flows.loop.run_job import JobFailed, run_to_the_end
+from spotwave.flows.loop.run_job import JobFailed, run_job
 from spotwave.node.contract import RESULT_FILE, Ending, job_key_of, write_text
-from spotwave.node.runtime.workspace import Desk
+from spotwave.node.runtime.workspace import Workspace
 from spotwave.tasks.records import Job
 from spotwave.tasks.results.collect import collect
 
@@ -43,7 +43,7 @@ def crowd(gate: str) -> dict[str, Any] | State[Any]:
         results=Path(os.environ[ENV_RESULTS]) / key,
     )
     try:
-        return collect(job, run_to_the_end(job).attempts)
+        return collect(job, run_job(job).attempts)
     except JobFailed as error:
         return Failed(message=str(error))
 
@@ -51,11 +51,11 @@ def crowd(gate: str) -> dict[str, Any] | State[Any]:
 @flow(name="crowd-node", log_prints=False)
 def crowd_node(job_key: str, attempt: int, gate: str) -> None:
     """Wait at the gate; the result tells from when to when (Unix seconds)."""
-    desk, began = Desk(), time.time()
-    desk.tell("wait", 50, "at the gate")
+    workspace, began = Workspace(), time.time()
+    workspace.tell("wait", 50, "at the gate")
     write_text(Path(f"{gate}-keeper") / f"{job_key}-{attempt}", str(began))
     while not Path(gate).exists():
-        desk.go_on()
+        workspace.go_on()
         time.sleep(0.5)
-    write_text(desk.work / RESULT_FILE, json.dumps({"began": began, "ended": time.time()}))
-    desk.end(Ending.COMPLETED, "through the gate")
+    write_text(workspace.work / RESULT_FILE, json.dumps({"began": began, "ended": time.time()}))
+    workspace.end(Ending.COMPLETED, "through the gate")

@@ -37,7 +37,7 @@ class Cloud(Block, ABC):
     _block_schema_capabilities: ClassVar[list[str]] = ["cloud"]  # type: ignore[misc]
 
     kind: ClassVar[str]  #: the word in `Offer.cloud`
-    rented: ClassVar[bool] = True  #: from a market whose prices are kept, and whose pools are avoided after a loss
+    has_market: ClassVar[bool] = True  #: from a market whose prices are kept, and whose pools are avoided after a loss
     least_billed_s: ClassVar[float] = 0.0  #: a machine that lived for less is billed for so long; then by the second
     tells_end_late: ClassVar[bool] = False  #: `billed_until` may come to know an end only minutes after it
 
@@ -116,7 +116,7 @@ class Cloud(Block, ABC):
         return None
 
     @property
-    def here(self) -> bool:
+    def is_local(self) -> bool:
         """Whether its machines run on this computer, and so reach its folders and its loopback addresses."""
         return False
 
@@ -134,12 +134,13 @@ class Cloud(Block, ABC):
         yield from ()
 
     @property
-    def rehearsal(self) -> InterruptionMethod:
-        """What `rehearse_interruption` does on this cloud; asks nobody."""
+    def interruption_method(self) -> InterruptionMethod:
+        """What `force_interruption` does on this cloud; asks nobody."""
         return InterruptionMethod("terminated by us, without a notice", notice=False, within_s=300.0)
 
-    def rehearse_interruption(self, machine: Machine) -> None:
-        """Have the cloud take the machine back, as `rehearsal` says; safe to repeat. Raises a `LaunchRefused`."""
+    def force_interruption(self, machine: Machine) -> None:
+        """Have the cloud take the machine back, as `interruption_method` says; safe to repeat. Raises a
+        `LaunchRefused`."""
         self.terminate(machine)
 
     def lacks_program(self, executable: str) -> str | None:

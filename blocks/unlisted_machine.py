@@ -15,7 +15,7 @@ from spotwave.blocks.models import Machine, MachineState
 UNSEEN_S = 90.0  #: how long a machine may be unknown to the service that has made it
 
 
-def state_of_the_unseen(machine: Machine) -> MachineState:
+def state_of_unlisted(machine: Machine) -> MachineState:
     """PENDING or GONE, by the machine's age; of one that the cloud does not tell to have ended."""
     young = datetime.now(UTC) - machine.launched_at < timedelta(seconds=UNSEEN_S)
     return MachineState.PENDING if young else MachineState.GONE

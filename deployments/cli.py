@@ -14,7 +14,7 @@ from rich.console import Console
 
 from spotwave.blocks.endpoints import past_proxies
 from spotwave.deployments.home import Home, home_of
-from spotwave.deployments.offer_options import Asked
+from spotwave.deployments.offer_options import OfferOptions
 from spotwave.deployments.parameter_file import text_of
 from spotwave.deployments.processes import PRIVATE
 
@@ -253,7 +253,7 @@ def reap(*, dry_run: Annotated[bool, cyclopts.Parameter(negative="")] = False) -
 
 @app.command
 def prices(
-    asked: Asked = Asked(),
+    asked: OfferOptions = OfferOptions(),
     *,
     top: int = 10,
     now: Annotated[bool, cyclopts.Parameter(negative="")] = False,
@@ -295,7 +295,7 @@ def prices(
 
 
 @app.command
-def why(*what: str, asked: Asked = Asked()) -> None:
+def why(*what: str, asked: OfferOptions = OfferOptions()) -> None:
     """Explain a choice: of a job (its key), or where an offer stands and why.
 
     Parameters
@@ -402,7 +402,7 @@ def parsed(pairs: list[str]) -> dict[str, Any]:
 
 
 def _for_the_user() -> tuple[type[Exception], ...]:
-    """Errors that are a line for the user. Asked for only when there is one: the import takes a second."""
+    """Errors that are a line for the user. OfferOptions for only when there is one: the import takes a second."""
     from spotwave.blocks.snapshots import StoreUnavailable
     from spotwave.deployments.api import Unavailable
     from spotwave.deployments.home import NotOurs

@@ -16,23 +16,23 @@ from spotwave.deployments.api import Api
 from spotwave.deployments.browser import link, run_page
 from spotwave.deployments.home import Home
 from spotwave.deployments.watch import ApiSilent, follow
-from spotwave.flows.drill import REPORT_KEY, Promise, promise
+from spotwave.flows.drill import REPORT_KEY, DrillEstimate, estimate
 
 DEPLOYMENT = "drill/here"
 
 
-def promises(clouds: list[str], minutes: float, store: str) -> list[Promise]:
+def promises(clouds: list[str], minutes: float, store: str) -> list[DrillEstimate]:
     """The dearest case on each cloud. Raises ValueError with one line, of the first that cannot be rehearsed on."""
-    return [promise(cloud, minutes, store) for cloud in clouds]
+    return [estimate(cloud, minutes, store) for cloud in clouds]
 
 
-def told(most: list[Promise]) -> list[str]:
+def told(most: list[DrillEstimate]) -> list[str]:
     """What is said before it begins."""
     together = [f"together: {sum(one.usd for one in most):.4f} USD at most"] if len(most) > 1 else []
     return [*(one.line for one in most), *together]
 
 
-def agreed(most: list[Promise], ask: Callable[[str], str] | None) -> bool:
+def agreed(most: list[DrillEstimate], ask: Callable[[str], str] | None) -> bool:
     """Whether the user wants it; ask: None where nobody is there to answer. Raises ValueError then."""
     usd = sum(one.usd for one in most)
     if ask is None:
@@ -40,7 +40,7 @@ def agreed(most: list[Promise], ask: Callable[[str], str] | None) -> bool:
     return ask("begin? [y/N] ").strip().lower() in ("y", "yes")
 
 
-def rehearse(home: Home, api: Api, most: list[Promise], blocks: dict[str, str], console: Console) -> int:
+def rehearse(home: Home, api: Api, most: list[DrillEstimate], blocks: dict[str, str], console: Console) -> int:
     """Run the drills, all at once, and follow them one after the other; 0 if all passed.
 
     blocks: remote, access and store, the flow's parameters.
@@ -60,7 +60,9 @@ def rehearse(home: Home, api: Api, most: list[Promise], blocks: dict[str, str], 
     return 1 if any(failed) else 0
 
 
-def _followed(home: Home, api: Api, client: SyncPrefectClient, most: Promise, run: FlowRun, console: Console) -> bool:
+def _followed(
+    home: Home, api: Api, client: SyncPrefectClient, most: DrillEstimate, run: FlowRun, console: Console
+) -> bool:
     """Whether it failed."""
     _say(console, f"drill on {most.cloud}: {link(api, home, run_page(run.id))}")
     try:

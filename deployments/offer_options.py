@@ -19,7 +19,7 @@ Objective = Literal["cost", "price"]
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class Asked:
+class OfferOptions:
     """Options that `prices` and `why` share."""
 
     vcpus: str = "16-32"

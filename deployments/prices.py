@@ -20,23 +20,23 @@ from spotwave.blocks.registry import WINGS, wing
 from spotwave.blocks.snapshots import SnapshotStore
 from spotwave.deployments.api import Unavailable
 from spotwave.deployments.home import Home
-from spotwave.deployments.offer_options import Asked
+from spotwave.deployments.offer_options import OfferOptions
 from spotwave.deployments.up import existing_api
 from spotwave.flows.market_view import (
     Choice,
     Clouds,
     Explained,
     Follow,
+    MarketView,
     Ranked,
-    Seen,
     Work,
     all_clouds,
     explain,
-    last_seen,
+    last_market,
+    market_view_now,
     measured_speeds,
     rank,
-    seen_now,
-    the_store,
+    saved_store,
     why,
 )
 from spotwave.node.untrusted.plain_text import plain
@@ -45,7 +45,7 @@ _KIND = "shci-node/machine"  # whose measured speeds count, until there is a sec
 TABLE_CHARS = 100_000  # of the table of offers
 
 
-def work_of(asked: Asked) -> Work:
+def work_of(asked: OfferOptions) -> Work:
     return Work(core_h=asked.work, disk_gib=asked.disk, results_gib=asked.results)
 
 
@@ -61,18 +61,20 @@ def place(home: Home) -> Iterator[tuple[SnapshotStore, SyncPrefectClient | None]
         if client.api_healthcheck() is not None:
             yield SnapshotStore(url=str(home.store)), None
         else:
-            yield the_store() or SnapshotStore(url=str(home.store)), client
+            yield saved_store() or SnapshotStore(url=str(home.store)), client
 
 
-def look(asked: Asked, now: bool, store: SnapshotStore, client: SyncPrefectClient | None, console: Console) -> Seen:
+def look(
+    asked: OfferOptions, now: bool, store: SnapshotStore, client: SyncPrefectClient | None, console: Console
+) -> MarketView:
     """The market out of the last snapshots, or from the clouds with a bar for each. Raises StoreUnavailable."""
     kinds = [kind for kind in WINGS if kind != "local" and kind in (asked.cloud or WINGS)]
     if not now:
-        return last_seen(store, kinds)
+        return last_market(store, kinds)
     saved = _saved(client)
-    documents = {name: cloud for name, cloud in saved.rented.items() if cloud.kind in kinds}
+    documents = {name: cloud for name, cloud in saved.has_market.items() if cloud.kind in kinds}
     with _bars(console) as follow:
-        seen = seen_now(documents, store, follow)
+        seen = market_view_now(documents, store, follow)
     present = {cloud.kind for cloud in documents.values()}
     absent = [
         f"{kind}: skipped, no credentials; make a block '{wing(kind).get_block_type_name()}' under Blocks in the "
@@ -80,7 +82,7 @@ def look(asked: Asked, now: bool, store: SnapshotStore, client: SyncPrefectClien
         for kind in kinds
         if kind not in present
     ]
-    return Seen(seen.market, seen.taken_at, [*seen.notes, *saved.broken.values(), *absent])
+    return MarketView(seen.market, seen.taken_at, [*seen.notes, *saved.broken.values(), *absent])
 
 
 def _saved(client: SyncPrefectClient | None) -> Clouds:
@@ -108,7 +110,7 @@ def _bars(console: Console) -> Iterator[Follow]:
         yield follow
 
 
-def choose(asked: Asked, seen: Seen, store: SnapshotStore) -> Choice:
+def choose(asked: OfferOptions, seen: MarketView, store: SnapshotStore) -> Choice:
     """Raises ValueError for bad options, StoreUnavailable."""
     requirements = asked.requirements()
     speeds = measured_speeds(store, _KIND)
@@ -151,7 +153,7 @@ def _saving(offer: Offer) -> str:
     return "?" if offer.saving is None else f"{offer.saving:.0%}"
 
 
-def closing(choice: Choice, seen: Seen) -> list[str]:
+def closing(choice: Choice, seen: MarketView) -> list[str]:
     """The lines below the table: why the first is first, how old the prices are, who is missing."""
     lines = [f"{choice.eligible:,} of {choice.seen:,} offers are eligible."]
     if choice.ranked:
@@ -168,7 +170,7 @@ def closing(choice: Choice, seen: Seen) -> list[str]:
     return lines + seen.notes
 
 
-def as_json(choice: Choice, seen: Seen, top: int) -> str:
+def as_json(choice: Choice, seen: MarketView, top: int) -> str:
     """Every term of the first `top` offers, the rejected by reason, the nearest, and what is not in it."""
     told = choice.model_dump(mode="json")
     told["ranked"] = told["ranked"][:top]
@@ -192,9 +194,9 @@ def _flat(one: Ranked) -> dict[str, Any]:
     return {**terms.pop("offer"), **terms}
 
 
-def why_offer(words: list[str], asked: Asked, store: SnapshotStore) -> list[str]:
+def why_offer(words: list[str], asked: OfferOptions, store: SnapshotStore) -> list[str]:
     """The reasons for the offers that the words name, out of the last snapshots. Raises ValueError if there is none."""
-    seen = last_seen(store, [kind for kind in WINGS if kind != "local"])
+    seen = last_market(store, [kind for kind in WINGS if kind != "local"])
     found, choice = explain(
         seen.market,
         words,

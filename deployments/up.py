@@ -23,7 +23,7 @@ from spotwave.deployments.keys import auth_string
 from spotwave.deployments.pools import BadLimit, Limit, ensure_pools, limit_for
 from spotwave.deployments.profile import write_profile
 from spotwave.deployments.register import ensure_registered
-from spotwave.flows.housekeeping.reconcile import take_up_again
+from spotwave.flows.housekeeping.reconcile import adopt
 from spotwave.node.contract import CONTROLLER_POOL
 
 _ONLINE_S = 60.0
@@ -63,7 +63,7 @@ def up(home: Home, say: Say, reconcile: bool = True) -> Up:
                 say(f"controller's worker started: {worker.name()}")
             if reconcile or worker_started:
                 # Here and not as a run: a dead one may hold the only place that the deployment has.
-                for name, action in take_up_again(client).items():
+                for name, action in adopt(client).items():
                     say(f"{name}: {action}")
     return Up(api, server_started, worker_started, registered)
 

@@ -16,18 +16,18 @@ from pydantic import Field
 
 from spotwave.blocks.home import ENV_RESULTS
 from spotwave.flows.loop.parameter_docs import described
-from spotwave.flows.loop.run_end import own_end
-from spotwave.flows.loop.run_job import JobFailed, Working, run_to_the_end
+from spotwave.flows.loop.run_end import respects_outside_state
+from spotwave.flows.loop.run_job import JobFailed, RunningAttempt, run_job
 from spotwave.node.contract import job_key_of
 from spotwave.tasks.check import check_job
-from spotwave.tasks.drill.estimate import NoDrill, Promise, promise
-from spotwave.tasks.drill.interrupt import Forced, force_interruption, remains
-from spotwave.tasks.drill.report import REPORT_KEY, Drilled, drill_report, legs_of
+from spotwave.tasks.drill.estimate import DrillEstimate, NoDrill, estimate
+from spotwave.tasks.drill.interrupt import ForcedInterruption, force_interruption, remains
+from spotwave.tasks.drill.report import REPORT_KEY, DrillOutcome, drill_report, legs_of
 from spotwave.tasks.records import Job
 from spotwave.tasks.results.collect import NoResult, collect
 from spotwave.tasks.results.fetch import NoRoom
 
-__all__ = ["MINUTES", "REPORT_KEY", "NoDrill", "Promise", "drill", "promise"]
+__all__ = ["MINUTES", "REPORT_KEY", "DrillEstimate", "NoDrill", "drill", "estimate"]
 
 MINUTES = 60.0
 MOST_MACHINES = 3  # the one that is taken back, the one that goes on, and one that luck may cost
@@ -36,7 +36,7 @@ STORE = "snapshot-store/here"
 
 @flow(name="drill", log_prints=False)
 @described
-@own_end
+@respects_outside_state
 def drill(
     cloud: Annotated[str, Field(description="The Cloud block to rehearse on.")] = "local-cloud/here",
     minutes: Annotated[
@@ -64,7 +64,7 @@ def drill(
     Ends as Failed with one line where that was not seen; the artifact `drill` has times and costs either way.
     """
     try:
-        most = promise(cloud, minutes, store)
+        most = estimate(cloud, minutes, store)
         if max_usd_h is not None:
             most = most.capped(max_usd_h)
         get_run_logger().info(most.line)
@@ -72,7 +72,7 @@ def drill(
         if (problem := check_job(job, [])) is not None:
             return _refused(problem)
         forcing = _Forcing(job)
-        done = run_to_the_end(job, beside=forcing)
+        done = run_job(job, on_attempt_started=forcing)
     except (NoDrill, JobFailed) as error:
         return _refused(str(error))
     left, clean_at = remains(job)
@@ -80,7 +80,7 @@ def drill(
         result = collect(job, done.attempts, done.quote)
     except (NoResult, NoRoom) as error:
         return _refused(str(error))
-    drilled = Drilled(
+    drilled = DrillOutcome(
         promise=most,
         attempts=done.attempts,
         legs=legs_of(done.attempts, job.results),
@@ -98,9 +98,9 @@ class _Forcing:
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self.forced: Forced | None = None
+        self.forced: ForcedInterruption | None = None
 
-    def __call__(self, attempt: Working) -> None:
+    def __call__(self, attempt: RunningAttempt) -> None:
         """Raises JobFailed if the cloud refuses: then there is nothing to see."""
         if self.forced is not None:
             return
@@ -111,12 +111,12 @@ class _Forcing:
             raise JobFailed(f"the cloud would not interrupt the machine: {self.forced.refused}")
 
 
-def _job(most: Promise, remote: str, access: str, store: str, budget: str | None, agreed: bool) -> Job:
+def _job(most: DrillEstimate, remote: str, access: str, store: str, budget: str | None, agreed: bool) -> Job:
     key = job_key_of(UUID(flow_run.id))
     return Job(
         key=key,
         flow_run_id=UUID(flow_run.id),
-        node="rehearsal-node/machine",
+        node="drill-node/machine",
         parameters={"wait_s": most.wait_s},
         requirements=most.requirements,
         clouds=[most.cloud],

@@ -37,7 +37,7 @@ Follow = Callable[[str], OnProgress]  #: who is told of one cloud's progress
 
 
 @dataclass(frozen=True)
-class Seen:
+class MarketView:
     """A market, and what is to be said of it."""
 
     market: Market
@@ -45,7 +45,7 @@ class Seen:
     notes: list[str] = field(default_factory=list)  #: a line each: clouds that are not in it, and why
 
 
-def the_store(name: str = "snapshot-store/here") -> SnapshotStore | None:
+def saved_store(name: str = "snapshot-store/here") -> SnapshotStore | None:
     """The saved store, or None if the API has none."""
     try:
         return load_store(name)
@@ -53,7 +53,7 @@ def the_store(name: str = "snapshot-store/here") -> SnapshotStore | None:
         return None
 
 
-def last_seen(store: SnapshotStore, kinds: list[str]) -> Seen:
+def last_market(store: SnapshotStore, kinds: list[str]) -> MarketView:
     """The newest snapshot of each cloud. Raises StoreUnavailable."""
     markets, taken_at, notes = [], {}, []
     for kind in kinds:
@@ -63,10 +63,10 @@ def last_seen(store: SnapshotStore, kinds: list[str]) -> Seen:
             continue
         markets.append(store.read(newest))
         taken_at[kind] = newest.taken_at
-    return Seen(Market.merged(markets), taken_at, notes)
+    return MarketView(Market.merged(markets), taken_at, notes)
 
 
-def seen_now(clouds: Mapping[str, Cloud], store: SnapshotStore, follow: Follow) -> Seen:
+def market_view_now(clouds: Mapping[str, Cloud], store: SnapshotStore, follow: Follow) -> MarketView:
     """The market of these clouds (by document) now, all at once; one that fails is a note."""
     markets: dict[str, Market] = {}
     notes: list[str] = []
@@ -79,4 +79,4 @@ def seen_now(clouds: Mapping[str, Cloud], store: SnapshotStore, follow: Follow) 
                 notes.append(str(error))
     merged = Market.merged(markets.values())
     notes += [f"{place}: {why}" for place, why in merged.missing.items()]
-    return Seen(merged, {kind: at for kind, market in markets.items() if (at := market.seen_at)}, sorted(notes))
+    return MarketView(merged, {kind: at for kind, market in markets.items() if (at := market.seen_at)}, sorted(notes))

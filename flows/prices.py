@@ -60,7 +60,7 @@ def prices(
 def _saved() -> tuple[list[str], list[Published]]:
     """(the Cloud documents to ask, those that cannot be asked)."""
     saved = all_clouds()
-    return list(saved.rented), [
+    return list(saved.has_market), [
         Published(cloud=name, fresh=False, why=why) for name, why in sorted(saved.broken.items())
     ]
 

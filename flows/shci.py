@@ -18,15 +18,15 @@ from pydantic.fields import FieldInfo
 from spotwave.blocks.home import ENV_RESULTS
 from spotwave.blocks.models import Requirements
 from spotwave.flows.loop.parameter_docs import described
-from spotwave.flows.loop.run_end import own_end
-from spotwave.flows.loop.run_job import Done, JobFailed, run_to_the_end
-from spotwave.flows.shci_result import NoAnswer, answer
+from spotwave.flows.loop.run_end import respects_outside_state
+from spotwave.flows.loop.run_job import Done, JobFailed, run_job
+from spotwave.flows.shci_result import InvalidResult, parse_result
 from spotwave.node.contract import job_key_of
 from spotwave.node.jobs.shci.calculation import (
-    BadInput,
     Basis,
     Calculation,
     CommandProgram,
+    InputError,
     ProgramName,
     Size,
     check,
@@ -50,7 +50,7 @@ def _told(name: str) -> FieldInfo:
 
 @flow(name="shci", log_prints=False)
 @described
-@own_end
+@respects_outside_state
 def shci(
     molecule: Annotated[str, _told("molecule")] = _USUAL.molecule,
     charge: Annotated[int, _told("charge")] = _USUAL.charge,
@@ -163,16 +163,16 @@ def shci(
         )
         if (problem := check_job(job, list(needed.executables))) is not None:
             return _refused(problem)
-        return _finish(job, run_to_the_end(job))
-    except (BadInput, JobFailed, NoResult, NoRoom) as error:
+        return _finish(job, run_job(job))
+    except (InputError, JobFailed, NoResult, NoRoom) as error:
         return _refused(str(error))
 
 
 def _finish(job: Job, done: Done) -> dict[str, Any] | State[Any]:
     result = collect(job, done.attempts, done.quote)
     try:
-        found = answer(result)
-    except NoAnswer as error:
+        found = parse_result(result)
+    except InvalidResult as error:
         return _refused(str(error))
     remember_run(job, done.attempts, found.seconds)
     draw_convergence(job.results, found.total_energy)
@@ -187,10 +187,10 @@ def _refused(reason: str) -> State[Any]:
 
 
 def _with_memory(requirements: Requirements, size: Size) -> Requirements:
-    """The requirements, raised to the memory that the calculation needs. Raises BadInput if they cap it below."""
+    """The requirements, raised to the memory that the calculation needs. Raises InputError if they cap it below."""
     needed = round(size.memory_gib, 2)
     if requirements.max_memory_gib is not None and requirements.max_memory_gib < needed:
-        raise BadInput(
+        raise InputError(
             "requirements.max_memory_gib",
             f"{requirements.max_memory_gib:g} GiB are too little: {size.n_correlated_orbitals} orbitals need about "
             f"{needed:g} GiB, of which 8 bytes x n^4/8 = {size.integrals_gib:.3g} GiB are the integrals",
@@ -201,10 +201,10 @@ def _with_memory(requirements: Requirements, size: Size) -> Requirements:
 
 def _on_its_cpus(requirements: Requirements, program: Program) -> Requirements:
     """The requirements, narrowed to the CPUs that the program runs on: the choice then tells how many offers that
-    leaves out. Raises BadInput if none is left."""
+    leaves out. Raises InputError if none is left."""
     both = [name for name in requirements.architectures if name in program.architectures]
     if not both:
-        raise BadInput(
+        raise InputError(
             "requirements.architectures",
             f"{', '.join(requirements.architectures) or 'none'} is asked for, and the program {program.name} runs on "
             f"{', '.join(program.architectures)}",

@@ -73,18 +73,18 @@ def _described(reference: Reference) -> str:
     return ", ".join(parts) or "one determinant"
 
 
-class NoAnswer(ValueError):
+class InvalidResult(ValueError):
     """The result is none; a line for the user."""
 
 
-def answer(result: dict[str, Any]) -> ShciResult:
-    """Raises NoAnswer."""
+def parse_result(result: dict[str, Any]) -> ShciResult:
+    """Raises InvalidResult."""
     try:
         return ShciResult.model_validate(result)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         field = str(first["loc"][0]) if first["loc"] else "it"
-        raise NoAnswer(
+        raise InvalidResult(
             f"result.json: {field} is not what an SHCI calculation ends with ({first['msg'].lower()}). The machine "
             "said that it had completed: look at its log beside the result, and run the job again"
         ) from None

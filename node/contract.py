@@ -21,8 +21,8 @@ from spotwave.node.outcome import Outcome as Outcome
 from spotwave.node.untrusted.plain_text import TEXT_CHARS, markdown
 from spotwave.node.untrusted.strict_model import (
     MOST_BYTES,
-    Note,
     Rule,
+    StrictModel,
     exactly,
     maybe,
     named,
@@ -111,7 +111,7 @@ def attempt_dir(attempt: int) -> str:
 
 
 @dataclass(frozen=True)
-class Brief(Note):
+class Brief(StrictModel):
     """All that a machine is told at its birth. No secrets: it stands in the user data."""
 
     job_key: str
@@ -156,7 +156,7 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True)
-class Progress(Note):
+class Progress(StrictModel):
     """One line about the running work, for people."""
 
     step: str = ""
@@ -167,7 +167,7 @@ class Progress(Note):
 
 
 @dataclass(frozen=True)
-class Submission(Note):
+class Submission(StrictModel):
     """What a detached machine is to run: all that a queued run would have told it."""
 
     entrypoint: str  # of the node flow: "node.jobs.shci.flow.shci_node"
@@ -182,7 +182,7 @@ class Submission(Note):
 
 
 @dataclass(frozen=True)
-class Fence(Note):
+class Fence(StrictModel):
     """To a machine whose lease is gone: stop."""
 
     save_s: float = 0.0  # so long it may still save and say how it ended; 0: it must touch nothing more
@@ -196,7 +196,7 @@ def record_part(number: int) -> str:
 
 
 @dataclass(frozen=True)
-class Lease(Note):
+class Lease(StrictModel):
     """A machine's sign of life: `beat` counts up; whoever watches times the changes by his own clock."""
 
     beat: int

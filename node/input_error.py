@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class BadInput(ValueError):
+class InputError(ValueError):
     """A parameter that cannot work: which one, why, and what to do; `str` is one clear line."""
 
     def __init__(self, parameter: str, problem: str, remedy: str) -> None:
@@ -13,5 +13,5 @@ class BadInput(ValueError):
         end = "" if remedy.endswith(("?", ".", "!")) else "."
         super().__init__(" ".join(f"{parameter}: {problem}. {remedy}{end}".split()))
 
-    def __reduce__(self) -> tuple[type[BadInput], tuple[str, str, str]]:
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:
         return type(self), (self.parameter, self.problem, self.remedy)

@@ -11,7 +11,16 @@ from enum import StrEnum
 from typing import ClassVar
 
 from spotwave.node.untrusted.plain_text import TEXT_CHARS
-from spotwave.node.untrusted.strict_model import MOST_BYTES, Note, Rule, maybe, named, one_of, said, whole
+from spotwave.node.untrusted.strict_model import (
+    MOST_BYTES,
+    Rule,
+    StrictModel,
+    maybe,
+    named,
+    one_of,
+    said,
+    whole,
+)
 
 GENERATION = r"[0-9]{3}-[0-9]{5}"  # the form of a checkpoint's name
 
@@ -38,7 +47,7 @@ class Cause(StrEnum):
 
 
 @dataclass(frozen=True)
-class Outcome(Note):
+class Outcome(StrictModel):
     """How an attempt ended; the last file an agent writes to the remote."""
 
     ending: Ending

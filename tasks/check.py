@@ -67,7 +67,7 @@ def _documents(job: Job, executables: list[str]) -> str | None:
         return "clouds: none is named. Give at least one Cloud block, e.g. ['local-cloud/here']."
     try:
         clouds: list[Cloud] = [load_cloud(name) for name in job.clouds]
-        here = all(cloud.here for cloud in clouds)
+        here = all(cloud.is_local for cloud in clouds)
         if (problem := load_access(job.access).problem(here)) is not None:
             return problem
         load_store(job.store)

@@ -77,12 +77,12 @@ class Clouds:
     broken: dict[str, str]
 
     @property
-    def rented(self) -> dict[str, Cloud]:
+    def has_market(self) -> dict[str, Cloud]:
         """One of each kind that has a market, for a kind's snapshots must not be of one account today and of another
         tomorrow: one with an account before one without, then the first by name."""
         found: dict[str, tuple[str, Cloud]] = {}
         for name, cloud in sorted(self.usable.items(), key=lambda item: (not item[1].has_account, item[0])):
-            if cloud.rented:
+            if cloud.has_market:
                 found.setdefault(cloud.kind, (name, cloud))
         return dict(found.values())
 

@@ -24,10 +24,10 @@ SIGNAL_S = 10.0
 _suspended: set[UUID] = set()
 
 
-class Standing(StrEnum):
+class RunStatus(StrEnum):
     """What is wanted of a job."""
 
-    CARRIED = "carried"  #: go on; also of a run that crashed, which is taken up again
+    ACTIVE = "carried"  #: go on; also of a run that crashed, which is taken up again
     SUSPENDED = "suspended"  #: no machine until it is resumed
     CANCELLING = "being cancelled"  #: its process is sent a signal
     ENDED = "ended"  #: Cancelled, Failed or Completed, by whomever, or deleted
@@ -49,27 +49,27 @@ def run_of(prefect: SyncPrefectClient, flow_run_id: UUID) -> FlowRun | None:
         return None
 
 
-def standing_of(run: FlowRun | None) -> Standing:
+def status_of(run: FlowRun | None) -> RunStatus:
     """None: the run was deleted."""
     if run is None:
-        return Standing.ENDED
+        return RunStatus.ENDED
     match run.state.type if run.state is not None else None:
         case StateType.CANCELLED | StateType.FAILED | StateType.COMPLETED:
-            return Standing.ENDED
+            return RunStatus.ENDED
         case StateType.CANCELLING:
-            return Standing.CANCELLING
+            return RunStatus.CANCELLING
         case StateType.PAUSED:
-            return Standing.SUSPENDED
+            return RunStatus.SUSPENDED
         case _:
-            return Standing.CARRIED
+            return RunStatus.ACTIVE
 
 
 def ended(prefect: SyncPrefectClient, flow_run_id: UUID) -> bool:
     """Whether the run has ended, or is being cancelled."""
-    return standing_of(run_of(prefect, flow_run_id)) in (Standing.ENDED, Standing.CANCELLING)
+    return status_of(run_of(prefect, flow_run_id)) in (RunStatus.ENDED, RunStatus.CANCELLING)
 
 
-def still_carried(prefect: SyncPrefectClient, flow_run_id: UUID, run_count: int) -> bool:
+def still_active(prefect: SyncPrefectClient, flow_run_id: UUID, run_count: int) -> bool:
     """Asked by the engine that executes the run; False where the run is suspended.
 
     run_count: which start of the run this engine is. Raises Ended, Superseded, and whatever the client does where the
@@ -78,15 +78,15 @@ def still_carried(prefect: SyncPrefectClient, flow_run_id: UUID, run_count: int)
     run = run_of(prefect, flow_run_id)
     if run is not None and (run.run_count or 0) > run_count:
         raise Superseded(f"flow run {flow_run_id} has a newer engine")
-    match standing_of(run):
-        case Standing.ENDED:
+    match status_of(run):
+        case RunStatus.ENDED:
             raise Ended(f"its run {how(run)}")
-        case Standing.CANCELLING:
+        case RunStatus.CANCELLING:
             assert run is not None
             assert run.state is not None
             if api.now() - run.state.timestamp > timedelta(seconds=SIGNAL_S):
                 raise Ended("its run is being cancelled")
-        case Standing.SUSPENDED:
+        case RunStatus.SUSPENDED:
             _suspended.add(flow_run_id)
             return False
     if run is not None and run.state is not None and run.state.type in (StateType.SCHEDULED, StateType.PENDING):
@@ -112,6 +112,6 @@ def how(run: FlowRun | None) -> str:
     return f"was set to {run.state.name}" if run.state is not None else "has no state"
 
 
-def awaits_answer(state: State[object]) -> bool:
+def awaits_approval(state: State[object]) -> bool:
     """Whether the run was suspended by itself for somebody's answer (flows.loop.approval), and not from outside."""
     return state.state_details.run_input_keyset is not None

@@ -14,7 +14,7 @@ from spotwave.blocks.errors import LaunchRefused, Throttled
 _FORBIDDEN = {"UnauthorizedOperation", "AuthFailure", "OptInRequired", "UnrecognizedClientException"}
 
 
-def everywhere(clients: Clients, ask: Callable[[str], list[Any]]) -> dict[str, list[Any]]:
+def in_all_regions(clients: Clients, ask: Callable[[str], list[Any]]) -> dict[str, list[Any]]:
     """What `ask` says of every region of the account. Raises a LaunchRefused if one cannot be asked.
 
     But a region that policy forbids to these credentials holds nothing that they have launched.

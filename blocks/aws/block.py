@@ -190,12 +190,12 @@ class AwsCloud(Cloud):
         return self.machines().billed_until(machine)
 
     @property
-    def rehearsal(self) -> InterruptionMethod:
+    def interruption_method(self) -> InterruptionMethod:
         from spotwave.blocks.aws.interrupt import ENDED, FORCED
 
         return FORCED if self.fault_role else ENDED
 
-    def rehearse_interruption(self, machine: Machine) -> None:
+    def force_interruption(self, machine: Machine) -> None:
         if not self.fault_role:
             self.terminate(machine)
             return
@@ -204,7 +204,7 @@ class AwsCloud(Cloud):
         interrupt(self._clients(), machine, self.fault_role)
 
     @property
-    def here(self) -> bool:
+    def is_local(self) -> bool:
         return is_loopback(self.credentials.aws_client_parameters.endpoint_url or "")
 
     def leftovers(self, job_key: str | None = None) -> list[Leftover]:

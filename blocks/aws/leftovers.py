@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from spotwave.blocks.aws.all_regions import everywhere
+from spotwave.blocks.aws.all_regions import in_all_regions
 from spotwave.blocks.aws.clients import Clients
 from spotwave.blocks.aws.refusals import code_behind
 from spotwave.blocks.aws.secrets import delete_secret
@@ -25,7 +25,7 @@ class Leftovers:
 
     def find(self, job_key: str | None = None) -> list[Leftover]:
         """Of one job, or of all. Raises a LaunchRefused if a region does not answer."""
-        found = everywhere(self._clients, lambda region: self._in(region, job_key))
+        found = in_all_regions(self._clients, lambda region: self._in(region, job_key))
         return [leftover for rows in found.values() for leftover in rows]
 
     def _in(self, region: str, job_key: str | None) -> list[Leftover]:

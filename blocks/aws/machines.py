@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from spotwave.blocks.aws.all_regions import everywhere
+from spotwave.blocks.aws.all_regions import in_all_regions
 from spotwave.blocks.aws.billing import billed_until, prices_held
 from spotwave.blocks.aws.clients import Clients
 from spotwave.blocks.aws.images import Image, image_for
@@ -23,7 +23,7 @@ from spotwave.blocks.errors import Capacity, LaunchRefused, Misconfigured, Quota
 from spotwave.blocks.models import LaunchBrief, Machine, MachineState, Offer
 from spotwave.blocks.recent_answers import Recent
 from spotwave.blocks.tags import JOB, machine_from, offer_in
-from spotwave.blocks.unlisted_machine import state_of_the_unseen
+from spotwave.blocks.unlisted_machine import state_of_unlisted
 from spotwave.blocks.user_data import of_cloud
 
 MOST_LAUNCHES = 3  #: calls for one machine, where the answer is lost
@@ -158,7 +158,7 @@ class Machines:
         region does not answer: what may bill must not be overlooked."""
         ours = {"Name": "tag-key", "Values": [JOB]} if job_key is None else {"Name": f"tag:{JOB}", "Values": [job_key]}
         filters = [ours, {"Name": "instance-state-name", "Values": _BILLING}]
-        found = everywhere(self._clients, lambda region: self._rows(region, filters))
+        found = in_all_regions(self._clients, lambda region: self._rows(region, filters))
         machines = [_machine(region, row, tag_dict(row.get("Tags"))) for region, rows in found.items() for row in rows]
         return sorted(
             (machine for machine in machines if machine is not None and job_key in (None, machine.job_key)),
@@ -168,7 +168,7 @@ class Machines:
     def state(self, machine: Machine) -> MachineState:
         """A terminated instance is told of for about an hour. Raises a LaunchRefused."""
         row = self._row(machine)
-        return state_of_the_unseen(machine) if row is None else state_of(row)
+        return state_of_unlisted(machine) if row is None else state_of(row)
 
     def prices_held(self, machine: Machine, until: datetime) -> list[tuple[datetime, float]]:
         """See `Cloud.prices_held`."""
@@ -194,7 +194,7 @@ class Machines:
             known = known or self._end(machine)
             row = self._row(machine)
             if row is None:
-                if not known and state_of_the_unseen(machine) is MachineState.GONE:
+                if not known and state_of_unlisted(machine) is MachineState.GONE:
                     return
             elif row["State"]["Name"] == "terminated":
                 return

@@ -166,7 +166,7 @@ class AzureCloud(Cloud):
         return self.credentials is not None
 
     @property
-    def here(self) -> bool:
+    def is_local(self) -> bool:
         return is_loopback(self.management_endpoint)
 
     def catalogue(self, tell: OnProgress = no_progress) -> Catalogue:
@@ -220,12 +220,12 @@ class AzureCloud(Cloud):
         return self.machines().billed_until(machine)
 
     @property
-    def rehearsal(self) -> InterruptionMethod:
+    def interruption_method(self) -> InterruptionMethod:
         from spotwave.blocks.azure.interrupt import REHEARSAL
 
         return REHEARSAL
 
-    def rehearse_interruption(self, machine: Machine) -> None:
+    def force_interruption(self, machine: Machine) -> None:
         from spotwave.blocks.azure.interrupt import evict
 
         evict(self._access()[0], machine)

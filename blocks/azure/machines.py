@@ -33,7 +33,7 @@ from spotwave.blocks.errors import (
 from spotwave.blocks.models import LaunchBrief, Machine, MachineState, Offer
 from spotwave.blocks.recent_answers import Recent
 from spotwave.blocks.tags import JOB, machine_from, offer_in
-from spotwave.blocks.unlisted_machine import state_of_the_unseen
+from spotwave.blocks.unlisted_machine import state_of_unlisted
 from spotwave.blocks.user_data import of_cloud
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Machines:
         its = resource_id(machine.id)
         with asked("asking for the state"):
             vm = self._get(its.name, its.group)
-        return state_of_the_unseen(machine) if vm is None else _state(vm)
+        return state_of_unlisted(machine) if vm is None else _state(vm)
 
     def terminate(self, machine: Machine) -> None:
         """See `Cloud.terminate`."""

@@ -13,7 +13,7 @@ _PAGE = 500
 _EMPTY = ("", "NO_RESULTS_ON_PAGE")
 
 
-def ours(clients: Clients, kind: str, job_key: str | None, patience_s: float) -> Iterator[tuple[str, Any]]:
+def our_instances(clients: Clients, kind: str, job_key: str | None, patience_s: float) -> Iterator[tuple[str, Any]]:
     """(zone, item) of every instance or disk of this job, or of all. kind: 'instances' or 'disks'.
 
     A zone that could not be looked into is not an empty one: raises Throttled; else FAILURES.

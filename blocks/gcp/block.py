@@ -189,7 +189,7 @@ class GcpCloud(Cloud):
             return {}
 
     @property
-    def here(self) -> bool:
+    def is_local(self) -> bool:
         """An emulated Compute Engine boots on this computer."""
         return is_loopback(self.compute_endpoint)
 
@@ -240,12 +240,12 @@ class GcpCloud(Cloud):
         return self.machines().billed_until(machine)
 
     @property
-    def rehearsal(self) -> InterruptionMethod:
+    def interruption_method(self) -> InterruptionMethod:
         from spotwave.blocks.gcp.interrupt import REHEARSAL
 
         return REHEARSAL
 
-    def rehearse_interruption(self, machine: Machine) -> None:
+    def force_interruption(self, machine: Machine) -> None:
         from spotwave.blocks.gcp.interrupt import preempt
         from spotwave.blocks.gcp.refusals import refusing
 

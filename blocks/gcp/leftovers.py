@@ -33,7 +33,7 @@ def leftovers(clients: Clients, job_key: str | None, patience_s: float) -> list[
                 created_at=datetime.fromisoformat(disk.creation_timestamp) if disk.creation_timestamp else None,
                 deadline=deadline_in(disk.labels),
             )
-            for zone, disk in all_zones.ours(clients, "disks", job_key, patience_s)
+            for zone, disk in all_zones.our_instances(clients, "disks", job_key, patience_s)
             if not disk.users
         ]
         return disks + [

@@ -17,7 +17,7 @@ from spotwave.blocks.gcp.refusals import EXISTS, GONE, OverQuota, codes_in, refu
 from spotwave.blocks.models import LaunchBrief, Machine, MachineState, Offer
 from spotwave.blocks.recent_answers import Recent
 from spotwave.blocks.tags import ATTEMPT, JOB, OFFER, machine_from, packed, tags_of
-from spotwave.blocks.unlisted_machine import state_of_the_unseen
+from spotwave.blocks.unlisted_machine import state_of_unlisted
 from spotwave.blocks.user_data import of_cloud
 
 CREATED_S = 300.0  #: a stockout takes seconds to be told, bare metal minutes to be made
@@ -104,7 +104,7 @@ class Machines:
     def find(self, job_key: str | None = None) -> list[Machine]:
         """By label, in all zones; stopped ones too, since their disks bill. Raises a LaunchRefused."""
         with refusing():
-            found = all_zones.ours(self._clients, "instances", job_key, self._patience_s)
+            found = all_zones.our_instances(self._clients, "instances", job_key, self._patience_s)
             machines = [machine for zone, instance in found if (machine := _machine(instance, zone)) is not None]
         return sorted(machines, key=lambda machine: (machine.job_key, machine.attempt, machine.id))
 
@@ -180,7 +180,7 @@ class Machines:
         endings = endings_of(self._clients, machine, self._patience_s)
         if PREEMPTED in endings:
             return MachineState.INTERRUPTED
-        return MachineState.GONE if DELETED in endings else state_of_the_unseen(machine)
+        return MachineState.GONE if DELETED in endings else state_of_unlisted(machine)
 
     def _get(self, zone: str, name: str) -> Any:
         return self._clients.instances.get(

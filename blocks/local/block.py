@@ -14,7 +14,7 @@ from pydantic import Field, NonNegativeFloat
 from spotwave.blocks.cloud import Catalogue, Cloud
 from spotwave.blocks.concurrent import OnProgress, no_progress
 from spotwave.blocks.home import absolute, home
-from spotwave.blocks.local.capacity import Room
+from spotwave.blocks.local.capacity import LocalCapacity
 from spotwave.blocks.local.machines import Machines
 from spotwave.blocks.local.memory import host_memory_gib
 from spotwave.blocks.local.prices import KIND, host_vcpus, local_market
@@ -47,7 +47,7 @@ class LocalCloud(Cloud):
     _block_type_slug = "local-cloud"
 
     kind: ClassVar[str] = KIND
-    rented: ClassVar[bool] = False
+    has_market: ClassVar[bool] = False
 
     folder: str | None = Field(
         None,
@@ -78,10 +78,10 @@ class LocalCloud(Cloud):
         return Machines(Path(folder).resolve(), template, self.room)
 
     @property
-    def room(self) -> Room:
+    def room(self) -> LocalCapacity:
         """What the machines of the folder may hold together, whichever block launched them."""
         vcpus = self.pretend_vcpus or host_vcpus()
-        return Room(vcpus, host_memory_gib() * vcpus / host_vcpus())
+        return LocalCapacity(vcpus, host_memory_gib() * vcpus / host_vcpus())
 
     def market(self, catalogue: Catalogue | None = None, tell: OnProgress = no_progress) -> Market:
         """Offers local-1, local-2, local-4, ... up to this computer, whatever of it is free just now."""
@@ -113,17 +113,17 @@ class LocalCloud(Cloud):
         self.machines().shut_down(machine, notice_s)
 
     @property
-    def rehearsal(self) -> InterruptionMethod:
+    def interruption_method(self) -> InterruptionMethod:
         how = f"given a notice of {self.notice_s:g} s, and then switched off"
         return InterruptionMethod(how, notice=True, within_s=self.notice_s)
 
-    def rehearse_interruption(self, machine: Machine) -> None:
+    def force_interruption(self, machine: Machine) -> None:
         # A daemon: should this process end early, the machine has its notice, and ends itself.
         taking_back = threading.Thread(target=self.interrupt, args=(machine, self.notice_s), daemon=True)
         taking_back.start()
 
     @property
-    def here(self) -> bool:
+    def is_local(self) -> bool:
         return True
 
     def check(self) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ _SHOWN = 3  # of the machines that hold something
 
 
 @dataclass(frozen=True)
-class Room:
+class LocalCapacity:
     """As much as there is, or as is pretended."""
 
     vcpus: int

@@ -28,7 +28,7 @@ import psutil
 
 from spotwave.blocks.endpoints import past_proxies
 from spotwave.blocks.errors import Capacity, Misconfigured
-from spotwave.blocks.local.capacity import Room
+from spotwave.blocks.local.capacity import LocalCapacity
 from spotwave.blocks.local.locks import counting, is_locked, locked
 from spotwave.blocks.local.machine_ends import note, noted, own_end, taken
 from spotwave.blocks.local.machine_notes import (
@@ -105,7 +105,7 @@ class Machines:
     """The machines in a folder; `template` replaces node/boot/bootstrap.sh. room: what they may hold together;
     None: any."""
 
-    def __init__(self, folder: Path, template: str | None = None, room: Room | None = None) -> None:
+    def __init__(self, folder: Path, template: str | None = None, room: LocalCapacity | None = None) -> None:
         self.folder = folder
         self._template = template
         self._room = room

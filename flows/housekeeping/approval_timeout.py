@@ -19,13 +19,13 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Failed
 
-from spotwave.flows.loop.suspension import held
+from spotwave.flows.loop.suspension import keep_suspended
 from spotwave.node.contract import CONTROLLER_POOL
 from spotwave.tasks import api
-from spotwave.tasks.run_status import awaits_answer
+from spotwave.tasks.run_status import awaits_approval
 
 
-def end_unanswered(prefect: SyncPrefectClient) -> dict[str, str]:
+def end_unanswered_approvals(prefect: SyncPrefectClient) -> dict[str, str]:
     """End those that wait for an answer (flows.loop.approval) and have had their time; what was done, by run name.
 
     What somebody has suspended by hand is kept until he resumes it (flows.loop.suspension).
@@ -34,8 +34,8 @@ def end_unanswered(prefect: SyncPrefectClient) -> dict[str, str]:
     for run in _suspended(prefect):
         if run.state is None:
             continue
-        if not awaits_answer(run.state):
-            held(prefect, run.id)
+        if not awaits_approval(run.state):
+            keep_suspended(prefect, run.id)
         elif _overdue(run.state.state_details.pause_timeout):
             late: Any = Failed(message="approval: nobody approved in time; nothing was launched. Run it again.")
             prefect.set_flow_run_state(run.id, late, force=True)

@@ -8,9 +8,9 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import Failed
 
-from spotwave.tasks.machine.reaper import Survey, Thing, remove, survey
+from spotwave.tasks.machine.reaper import Orphan, Survey, remove, survey
 
-__all__ = ["Survey", "Thing", "reap", "survey"]
+__all__ = ["Orphan", "Survey", "reap", "survey"]
 
 
 @flow(name="reap")
@@ -36,7 +36,7 @@ def reap() -> list[str] | State[None]:
     return [thing.thing.id for thing in seen.forgotten]
 
 
-def _rows(things: list[Thing]) -> list[dict[str, str]]:
+def _rows(things: list[Orphan]) -> list[dict[str, str]]:
     return [
         {"what": thing.kind, "id": thing.thing.id, "where": thing.where, "why": str(thing.reason)} for thing in things
     ]

@@ -30,9 +30,9 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Crashed, Failed, Scheduled
 
-from spotwave.flows.housekeeping.approval_timeout import end_unanswered
-from spotwave.flows.housekeeping.settle_bills import settle_accounts
-from spotwave.flows.loop.run_lock import engine_runs
+from spotwave.flows.housekeeping.approval_timeout import end_unanswered_approvals
+from spotwave.flows.housekeeping.settle_bills import settle_bills
+from spotwave.flows.loop.run_lock import is_locked
 from spotwave.node.contract import CONTROLLER_POOL, job_key_of
 from spotwave.tasks import api
 from spotwave.tasks.run_status import run_of
@@ -47,9 +47,9 @@ AGE = timedelta(days=14)
 
 @flow(name="reconcile")
 def reconcile() -> dict[str, str]:
-    """The scheduled form of `take_up_again`."""
+    """The scheduled form of `adopt`."""
     log = get_run_logger()
-    done = take_up_again(api.client(), me=UUID(flow_run.id))
+    done = adopt(api.client(), me=UUID(flow_run.id))
     for name, action in done.items():
         log.info("%s: %s", name, action)
     if not done:
@@ -57,19 +57,19 @@ def reconcile() -> dict[str, str]:
     return done
 
 
-def take_up_again(prefect: SyncPrefectClient, me: UUID | None = None) -> dict[str, str]:
+def adopt(prefect: SyncPrefectClient, me: UUID | None = None) -> dict[str, str]:
     """What was done, by run name, with every run of the controller's pool whose process is gone.
 
     A job is rescheduled, or ended if it was being cancelled. Housekeeping is ended: its schedule goes on, which a
     dead run that holds the deployment's only place would prevent. What waited too long for its approval is ended too,
     and what is open on the receipt of a job that has ended is asked for again. `me` is the run that asks.
     """
-    done = end_unanswered(prefect)
+    done = end_unanswered_approvals(prefect)
     for queue, act in ((JOBS_QUEUE, _act_on_job), (HOUSEKEEPING_QUEUE, _end)):
         for run in _begun(prefect, queue):
             if run.id != me and not _may_be_starting(run) and not _executed(run) and _stands(prefect, run):
                 done[run.name] = act(prefect, run)
-    return done | settle_accounts(prefect)
+    return done | settle_bills(prefect)
 
 
 def _begun(prefect: SyncPrefectClient, queue: str) -> list[FlowRun]:
@@ -144,7 +144,7 @@ def _end_steps(prefect: SyncPrefectClient, run: FlowRun) -> None:
 
 def _executed(run: FlowRun) -> bool:
     """Whether some process executes this run: here by its lock or its process, elsewhere by its worker's word."""
-    if engine_runs(job_key_of(run.id)):
+    if is_locked(job_key_of(run.id)):
         return True
     host, _, pid = (run.infrastructure_pid or "").rpartition(":")
     if not pid.isdigit():

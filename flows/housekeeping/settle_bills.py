@@ -16,12 +16,12 @@ from prefect.client.schemas.objects import StateType
 
 from spotwave.blocks.errors import LaunchRefused
 from spotwave.blocks.models import Machine
-from spotwave.flows.loop.run_lock import no_engine
+from spotwave.flows.loop.run_lock import try_lock
 from spotwave.node.contract import RESULT_BYTES, RESULT_FILE, write_text
 from spotwave.node.untrusted.strict_json import load_file
 from spotwave.tasks import api
 from spotwave.tasks.cost import billing_record, ledger, receipt
-from spotwave.tasks.cost.billing_record import Account, Went, not_ended
+from spotwave.tasks.cost.billing_record import BillingRecord, MachineBill, not_ended
 from spotwave.tasks.load_blocks import NoSuchBlock, load_cloud, load_store
 from spotwave.tasks.machine.reaper import ABANDONED
 from spotwave.tasks.records import Bill
@@ -32,7 +32,7 @@ FORGOTTEN = timedelta(days=2)  # an account that cannot be read, or what it says
 UNSEEN = timedelta(minutes=10)  # a launch that was cut short has shown itself by then, if it had a machine
 
 
-def settle_accounts(prefect: SyncPrefectClient) -> dict[str, str]:
+def settle_bills(prefect: SyncPrefectClient) -> dict[str, str]:
     """What was done, by "receipt of <job key>", for every job that has ended and whose account is open.
 
     Where nothing is open it asks neither a cloud nor a store. Safe to repeat, and to be killed at any line: the
@@ -40,7 +40,7 @@ def settle_accounts(prefect: SyncPrefectClient) -> dict[str, str]:
     """
     done: dict[str, str] = {}
     for key in billing_record.kept():
-        with no_engine(key) as free:
+        with try_lock(key) as free:
             said = _settle(prefect, key) if free else ""
         if said:
             done[f"receipt of {key}"] = said
@@ -84,7 +84,7 @@ def _settle(prefect: SyncPrefectClient, key: str) -> str:
     return "settled" + (", as seen: no cloud has told in a day" if late else "")
 
 
-def _ended_at(prefect: SyncPrefectClient, kept: Account) -> datetime | None:
+def _ended_at(prefect: SyncPrefectClient, kept: BillingRecord) -> datetime | None:
     """Since when nobody but us writes the account; None if the job goes on, as after a crash by `reconcile`."""
     if (written := billing_record.kept_at(kept.job.key)) is None:
         return None
@@ -99,7 +99,7 @@ def _ended_at(prefect: SyncPrefectClient, kept: Account) -> datetime | None:
     return max(written, state.timestamp)
 
 
-def _asked_again(one: Went, late: bool) -> Went:
+def _asked_again(one: MachineBill, late: bool) -> MachineBill:
     """With what is known by now. late: this is the last time. Raises LaunchRefused, NoSuchBlock."""
     attempt, gone = one.attempt, one.gone
     machine, sent_bytes = attempt.machine, attempt.outcome.sent_bytes
@@ -130,7 +130,7 @@ def _at_most(machine: Machine, sent_bytes: int) -> Bill:
     return receipt.billed(machine, 0.0, end, held, sent_bytes, assumed=True)
 
 
-def _looked_for(kept: Account, number: int, at: float, late: bool) -> Account:
+def _looked_for(kept: BillingRecord, number: int, at: float, late: bool) -> BillingRecord:
     """A machine of which only the reservation (at: Unix seconds) is known: found by its tag, or else there was none.
 
     late: this is the last time; a cloud that does not answer leaves the reservation standing. Raises LaunchRefused,
@@ -139,11 +139,11 @@ def _looked_for(kept: Account, number: int, at: float, late: bool) -> Account:
     for cloud in kept.job.clouds:
         for machine in load_cloud(cloud).find(kept.job.key):
             if machine.attempt == number:
-                return kept.having(Went(attempt=not_ended(machine), cloud=cloud, reserved_at=at))
+                return kept.having(MachineBill(attempt=not_ended(machine), cloud=cloud, reserved_at=at))
     return kept.without(number) if late or api.now().timestamp() - at > UNSEEN.total_seconds() else kept
 
 
-def _write(prefect: SyncPrefectClient, before: Account, after: Account) -> None:
+def _write(prefect: SyncPrefectClient, before: BillingRecord, after: BillingRecord) -> None:
     """Ledger, receipt, result and the page of the job's run, each in the place of what it said before.
 
     What is on the remote stays as it was when the job ended. Raises NoSuchBlock, StoreUnavailable, OSError.
@@ -171,7 +171,7 @@ def _write(prefect: SyncPrefectClient, before: Account, after: Account) -> None:
     )
 
 
-def _into_result(path: Path, kept: Account) -> None:
+def _into_result(path: Path, kept: BillingRecord) -> None:
     """The cost in result.json, where the job has come to one. Raises OSError."""
     try:
         result = load_file(path, RESULT_BYTES)

@@ -12,18 +12,18 @@ from spotwave.flows.loop.approval import approved
 from spotwave.flows.loop.errors import JobFailed
 from spotwave.node.contract import Outcome
 from spotwave.tasks.cost import billing_record
-from spotwave.tasks.cost.billing_record import BEFORE_ITS_END, Account, Went, not_ended
+from spotwave.tasks.cost.billing_record import BEFORE_ITS_END, BillingRecord, MachineBill, not_ended
 from spotwave.tasks.cost.receipt import bill, receipt
-from spotwave.tasks.cost.reserve import allow, settle
+from spotwave.tasks.cost.reserve import reserve, settle
 from spotwave.tasks.machine.watch import RISEN
 from spotwave.tasks.records import Allowance, Attempt, Choice, Job, Placed, Quote
-from spotwave.tasks.results.continue_from import Inherited
+from spotwave.tasks.results.continue_from import Continuation
 
 
-class Purse:
+class JobBilling:
     """What the job was quoted, may spend and has spent."""
 
-    def __init__(self, job: Job, first: Choice, quote: Quote, inherited: Inherited, first_round: int = 1) -> None:
+    def __init__(self, job: Job, first: Choice, quote: Quote, inherited: Continuation, first_round: int = 1) -> None:
         self._job = job
         self.first = first  #: the choice that was quoted, for the first attempt
         self.first_round = first_round  #: its round (flows.loop.placement_rounds)
@@ -33,7 +33,7 @@ class Purse:
         self.allowance: Allowance | None = None  #: of the attempt that runs
         self.approved_usd: float | None = None  #: the cap that somebody agreed to; counts `before_usd` too, as max_usd
         # What an earlier engine of this run has written is more than this one knows as yet.
-        self._account = billing_record.read(job.key) or Account(job=job, quote=quote, before_usd=self.before_usd)
+        self._account = billing_record.read(job.key) or BillingRecord(job=job, quote=quote, before_usd=self.before_usd)
 
     @property
     def spent_usd(self) -> float:
@@ -56,7 +56,7 @@ class Purse:
         job: with what its next machine must have.
         """
         spent = self.before_usd + self.spent_usd
-        self.allowance = allow(job, number, choice, deadline, spent, self.quote, self.approved_usd, round_)
+        self.allowance = reserve(job, number, choice, deadline, spent, self.quote, self.approved_usd, round_)
         if self.allowance.refused is not None:
             on = self.how_to_go_on() if self.attempts else ""
             raise JobFailed(f"{self.allowance.refused} {self.rest()} {on}".strip())
@@ -132,10 +132,10 @@ class Purse:
 
     def _enter(self, attempt: Attempt, cloud: str, gone: datetime | None) -> None:
         assert self.allowance is not None
-        went = Went(attempt=attempt, cloud=cloud, reserved_at=self.allowance.at, gone=gone)
+        went = MachineBill(attempt=attempt, cloud=cloud, reserved_at=self.allowance.at, gone=gone)
         self._keep(self._account.having(went))
 
-    def _keep(self, changed: Account) -> None:
+    def _keep(self, changed: BillingRecord) -> None:
         """On the disk too: an account that cannot be kept there must not end a job."""
         self._account = changed
         try:

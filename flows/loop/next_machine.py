@@ -17,10 +17,10 @@ from spotwave.tasks.machine import bigger_machine
 from spotwave.tasks.records import Attempt, Job
 
 
-def next_of(job: Job, attempts: Sequence[Attempt]) -> bigger_machine.Next:
+def next_of(job: Job, attempts: Sequence[Attempt]) -> bigger_machine.NextMachine:
     """What the next machine must have, or why there should be none."""
-    fixed = [cloud.kind for cloud in map(load_cloud, job.clouds) if not cloud.rented] if attempts else []
-    return bigger_machine.after(job.requirements, attempts, fixed)
+    fixed = [cloud.kind for cloud in map(load_cloud, job.clouds) if not cloud.has_market] if attempts else []
+    return bigger_machine.next_machine(job.requirements, attempts, fixed)
 
 
 def fitting(job: Job, attempts: Sequence[Attempt]) -> tuple[Job, str]:

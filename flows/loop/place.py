@@ -9,15 +9,15 @@ from prefect.exceptions import Pause
 from prefect.runtime import flow_run
 
 from spotwave.flows.loop.errors import JobFailed
-from spotwave.flows.loop.job_billing import Purse
+from spotwave.flows.loop.job_billing import JobBilling
 from spotwave.flows.loop.placement_rounds import Held, Rounds
-from spotwave.flows.loop.suspension import held
+from spotwave.flows.loop.suspension import keep_suspended
 from spotwave.tasks import api
 from spotwave.tasks.cost.quote import quote
 from spotwave.tasks.load_blocks import load_cloud
 from spotwave.tasks.machine.attempts import avoided
 from spotwave.tasks.machine.no_machine import none_eligible
-from spotwave.tasks.machine.placement_rounds import Turn
+from spotwave.tasks.machine.placement_rounds import Round
 from spotwave.tasks.machine.provision import NoMachine, open_lease, provision
 from spotwave.tasks.market.expected_cost import Work
 from spotwave.tasks.market.fetch_prices import NoMarket, fetch_prices
@@ -37,7 +37,7 @@ class Begun:
     lease_id: str
 
 
-def first_choice(job: Job, rounds: Rounds) -> tuple[Choice, float | None, Turn]:
+def first_choice(job: Job, rounds: Rounds) -> tuple[Choice, float | None, Round]:
     """What the job is quoted for: (the choice, the known work in core-hours, the round); nothing is launched.
 
     Waits where prices alone stand in the way. Raises JobFailed where anything else does, Pause where the job is
@@ -51,32 +51,32 @@ def first_choice(job: Job, rounds: Rounds) -> tuple[Choice, float | None, Turn]:
                 return *looked, rounds.found(1, turn)
             turn = rounds.next(1, turn, looked)
     except Held as suspended:
-        raise Pause(state=held(api.client(), job.flow_run_id)) from suspended
+        raise Pause(state=keep_suspended(api.client(), job.flow_run_id)) from suspended
 
 
-def place(job: Job, number: int, purse: Purse, rounds: Rounds, deadline: float, kept: str) -> Begun | float:
+def place(job: Job, number: int, billing: JobBilling, rounds: Rounds, deadline: float, kept: str) -> Begun | float:
     """The attempt's machine, as soon as a cloud grants one; or since when (Unix seconds) the job is suspended.
 
     kept: where everything so far lies, in a sentence, should there be none.
     Raises JobFailed, Ended, Superseded, and Pause where a quote that has risen awaits approval.
     """
     try:
-        return _place(job, number, purse, rounds, deadline, kept)
+        return _place(job, number, billing, rounds, deadline, kept)
     except Held as suspended:
         return suspended.at
 
 
-def _place(job: Job, number: int, purse: Purse, rounds: Rounds, deadline: float, kept: str) -> Begun:
+def _place(job: Job, number: int, billing: JobBilling, rounds: Rounds, deadline: float, kept: str) -> Begun:
     """Raises Held, too."""
     turn = rounds.resume(number)
     refused: list[Refusal] = []
     while True:
-        choice: Choice | None = purse.first
+        choice: Choice | None = billing.first
         missed: Unplaced | None = None
-        if number > 1 or turn.number != purse.first_round:
-            choice, missed = _chosen(job, number, purse, turn, refused)
+        if number > 1 or turn.number != billing.first_round:
+            choice, missed = _chosen(job, number, billing, turn, refused)
         if choice is not None:
-            allowance = purse.allow(job, number, choice, deadline, turn.number)
+            allowance = billing.allow(job, number, choice, deadline, turn.number)
             lease_id = open_lease(job, number)
             try:
                 unsure = turn.unsure or flow_run.run_count > 1
@@ -84,18 +84,18 @@ def _place(job: Job, number: int, purse: Purse, rounds: Rounds, deadline: float,
                     job, number, choice, lease_id, deadline, rounds.run_count, allowance, turn.number, unsure
                 )
             except NoMachine as error:
-                purse.unused(number)
+                billing.unused(number)
                 raise JobFailed(f"{error}. {kept}") from error
             except Ended:
-                purse.unused(number)
+                billing.unused(number)
                 raise
             if placed is None:
-                purse.unused(number)
+                billing.unused(number)
                 raise Held(allowance.at)
             if isinstance(placed, Placed):
                 rounds.over()
                 return Begun(placed, choice, allowance, lease_id)
-            purse.unused(number)  # what it reserved is free for others while it waits
+            billing.unused(number)  # what it reserved is free for others while it waits
             remember_refusals(job, number, placed.refusals)
             missed, refused = placed, placed.refusals
         assert missed is not None
@@ -106,25 +106,25 @@ def _place(job: Job, number: int, purse: Purse, rounds: Rounds, deadline: float,
 
 
 def _chosen(
-    job: Job, number: int, purse: Purse, turn: Turn, refused: list[Refusal]
+    job: Job, number: int, billing: JobBilling, turn: Round, refused: list[Refusal]
 ) -> tuple[Choice, None] | tuple[None, Unplaced]:
     """A fresh choice. As long as the job has had no machine it is quoted anew: prices have moved meanwhile."""
-    looked = _look(job, number, purse.attempts, turn, refused)
+    looked = _look(job, number, billing.attempts, turn, refused)
     if isinstance(looked, Unplaced):
         return None, looked
     choice, work_core_h = looked
     if number == 1:
-        purse.requoted(choice, turn.number, quote(job, choice.ranked[0], work_core_h, purse.before_usd))
-        purse.approve()
+        billing.requoted(choice, turn.number, quote(job, choice.ranked[0], work_core_h, billing.before_usd))
+        billing.approve()
     return choice, None
 
 
 def _look(
-    job: Job, number: int, earlier: list[Attempt], turn: Turn, refused: Sequence[Refusal]
+    job: Job, number: int, earlier: list[Attempt], turn: Round, refused: Sequence[Refusal]
 ) -> tuple[Choice, float | None] | Unplaced:
     """A fresh market and a fresh choice; pools that were lost or refused come last. And the work in core-hours of a
     reference core, None if nobody knows it. Raises JobFailed where no market was ever read."""
-    cooling = avoided(earlier, {cloud.kind for cloud in map(load_cloud, job.clouds) if cloud.rented})
+    cooling = avoided(earlier, {cloud.kind for cloud in map(load_cloud, job.clouds) if cloud.has_market})
     speeds, learned_core_h, cooling_all = recall(job, number, turn.number)
     known_core_h = job.work_core_h or learned_core_h
     work = Work(

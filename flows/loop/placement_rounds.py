@@ -17,9 +17,15 @@ from prefect.runtime import flow_run
 from spotwave.flows.loop.errors import JobFailed
 from spotwave.tasks import api
 from spotwave.tasks.machine.no_machine import HELPS
-from spotwave.tasks.machine.placement_rounds import WAITING, Turn, keep_turn, read_turn, show_running
+from spotwave.tasks.machine.placement_rounds import (
+    WAITING,
+    Round,
+    keep_round,
+    read_round,
+    show_running,
+)
 from spotwave.tasks.records import Job, Unplaced
-from spotwave.tasks.run_status import still_carried
+from spotwave.tasks.run_status import still_active
 
 FIRST_PAUSE_S = 30.0
 LONGEST_PAUSE_S = 600.0  # as long as prices are taken for fresh (tasks.market.fetch_prices.FRESH_S)
@@ -45,17 +51,17 @@ class Rounds:
         self._shown: str | None = None
         #: Whether an earlier start of this run has asked clouds for its first machine, in vain so far: should it end
         #: before it has `chosen` anew, what they keep of the job must go.
-        self.walked: bool = read_turn(api.client(), job.flow_run_id, 1).walked
+        self.walked: bool = read_round(api.client(), job.flow_run_id, 1).walked
         self.chosen = False
         #: Which start of the run this engine is; what it sets itself is counted by the server, too.
         self.run_count: int = flow_run.run_count
 
-    def resume(self, attempt: int, *, for_choice: bool = False) -> Turn:
+    def resume(self, attempt: int, *, for_choice: bool = False) -> Round:
         """The round that the attempt has come to; returns when its time has come.
 
         for_choice: it is for the quote alone, which comes before the first attempt. Raises Held, Ended, Superseded.
         """
-        turn = read_turn(api.client(), self._job.flow_run_id, attempt)
+        turn = read_round(api.client(), self._job.flow_run_id, attempt)
         if turn.held_at is not None:
             if for_choice:
                 return turn
@@ -66,7 +72,7 @@ class Rounds:
             self._sleep(attempt, turn, for_choice)
         return turn
 
-    def next(self, attempt: int, turn: Turn, missed: Unplaced, deadline: float | None = None) -> Turn:
+    def next(self, attempt: int, turn: Round, missed: Unplaced, deadline: float | None = None) -> Round:
         """The round after one without a machine; returns when its time has come.
 
         deadline: Unix seconds at which the job's time is over; None: its time has not begun. Raises JobFailed where
@@ -83,7 +89,7 @@ class Rounds:
             hours, rounds = (now - since) / 3600, turn.pauses + 1
             raise JobFailed(f"{limit}. It waited {hours:.3g} h, and in the last of {rounds} rounds: {missed.said}.")
         until = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(end))
-        later = Turn(
+        later = Round(
             number=turn.number + 1,
             pauses=turn.pauses + 1,
             since=since,
@@ -92,19 +98,19 @@ class Rounds:
             unsure=turn.unsure or missed.unsure,
             shown=f"{missed.reason}: {missed.said}. {HELPS[missed.reason]} Looked at again until {until}.",
         )
-        keep_turn(api.client(), self._job.flow_run_id, attempt, later)
+        keep_round(api.client(), self._job.flow_run_id, attempt, later)
         self._show(WAITING, later.shown)
         get_run_logger().info("round %d begins in %.0f s", later.number, later.until - now)
         self._sleep(attempt, later, deadline is None)
         return later
 
-    def found(self, attempt: int, turn: Turn) -> Turn:
+    def found(self, attempt: int, turn: Round) -> Round:
         """There is something to quote. After a wait for that alone the wait is over, and a later one counts anew."""
         self.chosen = True
         if not turn.pauses or turn.walked:
             return turn
-        fresh = Turn(number=turn.number)
-        keep_turn(api.client(), self._job.flow_run_id, attempt, fresh)
+        fresh = Round(number=turn.number)
+        keep_round(api.client(), self._job.flow_run_id, attempt, fresh)
         self.over()
         return fresh
 
@@ -130,19 +136,19 @@ class Rounds:
         except (httpx.HTTPError, PrefectHTTPStatusError) as error:
             get_run_logger().warning("the run does not show that it is %s: %s", name, error)
 
-    def _sleep(self, attempt: int, turn: Turn, for_choice: bool) -> None:
+    def _sleep(self, attempt: int, turn: Round, for_choice: bool) -> None:
         """Until the round begins; a cancel and a stop interrupt it by their signal. Raises Held, Ended, Superseded."""
         while (left := turn.until - time.time()) > 0:
             time.sleep(min(LOOK_S, left))  # markets and clouds have no event for "there is room again"
             try:
-                carried = still_carried(api.client(), self._job.flow_run_id, self.run_count)
+                carried = still_active(api.client(), self._job.flow_run_id, self.run_count)
             except (httpx.HTTPError, PrefectHTTPStatusError) as error:
                 get_run_logger().debug("no answer of the API while the job waits: %s", error)
                 continue
             if not carried:
                 held = Held(time.time())
                 if not for_choice:  # the attempt's number is used up, as if it had been suspended with a machine
-                    keep_turn(
+                    keep_round(
                         api.client(), self._job.flow_run_id, attempt, turn.model_copy(update={"held_at": held.at})
                     )
                 raise held

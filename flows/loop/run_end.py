@@ -18,15 +18,15 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Cancelled
 
-from spotwave.flows.loop.run_lock import EngineBusy
-from spotwave.flows.loop.suspension import held
+from spotwave.flows.loop.run_lock import RunLocked
+from spotwave.flows.loop.suspension import keep_suspended
 from spotwave.tasks import api
-from spotwave.tasks.run_status import Ended, Standing, Superseded, how, run_of, standing_of
+from spotwave.tasks.run_status import Ended, RunStatus, Superseded, how, run_of, status_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def own_end(story: F) -> F:
+def respects_outside_state(story: F) -> F:
     """The engine of the story ends without a word (prefect.exceptions.Abort) where its run was ended from outside or
     is another engine's, and as suspended where it was stopped while it was."""
 
@@ -34,7 +34,7 @@ def own_end(story: F) -> F:
     def told(*arguments: Any, **named: Any) -> Any:
         try:
             end = story(*arguments, **named)
-        except (Superseded, EngineBusy) as other:
+        except (Superseded, RunLocked) as other:
             raise Abort(str(other)) from other
         except Ended as over:
             get_run_logger().warning("%s: the job ends here, and its machine is gone", over)
@@ -62,14 +62,14 @@ def _leave(cancelling: bool = False, suspended: bool = False) -> None:
     prefect, run_id = api.client(), UUID(flow_run.id)
     try:
         run = run_of(prefect, run_id)
-        match standing_of(run):
-            case Standing.ENDED:
+        match status_of(run):
+            case RunStatus.ENDED:
                 get_run_logger().warning("its run %s: left so", how(run))
                 raise Abort(f"its run {how(run)}")
-            case Standing.CANCELLING if cancelling:
+            case RunStatus.CANCELLING if cancelling:
                 prefect.set_flow_run_state(run_id, Cancelled(message="the job was cancelled"), force=True)
                 raise Abort("its run was cancelled")
-            case Standing.SUSPENDED if suspended:
-                raise Pause(state=held(prefect, run_id))
+            case RunStatus.SUSPENDED if suspended:
+                raise Pause(state=keep_suspended(prefect, run_id))
     except (httpx.HTTPError, PrefectHTTPStatusError) as error:
         get_run_logger().warning("how its run stands cannot be read: %s", error)

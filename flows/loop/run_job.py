@@ -19,12 +19,12 @@ from prefect.logging import get_run_logger
 from spotwave.blocks.errors import LaunchRefused
 from spotwave.blocks.models import Machine
 from spotwave.flows.loop.errors import JobFailed
-from spotwave.flows.loop.job_billing import Purse
+from spotwave.flows.loop.job_billing import JobBilling
 from spotwave.flows.loop.next_machine import because_of, fitting, next_of, show_price
 from spotwave.flows.loop.place import Begun, first_choice, place
 from spotwave.flows.loop.placement_rounds import Rounds
-from spotwave.flows.loop.run_lock import sole_engine
-from spotwave.flows.loop.suspension import undisturbed, until_resumed
+from spotwave.flows.loop.run_lock import run_lock
+from spotwave.flows.loop.suspension import until_resumed, without_prefect_suspension
 from spotwave.node.contract import Ending, Outcome
 from spotwave.tasks import api
 from spotwave.tasks.cost.quote import quote
@@ -40,12 +40,12 @@ from spotwave.tasks.machine.watch import watch
 from spotwave.tasks.market.learned import remember_losses
 from spotwave.tasks.market.rank import why
 from spotwave.tasks.records import Attempt, Choice, Job, Placed, Quote
-from spotwave.tasks.results.continue_from import Inherited, NotInherited, inherit
+from spotwave.tasks.results.continue_from import Continuation, NotContinued, continue_from
 from spotwave.tasks.results.progress import percent_done
 from spotwave.tasks.results.stage import stage
-from spotwave.tasks.run_status import Standing, Superseded, run_of, standing_of
+from spotwave.tasks.run_status import RunStatus, Superseded, run_of, status_of
 
-__all__ = ["Beside", "Done", "JobFailed", "Working", "run_to_the_end"]
+__all__ = ["Done", "JobFailed", "OnAttemptStarted", "RunningAttempt", "run_job"]
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Done:
 
 
 @dataclass(frozen=True)
-class Working:
+class RunningAttempt:
     """An attempt whose machine has been given its run."""
 
     machine: Machine
@@ -67,47 +67,47 @@ class Working:
     node_run_id: UUID
 
 
-Beside = Callable[[Working], None]  #: a step of the story's own in every attempt, before it is watched
+OnAttemptStarted = Callable[[RunningAttempt], None]  #: a step of the story's own in every attempt, before it is watched
 
 
-def run_to_the_end(job: Job, beside: Beside | None = None) -> Done:
+def run_job(job: Job, on_attempt_started: OnAttemptStarted | None = None) -> Done:
     """Carry the job through as many machines as it takes, at most `job.max_attempts`.
 
     Raises JobFailed. A cancelled run terminates its machine and raises TerminationSignal, one that was ended from
     outside raises Ended. One whose quote awaits approval, or that somebody has suspended, raises Pause, and is run
     anew when it is resumed.
     """
-    with sole_engine(job.key), undisturbed():
+    with run_lock(job.key), without_prefect_suspension():
         api.tag_run(api.client(), job.flow_run_id, job.key)
         rounds = Rounds(job)
-        purse = _opened(job, rounds)
-        purse.approve()
+        billing = _opened(job, rounds)
+        billing.approve()
         # By tag, whatever this process remembers: a launch may have been cut short.
-        with _afterwards(job, lambda: _close(job, purse)):
-            return _attempts(job, stage(job), purse, beside, rounds)
+        with _afterwards(job, lambda: _close(job, billing)):
+            return _attempts(job, stage(job), billing, on_attempt_started, rounds)
 
 
-def _opened(job: Job, rounds: Rounds) -> Purse:
+def _opened(job: Job, rounds: Rounds) -> JobBilling:
     """The checkpoint to go on from, and the quote; nothing is launched."""
-    inherited = Inherited()
+    inherited = Continuation()
     if job.continue_job is not None:
         try:
-            inherited = inherit(job, job.continue_job)
-        except NotInherited as error:
+            inherited = continue_from(job, job.continue_job)
+        except NotContinued as error:
             raise JobFailed(str(error)) from error
         if inherited.problem is not None:
             raise JobFailed(inherited.problem)
     with _afterwards(job, lambda: _sweep(job) if rounds.walked and not rounds.chosen else None):
         choice, work_core_h, turn = first_choice(job, rounds)
     told = quote(job, choice.ranked[0], work_core_h, inherited.spent_usd)
-    return Purse(job, choice, told, inherited, turn.number)
+    return JobBilling(job, choice, told, inherited, turn.number)
 
 
-def _close(job: Job, purse: Purse) -> None:
+def _close(job: Job, billing: JobBilling) -> None:
     try:
-        _sweep(job, purse)
+        _sweep(job, billing)
     finally:
-        purse.close()
+        billing.close()
 
 
 @contextmanager
@@ -121,14 +121,14 @@ def _afterwards(job: Job, clean_up: Callable[[], object]) -> Iterator[None]:
         lives_on = True
         raise
     except TerminationSignal:
-        lives_on = standing_of(run_of(api.client(), job.flow_run_id)) is Standing.CARRIED
+        lives_on = status_of(run_of(api.client(), job.flow_run_id)) is RunStatus.ACTIVE
         raise
     finally:
         if not lives_on:
             clean_up()
 
 
-def _sweep(job: Job, purse: Purse | None = None) -> None:
+def _sweep(job: Job, billing: JobBilling | None = None) -> None:
     """What a cloud that does not answer may still hold is the reaper's, and no reason to lose a finished job."""
     for cloud in job.clouds:
         try:
@@ -137,50 +137,52 @@ def _sweep(job: Job, purse: Purse | None = None) -> None:
         except LaunchRefused as refused:
             get_run_logger().error("something of this job may be left, for reap to remove: %s", refused.reason)
             continue
-        if purse is not None:
+        if billing is not None:
             for machine in machines:
-                purse.stray(machine, cloud, api.now())
+                billing.stray(machine, cloud, api.now())
 
 
-def _attempts(job: Job, begun: float, purse: Purse, beside: Beside | None, rounds: Rounds) -> Done:
+def _attempts(
+    job: Job, begun: float, billing: JobBilling, on_attempt_started: OnAttemptStarted | None, rounds: Rounds
+) -> Done:
     """One attempt after the other until the job is settled."""
-    attempts, number = purse.attempts, 0
+    attempts, number = billing.attempts, 0
     suspended_s = 0.0  # which is no part of what max_hours allows
     while another(job, attempts):
         number += 1
-        if (held_at := _attempt(job, number, begun + suspended_s, purse, beside, rounds)) is not None:
+        if (held_at := _attempt(job, number, begun + suspended_s, billing, on_attempt_started, rounds)) is not None:
             suspended_s += until_resumed(job, number, held_at, rounds.run_count)
             continue
-        if beside is None:  # what a rehearsal does to a machine says nothing of its pool
+        if on_attempt_started is None:  # what a rehearsal does to a machine says nothing of its pool
             remember_losses(job, attempts[-1])
         timeline(attempts, begun)
         if attempts[-1].outcome.ending is Ending.SUSPENDED:
             suspended_s += until_resumed(job, number, attempts[-1].ended_at.timestamp(), rounds.run_count)
-        elif _settled(job, purse, begun + suspended_s):
-            return Done(attempts, begun, purse.quote)
+        elif _settled(job, billing, begun + suspended_s):
+            return Done(attempts, begun, billing.quote)
     raise JobFailed(
         f"max_attempts: all {job.max_attempts} machines were lost, the last one: {attempts[-1].outcome.reason}. "
         f"{_kept(job, attempts)}"
     )
 
 
-def _settled(job: Job, purse: Purse, begun: float) -> bool:
+def _settled(job: Job, billing: JobBilling, begun: float) -> bool:
     """True if the job is done, False if another machine should go on. Raises JobFailed if none could."""
-    last = purse.attempts[-1]
+    last = billing.attempts[-1]
     match last.outcome.ending:
         case Ending.COMPLETED:
             return True
         case Ending.FAILED:
             raise JobFailed(last.outcome.reason)
         case Ending.DEADLINE:
-            kept = _kept(job, purse.attempts)
-            if (limit := purse.limit_that_ended(last, _deadline(job, begun))) is not None:
-                rest = purse.rest(percent_done(job, last.number))
-                raise JobFailed(f"{limit}. {rest} {kept} {purse.how_to_go_on()}")
+            kept = _kept(job, billing.attempts)
+            if (limit := billing.limit_that_ended(last, _deadline(job, begun))) is not None:
+                rest = billing.rest(percent_done(job, last.number))
+                raise JobFailed(f"{limit}. {rest} {kept} {billing.how_to_go_on()}")
             raise JobFailed(f"max_hours: {job.max_hours:g} h were not enough; allow more. {kept}")
         case Ending.INTERRUPTED | Ending.LOST | Ending.FORGOTTEN | Ending.SUSPENDED | Ending.HOST_DOWN:
-            if (problem := next_of(job, purse.attempts).problem) is not None:
-                raise JobFailed(f"{problem.rstrip('.')}. {_kept(job, purse.attempts)}")
+            if (problem := next_of(job, billing.attempts).problem) is not None:
+                raise JobFailed(f"{problem.rstrip('.')}. {_kept(job, billing.attempts)}")
             return False
 
 
@@ -188,16 +190,23 @@ def _deadline(job: Job, begun: float) -> float:
     return begun + job.max_hours * 3600
 
 
-def _attempt(job: Job, number: int, begun: float, purse: Purse, beside: Beside | None, rounds: Rounds) -> float | None:
+def _attempt(
+    job: Job,
+    number: int,
+    begun: float,
+    billing: JobBilling,
+    on_attempt_started: OnAttemptStarted | None,
+    rounds: Rounds,
+) -> float | None:
     """One machine's go, from a fresh look at the market to its termination; then it is among the purse's attempts.
 
     Where the job was suspended before there was a machine: since when, Unix seconds. The number is used up then, since
     what was chosen and allowed for it will be out of date.
     """
-    earlier, deadline = purse.attempts, _deadline(job, begun)
+    earlier, deadline = billing.attempts, _deadline(job, begun)
     job, bigger = fitting(job, earlier)
     with because_of(bigger):
-        begins = place(job, number, purse, rounds, deadline, _kept(job, earlier))
+        begins = place(job, number, billing, rounds, deadline, _kept(job, earlier))
     if not isinstance(begins, Begun):
         return begins
     placed, choice, lease_id = begins.placed, begins.choice, begins.lease_id
@@ -206,20 +215,20 @@ def _attempt(job: Job, number: int, begun: float, purse: Purse, beside: Beside |
     outcome: Outcome | None = None
 
     because = "; ".join(filter(None, [bigger, _why(choice, placed)]))
-    purse.begun(placed, cloud, because)
+    billing.begun(placed, cloud, because)
     if bigger:
         show_price(placed.machine, earlier[-1].machine)
 
     def tear_down() -> None:
         gone = _terminated(job, placed, cloud, lease_id, node_run_id, outcome)
-        purse.over(placed, cloud, gone, outcome, because, node_run_id)
+        billing.over(placed, cloud, gone, outcome, because, node_run_id)
 
     with _afterwards(job, tear_down):
         outcome = await_boot(job, cloud, placed.machine, rounds.run_count)
         if outcome is None:
             node_run_id = submit(job, number)
-            if beside is not None:
-                beside(Working(placed.machine, cloud, lease_id, node_run_id))
+            if on_attempt_started is not None:
+                on_attempt_started(RunningAttempt(placed.machine, cloud, lease_id, node_run_id))
             outcome = watch(job, placed.machine, cloud, lease_id, node_run_id, rounds.run_count, begins.allowance)
             if outcome.ending is Ending.SUSPENDED:
                 outcome = save(job, placed.machine, cloud, lease_id, outcome)

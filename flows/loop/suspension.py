@@ -21,20 +21,20 @@ from spotwave.tasks import api
 from spotwave.tasks.machine.suspend import resumed
 from spotwave.tasks.records import Job
 from spotwave.tasks.run_status import (
-    Standing,
-    awaits_answer,
+    RunStatus,
+    awaits_approval,
     begin,
     run_of,
     seen_suspended,
-    standing_of,
-    still_carried,
+    status_of,
+    still_active,
 )
 
 _NAME = "Suspended"
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
+def without_prefect_suspension() -> Iterator[None]:
     """Steps are taken within the block whether or not the run has been suspended."""
     context = FlowRunContext.get()
     assert context is not None
@@ -52,22 +52,22 @@ def until_resumed(job: Job, attempt: int, since: float, run_count: int) -> float
     Raises Pause where it still is, or where it was in the time of this very engine, and Superseded, Ended.
     """
     prefect = api.client()
-    if not still_carried(prefect, job.flow_run_id, run_count) or seen_suspended(job.flow_run_id):
+    if not still_active(prefect, job.flow_run_id, run_count) or seen_suspended(job.flow_run_id):
         get_run_logger().warning(
             "suspended: it has no machine, and nothing bills but what lies on the remote. Resume this run to go on."
         )
-        raise Pause(state=held(prefect, job.flow_run_id))
+        raise Pause(state=keep_suspended(prefect, job.flow_run_id))
     return max(0.0, resumed(job, attempt) - since)
 
 
-def held(prefect: SyncPrefectClient, flow_run_id: Any) -> State[Any] | None:
+def keep_suspended(prefect: SyncPrefectClient, flow_run_id: Any) -> State[Any] | None:
     """Keep a run that somebody has suspended so until he resumes it, however late that is; its state.
 
     The UI gives a suspension five minutes, after which Prefect answers a resuming by failing the run. And a run that
     is paused would be resumed into a process that has ended: it is suspended instead. Safe to repeat.
     """
     run = run_of(prefect, flow_run_id)
-    if run is None or run.state is None or standing_of(run) is not Standing.SUSPENDED or awaits_answer(run.state):
+    if run is None or run.state is None or status_of(run) is not RunStatus.SUSPENDED or awaits_approval(run.state):
         return None if run is None else run.state
     details = run.state.state_details
     if run.state.name == _NAME and details.pause_reschedule and details.pause_timeout is None:

@@ -19,7 +19,7 @@ from types import FrameType
 from spotwave.node.agent.api_settings import api_settings
 from spotwave.node.agent.detached_engine import DetachedStarter
 from spotwave.node.agent.engine import Engine, Starter, Worker
-from spotwave.node.agent.engine_exit import without_a_word
+from spotwave.node.agent.engine_exit import unreported_exit
 from spotwave.node.agent.lease import Fenced, LeaseClient, LeaseKeeper, Renews
 from spotwave.node.agent.mailbox_lease import CALL_S, RemoteLease
 from spotwave.node.agent.notice import ENV_CLOUD, notice_watcher
@@ -54,7 +54,7 @@ from spotwave.node.contract import (
 )
 from spotwave.node.runtime.shortage import OomCounter, lacking
 from spotwave.node.storage import checkpoint
-from spotwave.node.storage.redact import Scrub, ScrubbedLog, scrubber, secrets_of
+from spotwave.node.storage.redact import RedactedLog, Scrub, redactor, secrets_of
 from spotwave.node.storage.remote import Remote, RemoteError, RemoteNoRoom
 
 log = logging.getLogger("agent")
@@ -68,7 +68,7 @@ class Agent:
 
     def __init__(self, work: Path, secrets: Path, rclone: str, brief: Brief) -> None:
         self._work = work
-        self._scrub = scrub_of(secrets)
+        self._scrub = redactor_of(secrets)
         self._brief = brief
         self._remote = Remote(rclone, secrets / SECRET_RCLONE, brief.remote)
         self._sync = Syncer(self._remote, work, brief)
@@ -242,7 +242,7 @@ class Agent:
             return told
         if self._stop is not None:
             return self._stop
-        return told or without_a_word(self._oom, self._work)
+        return told or unreported_exit(self._oom, self._work)
 
     def _tell_the_end(self) -> None:
         """The lease carries the outcome; tried a few times, since it spares the controller a wait."""
@@ -304,11 +304,11 @@ class Agent:
             return 0.0
 
 
-def scrub_of(secrets: Path) -> Scrub:
+def redactor_of(secrets: Path) -> Scrub:
     """For all that leaves the machine: the remote's secrets, and those of the Prefect API."""
     api = secrets / SECRET_API
     told = json.loads(api.read_text()) if api.is_file() else {}
-    return scrubber(secrets / SECRET_RCLONE, secrets_of(told))
+    return redactor(secrets / SECRET_RCLONE, secrets_of(told))
 
 
 def main() -> int:
@@ -316,7 +316,7 @@ def main() -> int:
     work = Path(os.environ[ENV_WORK])
     secrets = Path(os.environ[ENV_SECRETS])
     handlers: list[logging.Handler] = [logging.FileHandler(work / AGENT_LOG), logging.StreamHandler()]
-    scrubbed = ScrubbedLog(scrub_of(secrets))
+    scrubbed = RedactedLog(redactor_of(secrets))
     for handler in handlers:
         handler.addFilter(scrubbed)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", handlers=handlers)

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from spotwave.node.agent.engine import SETTINGS, stop_group, tail
-from spotwave.node.agent.engine_exit import before_it_began
+from spotwave.node.agent.engine_exit import exit_before_start
 from spotwave.node.contract import (
     ENGINE_LOG,
     RUN_FILE,
@@ -136,7 +136,7 @@ class DetachedStarter:
 
     def engines_end(self) -> Outcome | None:
         code = self._engine.poll() if self._engine is not None else None
-        return before_it_began(code, self._oom, self._work / ENGINE_LOG) if code is not None else None
+        return exit_before_start(code, self._oom, self._work / ENGINE_LOG) if code is not None else None
 
     def stop(self) -> None:
         self._stopped.set()

@@ -10,7 +10,7 @@ from spotwave.node.runtime.process import ended_by, how_it_ended
 from spotwave.node.runtime.shortage import OomCounter, is_full, lacking_in
 
 
-def without_a_word(oom: OomCounter, work: Path) -> Outcome:
+def unreported_exit(oom: OomCounter, work: Path) -> Outcome:
     """It was at work, and was gone. It is nobody's child here: its exit status is not known."""
     if oom.rose:
         return Outcome(Ending.LOST, "out of memory: the kernel has killed the run's process", cause=Cause.MEMORY)
@@ -19,7 +19,7 @@ def without_a_word(oom: OomCounter, work: Path) -> Outcome:
     return Outcome(Ending.LOST, "the run's process died without a word: it was killed, or crashed", cause=Cause.PROGRAM)
 
 
-def before_it_began(code: int, oom: OomCounter, log: Path) -> Outcome:
+def exit_before_start(code: int, oom: OomCounter, log: Path) -> Outcome:
     """It ended with `code` before it was at work; its log may say why.
 
     An exit status of its own is a traceback: another machine would fail too.

@@ -23,7 +23,7 @@ from prefect.states import Crashed, Failed
 from spotwave.node.jobs.shci.programs.base import ProgramFailed
 from spotwave.node.outcome import Cause, Ending
 from spotwave.node.runtime.shortage import lacking
-from spotwave.node.runtime.workspace import Desk
+from spotwave.node.runtime.workspace import Workspace
 from spotwave.node.untrusted.plain_text import plain
 
 Kinds = tuple[type[BaseException], ...]
@@ -33,14 +33,14 @@ _BROKEN_DISK = (errno.EIO, errno.EROFS, errno.ESTALE, errno.ENODEV, errno.ENXIO)
 _STATES = {Cause.MEMORY: "OutOfMemory", Cause.DISK: "DiskFull", Cause.PROGRAM: "Died"}
 
 
-def interrupted(desk: Desk, error: BaseException, expected: Kinds) -> State[Any] | None:
+def interrupted(workspace: Workspace, error: BaseException, expected: Kinds) -> State[Any] | None:
     """Crashed("Interrupted") if the agent wants the work to end, else None: then `error` is a fault of its own, or a
     signal from Prefect, which cancels.
 
     expected: what a stop comes out as. Whatever the error says, the agent's word counts: a signal may strike a library
     in the midst of a file, and come out as its own.
     """
-    stop = desk.stop_asked()
+    stop = workspace.stop_asked()
     if stop is None:
         return None
     if not isinstance(error, expected):
@@ -48,41 +48,43 @@ def interrupted(desk: Desk, error: BaseException, expected: Kinds) -> State[Any]
     return Crashed(name="Interrupted", message=stop.reason)
 
 
-def cut_short(desk: Desk, error: BaseException, expected: Kinds, mistakes: Kinds) -> State[Any] | None:
+def cut_short(workspace: Workspace, error: BaseException, expected: Kinds, mistakes: Kinds) -> State[Any] | None:
     """Tell the agent how it ended, and the state to end in. None: `error` is to be raised on.
 
     expected: as for `interrupted`. mistakes: what is the calculation's own fault.
     """
-    if (state := interrupted(desk, error, expected)) is not None:
+    if (state := interrupted(workspace, error, expected)) is not None:
         return state
     if not isinstance(error, Exception):
         return None  # a signal from Prefect, which cancels
     cause = _cause(error)
     if cause is not None:
-        return _machine_at_fault(desk, error, cause)
+        return _machine_at_fault(workspace, error, cause)
     if isinstance(error, mistakes):
         get_run_logger().error(str(error))
-        desk.end(Ending.FAILED, str(error))
+        workspace.end(Ending.FAILED, str(error))
         return Failed(message=str(error))
     if isinstance(error, httpx.HTTPError | PrefectException):
         reason = f"the run could not speak to Prefect: {_last_line(error)}"
-        desk.end(Ending.LOST, reason)
+        workspace.end(Ending.LOST, reason)
         return Crashed(name="Unheard", message=reason)
-    desk.end(Ending.FAILED, f"{_last_line(error)} (nobody foresaw that; the traceback is in the log of this attempt)")
+    workspace.end(
+        Ending.FAILED, f"{_last_line(error)} (nobody foresaw that; the traceback is in the log of this attempt)"
+    )
     return None
 
 
-def _machine_at_fault(desk: Desk, error: Exception, cause: Cause) -> State[Any]:
+def _machine_at_fault(workspace: Workspace, error: Exception, cause: Cause) -> State[Any]:
     get_run_logger().error("%s", error, exc_info=None if isinstance(error, ProgramFailed) else error)
     if cause is Cause.DISK:
-        desk.make_room()  # for the note that says so
+        workspace.make_room()  # for the note that says so
     signal = exit_status = None  # of a process of its own
     if isinstance(error, ProgramFailed):
         reason, signal, exit_status = error.summary, error.signal, error.exit_status
     else:
         words = {Cause.MEMORY: "out of memory: ", Cause.DISK: "the disk is full: ", Cause.PROGRAM: ""}[cause]
         reason = words + _last_line(error)
-    desk.end(Ending.LOST, reason, cause=cause, signal=signal, exit_status=exit_status)
+    workspace.end(Ending.LOST, reason, cause=cause, signal=signal, exit_status=exit_status)
     return Crashed(name=_STATES[cause], message=reason)
 
 

@@ -18,7 +18,7 @@ EVERY_S = 2.0  # at most so often
 END_S = 5.0  # how long the last word may take
 
 
-class Bar:
+class ProgressBar:
     """One progress artifact of the running flow; made when there is something to show. What cannot be shown is
     dropped, for the next word follows."""
 

@@ -29,7 +29,7 @@ from spotwave.node.contract import (
     Progress,
     write_text,
 )
-from spotwave.node.runtime.progress_bar import Bar
+from spotwave.node.runtime.progress_bar import ProgressBar
 from spotwave.node.storage import checkpoint
 from spotwave.node.untrusted.own_files import remove_tree
 
@@ -40,7 +40,7 @@ class StopAsked(Exception):
     """The agent wants the work to end; what is done is sealed."""
 
 
-class Desk:
+class Workspace:
     """One attempt's working place. Made by the node flow when it starts."""
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Desk:
         self.checkpoints = self.work / CHECKPOINT_DIR
         for folder in (self.scratch, self.output, self.checkpoints):
             folder.mkdir(parents=True, exist_ok=True)
-        self._bar = Bar()
+        self._bar = ProgressBar()
         self._step = ""
         write_text(self.work / ENGINE_PID_FILE, str(os.getpid()))
 

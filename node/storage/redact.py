@@ -29,7 +29,7 @@ def last_line(told: str) -> str:
     return (final or lines or [""])[-1]
 
 
-def scrubber(config: Path | None, more: Iterable[str] = ()) -> Scrub:
+def redactor(config: Path | None, more: Iterable[str] = ()) -> Scrub:
     """A function that blanks out the secrets of an rclone.conf and `more`, and what has the form of a secret."""
     search = Search([*(_secrets(config) if config else ()), *more])
     return lambda text: without_secrets(search.blanked(text))
@@ -44,7 +44,7 @@ def secrets_of(settings: Mapping[str, object]) -> Iterator[str]:
             yield from _inside(name, value)
 
 
-class ScrubbedLog(logging.Filter):
+class RedactedLog(logging.Filter):
     """What passes it holds no secrets, exceptions included."""
 
     def __init__(self, scrub: Scrub) -> None:

@@ -19,7 +19,7 @@ from spotwave.node.storage.free_space import NoRoom, room_for
 from spotwave.node.storage.rclone_run import RemoteError as RemoteError
 from spotwave.node.storage.rclone_run import RemoteTooLong as RemoteTooLong
 from spotwave.node.storage.rclone_run import run
-from spotwave.node.storage.redact import last_line, scrubber
+from spotwave.node.storage.redact import last_line, redactor
 from spotwave.node.untrusted.file_names import can_travel
 from spotwave.node.untrusted.plain_text import plain
 from spotwave.node.untrusted.strict_json import LETTER_BYTES, BadJson, load
@@ -82,7 +82,7 @@ class Remote:
         self.root = root if root.endswith(":") else root.rstrip("/") or "/"
         self.call_s = call_s
         self.transfer_s = transfer_s
-        self._scrub = scrubber(self.config)
+        self._scrub = redactor(self.config)
 
     def at(self, rel: str) -> str:
         """A path as rclone spells it. Raises ValueError for one that leaves the remote's folder."""

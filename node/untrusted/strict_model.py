@@ -109,7 +109,7 @@ def maybe(rule: Callable[[Any], T]) -> Callable[[Any], T | None]:
     return lambda value: None if value is None else rule(value)
 
 
-class Note:
+class StrictModel:
     """A dataclass that travels as JSON; unknown keys are ignored so that versions may differ.
 
     Whoever reads one believes nothing unchecked: a machine may be anybody's. What does not fit its field's rule makes

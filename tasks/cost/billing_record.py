@@ -24,7 +24,7 @@ ACCOUNT_BYTES = 64 << 20
 BEFORE_ITS_END = Outcome(Ending.LOST, "the job was ended before its machine")
 
 
-class Went(BaseModel):
+class MachineBill(BaseModel):
     """One machine of the job."""
 
     model_config = ConfigDict(frozen=True)
@@ -39,7 +39,7 @@ class Went(BaseModel):
         return self.attempt.bill is None or self.attempt.bill.unsettled
 
 
-class Account(BaseModel):
+class BillingRecord(BaseModel):
     """What it takes to write a job's receipt anew."""
 
     model_config = ConfigDict(frozen=True)
@@ -48,7 +48,7 @@ class Account(BaseModel):
     quote: Quote | None = None
     before_usd: Amount = 0.0  #: on the job that it continues
     reserved: dict[int, Amount] = {}  #: attempts that may have had a machine: Unix seconds of their reservation
-    machines: list[Went] = []  #: in the order of their launch
+    machines: list[MachineBill] = []  #: in the order of their launch
 
     @property
     def open(self) -> bool:
@@ -59,17 +59,17 @@ class Account(BaseModel):
         """Those that are over."""
         return [one.attempt for one in self.machines if one.attempt.bill is not None]
 
-    def reserving(self, attempt: int, at: float) -> Account:
+    def reserving(self, attempt: int, at: float) -> BillingRecord:
         """A machine may be launched from now on."""
         if any(one.attempt.number == attempt for one in self.machines):
             return self  # a restarted run comes by here again
         return self.model_copy(update={"reserved": {**self.reserved, attempt: at}})
 
-    def without(self, attempt: int) -> Account:
+    def without(self, attempt: int) -> BillingRecord:
         """No machine was had."""
         return self.model_copy(update={"reserved": _but(self.reserved, attempt)})
 
-    def having(self, went: Went) -> Account:
+    def having(self, went: MachineBill) -> BillingRecord:
         """With what is known of that machine now."""
         same = [one.attempt.machine.id == went.attempt.machine.id for one in self.machines]
         if any(same):
@@ -92,15 +92,15 @@ def not_ended(machine: Machine) -> Attempt:
     )
 
 
-def keep(account: Account) -> None:
+def keep(account: BillingRecord) -> None:
     """Raises OSError."""
     write_text(_path(account.job.key), account.model_dump_json())
 
 
-def read(key: str) -> Account | None:
+def read(key: str) -> BillingRecord | None:
     """None if there is none, or none of this version."""
     try:
-        return Account.model_validate(load_file(_path(key), ACCOUNT_BYTES))
+        return BillingRecord.model_validate(load_file(_path(key), ACCOUNT_BYTES))
     except (FileNotFoundError, ValueError):  # pydantic's is one, too
         return None
 

@@ -24,7 +24,7 @@ LIKELY = 10  # of a ranking: what a machine may cost is reserved for the dearest
 
 
 @task(name="allow", persist_result=True, cache_policy=ONCE)
-def allow(
+def reserve(
     job: Job,
     attempt: int,
     choice: Choice,

@@ -23,7 +23,7 @@ class NoDrill(ValueError):
 
 
 @dataclass(frozen=True)
-class Promise:
+class DrillEstimate:
     """The dearest case of one cloud's drill."""
 
     cloud: str  #: the document
@@ -31,7 +31,7 @@ class Promise:
     minutes: float  #: for all machines together; no machine outlives it
     max_usd_h: float  #: the dearest spot price that is taken, USD/h
     beside_usd_h: float  #: boot disk and public address, USD/h
-    rehearsal: InterruptionMethod
+    interruption_method: InterruptionMethod
 
     @property
     def machines_usd(self) -> float:
@@ -41,9 +41,9 @@ class Promise:
     @property
     def usd(self) -> float:
         """With what the interruption itself costs."""
-        return self.machines_usd + self.rehearsal.usd
+        return self.machines_usd + self.interruption_method.usd
 
-    def capped(self, usd_h: float) -> Promise:
+    def capped(self, usd_h: float) -> DrillEstimate:
         """With another ceiling of the spot price, what the user was told. Raises NoDrill."""
         if not 0 <= usd_h < float("inf"):
             raise NoDrill(f"max_usd_h: {usd_h:g} is no price; give USD per hour, or leave it empty")
@@ -52,7 +52,7 @@ class Promise:
     @property
     def wait_s(self) -> float:
         """How long a machine waits for its interruption; seconds."""
-        return self.rehearsal.within_s + WAIT_S
+        return self.interruption_method.within_s + WAIT_S
 
     @property
     def requirements(self) -> Requirements:
@@ -61,11 +61,12 @@ class Promise:
     @property
     def line(self) -> str:
         """For people."""
-        forced = f", {self.rehearsal.usd:.2f} USD for the interruption" if self.rehearsal.usd else ""
+        usd = self.interruption_method.usd
+        forced = f", {usd:.2f} USD for the interruption" if usd else ""
         return (
             f"{self.cloud}: {self.usd:.4f} USD at most: {self.minutes:g} minutes of machines, one after the other, at "
             f"up to {self.max_usd_h:.4f} USD/h, {self.beside_usd_h:.4f} USD/h for disk and address{forced}; "
-            f"first {self.machine}; the machine is {self.rehearsal.how}"
+            f"first {self.machine}; the machine is {self.interruption_method.how}"
         )
 
 
@@ -74,7 +75,7 @@ def smallest() -> Requirements:
     return Requirements(min_memory_gib=LEAST_GIB)
 
 
-def promise(cloud: str, minutes: float, store: str) -> Promise:
+def estimate(cloud: str, minutes: float, store: str) -> DrillEstimate:
     """cloud, store: documents. Asks the cloud for its prices. Raises NoDrill."""
     try:
         block, shelf = load_cloud(cloud), load_store(store)
@@ -82,7 +83,7 @@ def promise(cloud: str, minutes: float, store: str) -> Promise:
         raise NoDrill(str(error)) from error
     if not block.has_account:
         raise NoDrill(f"cloud: '{cloud}' has no account to rent machines in; add credentials to the block")
-    least = block.rehearsal.within_s / 60 + BOOTS_MINUTES
+    least = block.interruption_method.within_s / 60 + BOOTS_MINUTES
     if not least <= minutes <= 600:  # also true for NaN
         raise NoDrill(f"minutes: {minutes:g} is out of range. Give {least:.0f} to 600 on '{cloud}'; 60 is usual.")
     try:
@@ -95,13 +96,13 @@ def promise(cloud: str, minutes: float, store: str) -> Promise:
         raise NoDrill(f"cloud: '{cloud}' offers no machine with {LEAST_GIB:g} GiB; check its regions")
     beside = pl.col("ip_usd_h") + pl.col("disk_usd_gib_month") * wanted.disk_gib / HOURS_A_MONTH
     first = cheapest.row(0, named=True)
-    return Promise(
+    return DrillEstimate(
         cloud=cloud,
         machine=f"{first['instance_type']} in {first['zone'] or first['region']}",
         minutes=minutes,
         max_usd_h=_most(cheapest, pl.col("spot_usd_h")) * SLACK,
         beside_usd_h=_most(cheapest, beside),
-        rehearsal=block.rehearsal,
+        interruption_method=block.interruption_method,
     )
 
 

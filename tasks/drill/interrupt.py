@@ -21,10 +21,10 @@ from spotwave.node.untrusted.strict_model import named, whole
 from spotwave.tasks import api
 from spotwave.tasks.cache import ONCE
 from spotwave.tasks.load_blocks import load_cloud, load_remote
-from spotwave.tasks.machine.channel import line_of
+from spotwave.tasks.machine.channel import channel_of
 from spotwave.tasks.machine.watch import STATE_S, told_state
 from spotwave.tasks.records import Job
-from spotwave.tasks.run_status import Standing, run_of, standing_of
+from spotwave.tasks.run_status import RunStatus, run_of, status_of
 
 SAVED_WITHIN_S = 600.0  # a first checkpoint of a few bytes
 GONE_WITHIN_S = 60.0  # what lists show of what has just been deleted
@@ -32,7 +32,7 @@ POLL_S = 1.0
 _TOKEN, _SECONDS = named(r"[\w-]{1,100}"), whole()
 
 
-class Forced(BaseModel):
+class ForcedInterruption(BaseModel):
     """The interruption that was asked for, and what the machine had saved by then."""
 
     model_config = ConfigDict(frozen=True)
@@ -50,7 +50,9 @@ class _NotYet(Exception):
 
 
 @task(name="force_interruption", persist_result=True, cache_policy=ONCE)
-def force_interruption(job: Job, machine: Machine, cloud: str, lease_id: str, node_run_id: UUID) -> Forced | None:
+def force_interruption(
+    job: Job, machine: Machine, cloud: str, lease_id: str, node_run_id: UUID
+) -> ForcedInterruption | None:
     """Wait for the attempt's first checkpoint on the remote, then have the cloud take the machine back.
 
     None where there was no need or no machine: it went on from an earlier one's checkpoint, or was lost by itself.
@@ -77,10 +79,12 @@ def force_interruption(job: Job, machine: Machine, cloud: str, lease_id: str, no
     else:
         log.warning("no checkpoint within %.0f s", SAVED_WITHIN_S)
         return None
-    log.info("checkpoint %s is on the remote; now the machine is %s", generation, block.rehearsal.how)
-    told = Forced(attempt=machine.attempt, asked_at=api.now(), generation=generation, token=token, seconds=seconds)
+    log.info("checkpoint %s is on the remote; now the machine is %s", generation, block.interruption_method.how)
+    told = ForcedInterruption(
+        attempt=machine.attempt, asked_at=api.now(), generation=generation, token=token, seconds=seconds
+    )
     try:
-        block.rehearse_interruption(machine)
+        block.force_interruption(machine)
     except LaunchRefused as refused:
         return told.model_copy(update={"refused": refused.reason})
     return told
@@ -93,9 +97,9 @@ def _saved(job: Job, attempt: int, lease_id: str, node_run_id: UUID) -> str | No
     Raises _NotYet, or what stands for no answer.
     """
     prefect = api.client()
-    if standing_of(run_of(prefect, job.flow_run_id)) is not Standing.CARRIED:
+    if status_of(run_of(prefect, job.flow_run_id)) is not RunStatus.ACTIVE:
         return None
-    line_of(job, attempt).bring(node_run_id, lease_id)
+    channel_of(job, attempt).poll(node_run_id, lease_id)
     try:
         lease = api.read_lease(prefect, lease_id)
     except ObjectNotFound:

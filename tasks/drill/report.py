@@ -16,8 +16,8 @@ from spotwave.node.contract import AGENT_LOG, attempt_dir
 from spotwave.node.untrusted.plain_text import markdown
 from spotwave.node.untrusted.strict_json import BadJson, read_file
 from spotwave.tasks import api
-from spotwave.tasks.drill.estimate import Promise
-from spotwave.tasks.drill.interrupt import Forced
+from spotwave.tasks.drill.estimate import DrillEstimate
+from spotwave.tasks.drill.interrupt import ForcedInterruption
 from spotwave.tasks.records import Attempt
 
 LOG_BYTES = 64 << 20
@@ -87,13 +87,13 @@ def saved_in_s(log: str) -> float | None:
 
 
 @dataclass(frozen=True)
-class Drilled:
+class DrillOutcome:
     """All that a drill has come to."""
 
-    promise: Promise
+    promise: DrillEstimate
     attempts: list[Attempt]
     legs: list[Leg]
-    forced: Forced | None
+    forced: ForcedInterruption | None
     result: dict[str, Any]  #: output/result.json of the last machine
     left: list[str]  #: what the clouds still know of
     clean_at: datetime
@@ -120,27 +120,29 @@ class Drilled:
     @property
     def usd(self) -> float:
         """Of all machines, disks and addresses, and of what the interruption itself costs."""
-        return sum(attempt.usd for attempt in self.attempts) + (self.promise.rehearsal.usd if self.forced else 0.0)
+        return sum(attempt.usd for attempt in self.attempts) + (
+            self.promise.interruption_method.usd if self.forced else 0.0
+        )
 
 
 @task(name="drill_report")
-def drill_report(drilled: Drilled, results: Path) -> None:
+def drill_report(drilled: DrillOutcome, results: Path) -> None:
     """Show it, and keep it among the results."""
     text = report(drilled)
     (results / REPORT_FILE).write_text(f"{text}\n")
     create_markdown_artifact(key=REPORT_KEY, markdown=text, description="The interruption drill")
 
 
-def report(drilled: Drilled) -> str:
+def report(drilled: DrillOutcome) -> str:
     """Markdown: the verdict, the times, the machines with their cost."""
     most, forced, result = drilled.promise, drilled.forced, drilled.result
     problem = drilled.problem
     lines = [f"# Drill on {most.cloud}", ""]
     lines += [f"**Not passed**: {problem}." if problem else "**Passed**: the work survived the loss of its machine."]
     if forced is not None:
-        lines += ["", f"The machine was {most.rehearsal.how}."]
+        lines += ["", f"The machine was {most.interruption_method.how}."]
         lines += ["", f"Saved before: `{forced.generation}`, {forced.seconds} s counted."]
-        if not most.rehearsal.notice:
+        if not most.interruption_method.notice:
             lines[-3] += " So this drill says nothing of what a notice leaves time for."
     elif not problem:
         lines += ["", "The cloud took the machine back by itself before the drill did."]
@@ -161,7 +163,7 @@ def report(drilled: Drilled) -> str:
     return "\n".join(lines)
 
 
-def times(drilled: Drilled) -> list[tuple[str, float | None]]:
+def times(drilled: DrillOutcome) -> list[tuple[str, float | None]]:
     """(what, seconds) in the order in which they passed."""
     found: list[tuple[str, float | None]] = []
     forced, gone_at = drilled.forced, None

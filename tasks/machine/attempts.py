@@ -21,18 +21,18 @@ def another(job: Job, attempts: list[Attempt]) -> bool:
     return sum(one.counts for one in attempts) < job.max_attempts and len(attempts) < MOST_MACHINES
 
 
-def avoided(attempts: list[Attempt], rented: Collection[str]) -> dict[str, str]:
+def avoided(attempts: list[Attempt], has_market: Collection[str]) -> dict[str, str]:
     """Labels of the offers whose pool lost or refused a machine of this job, with the reason. rented: the kinds of
     cloud that have pools; a computer of one's own that was busy or lost a machine is no worse afterwards. Nor is a pool
     whose machine was too small."""
     taken = [one for one in attempts if one.counts and one.outcome.cause not in (Cause.MEMORY, Cause.DISK)]
     lost = {one.machine.offer: f"lost in attempt {one.number}" for one in taken}
     refused = {refusal.offer: f"refused in attempt {one.number}" for one in attempts for refusal in one.refusals}
-    return {offer.label: reason for offer, reason in [*lost.items(), *refused.items()] if offer.cloud in rented}
+    return {offer.label: reason for offer, reason in [*lost.items(), *refused.items()] if offer.cloud in has_market}
 
 
 def believed(outcome: Outcome, cloud: Cloud) -> Outcome:
     """What a machine says of its end, where only this computer's can have been stopped with their host."""
-    if outcome.ending is Ending.HOST_DOWN and not cloud.here:
+    if outcome.ending is Ending.HOST_DOWN and not cloud.is_local:
         return replace(outcome, ending=Ending.LOST)
     return outcome

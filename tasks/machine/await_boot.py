@@ -14,11 +14,11 @@ from spotwave.node.untrusted.plain_text import plain
 from spotwave.tasks import api
 from spotwave.tasks.cache import ONCE
 from spotwave.tasks.load_blocks import load_cloud, load_remote
-from spotwave.tasks.machine.channel import line_of
-from spotwave.tasks.machine.remote_outcome import last_word
+from spotwave.tasks.machine.channel import channel_of
+from spotwave.tasks.machine.remote_outcome import remote_outcome
 from spotwave.tasks.machine.watch import STATE_S, SUSPENDED, told_state
 from spotwave.tasks.records import Job
-from spotwave.tasks.run_status import still_carried
+from spotwave.tasks.run_status import still_active
 
 BOOT_S = 900.0
 POLL_S = 1.0
@@ -32,7 +32,7 @@ def await_boot(job: Job, cloud: str, machine: Machine, run_count: int) -> Outcom
     run_count: which start of the parent run this engine is. Raises Superseded, Ended.
     """
     log, prefect = get_run_logger(), api.client()
-    line, provider = line_of(job, machine.attempt), load_cloud(cloud)
+    line, provider = channel_of(job, machine.attempt), load_cloud(cloud)
     _record(job, machine)
     limit, asked = time.monotonic() + BOOT_S, float("-inf")
     while time.monotonic() < limit:
@@ -41,11 +41,11 @@ def await_boot(job: Job, cloud: str, machine: Machine, run_count: int) -> Outcom
             return None
         if time.monotonic() - asked >= STATE_S:
             asked = time.monotonic()
-            if not still_carried(prefect, job.flow_run_id, run_count):
+            if not still_active(prefect, job.flow_run_id, run_count):
                 return Outcome(Ending.SUSPENDED, SUSPENDED)
             if (state := told_state(provider, machine)) not in (MachineState.PENDING, MachineState.RUNNING, None):
                 # An agent whose worker never came up, as without a way to the API, has said why. It had no work yet.
-                told = last_word(job, machine.attempt)
+                told = remote_outcome(job, machine.attempt)
                 if told is not None and told.ending is not Ending.COMPLETED:
                     return told
                 ending = Ending.HOST_DOWN if state is MachineState.HOST_DOWN else Ending.LOST

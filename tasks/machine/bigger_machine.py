@@ -1,4 +1,4 @@
-"""What the next machine must have, after machines that were too small; and when no machine would do. Pure.
+"""What the next machine must have, next_machine machines that were too small; and when no machine would do. Pure.
 
 A machine says itself what it was short of, and may be anybody's: so the figures are doubled from what was rented, at
 most `MOST_DOUBLINGS` times, and the job's own limits hold.
@@ -18,7 +18,7 @@ _FOR_MEMORY = "Or ask for less: a larger eps1 or eps2, a smaller basis, a frozen
 
 
 @dataclass(frozen=True)
-class Next:
+class NextMachine:
     """The requirements of the next machine."""
 
     requirements: Requirements
@@ -26,7 +26,7 @@ class Next:
     problem: str | None = None  #: why there should be no next machine; a line for the user
 
 
-def after(requirements: Requirements, attempts: Sequence[Attempt], fixed: Sequence[str] = ()) -> Next:
+def next_machine(requirements: Requirements, attempts: Sequence[Attempt], fixed: Sequence[str] = ()) -> NextMachine:
     """What follows from the attempts so far, oldest first. requirements: the job's own.
 
     fixed: clouds whose machines have the disk that there is.
@@ -46,7 +46,7 @@ def after(requirements: Requirements, attempts: Sequence[Attempt], fixed: Sequen
             case _:
                 pass
     grown = requirements.model_copy(update={"min_memory_gib": memory, "disk_gib": disk})
-    return Next(grown, "; ".join(why), _problem(requirements, memory, attempts, fixed))
+    return NextMachine(grown, "; ".join(why), _problem(requirements, memory, attempts, fixed))
 
 
 def _problem(

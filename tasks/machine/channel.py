@@ -1,7 +1,7 @@
 """How the controller hears of an attempt's machine, and is heard: the one place that knows whether by Prefect or not.
 
-`Direct`: the machine speaks to the Prefect API, and nothing needs to be done. `tasks.machine.mailbox.Letters`: it
-cannot, and leaves letters on the remote, which are handed on to Prefect; all else then reads Prefect as if it had.
+`DirectChannel`: the machine speaks to the Prefect API, and nothing needs to be done. `tasks.machine.mailbox.Mailbox`:
+it cannot, and leaves letters on the remote, which are handed on to Prefect; all else then reads Prefect as if it had.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from uuid import UUID
 from spotwave.node.contract import attempt_name
 from spotwave.tasks import api
 from spotwave.tasks.load_blocks import load_access
-from spotwave.tasks.machine.mailbox import Letters
+from spotwave.tasks.machine.mailbox import Mailbox
 from spotwave.tasks.records import Job
 
 
-class Line(Protocol):
+class Channel(Protocol):
     """The line to one attempt's machine."""
 
     least_silence_s: float  #: what is no silence yet, however little a job allows
@@ -24,10 +24,10 @@ class Line(Protocol):
     def is_up(self) -> bool:
         """Whether the agent has spoken."""
 
-    def hand_over(self, run_id: UUID) -> None:
+    def deliver_run(self, run_id: UUID) -> None:
         """Give the machine its run. Safe to repeat."""
 
-    def bring(self, run_id: UUID, lease_id: str) -> None:
+    def poll(self, run_id: UUID, lease_id: str) -> None:
         """Bring Prefect up to date. Raises RemoteError, or httpx.HTTPError or PrefectHTTPStatusError."""
 
     def fence(self, lease_id: str) -> None:
@@ -37,7 +37,7 @@ class Line(Protocol):
         """Bring the last of it, when the machine is gone. Safe to repeat."""
 
 
-class Direct:
+class DirectChannel:
     """The machine reaches the Prefect API."""
 
     least_silence_s = 0.0
@@ -49,10 +49,10 @@ class Direct:
     def is_up(self) -> bool:
         return api.worker_is_online(self._api, self._worker)
 
-    def hand_over(self, run_id: UUID) -> None:
+    def deliver_run(self, run_id: UUID) -> None:
         """Its worker fetches the run from its queue."""
 
-    def bring(self, run_id: UUID, lease_id: str) -> None:
+    def poll(self, run_id: UUID, lease_id: str) -> None:
         """It has told Prefect itself."""
 
     def fence(self, lease_id: str) -> None:
@@ -62,6 +62,6 @@ class Direct:
         """It has told Prefect itself."""
 
 
-def line_of(job: Job, attempt: int) -> Line:
+def channel_of(job: Job, attempt: int) -> Channel:
     """As the job's access block says. Raises NoSuchBlock."""
-    return Letters(job, attempt) if load_access(job.access).detached else Direct(job, attempt)
+    return Mailbox(job, attempt) if load_access(job.access).detached else DirectChannel(job, attempt)

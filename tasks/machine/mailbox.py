@@ -47,7 +47,7 @@ FENCE_S = 10.0  # a remote that hangs must not keep the machine from being termi
 BAR = "node-progress"  # as node.runtime.workspace names it
 
 
-class Letters:
+class Mailbox:
     """The line to a detached machine."""
 
     # Its beats are a quarter of a minute apart, and a remote may refuse it for minutes; a dead one the cloud tells of.
@@ -74,13 +74,13 @@ class Letters:
             get_run_logger().warning("the remote was not readable: %s", error)
             return False
 
-    def hand_over(self, run_id: UUID) -> None:
+    def deliver_run(self, run_id: UUID) -> None:
         # Nobody polls its queue: left Scheduled, it would be called Late.
         if self._api.read_flow_run(run_id).state_type is StateType.SCHEDULED:
             self._api.set_flow_run_state(run_id, Pending(), force=True)
         write_run(self._job, self._attempt, run_id)
 
-    def bring(self, run_id: UUID, lease_id: str) -> None:
+    def poll(self, run_id: UUID, lease_id: str) -> None:
         if not self._may_look():
             return
         lease = self._heartbeat()

@@ -19,7 +19,7 @@ LABEL = "spotwave.round"  # and the attempt's number
 WAITING = "Waiting"  #: the name of the state, whose type is RUNNING
 
 
-class Turn(BaseModel):
+class Round(BaseModel):
     """A round, and what the waiting before it was."""
 
     model_config = ConfigDict(frozen=True)
@@ -34,16 +34,16 @@ class Turn(BaseModel):
     held_at: float | None = None  #: the job was suspended before this round; Unix seconds
 
 
-def read_turn(api: SyncPrefectClient, flow_run_id: UUID, attempt: int) -> Turn:
+def read_round(api: SyncPrefectClient, flow_run_id: UUID, attempt: int) -> Round:
     """The newest round of that attempt; the first where nothing is kept."""
     kept = (api.read_flow_run(flow_run_id).labels or {}).get(f"{LABEL}.{attempt}")
     try:
-        return Turn.model_validate(json.loads(str(kept))) if kept else Turn()
+        return Round.model_validate(json.loads(str(kept))) if kept else Round()
     except (ValueError, ValidationError):  # anybody may write labels
-        return Turn()
+        return Round()
 
 
-def keep_turn(api: SyncPrefectClient, flow_run_id: UUID, attempt: int, turn: Turn) -> None:
+def keep_round(api: SyncPrefectClient, flow_run_id: UUID, attempt: int, turn: Round) -> None:
     api.update_flow_run_labels(flow_run_id, {f"{LABEL}.{attempt}": turn.model_dump_json()})
 
 

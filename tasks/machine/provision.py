@@ -19,7 +19,7 @@ from spotwave.tasks.load_blocks import load_access, load_cloud, load_remote
 from spotwave.tasks.machine.no_machine import all_refused
 from spotwave.tasks.machine.walk_offers import Suspended, Walk
 from spotwave.tasks.records import Allowance, Choice, Job, Placed, Refusal, Unplaced
-from spotwave.tasks.run_status import still_carried
+from spotwave.tasks.run_status import still_active
 
 MOST_ASKED = 5  # times, whether a cloud runs a machine of the job already
 
@@ -58,7 +58,7 @@ def provision(
     log, prefect = get_run_logger(), api.client()
 
     def carried() -> bool:
-        return still_carried(prefect, job.flow_run_id, run_count)
+        return still_active(prefect, job.flow_run_id, run_count)
 
     clouds = {cloud.kind: cloud for cloud in map(load_cloud, job.clouds)}
     if run_count > 1 if unsure is None else unsure:

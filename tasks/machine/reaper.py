@@ -17,14 +17,14 @@ from spotwave.node.contract import job_key_of
 from spotwave.tasks import api
 from spotwave.tasks.cost import billing_record
 from spotwave.tasks.load_blocks import all_clouds, load_cloud
-from spotwave.tasks.run_status import Standing, standing_of
+from spotwave.tasks.run_status import RunStatus, status_of
 
 GRACE = timedelta(minutes=2)  # a machine may be younger than the record of its job
 ABANDONED = timedelta(hours=1)  # a crashed job is taken up by reconcile long before
 OVERDUE = timedelta(minutes=10)  # by its deadline a machine ends itself; it may take so long to do so
 
 
-class Thing(BaseModel):
+class Orphan(BaseModel):
     """A machine or leftover of ours, the Cloud document that sees it, and why it should go."""
 
     model_config = ConfigDict(frozen=True)
@@ -52,18 +52,18 @@ class Survey(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    things: list[Thing]
+    things: list[Orphan]
     silent: dict[str, str]
 
     @property
-    def forgotten(self) -> list[Thing]:
+    def forgotten(self) -> list[Orphan]:
         return [thing for thing in self.things if thing.reason is not None]
 
 
 def survey() -> Survey:
     """Ask every cloud that has a usable block, in every region."""
     prefect = api.client()
-    things: list[Thing] = []
+    things: list[Orphan] = []
     seen: set[tuple[str, str, str]] = set()  # an account may be saved under two names
     clouds = all_clouds()
     silent = dict(clouds.broken)
@@ -74,7 +74,7 @@ def survey() -> Survey:
             silent[name] = refused.reason
             continue
         for thing in found:
-            one = Thing(cloud=name, thing=thing, reason=unwanted(prefect, thing))
+            one = Orphan(cloud=name, thing=thing, reason=unwanted(prefect, thing))
             key = (one.where, one.kind, thing.id)
             if key not in seen:
                 seen.add(key)
@@ -83,7 +83,7 @@ def survey() -> Survey:
 
 
 @task(name="remove", retries=3, retry_delay_seconds=[2, 10, 30])
-def remove(forgotten: Thing) -> None:
+def remove(forgotten: Orphan) -> None:
     """Delete it with all that bills with it; of a machine also settle and delete what its attempt left in Prefect."""
     cloud: Cloud = load_cloud(forgotten.cloud)
     thing = forgotten.thing
@@ -117,11 +117,11 @@ def unwanted(prefect: SyncPrefectClient, thing: Machine | Leftover) -> str | Non
         # Its attempts, or its account on this computer, say that it was ours.
         deleted = bool(runs) or billing_record.read(thing.job_key) is not None
         return f"job {thing.job_key} was deleted" if deleted else None
-    standing, age = standing_of(run), now - run.state.timestamp if run.state is not None else timedelta(0)
+    standing, age = status_of(run), now - run.state.timestamp if run.state is not None else timedelta(0)
     crashed = run.state is not None and run.state.type is StateType.CRASHED
-    given_up = standing is Standing.ENDED or (crashed and age >= ABANDONED)
+    given_up = standing is RunStatus.ENDED or (crashed and age >= ABANDONED)
     # Whoever executes a run that is suspended has the machine save, and ends it, in a minute or two.
-    if given_up or (standing is Standing.SUSPENDED and age >= OVERDUE):
+    if given_up or (standing is RunStatus.SUSPENDED and age >= OVERDUE):
         return f"job {thing.job_key} is {run.state.name if run.state is not None else 'without a state'}"
     return None
 

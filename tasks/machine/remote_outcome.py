@@ -10,7 +10,7 @@ from spotwave.tasks.load_blocks import load_remote
 from spotwave.tasks.records import Job
 
 
-def last_word(job: Job, attempt: int) -> Outcome | None:
+def remote_outcome(job: Job, attempt: int) -> Outcome | None:
     """None where there is none, or none that can be read: then it counts as if it had said nothing."""
     log = get_run_logger()
     try:

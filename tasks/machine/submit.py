@@ -14,7 +14,7 @@ from prefect.deployments import run_deployment
 
 from spotwave.node.contract import attempt_name
 from spotwave.tasks import api
-from spotwave.tasks.machine.channel import line_of
+from spotwave.tasks.machine.channel import channel_of
 from spotwave.tasks.records import Job
 
 
@@ -23,7 +23,7 @@ def submit(job: Job, attempt: int) -> UUID:
     name = attempt_name(job.key, attempt)
     # Looked for first: asked again, Prefect would return the same run and leave an orphaned node in the graph.
     run_id = _existing(api.client(), name) or _created(job, attempt, name)
-    line_of(job, attempt).hand_over(run_id)
+    channel_of(job, attempt).deliver_run(run_id)
     return run_id
 
 

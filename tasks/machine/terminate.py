@@ -19,7 +19,7 @@ from spotwave.blocks.models import Machine
 from spotwave.tasks import api
 from spotwave.tasks.cache import ONCE
 from spotwave.tasks.load_blocks import load_cloud
-from spotwave.tasks.machine.channel import line_of
+from spotwave.tasks.machine.channel import channel_of
 from spotwave.tasks.records import Job
 from spotwave.tasks.run_status import ended
 
@@ -38,7 +38,7 @@ def terminate(
 
     completed: whether its results are on the remote.
     """
-    prefect, line = api.client(), line_of(job, machine.attempt)
+    prefect, line = api.client(), channel_of(job, machine.attempt)
     line.fence(lease_id)
     load_cloud(cloud).terminate(machine)
     gone = api.now()

@@ -32,11 +32,11 @@ from spotwave.tasks.cost.receipt import billed
 from spotwave.tasks.cost.reserve import TEARDOWN_S
 from spotwave.tasks.load_blocks import load_cloud, load_remote
 from spotwave.tasks.machine.attempts import believed
-from spotwave.tasks.machine.channel import line_of
+from spotwave.tasks.machine.channel import channel_of
 from spotwave.tasks.machine.remote_heartbeat import RemoteHeartbeat
-from spotwave.tasks.machine.remote_outcome import last_word
+from spotwave.tasks.machine.remote_outcome import remote_outcome
 from spotwave.tasks.records import Allowance, Job
-from spotwave.tasks.run_status import ended, run_of, still_carried
+from spotwave.tasks.run_status import ended, run_of, still_active
 
 POLL_S = 2.0
 LONG_POLL_S = 5.0  # of what has run for ten minutes; every look is three questions to the server
@@ -76,7 +76,7 @@ class _Watch:
         self.run_count = run_count
         self.cloud = load_cloud(cloud)
         self.api = api.client()
-        self.line = line_of(job, machine.attempt)
+        self.line = channel_of(job, machine.attempt)
         self.log = get_run_logger()
         self.lease: Lease | None = None
         self.remote_heartbeat = RemoteHeartbeat(machine.attempt)
@@ -94,9 +94,9 @@ class _Watch:
 
         Raises httpx.HTTPError, PrefectHTTPStatusError or RemoteError if there is no answer, Superseded, Ended.
         """
-        if not still_carried(self.api, self.job.flow_run_id, self.run_count):
+        if not still_active(self.api, self.job.flow_run_id, self.run_count):
             return Outcome(Ending.SUSPENDED, SUSPENDED)
-        self.line.bring(self.node_run_id, self.lease_id)
+        self.line.poll(self.node_run_id, self.lease_id)
         try:
             lease = api.read_lease(self.api, self.lease_id)
         except ObjectNotFound:
@@ -193,7 +193,7 @@ class _Watch:
         return replace(outcome, sent_bytes=self.lease.sent_bytes, generation=generation)
 
     def last_word(self) -> Outcome | None:
-        return last_word(self.job, self.machine.attempt)
+        return remote_outcome(self.job, self.machine.attempt)
 
     def heard_by_the_remote(self) -> bool:
         """Whether the agent, out of the API's reach, has left another heartbeat there. One small read a silence."""

@@ -56,7 +56,7 @@ def market_now(cloud: Cloud, store: SnapshotStore, tell: OnProgress = no_progres
 
     Raises MarketUnavailable.
     """
-    if not cloud.rented:
+    if not cloud.has_market:
         return cloud.market(tell=tell)
     return cloud.market(_catalogue(cloud, store, tell), tell)
 
@@ -79,7 +79,7 @@ def _catalogue(cloud: Cloud, store: SnapshotStore, tell: OnProgress) -> Catalogu
 
 def _recent(cloud: Cloud, store: SnapshotStore) -> Market:
     """The cloud's newest snapshot if it is fresh, else its market now."""
-    if cloud.rented:
+    if cloud.has_market:
         try:
             newest = store.latest(cloud.kind)
             if newest is not None and datetime.now(UTC) - newest.taken_at < timedelta(seconds=FRESH_S):

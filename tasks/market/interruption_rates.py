@@ -14,7 +14,7 @@ from spotwave.tasks.records import Choice
 LEADING = 10  # each is a call
 
 
-def sharpened(market: Market, choice: Choice, clouds: Mapping[str, Cloud]) -> Market:
+def with_current_rates(market: Market, choice: Choice, clouds: Mapping[str, Cloud]) -> Market:
     """The market with what the clouds say of the leading offers whose interruption is unknown; itself if nothing.
 
     clouds: by kind.

@@ -85,9 +85,9 @@ def remember_losses(job: Job, attempt: Attempt) -> None:
     # What its own program died of, or was short of, says nothing of the pool.
     if attempt.outcome.ending in (Ending.INTERRUPTED, Ending.LOST) and attempt.outcome.cause is None:
         events.append((attempt.machine.offer, str(attempt.outcome.ending)))
-    rented = {cloud.kind for cloud in map(load_cloud, job.clouds) if cloud.rented}
+    has_market = {cloud.kind for cloud in map(load_cloud, job.clouds) if cloud.has_market}
     for number, (offer, what) in enumerate(events):
-        if offer.cloud in rented:
+        if offer.cloud in has_market:
             at = attempt.ended_at.astimezone(UTC)
             name = f"{job.key}-{attempt.number}-{number}"
             fields = {"offer": offer.label, "what": what, "at": at.isoformat()}
@@ -99,9 +99,9 @@ def remember_refusals(job: Job, attempt: int, refusals: list[Refusal]) -> None:
     """Let other jobs avoid the pools that refused a machine in a round that led to none, and this one's next round
     try others first. One note a pool, which the next round's takes the place of."""
     at = datetime.now(UTC)
-    rented = {cloud.kind for cloud in map(load_cloud, job.clouds) if cloud.rented}
+    has_market = {cloud.kind for cloud in map(load_cloud, job.clouds) if cloud.has_market}
     for refusal in refusals:
-        if refusal.offer.cloud in rented and refusal.kind not in ("limit", "reserve"):
+        if refusal.offer.cloud in has_market and refusal.kind not in ("limit", "reserve"):
             name = f"{job.key}-{attempt}-{sha256(refusal.offer.label.encode()).hexdigest()[:12]}"
             fields = {"offer": refusal.offer.label, "what": f"refused ({refusal.kind})", "at": at.isoformat()}
             _note(job, f"{LOSSES}/{at:%Y-%m-%d}", name, fields)

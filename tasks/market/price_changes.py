@@ -15,14 +15,14 @@ SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Moves:
+class PriceChanges:
     """Counts of offers by cloud, and the biggest moves among those that are eligible."""
 
     counts: pl.DataFrame  #: cloud, cheaper, dearer, same, new, gone, median (factor of those that moved)
     biggest: pl.DataFrame  #: cloud, instance_type, place, before, spot_usd_h, factor
 
 
-def moves(now: Market, before: Market, requirements: Requirements) -> Moves:
+def price_changes(now: Market, before: Market, requirements: Requirements) -> PriceChanges:
     """A pure function of the two."""
     pairs = price_pairs(now, before).with_columns(factor=pl.col("spot_usd_h") / pl.col("before"))
     moved = (pl.col("factor") - 1).abs() > SAME
@@ -51,4 +51,4 @@ def moves(now: Market, before: Market, requirements: Requirements) -> Moves:
         .head(SHOWN)
         .select("cloud", "instance_type", "place", "before", "spot_usd_h", "factor")
     )
-    return Moves(table, biggest)
+    return PriceChanges(table, biggest)

@@ -12,7 +12,7 @@ from spotwave.blocks.market import Market
 from spotwave.blocks.models import Requirements
 from spotwave.tasks.load_blocks import load_store
 from spotwave.tasks.market.expected_cost import Work
-from spotwave.tasks.market.price_changes import Moves, moves
+from spotwave.tasks.market.price_changes import PriceChanges, price_changes
 from spotwave.tasks.market.publish_snapshot import Published, current, earlier, rows_by_region
 from spotwave.tasks.market.rank import rank
 from spotwave.tasks.records import Choice
@@ -30,7 +30,7 @@ def report(published: list[Published], store: str, requirements: Requirements) -
     now = datetime.now(UTC)
     market = current(published, shelf)
     choice = rank(market, requirements, Work(core_h=1.0), {}, objective="price")
-    moved = moves(market, earlier(published, shelf, now), requirements)
+    moved = price_changes(market, earlier(published, shelf, now), requirements)
     parts = [_clouds(published), _cheapest(choice), _moved(moved), _dropped(published)]
     create_markdown_artifact(
         key="prices", markdown="\n\n".join(part for part in parts if part), description="The spot market now"
@@ -82,7 +82,7 @@ def _cheapest(choice: Choice) -> str:
     return "\n".join(lines)
 
 
-def _moved(moved: Moves) -> str:
+def _moved(moved: PriceChanges) -> str:
     if not moved.counts.select((pl.col("cheaper") + pl.col("dearer") + pl.col("same")).sum()).item():
         return "No snapshot of an earlier day to compare with yet."
     lines = ["Since the last snapshot of an earlier day:", ""]

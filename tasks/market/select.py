@@ -15,7 +15,7 @@ from spotwave.blocks.models import Requirements
 from spotwave.tasks.cache import ONCE
 from spotwave.tasks.load_blocks import load_cloud
 from spotwave.tasks.market.expected_cost import Work
-from spotwave.tasks.market.interruption_rates import sharpened
+from spotwave.tasks.market.interruption_rates import with_current_rates
 from spotwave.tasks.market.quota_room import within_quotas
 from spotwave.tasks.market.rank import rank, why
 from spotwave.tasks.records import Choice, Objective, Refusal
@@ -46,7 +46,7 @@ def select(
     log = get_run_logger()
     wings = {cloud.kind: cloud for cloud in map(load_cloud, clouds)}
     choice = rank(market, requirements, work, cooling, objective=objective, speeds=speeds, refused=refused)
-    known = sharpened(market, choice, wings)
+    known = with_current_rates(market, choice, wings)
     ranking = partial(rank, known, requirements, work, cooling, objective=objective, speeds=speeds, refused=refused)
     if known is not market:
         choice = ranking()

@@ -27,7 +27,7 @@ MOST = 50  # jobs in a chain
 GENERATION = "000-00001"  # before all that the new job's attempts will seal: they are numbered from 001
 
 
-class NotInherited(RuntimeError):
+class NotContinued(RuntimeError):
     """The remote did not give the checkpoint; another try may."""
 
 
@@ -35,7 +35,7 @@ class CannotContinue(ValueError):
     """The job to continue is not there, still runs, or was another calculation; a line for the user."""
 
 
-class Inherited(BaseModel):
+class Continuation(BaseModel):
     """What a job begins with."""
 
     model_config = ConfigDict(frozen=True)
@@ -51,22 +51,22 @@ def continuable(key: str) -> bool:
 
 
 @task(name="inherit", retries=2, retry_delay_seconds=[2, 10], persist_result=True, cache_policy=ONCE)
-def inherit(job: Job, earlier: str) -> Inherited:
+def continue_from(job: Job, earlier: str) -> Continuation:
     """Copy the newest verified checkpoint of the job `earlier` into this one's folder, on the same remote, by the
     remote itself where it can. Nothing is overwritten, and nothing of the earlier job is touched.
 
-    Told, not raised, is what is wrong with the job to continue. Raises NotInherited.
+    Told, not raised, is what is wrong with the job to continue. Raises NotContinued.
     """
     try:
         with load_remote(job.remote).opened() as remote:
             spent = _spent(job, _chain(job, remote, earlier))
             generation = _copied(remote, earlier, job.key)
     except (CannotContinue, StoreUnavailable) as error:
-        return Inherited(problem=str(error))
+        return Continuation(problem=str(error))
     except RemoteError as error:
-        raise NotInherited(f"continue_job: the checkpoint of {earlier} could not be taken over: {error}") from error
+        raise NotContinued(f"continue_job: the checkpoint of {earlier} could not be taken over: {error}") from error
     get_run_logger().info("goes on from checkpoint %s of %s, which has cost %.4g USD", generation, earlier, spent)
-    return Inherited(generation=generation, spent_usd=spent)
+    return Continuation(generation=generation, spent_usd=spent)
 
 
 def _chain(job: Job, remote: Remote, earlier: str) -> list[str]:

@@ -197,10 +197,10 @@ def test_a_check_is_not_patient(aws: AwsEmulator) -> None:
 
 def test_here_is_this_computer_alone(aws: AwsEmulator) -> None:
     block = cloud_at(aws)
-    assert block.here is True
+    assert block.is_local is True
     parameters = block.credentials.aws_client_parameters.model_copy(update={"endpoint_url": None})
     far = block.credentials.model_copy(update={"aws_client_parameters": parameters})
-    assert block.model_copy(update={"credentials": far}).here is False
+    assert block.model_copy(update={"credentials": far}).is_local is False
 
 
 def statements(name: str) -> list[dict[str, Any]]:

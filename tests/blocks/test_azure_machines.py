@@ -297,11 +297,11 @@ def test_without_an_account_there_is_nothing_to_launch_and_nothing_to_find() -> 
     assert cloud.find() == []
     assert cloud.leftovers() == []
     assert [finding.ok for finding in cloud.check()] == [False]
-    assert not cloud.here
+    assert not cloud.is_local
 
 
 def test_the_emulator_is_here(azure: AzureEmulator) -> None:
-    assert block(azure).here
+    assert block(azure).is_local
 
 
 def test_launched_at_is_the_clouds_own_time(azure: AzureEmulator) -> None:

@@ -81,15 +81,15 @@ def aged(machine: Machine, seconds: float) -> Machine:
 def test_aws_at_a_price_that_moved_on_the_way(aws: AwsEmulator) -> None:
     cloud = cloud_at(aws, attempts=2)
     young = of_listed_price(cloud, "c7i.large")
-    rented = Rented(cloud, aged(young, 7200), aws.ledger)
-    rented.lived(7200)
+    has_market = Rented(cloud, aged(young, 7200), aws.ledger)
+    has_market.lived(7200)
     aws.reprice(young.id, 10 * young.offer.spot_usd_h)
     (machine,) = aws.ledger.items("machine")
     # The move, an hour before the end.
     machine.moves = [(at - 3600, price) for at, price in machine.moves]
     moved = aws.world.history["us-east-1"][-1]
     moved["Timestamp"] = datetime.fromtimestamp(machine.moves[0][0], UTC)
-    told, cost = rented.ended()
+    told, cost = has_market.ended()
     assert told.usd == pytest.approx(cost, rel=0.02)
     assert told.machine_usd == pytest.approx((1 + 10) * young.offer.spot_usd_h, rel=0.02)
     assert len(told.prices) == 2
@@ -106,15 +106,15 @@ def test_aws_bills_a_minute_at_least(aws: AwsEmulator) -> None:
 def test_aws_gives_away_what_it_takes_back_within_the_first_hour(aws: AwsEmulator, seconds: int, free: bool) -> None:
     cloud = cloud_at(aws, attempts=2)
     young = of_listed_price(cloud, "c7i.large")
-    rented = Rented(cloud, aged(young, seconds), aws.ledger)
-    rented.lived(seconds)
-    aws.fleet.instances[young.id].launched_at = rented.machine.launched_at
+    has_market = Rented(cloud, aged(young, seconds), aws.ledger)
+    has_market.lived(seconds)
+    aws.fleet.instances[young.id].launched_at = has_market.machine.launched_at
     aws.fleet.lose(young.id)
     until, ended = cloud.billed_until(young), aws.ledger.of_machine(young.id)[0].ended
     assert until is not None
     assert ended is not None
     assert until.timestamp() == pytest.approx(ended, abs=1), "its spot request tells, to the second"
-    told, cost = rented.ended()
+    told, cost = has_market.ended()
     assert (told.machine_usd == 0) is free
     assert told.disk_usd > 0
     assert told.usd == pytest.approx(cost, rel=0.02)
@@ -133,13 +133,13 @@ def test_gcp() -> None:
         google.compute.boots = False
         cloud = gcp_cloud.cloud_at(google.url)
         young = of_listed_price(cloud, "n2-standard-4")
-        rented = Rented(cloud, aged(young, 300), google.ledger)
-        rented.lived(300)
-        told, cost = rented.ended()
+        has_market = Rented(cloud, aged(young, 300), google.ledger)
+        has_market.lived(300)
+        told, cost = has_market.ended()
         assert told.usd == pytest.approx(cost, rel=0.02)
         # It ended when the cloud says so, not when somebody asks.
         limit = time.time() + 30
-        again = rented.as_billed()[0]
+        again = has_market.as_billed()[0]
         assert again.ended_at == told.ended_at
         assert time.time() < limit
 
@@ -149,11 +149,11 @@ def test_azure(monkeypatch: pytest.MonkeyPatch) -> None:
         azure.resources.changes.lag_s = 0.0
         cloud = block(azure)
         young = of_listed_price(cloud, "Standard_D2s_v5")
-        rented = Rented(cloud, aged(young, 300), azure.ledger)
-        rented.lived(300)
-        told, cost = rented.ended()
+        has_market = Rented(cloud, aged(young, 300), azure.ledger)
+        has_market.lived(300)
+        told, cost = has_market.ended()
         assert told.usd == pytest.approx(cost, rel=0.02)
         assert told.disk_usd > 0
         time.sleep(0.05)
-        again = rented.as_billed()[0]
+        again = has_market.as_billed()[0]
         assert again.ended_at == told.ended_at, "it ended when the cloud says so, not when somebody asks"

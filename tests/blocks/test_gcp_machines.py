@@ -462,8 +462,8 @@ def test_a_leftover_without_an_answer_is_throttled(google: GcpEmulator, cloud: G
 
 
 def test_where_its_machines_are(google: GcpEmulator, cloud: GcpCloud) -> None:
-    assert cloud.here
-    assert not GcpCloud(credentials=cloud.credentials).here
+    assert cloud.is_local
+    assert not GcpCloud(credentials=cloud.credentials).is_local
 
 
 def test_the_sdk_knows_what_is_sent() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from spotwave.blocks.errors import Capacity
 from spotwave.blocks.local.block import LocalCloud
-from spotwave.blocks.local.capacity import Room
+from spotwave.blocks.local.capacity import LocalCapacity
 from spotwave.blocks.local.machines import Machines
 from spotwave.blocks.local.memory import host_memory_gib
 from spotwave.blocks.local.prices import host_vcpus, local_market
@@ -20,7 +20,7 @@ from spotwave.blocks.models import Machine
 from tests.blocks.machine_kit import IDLE, brief, offer
 
 ROOT = Path(__file__).parents[2]
-TWO = Room(2, 4.0)
+TWO = LocalCapacity(2, 4.0)
 
 
 def launched(machines: Machines, *sizes: int) -> list[Machine]:
@@ -60,10 +60,11 @@ def test_what_a_machine_says_that_it_holds_is_bounded(claim: float) -> None:
 def test_of_two_launchers_in_the_same_moment_one_wins(folder: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
-        "from spotwave.blocks.cloud import Capacity\n"
-        "from spotwave.blocks.local.machines import Machines; from spotwave.blocks.local.capacity import Room\n"
+        "from spotwave.blocks.errors import Capacity\n"
+        "from spotwave.blocks.local.machines import Machines\n"
+        "from spotwave.blocks.local.capacity import LocalCapacity\n"
         "from tests.blocks.machine_kit import IDLE, brief, offer\n"
-        "machines = Machines(Path(sys.argv[1]), IDLE, Room(2, 4.0))\n"
+        "machines = Machines(Path(sys.argv[1]), IDLE, LocalCapacity(2, 4.0))\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
         "try: print(machines.launch(offer('local-2', 2), brief(sys.argv[2])).id)\n"
         "except Capacity: print('refused')"
@@ -95,7 +96,7 @@ def test_all_sizes_are_offered_however_busy_it_is_and_in_sum_there_is_no_more() 
 
 def test_a_computer_is_what_it_is_unless_the_block_says_otherwise(folder: Path) -> None:
     honest = LocalCloud(folder=str(folder))
-    assert honest.room == Room(host_vcpus(), pytest.approx(host_memory_gib()))  # type: ignore[arg-type]
+    assert honest.room == LocalCapacity(host_vcpus(), pytest.approx(host_memory_gib()))  # type: ignore[arg-type]
     sizes = [one.vcpus for one in offers_of(honest.market().frame)]
     much = honest.model_copy(update={"pretend_vcpus": 10 * host_vcpus()})
     assert much.room.memory_gib == pytest.approx(10 * host_memory_gib())

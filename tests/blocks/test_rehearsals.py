@@ -61,10 +61,10 @@ def launched(aws: AwsEmulator, cloud: AwsCloud) -> Machine:
 def test_aws_with_a_role_gives_notice_and_leaves_no_template(aws: AwsEmulator) -> None:
     cloud = aws_at(aws, attempts=2, fault_role=ROLE)
     machine = launched(aws, cloud)
-    assert cloud.rehearsal.notice
-    assert cloud.rehearsal.usd > 0
+    assert cloud.interruption_method.notice
+    assert cloud.interruption_method.usd > 0
     assert aws_notice(aws, machine) == ""
-    cloud.rehearse_interruption(machine)
+    cloud.force_interruption(machine)
     assert json.loads(aws_notice(aws, machine))["action"] == "terminate"
     assert cloud.state(machine) is MachineState.RUNNING, "two minutes are the machine's"
     assert aws.fis.templates == {}
@@ -78,7 +78,7 @@ def test_aws_tells_that_the_role_may_not(aws: AwsEmulator) -> None:
     machine = launched(aws, cloud)
     aws.fis.allowed = False
     with pytest.raises(Misconfigured, match="fault_role: give it the policy"):
-        cloud.rehearse_interruption(machine)
+        cloud.force_interruption(machine)
     assert aws.fis.templates == {}
     assert aws_notice(aws, machine) == ""
 
@@ -86,9 +86,9 @@ def test_aws_tells_that_the_role_may_not(aws: AwsEmulator) -> None:
 def test_aws_without_a_role_ends_the_machine_and_says_so(aws: AwsEmulator) -> None:
     cloud = aws_at(aws, attempts=2)
     machine = launched(aws, cloud)
-    assert not cloud.rehearsal.notice
-    assert cloud.rehearsal.usd == 0
-    cloud.rehearse_interruption(machine)
+    assert not cloud.interruption_method.notice
+    assert cloud.interruption_method.usd == 0
+    cloud.force_interruption(machine)
     assert cloud.state(machine) is MachineState.GONE
     assert not any("xperiment" in call for call in aws.calls)
 
@@ -101,7 +101,7 @@ def test_what_is_no_role(role: str) -> None:
 
 def test_the_policy_of_a_drill_names_what_is_asked(aws: AwsEmulator) -> None:
     cloud = aws_at(aws, attempts=2, fault_role=ROLE)
-    cloud.rehearse_interruption(launched(aws, cloud))
+    cloud.force_interruption(launched(aws, cloud))
     policy = json.loads((POLICIES / "aws-drill.json").read_text())
     allowed = {
         action.removeprefix("fis:")
@@ -119,12 +119,12 @@ def test_google_preempts() -> None:
         cloud = gcp_cloud.cloud_at(google.url)
         machine = cloud.launch(gcp_cloud.offer(), a_brief())
         (instance,) = google.compute.instances.values()
-        cloud.rehearse_interruption(machine)
+        cloud.force_interruption(machine)
         preempted, flavour = "/computeMetadata/v1/instance/preempted", {"metadata-flavor": "Google"}
         until(lambda: said(instance.metadata, preempted, flavour) == "TRUE")
         until(lambda: cloud.state(machine) is MachineState.INTERRUPTED)
         with pytest.raises(LaunchRefused):
-            cloud.rehearse_interruption(machine)
+            cloud.force_interruption(machine)
 
 
 def test_azure_evicts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,8 +134,8 @@ def test_azure_evicts(monkeypatch: pytest.MonkeyPatch) -> None:
         name = machine.id.rpartition("/")[2]
         azure.fail(instead(f"virtualMachines.post {name}", refused(403, "AuthorizationFailed"), times=1))
         with pytest.raises(Misconfigured, match="the rehearsed eviction failed: 403"):
-            cloud.rehearse_interruption(machine)
-        cloud.rehearse_interruption(machine)
+            cloud.force_interruption(machine)
+        cloud.force_interruption(machine)
         metadata = azure.resources.vms[machine.id].metadata
         assert metadata is not None
         events = "/metadata/scheduledevents?api-version=2020-07-01"
@@ -143,7 +143,7 @@ def test_azure_evicts(monkeypatch: pytest.MonkeyPatch) -> None:
         assert cloud.state(machine) is MachineState.RUNNING, "the notice comes first"
         cloud.terminate(machine)
         with pytest.raises(LaunchRefused):
-            cloud.rehearse_interruption(machine)
+            cloud.force_interruption(machine)
 
 
 def test_this_computer_gives_notice_and_does_not_wait(tmp_path: Path) -> None:
@@ -152,6 +152,6 @@ def test_this_computer_gives_notice_and_does_not_wait(tmp_path: Path) -> None:
     machine = cloud.machines(HEEDING).launch(Offer.model_validate(offer), a_brief())
     place = cloud.machines().place(machine)
     until(lambda: (place / "work/up").exists())
-    cloud.rehearse_interruption(machine)
+    cloud.force_interruption(machine)
     until(lambda: cloud.state(machine) is MachineState.INTERRUPTED)
     assert (place / "work/saved.json").exists(), "it had time to save"

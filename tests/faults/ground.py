@@ -25,7 +25,7 @@ from prefect.states import Cancelled, Scheduled
 
 from spotwave.blocks.access import PrefectAccess
 from spotwave.deployments import server, worker
-from spotwave.flows.housekeeping.reconcile import take_up_again
+from spotwave.flows.housekeeping.reconcile import adopt
 from tests.conftest import Embedded
 from tests.emulators.azure import AzureEmulator
 from tests.emulators.computer import Computer
@@ -228,7 +228,7 @@ def _keep_house(stop: threading.Event) -> None:
     while not stop.wait(EVERY_S):
         try:
             with get_client(sync_client=True) as client:
-                take_up_again(client)
+                adopt(client)
         except (httpx.HTTPError, PrefectHTTPStatusError, RuntimeError):
             continue  # the server has been killed
 

@@ -61,7 +61,7 @@ class LocalSite(Site):
         """In a process of its own: the cloud would not wait either."""
         machine = (self.machines / machine_id / "machine.json").read_text()
         code = (
-            "import sys; from pathlib import Path; from spotwave.blocks.cloud import Machine; "
+            "import sys; from pathlib import Path; from spotwave.blocks.models import Machine; "
             "from spotwave.blocks.local.machines import Machines; "
             "Machines(Path(sys.argv[1])).interrupt(Machine.model_validate_json(sys.argv[2]), "
             "None if sys.argv[3] == 'None' else float(sys.argv[3]))"

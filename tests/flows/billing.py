@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spotwave.flows.housekeeping.settle_bills import settle_accounts
+from spotwave.flows.housekeeping.settle_bills import settle_bills
 from tests.emulators.ledger import Ledger
 from tests.flows.kit import eventually
 
@@ -64,7 +64,7 @@ def assert_receipt_matches(job: CloudJob) -> None:
     """Once it is settled, as `reconcile` does."""
 
     def settled() -> bool:
-        settle_accounts(job.client)
+        settle_bills(job.client)
         return not unsettled(receipt_in(job.home.results / job.key))
 
     eventually("the receipt is settled", settled, 60, 0.5)

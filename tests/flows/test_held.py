@@ -11,7 +11,7 @@ import pytest
 from prefect.client.schemas.objects import State, StateType
 from prefect.states import Paused, Running, Suspended
 
-from spotwave.flows.housekeeping.approval_timeout import end_unanswered
+from spotwave.flows.housekeeping.approval_timeout import end_unanswered_approvals
 
 BEFORE = datetime.now(UTC) - timedelta(minutes=1)
 
@@ -35,7 +35,7 @@ class FakePrefect:
 
 def left(state: State[Any]) -> State[Any]:
     prefect: Any = FakePrefect(state)
-    end_unanswered(prefect)
+    end_unanswered_approvals(prefect)
     found: State[Any] = prefect.run.state
     return found
 
@@ -62,5 +62,5 @@ def test_an_approval_that_nobody_has_given_in_time_ends_the_job() -> None:
 
 def test_a_run_that_was_resumed_meanwhile_goes_on() -> None:
     prefect: Any = FakePrefect(Running())
-    end_unanswered(prefect)
+    end_unanswered_approvals(prefect)
     assert prefect.run.state.type is StateType.RUNNING

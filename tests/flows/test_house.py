@@ -18,8 +18,8 @@ from pydantic import SecretStr
 from spotwave.blocks.market import offers_of
 from spotwave.blocks.models import LaunchBrief, Machine
 from spotwave.flows.housekeeping.reap import reap
-from spotwave.flows.housekeeping.reconcile import MOST_STARTS, reconcile, take_up_again
-from spotwave.flows.loop.run_lock import EngineBusy, engine_runs, sole_engine
+from spotwave.flows.housekeeping.reconcile import MOST_STARTS, adopt, reconcile
+from spotwave.flows.loop.run_lock import RunLocked, is_locked, run_lock
 from spotwave.node.contract import SECRET_API, Brief, job_key_of
 from spotwave.tasks.results.stage import stage
 from tests.conftest import Embedded
@@ -114,13 +114,13 @@ def test_dead_housekeeping_gives_its_place_back(client: SyncPrefectClient) -> No
     pid = str(client.read_flow_run(dead.id).infrastructure_pid).rpartition(":")[2]
     eventually("reap has ended", lambda: not psutil.pid_exists(int(pid)))
     client.set_flow_run_state(dead.id, Running(), force=True)
-    assert take_up_again(client)[dead.name] == "ended"
+    assert adopt(client)[dead.name] == "ended"
     assert client.read_flow_run(dead.id).state_type is StateType.CRASHED
 
 
 def test_a_run_that_somebody_executes_is_left_alone(client: SyncPrefectClient, parked: Any) -> None:
     run = parked(Running())
-    with sole_engine(job_key_of(run.id)):
+    with run_lock(job_key_of(run.id)):
         assert run.name not in reconcile()
     assert run.name in reconcile()
 
@@ -137,11 +137,11 @@ def test_a_run_that_always_crashes_is_given_up(client: SyncPrefectClient, parked
 
 def test_a_lock_excludes_a_second_engine(client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spotwave.flows.loop.run_lock.WAIT_S", 0.0)
-    with sole_engine("sw-locked"):
-        assert engine_runs("sw-locked")
-        with pytest.raises(EngineBusy, match="sw-locked"), sole_engine("sw-locked"):
+    with run_lock("sw-locked"):
+        assert is_locked("sw-locked")
+        with pytest.raises(RunLocked, match="sw-locked"), run_lock("sw-locked"):
             pass
-    assert not engine_runs("sw-locked")
+    assert not is_locked("sw-locked")
 
 
 def launch(embedded: Embedded, job_key: str, deadline_s: float = 600) -> Machine:

@@ -20,10 +20,10 @@ from prefect.states import Completed, Crashed, Failed, Running
 from spotwave.blocks.errors import Throttled
 from spotwave.blocks.models import Machine
 from spotwave.blocks.snapshots import SnapshotStore
-from spotwave.flows.housekeeping.settle_bills import settle_accounts
-from spotwave.flows.loop.run_lock import sole_engine
+from spotwave.flows.housekeeping.settle_bills import settle_bills
+from spotwave.flows.loop.run_lock import run_lock
 from spotwave.tasks.cost import billing_record, ledger
-from spotwave.tasks.cost.billing_record import Account, Went, not_ended
+from spotwave.tasks.cost.billing_record import BillingRecord, MachineBill, not_ended
 from spotwave.tasks.cost.receipt import KEY, asked, keep
 from spotwave.tasks.load_blocks import NoSuchBlock
 from tests.tasks.test_money import an_offer
@@ -108,8 +108,8 @@ class Scene:
         bill, _ = asked(self.cloud, self.machine, SEEN, 0)  # type: ignore[arg-type]
         attempt = not_ended(self.machine).model_copy(update={"bill": bill, "ended_at": bill.ended_at})
         ledger.write(self.store, ledger.ended(self.job, self.machine, bill, at, None))
-        went = Went(attempt=attempt, cloud=CLOUD, reserved_at=at, gone=SEEN)
-        kept = Account(job=self.job).reserving(1, at).having(went)
+        went = MachineBill(attempt=attempt, cloud=CLOUD, reserved_at=at, gone=SEEN)
+        kept = BillingRecord(job=self.job).reserving(1, at).having(went)
         billing_record.keep(kept)
         keep(self.job, kept.attempts, None, 0.0)
         if with_result:
@@ -121,13 +121,15 @@ class Scene:
         at = BEGUN.timestamp()
         ledger.write(self.store, ledger.reservation(self.job, 1, 99.0, at, at, None))
         billing_record.keep(
-            Account(job=self.job).having(Went(attempt=not_ended(self.machine), cloud=CLOUD, reserved_at=at))
+            BillingRecord(job=self.job).having(
+                MachineBill(attempt=not_ended(self.machine), cloud=CLOUD, reserved_at=at)
+            )
         )
         self.cloud.there = [self.machine]
         self.prefect.state = Failed()
 
     def look(self) -> dict[str, str]:
-        return settle_accounts(self.prefect)  # type: ignore[arg-type]
+        return settle_bills(self.prefect)  # type: ignore[arg-type]
 
     @property
     def said(self) -> str:
@@ -252,7 +254,7 @@ def test_nobody_settles_a_job_that_goes_on(scene: Scene) -> None:
     for scene.prefect.state in going_on:
         assert scene.look() == {}
     scene.prefect.state = Completed()
-    with sole_engine(scene.job.key):
+    with run_lock(scene.job.key):
         assert scene.look() == {}
     assert scene.cloud.asked == 0
     scene.prefect.state = None  # deleted by a user
@@ -278,7 +280,7 @@ def test_a_launch_that_nobody_wrote_down(scene: Scene) -> None:
     """Only the reservation is known."""
     at = datetime.now(UTC).timestamp()
     ledger.write(scene.store, ledger.reservation(scene.job, 1, 99.0, at, at, None))
-    billing_record.keep(Account(job=scene.job).reserving(1, at))
+    billing_record.keep(BillingRecord(job=scene.job).reserving(1, at))
     assert scene.look() == {}
     scene.cloud.there = [scene.machine]
     assert scene.said == "corrected in part"
@@ -291,7 +293,7 @@ def test_a_launch_that_nobody_wrote_down(scene: Scene) -> None:
 def test_a_reservation_without_a_machine_falls(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     at = datetime.now(UTC).timestamp()
     ledger.write(scene.store, ledger.reservation(scene.job, 1, 99.0, at, at, None))
-    billing_record.keep(Account(job=scene.job).reserving(1, at))
+    billing_record.keep(BillingRecord(job=scene.job).reserving(1, at))
     assert scene.look() == {}
     in_a_day(monkeypatch, 0.02)
     assert scene.said == "settled"

@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import StateType
 
 from spotwave.blocks.budget import Budget
 from spotwave.blocks.snapshots import SnapshotStore
-from spotwave.flows.housekeeping.approval_timeout import end_unanswered
+from spotwave.flows.housekeeping.approval_timeout import end_unanswered_approvals
 from spotwave.tasks.cost import ledger
 from tests.conftest import Embedded
 from tests.flows.conftest import Start
@@ -86,7 +86,7 @@ def test_a_quote_above_the_threshold_waits_for_a_yes(
         )
         client.resume_flow_run(approved.run_id, run_input={"approve": True})
         monkeypatch.setattr("spotwave.tasks.api.now", lambda: datetime.now(UTC) + timedelta(hours=25))
-        end_unanswered(client)
+        end_unanswered_approvals(client)
         monkeypatch.undo()
         state = forgotten.finished()
         assert state.is_failed()

@@ -13,8 +13,8 @@ from prefect.states import Cancelled, Cancelling, Completed, Failed, Running, Su
 
 from spotwave.flows.drill import drill
 from spotwave.flows.loop import run_end as module
-from spotwave.flows.loop.run_end import own_end
-from spotwave.flows.loop.run_lock import EngineBusy
+from spotwave.flows.loop.run_end import respects_outside_state
+from spotwave.flows.loop.run_lock import RunLocked
 from spotwave.flows.shci import shci
 from spotwave.tasks.run_status import Ended, Superseded
 
@@ -42,7 +42,7 @@ def told(monkeypatch: pytest.MonkeyPatch, state: State[Any], end: BaseException 
     monkeypatch.setattr(module, "flow_run", SimpleNamespace(id=str(uuid4())))
     monkeypatch.setattr(module, "get_run_logger", lambda: SimpleNamespace(warning=lambda *_: None))
 
-    @own_end
+    @respects_outside_state
     def story() -> str:
         if isinstance(end, BaseException):
             raise end
@@ -72,7 +72,7 @@ def test_a_final_state_set_by_hand_stays(
         told(monkeypatch, state, end)
 
 
-@pytest.mark.parametrize("end", [Superseded("newer"), EngineBusy("another")])
+@pytest.mark.parametrize("end", [Superseded("newer"), RunLocked("another")])
 def test_what_another_engine_carries_keeps_its_state(monkeypatch: pytest.MonkeyPatch, end: BaseException) -> None:
     with pytest.raises(Abort):
         told(monkeypatch, Running(), end)

@@ -157,7 +157,7 @@ def one_is_broken(client: SyncPrefectClient) -> None:
     plain = BlockDocumentUpdate(data={"prices_endpoint": "http://prices.example.org"}, merge_existing_data=True)
     client.update_block_document(document.id, plain)
     found = all_clouds()
-    names = {cloud.kind: name for name, cloud in found.rented.items()}
+    names = {cloud.kind: name for name, cloud in found.has_market.items()}
     assert names == {"aws": "aws-cloud/emulated", "gcp": "gcp-cloud/emulated", "azure": "azure-cloud/emulated"}
     assert "azure-cloud/public" in found.usable
     assert "local-cloud/here" in found.usable

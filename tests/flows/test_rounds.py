@@ -18,7 +18,7 @@ from spotwave.flows.loop.errors import JobFailed
 from spotwave.flows.loop.placement_rounds import ENV_LONGEST_PAUSE, LEAST_RUN_S, Rounds
 from spotwave.node.contract import job_key_of
 from spotwave.tasks import api
-from spotwave.tasks.machine.placement_rounds import read_turn
+from spotwave.tasks.machine.placement_rounds import read_round
 from spotwave.tasks.records import Job, Unplaced
 from spotwave.tasks.run_status import Ended
 from tests.database import prefect_server
@@ -134,6 +134,6 @@ def test_a_run_that_somebody_ends_waits_no_more(tmp_path: Path, monkeypatch: pyt
         monkeypatch.setattr(rounds, "_show", shown)
         with pytest.raises(Ended):
             rounds.next(1, rounds.resume(1), FULL)
-        assert read_turn(api.client(), job.flow_run_id, 1).number == 2
+        assert read_round(api.client(), job.flow_run_id, 1).number == 2
 
     within(tmp_path, body)

@@ -12,9 +12,9 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import State, StateType
 
-from spotwave.flows.housekeeping.reconcile import take_up_again
+from spotwave.flows.housekeeping.reconcile import adopt
 from spotwave.flows.loop.placement_rounds import ENV_LONGEST_PAUSE
-from spotwave.tasks.machine.placement_rounds import read_turn
+from spotwave.tasks.machine.placement_rounds import read_round
 from tests.conftest import Embedded
 from tests.flows.clouds_kit import REQUIREMENTS, Emulated
 from tests.flows.kit import MINIMAL, Job, eventually, now_and_then, start
@@ -37,7 +37,7 @@ def waiting(job: Job) -> State[Any]:
 
 
 def rounds(job: Job) -> int:
-    return read_turn(job.client, job.run_id, 1).number
+    return read_round(job.client, job.run_id, 1).number
 
 
 def cancel(embedded: Embedded, job: Job) -> None:
@@ -75,7 +75,7 @@ def test_where_nothing_has_room_the_job_waits_and_launches_once_when_there_is(
     before = rounds(stays)
 
     def goes_on() -> bool:
-        take_up_again(client)
+        adopt(client)
         return rounds(stays) > before
 
     eventually("it is taken up again, and waits on where it was", now_and_then(goes_on), 240)
@@ -91,4 +91,4 @@ def test_where_nothing_has_room_the_job_waits_and_launches_once_when_there_is(
     assert len(ledger.items("machine")) == 1, "one machine, whoever was its controller"
     assert ledger.left() == []
     assert rounds(stays) == turn
-    assert time.time() > read_turn(client, stays.run_id, 1).until
+    assert time.time() > read_round(client, stays.run_id, 1).until

@@ -8,16 +8,16 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
-from spotwave.node.runtime.workspace import Desk
+from spotwave.node.runtime.workspace import Workspace
 
 
 @task(name="first_step", cache_policy=NO_CACHE)
-def first_step(desk: Desk, word: str) -> None:
+def first_step(workspace: Workspace, word: str) -> None:
     get_run_logger().info("the word is %s", word)
-    kept = desk.scratch / "kept"
+    kept = workspace.scratch / "kept"
     kept.write_text(word)
-    desk.tell("first_step", 50, word)
-    desk.seal("first_step", {"kept": kept}, {})
+    workspace.tell("first_step", 50, word)
+    workspace.seal("first_step", {"kept": kept}, {})
 
 
 @task(name="second_step", cache_policy=NO_CACHE)
@@ -28,5 +28,5 @@ def second_step() -> None:
 
 @flow(name="small-node")
 def small(job_key: str, attempt: int, word: str) -> None:
-    first_step(Desk(), word)
+    first_step(Workspace(), word)
     second_step()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from spotwave.flows.shci_result import answer
+from spotwave.flows.shci_result import parse_result
 from spotwave.node.jobs.shci.basis_sets.basis import resolve, told
 from spotwave.node.jobs.shci.basis_sets.names import USUAL, meant, of_name, works
 from spotwave.node.jobs.shci.calculation import BadInput, Calculation, build_molecule, check
@@ -152,6 +152,6 @@ def test_it_is_told_in_a_few_words() -> None:
 
 def test_the_table_of_the_result_says_it_where_functions_are_cartesian() -> None:
     energies = {"rhf_energy": -1.0, "variational_energy": -1.1, "total_energy": -1.2, "wall_seconds": {}}
-    assert ("functions", "Cartesian: 6 d functions") in answer(energies | {"cartesian": True}).rows
+    assert ("functions", "Cartesian: 6 d functions") in parse_result(energies | {"cartesian": True}).rows
     for result in (energies, energies | {"cartesian": False}):
-        assert "functions" not in dict(answer(result).rows)
+        assert "functions" not in dict(parse_result(result).rows)

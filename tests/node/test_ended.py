@@ -30,38 +30,38 @@ from spotwave.node.jobs.shci.flow import Mistake
 from spotwave.node.jobs.shci.programs.base import ProgramFailed
 from spotwave.node.jobs.shci.scf.hartree_fock import ScfNotConverged, run_hartree_fock
 from spotwave.node.runtime.interruption import cut_short
-from spotwave.node.runtime.workspace import Desk
+from spotwave.node.runtime.workspace import Workspace
 from tests.node.chemistry import quiet
 
 DIED = {"cause": Cause.PROGRAM, "signal": 11}
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
     """At the step run_shci, with a file in its scratch."""
     brief = Brief("sw-0123456789ab", 1, "/nowhere", "", vcpus=1, memory_gib=1.0, deadline=time.time() + 600)
     brief.write(tmp_path / BRIEF_FILE)
     monkeypatch.setenv(ENV_WORK, str(tmp_path))
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}), disable_run_logger():
-        found = Desk()
+        found = Workspace()
         found.tell("run_shci", 20, "at work")
         (found.scratch / "FCIDUMP").write_text("large")
         yield found
 
 
-def told(desk: Desk, error: BaseException) -> tuple[Outcome | None, str | None]:
+def told(workspace: Workspace, error: BaseException) -> tuple[Outcome | None, str | None]:
     """What the agent is told, and the name of the state; None where the error is raised on."""
-    state = cut_short(desk, error, (TerminationSignal,), Mistake)
-    path = desk.work / OUTCOME_FILE
+    state = cut_short(workspace, error, (TerminationSignal,), Mistake)
+    path = workspace.work / OUTCOME_FILE
     return Outcome.read(path) if path.exists() else None, None if state is None else state.name
 
 
-def test_an_exception_that_nobody_foresaw_ends_the_job_once(desk: Desk) -> None:
+def test_an_exception_that_nobody_foresaw_ends_the_job_once(workspace: Workspace) -> None:
     """PySCF's own, of an atom whose pseudopotential its guess cannot do."""
     gadolinium = Calculation(molecule="Gd 0 0 0", spin=8, basis="crenbl")
     with pytest.raises(Exception) as raised:  # noqa: PT011 - the library's affair
-        run_hartree_fock(gadolinium, desk.scratch / "scf.chk", max_memory_gib=1.0, log=quiet)
-    outcome, state = told(desk, raised.value)
+        run_hartree_fock(gadolinium, workspace.scratch / "scf.chk", max_memory_gib=1.0, log=quiet)
+    outcome, state = told(workspace, raised.value)
     assert state is None, "raised on, so that Prefect logs the traceback"
     assert outcome is not None
     assert (outcome.ending, outcome.cause, outcome.step) == (Ending.FAILED, None, "run_shci")
@@ -82,17 +82,17 @@ def test_an_exception_that_nobody_foresaw_ends_the_job_once(desk: Desk) -> None:
     ids=repr,
 )
 def test_what_another_machine_may_do_better(
-    desk: Desk, error: Exception, ending: Ending, facts: dict[str, Any], state: str
+    workspace: Workspace, error: Exception, ending: Ending, facts: dict[str, Any], state: str
 ) -> None:
-    outcome, name = told(desk, error)
+    outcome, name = told(workspace, error)
     assert name == state
     assert outcome is not None
     assert outcome == Outcome(ending, outcome.reason, step="run_shci", **facts)
     assert "Its log" not in outcome.reason
-    assert (desk.scratch / "FCIDUMP").exists() == (outcome.cause is not Cause.DISK), "room for the note"
+    assert (workspace.scratch / "FCIDUMP").exists() == (outcome.cause is not Cause.DISK), "room for the note"
 
 
-def test_the_agents_word_and_prefects_signals_come_first(desk: Desk) -> None:
-    assert told(desk, TerminationSignal(15)) == (None, None)
-    Outcome(Ending.INTERRUPTED, "a notice").write(desk.work / STOP_FILE)
-    assert told(desk, MemoryError()) == (None, "Interrupted")
+def test_the_agents_word_and_prefects_signals_come_first(workspace: Workspace) -> None:
+    assert told(workspace, TerminationSignal(15)) == (None, None)
+    Outcome(Ending.INTERRUPTED, "a notice").write(workspace.work / STOP_FILE)
+    assert told(workspace, MemoryError()) == (None, "Interrupted")

@@ -12,18 +12,18 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from spotwave.node.contract import BRIEF_FILE, COUNT_FILE, ENV_WORK, STOP_FILE, Brief, Ending, Outcome
 from spotwave.node.jobs.drill.flow import Count, count_on
-from spotwave.node.runtime.workspace import Desk, StopAsked
+from spotwave.node.runtime.workspace import StopAsked, Workspace
 from spotwave.node.storage import checkpoint
 from spotwave.node.storage.manifest import CheckpointCorrupt
 
-At = Callable[[int], Desk]
+At = Callable[[int], Workspace]
 
 
 @pytest.fixture
 def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[At]:
     """The desk of an attempt's machine, which holds the checkpoint of the one before."""
 
-    def desk(attempt: int) -> Desk:
+    def workspace(attempt: int) -> Workspace:
         work = tmp_path / f"machine-{attempt}"
         work.mkdir()
         brief = Brief("sw-0123456789ab", attempt, "/nowhere", "", vcpus=1, memory_gib=1.0, deadline=time.time() + 600)
@@ -32,10 +32,10 @@ def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[At]:
         if earlier.exists():
             shutil.copytree(earlier, work / "checkpoint")
         monkeypatch.setenv(ENV_WORK, str(work))
-        return Desk()
+        return Workspace()
 
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):  # nobody there: the bar is only for show
-        yield desk
+        yield workspace
 
 
 def test_the_next_machine_goes_on(at: At) -> None:
@@ -52,23 +52,23 @@ def test_the_next_machine_goes_on(at: At) -> None:
 
 
 def test_it_ends_by_itself_and_when_it_is_asked_to(at: At) -> None:
-    desk = at(1)
-    count = Count(desk, 1)
-    count_on(desk, count, 0.5)
+    workspace = at(1)
+    count = Count(workspace, 1)
+    count_on(workspace, count, 0.5)
     assert count.seconds == 1
-    Outcome(Ending.INTERRUPTED, "a notice").write(desk.work / STOP_FILE)
+    Outcome(Ending.INTERRUPTED, "a notice").write(workspace.work / STOP_FILE)
     with pytest.raises(StopAsked, match="a notice"):
-        count_on(desk, count, 600)
+        count_on(workspace, count, 600)
     assert count.seconds == 1
 
 
 def test_a_checkpoint_of_something_else(at: At) -> None:
-    desk = at(1)
-    other = desk.scratch / "scf.chk"
+    workspace = at(1)
+    other = workspace.scratch / "scf.chk"
     other.write_text("not a count")
-    checkpoint.seal(desk.checkpoints, "001-00001", {"scf.chk": other})
+    checkpoint.seal(workspace.checkpoints, "001-00001", {"scf.chk": other})
     with pytest.raises(CheckpointCorrupt, match="not one of a drill"):
         Count(at(2), 2)
-    checkpoint.seal(desk.checkpoints, "001-00002", {COUNT_FILE: other})
+    checkpoint.seal(workspace.checkpoints, "001-00002", {COUNT_FILE: other})
     with pytest.raises(CheckpointCorrupt, match="not readable"):
-        Count(desk, 2)
+        Count(workspace, 2)

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from spotwave.node.storage.redact import last_line, scrubber
+from spotwave.node.storage.redact import last_line, redactor
 from spotwave.node.storage.remote import Entry, Remote, RemoteAbsent, RemoteDiffers, RemoteError
 from tests.node.conftest import RCLONE, Servers
 
@@ -256,6 +256,6 @@ def test_scrubbing_reaches_into_tokens(tmp_path: Path) -> None:
     config.write_text(
         '[drive]\ntype = drive\nscope = drive\ntoken = {"access_token":"ya29.abcdef","expiry":"2026-01-01"}\n'
     )
-    scrub = scrubber(config)
+    scrub = redactor(config)
     assert scrub("drive says ya29.abcdef is stale") == "drive says *** is stale"
     assert scrub("Get http://user:word@host/x?sig=abc&y=1") == "Get http://***@host/x?sig=***&y=1"

@@ -10,8 +10,8 @@ import pytest
 from spotwave.node.contract import BRIEF_FILE, ENV_WORK, Brief
 from spotwave.node.jobs.shci.calculation import Calculation
 from spotwave.node.jobs.shci.reference import FirstDeterminant, Reference, Stability
-from spotwave.node.jobs.shci.shci_run import Bench
-from spotwave.node.runtime.workspace import Desk
+from spotwave.node.jobs.shci.shci_run import ShciRun
+from spotwave.node.runtime.workspace import Workspace
 from spotwave.node.storage.checkpoint import CheckpointCorrupt
 
 CALCULATION = Calculation(molecule="H 0 0 0; H 0 0 0.74", basis="sto-3g")
@@ -30,12 +30,12 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def bench_of(work: Path, attempt: int) -> Bench:
+def bench_of(work: Path, attempt: int) -> ShciRun:
     brief = Brief("sw-0123456789ab", attempt, "/nowhere", "", vcpus=1, memory_gib=1.0, deadline=time.time() + 600)
     brief.write(work / BRIEF_FILE)
-    bench = Bench(Desk(), CALCULATION)
-    bench.scf.write_text("orbitals")
-    return bench
+    run = ShciRun(Workspace(), CALCULATION)
+    run.scf.write_text("orbitals")
+    return run
 
 
 def test_the_choice_of_the_first_attempt_is_that_of_the_third(work: Path) -> None:

@@ -159,7 +159,7 @@ needs_mounts = pytest.mark.skipif(not may_mount(), reason="only root may mount")
 @needs_mounts
 def test_an_account_stays_whole(disk: Path) -> None:
     with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: disk / "storage"}):
-        kept = billing_record.Account(job=a_job(key="sw-0123456789ab"), before_usd=1.0)
+        kept = billing_record.BillingRecord(job=a_job(key="sw-0123456789ab"), before_usd=1.0)
         billing_record.keep(kept)
         fill(disk)
         changed = kept.model_copy(update={"reserved": {number: 1.0 for number in range(100_000)}})

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from spotwave.blocks.local.machines import Machines
 from spotwave.blocks.local.processes import is_alive
 from spotwave.blocks.snapshots import SnapshotStore, StoreUnavailable
-from spotwave.flows.shci_result import NoAnswer, answer
+from spotwave.flows.shci_result import InvalidResult, parse_result
 from spotwave.node.contract import ENV_MACHINE
 from spotwave.node.jobs.shci.calculation import CommandProgram
 from spotwave.node.jobs.shci.programs.base import OutputUnreadable, SolverTask
@@ -138,9 +138,9 @@ def told_result(**fields: Any) -> Callable[[Path], object]:
     usual = {"rhf_energy": -1.0, "variational_energy": -1.1, "total_energy": -1.2, "wall_seconds": {"run_shci": 1.0}}
 
     def carried(_: Path) -> None:
-        assert answer(usual).seconds == 1.0
-        with pytest.raises(NoAnswer, match=f"result.json: {next(iter(fields))}"):
-            answer(usual | fields)
+        assert parse_result(usual).seconds == 1.0
+        with pytest.raises(InvalidResult, match=f"result.json: {next(iter(fields))}"):
+            parse_result(usual | fields)
 
     return carried
 
@@ -152,9 +152,9 @@ def own_event(**fields: Any) -> Callable[[Path], object]:
         usual = {"number": 1, "determinants": 5, "variational_energy": -1.0, "seconds": 0.1}
         reader = EventReader("own")
         assert reader.line(json.dumps({"event": "iteration", **usual, **fields})) is None
-        answer = {"variational_energy": -1.0, "total_energy": -1.1, "determinants": 5}
+        parse_result = {"variational_energy": -1.0, "total_energy": -1.1, "determinants": 5}
         its = {"total_energy" if name == "variational_energy" else name: value for name, value in fields.items()}
-        reader.line(json.dumps({"event": "result", **answer, **its}))
+        reader.line(json.dumps({"event": "result", **parse_result, **its}))
         with pytest.raises(ValueError, match=r"no result|no number|no whole|not finite"):
             reader.energies()
 

@@ -63,7 +63,7 @@ def test_a_drill_takes_a_policy_of_its_own(aws: GuardedAws) -> None:
     role = "arn:aws:iam::123456789012:role/spotwave-fault"
     cloud = cloud_at(aws, attempts=1, fault_role=role)
     machine = cloud.machines("@SETTINGS@\n@BRIEF@\n").launch(offer(), brief())
-    cloud.rehearse_interruption(machine)
+    cloud.force_interruption(machine)
     assert aws.lacked == {}
     assert aws.used["drill"] == actions(policy("drill"))
     # What the experiment itself may, by the role that it is given.
@@ -74,7 +74,7 @@ def test_a_drill_takes_a_policy_of_its_own(aws: GuardedAws) -> None:
     assert not allows(policy("fault"), Right(send, instance, {"aws:ResourceTag/owner": "somebody"}))
     del aws.policies["drill"]["Statement"][:]
     with pytest.raises(LaunchRefused):
-        cloud.rehearse_interruption(machine)
+        cloud.force_interruption(machine)
     assert aws.lacked == {"launcher": {"fis:CreateExperimentTemplate"}}
 
 

@@ -86,11 +86,11 @@ def leave(azure: GuardedAzure, kind: str, type_: str) -> None:
 def test_a_drill_takes_a_role_of_its_own(azure: GuardedAzure) -> None:
     cloud = block(azure)
     machine = cloud.machines(IDLE).launch(offer(), brief())
-    cloud.rehearse_interruption(machine)
+    cloud.force_interruption(machine)
     assert azure.used[DRILL] == granted(DRILL)
     azure.granted[DRILL].clear()
     with pytest.raises(LaunchRefused):
-        cloud.rehearse_interruption(machine)
+        cloud.force_interruption(machine)
     assert azure.lacked == {"launcher": {"Microsoft.Compute/virtualMachines/simulateEviction/action"}}
 
 

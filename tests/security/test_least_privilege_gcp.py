@@ -64,11 +64,11 @@ def test_what_is_asked_is_what_is_granted(google: GuardedGcp) -> None:
 def test_a_drill_takes_a_role_of_its_own(google: GuardedGcp) -> None:
     cloud = cloud_at(google.url)
     machine = cloud.machines("@SETTINGS@\n@BRIEF@\n").launch(offer(), brief())
-    cloud.rehearse_interruption(machine)
+    cloud.force_interruption(machine)
     assert google.used["drill"] == permissions("drill")
     google.granted["drill"].clear()
     with pytest.raises(LaunchRefused):
-        cloud.rehearse_interruption(machine)
+        cloud.force_interruption(machine)
     assert google.lacked == {"launcher": {"compute.instances.simulateMaintenanceEvent"}}
 
 

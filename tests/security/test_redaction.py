@@ -16,7 +16,7 @@ import pytest
 
 from spotwave.blocks.errors import Misconfigured
 from spotwave.blocks.rclone import rclone_binary
-from spotwave.node.storage.redact import ScrubbedLog, scrubber, secrets_of
+from spotwave.node.storage.redact import RedactedLog, redactor, secrets_of
 from spotwave.node.storage.secret_patterns import names_a_secret, without_secrets
 from tests.security.rows import Row
 
@@ -128,7 +128,7 @@ def config(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("name", WRITTEN)
 def test_a_known_secret_is_found(name: str, config: Path) -> None:
     text, gone = WRITTEN[name]
-    told = scrubber(config)(f"Failed to copy: {text} is refused by dav.example")
+    told = redactor(config)(f"Failed to copy: {text} is refused by dav.example")
     assert told.startswith("Failed to copy: "), told
     assert told.endswith(" is refused by dav.example"), told
     assert "***" in told
@@ -142,7 +142,7 @@ def test_of_an_option_of_this_name(name: str, tmp_path: Path) -> None:
         "connection_string": f"AccountName=somebody;AccountKey={TOKEN};Suffix=core",
     }.get(name, TOKEN)
     (tmp_path / "rclone.conf").write_text(f"[it]\ntype = any\n{name} = {value}\n")
-    told = scrubber(tmp_path / "rclone.conf")(f"it says {TOKEN} is stale")
+    told = redactor(tmp_path / "rclone.conf")(f"it says {TOKEN} is stale")
     assert told == "it says *** is stale"
 
 
@@ -157,7 +157,7 @@ def test_an_unknown_secret_is_known_by_its_form(name: str) -> None:
 @pytest.mark.parametrize("text", ORDINARY)
 def test_ordinary_words_stay(text: str, config: Path) -> None:
     switches = secrets_of({"pass": "on", "token": "true", "key_file": "/home/me/key.pem"})
-    assert scrubber(config, switches)(text) == text
+    assert redactor(config, switches)(text) == text
 
 
 def test_what_rclone_calls_a_password_is_one() -> None:
@@ -175,20 +175,20 @@ def test_what_rclone_calls_a_password_is_one() -> None:
 
 def test_a_megabyte_of_half_secrets_is_read_in_time(config: Path) -> None:
     text = "".join(one * (1_000_000 // len(HALF) // len(one)) for one in HALF)
-    scrub, begun = scrubber(config), time.process_time()
+    scrub, begun = redactor(config), time.process_time()
     scrub(text)
     assert time.process_time() - begun < 10, "linear: a second or two"
 
 
 def test_no_secret_of_the_api_is_in_an_agents_log(config: Path) -> None:
-    scrub = scrubber(
+    scrub = redactor(
         config, secrets_of({"PREFECT_API_AUTH_STRING": f"machine:{TOKEN}", "PREFECT_API_URL": "https://x"})
     )
     try:
         raise OSError(f"401 for {b64(f'machine:{TOKEN}')}")
     except OSError:
         record = logging.LogRecord("agent", logging.ERROR, "", 1, "told %s", (TOKEN,), sys.exc_info())
-    assert ScrubbedLog(scrub).filter(record)
+    assert RedactedLog(scrub).filter(record)
     told = logging.Formatter("%(message)s").format(record)
     assert told.startswith("told ***")
     assert "401 for ***" in told

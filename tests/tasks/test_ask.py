@@ -6,12 +6,12 @@ import pytest
 
 from spotwave.blocks.budget import Budget
 from spotwave.flows.loop.approval import Approval
-from spotwave.flows.loop.job_billing import Purse
+from spotwave.flows.loop.job_billing import JobBilling
 from spotwave.tasks.cost.approval_question import question_of
 from spotwave.tasks.cost.quote import quoted
 from spotwave.tasks.cost.reserve import own_cap
 from spotwave.tasks.records import Allowance, Choice, Job, Quote
-from spotwave.tasks.results.continue_from import Inherited
+from spotwave.tasks.results.continue_from import Continuation
 from tests.tasks.test_money import an_offer
 from tests.tasks.test_quote import a_job, ranked
 
@@ -68,6 +68,6 @@ def test_the_tighter_of_two_caps_holds_and_is_named(
 def test_how_a_job_goes_on_that_its_approved_figure_has_stopped() -> None:
     job = a_job()
     choice = Choice(ranked=[ranked(an_offer(), 1.0)], seen=1, eligible=1, work_core_h=1.0, rejected=[])
-    purse = Purse(job, choice, a_quote(job, None), Inherited())
-    purse.allowance = Allowance(usd=2.0, limit="approved", at=0.0)
-    assert purse.how_to_go_on().endswith(f"continue_job={job.key}; what more it may cost is asked then.")
+    billing = JobBilling(job, choice, a_quote(job, None), Continuation())
+    billing.allowance = Allowance(usd=2.0, limit="approved", at=0.0)
+    assert billing.how_to_go_on().endswith(f"continue_job={job.key}; what more it may cost is asked then.")

@@ -49,11 +49,11 @@ def test_pools_that_lost_or_refused_a_machine_are_avoided_and_a_computer_of_ones
 
 
 @pytest.mark.parametrize(
-    ("rented", "said", "taken_for"), [(False, HOST_DOWN, HOST_DOWN), (True, HOST_DOWN, LOST), (True, LOST, LOST)]
+    ("has_market", "said", "taken_for"), [(False, HOST_DOWN, HOST_DOWN), (True, HOST_DOWN, LOST), (True, LOST, LOST)]
 )
 def test_a_rented_machine_is_not_believed_that_its_host_was_stopped(
-    tmp_path: Path, rented: bool, said: Ending, taken_for: Ending
+    tmp_path: Path, has_market: bool, said: Ending, taken_for: Ending
 ) -> None:
     """Else one that says so would be replaced for ever."""
-    cloud = AzureCloud() if rented else LocalCloud(folder=str(tmp_path))
+    cloud = AzureCloud() if has_market else LocalCloud(folder=str(tmp_path))
     assert believed(Outcome(said, "so"), cloud).ending is taken_for

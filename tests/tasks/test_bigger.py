@@ -11,7 +11,7 @@ from spotwave.blocks.local.prices import local_market
 from spotwave.blocks.market import Market, offers_of
 from spotwave.blocks.models import Machine, Offer, Requirements
 from spotwave.node.contract import Cause, Ending, Outcome
-from spotwave.tasks.machine.bigger_machine import MOST_DOUBLINGS, Next, after
+from spotwave.tasks.machine.bigger_machine import MOST_DOUBLINGS, NextMachine, next_machine
 from spotwave.tasks.market.expected_cost import Work
 from spotwave.tasks.market.rank import rank
 from spotwave.tasks.records import Attempt
@@ -26,13 +26,13 @@ ASKED = Requirements(min_memory_gib=1.0, disk_gib=20.0)
 def attempt(
     number: int, cause: Cause | None, on: Offer | None = None, ending: Ending = Ending.LOST, **told: Any
 ) -> Attempt:
-    rented = on or offer("small", vcpus=1, memory_gib=1.0)
+    has_market = on or offer("small", vcpus=1, memory_gib=1.0)
     disk_gib = told.pop("disk_gib", 20.0)
     machine = Machine(
-        cloud=rented.cloud,
+        cloud=has_market.cloud,
         id=f"i-{number}",
-        region=rented.region,
-        offer=rented,
+        region=has_market.region,
+        offer=has_market,
         job_key="sw-0123456789ab",
         attempt=number,
         launched_at=NOW,
@@ -49,10 +49,10 @@ def attempt(
     )
 
 
-def short_of(cause: Cause, *sizes: float) -> Next:
+def short_of(cause: Cause, *sizes: float) -> NextMachine:
     """After machines with so much memory and so much disk (GiB), one after the other, that were all too small."""
     told = [attempt(n, cause, offer("m", memory_gib=gib), disk_gib=gib) for n, gib in enumerate(sizes, start=1)]
-    return after(ASKED, told)
+    return next_machine(ASKED, told)
 
 
 def test_twice_what_the_machine_had() -> None:
@@ -81,7 +81,7 @@ def test_three_doublings_and_then_a_clear_line(cause: Cause) -> None:
 
 
 def test_both_may_be_short_one_after_the_other() -> None:
-    needs = after(ASKED, [attempt(1, Cause.MEMORY), attempt(2, Cause.DISK), attempt(3, None)])
+    needs = next_machine(ASKED, [attempt(1, Cause.MEMORY), attempt(2, Cause.DISK), attempt(3, None)])
     assert (needs.requirements.min_memory_gib, needs.requirements.disk_gib) == (2.0, 40.0)
     assert needs.why.startswith("memory: 1 GiB")
     assert "disk: 20 GiB" in needs.why
@@ -89,18 +89,20 @@ def test_both_may_be_short_one_after_the_other() -> None:
 
 def test_the_users_limit_holds() -> None:
     asked = Requirements(max_memory_gib=3.0)
-    assert after(asked, [attempt(1, Cause.MEMORY)]).problem is None
-    problem = after(asked, [attempt(1, Cause.MEMORY), attempt(2, Cause.MEMORY, offer("m", memory_gib=2.0))]).problem
+    assert next_machine(asked, [attempt(1, Cause.MEMORY)]).problem is None
+    problem = next_machine(
+        asked, [attempt(1, Cause.MEMORY), attempt(2, Cause.MEMORY, offer("m", memory_gib=2.0))]
+    ).problem
     assert problem is not None
     assert problem.startswith("requirements.max_memory_gib: 2 GiB were too little at run_shci")
     assert "4 GiB" in problem
-    needs = after(Requirements(max_usd_h=1.0), [attempt(1, Cause.MEMORY)])
+    needs = next_machine(Requirements(max_usd_h=1.0), [attempt(1, Cause.MEMORY)])
     dear = rank(Market.of([offer("m", memory_gib=2.0, usd=9.0)]), needs.requirements, Work(1.0), {})
     assert "excluded by max_usd_h = 1" in str(dear.remedy)
 
 
 def test_a_disk_that_cannot_be_bigger_ends_the_job() -> None:
-    needs = after(ASKED, [attempt(1, Cause.DISK)], fixed=["here"])
+    needs = next_machine(ASKED, [attempt(1, Cause.DISK)], fixed=["here"])
     assert needs.requirements == ASKED
     assert needs.problem is not None
     assert needs.problem.startswith("disk: the disk under the machines of here is full at run_shci")
@@ -122,11 +124,11 @@ FIRST: dict[str, Any] = {"signal": 11, "generation": "001-00001"}
 )
 def test_a_program_that_dies_in_the_same_way_again_ends_the_job(second: dict[str, Any], ends: bool) -> None:
     first = attempt(1, Cause.PROGRAM, **FIRST)
-    assert after(ASKED, [first]).problem is None
-    problem = after(ASKED, [first, attempt(2, Cause.PROGRAM, **second)]).problem
+    assert next_machine(ASKED, [first]).problem is None
+    problem = next_machine(ASKED, [first, attempt(2, Cause.PROGRAM, **second)]).problem
     assert (problem is not None) == ends
     taken = attempt(2, None, ending=Ending.INTERRUPTED, generation="001-00001")
-    problem = after(ASKED, [first, taken, attempt(3, Cause.PROGRAM, **second)]).problem
+    problem = next_machine(ASKED, [first, taken, attempt(3, Cause.PROGRAM, **second)]).problem
     assert (problem is not None) == ends, "what the cloud takes in between changes nothing"
     if problem is not None:
         assert problem.startswith("attempts 1 and 3 ended in the same way at run_shci")
@@ -135,7 +137,7 @@ def test_a_program_that_dies_in_the_same_way_again_ends_the_job(second: dict[str
 def test_what_the_cloud_takes_never_ends_it() -> None:
     lost = [attempt(n, None, generation="001-00001") for n in range(1, 5)]
     taken = [attempt(n, None, ending=Ending.INTERRUPTED, generation="001-00001") for n in range(5, 9)]
-    assert after(ASKED, lost + taken) == Next(ASKED)
+    assert next_machine(ASKED, lost + taken) == NextMachine(ASKED)
 
 
 def test_a_computers_larger_size_has_twice_the_memory_of_the_smaller_one() -> None:
@@ -143,7 +145,7 @@ def test_a_computers_larger_size_has_twice_the_memory_of_the_smaller_one() -> No
     for gib in (0.99, 1.0, 23.449, 23.45, 23.459, 31.03):
         market = local_market({}, 30.0, 2, gib)
         small, large = sorted(offers_of(market.frame), key=lambda one: one.vcpus)
-        needs = after(Requirements(min_memory_gib=0.1), [attempt(1, Cause.MEMORY, small)])
+        needs = next_machine(Requirements(min_memory_gib=0.1), [attempt(1, Cause.MEMORY, small)])
         choice = rank(market, needs.requirements, Work(1.0), {})
         assert [one.offer for one in choice.ranked] == [large]
         assert large.memory_gib <= gib
@@ -154,7 +156,7 @@ def test_a_cloud_is_asked_for_twice_the_memory() -> None:
     with AwsEmulator(boots=False) as aws:
         market = cloud_at(aws, regions=["us-east-1"]).market()
     first = rank(market, Requirements(), Work(1.0), {}).ranked[0].offer
-    needs = after(Requirements(), [attempt(1, Cause.MEMORY, first)])
+    needs = next_machine(Requirements(), [attempt(1, Cause.MEMORY, first)])
     second = rank(market, needs.requirements, Work(1.0), {})
     assert second.ranked[0].offer.memory_gib >= 2 * first.memory_gib
     assert all(one.offer.memory_gib >= 2 * first.memory_gib for one in second.ranked)

@@ -25,7 +25,7 @@ from prefect.states import (
     Suspended,
 )
 
-from spotwave.tasks.run_status import SIGNAL_S, Ended, Superseded, ended, still_carried
+from spotwave.tasks.run_status import SIGNAL_S, Ended, Superseded, ended, still_active
 
 RUN = uuid4()
 
@@ -45,7 +45,7 @@ class FakePrefect:
 
 def asked(state: State[Any] | None, run_count: int = 1) -> bool:
     prefect: Any = FakePrefect(state, run_count)
-    return still_carried(prefect, RUN, 1)
+    return still_active(prefect, RUN, 1)
 
 
 @pytest.mark.parametrize("state", [Running, partial(Running, name="Waiting"), Crashed, Cancelling])

@@ -1,4 +1,4 @@
-"""Letters of a detached machine, handed on to a real Prefect server: each once, and of its own run alone."""
+"""Mailbox of a detached machine, handed on to a real Prefect server: each once, and of its own run alone."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from spotwave.node.contract import (
 from spotwave.node.storage.remote import Remote
 from spotwave.tasks import api
 from spotwave.tasks.machine.await_boot import await_boot
-from spotwave.tasks.machine.mailbox import Letters
+from spotwave.tasks.machine.mailbox import Mailbox
 from spotwave.tasks.machine.replay_record import LABEL, Record
 from spotwave.tasks.machine.watch import EARLY_S, _Watch
 from spotwave.tasks.records import Job
@@ -186,17 +186,17 @@ def test_lease_progress_and_end_are_where_a_machine_would_have_put_them(
     client: SyncPrefectClient, run_id: UUID, job: Job, tmp_path: Path
 ) -> None:
     lease_id = api.create_lease(client, job.key, 1, run_id)
-    letters = Letters(job, 1)
+    letters = Mailbox(job, 1)
     assert not letters.is_up()
     folder = letters_of(job, tmp_path, Outcome(Ending.FAILED, "basis: unknown"), records=1)
     write_part(tmp_path / "remote" / job.key, 1, log(run_id, 1, "last words"))
-    Letters(job, 1).bring(run_id, lease_id)
+    Mailbox(job, 1).poll(run_id, lease_id)
     lease = api.read_lease(client, lease_id)
     assert lease is not None
     assert lease.outcome == Outcome(Ending.FAILED, "basis: unknown")
     assert client.read_flow_run(run_id).state_name == "Running"
 
-    letters = Letters(job, 1)
+    letters = Mailbox(job, 1)
     letters.fence(lease_id)
     assert (folder / FENCE_FILE).exists()
     letters.settle(run_id)
@@ -213,7 +213,7 @@ def test_a_remote_that_is_away_hinders_no_termination(
 ) -> None:
     lease_id = api.create_lease(client, job.key, 1, run_id)
     (tmp_path / "remote").write_text("a file is no remote")
-    letters = Letters(job, 1)
+    letters = Mailbox(job, 1)
     assert not letters.is_up()
     letters.fence(lease_id)
     letters.settle(run_id)
@@ -241,9 +241,9 @@ def test_letters_that_no_machine_writes_are_silence(
     for text in HOSTILE:
         for name in (HEARTBEAT_FILE, OUTCOME_FILE):
             (folder / name).write_text(text)
-        assert not Letters(job, 1).is_up()
-        Letters(job, 1).bring(run_id, lease_id)
-        Letters(job, 1).settle(run_id)
+        assert not Mailbox(job, 1).is_up()
+        Mailbox(job, 1).poll(run_id, lease_id)
+        Mailbox(job, 1).settle(run_id)
         assert watch.last_word() is None
         assert percent_done(job, 1) == 0.0
     assert api.read_lease(client, lease_id) is None

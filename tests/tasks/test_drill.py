@@ -10,14 +10,14 @@ import pytest
 
 from spotwave.blocks.models import InterruptionMethod, Machine, Offer
 from spotwave.node.contract import Ending, Outcome
-from spotwave.tasks.drill.estimate import NoDrill, Promise
-from spotwave.tasks.drill.interrupt import Forced
-from spotwave.tasks.drill.report import Drilled, Leg, report, saved_in_s, times
+from spotwave.tasks.drill.estimate import DrillEstimate, NoDrill
+from spotwave.tasks.drill.interrupt import ForcedInterruption
+from spotwave.tasks.drill.report import DrillOutcome, Leg, report, saved_in_s, times
 from spotwave.tasks.records import Attempt
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 KEY = "sw-0123456789ab"
-PROMISE = Promise(
+PROMISE = DrillEstimate(
     cloud="some-cloud/mine",
     machine="a.small in here-1",
     minutes=30.0,
@@ -25,7 +25,9 @@ PROMISE = Promise(
     beside_usd_h=0.01,
     rehearsal=InterruptionMethod("taken back", notice=True, within_s=120.0, usd=0.3),
 )
-FORCED = Forced(attempt=1, asked_at=NOON + timedelta(seconds=70), generation="001-00001", token="t", seconds=5)
+FORCED = ForcedInterruption(
+    attempt=1, asked_at=NOON + timedelta(seconds=70), generation="001-00001", token="t", seconds=5
+)
 RESULT = {"token": "t", "resumed_from": "001-00002", "resumed_at": 9, "seconds": 12}
 LOG = """\
 2026-03-01 12:00:40,000 agent no checkpoint on the remote: a fresh start
@@ -77,7 +79,7 @@ def attempt(number: int, begun: float, ended: float, ending: Ending) -> Attempt:
     )
 
 
-PASSED = Drilled(
+PASSED = DrillOutcome(
     promise=PROMISE,
     attempts=[attempt(1, 0, 100, Ending.INTERRUPTED), attempt(2, 110, 200, Ending.COMPLETED)],
     legs=[
@@ -95,7 +97,7 @@ def test_the_promise_is_the_dearest_case() -> None:
     assert PROMISE.machines_usd == pytest.approx(0.015)
     assert PROMISE.usd == pytest.approx(0.315)
     assert PROMISE.requirements.max_usd_h == 0.02
-    assert PROMISE.wait_s > PROMISE.rehearsal.within_s
+    assert PROMISE.wait_s > PROMISE.interruption_method.within_s
     assert PROMISE.line.startswith("some-cloud/mine: 0.3150 USD at most: 30 minutes of machines")
     assert "0.30 USD for the interruption" in PROMISE.line
     assert PROMISE.capped(0.0).max_usd_h == 0.0

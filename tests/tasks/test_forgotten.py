@@ -17,7 +17,7 @@ from prefect.states import Cancelled, Completed, Crashed, Failed, Paused, Runnin
 from spotwave.blocks.models import Machine
 from spotwave.node.contract import job_key_of
 from spotwave.tasks.cost import billing_record
-from spotwave.tasks.cost.billing_record import Account
+from spotwave.tasks.cost.billing_record import BillingRecord
 from spotwave.tasks.machine.reaper import unwanted
 from tests.tasks.test_money import an_offer
 from tests.tasks.test_quote import a_job
@@ -81,5 +81,5 @@ def test_a_job_that_was_deleted_wants_nothing_although_its_attempt_is_there() ->
 
 def test_a_job_that_nobody_knows_is_anothers_unless_its_account_is_here(tmp_path: Path) -> None:
     assert why_not() is None
-    billing_record.keep(Account(job=a_job(key=KEY, flow_run_id=RUN, results=tmp_path)))
+    billing_record.keep(BillingRecord(job=a_job(key=KEY, flow_run_id=RUN, results=tmp_path)))
     assert why_not() == f"job {KEY} was deleted"

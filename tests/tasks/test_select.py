@@ -22,7 +22,7 @@ from spotwave.blocks.models import Offer, Requirements
 from spotwave.blocks.refusal_scope import Scope
 from spotwave.tasks.market.expected_cost import Work
 from spotwave.tasks.market.explain import explain
-from spotwave.tasks.market.interruption_rates import sharpened
+from spotwave.tasks.market.interruption_rates import with_current_rates
 from spotwave.tasks.market.rank import KEPT, rank, why
 from spotwave.tasks.records import Refusal
 from tests.blocks.test_market import random_market, random_requirements
@@ -194,12 +194,12 @@ def test_leading_offers_are_asked_for_their_interruption() -> None:
     )
     choice = rank(market, Requirements(), Work(10.0), {})
     assert choice.ranked[0].offer.instance_type == "restless"
-    known = sharpened(market, choice, {"here": Knows()})
+    known = with_current_rates(market, choice, {"here": Knows()})
     first, second = (one.offer for one in rank(known, Requirements(), Work(10.0), {}).ranked)
     assert (first.instance_type, first.interruption, first.interruption_basis) == ("calm", "unknown", None)
     assert (second.interruption, second.interruptions_per_h) == ("high", pytest.approx(0.9 / 8.2))
     assert second.interruption_basis == of_stops(0.9, 7).basis
-    assert sharpened(market, choice, {"there": Knows()}) is market
+    assert with_current_rates(market, choice, {"there": Knows()}) is market
 
 
 def test_an_offer_is_explained_by_its_place_and_terms() -> None:

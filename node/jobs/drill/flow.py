@@ -16,7 +16,7 @@ from prefect.logging import get_run_logger
 
 from spotwave.node.contract import COUNT_FILE, RESULT_FILE, Ending, write_text
 from spotwave.node.runtime.interruption import cut_short, interrupted
-from spotwave.node.runtime.workspace import Desk, StopAsked
+from spotwave.node.runtime.workspace import StopAsked, Workspace
 from spotwave.node.storage.checkpoint import CheckpointCorrupt
 
 TICK_S = 1.0
@@ -25,29 +25,29 @@ MORE_S = 3.0  # what a machine counts on after it has proven that it resumed
 
 
 class Count:
-    """The rehearsed work: a number that only grows, and a word by which its owner is known again.
+    """The work of a drill: a number that only grows, and a token that names the job it belongs to.
 
     Raises CheckpointCorrupt where the restored checkpoint is not one of this work.
     """
 
-    def __init__(self, desk: Desk, attempt: int) -> None:
-        self._desk = desk
-        self._file = desk.scratch / COUNT_FILE
-        before = desk.restored()
+    def __init__(self, workspace: Workspace, attempt: int) -> None:
+        self._workspace = workspace
+        self._file = workspace.scratch / COUNT_FILE
+        before = workspace.restored()
         self.resumed_from = before.generation if before is not None else None
         self.resumed_at = 0
         self.token = token_hex(16)
         self.seconds = 0
         self._attempt = attempt
         if before is not None:
-            kept = desk.take(COUNT_FILE, self._file)
+            kept = workspace.take(COUNT_FILE, self._file)
             self.token, self.seconds = _read(kept)
             self.resumed_at = self.seconds
 
     def keep(self, step: str) -> None:
         """Seal it; `step` names the checkpoint, and a new name is sent at once."""
         write_text(self._file, json.dumps({"token": self.token, "seconds": self.seconds}))
-        self._desk.seal(step, {COUNT_FILE: self._file}, {"seconds": self.seconds})
+        self._workspace.seal(step, {COUNT_FILE: self._file}, {"seconds": self.seconds})
 
     def result(self) -> dict[str, Any]:
         return {
@@ -60,48 +60,48 @@ class Count:
         }
 
 
-@flow(name="rehearsal-node", log_prints=False)
-def rehearsal_node(job_key: str, attempt: int, wait_s: float) -> State[Any] | dict[str, Any]:
+@flow(name="drill-node", log_prints=False)
+def drill_node(job_key: str, attempt: int, wait_s: float) -> State[Any] | dict[str, Any]:
     """One machine of a drill. Counts until it is taken back, `wait_s` seconds at most; a machine that finds a
     checkpoint counts on for a moment and completes.
 
     Ends as Crashed("Interrupted") with a last checkpoint when the agent asks it to.
     """
-    desk = Desk()
+    workspace = Workspace()
     log = get_run_logger()
     log.info("attempt %d of %s on %s", attempt, job_key, platform.node())
     count: Count | None = None
     try:
-        desk.go_on()
-        count = Count(desk, attempt)
+        workspace.go_on()
+        count = Count(workspace, attempt)
         if count.resumed_from is None:
             count.keep("begin")
-            if not desk.until_saved():
+            if not workspace.until_saved():
                 log.warning("the checkpoint is not on the remote yet; going on")
         else:
             log.info("goes on from checkpoint %s, at %d s", count.resumed_from, count.resumed_at)
-        count_on(desk, count, wait_s if count.resumed_from is None else MORE_S)
+        count_on(workspace, count, wait_s if count.resumed_from is None else MORE_S)
         result = count.result()
-        write_text(desk.work / RESULT_FILE, json.dumps(result, indent=1) + "\n")
+        write_text(workspace.work / RESULT_FILE, json.dumps(result, indent=1) + "\n")
     except (TerminationSignal, Exception) as error:
-        if (state := interrupted(desk, error, (TerminationSignal, StopAsked))) is not None:
+        if (state := interrupted(workspace, error, (TerminationSignal, StopAsked))) is not None:
             _keep_the_last(count)
             return state
-        if (state := cut_short(desk, error, (), (CheckpointCorrupt,))) is None:
+        if (state := cut_short(workspace, error, (), (CheckpointCorrupt,))) is None:
             raise
         return state
-    desk.tell("done", 100, f"{count.seconds} s counted")
-    desk.end(Ending.COMPLETED, f"{count.seconds} s counted")
+    workspace.tell("done", 100, f"{count.seconds} s counted")
+    workspace.end(Ending.COMPLETED, f"{count.seconds} s counted")
     return result
 
 
-def count_on(desk: Desk, count: Count, for_s: float) -> None:
+def count_on(workspace: Workspace, count: Count, for_s: float) -> None:
     """Count seconds, and keep the count now and then. Raises StopAsked, TerminationSignal."""
     begun, kept = time.monotonic(), time.monotonic()
     while (spent := time.monotonic() - begun) < for_s:
-        desk.tell("count", 100 * spent / for_s, f"{count.seconds} s counted")
+        workspace.tell("count", 100 * spent / for_s, f"{count.seconds} s counted")
         time.sleep(TICK_S)  # this is the work
-        desk.go_on()
+        workspace.go_on()
         count.seconds += 1
         if time.monotonic() - kept >= SEAL_S:
             kept = time.monotonic()

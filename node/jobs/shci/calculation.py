@@ -14,17 +14,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from pyscf import gto
 from pyscf.data.elements import chemcore
 
-from spotwave.node.input_error import BadInput
+from spotwave.node.input_error import InputError
 from spotwave.node.jobs.shci.basis_sets.basis import Basis, Resolved, resolve, told
 from spotwave.node.jobs.shci.command_program import CommandProgram, check_command
 from spotwave.node.jobs.shci.geometry import Geometry, parse_geometry
 
 __all__ = [
     "WATER_DIMER",
-    "BadInput",
     "Basis",
     "Calculation",
     "CommandProgram",
+    "InputError",
     "ProgramName",
     "Size",
     "build_molecule",
@@ -143,7 +143,7 @@ class Size:
 def check(calculation: Calculation) -> Size:
     """Everything that can be known to be wrong before a machine is rented; computes no integrals, writes nothing.
 
-    Raises BadInput, one clear line, for the first thing found.
+    Raises InputError, one clear line, for the first thing found.
     """
     _check_thresholds(calculation)
     _check_program(calculation)
@@ -157,7 +157,7 @@ def check(calculation: Calculation) -> Size:
 def build_molecule(calculation: Calculation) -> gto.Mole:
     """The molecule as PySCF sees it, C1 symmetry, with the ECP that belongs to the basis where there is one.
 
-    Raises BadInput for a geometry or a basis set that cannot be read.
+    Raises InputError for a geometry or a basis set that cannot be read.
     """
     geometry = parse_geometry(calculation.molecule)
     found = resolve(calculation.basis, geometry.elements, cartesian=calculation.cartesian)
@@ -202,13 +202,13 @@ def _size(calculation: Calculation, mol: gto.Mole) -> Size:
     n_frozen = int(chemcore(mol)) if calculation.frozen_core else 0
     n_alpha, n_beta = (int(n) for n in mol.nelec)
     if n_alpha > n_orbitals:
-        raise BadInput(
+        raise InputError(
             "basis",
             f"{told(calculation.basis)!r} gives {n_orbitals} orbitals, too few for {n_alpha} electrons of one spin",
             "Take a larger basis or a lower spin",
         )
     if calculation.frozen_core and (n_electrons <= 2 * n_frozen or n_beta < n_frozen):
-        raise BadInput(
+        raise InputError(
             "frozen_core",
             f"{n_frozen} frozen orbitals leave nothing to correlate of {n_alpha} + {n_beta} electrons",
             "Set frozen_core to false",
@@ -235,9 +235,9 @@ def _check_thresholds(calculation: Calculation) -> None:
     for name, (low, high) in (("eps1", EPS1_RANGE), ("eps2", EPS2_RANGE)):
         value = getattr(calculation, name)
         if not low <= value <= high:  # also true for NaN
-            raise BadInput(name, f"{value:g} Hartree is outside {low:g} to {high:g}", "Choose a value in this range")
+            raise InputError(name, f"{value:g} Hartree is outside {low:g} to {high:g}", "Choose a value in this range")
     if calculation.eps2 > calculation.eps1:
-        raise BadInput(
+        raise InputError(
             "eps2",
             f"{calculation.eps2:g} is larger than eps1 = {calculation.eps1:g}, so that no correction would be left",
             f"Choose eps2 at most {calculation.eps1:g}; a hundredth of eps1 is usual",
@@ -249,7 +249,7 @@ def _check_program(calculation: Calculation) -> None:
     if calculation.program != "command":
         return
     if command is None:
-        raise BadInput("command", "program 'command' has no command line", "Fill in command.line")
+        raise InputError("command", "program 'command' has no command line", "Fill in command.line")
     check_command(command)
 
 
@@ -260,7 +260,7 @@ def _check_said(calculation: Calculation, geometry: Geometry) -> None:
         said.append(("spin", calculation.spin, geometry.multiplicity - 1))
     for name, parameter, of_molecule in said:
         if of_molecule is not None and parameter != of_molecule:
-            raise BadInput(
+            raise InputError(
                 name,
                 f"{parameter} is not what the molecule's text says, which is {of_molecule}",
                 f"Set {name} to {of_molecule}, or give the atoms without that line",
@@ -273,17 +273,17 @@ def _check_spin(calculation: Calculation, geometry: Geometry, basis: Resolved) -
     total = sum(gto.charge(element) - in_cores.get(element, 0) for element in geometry.elements)
     electrons = total - charge
     if spin < 0:
-        raise BadInput("spin", f"{spin} is negative", "Give the number of unpaired electrons, 2S")
+        raise InputError("spin", f"{spin} is negative", "Give the number of unpaired electrons, 2S")
     if electrons < 1:
-        raise BadInput("charge", f"{charge:+d} leaves {electrons} electrons", f"Choose a charge below {total:+d}")
+        raise InputError("charge", f"{charge:+d} leaves {electrons} electrons", f"Choose a charge below {total:+d}")
     if spin > electrons:
-        raise BadInput(
+        raise InputError(
             "spin", f"{spin} unpaired electrons of {electrons} in all", f"Choose at most {electrons}, the same parity"
         )
     if (electrons - spin) % 2:
         # With an odd number of electrons 0 is impossible, and the other way round.
         nearest = spin + 1 if spin == 0 else spin - 1
-        raise BadInput(
+        raise InputError(
             "spin",
             f"{electrons} electrons (charge {charge:+d}) cannot have {spin} unpaired",
             f"Set spin to {nearest} or change the charge by one",

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from spotwave.node.input_error import BadInput
+from spotwave.node.input_error import InputError
 from spotwave.node.jobs.shci.programs.base import EVERY_ARCHITECTURE, Architecture
 
 _LONGEST = 10_000  # characters of a field; the system takes 128 KiB of an argument
@@ -72,10 +72,10 @@ class CommandProgram(BaseModel):
 
 
 def check_command(command: CommandProgram) -> None:
-    """Raises BadInput for a command line, a regular expression or a repository that cannot work."""
+    """Raises InputError for a command line, a regular expression or a repository that cannot work."""
     for name, text in command.model_dump(exclude={"architectures"}, exclude_none=True).items():
         if len(text) > _LONGEST or not all(one.isprintable() or one in "\n\t" for one in text):
-            raise BadInput(
+            raise InputError(
                 f"command.{name}",
                 "has control characters, or is too long",
                 f"Give at most {_LONGEST} characters of text",
@@ -92,14 +92,14 @@ def _check_line(line: str) -> None:
         words = shlex.split(line)
         found = [one for word in words for one in string.Formatter().parse(word) if one[1] is not None]
     except ValueError as error:
-        raise BadInput("command.line", f"cannot be read ({error})", "Balance quotes and braces") from error
+        raise InputError("command.line", f"cannot be read ({error})", "Balance quotes and braces") from error
     names = {str(name) for _, name, _, _ in found}
     if not words or "fcidump" not in names:
-        raise BadInput("command.line", "does not say where the integrals go", "Put {fcidump} into it")
+        raise InputError("command.line", "does not say where the integrals go", "Put {fcidump} into it")
     # No attributes, no conversions, no widths: {threads:>999999999} would fill the memory.
     strange = sorted(names - _PLACEHOLDERS) + [str(name) for _, name, width, kind in found if width or kind]
     if strange:
-        raise BadInput(
+        raise InputError(
             "command.line",
             f"unknown placeholder {{{strange[0][:60]}}}",
             "Use {fcidump}, {output}, {checkpoint}, {threads} as they are; write {{ }} for a brace",
@@ -114,11 +114,11 @@ def _check_patterns(command: CommandProgram) -> None:
         try:
             groups = re.compile(pattern).groups
         except (re.error, RecursionError, OverflowError) as error:
-            raise BadInput(
+            raise InputError(
                 f"command.{name}", f"{pattern[:100]!r} is no regular expression ({error})", "Correct it"
             ) from error
         if groups != 1:
-            raise BadInput(
+            raise InputError(
                 f"command.{name}", f"{pattern[:100]!r} has {groups} groups", "Mark the number with one group (...)"
             )
 
@@ -127,23 +127,23 @@ def _check_repository(url: str, commit: str | None) -> None:
     """Parameters stand in the UI, in job.json and in logs: a repository that needs a password in its address is no
     use, and what git would take for an option or a program to run is none at all."""
     if not commit:
-        raise BadInput("command.commit", "is empty", "Name the commit of the git repository to build")
+        raise InputError("command.commit", "is empty", "Name the commit of the git repository to build")
     if not _COMMIT.fullmatch(commit) or ".." in commit:
-        raise BadInput(
+        raise InputError(
             "command.commit", f"{commit[:60]!r} is no commit, tag or branch", "Give e.g. the commit's 40 digits"
         )
     try:
         parts = urlsplit(url)
     except ValueError as error:
-        raise BadInput("command.git_url", "is no address", "Give e.g. https://github.com/owner/repository") from error
+        raise InputError("command.git_url", "is no address", "Give e.g. https://github.com/owner/repository") from error
     if parts.password or (parts.username and parts.scheme != "ssh"):
-        raise BadInput(
+        raise InputError(
             "command.git_url", "holds a password or a token, which everybody would see", "Give the address alone"
         )
     is_address = "://" in url and parts.scheme in GIT_SCHEMES and (parts.hostname or parts.scheme == "file")
     starts_well = not (parts.hostname or "").startswith("-") and not url.startswith("-")
     if not starts_well or not (is_address or url.startswith("/") or _SCP_LIKE.fullmatch(url)) or "::" in url:
-        raise BadInput(
+        raise InputError(
             "command.git_url",
             f"{url[:60]!r} is no address that is fetched from",
             "Give e.g. https://github.com/owner/name",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pyscf.data.nist import BOHR
 
-from spotwave.node.input_error import BadInput
+from spotwave.node.input_error import InputError
 from spotwave.node.jobs.shci.geometry_formats.atom_lines import pieces, plain
 from spotwave.node.jobs.shci.geometry_formats.columns import refuse_columns
 from spotwave.node.jobs.shci.geometry_formats.output_tables import read_table
@@ -28,7 +28,7 @@ from spotwave.node.jobs.shci.geometry_formats.unsupported import refuse_formats
 from spotwave.node.jobs.shci.geometry_formats.xyz import is_count, xyz
 from spotwave.node.jobs.shci.geometry_formats.zmatrix import from_zmatrix
 
-__all__ = ["Atom", "BadInput", "Geometry", "parse_geometry"]
+__all__ = ["Atom", "Geometry", "InputError", "parse_geometry"]
 
 # Nuclei this close are a typing error: the shortest bond known, in H2+ and its like, is above 0.7 Angstrom.
 CLOSEST = 0.2
@@ -52,15 +52,17 @@ class Geometry:
 def parse_geometry(text: str) -> Geometry:
     """Atoms of an XYZ file, of PySCF syntax (Cartesian or Z-matrix), or of another program (docs/geometries.md).
 
-    Raises BadInput("molecule", ...) quoting the line that is wrong.
+    Raises InputError("molecule", ...) quoting the line that is wrong.
     """
     if len(text) > _LONGEST:
-        raise BadInput("molecule", f"has {len(text)} characters", f"Give at most {_LONGEST}: the atoms of one molecule")
+        raise InputError(
+            "molecule", f"has {len(text)} characters", f"Give at most {_LONGEST}: the atoms of one molecule"
+        )
     draft = _draft(text)
     if not draft.rows:
-        raise BadInput("molecule", "holds no atoms", REMEDY)
+        raise InputError("molecule", "holds no atoms", REMEDY)
     if len(draft.rows) == 1 and re.fullmatch("[A-Z]{2}", text.strip()) and all(map(element, text.strip())):
-        raise BadInput(
+        raise InputError(
             "molecule",
             f"{text.strip()!r} is an element or a formula, and a formula has no coordinates",
             f"Write {element(text.strip())} for the atom, and the coordinates of a molecule",
@@ -72,7 +74,7 @@ def parse_geometry(text: str) -> Geometry:
     if draft.bohr:
         atoms = [(symbol, (x * BOHR, y * BOHR, z * BOHR)) for symbol, (x, y, z) in atoms]
     if not atoms:
-        raise BadInput("molecule", "holds dummy atoms alone", REMEDY)
+        raise InputError("molecule", "holds dummy atoms alone", REMEDY)
     _check_distances(atoms)
     return Geometry(atoms, draft.charge, draft.multiplicity)
 
@@ -95,7 +97,7 @@ def _from_cartesian(rows: list[Row], variables: list[Row]) -> list[Atom]:
     for row in rows:
         check_symbol(row.words[0], row.line)
     if variables:
-        raise BadInput(
+        raise InputError(
             "molecule",
             f"the line {told(variables[0].line)} gives a variable its value, and there is no Z-matrix",
             "Write numbers for the coordinates",
@@ -103,7 +105,7 @@ def _from_cartesian(rows: list[Row], variables: list[Row]) -> list[Atom]:
     atoms: list[Atom] = []
     for row in rows:
         if len(row.words) < 4:
-            raise BadInput("molecule", f"the line {told(row.line)} has no three coordinates", REMEDY)
+            raise InputError("molecule", f"the line {told(row.line)} has no three coordinates", REMEDY)
         x, y, z = (number(word, row.line) for word in row.words[1:4])
         atoms.append((canonical(row.words[0]), (x, y, z)))
     return atoms
@@ -114,7 +116,7 @@ def _check_distances(atoms: list[Atom]) -> None:
         for m, (other, there) in enumerate(atoms[:n]):
             distance = math.dist(xyz_, there)
             if not math.isfinite(distance) or distance < CLOSEST:
-                raise BadInput(
+                raise InputError(
                     "molecule",
                     f"atoms {m + 1} ({other}) and {n + 1} ({symbol}) lie {distance:.3f} Angstrom apart",
                     "Correct the coordinates, which are taken in Angstrom",

@@ -44,7 +44,7 @@ class FirstDeterminant(_Told):
     beta: _Occupied
 
 
-class ToldSolution(_Told):
+class ReportedSolution(_Told):
     """One solution. origin: the SCF's own start, a determinant of another occupation, or an instability's mode."""
 
     energy: _Hartree
@@ -56,8 +56,8 @@ class ToldSolution(_Told):
     pilot_s_squared: Annotated[float, Field(strict=True, ge=-1e-6, le=1e6, allow_inf_nan=False)] | None = None
 
 
-class Reference(ToldSolution):
+class Reference(ReportedSolution):
     """The one that was kept, and the others."""
 
-    others: Annotated[tuple[ToldSolution, ...], Field(max_length=8)] = ()
+    others: Annotated[tuple[ReportedSolution, ...], Field(max_length=8)] = ()
     note: Annotated[str, Field(max_length=_LONGEST_NOTE)] = ""  #: what the user should know of it

@@ -15,7 +15,7 @@ from spotwave.node.jobs.shci.integrals_proof import IntegralsProof
 from spotwave.node.jobs.shci.invariants import of_another_spin
 from spotwave.node.jobs.shci.programs.base import Energies
 from spotwave.node.jobs.shci.scf.hartree_fock import HartreeFock
-from spotwave.node.jobs.shci.shci_run import Bench
+from spotwave.node.jobs.shci.shci_run import ShciRun
 from spotwave.node.untrusted.own_files import clear_way
 
 
@@ -27,11 +27,11 @@ def write_iterations(path: Path, energies: Energies) -> None:
     pl.DataFrame(rows, schema=names, orient="row").write_csv(path)
 
 
-def write_result(bench: Bench, hf: HartreeFock, proof: IntegralsProof, energies: Energies) -> dict[str, Any]:
+def write_result(run: ShciRun, hf: HartreeFock, proof: IntegralsProof, energies: Energies) -> dict[str, Any]:
     """result.json; energies in Hartree, geometry in Bohr, times in seconds of all attempts together."""
-    calculation, size, reference = bench.calculation, bench.size, bench.reference
+    calculation, size, reference = run.calculation, run.size, run.reference
     assert reference is not None, "it is chosen before there are integrals"
-    notes = (energies.note, reference.note, of_another_spin(bench.solver, energies))
+    notes = (energies.note, reference.note, of_another_spin(run.solver, energies))
     result: dict[str, Any] = {
         "parameters": calculation.model_dump(mode="json"),
         "versions": {name: version(name) for name in ("prefect", "pyscf", "numpy", "polars")}
@@ -48,7 +48,7 @@ def write_result(bench: Bench, hf: HartreeFock, proof: IntegralsProof, energies:
         "rhf_energy": hf.energy,
         "hf_method": hf.method,
         "cartesian": calculation.cartesian,
-        "first_determinant_energy": bench.facts["first_determinant_energy"],
+        "first_determinant_energy": run.facts["first_determinant_energy"],
         "reference": reference.model_dump(mode="json"),
         "integrals_sha256": proof.sha256,
         "eps1": calculation.eps1,
@@ -60,8 +60,8 @@ def write_result(bench: Bench, hf: HartreeFock, proof: IntegralsProof, energies:
         "threshold_error": energies.threshold_error,
         "s_squared": energies.s_squared,
         "note": " ".join(filter(None, notes)),
-        "wall_seconds": bench.facts["seconds"],
+        "wall_seconds": run.facts["seconds"],
     }
-    clear_way(bench.desk.work / RESULT_FILE)  # the program has ended: whatever it put there, this is the result
-    write_text(bench.desk.work / RESULT_FILE, json.dumps(result, indent=1) + "\n")
+    clear_way(run.workspace.work / RESULT_FILE)  # the program has ended: whatever it put there, this is the result
+    write_text(run.workspace.work / RESULT_FILE, json.dumps(result, indent=1) + "\n")
     return result

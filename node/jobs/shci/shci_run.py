@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from spotwave.node.jobs.shci.calculation import Calculation, check
 from spotwave.node.jobs.shci.programs.base import SolverTask
 from spotwave.node.jobs.shci.reference import Reference
-from spotwave.node.runtime.workspace import Desk
+from spotwave.node.runtime.workspace import Workspace
 from spotwave.node.storage.checkpoint import CheckpointCorrupt, Manifest
 
 SCF_FILE = "scf.chk"
@@ -31,26 +31,26 @@ def _reference_of(before: Manifest | None) -> Reference | None:
     return reference
 
 
-class Bench:
+class ShciRun:
     """The calculation on its desk: what the tasks share, and what a checkpoint of it holds."""
 
-    def __init__(self, desk: Desk, calculation: Calculation) -> None:
-        self.desk = desk
+    def __init__(self, workspace: Workspace, calculation: Calculation) -> None:
+        self.workspace = workspace
         self.calculation = calculation
         self.size = check(calculation)
         self.facts: dict[str, Any] = {"seconds": {}}
-        self.before: Manifest | None = desk.restored()
+        self.before: Manifest | None = workspace.restored()
         if self.before is not None:
             self.facts |= {"seconds": dict(self.before.facts.get("seconds", {}))}
         self.reference: Reference | None = _reference_of(self.before)
-        self.fcidump = desk.scratch / FCIDUMP
-        self.scf = desk.scratch / SCF_FILE
+        self.fcidump = workspace.scratch / FCIDUMP
+        self.scf = workspace.scratch / SCF_FILE
         self.solver = SolverTask(
             fcidump=self.fcidump,
-            output=desk.scratch / "solver",
-            checkpoint=desk.scratch / PROGRAM_DIR,
-            log=desk.output / "shci.log",
-            threads=desk.brief.vcpus,
+            output=workspace.scratch / "solver",
+            checkpoint=workspace.scratch / PROGRAM_DIR,
+            log=workspace.output / "shci.log",
+            threads=workspace.brief.vcpus,
             memory_gib=self.memory_gib,
             eps1=calculation.eps1,
             eps2=calculation.eps2,
@@ -63,13 +63,13 @@ class Bench:
     @property
     def memory_gib(self) -> float:
         """What one step may use; the rest is for the operating system, the agent and the worker."""
-        return max(0.5, 0.75 * self.desk.brief.memory_gib)
+        return max(0.5, 0.75 * self.workspace.brief.memory_gib)
 
     def seal(self, step: str, files: dict[str, Path] | None = None) -> None:
         """A checkpoint of all that is expensive and small."""
         # With the choice that an earlier attempt made: a later one must not choose anew, over other integrals.
         chosen = {} if self.reference is None else {"reference": self.reference.model_dump(mode="json")}
-        self.desk.seal(step, {SCF_FILE: self.scf, **(files or {})}, self.facts | chosen)
+        self.workspace.seal(step, {SCF_FILE: self.scf, **(files or {})}, self.facts | chosen)
 
     def spent(self, step: str, seconds: float) -> None:
         """Wall seconds of a step, added over the attempts."""

@@ -9,7 +9,7 @@ from hashlib import sha256
 
 from pyscf.data.elements import ELEMENTS
 
-from spotwave.node.input_error import BadInput
+from spotwave.node.input_error import InputError
 from spotwave.node.jobs.shci.basis_sets import nwchem_text
 from spotwave.node.jobs.shci.basis_sets.core_potentials import holds_all_electrons
 from spotwave.node.jobs.shci.basis_sets.names import OnAtom, Unusable, examples, meant, of_name
@@ -35,7 +35,7 @@ class Resolved:
 def resolve(basis: Basis, elements: list[str], *, cartesian: bool = False) -> Resolved:
     """Functions of each element, and its core potential where the basis set is made for one.
 
-    Raises BadInput for what cannot be used, with a remedy that works for these elements.
+    Raises InputError for what cannot be used, with a remedy that works for these elements.
     """
     wanted = sorted(set(elements))
     atoms: dict[str, OnAtom] = {}
@@ -63,12 +63,12 @@ def _values(basis: Basis, wanted: list[str]) -> list[tuple[str, list[str]]]:
     for key in basis:
         if key != DEFAULT and key not in wanted:
             problem = f"the molecule has no {key}" if key in _SYMBOLS else f"{key[:20]!r} is no element"
-            raise BadInput(
+            raise InputError(
                 "basis", problem, f"Give basis sets for {', '.join(wanted)}, and 'default' for those not named"
             )
     without = [symbol for symbol in wanted if symbol not in basis]
     if without and DEFAULT not in basis:
-        raise BadInput("basis", f"there is none for {', '.join(without)}", "Add it, or 'default' for all others")
+        raise InputError("basis", f"there is none for {', '.join(without)}", "Add it, or 'default' for all others")
     own = [(basis[symbol], [symbol]) for symbol in wanted if symbol in basis]
     # A default that nobody needs is looked at all the same: a typing error in it is one.
     return [*own, (basis[DEFAULT], without)] if DEFAULT in basis else own
@@ -77,9 +77,9 @@ def _values(basis: Basis, wanted: list[str]) -> list[tuple[str, list[str]]]:
 def _from_name(value: str, symbols: list[str]) -> dict[str, OnAtom]:
     name = value.strip()
     if len(value) > _LONGEST_NAME:
-        raise BadInput("basis", f"has {len(value)} characters in one line", "Give a basis set's name, e.g. cc-pvdz")
+        raise InputError("basis", f"has {len(value)} characters in one line", "Give a basis set's name, e.g. cc-pvdz")
     if not _NAME.fullmatch(name):
-        raise BadInput(
+        raise InputError(
             "basis", f"{told(value)!r} is no basis set name", "Take a name that PySCF knows, e.g. cc-pvdz, or the text"
             " of a file",
         )  # fmt: skip
@@ -89,10 +89,10 @@ def _from_name(value: str, symbols: list[str]) -> dict[str, OnAtom]:
             atoms[symbol] = of_name(name, symbol)
         except Unusable as error:
             if not error.no_functions:
-                raise BadInput("basis", f"{value!r} {error}", _remedy(name, tried, error)) from None
+                raise InputError("basis", f"{value!r} {error}", _remedy(name, tried, error)) from None
             missing.append(symbol)
     if missing and symbols:
-        raise BadInput("basis", f"{value!r} has no functions for {', '.join(missing)}", _another(symbols, missing))
+        raise InputError("basis", f"{value!r} has no functions for {', '.join(missing)}", _another(symbols, missing))
     return atoms if symbols else {}
 
 
@@ -114,12 +114,12 @@ def _from_text(text: str, symbols: list[str], cartesian: bool) -> dict[str, OnAt
     found = nwchem_text.read(text)
     missing = [symbol for symbol in symbols if symbol not in found.shells]
     if missing:
-        raise BadInput(
+        raise InputError(
             "basis", f"its text has no functions for {', '.join(missing)}", "Add them, or give these elements another"
         )
     highest = max(shell[0] for symbol in symbols for shell in found.shells[symbol]) if symbols else 0
     if found.says_cartesian and highest > 1 and not cartesian:
-        raise BadInput(
+        raise InputError(
             "basis", "its text says CARTESIAN: 6 d functions, not 5", "Set cartesian to true, or write SPHERICAL there"
         )
     return {symbol: _atom(found, symbol) for symbol in symbols}
@@ -128,7 +128,7 @@ def _from_text(text: str, symbols: list[str], cartesian: bool) -> dict[str, OnAt
 def _atom(found: nwchem_text.BasisText, symbol: str) -> OnAtom:
     shells, ecp = found.shells[symbol], found.ecps.get(symbol)
     if ecp is None and not holds_all_electrons(shells, symbol):
-        raise BadInput(
+        raise InputError(
             "basis",
             f"its text has too few or too flat functions for all electrons of {symbol}, as sets for an ECP have",
             f"Add that ECP to the text, or the lines 'ECP', '{symbol} nelec 0' and 'END' if there is none",

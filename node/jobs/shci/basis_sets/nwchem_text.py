@@ -15,7 +15,7 @@ from typing import Any
 from pyscf import gto
 from pyscf.data.elements import ELEMENTS
 
-from spotwave.node.input_error import BadInput
+from spotwave.node.input_error import InputError
 from spotwave.node.jobs.shci.basis_sets.pyscf_library import Ecp, Shells
 
 Shell = list[Any]
@@ -51,9 +51,11 @@ def is_text(basis: str) -> bool:
 
 
 def read(text: str) -> BasisText:
-    """Raises BadInput("basis", ...) with the line that is wrong."""
+    """Raises InputError("basis", ...) with the line that is wrong."""
     if len(text) > LONGEST:
-        raise BadInput("basis", f"its text has {len(text)} characters", f"Give at most {LONGEST}: the elements needed")
+        raise InputError(
+            "basis", f"its text has {len(text)} characters", f"Give at most {LONGEST}: the elements needed"
+        )
     found = BasisText()
     reader = _Reader(found)
     for line in _lines(text):
@@ -163,15 +165,15 @@ class _Reader:
 
 def _check_whole(found: BasisText) -> None:
     if not found.shells:
-        raise BadInput("basis", "its text holds no functions", _REMEDY)
+        raise InputError("basis", "its text holds no functions", _REMEDY)
     for symbol, shells in found.shells.items():
         for shell in shells:
             columns = list(zip(*shell[1:], strict=True))[1:]
             if not columns or not all(any(column) for column in columns):
-                raise BadInput("basis", f"its text has a shell of {symbol} without a coefficient", _REMEDY)
+                raise InputError("basis", f"its text has a shell of {symbol} without a coefficient", _REMEDY)
     for symbol, (core, channels) in found.ecps.items():
         if core and -1 not in [angular for angular, _ in channels]:
-            raise BadInput("basis", f"its text has a core potential of {symbol} without its part 'ul'", _REMEDY)
+            raise InputError("basis", f"its text has a core potential of {symbol} without its part 'ul'", _REMEDY)
         channels.sort(key=lambda channel: int(channel[0]))
 
 
@@ -185,7 +187,7 @@ def _numbers(line: str) -> list[float]:
     return numbers
 
 
-def _wrong(line: str, problem: str) -> BadInput:
+def _wrong(line: str, problem: str) -> InputError:
     line = line.strip()
     shown = ascii(line if len(line) <= 60 else f"{line[:57]}...")
-    return BadInput("basis", f"in its text the line {shown} {problem}", _REMEDY)
+    return InputError("basis", f"in its text the line {shown} {problem}", _REMEDY)

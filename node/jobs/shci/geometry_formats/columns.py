@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from spotwave.node.input_error import BadInput
+from spotwave.node.input_error import InputError
 from spotwave.node.jobs.shci.geometry_formats.tokens import (
     Row,
     element,
@@ -21,21 +21,21 @@ _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
 
 
 def refuse_columns(rows: list[Row]) -> None:
-    """BadInput for rows, without an XYZ file's head, that hold something else or something more."""
+    """InputError for rows, without an XYZ file's head, that hold something else or something more."""
     for row in rows:
         found = _of_one(row)
         if found:
             name, remedy = found
-            raise BadInput("molecule", f"the line {told(row.line)} looks like {name}", remedy)
+            raise InputError("molecule", f"the line {told(row.line)} looks like {name}", remedy)
     if len(rows) > 2 and _counts(rows):
-        raise BadInput(
+        raise InputError(
             "molecule",
             f"the lines begin with 1 to {len(rows)}: are these elements, or do they number the atoms",
             "Write symbols: symbol x y z, in Angstrom",
         )
     for row in rows:
         if len(row.words) > 4:
-            raise BadInput(
+            raise InputError(
                 "molecule",
                 f"the line {told(row.line)} has {len(row.words) - 1} columns behind the symbol, not three",
                 "Write symbol x y z; further columns are read in an XYZ file, with its count line and its comment line",
@@ -43,12 +43,12 @@ def refuse_columns(rows: list[Row]) -> None:
 
 
 def refuse_in_xyz(rows: list[Row]) -> None:
-    """BadInput where every row of an XYZ file has a column of another program's before its coordinates."""
+    """InputError where every row of an XYZ file has a column of another program's before its coordinates."""
     if any(len(row.words) < 5 for row in rows):
         return
     for is_of, name in ((_gaussian_table, GAUSSIAN_TABLE), (_gamess, GAMESS), (_frozen, FREEZE_CODES)):
         if all(is_of(row.words) for row in rows) and (is_of is not _gaussian_table or _counts(rows)):
-            raise BadInput("molecule", f"the line {told(rows[0].line)} looks like {name[0]}", name[1])
+            raise InputError("molecule", f"the line {told(rows[0].line)} looks like {name[0]}", name[1])
 
 
 GAMESS = (

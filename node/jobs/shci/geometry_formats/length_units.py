@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from spotwave.node.input_error import BadInput
+from spotwave.node.input_error import InputError
 from spotwave.node.jobs.shci.geometry_formats.tokens import told
 
 _BOHR = r"(?:bohrs?|a\.u\.?|au|atomic[ _-]?units?|atomic|b)"
@@ -34,7 +34,7 @@ def unit_line(line: str) -> bool | None:
 
 
 def unit_of_comment(comment: str) -> bool | None:
-    """As `unit_line`; BadInput where a unit is spoken of and it is not clear of what.
+    """As `unit_line`; InputError where a unit is spoken of and it is not clear of what.
 
     The energy in a comment is often in a.u. while the coordinates are not.
     """
@@ -46,7 +46,7 @@ def unit_of_comment(comment: str) -> bool | None:
         return bool(match[1])
     mentioned = _MENTIONED.search(comment)
     if mentioned:
-        raise BadInput(
+        raise InputError(
             "molecule",
             f"the comment {told(comment)} says {mentioned[0]!r}, and it is not clear whether the coordinates are in it",
             "Write units=bohr or units=angstrom into it",
@@ -58,5 +58,5 @@ def agreed(said: list[bool | None]) -> bool | None:
     """The unit of a text in which it may be said several times: True for Bohr, None where nothing is said."""
     units = {unit for unit in said if unit is not None}
     if len(units) > 1:
-        raise BadInput("molecule", "says both Bohr and Angstrom", "Leave one of them")
+        raise InputError("molecule", "says both Bohr and Angstrom", "Leave one of them")
     return units.pop() if units else None

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from pyscf.data.elements import ELEMENTS
 
-from spotwave.node.input_error import BadInput
+from spotwave.node.input_error import InputError
 from spotwave.node.jobs.shci.geometry_formats.tokens import (
     Draft,
     Row,
@@ -43,7 +43,7 @@ def _heading(program: str, pattern: re.Pattern[str], lines: list[str]) -> tuple[
     """The heading and the lines below it."""
     found = [(n, match) for n, line in enumerate(lines) if (match := pattern.fullmatch(line))]
     if len(found) > 1:
-        raise BadInput("molecule", f"holds several tables of {program}", "Give one of them, the last of a relaxation")
+        raise InputError("molecule", f"holds several tables of {program}", "Give one of them, the last of a relaxation")
     return (found[0][1], lines[found[0][0] + 1 :]) if found else None
 
 
@@ -59,8 +59,8 @@ def _table(below: list[str], columns: re.Pattern[str]) -> Iterator[str]:
             yield line
 
 
-def _refused(line: str, what: str, remedy: str) -> BadInput:
-    return BadInput("molecule", f"the line {told(line)} is no row of {what}", remedy)
+def _refused(line: str, what: str, remedy: str) -> InputError:
+    return InputError("molecule", f"the line {told(line)} is no row of {what}", remedy)
 
 
 def _turbomole(lines: list[str]) -> Draft | None:
@@ -69,13 +69,13 @@ def _turbomole(lines: list[str]) -> Draft | None:
         return None
     head, below = found
     if any(re.match(r"\s*\$(?:periodic|lattice|cell)\b", line, re.I) for line in lines):
-        raise BadInput("molecule", "the Turbomole file is of a crystal", "Give a molecule: crystals are not treated")
+        raise InputError("molecule", "the Turbomole file is of a crystal", "Give a molecule: crystals are not treated")
     options = [word.lower() for word in head[1].split() if not word.lower().startswith("natoms=")]
     if options and options not in (["bohr"], ["angs"], ["angstrom"]):
-        raise BadInput("molecule", f"the line {told(head[0])} is not read here", "Take $coord or $coord angs")
+        raise InputError("molecule", f"the line {told(head[0])} is not read here", "Take $coord or $coord angs")
     end = next((n for n, line in enumerate(below) if line.lstrip().startswith("$")), None)
     if end is None:
-        raise BadInput("molecule", "the Turbomole file has no end of its atoms", "Give it from $coord to $end")
+        raise InputError("molecule", "the Turbomole file has no end of its atoms", "Give it from $coord to $end")
     rows = []
     for line in below[:end]:
         found_row = row(line.split("#")[0])
@@ -95,7 +95,7 @@ def _molden(lines: list[str]) -> Draft | None:
     head, below = found
     unit = {"au": True, "angs": False, "angstrom": False, "bohr": True}.get(head[1].lower())
     if unit is None:
-        raise BadInput("molecule", "the Molden file does not say its unit", "Write [Atoms] AU or [Atoms] Angs")
+        raise InputError("molecule", "the Molden file does not say its unit", "Write [Atoms] AU or [Atoms] Angs")
     rows = []
     for line in below:
         if line.lstrip().startswith("["):
@@ -111,7 +111,7 @@ def _molden(lines: list[str]) -> Draft | None:
 
 def _check_charge(line: str, symbol: str, charge: str) -> None:
     if not is_number(charge) or number(charge, line) != nuclear_charge(symbol):
-        raise BadInput(
+        raise InputError(
             "molecule",
             f"the line {told(line)} has the nuclear charge {charge}, which {symbol} has not",
             "Correct one of them; a ghost atom is left out",
@@ -160,18 +160,18 @@ def _pdb(lines: list[str]) -> Draft | None:
         if line.strip() and not _RECORD.match(line):
             raise _refused(line, "a PDB file", "Give the file as it is, or an XYZ file")
     if sum(line.startswith("MODEL ") for line in lines) > 1:
-        raise BadInput("molecule", "the PDB file holds several models", "Give one of them")
+        raise InputError("molecule", "the PDB file holds several models", "Give one of them")
     rows = []
     for line in atoms:
         words = [line[76:78].strip(), *(line[n : n + 8].strip() for n in (30, 38, 46))]
         if not words[0].isalpha() or not all(map(is_number, words[1:])):
-            raise BadInput(
+            raise InputError(
                 "molecule",
                 f"the line {told(line)} of a PDB file has no element in columns 77-78, or no coordinates in 31-54",
                 "Give an XYZ file",
             )
         if line[16:17].strip() or not (is_number(line[54:60].strip()) and number(line[54:60].strip(), line) == 1):
-            raise BadInput(
+            raise InputError(
                 "molecule",
                 f"the atom in the line {told(line)} of a PDB file is in several places, or not always there",
                 "Give one place for each atom, as an XYZ file",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from spotwave.node.input_error import BadInput
+from spotwave.node.input_error import InputError
 from spotwave.node.jobs.shci.geometry_formats.atom_lines import plain
 from spotwave.node.jobs.shci.geometry_formats.length_units import agreed, unit_line, unit_of_comment
 from spotwave.node.jobs.shci.geometry_formats.tokens import Draft, Row, told
@@ -39,10 +39,12 @@ def charge_line(line: str) -> tuple[int, int] | None:
 def of_atoms(program: str, lines: list[str], charge: tuple[int, int] | None = None, bohr: bool | None = None) -> Draft:
     """The atoms of a block, with what is said of them before it."""
     if any(re.fullmatch(r"\s*--+\s*", line) for line in lines):
-        raise BadInput("molecule", f"the {program} input has fragments, parted by --", "Give one molecule")
+        raise InputError("molecule", f"the {program} input has fragments, parted by --", "Give one molecule")
     draft = plain([line for line in lines if not _SWITCHES.fullmatch(line)], _COMMENTS)
     if charge and charge[1] < 1:
-        raise BadInput("molecule", f"the {program} input has the multiplicity {charge[1]}", "It is 2S + 1, at least 1")
+        raise InputError(
+            "molecule", f"the {program} input has the multiplicity {charge[1]}", "It is 2S + 1, at least 1"
+        )
     charge_, multiplicity = charge or (None, None)
     return Draft(draft.rows, draft.variables, agreed([bohr, draft.bohr]), charge_, multiplicity)
 
@@ -52,13 +54,13 @@ def _between(program: str, lines: list[str], begin: int, end: str) -> list[str]:
     for n in range(begin, len(lines)):
         if re.fullmatch(rf"\s*{end}\s*", lines[n], re.I):
             return lines[begin:n]
-    raise BadInput("molecule", f"the {program} input has no end of its atoms", "Give the block as a whole")
+    raise InputError("molecule", f"the {program} input has no end of its atoms", "Give the block as a whole")
 
 
 def _first(program: str, pattern: re.Pattern[str], lines: list[str]) -> tuple[int, re.Match[str]] | None:
     found = [(n, match) for n, line in enumerate(lines) if (match := pattern.match(line))]
     if len(found) > 1:
-        raise BadInput("molecule", f"the {program} input holds several molecules", "Give one of them")
+        raise InputError("molecule", f"the {program} input holds several molecules", "Give one of them")
     return found[0] if found else None
 
 
@@ -69,7 +71,7 @@ def _orca(lines: list[str]) -> Draft | None:
     n, head = found
     kind, charge = head[1].lower(), charge_line(head[2])
     if kind not in {"xyz", "gzmt"} or not charge:
-        raise BadInput(
+        raise InputError(
             "molecule",
             f"the line {told(lines[n])} of an ORCA input is not read here",
             "Give the atoms themselves: * xyz charge multiplicity, then symbol x y z, then *",
@@ -87,7 +89,7 @@ def _qchem(lines: list[str]) -> Draft | None:
         block.pop(0)
     charge = charge_line(block[0]) if block else None
     if not charge:
-        raise BadInput(
+        raise InputError(
             "molecule",
             "the Q-Chem input has no charge and multiplicity behind $molecule",
             "Give them, and then the atoms",
@@ -118,7 +120,7 @@ def _molpro(lines: list[str]) -> Draft | None:
         return None
     n, head = found
     if not head[1].startswith("{"):
-        raise BadInput("molecule", f"the line {told(lines[n])} names a file", "Give the geometry itself")
+        raise InputError("molecule", f"the line {told(lines[n])} names a file", "Give the geometry itself")
     block = _between("Molpro", _braces(head[1][1:], lines[n + 1 :]), 0, r"\}")
     while block and not block[0].strip():
         block.pop(0)
@@ -126,7 +128,7 @@ def _molpro(lines: list[str]) -> Draft | None:
         return xyz(block)
     outside = [*lines[:n], *block]
     if all(unit_line(line) is None for line in outside):
-        raise BadInput(
+        raise InputError(
             "molecule",
             "a Molpro geometry without an XYZ file's head may be in Bohr or in Angstrom",
             "Write a line bohr or angstrom into its braces",
@@ -146,7 +148,7 @@ def _nwchem(lines: list[str]) -> Draft | None:
     units = re.search(r"\bunits\s+(\S+)", head[1], re.I)
     bohr = unit_line(f"units={units[1]}") if units else None
     if units and bohr is None:
-        raise BadInput("molecule", f"the line {told(lines[n])} has a unit that is not read", "Take angstrom or bohr")
+        raise InputError("molecule", f"the line {told(lines[n])} has a unit that is not read", "Take angstrom or bohr")
     return of_atoms("NWChem", _between("NWChem", lines, n + 1, "end"), None, bohr)
 
 
@@ -167,10 +169,10 @@ def _bare_charge(lines: list[str]) -> Draft | None:
     end = _next_blank(lines, begin + 1)
     atoms, rest = lines[begin + 1 : end], lines[end:]
     if any(line.strip().lower() == "--link1--" for line in rest):
-        raise BadInput("molecule", "the Gaussian input holds several jobs", "Give one of them")
+        raise InputError("molecule", "the Gaussian input holds several jobs", "Give one of them")
     zmatrix = bool(atoms) and len(atoms[0].split()) == 1
     if not zmatrix and not route and any(line.strip() for line in rest):
-        raise BadInput("molecule", "has lines behind the blank line that ends its atoms", "Leave them out")
+        raise InputError("molecule", "has lines behind the blank line that ends its atoms", "Leave them out")
     draft = of_atoms("Gaussian", [*atoms, *rest] if zmatrix else atoms, charge, _bohr_of_route(route, title))
     rows = draft.rows if zmatrix else [_without_freeze_code(row) for row in draft.rows]
     return Draft(rows, draft.variables, draft.bohr, draft.charge, draft.multiplicity)
@@ -184,10 +186,10 @@ def _bohr_of_route(route: str, title: str) -> bool | None:
     units = re.search(r"\bunits\b\s*=?\s*\(?([a-z, ]*)", route, re.I)
     words = set(re.split(r"[, ]+", units[1].lower())) if units else set()
     if words & {"rad", "radian", "radians"}:
-        raise BadInput("molecule", "the Gaussian input has angles in radians", "Give degrees")
+        raise InputError("molecule", "the Gaussian input has angles in radians", "Give degrees")
     bohr = bool(words & {"au", "bohr"})
     if unit_of_comment(title) not in {None, bohr}:
-        raise BadInput(
+        raise InputError(
             "molecule", f"the title {told(title)} is not what the route says", "Write units=au into the route"
         )
     return bohr if route else None

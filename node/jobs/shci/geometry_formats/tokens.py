@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pyscf.data.elements import ELEMENTS
 
-from spotwave.node.input_error import BadInput
+from spotwave.node.input_error import InputError
 
 Atom = tuple[str, tuple[float, float, float]]
 
@@ -53,12 +53,12 @@ def told(line: str) -> str:
 
 
 def row(line: str) -> Row:
-    """The line's words; BadInput where one cannot be of a geometry."""
+    """The line's words; InputError where one cannot be of a geometry."""
     words = [word for word in re.split(r"[\s,]+", line) if word]
     if _DASHES.search(line):
-        raise BadInput("molecule", f"the line {told(line)} has a dash for a minus", "Write a minus as -")
+        raise InputError("molecule", f"the line {told(line)} has a dash for a minus", "Write a minus as -")
     if any(len(word) > _LONGEST_WORD or not word.isascii() or not word.isprintable() for word in words):
-        raise BadInput("molecule", f"the line {told(line)} is none of a geometry", REMEDY)
+        raise InputError("molecule", f"the line {told(line)} is none of a geometry", REMEDY)
     return Row(line, words)
 
 
@@ -70,7 +70,7 @@ def number(word: str, line: str) -> float:
     match = _NUMBER.fullmatch(word)
     value = float(f"{match[1]}e{match[2] or 0}") if match else math.nan
     if not math.isfinite(value):
-        raise BadInput("molecule", f"{word!r} is no number in the line {told(line)}", REMEDY)
+        raise InputError("molecule", f"{word!r} is no number in the line {told(line)}", REMEDY)
     return value
 
 
@@ -95,18 +95,18 @@ def is_dummy(symbol: str) -> bool:
 
 def check_symbol(symbol: str, line: str) -> None:
     if symbol.upper() == "TV":
-        raise BadInput(
+        raise InputError(
             "molecule", f"the line {told(line)} makes a crystal", "Give a molecule: crystals are not treated"
         )
     ghost = re.fullmatch(r"[Xx](.+)", symbol)
     if is_dummy(symbol) or (ghost and element(symbol) is None and element(ghost[1])):
-        raise BadInput(
+        raise InputError(
             "molecule",
             f"{symbol!r} in the line {told(line)} is a ghost or dummy atom",
             "Leave it out: nuclei alone are treated, and a dummy is read in a Z-matrix only, as X",
         )
     if element(symbol) is None:
-        raise BadInput("molecule", f"unknown element {symbol!r} in the line {told(line)}", "Correct the symbol")
+        raise InputError("molecule", f"unknown element {symbol!r} in the line {told(line)}", "Correct the symbol")
 
 
 def canonical(symbol: str) -> str:

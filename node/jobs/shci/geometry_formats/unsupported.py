@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from spotwave.node.input_error import BadInput
+from spotwave.node.input_error import InputError
 from spotwave.node.jobs.shci.geometry_formats.tokens import told
 
 _XYZ = "Give an XYZ file"
@@ -43,4 +43,4 @@ def refuse_formats(lines: list[str]) -> None:
     for line in lines:
         for pattern, name, remedy in _PATTERNS:
             if pattern.match(line):
-                raise BadInput("molecule", f"the line {told(line)} {name}", remedy)
+                raise InputError("molecule", f"the line {told(line)} {name}", remedy)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from spotwave.node.input_error import BadInput
+from spotwave.node.input_error import InputError
 from spotwave.node.jobs.shci.geometry_formats.columns import refuse_in_xyz
 from spotwave.node.jobs.shci.geometry_formats.length_units import agreed, unit_line, unit_of_comment
 from spotwave.node.jobs.shci.geometry_formats.tokens import Draft, Row, element, is_number, row, told
@@ -31,11 +31,11 @@ def xyz(lines: list[str]) -> Draft:
     rest = [line for line in lines[2 + count :] if line.strip()]
     _check_comment(comment)
     if len(atoms) == count and rest and is_count(rest[0]):
-        raise BadInput("molecule", "holds several XYZ geometries", "Give one of them")
+        raise InputError("molecule", "holds several XYZ geometries", "Give one of them")
     if len(atoms) == count and _QM9.fullmatch(comment) and len(rest) == _QM9_TAIL:
         rest = []
     if len(atoms) != count or rest or not count:
-        raise BadInput(
+        raise InputError(
             "molecule",
             f"the XYZ header {lines[0].strip()!r} announces {count} atoms, {len(atoms) + len(rest)} follow",
             "Correct the first line; the second line of an XYZ file is a comment",
@@ -54,13 +54,13 @@ def xyz(lines: list[str]) -> Draft:
 def _check_comment(comment: str) -> None:
     words = re.split(r"[\s,]+", comment.strip())
     if len(words) == 4 and element(words[0]) and all(map(is_number, words[1:])):
-        raise BadInput(
+        raise InputError(
             "molecule",
             f"the second line of an XYZ file is a comment, and {told(comment)} is an atom",
             "Put a line between, which may be empty",
         )
     if _LATTICE.search(comment) and not _OPEN.search(comment):
-        raise BadInput(
+        raise InputError(
             "molecule",
             "the extended XYZ file has a Lattice: a crystal",
             'Give a molecule; if it is one, leave the Lattice out or say pbc="F F F"',
@@ -72,7 +72,7 @@ def _by_properties(properties: str, rows: list[Row]) -> list[Row]:
     words = properties.split(":")
     names, counts = [name.lower() for name in words[::3]], words[2::3]
     if len(words) % 3 or not all(re.fullmatch("[1-9][0-9]?", one) for one in counts):
-        raise BadInput(
+        raise InputError(
             "molecule", f"Properties={told(properties)} is none of an extended XYZ file", "Write name:type:count"
         )
     sizes = [int(one) for one in counts]
@@ -80,10 +80,10 @@ def _by_properties(properties: str, rows: list[Row]) -> list[Row]:
     symbols = next((begins[name] for name in ("species", "element", "z") if name in begins), None)
     places = begins.get("pos")
     if symbols is None or places is None or sizes[names.index("pos")] != 3:
-        raise BadInput("molecule", f"Properties={told(properties)} has no species or no pos:R:3", "Name both")
+        raise InputError("molecule", f"Properties={told(properties)} has no species or no pos:R:3", "Name both")
     for one in rows:
         if len(one.words) != sum(sizes):
-            raise BadInput(
+            raise InputError(
                 "molecule",
                 f"the line {told(one.line)} has {len(one.words)} columns, Properties names {sum(sizes)}",
                 "Correct one of them",

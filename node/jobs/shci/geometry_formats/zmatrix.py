@@ -7,7 +7,7 @@ import re
 import numpy as np
 from pyscf import gto
 
-from spotwave.node.input_error import BadInput
+from spotwave.node.input_error import InputError
 from spotwave.node.jobs.shci.geometry_formats.tokens import (
     Atom,
     Row,
@@ -33,7 +33,7 @@ def from_zmatrix(rows: list[Row], variables: list[Row]) -> list[Atom]:
     lines = [_checked(rows, n, values, used) for n in range(len(rows))]
     unused = sorted(set(values) - used)
     if unused:
-        raise BadInput("molecule", f"no line of the Z-matrix uses the variable {unused[0]!r}", "Leave it out")
+        raise InputError("molecule", f"no line of the Z-matrix uses the variable {unused[0]!r}", "Leave it out")
     # What PySCF sees is numbers alone, and a symbol that it does not look at.
     text = "\n".join(" ".join(["H", *(str(ref) if n % 2 == 0 else repr(ref) for n, ref in enumerate(line))])
                      for line in lines)  # fmt: skip
@@ -52,13 +52,13 @@ def _values(variables: list[Row]) -> dict[str, float]:
     for row in variables:
         match = _VARIABLE.fullmatch(row.line)
         if not match or not is_number(match[2]):
-            raise BadInput(
+            raise InputError(
                 "molecule",
                 f"the line {told(row.line)} gives no variable of a Z-matrix its value",
                 "Write: name = number, with one on a line",
             )
         if match[1] in values:
-            raise BadInput("molecule", f"the variable {match[1]!r} is given two values", "Leave one of them")
+            raise InputError("molecule", f"the variable {match[1]!r} is given two values", "Leave one of them")
         values[match[1]] = number(match[2], row.line)
     return values
 
@@ -69,7 +69,7 @@ def _checked(rows: list[Row], n: int, values: dict[str, float], used: set[str]) 
     if not re.fullmatch(r"[Xx][0-9]*", words[0]):
         check_symbol(words[0], line)
     if len(words) != 1 + 2 * min(n, 3):
-        raise BadInput(
+        raise InputError(
             "molecule",
             f"the Z-matrix line {told(line)} has {len(words)} fields, not {1 + 2 * min(n, 3)}",
             "Write: symbol, atom distance, atom angle, atom dihedral",
@@ -77,16 +77,16 @@ def _checked(rows: list[Row], n: int, values: dict[str, float], used: set[str]) 
     above = [row.words[0] for row in rows[:n]]
     references = [_reference(word, above) for word in words[1::2]]
     if any(not 1 <= one <= n for one in references) or len(set(references)) < len(references):
-        raise BadInput(
+        raise InputError(
             "molecule",
             f"the Z-matrix line {told(line)} refers to an atom that is not above it, or twice to one",
             "Number the atoms from 1",
         )
     measures = [_measure(word, line, values, used) for word in words[2::2]]
     if any(measure <= 0 for measure in measures[:1]):
-        raise BadInput("molecule", f"the distance in {told(line)} is not above 0", "Correct it")
+        raise InputError("molecule", f"the distance in {told(line)} is not above 0", "Correct it")
     if any(not 0 <= measure <= 180 for measure in measures[1:2]):
-        raise BadInput("molecule", f"the angle in {told(line)} is not from 0 to 180 degrees", "Correct it")
+        raise InputError("molecule", f"the angle in {told(line)} is not from 0 to 180 degrees", "Correct it")
     return [one for pair in zip(references, measures, strict=True) for one in pair]
 
 
@@ -104,7 +104,7 @@ def _measure(word: str, line: str, values: dict[str, float], used: set[str]) -> 
         used.add(name)
         return -values[name] if word.startswith("-") else values[name]
     if re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) and name.lower() not in {"nan", "inf", "infinity"}:
-        raise BadInput(
+        raise InputError(
             "molecule",
             f"{word!r} is no number in the line {told(line)}, and no variable with a value",
             "Write its value below the Z-matrix: name = number",
@@ -119,7 +119,7 @@ def _check_dihedral(row: Row, line: list[int | float], places: list[np.ndarray])
     one, two, three = (places[int(n) - 1] for n in line[::2])
     there, back = two - one, three - two
     if np.linalg.norm(np.cross(there, back)) < _PARALLEL * np.linalg.norm(there) * np.linalg.norm(back):
-        raise BadInput(
+        raise InputError(
             "molecule",
             f"the dihedral angle in {told(row.line)} has no meaning: the atoms it refers to lie on one line",
             "Refer to others, or put a dummy atom X beside the line",

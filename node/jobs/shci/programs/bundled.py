@@ -14,7 +14,7 @@ from spotwave.node.jobs.shci.programs.events import EventReader
 from spotwave.node.jobs.shci.programs.snapshot import read_state
 
 
-class OwnProgram:
+class BundledProgram:
     """A program of `node.jobs.shci.programs`, run as a module of its own process; needs nothing on PATH."""
 
     name: str

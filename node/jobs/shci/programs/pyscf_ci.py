@@ -6,13 +6,13 @@ import sys
 from importlib.util import find_spec
 
 from spotwave.node.jobs.shci.programs.base import ProgramMissing, SolverTask
-from spotwave.node.jobs.shci.programs.bundled import OwnProgram
+from spotwave.node.jobs.shci.programs.bundled import BundledProgram
 from spotwave.node.jobs.shci.programs.first_determinant_option import first_determinant_options
 
 SNAPSHOT = "pyscf.npz"
 
 
-class PySCF(OwnProgram):
+class PySCF(BundledProgram):
     """Selected CI in a product of alpha and beta strings, without a perturbative correction."""
 
     name = "pyscf"

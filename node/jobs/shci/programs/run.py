@@ -15,7 +15,7 @@ from spotwave.node.jobs.shci.programs.base import (
     SolverTask,
     last_lines,
 )
-from spotwave.node.jobs.shci.programs.bundled import OwnProgram
+from spotwave.node.jobs.shci.programs.bundled import BundledProgram
 from spotwave.node.jobs.shci.programs.failure import failure
 from spotwave.node.runtime.process import lines, supervised, thread_variables
 from spotwave.node.runtime.shortage import OomCounter
@@ -60,7 +60,7 @@ def solve(
                 on_iteration(iteration)
         code = process.wait()
     if code:
-        raise failure(program.name, code, task.log, oom, our_own=isinstance(program, OwnProgram))
+        raise failure(program.name, code, task.log, oom, our_own=isinstance(program, BundledProgram))
     try:
         return reader.energies()
     except (ValueError, OverflowError) as error:

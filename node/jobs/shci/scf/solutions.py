@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spotwave.node.jobs.shci.reference import FirstDeterminant, Origin, Stability, ToldSolution
+from spotwave.node.jobs.shci.reference import FirstDeterminant, Origin, ReportedSolution, Stability
 from spotwave.node.jobs.shci.scf.first_determinant import Orbitals, lowest_by_exchanges
 from spotwave.node.jobs.shci.scf.hartree_fock import HartreeFock, solution_from
 from spotwave.node.jobs.shci.scf.mean_field import Array, irrep_name, with_symmetry
@@ -47,10 +47,10 @@ class Solution:
 
     def told(
         self, pilot_energy: float | None, s_squared: float | None = None, first: FirstDeterminant | None = None
-    ) -> ToldSolution:
+    ) -> ReportedSolution:
         """pilot_energy: Hartree, None without a pilot; s_squared: of the pilot. first: `lower` over the integral file's
         orbitals, if it starts from that."""
-        return ToldSolution(
+        return ReportedSolution(
             energy=self.hf.energy,
             irrep=self.hf.irrep if first is None or self.lower is None else self.lower.irrep,
             origin=self.origin,
