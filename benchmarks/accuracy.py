@@ -24,7 +24,8 @@ from pyscf import fci
 from pyscf.tools import fcidump
 
 from benchmarks._accuracy_table import page
-from spotwave.node.jobs.shci.calculation import BadInput, Calculation, check
+from spotwave.node.input_error import InputError
+from spotwave.node.jobs.shci.calculation import Calculation, check
 from spotwave.node.jobs.shci.fcidump import write_fcidump
 from spotwave.node.jobs.shci.invariants import Contradiction, prove_energies, prove_reference
 from spotwave.node.jobs.shci.pilot import choose, occupied, pilot_program
@@ -120,7 +121,7 @@ def computed(system: dict[str, Any], threads: int, *, exact: bool = True) -> dic
             prove_energies(task, energies, reference=first_energy)
             if exact and not (system["full_ci"] or {}).get("roots"):
                 told |= {"full_ci": full_ci(task)}
-    except (BadInput, ScfNotConverged, Contradiction, ProgramFailed) as error:
+    except (InputError, ScfNotConverged, Contradiction, ProgramFailed) as error:
         return told | {"failed": str(error).partition("\n")[0], "seconds": time.monotonic() - begun}
     return told | {
         "eps1": calculation.eps1,

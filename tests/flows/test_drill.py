@@ -11,7 +11,7 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-from spotwave.flows.drill import NoDrill, drill, promise
+from spotwave.flows.drill import NoDrill, drill, estimate
 from spotwave.node.contract import job_key_of
 from tests.conftest import Embedded
 from tests.emulators.gcp import GcpEmulator
@@ -125,7 +125,7 @@ def test_a_cloud_that_refuses_everything(
 )
 def test_no_drill(client: SyncPrefectClient, cloud: str, minutes: float, says: str) -> None:
     with pytest.raises(NoDrill) as told:
-        promise(cloud, minutes, "snapshot-store/here")
+        estimate(cloud, minutes, "snapshot-store/here")
     assert says in str(told.value)
     assert "\n" not in str(told.value)
 

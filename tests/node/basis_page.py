@@ -10,9 +10,9 @@ from pathlib import Path
 
 from pyscf.gto.basis import ALIAS, GTH_ALIAS
 
+from spotwave.node.input_error import InputError
 from spotwave.node.jobs.shci.basis_sets.basis import resolve
 from spotwave.node.jobs.shci.basis_sets.names import Unusable, of_name
-from spotwave.node.jobs.shci.geometry import BadInput
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "basis-sets.md"
 ELEMENTS = ("O", "I")
@@ -42,7 +42,7 @@ _BEGIN = "<!-- written by python -m tests.node.basis_page --write -->"
 
 
 def core_electrons(name: str, element: str) -> int | None:
-    """Of the core potential that the name comes with; None without one. Raises BadInput."""
+    """Of the core potential that the name comes with; None without one. Raises InputError."""
     ecp = resolve(name, [element]).ecps.get(element)
     return None if ecp is None else int(ecp[0])
 
@@ -55,7 +55,7 @@ def sweep() -> dict[str, list[str]]:
 def _outcome(name: str, element: str) -> str:
     try:
         core = core_electrons(name, element)
-    except BadInput:
+    except InputError:
         return f"refused: {_why(name, element)}"
     return "all electrons" if core is None else f"ECP of {core} electrons"
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from spotwave.node.jobs.shci.geometry import BadInput, parse_geometry
+from spotwave.node.input_error import InputError
+from spotwave.node.jobs.shci.geometry import parse_geometry
 from tests.node.geometries import CASES, Case
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "geometries.md"
@@ -45,7 +46,7 @@ def as_markdown() -> str:
 def _outcome(case: Case) -> str:
     try:
         geometry = parse_geometry(case.text)
-    except BadInput as error:
+    except InputError as error:
         return str(error)
     told = "" if geometry.charge is None else f"; charge {geometry.charge}, multiplicity {geometry.multiplicity}"
     atoms = "; ".join(

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from spotwave.flows.shci_result import parse_result
+from spotwave.node.input_error import InputError
 from spotwave.node.jobs.shci.basis_sets.basis import resolve, told
 from spotwave.node.jobs.shci.basis_sets.names import USUAL, meant, of_name, works
-from spotwave.node.jobs.shci.calculation import BadInput, Calculation, build_molecule, check
+from spotwave.node.jobs.shci.calculation import Calculation, build_molecule, check
 from spotwave.node.jobs.shci.scf.hartree_fock import load_hartree_fock
 from tests.node.chemistry import dump, exact_energy, hartree_fock
 
@@ -94,7 +95,7 @@ def test_each_element_has_its_own() -> None:
     ],
 )
 def test_what_cannot_be_used_is_one_line(basis: Any, text: str) -> None:
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(InputError) as caught:
         resolve(basis, ["O", "H", "H"])
     assert caught.value.parameter == "basis"
     assert text in str(caught.value)
@@ -102,9 +103,9 @@ def test_what_cannot_be_used_is_one_line(basis: Any, text: str) -> None:
 
 
 def test_no_set_that_was_made_for_a_core_potential_goes_without() -> None:
-    with pytest.raises(BadInput, match="core potential of I that PySCF does not have"):
+    with pytest.raises(InputError, match="core potential of I that PySCF does not have"):
         resolve("minao", ["I"])  # its functions for I are those of cc-pVTZ-PP
-    with pytest.raises(BadInput, match="core potential of Zn"):
+    with pytest.raises(InputError, match="core potential of Zn"):
         resolve("bfd-vtz", ["Zn"])  # PySCF's file has the line of its electrons in another form
     assert resolve("ccecp-cc-pvdz", ["H"]).ecps["H"][0] == 0, "no core, and a potential all the same"
     assert resolve("aug-cc-pvtz-pp", ["Zn"]).ecps["Zn"] == resolve("cc-pvtz-pp", ["Zn"]).ecps["Zn"]
@@ -132,12 +133,12 @@ def test_something_is_offered() -> None:
     assert meant("6-31gg", ["O", "H"])[0] == "6-31g"
     assert meant("lanl2dzz", ["I"]) == ["lanl2dz"]
     assert [name for name in USUAL if not any(works(name, [one]) for one in ("O", "I", "Zn", "Al"))] == []
-    with pytest.raises(BadInput, match=r"has no functions for I. Take a basis set with it, e.g. def2-svp"):
+    with pytest.raises(InputError, match=r"has no functions for I. Take a basis set with it, e.g. def2-svp"):
         resolve("cc-pvdz", ["I"])
 
 
 def test_electrons_of_a_core_cannot_be_taken_away() -> None:
-    with pytest.raises(BadInput, match="leaves -1 electrons"):
+    with pytest.raises(InputError, match="leaves -1 electrons"):
         check(Calculation(molecule="I 0 0 0", basis="def2-svp", charge=26))
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pyscf import gto
 
+from spotwave.node.input_error import InputError
 from spotwave.node.jobs.shci.basis_sets.basis import Resolved, resolve
-from spotwave.node.jobs.shci.geometry import BadInput
 from tests.node.basis_page import ELEMENTS, NAMES, PAGE, as_markdown, sweep
 
 OCCUPIED_S = {"O": 2, "I": 5}  # 1s to 2s, 1s to 5s
@@ -16,7 +16,7 @@ FAMILIES_OF_POTENTIALS = ("ccecp", "bfd", "crenbl", "sbkjc", "stuttgart", "qavg"
 def _tried(name: str, element: str) -> tuple[Resolved | None, str]:
     try:
         return resolve(name, [element]), ""
-    except BadInput as error:
+    except InputError as error:
         return None, str(error)
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from pyscf.gto.basis import load, load_ecp, parse_nwchem, parse_nwchem_ecp
 
+from spotwave.node.input_error import InputError
 from spotwave.node.jobs.shci.basis_sets.basis import resolve
 from spotwave.node.jobs.shci.basis_sets.nwchem_text import LONGEST, read
-from spotwave.node.jobs.shci.calculation import BadInput, Calculation, check
+from spotwave.node.jobs.shci.calculation import Calculation, check
 from tests.node.chemistry import hartree_fock
 
 HYDROGEN = """#----------------------------------------
@@ -76,14 +77,14 @@ def test_a_set_for_a_core_potential_needs_it_in_the_text() -> None:
     text = of_pyscf("sbkjc", "O")
     assert resolve(text, ["O"]).ecps["O"][0] == 2
     alone = text.partition("ECP")[0]
-    with pytest.raises(BadInput, match="'O nelec 0'"):
+    with pytest.raises(InputError, match="'O nelec 0'"):
         resolve(alone, ["O"])
     assert resolve(f"{alone}ECP\nO nelec 0\nEND\n", ["O"]).ecps == {}, "if that is what you want"
 
 
 def test_a_text_that_says_cartesian_needs_the_switch() -> None:
     text = of_pyscf("6-31g*", "O").replace("BASIS\n", 'BASIS "ao basis" CARTESIAN PRINT\n')
-    with pytest.raises(BadInput, match="Set cartesian to true"):
+    with pytest.raises(InputError, match="Set cartesian to true"):
         check(Calculation(molecule="O 0 0 0", spin=2, basis=text))
     assert check(Calculation(molecule="O 0 0 0", spin=2, basis=text, cartesian=True)).n_orbitals == 15
     without_d = HYDROGEN.replace("SPHERICAL", "CARTESIAN")
@@ -125,7 +126,7 @@ BAD = {
 @pytest.mark.parametrize("case", BAD)
 def test_what_is_no_basis_set_is_refused_with_its_line(case: str) -> None:
     text, says = BAD[case]
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(InputError) as caught:
         resolve(text, ["O"])
     assert caught.value.parameter == "basis"
     assert says in str(caught.value)

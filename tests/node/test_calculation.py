@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from spotwave.node.input_error import InputError
 from spotwave.node.jobs.shci.calculation import (
     WATER_DIMER,
-    BadInput,
     Calculation,
     CommandProgram,
     build_molecule,
@@ -111,7 +111,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
 
 @pytest.mark.parametrize(("change", "parameter", "text"), BAD)
 def test_bad_input_is_one_clear_line(change: dict[str, Any], parameter: str, text: str) -> None:
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(InputError) as caught:
         check(Calculation(**change))
     assert caught.value.parameter == parameter
     assert text in str(caught.value)
@@ -121,7 +121,7 @@ def test_bad_input_is_one_clear_line(change: dict[str, Any], parameter: str, tex
 
 
 def test_bad_input_survives_a_pickle() -> None:
-    error = pickle.loads(pickle.dumps(BadInput("basis", "is unknown", "Take another")))
+    error = pickle.loads(pickle.dumps(InputError("basis", "is unknown", "Take another")))
     assert (error.parameter, str(error)) == ("basis", "basis: is unknown. Take another.")
 
 

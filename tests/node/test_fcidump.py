@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import spotwave.node.fcidump as module
 from pyscf import ao2mo, mcscf, scf
 from pyscf.tools import fcidump
 
+import spotwave.node.jobs.shci.fcidump as module
 from spotwave.node.jobs.shci.calculation import WATER_DIMER, Calculation
 from spotwave.node.jobs.shci.fcidump import IntegralsProof, same_integrals, write_fcidump
 from spotwave.node.jobs.shci.scf.hartree_fock import HartreeFock

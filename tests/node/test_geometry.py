@@ -9,8 +9,9 @@ import time
 import numpy as np
 import pytest
 
+from spotwave.node.input_error import InputError
 from spotwave.node.jobs.shci.calculation import Calculation, build_molecule, check
-from spotwave.node.jobs.shci.geometry import BadInput, parse_geometry
+from spotwave.node.jobs.shci.geometry import parse_geometry
 from tests.node.geometries import BOHR, CASES, ROWS, Case
 from tests.node.geometries_page import PAGE, as_markdown
 
@@ -31,7 +32,7 @@ def test_it_is_read_as_it_is_meant(case: Case) -> None:
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in EVERY if not case.atoms])
 def test_it_is_refused_by_its_name(case: Case) -> None:
     assert case.refused
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(InputError) as caught:
         parse_geometry(case.text)
     said = str(caught.value)
     assert said.startswith("molecule: ")
@@ -82,7 +83,7 @@ def test_our_bohr_is_that_of_pyscf() -> None:
     ],
 )
 def test_parameters_do_not_contradict_the_text(head: str, parameters: dict[str, int], parameter: str) -> None:
-    with pytest.raises(BadInput, match="not what the molecule's text says") as caught:
+    with pytest.raises(InputError, match="not what the molecule's text says") as caught:
         check(Calculation(molecule=f"{head}\n{ROWS}\n*", **parameters))  # type: ignore[arg-type]
     assert caught.value.parameter == parameter
 
@@ -133,6 +134,6 @@ def _dihedral(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> flo
 )
 def test_no_text_takes_long(text: str) -> None:
     began = time.monotonic()
-    with contextlib.suppress(BadInput):
+    with contextlib.suppress(InputError):
         parse_geometry(text)
     assert time.monotonic() - began < 5

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from spotwave.node.jobs.shci.calculation import BadInput, Calculation, CommandProgram, check
+from spotwave.node.input_error import InputError
+from spotwave.node.jobs.shci.calculation import Calculation, CommandProgram, check
 from spotwave.node.jobs.shci.command_program import check_command
 from spotwave.node.jobs.shci.programs.base import ProgramFailed
 from spotwave.node.jobs.shci.programs.command import Command
@@ -53,7 +54,7 @@ def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     ],
 )
 def test_a_molecule_is_read_and_never_run(molecule: str) -> None:
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(InputError) as caught:
         check(Calculation(molecule=molecule))
     assert clear(caught.value, "molecule"), str(caught.value)
 
@@ -76,14 +77,14 @@ def test_numbers_that_python_reads_otherwise_are_numbers() -> None:
     ],
 )
 def test_a_basis_by_element_holds_names_and_texts(basis: dict[str, str]) -> None:
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(InputError) as caught:
         check(Calculation(molecule=WATER, basis=basis))
     assert clear(caught.value, "basis")
 
 
 @pytest.mark.parametrize("basis", ["/etc/passwd", "../../etc/passwd", "a\x00b", "x" * 300, LONG, EVIL, "", "\n", "{}"])
 def test_a_basis_is_a_name_or_a_text(basis: str) -> None:
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(InputError) as caught:
         check(Calculation(molecule=WATER, basis=basis))
     assert clear(caught.value, "basis")
 
@@ -128,7 +129,7 @@ def test_a_basis_is_a_name_or_a_text(basis: str) -> None:
 def test_a_solver_command_that_is_more_than_that(field: str, value: str) -> None:
     usual = {"line": "shci {fcidump}", "git_url": "https://github.com/sanshar/Dice", "commit": "v1.0"}
     check_command(CommandProgram.model_validate(usual))
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(InputError) as caught:
         check_command(CommandProgram.model_validate(usual | {field: value}))
     assert clear(caught.value, f"command.{field}")
     assert "ghp_token" not in str(caught.value)

@@ -14,8 +14,9 @@ import h5py  # type: ignore[import-untyped]
 import pytest
 from pyscf import gto
 
+from spotwave.node.input_error import InputError
 from spotwave.node.jobs.shci.basis_sets.basis import resolve
-from spotwave.node.jobs.shci.calculation import BadInput, Calculation
+from spotwave.node.jobs.shci.calculation import Calculation
 from spotwave.node.jobs.shci.scf.hartree_fock import DifferentCalculation, load_hartree_fock
 from tests.node.chemistry import hartree_fock
 from tests.security.rows import Row
@@ -58,7 +59,7 @@ def test_a_basis_set_is_a_name_or_numbers(row: Row, name: str, tmp_path: Path, m
         path.write_text(evil)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    with pytest.raises(BadInput, match="basis") as caught:
+    with pytest.raises(InputError, match="basis") as caught:
         resolve(name, ["H"])
     assert not (tmp_path / "pwned").exists()
     assert "\n" not in str(caught.value)

@@ -23,7 +23,7 @@ PROMISE = DrillEstimate(
     minutes=30.0,
     max_usd_h=0.02,
     beside_usd_h=0.01,
-    rehearsal=InterruptionMethod("taken back", notice=True, within_s=120.0, usd=0.3),
+    interruption_method=InterruptionMethod("taken back", notice=True, within_s=120.0, usd=0.3),
 )
 FORCED = ForcedInterruption(
     attempt=1, asked_at=NOON + timedelta(seconds=70), generation="001-00001", token="t", seconds=5
@@ -135,7 +135,7 @@ def test_a_drill_that_passed() -> None:
 
 
 def test_without_a_notice_that_is_said() -> None:
-    quiet = replace(PROMISE, rehearsal=InterruptionMethod("terminated by us", notice=False, within_s=300.0))
+    quiet = replace(PROMISE, interruption_method=InterruptionMethod("terminated by us", notice=False, within_s=300.0))
     assert "says nothing of what a notice leaves time for" in report(replace(PASSED, promise=quiet))
 
 

@@ -73,7 +73,7 @@ def run_hartree_fock(
 ) -> HartreeFock:
     """Converge RHF (spin 0) or ROHF within `max_cycles`; `chkfile` exists only when converged.
 
-    Raises BadInput for an unreadable geometry and ScfNotConverged, after one second-order try.
+    Raises InputError for an unreadable geometry and ScfNotConverged, after one second-order try.
     """
     started = time.perf_counter()
     mol = build_molecule(calculation)
