@@ -17,3 +17,8 @@ def home() -> Path:
 def absolute(folder: str | Path) -> Path:
     """A folder as the user wrote it ('~', relative to the working directory), made absolute."""
     return Path(folder).expanduser().absolute()
+
+
+def results_folder() -> Path:
+    """Where the controller collects results, a folder a job: $SPOTWAVE_RESULTS, else `results/` here."""
+    return absolute(os.environ.get(ENV_RESULTS) or "results")
