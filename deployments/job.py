@@ -44,7 +44,11 @@ def run_job(home: Home, api: Api, deployment: str, parameters: dict[str, Any], c
     state, url = run.state, link(api, home, page)
     if state is not None and state.is_completed():
         collected = (home.results / key / "result.json").exists()  # not by housekeeping, or on another controller
-        closing = closing_table(home.results / key, url) if collected else f"Completed. run: {url}"
+        closing = (
+            closing_table(home.results / key, url, deployment.partition("/")[0])
+            if collected
+            else f"Completed. run: {url}"
+        )
         console.print("\n" + closing, markup=False, highlight=False, soft_wrap=True)
         return 0
     message = plain(" ".join((state.message or "no message").split()), TEXT_CHARS) if state else "no state"
