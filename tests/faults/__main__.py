@@ -16,13 +16,13 @@ from spotwave.deployments.pools import ENV_JOBS
 from spotwave.flows.loop.placement_rounds import ENV_LONGEST_PAUSE
 from tests.conftest import brought_up  # first: it sets the environment before Prefect is imported
 from tests.faults.disks import may_mount
-from tests.faults.ground import ground_on
+from tests.faults.fault_catalog import CLOUDS, FAULTS, RENTED, Case, all_cases
+from tests.faults.harness import harness_on
 from tests.faults.hooked import Hooked
-from tests.faults.injuries import CLOUDS, FAULTS, RENTED, Case, all_cases
 from tests.faults.kept import Kept
 from tests.faults.runner import called, carried, each_pair, sample
-from tests.faults.sites import temporary_folder
 from tests.faults.table import as_markdown, closing, line_of
+from tests.faults.testbeds import temporary_folder
 from tests.faults.verdict import Verdict
 from tests.services import postgres
 
@@ -81,14 +81,14 @@ def main() -> int:
         with (
             postgres() as database,
             brought_up(Home(folder / "home"), hooked.python, **{SETTING: database.url(), **SETTINGS}) as embedded,
-            ground_on(embedded, hooked, folder) as ground,
+            harness_on(embedded, hooked, folder) as harness,
         ):
-            for verdict in carried(ground, cases, options.at_once):
+            for verdict in carried(harness, cases, options.at_once):
                 tell(verdict)
             if options.part == "calls" or (options.part is None and options.sample is None and not options.pairs):
                 clouds = [cloud for cloud in RENTED if cloud in (options.cloud or CLOUDS)]
                 for verdict in called(
-                    ground, clouds, lambda found: kept.lacking(some(list(filter(asked, found)))), options.at_once
+                    harness, clouds, lambda found: kept.lacking(some(list(filter(asked, found)))), options.at_once
                 ):
                     tell(verdict)
     if options.table:

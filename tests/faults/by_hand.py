@@ -40,7 +40,7 @@ def resume(live: Live) -> None:
         state = live.job.run.state
         if state is None or state.type is not StateType.PAUSED:
             return True
-        return state.state_details.pause_timeout is None and not live.site.left(live.key)
+        return state.state_details.pause_timeout is None and not live.testbed.left(live.key)
 
     eventually("the suspended job has no machine", held, GONE_S, 0.5)
     state = live.job.run.state

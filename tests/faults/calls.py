@@ -24,9 +24,9 @@ from tests.emulators import aws_faults, azure, gcp
 from tests.emulators.aws import AwsEmulator
 from tests.emulators.gcp import GcpEmulator
 from tests.emulators.server import Answer, Fault, Request, Response, cut, lost
-from tests.faults.emulated_site import Booting, EmulatedSite
-from tests.faults.ground import Ground
-from tests.faults.injuries import Case
+from tests.faults.emulated_testbed import Booting, EmulatedTestbed
+from tests.faults.fault_catalog import Case
+from tests.faults.harness import Harness
 from tests.faults.live import Live
 from tests.faults.verdict import Verdict, judge
 from tests.flows.clouds_kit import REQUIREMENTS
@@ -39,10 +39,10 @@ TOGETHER = 4  #: so many calls are spoilt in one job
 Struck = Callable[[], bool]
 
 
-def calls_of(ground: Ground, cloud: str) -> tuple[Verdict, list[Case]]:
+def calls_of(harness: Harness, cloud: str) -> tuple[Verdict, list[Case]]:
     """An undisturbed job, and a case for every call that it made and everything that can be wrong with an answer."""
     seen: set[str] = set()
-    (verdict,) = carry(ground, [Case(cloud, ANY, RIGHT)], seen)
+    (verdict,) = carry(harness, [Case(cloud, ANY, RIGHT)], seen)
     return verdict, [Case(cloud, call, answer) for call in sorted(seen) for answer in ANSWERS]
 
 
@@ -59,26 +59,26 @@ def together(cases: list[Case]) -> list[list[Case]]:
     return jobs
 
 
-def carry_each(ground: Ground, cases: list[Case]) -> list[Verdict]:
+def carry_each(harness: Harness, cases: list[Case]) -> list[Verdict]:
     """A job that comes through has come through each of them; if it does not, each is carried through alone."""
-    verdicts = carry(ground, cases)
+    verdicts = carry(harness, cases)
     if len(cases) == 1 or all(verdict.good for verdict in verdicts):
         return verdicts
-    return [verdict for case in cases for verdict in carry(ground, [case])]
+    return [verdict for case in cases for verdict in carry(harness, [case])]
 
 
-def carry(ground: Ground, cases: list[Case], seen: set[str] | None = None) -> list[Verdict]:
+def carry(harness: Harness, cases: list[Case], seen: set[str] | None = None) -> list[Verdict]:
     """One job, and what came of it for each of these. seen: takes the names of the calls."""
     verdict = Verdict(cases[0])
-    site = EmulatedSite(verdict.case.cloud, ground.folder / ground.name(), ground.api["proxy"])
+    testbed = EmulatedTestbed(verdict.case.cloud, harness.folder / harness.name(), harness.api["proxy"])
     struck: list[Struck] = []
     try:
-        with site, saved(ground.embedded, site.folder.name, *site.blocks()) as blocks:
-            struck = [_spoil(site.emulator, case) for case in cases]
+        with testbed, saved(harness.embedded, testbed.folder.name, *testbed.blocks()) as blocks:
+            struck = [_spoil(testbed.emulator, case) for case in cases]
             with get_client(sync_client=True) as client:
-                _carry(ground, verdict, site, blocks, client)
+                _carry(harness, verdict, testbed, blocks, client)
             if seen is not None:
-                seen |= {call.partition(" ")[0] for call in site.emulator.calls}
+                seen |= {call.partition(" ")[0] for call in testbed.emulator.calls}
     except Exception as error:  # noqa: BLE001 - whatever it is, the other cases go on and the table tells it
         traceback.print_exc()
         verdict.broken = f"{type(error).__name__}: {error}"
@@ -89,7 +89,9 @@ def carry(ground: Ground, cases: list[Case], seen: set[str] | None = None) -> li
     return verdicts
 
 
-def _carry(ground: Ground, verdict: Verdict, site: EmulatedSite, blocks: list[str], client: SyncPrefectClient) -> None:
+def _carry(
+    harness: Harness, verdict: Verdict, testbed: EmulatedTestbed, blocks: list[str], client: SyncPrefectClient
+) -> None:
     cloud, remote, store, access = blocks
     known: list[UUID] = []
     begun = time.monotonic()
@@ -106,8 +108,8 @@ def _carry(ground: Ground, verdict: Verdict, site: EmulatedSite, blocks: list[st
         return_state=True,
     )
     verdict.seconds = time.monotonic() - begun
-    job = Job(ground.embedded.home, client, known[0])
-    live = Live(site, job, ground.hooked.plan(job.key))
+    job = Job(harness.embedded.home, client, known[0])
+    live = Live(testbed, job, harness.hooked.plan(job.key))
     live.plan.forget()
     judge(verdict, live, state, {})
 

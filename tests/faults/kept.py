@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.faults.injuries import Case
+from tests.faults.fault_catalog import Case
 from tests.faults.verdict import Verdict
 
 

@@ -10,16 +10,16 @@ import psutil
 
 from spotwave.node.contract import CHECKPOINT_DIR, LATEST_FILE
 from tests.faults.hooked import Plan
-from tests.faults.site import Site
+from tests.faults.testbed import Testbed
 from tests.flows.kit import Job, eventually
 from tests.processes import kill_each
 
 
 @dataclass
 class Live:
-    """One job on one site; its plan's process waits."""
+    """one job on one testbed; its plan's process waits."""
 
-    site: Site
+    testbed: Testbed
     job: Job
     plan: Plan
 
@@ -29,16 +29,16 @@ class Live:
 
     @property
     def remote(self) -> Path:
-        return self.site.remote / self.key
+        return self.testbed.remote / self.key
 
     @property
     def machine(self) -> str:
         """The newest machine's id."""
-        return self.site.machine_ids(self.key)[-1]
+        return self.testbed.machine_ids(self.key)[-1]
 
     def kill(self, words: str) -> None:
         """SIGKILL the machine's processes with these words in their command lines."""
-        found = self.site.find(self.machine, words)
+        found = self.testbed.find(self.machine, words)
         assert found, f"nothing runs '{words}'"
         kill_each(found)
 
@@ -64,6 +64,6 @@ class Live:
 
     def ended(self, number: int) -> bool:
         """Whether that many machines have ended."""
-        ids, lives = self.site.machine_ids(self.key), self.site.lives(self.key)
-        gone = [one for one in ids if not self.site.processes(one)]
+        ids, lives = self.testbed.machine_ids(self.key), self.testbed.lives(self.key)
+        gone = [one for one in ids if not self.testbed.processes(one)]
         return len(lives) >= number and len(gone) >= number

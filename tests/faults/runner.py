@@ -11,42 +11,44 @@ from random import Random
 from typing import TypeVar
 
 from tests.faults import calls
-from tests.faults.ground import Ground, Round
-from tests.faults.injuries import FAULTS, Case
+from tests.faults.fault_catalog import FAULTS, Case
+from tests.faults.harness import Harness, Round
 from tests.faults.verdict import Verdict
 
 T = TypeVar("T")
 
 
-def carried(ground: Ground, cases: list[Case], at_once: int) -> Iterator[Verdict]:
+def carried(harness: Harness, cases: list[Case], at_once: int) -> Iterator[Verdict]:
     """As they end. What strikes a whole controller strikes all clouds of a step together."""
     together: defaultdict[tuple[str, str], list[Case]] = defaultdict(list)
     for case in cases:
         if FAULTS[case.fault].shared:
             together[case.fault, case.step].append(case)
     for (fault, _), struck in together.items():
-        blow = Round(ground, fault, len(struck))
+        blow = Round(harness, fault, len(struck))
         with _pool(len(struck)) as pool:
-            yield from _ended([_submit(pool, lambda one=case, all_=blow: ground.carry(one, all_)) for case in struck])
+            yield from _ended([_submit(pool, lambda one=case, all_=blow: harness.carry(one, all_)) for case in struck])
     alone = [case for case in cases if not FAULTS[case.fault].shared]
     with _pool(at_once) as pool:
-        yield from _ended([_submit(pool, lambda one=case: ground.carry(one)) for case in alone])
+        yield from _ended([_submit(pool, lambda one=case: harness.carry(one)) for case in alone])
 
 
 def called(
-    ground: Ground, clouds: Sequence[str], chosen: Callable[[list[Case]], list[Case]], at_once: int
+    harness: Harness, clouds: Sequence[str], chosen: Callable[[list[Case]], list[Case]], at_once: int
 ) -> Iterator[Verdict]:
     """Every call that an undisturbed job makes, with everything that can be wrong with its answer.
 
     chosen: which of these, once they are known.
     """
     with _pool(at_once) as pool:
-        seen = [_submit(pool, lambda one=cloud: calls.calls_of(ground, one)) for cloud in clouds]
+        seen = [_submit(pool, lambda one=cloud: calls.calls_of(harness, one)) for cloud in clouds]
         cases: list[Case] = []
         for verdict, found in [future.result() for future in seen]:
             yield verdict
             cases += found
-        jobs = [_submit(pool, lambda few=some: calls.carry_each(ground, few)) for some in calls.together(chosen(cases))]
+        jobs = [
+            _submit(pool, lambda few=some: calls.carry_each(harness, few)) for some in calls.together(chosen(cases))
+        ]
         for future in as_completed(jobs):
             yield from future.result()
 

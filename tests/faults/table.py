@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from statistics import median
 
 from tests.faults.calls import ANSWERS, ANY, RIGHT
-from tests.faults.injuries import CLOUDS, Case, all_cases
+from tests.faults.fault_catalog import CLOUDS, Case, all_cases
 from tests.faults.verdict import Verdict
 
 

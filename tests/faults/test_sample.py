@@ -14,9 +14,9 @@ from tests.conftest import Embedded
 from tests.emulators.gcp_routes import ROUTES
 from tests.faults.breakpoints import CONTROLLERS_OWN
 from tests.faults.disks import may_mount
-from tests.faults.ground import Ground, ground_on
+from tests.faults.fault_catalog import CLOUDS, FAULTS, Case, all_cases
+from tests.faults.harness import Harness, harness_on
 from tests.faults.hooked import Hooked
-from tests.faults.injuries import CLOUDS, FAULTS, Case, all_cases
 from tests.faults.kept import Kept
 from tests.faults.runner import carried, each_pair, sample
 from tests.faults.table import closing, line_of
@@ -34,18 +34,18 @@ def possible(cases: list[Case]) -> list[Case]:
 
 
 @pytest.fixture
-def ground(embedded: Embedded, hooked: Hooked, tmp_path: Path) -> Ground:
-    with ground_on(embedded, hooked, tmp_path) as found:
+def harness(embedded: Embedded, hooked: Hooked, tmp_path: Path) -> Harness:
+    with harness_on(embedded, hooked, tmp_path) as found:
         yield found
 
 
 @pytest.mark.thorough
 @pytest.mark.slow(minutes=5)
 @pytest.mark.timeout(2400)
-def test_a_sample_of_the_matrix(ground: Ground, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sample_of_the_matrix(harness: Harness, capsys: pytest.CaptureFixture[str]) -> None:
     """FAULTS_SEED=<seed> draws the same again."""
     cases = sample(possible(all_cases()), SIZE, SEED)
-    verdicts = list(carried(ground, cases, at_once=min(SIZE, AT_ONCE)))
+    verdicts = list(carried(harness, cases, at_once=min(SIZE, AT_ONCE)))
     with capsys.disabled():
         print(f"\nfaults: seed {SEED}: {closing(verdicts)}")
     assert all(verdict.good for verdict in verdicts), f"seed {SEED}\n" + "\n".join(map(line_of, verdicts))

@@ -10,7 +10,7 @@ from typing import Any
 from prefect.client.schemas.objects import State, StateType
 
 from spotwave.tasks.cost.receipt import RECEIPT_FILE
-from tests.faults.injuries import FAULTS, Case
+from tests.faults.fault_catalog import FAULTS, Case
 from tests.faults.live import Live
 from tests.flows.billing import receipt_in, unsettled
 from tests.flows.kit import UNDISTURBED
@@ -67,7 +67,7 @@ def judge(verdict: Verdict, live: Live, state: State[Any] | None, before: dict[s
         verdict.outcome = f"{str(state.name).lower()}: {state.message}"
         verdict.lost.append(verdict.outcome)
     verdict.lost += _less(live, before)
-    lives = sorted(live.site.lives(live.key))
+    lives = sorted(live.testbed.lives(live.key))
     verdict.attempts = len(lives)
     verdict.doubled += [
         f"two machines at once for {ended - begun:.1f} s" for (_, ended), (begun, _) in pairwise(lives) if begun < ended
@@ -77,7 +77,7 @@ def judge(verdict: Verdict, live: Live, state: State[Any] | None, before: dict[s
     done = [run.name for run in live.job.node_runs() if run.state_type is StateType.COMPLETED]
     if len(done) > 1:
         verdict.doubled.append(f"{' and '.join(done)} have both completed")
-    verdict.usd = live.site.usd(live.key)
+    verdict.usd = live.testbed.usd(live.key)
     verdict.unbilled += _unbilled(live, len(lives))
     limit = time.monotonic() + PATIENCE_S
     while (left := _left_behind(live)) and time.monotonic() < limit:
@@ -99,20 +99,20 @@ def _unbilled(live: Live, machines: int) -> list[str]:
         return ["there is none"]
     limit = time.monotonic() + PATIENCE_S
     while (waited_for := unsettled(told := receipt_in(folder))) and time.monotonic() < limit:
-        time.sleep(0.5)  # until `reconcile` has asked again (tests.faults.ground)
+        time.sleep(0.5)  # until `reconcile` has asked again (tests.faults.harness)
     if waited_for:
         return [f"the cloud has not told the end of attempts {waited_for}"]
     if len(told["attempts"]) != machines:
         return [f"{machines} machines were billed, and {len(told['attempts'])} are on it"]
-    wrong = live.site.wrong_receipt(told)
+    wrong = live.testbed.wrong_receipt(told)
     return [wrong] if wrong else []
 
 
 def _left_behind(live: Live) -> list[str]:
     """What bills or should not outlive the job."""
-    found = live.site.left(live.key)
-    for id_ in live.site.machine_ids(live.key):
-        if processes := live.site.processes(id_):
+    found = live.testbed.left(live.key)
+    for id_ in live.testbed.machine_ids(live.key):
+        if processes := live.testbed.processes(id_):
             found.append(f"{len(processes)} processes of {id_}")
     queues = live.job.client.read_work_queues(work_pool_name="machines")
     return found + [f"queue {queue.name}" for queue in queues if queue.name.startswith(live.key)]

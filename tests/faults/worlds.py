@@ -9,24 +9,24 @@ from spotwave.tasks.market.rank import rank
 from tests.emulators.aws import AwsEmulator
 from tests.emulators.azure import AzureEmulator
 from tests.emulators.gcp import GcpEmulator
-from tests.faults.emulated_site import Booting, EmulatedSite
+from tests.faults.emulated_testbed import Booting, EmulatedTestbed
 from tests.faults.live import Live
-from tests.faults.site import Site
+from tests.faults.testbed import Testbed
 from tests.flows.clouds_kit import REQUIREMENTS
 
 LITTLE = 1  # vCPU: less than any machine of the emulated markets has that a job would take
 
 
-def first_offer(site: Site) -> Offer:
+def first_offer(testbed: Testbed) -> Offer:
     """What a job would ask for first."""
     wanted = Requirements.model_validate(REQUIREMENTS)
-    return rank(site.cloud.market(), wanted, Work(1.0), {}).ranked[0].offer
+    return rank(testbed.cloud.market(), wanted, Work(1.0), {}).ranked[0].offer
 
 
-def small_regional_quota(site: Site) -> None:
+def small_regional_quota(testbed: Testbed) -> None:
     """The region of the first offer has room for nothing more."""
-    region = first_offer(site).region
-    match emulator_of(site):
+    region = first_offer(testbed).region
+    match emulator_of(testbed):
         case AwsEmulator() as amazon:
             amazon.account.quota_vcpus[region] = LITTLE
         case GcpEmulator() as google:
@@ -35,25 +35,25 @@ def small_regional_quota(site: Site) -> None:
             microsoft.settings.spot_vcpus[region] = LITTLE
 
 
-def small_project_quota(site: Site) -> None:
+def small_project_quota(testbed: Testbed) -> None:
     """All regions together may have what the first offer has, and no vCPU more."""
-    google = emulator_of(site)
+    google = emulator_of(testbed)
     assert isinstance(google, GcpEmulator)
-    google.world.project_quotas["CPUS_ALL_REGIONS"] = (first_offer(site).vcpus, 0)
+    google.world.project_quotas["CPUS_ALL_REGIONS"] = (first_offer(testbed).vcpus, 0)
 
 
-def no_family_quota(site: Site) -> None:
+def no_family_quota(testbed: Testbed) -> None:
     """No quota for spot was granted, and none of the first offer's family: the others count on their own."""
-    google, offer = emulator_of(site), first_offer(site)
+    google, offer = emulator_of(testbed), first_offer(testbed)
     assert isinstance(google, GcpEmulator)
     family = offer.instance_type.partition("-")[0]
     own = "CPUS" if family in ("e2", "n1") else f"{family.upper()}_CPUS"
     google.world.quotas[offer.region] = {"PREEMPTIBLE_CPUS": (0, 0), own: (0, 0)}
 
 
-def closed_region(site: Site) -> None:
-    region = first_offer(site).region
-    match emulator_of(site):
+def closed_region(testbed: Testbed) -> None:
+    region = first_offer(testbed).region
+    match emulator_of(testbed):
         case AwsEmulator() as amazon:
             amazon.account.closed[region] = ""
         case GcpEmulator() as google:
@@ -64,14 +64,14 @@ def closed_region(site: Site) -> None:
 
 def fill(live: Live) -> None:
     """Every pool."""
-    exhausted = emulator_of(live.site).exhausted
-    exhausted.update((offer.instance_type, offer.pool[2]) for offer in offers_of(live.site.cloud.market().frame))
+    exhausted = emulator_of(live.testbed).exhausted
+    exhausted.update((offer.instance_type, offer.pool[2]) for offer in offers_of(live.testbed.cloud.market().frame))
 
 
 def make_room(live: Live) -> None:
-    emulator_of(live.site).exhausted.clear()
+    emulator_of(live.testbed).exhausted.clear()
 
 
-def emulator_of(site: Site) -> Booting:
-    assert isinstance(site, EmulatedSite), "the local cloud has no quotas"
-    return site.emulator
+def emulator_of(testbed: Testbed) -> Booting:
+    assert isinstance(testbed, EmulatedTestbed), "the local cloud has no quotas"
+    return testbed.emulator

@@ -37,7 +37,7 @@ from spotwave.tasks.results.convergence import iterations
 from tests.blocks.machine_kit import brief, offer
 from tests.node.test_programs_run import task_in
 from tests.security.rows import Row
-from tests.tasks.test_money import BEGUN, an_offer
+from tests.tasks.test_expected_cost import BEGUN, an_offer
 from tests.tasks.test_receipt import a_machine
 
 NAN, INF = math.nan, math.inf

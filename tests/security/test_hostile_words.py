@@ -25,7 +25,7 @@ from spotwave.node.jobs.shci.programs.base import last_lines
 from spotwave.node.untrusted.plain_text import markdown, plain
 from spotwave.tasks.cost.timeline import _table
 from tests.security.rows import Row
-from tests.tasks.test_money import an_offer
+from tests.tasks.test_expected_cost import an_offer
 from tests.tasks.test_receipt import a_machine, an_attempt
 
 TEXT = "shown as text"

@@ -11,10 +11,10 @@ from spotwave.blocks.errors import LaunchRefused
 from tests.blocks.aws_kit import KEY, PLANTED, TEMPLATE, brief, offer
 from tests.blocks.machine_kit import until
 from tests.emulators.aws_cloud import cloud_at
+from tests.security.api_walkthroughs import MACHINE, billed, looked_at, removed
 from tests.security.aws_iam import GuardedAws, policy
 from tests.security.guard import Right, shows
 from tests.security.iam_policy import actions, allows
-from tests.security.tours import MACHINE, billed, looked_at, removed
 
 TAGS = {"spotwave": KEY, "spotwave-deadline": "1800000000"}
 LEFT = {

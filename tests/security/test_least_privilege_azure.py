@@ -16,9 +16,9 @@ from tests.blocks.machine_kit import until
 from tests.emulators.azure import instead, refused
 from tests.emulators.azure_kit import block, emulated, offer
 from tests.emulators.azure_resources import Part, resource_id
+from tests.security.api_walkthroughs import MACHINE, billed, looked_at, removed
 from tests.security.azure_iam import DRILL, HOLDERS, GuardedAzure, granted, role
 from tests.security.guard import POLICIES, shows
-from tests.security.tours import MACHINE, billed, looked_at, removed
 
 PLANTED = "planted-2b7d90"
 KEY = "sw-0123456789ab"

@@ -15,9 +15,9 @@ from tests.blocks.machine_kit import brief as a_brief
 from tests.blocks.machine_kit import until
 from tests.emulators.gcp_cloud import cloud_at, offer
 from tests.emulators.gcp_routes import ADD_VERSION, route
+from tests.security.api_walkthroughs import MACHINE, billed, looked_at, removed
 from tests.security.gcp_iam import GuardedGcp, beside, condition_of_machines, permissions
 from tests.security.guard import shows
-from tests.security.tours import MACHINE, billed, looked_at, removed
 
 PLANTED = "planted-2b7d90"
 OWN = "projects/spotwave-test/global/images"

@@ -13,7 +13,7 @@ from spotwave.blocks.models import Machine
 from spotwave.node.contract import Ending, Outcome
 from spotwave.tasks.machine.attempts import MOST_MACHINES, another, avoided, believed
 from spotwave.tasks.records import Attempt, Refusal
-from tests.tasks.test_money import an_offer
+from tests.tasks.test_expected_cost import an_offer
 from tests.tasks.test_quote import a_job
 
 AT = datetime(2026, 11, 1, tzinfo=UTC)

@@ -15,7 +15,7 @@ from spotwave.blocks.models import Offer, Requirements
 from spotwave.tasks.cost.quote import GIVEN, LEARNED, hours_to_finish, quoted, spread
 from spotwave.tasks.market.expected_cost import CHECKPOINT_S, Work, with_cost
 from spotwave.tasks.records import Job, Ranked
-from tests.tasks.test_money import an_offer
+from tests.tasks.test_expected_cost import an_offer
 
 RUN = UUID("00000000-0000-0000-0000-000000000001")
 

@@ -11,7 +11,7 @@ from spotwave.blocks.models import HOURS_A_MONTH, Machine, Offer
 from spotwave.node.contract import Ending, Outcome
 from spotwave.tasks.cost.receipt import GIB, Prices, as_markdown, asked, billed, cost_of, machine_usd
 from spotwave.tasks.records import Attempt
-from tests.tasks.test_money import BEGUN, an_offer
+from tests.tasks.test_expected_cost import BEGUN, an_offer
 
 
 def a_machine(offer: Offer, number: int = 1, disk_gib: float = 0.0) -> Machine:

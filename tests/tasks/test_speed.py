@@ -12,7 +12,7 @@ from spotwave.tasks.market.expected_cost import Work
 from spotwave.tasks.market.learned import run_note
 from spotwave.tasks.market.rank import rank
 from spotwave.tasks.market.speed import learned
-from tests.tasks.test_money import an_offer
+from tests.tasks.test_expected_cost import an_offer
 
 NOW = datetime(2026, 5, 4, tzinfo=UTC)
 

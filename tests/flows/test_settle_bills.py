@@ -26,7 +26,7 @@ from spotwave.tasks.cost import billing_record, ledger
 from spotwave.tasks.cost.billing_record import BillingRecord, MachineBill, not_ended
 from spotwave.tasks.cost.receipt import KEY, asked, keep
 from spotwave.tasks.load_blocks import NoSuchBlock
-from tests.tasks.test_money import an_offer
+from tests.tasks.test_expected_cost import an_offer
 from tests.tasks.test_quote import a_job
 from tests.tasks.test_receipt import a_machine
 

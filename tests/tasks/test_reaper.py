@@ -19,7 +19,7 @@ from spotwave.node.contract import job_key_of
 from spotwave.tasks.cost import billing_record
 from spotwave.tasks.cost.billing_record import BillingRecord
 from spotwave.tasks.machine.reaper import unwanted
-from tests.tasks.test_money import an_offer
+from tests.tasks.test_expected_cost import an_offer
 from tests.tasks.test_quote import a_job
 from tests.tasks.test_receipt import a_machine
 

@@ -14,15 +14,15 @@ from spotwave.blocks.access import PrefectAccess
 from spotwave.blocks.local.block import LocalCloud
 from spotwave.blocks.local.machine_notes import NOTICE_FILE
 from spotwave.blocks.models import Machine
-from tests.faults.site import Site
-from tests.faults.witness import Witness
+from tests.faults.exit_monitor import ExitMonitor
+from tests.faults.testbed import Testbed
 from tests.flows.billing import FLOOR_S, WITHIN
 from tests.flows.kit import eventually, marked_processes
 
 LOCAL_USD_H = {"local-1": 0.05, "local-2": 0.1}
 
 
-class LocalSite(Site):
+class LocalTestbed(Testbed):
     kind = "local"
 
     def _build(self) -> None:
@@ -30,7 +30,7 @@ class LocalSite(Site):
         self._cloud = LocalCloud(folder=str(self.machines), prices=LOCAL_USD_H)
         self.cloud = self._cloud
         self._api_relay, self._door = self._relay(self._api_port)
-        self._witness = Witness(self.machines)
+        self._witness = ExitMonitor(self.machines)
         self._open.callback(self._witness.close)
 
     def _access_block(self) -> PrefectAccess:
@@ -90,7 +90,7 @@ class LocalSite(Site):
                 relay.mend()
 
     def lives(self, job_key: str) -> list[tuple[float, float]]:
-        """By the kernel's word (tests.faults.witness), not by what the cloud has noted."""
+        """By the kernel's word (tests.faults.exit_monitor), not by what the cloud has noted."""
         return [
             (machine.launched_at.timestamp(), self._witness.end_of(machine.id) or time.time())
             for machine in self._machines(job_key)

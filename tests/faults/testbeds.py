@@ -1,4 +1,4 @@
-"""The site of a case, by its cloud."""
+"""The testbed of a case, by its cloud."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from spotwave.blocks.access import PrefectAccess
-from tests.faults.emulated_site import EmulatedSite
-from tests.faults.local_site import LocalSite
-from tests.faults.site import Site
+from tests.faults.emulated_testbed import EmulatedTestbed
+from tests.faults.local_testbed import LocalTestbed
+from tests.faults.testbed import Testbed
 
 
-def site_of(
+def make_testbed(
     cloud: str,
     folder: Path,
     api: dict[str, tuple[PrefectAccess, int]],
     *,
     served: bool = False,
     small: bool = False,
-) -> Site:
+) -> Testbed:
     """api: "direct" for machines on this computer, "proxy" for those in clouds."""
     if cloud == "local":
-        return LocalSite(folder, api["direct"], served=served, small=small)
-    return EmulatedSite(cloud, folder, api["proxy"], served=served, small=small)
+        return LocalTestbed(folder, api["direct"], served=served, small=small)
+    return EmulatedTestbed(cloud, folder, api["proxy"], served=served, small=small)
 
 
 @contextmanager

@@ -29,12 +29,12 @@ from spotwave.flows.housekeeping.reconcile import adopt
 from tests.conftest import Embedded
 from tests.emulators.azure import AzureEmulator
 from tests.emulators.computer import Computer
+from tests.faults.fault_catalog import AWAY_S, FAULTS, Case, Fault
 from tests.faults.hooked import Hooked
-from tests.faults.injuries import AWAY_S, FAULTS, Case, Fault
 from tests.faults.live import Live
-from tests.faults.site import Site
-from tests.faults.sites import port_of, site_of
 from tests.faults.steps import STEPS
+from tests.faults.testbed import Testbed
+from tests.faults.testbeds import make_testbed, port_of
 from tests.faults.verdict import Verdict, judge
 from tests.flows.clouds_kit import NAME, REQUIREMENTS, Login, proxy
 from tests.flows.kit import ASKS_S, Job, eventually, now_and_then, saved
@@ -47,7 +47,7 @@ EVERY_S = 4.0  # how often `reconcile` looks; its schedule is every five minutes
 
 
 @dataclass
-class Ground:
+class Harness:
     embedded: Embedded
     hooked: Hooked
     folder: Path
@@ -63,10 +63,14 @@ class Ground:
         verdict = Verdict(case)
         fault = FAULTS[case.fault]
         name = self.name()
-        site = site_of(case.cloud, self.folder / name, self.api, served=fault.served, small=fault.small)
+        testbed = make_testbed(case.cloud, self.folder / name, self.api, served=fault.served, small=fault.small)
         try:
-            with site, saved(self.embedded, name, *site.blocks()) as blocks, get_client(sync_client=True) as client:
-                self._carry(verdict, site, blocks, client, together)
+            with (
+                testbed,
+                saved(self.embedded, name, *testbed.blocks()) as blocks,
+                get_client(sync_client=True) as client,
+            ):
+                self._carry(verdict, testbed, blocks, client, together)
         except Exception as error:  # noqa: BLE001 - whatever it is, the other cases go on and the table tells it
             traceback.print_exc()
             verdict.broken = f"{type(error).__name__}: {error}"
@@ -75,7 +79,7 @@ class Ground:
         return verdict
 
     def _carry(
-        self, verdict: Verdict, site: Site, blocks: list[str], client: SyncPrefectClient, together: Round | None
+        self, verdict: Verdict, testbed: Testbed, blocks: list[str], client: SyncPrefectClient, together: Round | None
     ) -> None:
         fault, step = FAULTS[verdict.case.fault], STEPS[verdict.case.step]
         cloud, remote, store, access = blocks
@@ -85,16 +89,16 @@ class Ground:
             parameters={
                 **{"clouds": [cloud], "remote": remote, "store": store, "access": access},
                 **{"basis": "sto-3g", "silence_minutes": SILENCE_MINUTES, "max_hours": 0.5},
-                **({} if site.kind == "local" else {"requirements": ROOMY if fault.too_small else REQUIREMENTS}),
+                **({} if testbed.kind == "local" else {"requirements": ROOMY if fault.too_small else REQUIREMENTS}),
             },
             state=Scheduled(scheduled_time=datetime.now(UTC) + timedelta(days=1)),
         )
         job = Job(self.embedded.home, client, run.id)
-        fault.prepare(site)
+        fault.prepare(testbed)
         plan = self.hooked.plan(
             job.key, call=step.call, when=step.when, attempt=step.attempt, clock=fault.clock, dies=fault.dies
         )
-        live = Live(site, job, plan)
+        live = Live(testbed, job, plan)
         try:
             begun = time.monotonic()
             client.set_flow_run_state(run.id, Scheduled(), force=True)
@@ -127,7 +131,7 @@ class Ground:
             fault.heal(live)
 
     def _over(self, job: Job) -> bool:
-        state = _patiently(lambda: job.run.state)
+        state = _retry(lambda: job.run.state)
         return state is not None and state.is_final() and not state.is_crashed()
 
     def _final(self, job: Job) -> State[Any] | None:
@@ -136,7 +140,7 @@ class Ground:
             return None
 
         def look() -> State[Any] | None:
-            state = _patiently(lambda: job.run.state)
+            state = _retry(lambda: job.run.state)
             return state if state is not None and state.is_final() and not state.is_crashed() else None
 
         return eventually(f"{job.key} ends", look, ENDS_S, ASKS_S)
@@ -145,7 +149,7 @@ class Ground:
         """A case that went wrong leaves nothing to disturb the next ones."""
         if job.deleted:
             return
-        state = _patiently(lambda: job.run.state)
+        state = _retry(lambda: job.run.state)
         if state is None or not state.is_final() or state.is_crashed():
             client.set_flow_run_state(job.run_id, Cancelled(), force=True)
 
@@ -168,11 +172,11 @@ class Ground:
 class Round:
     """Cases that one blow strikes together: when all of them wait, and again when all go on."""
 
-    def __init__(self, ground: Ground, fault: str, parties: int) -> None:
-        blow = ground.kill_worker if "worker" in fault else ground.kill_server
+    def __init__(self, harness: Harness, fault: str, parties: int) -> None:
+        blow = harness.kill_worker if "worker" in fault else harness.kill_server
         self.barrier = threading.Barrier(parties, blow)
         self._down_s = FAULTS[fault].down_s
-        self._ground = ground
+        self._ground = harness
         self._lock = threading.Lock()
         self._up = False
 
@@ -186,7 +190,7 @@ class Round:
 
 
 @contextmanager
-def ground_on(embedded: Embedded, hooked: Hooked, folder: Path) -> Iterator[Ground]:
+def harness_on(embedded: Embedded, hooked: Hooked, folder: Path) -> Iterator[Harness]:
     """Stand on an embedded default that runs with `hooked.python`."""
     key = PrefectAccess.new_key()
     access = PrefectAccess(way="proxy", proxy_url="http://127.0.0.1:1", proxy_key=key)
@@ -197,8 +201,8 @@ def ground_on(embedded: Embedded, hooked: Hooked, folder: Path) -> Iterator[Grou
             with saved(embedded, NAME, access), proxy(embedded, access) as port:
                 through = access.model_copy(update={"proxy_url": f"http://127.0.0.1:{port}"})
                 api = {"direct": (PrefectAccess(), port_of(embedded.api.url)), "proxy": (through, port)}
-                with _house_kept():
-                    yield Ground(embedded, hooked, folder, api)
+                with _housekeeping_runs():
+                    yield Harness(embedded, hooked, folder, api)
         finally:
             del os.environ["AZURE_POD_IDENTITY_AUTHORITY_HOST"]
 
@@ -211,11 +215,11 @@ def _heal_in_time(fault: Fault, live: Live) -> None:
 
 
 @contextmanager
-def _house_kept() -> Iterator[None]:
+def _housekeeping_runs() -> Iterator[None]:
     """Crashed jobs are taken up again meanwhile. What goes wrong with that is raised at the end."""
     stop = threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        keeper = pool.submit(contextvars.copy_context().run, _keep_house, stop)
+        keeper = pool.submit(contextvars.copy_context().run, _run_housekeeping, stop)
         try:
             yield
         finally:
@@ -223,7 +227,7 @@ def _house_kept() -> Iterator[None]:
         keeper.result()
 
 
-def _keep_house(stop: threading.Event) -> None:
+def _run_housekeeping(stop: threading.Event) -> None:
     """What the schedule of `reconcile` does, oftener."""
     while not stop.wait(EVERY_S):
         try:
@@ -247,7 +251,7 @@ def _kill(pid: int) -> None:
     process.wait(10)
 
 
-def _patiently(ask: Callable[[], Any]) -> Any:
+def _retry(ask: Callable[[], Any]) -> Any:
     """The answer; None while the server is away."""
     try:
         return ask()

@@ -1,4 +1,4 @@
-"""The faults: what strikes, at which steps it means something, and what it needs of the site."""
+"""The faults: what strikes, at which steps it means something, and what it needs of the testbed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from prefect.client.schemas.objects import StateType
 from spotwave.node.contract import CHECKPOINT_DIR, MANIFEST_FILE
 from tests.faults import by_hand, disks, worlds
 from tests.faults.live import Live
-from tests.faults.site import Site
+from tests.faults.testbed import Testbed
 from tests.flows.kit import eventually
 
 CLOUDS = ("local", "aws", "gcp", "azure")
@@ -34,7 +34,7 @@ def nothing(live: Live) -> None:
     """For faults that are there from the start, and for what need not be healed."""
 
 
-def as_usual(site: Site) -> None:
+def as_usual(testbed: Testbed) -> None:
     """Nothing is wrong when the job begins."""
 
 
@@ -52,12 +52,12 @@ class Fault:
     with_machine: bool = False  #: it ends with the first machine, if that is sooner: the next one has a disk of its own
     mounts: bool = False  #: only root may do that
     clock: int = 0  #: the machine's is so many seconds ahead
-    shared: bool = False  #: strikes all jobs of a controller at once: `strike` is the ground's
+    shared: bool = False  #: strikes all jobs of a controller at once: `strike` is given the harness
     machines: int = 1  #: so many at least, or it has not struck
     dies: str = ""  #: how the process ends that waits at the step (tests.faults.breakpoints)
     too_small: bool = False  #: it dies for want of memory, and the job goes on with more of it
     ends: StateType | None = StateType.COMPLETED  #: how the job ends; None: its run is deleted
-    prepare: Callable[[Site], None] = as_usual  #: before the job begins
+    prepare: Callable[[Testbed], None] = as_usual  #: before the job begins
     by_hand: bool = False  #: somebody ends the run, and no other machine may be rented
     ends_here: str = ""  #: how the line begins that the job may end with on this computer, which has one disk alone
     down_s: float = 2.0  #: of what is shared: until somebody brings it up again
@@ -73,24 +73,24 @@ def _kill_controller(live: Live) -> None:
 
 def _vanish(live: Live) -> None:
     machine = live.machine
-    live.site.interrupt(machine, None)
-    eventually("the machine is gone", lambda: not live.site.processes(machine), 60)
+    live.testbed.interrupt(machine, None)
+    eventually("the machine is gone", lambda: not live.testbed.processes(machine), 60)
 
 
 def _notice(live: Live) -> None:
-    live.site.interrupt(live.machine, NOTICE_S)
+    live.testbed.interrupt(live.machine, NOTICE_S)
 
 
 def _freeze(live: Live) -> None:
     """As when a hypervisor stops a machine: nothing of it runs, and nothing of it is gone."""
-    for process in live.site.processes(live.machine):
+    for process in live.testbed.processes(live.machine):
         with suppress(psutil.Error):
             process.suspend()
 
 
 def _thaw(live: Live) -> None:
-    for id_ in live.site.machine_ids(live.key):
-        for process in live.site.processes(id_):
+    for id_ in live.testbed.machine_ids(live.key):
+        for process in live.testbed.processes(id_):
             with suppress(psutil.Error):
                 process.resume()
 
@@ -105,48 +105,48 @@ def _corrupt(live: Live) -> None:
 
 
 def _cut_api(live: Live) -> None:
-    live.site.cut_api(live.machine)
+    live.testbed.cut_api(live.machine)
 
 
 def _cut_remote(live: Live) -> None:
-    live.site.cut_remote(live.machine)
+    live.testbed.cut_remote(live.machine)
 
 
 def _cloud_away(live: Live) -> None:
-    live.site.away(True)
+    live.testbed.away(True)
 
 
 def _mend(live: Live) -> None:
-    live.site.mend()
+    live.testbed.mend()
 
 
 def _fill_remote(live: Live) -> None:
-    disks.fill(live.site.folder / "remote")
+    disks.fill(live.testbed.folder / "remote")
 
 
 def _free_remote(live: Live) -> None:
-    disks.free(live.site.folder / "remote")
+    disks.free(live.testbed.folder / "remote")
 
 
 def _fill_disk(live: Live) -> None:
-    disks.fill(live.site.folder / "machines")
+    disks.fill(live.testbed.folder / "machines")
 
 
 def _free_disk(live: Live) -> None:
-    """All machines of a site share what is mounted there."""
-    disks.free(live.site.folder / "machines")
+    """All machines of a testbed share what is mounted there."""
+    disks.free(live.testbed.folder / "machines")
 
 
 def _read_only(live: Live) -> None:
     """The machine's folder; a process of it tells which mounts it sees."""
-    process = next(iter(live.site.processes(live.machine)))
-    disks.make_read_only(live.site.work(live.machine), process.pid)
+    process = next(iter(live.testbed.processes(live.machine)))
+    disks.make_read_only(live.testbed.work(live.machine), process.pid)
 
 
 def _writable(live: Live) -> None:
-    for id_ in live.site.machine_ids(live.key):
+    for id_ in live.testbed.machine_ids(live.key):
         with suppress(psutil.Error):
-            disks.forget_read_only(Path(os.path.realpath(live.site.work(id_))))
+            disks.forget_read_only(Path(os.path.realpath(live.testbed.work(id_))))
 
 
 _BY_HAND = ("launch", "launched", "boot", "run_shci", "teardown")

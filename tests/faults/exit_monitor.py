@@ -15,7 +15,7 @@ from tests.flows.kit import marked_processes
 LOOK_S = 0.1  # for machines that are new: there is no event for a file in the standard library
 
 
-class Witness:
+class ExitMonitor:
     """Of every machine that is launched in a folder. A thread looks for new ones, and one each waits for its end."""
 
     def __init__(self, folder: Path) -> None:

@@ -15,7 +15,7 @@ from spotwave.tasks.cost.ledger import Entry, left
 from spotwave.tasks.cost.report import by, figure
 from spotwave.tasks.cost.reserve import TEARDOWN_S, stops_at, too_short
 from spotwave.tasks.records import Allowance
-from tests.tasks.test_money import an_offer
+from tests.tasks.test_expected_cost import an_offer
 from tests.tasks.test_quote import a_job
 from tests.tasks.test_receipt import an_attempt
 

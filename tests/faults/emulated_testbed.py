@@ -16,13 +16,13 @@ from tests.emulators.azure_kit import block as azure_at
 from tests.emulators.computer import Computer
 from tests.emulators.gcp import GcpEmulator
 from tests.emulators.gcp_cloud import cloud_at as gcp_at
-from tests.faults.site import Site
+from tests.faults.testbed import Testbed
 from tests.flows.billing import wrong_with
 
 Booting = AwsEmulator | GcpEmulator | AzureEmulator
 
 
-class EmulatedSite(Site):
+class EmulatedTestbed(Testbed):
     """With namespaces the machines' roads are cut one by one; the controller's stay."""
 
     emulator: Booting

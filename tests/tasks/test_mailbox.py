@@ -41,7 +41,7 @@ from spotwave.tasks.records import Job
 from spotwave.tasks.results.progress import percent_done
 from tests.flows.kit import eventually
 from tests.flows.logs import messages
-from tests.tasks.test_money import an_offer
+from tests.tasks.test_expected_cost import an_offer
 from tests.tasks.test_receipt import a_machine
 
 pytestmark = pytest.mark.slow(minutes=0.2)

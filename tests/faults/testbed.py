@@ -23,8 +23,10 @@ from tests.flows.kit import eventually
 from tests.processes import words
 
 
-class Site(ABC):
+class Testbed(ABC):
     """`served`: the remote is a server on the network and not a folder. `small`: remote and disks are small mounts."""
+
+    __test__ = False  # pytest: it is no test, although its name begins like one
 
     kind: str
     cloud: Cloud
@@ -39,7 +41,7 @@ class Site(ABC):
         self.remote_relay: Traffic | None = None
         self.remote_port: int | None = None
 
-    def __enter__(self) -> Site:
+    def __enter__(self) -> Testbed:
         self.folder.mkdir(parents=True)
         for name in ("remote", "machines"):
             (self.folder / name).mkdir()

@@ -12,7 +12,7 @@ from spotwave.tasks.cost.quote import quoted
 from spotwave.tasks.cost.reserve import own_cap
 from spotwave.tasks.records import Allowance, Choice, Job, Quote
 from spotwave.tasks.results.continue_from import Continuation
-from tests.tasks.test_money import an_offer
+from tests.tasks.test_expected_cost import an_offer
 from tests.tasks.test_quote import a_job, ranked
 
 
