@@ -40,7 +40,7 @@ def load(block_type: type[B], name: str) -> B:
 def names_of(client: SyncPrefectClient, slug: str) -> list[str]:
     """The names of the saved blocks of a type; none where the API has never heard of it, as before `spotwave up`.
 
-    Prefect 3.8.8 answers 404 to the latter, which its client does not turn into ObjectNotFound in this call
+    Prefect 3.9.1 answers 404 to the latter, which its client does not turn into ObjectNotFound in this call
     (client/orchestration/_blocks_types/client.py).
     """
     try:

@@ -39,7 +39,7 @@ def controllers_own() -> str | None:
     """The certificates by which the controller believes its Prefect API (PREFECT_API_SSL_CERT_FILE), as PEM text; None
     where it believes those whom everybody knows. Raises ValueError for a file that cannot be read.
 
-    SSL_CERT_FILE, which Prefect takes where that is not set (3.8.8: settings/models/api.py), is as a rule the bundle of
+    SSL_CERT_FILE, which Prefect takes where that is not set (3.9.1: settings/models/api.py), is as a rule the bundle of
     the system: machines of the local cloud inherit it, and for others it says nothing.
     """
     file = get_current_settings().api.ssl_cert_file

@@ -1,6 +1,6 @@
 """Which Prefect API is used: the user's, if one is configured, else the embedded one.
 
-Prefect 3.8 reads, highest first: PREFECT_API_URL in the environment, `.env`, `prefect.toml` and then
+Prefect 3.9 reads, highest first: PREFECT_API_URL in the environment, `.env`, `prefect.toml` and then
 `pyproject.toml` in the working directory, the active profile. The embedded server's address and auth string are
 left in a profile of the user's (deployments/profile.py).
 """

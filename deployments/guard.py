@@ -1,6 +1,6 @@
 """What stands before the embedded Prefect server: who may call, from where, and how a browser logs in.
 
-Prefect asks for the auth string by itself (3.8.8: server/api/server.py, token_validation), but lets /health and /ready
+Prefect asks for the auth string by itself (3.9.1: server/api/server.py, token_validation), but lets /health and /ready
 through, accepts every Host, and has no login but a field for the password. Here everything below /api takes the auth
 string or a browser's session (deployments/login.py); requests for another host, which a page reaches by giving its own
 name the address 127.0.0.1, and websockets of other pages are refused; and no page may show ours in a frame.
@@ -35,7 +35,7 @@ HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})  #: any port: ssh may forwa
 
 _API = "/api"
 _HEALTH = ("/api/health", "/api/ready")  # asked by Prefect's pages without a password, which is their only fault
-_STORED_AS = "prefect-password"  # by Prefect's pages, both versions of them (3.8.8)
+_STORED_AS = "prefect-password"  # by Prefect's pages, both versions of them (3.9.1)
 # Of block types, as Prefect's own and its integrations name them; nobody else can put a picture there.
 _LOGOS = "https://cdn.sanity.io/images/3ugk85nk/ https://raw.githubusercontent.com/PrefectHQ/"
 # But for those, the pages load nothing from elsewhere: a picture in a text that a machine wrote tells nobody anything.

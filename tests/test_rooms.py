@@ -20,7 +20,7 @@ MAY_IMPORT = {
 # All that the controller's side may know of the machine's: the contract, the remote's wrapper, the patterns of secrets,
 # and, for a story's flow, what describes its calculation and its result. Both sides read what others wrote
 # (node/untrusted), and show energies, in the same way.
-BOTH = {"node.contract", "node.jobs.shci.digits", "node.untrusted"}
+BOTH = {"node.contract", "node.input_error", "node.jobs.shci.digits", "node.untrusted"}
 OF_NODE = {
     "flows": {"node.jobs.shci.calculation", "node.jobs.shci.programs", "node.jobs.shci.reference"} | BOTH,
     "tasks": {"node.storage.manifest", "node.storage.remote"} | BOTH,

@@ -63,7 +63,7 @@ class Upstream:
     async def socket(self, path: str) -> AsyncIterator[ClientConnection]:
         """A websocket that has been let in: by its header, and by its first message. Raises Away.
 
-        Prefect 3.8.8: server/utilities/subscriptions.py.
+        Prefect 3.9.1: server/utilities/subscriptions.py.
         """
         headers = {"Authorization": basic(self._auth)} if self._auth else {}
         connect = websocket_connect(

@@ -11,7 +11,7 @@ from pathlib import Path
 from spotwave.node.contract import SECRET_API
 
 CA_FILE = "api-ca.pem"  # where the API's certificate is of an authority of the user's own (blocks/tls.py)
-ENV_CA = "PREFECT_API_SSL_CERT_FILE"  # Prefect's clients then trust that alone, for HTTP and websockets (3.8.8)
+ENV_CA = "PREFECT_API_SSL_CERT_FILE"  # Prefect's clients then trust that alone, for HTTP and websockets (3.9.1)
 
 
 def api_settings(secrets: Path) -> dict[str, str]:

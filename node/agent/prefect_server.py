@@ -2,7 +2,7 @@
 
     python -m spotwave.node.agent.prefect_server server start ...
 
-Two things of Prefect 3.8.8 on SQLite stop it as soon as several jobs run. Each has its remedy here.
+Two things of Prefect 3.9.1 on SQLite stop it as soon as several jobs run. Each has its remedy here.
 
 **Garbage.** Python's collector runs in whichever thread happens to allocate, and there it finalises cursors of all
 connections. For that SQLite takes the connection's mutex, which the connection's own thread holds for as long as it

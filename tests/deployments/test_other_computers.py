@@ -32,7 +32,7 @@ DEAD = "http://127.0.0.1:9"
 
 @pytest.fixture
 def guarded() -> Iterator[str]:
-    """A Prefect API with a password, as 3.8.8 answers: its health to everybody, else 401."""
+    """A Prefect API with a password, as 3.9.1 answers: its health to everybody, else 401."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -54,7 +54,7 @@ def guarded() -> Iterator[str]:
 
 @pytest.fixture
 def fresh() -> Iterator[str]:
-    """A Prefect API to which nobody has told of any block type: 3.8.8 answers 404 for the blocks of one."""
+    """A Prefect API to which nobody has told of any block type: 3.9.1 answers 404 for the blocks of one."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -1,11 +1,9 @@
-"""A whole `up`, a job and `down` on a computer that many share: the temporary folder is everybody's, and has a folder
-of another user's where Prefect's runner takes one; and the way out is a proxy that knows nothing of this computer.
+"""A whole `up`, a job and `down` on a computer that many share: the temporary folder is everybody's, and the way out is
+a proxy that knows nothing of this computer.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 import threading
 from collections.abc import Iterator
@@ -20,16 +18,7 @@ from spotwave.blocks.registry import WINGS
 from spotwave.deployments.home import Home
 from tests.conftest import Embedded, brought_up
 
-pytestmark = [
-    pytest.mark.thorough,
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        os.geteuid() == 0 and shutil.which("setpriv") is None,
-        reason="root is refused no folder, and setpriv (util-linux) is not on this computer",
-    ),
-]
-
-RUNNERS = "runner_storage"  # prefect 3.8.8: runner/runner.py
+pytestmark = [pytest.mark.thorough, pytest.mark.slow]
 
 
 @dataclass
@@ -38,6 +27,7 @@ class Shared:
 
     up: Embedded
     asked: list[str]  #: what the proxy was asked for
+    temporary: Path  #: the folder for temporary files that all users share
 
     def spotwave(self, *arguments: str) -> tuple[int, str]:
         done = self.up.spotwave(*arguments)
@@ -48,11 +38,6 @@ class Shared:
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
     temporary = tmp_path_factory.mktemp("everybodys")
-    (temporary / RUNNERS).mkdir(mode=0)
-    python = tmp_path_factory.mktemp("python") / "python"
-    capabilities = "setpriv --bounding-set=-dac_override,-dac_read_search " if os.geteuid() == 0 else ""
-    python.write_text(f'#!/bin/sh\nexec {capabilities}{sys.executable} "$@"\n')
-    python.chmod(0o755)
     asked: list[str] = []
 
     class Proxy(BaseHTTPRequestHandler):
@@ -70,8 +55,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
         proxy = f"http://127.0.0.1:{server.server_port}"
         settings = dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"), proxy)
         settings |= {"NO_PROXY": "", "no_proxy": "", "ALL_PROXY": "socks://127.0.0.1:1080", "TMPDIR": str(temporary)}
-        with brought_up(Home(tmp_path_factory.mktemp("home").resolve()), str(python), True, **settings) as up:
-            yield Shared(up, asked)
+        with brought_up(Home(tmp_path_factory.mktemp("home").resolve()), sys.executable, True, **settings) as up:
+            yield Shared(up, asked, temporary)
         server.shutdown()
 
 
@@ -80,7 +65,7 @@ def test_a_job_from_its_start_to_its_end(shared: Shared, tmp_path: Path) -> None
     assert code == 0, said
     assert "total energy" in said
     assert [one for one in shared.asked if "127.0.0.1" in one or "localhost" in one] == []
-    assert list((shared.up.home.temporary).glob(RUNNERS))  # its own, below the home
+    assert list(shared.temporary.iterdir()) == [], "temporary files are below the home"
 
 
 def test_a_home_that_is_only_half_made(shared: Shared) -> None:

@@ -27,7 +27,7 @@ from tests.conftest import Embedded
 from tests.deployments.proxy.kit import eventually
 from tests.services import nginx
 
-AUTH = "controller:its own secret, with a colon: in it"  # ASCII: Prefect 3.8.8 answers 500 to anything else
+AUTH = "controller:its own secret, with a colon: in it"  # ASCII: Prefect 3.9.1 answers 500 to anything else
 _DAY = timedelta(days=1)
 
 
