@@ -38,7 +38,7 @@ def sealed(folder: Path, generation: str, content: str = "") -> Path:
 
 
 @pytest.fixture
-def is_local(tmp_path: Path) -> Path:
+def here(tmp_path: Path) -> Path:
     return tmp_path / "first/checkpoint"
 
 
