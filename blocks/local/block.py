@@ -52,7 +52,7 @@ class LocalCloud(Cloud):
     folder: str | None = Field(
         None,
         title="Folder",
-        description="Where machines live, a folder each. Empty: 'machines' in $SPOTWAVE_HOME, else in ./.spotwave.",
+        description="Where machines live, a folder each. Empty: 'machines' in Spotwave's home.",
     )
     prices: dict[str, NonNegativeFloat] = Field(
         default_factory=dict, title="Prices (USD/h)", description="USD per hour by instance type; 0 where not named."
