@@ -9,7 +9,7 @@ from prefect.blocks.core import Block
 from prefect.client.orchestration import SyncPrefectClient
 
 from spotwave.blocks.home import absolute
-from spotwave.blocks.load import names_of
+from spotwave.blocks.load import Unusable, load, names_of
 from spotwave.deployments.home import Home
 
 Say = Callable[[str], None]
@@ -31,16 +31,21 @@ def follow_move(home: Home, client: SyncPrefectClient, say: Say) -> None:
     folders: list[tuple[type[Block], str]] = [(RcloneRemote, "path"), (SnapshotStore, "url"), (LocalCloud, "folder")]
     for kind, field in folders:
         for name in names_of(client, kind.get_block_type_slug()):
-            block = kind.load(name)
-            moved = _moved(getattr(block, field), old, home.path)
-            if moved is not None:
-                setattr(block, field, moved)
+            document = f"{kind.get_block_type_slug()}/{name}"
+            try:
+                block = load(kind, name)
+            except Unusable as error:  # its fields are not valid, and were not before
+                say(f"{document} cannot be read ({error}): if it names a folder in {old}, correct it to {home.path}")
+                continue
+            place = moved(getattr(block, field), old, home.path)
+            if place is not None:
+                setattr(block, field, place)
                 block.save(name, overwrite=True)
-                say(f"{kind.get_block_type_slug()}/{name}: now {moved}")
+                say(f"{document}: now {place}")
     home.moved_from.unlink()
 
 
-def _moved(named: str | None, old: Path, new: Path) -> str | None:
+def moved(named: str | None, old: Path, new: Path) -> str | None:
     """The folder's new place; None if it is not below the old one, or no folder of this computer."""
     if named is None or "://" in named or not named.startswith(("/", "~")):
         return None

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from spotwave.deployments.documents import moved
 from spotwave.deployments.down import down
 from spotwave.deployments.earlier_home import copied, earlier_homes, move_earlier
 from spotwave.deployments.home import Home, home_of
@@ -187,3 +188,20 @@ def test_a_copy_that_fails_leaves_everything_as_it_was(home: Home, checkout: Pat
         move_earlier(home, said.append, checkout)
     assert "\n" not in str(refused.value)
     assert [path for path in sorted(old.path.rglob("*")) if path.name != "lock"] == before
+
+
+@pytest.mark.parametrize(
+    ("named", "now"),
+    [
+        ("/old/remote", "/new/remote"),
+        ("/old", "/new"),
+        ("/older/remote", None),
+        ("/somewhere/old/remote", None),
+        ("s3://bucket/old", None),
+        ("drive:/old/remote", None),
+        ("remote", None),
+        (None, None),
+    ],
+)
+def test_a_document_follows_only_a_folder_of_the_home(named: str | None, now: str | None) -> None:
+    assert moved(named, Path("/old"), Path("/new")) == now

@@ -1,5 +1,5 @@
-"""The wheel at work, beside a project with packages of the same names: `up`, jobs and `down` from any folder; and a home
-that changes hands, from one folder to another and from one installation to another."""
+"""The wheel at work, beside a project with packages of the same names: `up`, jobs and `down` from any folder; a home
+that is moved, and one that another installation uses next."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class User:
         return self.folder / name
 
     def call(self, *command: str, at: str, **more: str) -> subprocess.CompletedProcess[str]:
-        """From the project's folder; its address must not be 4200, where a developer's own server may want to be."""
+        """From the project's folder."""
         return self.installed.call(*command, cwd=self.project(at), user=self.folder, timeout_s=600, **more)
 
     def done(self, *command: str, at: str, **more: str) -> str:
@@ -48,7 +48,7 @@ class User:
         return done.stdout
 
     def prepare(self, home: Home) -> None:
-        """A port that is free, and a database that need not be made."""
+        """A database that need not be made, and any port: a developer's own server may want to be at 4200."""
         home.create()
         fresh_database(home.prefect / "prefect.db")
         (home.run / "port").write_text("0")
@@ -83,8 +83,8 @@ def test_up_jobs_and_down_from_any_folder(user: User) -> None:
     results = user.project("a folder") / "results"
     assert only_result(results)["attempts"]
     assert f"{results}/sw-" in said
-    command = ("python", "-m", "prefect", "deployment", "run", "shci/water-dimer", *TINY[:1])
-    user.done(*command, "molecule='H 0 0 0; H 0 0 0.74'", *TINY[2:], "--watch", at="empty")
+    command = ("python", "-m", "prefect", "deployment", "run", "shci/water-dimer", *TINY, "--watch")
+    user.done(*command, at="empty")
     assert list(user.project("empty").iterdir()) == []
     assert only_result(user.home.results)["attempts"]
 
