@@ -29,10 +29,11 @@ from spotwave.node.jobs.shci.calculation import Calculation, check
 from spotwave.node.jobs.shci.fcidump import write_fcidump
 from spotwave.node.jobs.shci.invariants import Contradiction, prove_energies, prove_reference
 from spotwave.node.jobs.shci.pilot import choose, occupied, pilot_program
-from spotwave.node.jobs.shci.programs.base import ProgramFailed, SolverTask
+from spotwave.node.jobs.shci.programs.base import SolverTask
 from spotwave.node.jobs.shci.programs.run import solve
 from spotwave.node.jobs.shci.scf.hartree_fock import ScfNotConverged, run_hartree_fock
 from spotwave.node.jobs.shci.scf.solutions import find_solutions
+from spotwave.node.runtime.errors import ProgramFailed
 
 RECORDED = Path(__file__).parent / "data" / "reference_energies.json"
 MEMORY_GIB = 4.0

@@ -6,25 +6,22 @@ import math
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from spotwave.flows.loop.stories import story_named
+from spotwave.flows.loop.story import InvalidResult, Row
 from spotwave.node.contract import RESULT_BYTES
-from spotwave.node.jobs.shci.digits import in_digits
 from spotwave.node.untrusted.plain_text import plain
 from spotwave.node.untrusted.strict_json import BadJson, load_file
 
-_ENERGIES = (("Hartree-Fock energy", "rhf_energy"), ("variational energy", "variational_energy"))
 
-
-def closing_table(results: Path, url: str) -> str:
-    """The table for the job whose results lie in `results`; energies in hartree.
+def closing_table(results: Path, url: str, story: str) -> str:
+    """The table for the job of that story whose results lie in `results`.
 
     What result.json does not have is shown as missing, never invented. Lines are as long as they must be:
     a path or an address that is folded or cut can be neither copied nor clicked.
     """
     answer = _read(results / "result.json")
-    rows = [(title, _number(answer.get(key), "{:.10f} Ha")) for title, key in _ENERGIES]
+    rows = _summary(story, answer)
     rows += [
-        ("total energy (with PT2)", _total(answer)),
-        ("determinants", _number(answer.get("determinants"), "{:,}")),
         ("attempts", _attempts(answer.get("attempts"))),
         ("wall time", _wall(answer.get("wall_seconds"))),
         ("cost", _number(_usd(answer.get("cost")), "{:.4f} USD")),
@@ -33,6 +30,17 @@ def closing_table(results: Path, url: str) -> str:
     ]
     width = max(len(title) for title, _ in rows)
     return "\n".join(f"{title:<{width}}  {value}" for title, value in rows)
+
+
+def _summary(story: str, answer: dict[str, Any]) -> list[Row]:
+    """The story's own rows, plain: the texts among them may be a machine's."""
+    made = story_named(story)
+    if made is None or not answer:
+        return [("result", "-")]
+    try:
+        return [(title, plain(value)) for title, value in made().summary(answer)]
+    except InvalidResult as error:
+        return [("result", str(error))]
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -44,14 +52,6 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _number(value: object, form: str) -> str:
     return form.format(value) if _is_number(value) else "-"
-
-
-def _total(answer: dict[str, Any]) -> str:
-    """With the digits that the thresholds leave."""
-    value, error = answer.get("total_energy"), answer.get("error_bar") or answer.get("threshold_error")
-    if not _is_number(value):
-        return "-"
-    return f"{in_digits(value, abs(error) if _is_number(error) else None)} Ha"
 
 
 def _is_number(value: object) -> TypeGuard[float]:

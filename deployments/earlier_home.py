@@ -19,6 +19,7 @@ from pathlib import Path
 
 from spotwave.blocks.home import ENV_HOME
 from spotwave.deployments.api import remove_prefect_toml
+from spotwave.deployments.earlier_version import refuse_unfinished_in
 from spotwave.deployments.home import ROOT, Home, flocked
 from spotwave.deployments.processes import marked
 from spotwave.deployments.unavailable import Unavailable
@@ -66,6 +67,7 @@ def _move(old: Path, home: Home, say: Say) -> None:
                 f"that state set {ENV_HOME}={old}; if it is not needed, remove it"
             )
             return
+        refuse_unfinished_in(Home(old).prefect / "prefect.db")
         note = old / "run" / Home(old).moved_from.name
         write_text(note, str(old))
         try:

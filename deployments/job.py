@@ -48,7 +48,8 @@ def run_job(home: Home, api: Api, deployment: str, parameters: dict[str, Any], c
     state, url = run.state, link(api, home, page)
     if state is not None and state.is_completed():
         found = collected(key, results, home.results)  # None: housekeeping, or another controller has them
-        closing = closing_table(found, url) if found is not None else f"Completed. run: {url}"
+        story = deployment.partition("/")[0]
+        closing = closing_table(found, url, story) if found is not None else f"Completed. run: {url}"
         console.print("\n" + closing, markup=False, highlight=False, soft_wrap=True)
         return 0
     message = plain(" ".join((state.message or "no message").split()), TEXT_CHARS) if state else "no state"

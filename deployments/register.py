@@ -7,7 +7,6 @@ import subprocess
 import sys
 from hashlib import sha256
 from importlib.metadata import version
-from importlib.resources import as_file, files
 from pathlib import Path
 
 from prefect.client.orchestration import SyncPrefectClient
@@ -15,6 +14,7 @@ from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTag
 
 import spotwave
 from spotwave.deployments.api import Api, Unavailable
+from spotwave.deployments.earlier_version import refuse_unfinished, remove_deployments
 from spotwave.deployments.home import Home
 from spotwave.deployments.processes import PRIVATE, last_lines
 from spotwave.node.contract import write_text
@@ -27,16 +27,19 @@ _DEPLOY_S = 180
 def ensure_registered(home: Home, api: Api, client: SyncPrefectClient) -> bool:
     """Register blocks and deployments unless the API has this checkout's already. Returns whether it did.
 
-    Raises Unavailable, with the last log lines, if Prefect refuses the deployments.
+    Raises Unavailable while jobs of an earlier version run, and, with the last log lines, if Prefect refuses the
+    deployments.
     """
     stamp = home.run / "registered.json"
     digest = _digest(api)
     if _is_current(stamp, digest, client):
         return False
+    refuse_unfinished(client)
     stamp.unlink(missing_ok=True)
     # One after the other: two writers gain two seconds and risk a minute, the busy timeout of SQLite.
     _register_blocks(home, client)
     _deploy(home, api)
+    remove_deployments(client)
     write_text(stamp, json.dumps({"digest": digest, "deployments": sorted(_deployments(client))}))
     return True
 
@@ -70,7 +73,11 @@ def _deployments(client: SyncPrefectClient) -> set[str]:
 def _deploy(home: Home, api: Api) -> None:
     log = _log(home)
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file"]
-    with as_file(files("spotwave.deployments") / PREFECT_FILE) as wanted, log.open("wb") as output:
+    from spotwave.deployments.story_deployments import prefect_file  # here: it imports every story
+
+    wanted = home.run / PREFECT_FILE
+    write_text(wanted, prefect_file())
+    with log.open("wb") as output:
         try:
             done = subprocess.run(
                 [*command, str(wanted)],

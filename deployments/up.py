@@ -60,10 +60,11 @@ def up(home: Home, say: Say, reconcile: bool = True) -> Up:
         with api.in_use(home), get_client(sync_client=True) as client:
             ensure_pools(client, limit)
             follow_move(home, client, say)  # before anything reads a document
-            worker_started = worker.ensure(home, api)
+            # Before the worker starts: runs of an earlier version, which keep this from being registered, are not its.
             registered = ensure_registered(home, api, client)
             if registered:
                 say("blocks and deployments registered")
+            worker_started = worker.ensure(home, api)
             if worker_started:
                 _wait_online(home, client)
                 say(f"controller's worker started: {worker.name()}")

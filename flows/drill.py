@@ -2,143 +2,129 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-from typing import Annotated, Any
-from uuid import UUID
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, ClassVar
 
-from prefect import flow
-from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
-from prefect.runtime import flow_run
-from prefect.states import Failed
-from pydantic import Field
+from pydantic import BaseModel, Field
 
-from spotwave.blocks.home import ENV_RESULTS
-from spotwave.flows.loop.parameter_docs import described
-from spotwave.flows.loop.run_end import respects_outside_state
-from spotwave.flows.loop.run_job import JobFailed, RunningAttempt, run_job
-from spotwave.node.contract import job_key_of
-from spotwave.tasks.check import check_job
+from spotwave.flows.loop.run_job import Done, JobFailed, RunningAttempt
+from spotwave.flows.loop.story import Needs, Preset, Row, Story
+from spotwave.flows.loop.story_flow import story_flow
 from spotwave.tasks.drill.estimate import DrillEstimate, NoDrill, estimate
 from spotwave.tasks.drill.interrupt import ForcedInterruption, force_interruption, remains
 from spotwave.tasks.drill.report import REPORT_KEY, DrillOutcome, drill_report, legs_of
 from spotwave.tasks.records import Job
-from spotwave.tasks.results.collect import NoResult, collect
-from spotwave.tasks.results.fetch import NoRoom
 
 __all__ = ["MINUTES", "REPORT_KEY", "DrillEstimate", "NoDrill", "drill", "estimate"]
 
 MINUTES = 60.0
 MOST_MACHINES = 3  # the one that is taken back, the one that goes on, and one that luck may cost
-STORE = "snapshot-store/here"
+WORK_CORE_H = 0.1  # it only waits
 
 
-@flow(name="drill", log_prints=False)
-@described
-@respects_outside_state
-def drill(
-    cloud: Annotated[str, Field(description="The Cloud block to rehearse on.")] = "local-cloud/here",
-    minutes: Annotated[
-        float, Field(description="For all machines together, one after the other; none outlives it.")
-    ] = MINUTES,
-    max_usd_h: Annotated[
-        float | None,
-        Field(
-            description="The dearest spot price to take, USD/h; giving it approves what follows from it. Empty: about "
-            "the tenth cheapest pool's."
-        ),
-    ] = None,
-    remote: Annotated[str, Field(description="The rclone remote block.")] = "rclone-remote/here",
-    access: Annotated[
-        str, Field(description="The block that says how a machine reaches the Prefect API.")
-    ] = "prefect-access/here",
-    store: Annotated[str, Field(description="The snapshot store.")] = STORE,
-    budget: Annotated[
-        str | None, Field(description="The Budget block: limits by month and project, approval. Empty: none.")
-    ] = "budget/here",
-) -> dict[str, Any] | State[Any]:
+class DrillInput(BaseModel):
+    """What a drill is asked."""
+
+    cloud: str = Field("local-cloud/here", description="The Cloud block to rehearse on.")
+    minutes: float = Field(MINUTES, description="For all machines together, one after the other; none outlives it.")
+    max_usd_h: float | None = Field(
+        None,
+        description="The dearest spot price to take, USD/h; giving it approves what follows from it. Empty: about "
+        "the tenth cheapest pool's.",
+    )
+
+
+class Drill(Story[DrillInput]):
     """Rehearse an interruption: rent the smallest machine, have the cloud take it back, see the next one go on from
     its checkpoint, and that nothing is left. `spotwave drill` tells first what it will cost.
 
     Ends as Failed with one line where that was not seen; the artifact `drill` has times and costs either way.
     """
-    try:
-        most = estimate(cloud, minutes, store)
-        if max_usd_h is not None:
-            most = most.capped(max_usd_h)
+
+    name: ClassVar[str] = "drill"
+    Input = DrillInput
+    options: ClassVar[Sequence[str]] = ("remote", "access", "store", "budget")
+    remembers_losses: ClassVar[bool] = False  # the cloud took the machine back because we asked it to
+    tags: ClassVar[Sequence[str]] = ("drill",)
+    presets: ClassVar[Sequence[Preset]] = (
+        Preset(
+            "here",
+            "An interruption drill: rents the smallest machine, has the cloud take it back, and shows that the work "
+            "goes on on the next and that nothing is left. `spotwave drill` tells first what it will cost.",
+        ),
+    )
+
+    def __init__(self) -> None:
+        self._estimate: DrillEstimate | None = None
+        self._forced: ForcedInterruption | None = None
+        self._left: list[str] = []
+        self._clean_at: datetime | None = None
+
+    def check(self, given: DrillInput) -> Needs:
+        return Needs(parameters={}, results_gib=0.001)
+
+    def job(self, given: DrillInput, job: Job) -> Job:
+        """Asks the cloud for its prices."""
+        try:
+            most = estimate(given.cloud, given.minutes, job.store)
+            if given.max_usd_h is not None:
+                most = most.capped(given.max_usd_h)
+        except NoDrill as error:
+            raise JobFailed(str(error)) from error
         get_run_logger().info(most.line)
-        job = _job(most, remote, access, store, budget, agreed=max_usd_h is not None)
-        if (problem := check_job(job, [])) is not None:
-            return _refused(problem)
-        forcing = _Forcing(job)
-        done = run_job(job, on_attempt_started=forcing)
-    except (NoDrill, JobFailed) as error:
-        return _refused(str(error))
-    left, clean_at = remains(job)
-    try:
-        result = collect(job, done.attempts, done.quote)
-    except (NoResult, NoRoom) as error:
-        return _refused(str(error))
-    drilled = DrillOutcome(
-        promise=most,
-        attempts=done.attempts,
-        legs=legs_of(done.attempts, job.results),
-        forced=forcing.forced,
-        result=result,
-        left=left,
-        clean_at=clean_at,
-    )
-    drill_report(drilled, job.results)
-    return _refused(drilled.problem) if drilled.problem else result
-
-
-class _Forcing:
-    """Called once an attempt; what it does is kept by its task, so that a restarted run does not do it again."""
-
-    def __init__(self, job: Job) -> None:
-        self._job = job
-        self.forced: ForcedInterruption | None = None
-
-    def __call__(self, attempt: RunningAttempt) -> None:
-        """Raises JobFailed if the cloud refuses: then there is nothing to see."""
-        if self.forced is not None:
-            return
-        self.forced = force_interruption(
-            self._job, attempt.machine, attempt.cloud, attempt.lease_id, attempt.node_run_id
+        self._estimate = most
+        return job.model_copy(
+            update={
+                "parameters": {"wait_s": most.wait_s},
+                "requirements": most.requirements,
+                "clouds": [most.cloud],
+                "objective": "price",
+                "work_core_h": WORK_CORE_H,
+                "sync_s": 60.0,
+                "max_hours": most.minutes / 60,
+                "max_attempts": MOST_MACHINES,
+                "wait_hours": 0.0,  # somebody watches it
+                "max_usd": most.machines_usd or None,
+                "project": "drill",
+                "approved": given.max_usd_h is not None,
+            }
         )
-        if self.forced is not None and self.forced.refused is not None:
-            raise JobFailed(f"the cloud would not interrupt the machine: {self.forced.refused}")
+
+    def on_attempt_started(self, job: Job, attempt: RunningAttempt) -> None:
+        """Force one interruption; what that step did is kept, so that a restarted run does not do it again."""
+        if self._forced is not None:
+            return
+        self._forced = force_interruption(job, attempt.machine, attempt.cloud, attempt.lease_id, attempt.node_run_id)
+        if self._forced is not None and self._forced.refused is not None:
+            raise JobFailed(f"the cloud would not interrupt the machine: {self._forced.refused}")
+
+    def on_machines_gone(self, job: Job) -> None:
+        self._left, self._clean_at = remains(job)
+
+    def conclude(self, job: Job, done: Done, result: Mapping[str, Any]) -> str | None:
+        """The report, and why the drill has not passed."""
+        assert self._estimate is not None
+        assert self._clean_at is not None
+        drilled = DrillOutcome(
+            promise=self._estimate,
+            attempts=done.attempts,
+            legs=legs_of(done.attempts, job.results),
+            forced=self._forced,
+            result=dict(result),
+            left=self._left,
+            clean_at=self._clean_at,
+        )
+        drill_report(drilled, job.results)
+        return drilled.problem
+
+    def same_work(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+        """A drill continues no earlier one."""
+        return False
+
+    def summary(self, result: Mapping[str, Any]) -> Sequence[Row]:
+        return [("counted", f"{result.get('seconds', 0)} s"), ("resumed from", str(result.get("resumed_from")))]
 
 
-def _job(most: DrillEstimate, remote: str, access: str, store: str, budget: str | None, agreed: bool) -> Job:
-    key = job_key_of(UUID(flow_run.id))
-    return Job(
-        key=key,
-        flow_run_id=UUID(flow_run.id),
-        node="drill-node/machine",
-        parameters={"wait_s": most.wait_s},
-        requirements=most.requirements,
-        clouds=[most.cloud],
-        remote=remote,
-        access=access,
-        store=store,
-        objective="price",
-        work_core_h=0.1,  # it only waits
-        results_gib=0.001,
-        sync_s=60.0,
-        max_hours=most.minutes / 60,
-        max_attempts=MOST_MACHINES,
-        wait_hours=0.0,  # somebody watches it
-        max_usd=most.machines_usd or None,
-        project="drill",
-        budget=budget,
-        approved=agreed,
-        results=Path(os.environ.get(ENV_RESULTS, "results")).absolute() / key,
-    )
-
-
-def _refused(reason: str) -> State[Any]:
-    """A Failed state whose message is the line itself."""
-    get_run_logger().error(reason)
-    return Failed(message=reason)
+drill = story_flow(Drill)

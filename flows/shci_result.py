@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from spotwave.flows.loop.story import InvalidResult
 from spotwave.node.jobs.shci.digits import in_digits
 from spotwave.node.jobs.shci.programs.plausible_values import MOST_DETERMINANTS, MOST_HARTREE, MOST_SECONDS
 from spotwave.node.jobs.shci.reference import Reference
@@ -32,17 +34,12 @@ class ShciResult(BaseModel):
     wall_seconds: Annotated[dict[Annotated[str, Field(max_length=100)], _Seconds], Field(max_length=100)]
 
     @property
-    def seconds(self) -> float:
-        """Of computing, all attempts together."""
-        return sum(self.wall_seconds.values())
-
-    @property
     def rows(self) -> list[tuple[str, str]]:
         """What a chemist looks for first. Energies in Hartree."""
         rows = [
             (f"{self.hf_method} energy", f"{self.rhf_energy:.10f} Ha"),
             ("variational energy", f"{self.variational_energy:.8f} Ha"),
-            ("total energy", f"**{in_digits(self.total_energy, self.error_bar or self.threshold_error)} Ha**"),
+            ("total energy", f"{in_digits(self.total_energy, self.error_bar or self.threshold_error)} Ha"),
             ("determinants", f"{self.determinants:,}" if self.determinants else "not told"),
         ]
         if self.error_bar is not None:
@@ -73,11 +70,7 @@ def _described(reference: Reference) -> str:
     return ", ".join(parts) or "one determinant"
 
 
-class InvalidResult(ValueError):
-    """The result is none; a line for the user."""
-
-
-def parse_result(result: dict[str, Any]) -> ShciResult:
+def parse_result(result: Mapping[str, Any]) -> ShciResult:
     """Raises InvalidResult."""
     try:
         return ShciResult.model_validate(result)

@@ -23,6 +23,7 @@ from spotwave.node.untrusted.strict_model import (
     MOST_BYTES,
     Rule,
     StrictModel,
+    each,
     exactly,
     maybe,
     named,
@@ -45,6 +46,8 @@ CHECKPOINT_DIR = "checkpoint"
 LATEST_FILE = "checkpoint/LATEST"
 OUTPUT_DIR = "output"
 RESULT_FILE = "output/result.json"
+MOST_STEPS = 100  # whose seconds a result may tell
+MOST_SECONDS = 1e11  # of one of them: thousands of years
 RESULT_BYTES = 64 << 20  # at most: a molecule of thousands of atoms has some hundred thousand
 MANIFEST_FILE = "manifest.json"
 
@@ -164,6 +167,24 @@ class Progress(StrictModel):
     note: str = ""
 
     RULES: ClassVar[Mapping[str, Rule]] = {"step": said(), "percent": number(0, 100), "note": said(TEXT_CHARS)}
+
+
+@dataclass(frozen=True)
+class RunResult(StrictModel):
+    """What result.json holds whatever the kind of job, beside what is the kind's own; later jobs learn from it."""
+
+    wall_seconds: Mapping[str, float]  # of each step, all attempts together
+    answer: str = "completed"  # in one line, for people
+
+    RULES: ClassVar[Mapping[str, Rule]] = {
+        "wall_seconds": each(number(0.0, MOST_SECONDS), MOST_STEPS),
+        "answer": said(),
+    }
+
+    @property
+    def seconds(self) -> float:
+        """Of computing, all steps together."""
+        return sum(self.wall_seconds.values())
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,9 @@ class Job(_Record):
     flow_run_id: UUID
     node: str  #: deployment of the node flow, e.g. "shci-node/machine"
     parameters: dict[str, Any]  #: what the node flow is given beside job key and attempt
+    work: str = (
+        ""  #: which jobs take as long as this one (tasks.market.learned.work_key); empty: those of its parameters
+    )
     requirements: Requirements
     clouds: list[str]  #: Cloud block documents, e.g. "local-cloud/here"
     remote: str  #: RcloneRemote block document

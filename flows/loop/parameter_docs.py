@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar
 
 from pydantic.fields import FieldInfo
 
@@ -18,8 +18,8 @@ def described(function: F) -> F:
     (prefect/utilities/callables.py, process_params).
     """
     lines = []
-    for name, hint in get_type_hints(function, include_extras=True).items():
-        for extra in getattr(hint, "__metadata__", ()):
+    for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
+        for extra in getattr(parameter.annotation, "__metadata__", ()):
             if isinstance(extra, FieldInfo) and extra.description:
                 lines.append(f"    {name}: {extra.description}")
     function.__doc__ = "\n".join([inspect.cleandoc(function.__doc__ or ""), "", "Args:", *lines])

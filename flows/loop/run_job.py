@@ -7,10 +7,12 @@ again and goes on watching it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import operator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from prefect.exceptions import TerminationSignal
@@ -40,12 +42,12 @@ from spotwave.tasks.machine.watch import watch
 from spotwave.tasks.market.learned import remember_losses
 from spotwave.tasks.market.rank import why
 from spotwave.tasks.records import Attempt, Choice, Job, Placed, Quote
-from spotwave.tasks.results.continue_from import Continuation, NotContinued, continue_from
+from spotwave.tasks.results.continue_from import Continuation, NotContinued, continue_from, read_earlier
 from spotwave.tasks.results.progress import percent_done
 from spotwave.tasks.results.stage import stage
 from spotwave.tasks.run_status import RunStatus, Superseded, run_of, status_of
 
-__all__ = ["Done", "JobFailed", "OnAttemptStarted", "RunningAttempt", "run_job"]
+__all__ = ["Done", "Hooks", "JobFailed", "RunningAttempt", "run_job"]
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,21 @@ class RunningAttempt:
     node_run_id: UUID
 
 
-OnAttemptStarted = Callable[[RunningAttempt], None]  #: a step of the story's own in every attempt, before it is watched
+def _nothing(attempt: RunningAttempt) -> None:
+    """For stories without a step of their own."""
 
 
-def run_job(job: Job, on_attempt_started: OnAttemptStarted | None = None) -> Done:
+@dataclass(frozen=True)
+class Hooks:
+    """What a story adds to the loop."""
+
+    on_attempt_started: Callable[[RunningAttempt], None] = _nothing  #: in every attempt, before it is watched
+    remembers_losses: bool = True  #: whether a lost machine says something of its pool; not where we took it ourselves
+    same_work: Callable[[Mapping[str, Any], Mapping[str, Any]], bool] = operator.eq
+    """(node parameters of an earlier job, those of this one): whether this one may go on from that one's checkpoint."""
+
+
+def run_job(job: Job, hooks: Hooks | None = None) -> Done:
     """Carry the job through as many machines as it takes, at most `job.max_attempts`.
 
     Raises JobFailed. A cancelled run terminates its machine and raises TerminationSignal, one that was ended from
@@ -80,19 +93,20 @@ def run_job(job: Job, on_attempt_started: OnAttemptStarted | None = None) -> Don
     with run_lock(job.key), without_prefect_suspension():
         api.tag_run(api.client(), job.flow_run_id, job.key)
         rounds = Rounds(job)
-        billing = _opened(job, rounds)
+        hooks = hooks or Hooks()
+        billing = _opened(job, rounds, hooks)
         billing.approve()
         # By tag, whatever this process remembers: a launch may have been cut short.
         with _afterwards(job, lambda: _close(job, billing)):
-            return _attempts(job, stage(job), billing, on_attempt_started, rounds)
+            return _attempts(job, stage(job), billing, hooks, rounds)
 
 
-def _opened(job: Job, rounds: Rounds) -> JobBilling:
+def _opened(job: Job, rounds: Rounds, hooks: Hooks) -> JobBilling:
     """The checkpoint to go on from, and the quote; nothing is launched."""
     inherited = Continuation()
     if job.continue_job is not None:
         try:
-            inherited = continue_from(job, job.continue_job)
+            inherited = _continued(job, job.continue_job, hooks)
         except NotContinued as error:
             raise JobFailed(str(error)) from error
         if inherited.problem is not None:
@@ -101,6 +115,16 @@ def _opened(job: Job, rounds: Rounds) -> JobBilling:
         choice, work_core_h, turn = first_choice(job, rounds)
     told = quote(job, choice.ranked[0], work_core_h, inherited.spent_usd)
     return JobBilling(job, choice, told, inherited, turn.number)
+
+
+def _continued(job: Job, key: str, hooks: Hooks) -> Continuation:
+    """Raises NotContinued."""
+    earlier = read_earlier(job, key)
+    for one in earlier.jobs:
+        if one.node != job.node or not hooks.same_work(one.parameters, job.parameters):
+            problem = f"continue_job: {one.key} was another calculation. Give the same parameters as then."
+            return Continuation(problem=problem)
+    return continue_from(job, earlier) if earlier.problem is None else Continuation(problem=earlier.problem)
 
 
 def _close(job: Job, billing: JobBilling) -> None:
@@ -142,18 +166,16 @@ def _sweep(job: Job, billing: JobBilling | None = None) -> None:
                 billing.stray(machine, cloud, api.now())
 
 
-def _attempts(
-    job: Job, begun: float, billing: JobBilling, on_attempt_started: OnAttemptStarted | None, rounds: Rounds
-) -> Done:
+def _attempts(job: Job, begun: float, billing: JobBilling, hooks: Hooks, rounds: Rounds) -> Done:
     """One attempt after the other until the job is settled."""
     attempts, number = billing.attempts, 0
     suspended_s = 0.0  # which is no part of what max_hours allows
     while another(job, attempts):
         number += 1
-        if (held_at := _attempt(job, number, begun + suspended_s, billing, on_attempt_started, rounds)) is not None:
+        if (held_at := _attempt(job, number, begun + suspended_s, billing, hooks, rounds)) is not None:
             suspended_s += until_resumed(job, number, held_at, rounds.run_count)
             continue
-        if on_attempt_started is None:  # what a rehearsal does to a machine says nothing of its pool
+        if hooks.remembers_losses:
             remember_losses(job, attempts[-1])
         timeline(attempts, begun)
         if attempts[-1].outcome.ending is Ending.SUSPENDED:
@@ -195,7 +217,7 @@ def _attempt(
     number: int,
     begun: float,
     billing: JobBilling,
-    on_attempt_started: OnAttemptStarted | None,
+    hooks: Hooks,
     rounds: Rounds,
 ) -> float | None:
     """One machine's go, from a fresh look at the market to its termination; then it is among the purse's attempts.
@@ -227,8 +249,7 @@ def _attempt(
         outcome = await_boot(job, cloud, placed.machine, rounds.run_count)
         if outcome is None:
             node_run_id = submit(job, number)
-            if on_attempt_started is not None:
-                on_attempt_started(RunningAttempt(placed.machine, cloud, lease_id, node_run_id))
+            hooks.on_attempt_started(RunningAttempt(placed.machine, cloud, lease_id, node_run_id))
             outcome = watch(job, placed.machine, cloud, lease_id, node_run_id, rounds.run_count, begins.allowance)
             if outcome.ending is Ending.SUSPENDED:
                 outcome = save(job, placed.machine, cloud, lease_id, outcome)

@@ -1,4 +1,4 @@
-"""How a node flow ends that has no result: the same for every kind of job.
+"""How a node run ends that has no result: the same for every kind of job.
 
 the agent asked for it                          Crashed("Interrupted"); the agent knows why
 what the calculation cannot do (`mistakes`)     Failed; another machine would fail too
@@ -20,8 +20,8 @@ from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
 from prefect.states import Crashed, Failed
 
-from spotwave.node.jobs.shci.programs.base import ProgramFailed
 from spotwave.node.outcome import Cause, Ending
+from spotwave.node.runtime.errors import ProgramFailed
 from spotwave.node.runtime.shortage import lacking
 from spotwave.node.runtime.workspace import Workspace
 from spotwave.node.untrusted.plain_text import plain
@@ -33,7 +33,7 @@ _BROKEN_DISK = (errno.EIO, errno.EROFS, errno.ESTALE, errno.ENODEV, errno.ENXIO)
 _STATES = {Cause.MEMORY: "OutOfMemory", Cause.DISK: "DiskFull", Cause.PROGRAM: "Died"}
 
 
-def interrupted(workspace: Workspace, error: BaseException, expected: Kinds) -> State[Any] | None:
+def _interrupted(workspace: Workspace, error: BaseException, expected: Kinds) -> State[Any] | None:
     """Crashed("Interrupted") if the agent wants the work to end, else None: then `error` is a fault of its own, or a
     signal from Prefect, which cancels.
 
@@ -45,15 +45,16 @@ def interrupted(workspace: Workspace, error: BaseException, expected: Kinds) -> 
         return None
     if not isinstance(error, expected):
         get_run_logger().info("the signal to stop came out as %r", error)
+    workspace.save_at_stop()
     return Crashed(name="Interrupted", message=stop.reason)
 
 
 def cut_short(workspace: Workspace, error: BaseException, expected: Kinds, mistakes: Kinds) -> State[Any] | None:
     """Tell the agent how it ended, and the state to end in. None: `error` is to be raised on.
 
-    expected: as for `interrupted`. mistakes: what is the calculation's own fault.
+    expected: what a stop comes out as. mistakes: what is the calculation's own fault.
     """
-    if (state := interrupted(workspace, error, expected)) is not None:
+    if (state := _interrupted(workspace, error, expected)) is not None:
         return state
     if not isinstance(error, Exception):
         return None  # a signal from Prefect, which cancels

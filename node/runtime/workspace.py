@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from prefect.exceptions import TerminationSignal
 
 from spotwave.node.contract import (
     BRIEF_FILE,
@@ -29,15 +31,12 @@ from spotwave.node.contract import (
     Progress,
     write_text,
 )
+from spotwave.node.runtime.errors import StopAsked
 from spotwave.node.runtime.progress_bar import ProgressBar
 from spotwave.node.storage import checkpoint
 from spotwave.node.untrusted.own_files import remove_tree
 
 SAVED_S = 60.0  # how long the end of a step may wait for its checkpoint to be safe
-
-
-class StopAsked(Exception):
-    """The agent wants the work to end; what is done is sealed."""
 
 
 class Workspace:
@@ -54,6 +53,7 @@ class Workspace:
             folder.mkdir(parents=True, exist_ok=True)
         self._bar = ProgressBar()
         self._step = ""
+        self._at_stop: Callable[[], object] | None = None
         write_text(self.work / ENGINE_PID_FILE, str(os.getpid()))
 
     def restored(self) -> checkpoint.Manifest | None:
@@ -118,6 +118,18 @@ class Workspace:
         """
         if (stop := self.stop_asked()) is not None:
             raise StopAsked(stop.reason)
+
+    def at_stop(self, save: Callable[[], object]) -> None:
+        """Have `save` called once when the agent asks the work to end, for a last checkpoint."""
+        self._at_stop = save
+
+    def save_at_stop(self) -> None:
+        if (save := self._at_stop) is None:
+            return
+        try:
+            save()
+        except TerminationSignal:  # it comes a moment after the note that announces it, and only once
+            save()
 
     def make_room(self) -> None:
         """Give up what no other machine will need: the integrals, a program's working files."""

@@ -105,6 +105,17 @@ def table(value: Any) -> dict[str, Any]:
     return value
 
 
+def each(rule: Callable[[Any], T], most: int) -> Callable[[Any], dict[str, T]]:
+    """An object of at most so many values of one kind, under short names."""
+
+    def checked(value: Any) -> dict[str, T]:
+        if len(table(value)) > most:
+            raise ValueError(f"more than {most} entries")
+        return {plain(name, 100): rule(one) for name, one in value.items()}
+
+    return checked
+
+
 def maybe(rule: Callable[[Any], T]) -> Callable[[Any], T | None]:
     return lambda value: None if value is None else rule(value)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -26,9 +27,15 @@ from spotwave.tasks.records import Attempt, Job, Refusal
 COOL_S = 3600.0  # nine tenths of the interruptions of a pool fall within minutes of each other; an hour is polite
 
 
+def work_key(node: str, work: Mapping[str, Any]) -> str:
+    """Under which a kind of work is remembered: jobs of one node flow that agree in `work` take as long as each
+    other."""
+    return sha256(json.dumps([node, work], sort_keys=True).encode()).hexdigest()[:16]
+
+
 def work_of(job: Job) -> str:
-    """The calculation's fingerprint: what does not change it (memory, clouds, limits) is no part of it."""
-    return sha256(json.dumps([job.node, job.parameters], sort_keys=True).encode()).hexdigest()[:16]
+    """The job's kind of work, as its story declares it; memory, clouds and limits are no part of it."""
+    return job.work or work_key(job.node, job.parameters)
 
 
 @task(name="recall", persist_result=True, cache_policy=ONCE)

@@ -45,21 +45,53 @@ class Continuation(BaseModel):
     problem: str | None = None  #: why it cannot begin so; a line for the user
 
 
+class Earlier(BaseModel):
+    """One job of a chain of which each continues the next."""
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str
+    node: str  #: deployment of its node flow
+    parameters: dict[str, Any]  #: of its node flow, as its version wrote them
+
+
+class EarlierJobs(BaseModel):
+    """The job to continue, and those that it continued in its turn."""
+
+    model_config = ConfigDict(frozen=True)
+
+    jobs: list[Earlier] = []
+    problem: str | None = None  #: why there is none to continue; a line for the user
+
+
 def continuable(key: str) -> bool:
     """Whether it has the form of a job key."""
     return KEY.fullmatch(key) is not None
 
 
-@task(name="inherit", retries=2, retry_delay_seconds=[2, 10], persist_result=True, cache_policy=ONCE)
-def continue_from(job: Job, earlier: str) -> Continuation:
-    """Copy the newest verified checkpoint of the job `earlier` into this one's folder, on the same remote, by the
-    remote itself where it can. Nothing is overwritten, and nothing of the earlier job is touched.
-
-    Told, not raised, is what is wrong with the job to continue. Raises NotContinued.
-    """
+@task(name="read_earlier", retries=2, retry_delay_seconds=[2, 10], persist_result=True, cache_policy=ONCE)
+def read_earlier(job: Job, earlier: str) -> EarlierJobs:
+    """What the remote holds of the job `earlier`, and of those before it. Raises NotContinued."""
     try:
         with load_remote(job.remote).opened() as remote:
-            spent = _spent(job, _chain(job, remote, earlier))
+            return EarlierJobs(jobs=_chain(job, remote, earlier))
+    except CannotContinue as error:
+        return EarlierJobs(problem=str(error))
+    except RemoteError as error:
+        raise NotContinued(f"continue_job: {earlier} could not be read: {error}") from error
+
+
+@task(name="continue_from", retries=2, retry_delay_seconds=[2, 10], persist_result=True, cache_policy=ONCE)
+def continue_from(job: Job, chain: EarlierJobs) -> Continuation:
+    """Copy the newest verified checkpoint of the first job of `chain` into this one's folder, on the same remote, by
+    the remote itself where it can. Nothing is overwritten, and nothing of the earlier job is touched.
+
+    What is wrong with the job to continue is returned, not raised. Raises NotContinued.
+    """
+    earlier = chain.jobs[0].key
+    try:
+        with load_remote(job.remote).opened() as remote:
+            spent = _spent(job, [one.key for one in chain.jobs])
             generation = _copied(remote, earlier, job.key)
     except (CannotContinue, StoreUnavailable) as error:
         return Continuation(problem=str(error))
@@ -69,12 +101,12 @@ def continue_from(job: Job, earlier: str) -> Continuation:
     return Continuation(generation=generation, spent_usd=spent)
 
 
-def _chain(job: Job, remote: Remote, earlier: str) -> list[str]:
+def _chain(job: Job, remote: Remote, earlier: str) -> list[Earlier]:
     """The earlier job, and those that it continued in its turn."""
-    found: list[str] = []
+    found: list[Earlier] = []
     key: str | None = earlier
     while key is not None:
-        if not KEY.fullmatch(key) or key == job.key or key in found or len(found) >= MOST:
+        if not KEY.fullmatch(key) or key == job.key or key in {one.key for one in found} or len(found) >= MOST:
             raise CannotContinue(
                 f"continue_job: '{key}' is no job to continue. Give the key of an earlier one (sw-...)."
             )
@@ -85,12 +117,11 @@ def _chain(job: Job, remote: Remote, earlier: str) -> list[str]:
             )
         try:
             told: dict[str, Any] = load_object(asked)["job"]
-            node, parameters, before = told["node"], told["parameters"], told.get("continue_job")
+            one = Earlier(key=key, node=told["node"], parameters=told["parameters"])
+            before = told.get("continue_job")
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise CannotContinue(f"continue_job: what the remote holds of {key} is no job. Start afresh.") from error
-        if (node, parameters) != (job.node, job.parameters):
-            raise CannotContinue(f"continue_job: {key} was another calculation. Give the same parameters as then.")
-        found.append(key)
+        found.append(one)
         key = None if before is None else str(before)
     return found
 

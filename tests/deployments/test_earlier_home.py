@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sqlite3
 import stat
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -19,6 +22,7 @@ from spotwave.deployments.earlier_home import copied, earlier_homes, move_earlie
 from spotwave.deployments.home import Home, home_of
 from spotwave.deployments.processes import ENV_MARK
 from spotwave.deployments.unavailable import Unavailable
+from tests.database import fresh_database
 
 
 @pytest.fixture
@@ -188,6 +192,45 @@ def test_a_copy_that_fails_leaves_everything_as_it_was(home: Home, checkout: Pat
         move_earlier(home, said.append, checkout)
     assert "\n" not in str(refused.value)
     assert [path for path in sorted(old.path.rglob("*")) if path.name != "lock"] == before
+
+
+def add(database: Path, table: str, **given: str) -> None:
+    """A row of Prefect's own table; what else must not be null is empty."""
+    with closing(sqlite3.connect(database)) as connection:
+        columns = connection.execute(f"PRAGMA table_info({table})").fetchall()
+        needed = {name: "" for _, name, _, not_null, default, _ in columns if not_null and default is None}
+        row = needed | given
+        names, marks = ", ".join(f'"{name}"' for name in row), ", ".join("?" * len(row))
+        connection.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", list(row.values()))
+        connection.commit()
+
+
+def job_in(database: Path, entrypoint: str, tag: str, state: str) -> None:
+    add(database, "deployment", id="d", name="water", entrypoint=entrypoint, tags=json.dumps(["spotwave", tag]))
+    add(database, "flow_run", id="r", name="lucky-otter", deployment_id="d", state_type=state)
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "tag", "state", "refused"),
+    [
+        ("flows.shci.shci", "chemistry", "RUNNING", True),
+        ("flows.shci.shci", "chemistry", "PAUSED", True),
+        ("flows.shci.shci", "chemistry", "COMPLETED", False),
+        ("flows.reconcile.reconcile", "housekeeping", "SCHEDULED", False),
+        ("spotwave.flows.shci.shci", "chemistry", "RUNNING", False),
+    ],
+)
+def test_it_is_not_moved_from_under_a_job_that_only_the_earlier_version_can_finish(
+    home: Home, checkout: Path, old: Home, entrypoint: str, tag: str, state: str, refused: bool
+) -> None:
+    fresh_database(old.prefect / "prefect.db")
+    job_in(old.prefect / "prefect.db", entrypoint, tag, state)
+    if refused:
+        with pytest.raises(Unavailable, match="lucky-otter"):
+            move_earlier(home, pytest.fail, checkout)
+    else:
+        move_earlier(home, lambda _: None, checkout)
+    assert old.path.exists() == refused
 
 
 @pytest.mark.parametrize(

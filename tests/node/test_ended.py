@@ -27,8 +27,8 @@ from spotwave.node.contract import (
 )
 from spotwave.node.jobs.shci.calculation import Calculation
 from spotwave.node.jobs.shci.flow import Mistake
-from spotwave.node.jobs.shci.programs.base import ProgramFailed
 from spotwave.node.jobs.shci.scf.hartree_fock import ScfNotConverged, run_hartree_fock
+from spotwave.node.runtime.errors import ProgramFailed
 from spotwave.node.runtime.interruption import cut_short
 from spotwave.node.runtime.workspace import Workspace
 from tests.node.chemistry import quiet

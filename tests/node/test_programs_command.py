@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from spotwave.node.jobs.shci.calculation import CommandProgram
-from spotwave.node.jobs.shci.programs.base import Energies, ProgramFailed, ProgramMissing, SolverTask
+from spotwave.node.jobs.shci.programs.base import Energies, ProgramMissing, SolverTask
 from spotwave.node.jobs.shci.programs.command import Command
 from spotwave.node.jobs.shci.programs.run import solve
+from spotwave.node.runtime.errors import ProgramFailed
 from tests.node.busy import busy
 from tests.node.chemistry import quiet
 from tests.node.test_programs_run import task_in

@@ -14,7 +14,6 @@ from spotwave.node.jobs.shci.programs.base import (
     Energies,
     Iteration,
     OutputUnreadable,
-    ProgramFailed,
     ProgramMissing,
     SolverTask,
     Stage,
@@ -23,6 +22,7 @@ from spotwave.node.jobs.shci.programs.dice import Dice, input_text
 from spotwave.node.jobs.shci.programs.dice_checkpoint import Archive
 from spotwave.node.jobs.shci.programs.dice_output import DiceReader
 from spotwave.node.jobs.shci.programs.run import solve
+from spotwave.node.runtime.errors import ProgramFailed
 from tests.node import fake_dice
 from tests.node.busy import busy
 from tests.node.chemistry import quiet

@@ -21,7 +21,6 @@ from spotwave.node.jobs.shci.fcidump import IntegralsProof
 from spotwave.node.jobs.shci.programs.base import (
     CheckpointMismatch,
     Iteration,
-    ProgramFailed,
     SolverStopped,
     SolverTask,
     Stage,
@@ -29,6 +28,7 @@ from spotwave.node.jobs.shci.programs.base import (
 from spotwave.node.jobs.shci.programs.memory_limit import is_for_lack_of_memory
 from spotwave.node.jobs.shci.programs.pyci import PyCI
 from spotwave.node.jobs.shci.programs.run import solve
+from spotwave.node.runtime.errors import ProgramFailed
 from tests.node.chemistry import dump, exact_energy, nitrogen, quiet, task_for
 from tests.processes import words
 

@@ -8,10 +8,11 @@ import pytest
 
 from spotwave.node.jobs.shci.fcidump import IntegralsProof
 from spotwave.node.jobs.shci.fcidump_energies import determinant_energy
-from spotwave.node.jobs.shci.programs.base import Iteration, Program, ProgramFailed, Stage
+from spotwave.node.jobs.shci.programs.base import Iteration, Program, Stage
 from spotwave.node.jobs.shci.programs.pyci import PyCI
 from spotwave.node.jobs.shci.programs.pyscf_ci import PySCF
 from spotwave.node.jobs.shci.programs.run import solve
+from spotwave.node.runtime.errors import ProgramFailed
 from tests.node.chemistry import dump, exact_energy, nitrogen, quiet, task_for
 
 

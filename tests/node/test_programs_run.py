@@ -18,7 +18,6 @@ from spotwave.node.jobs.shci.programs import program_for
 from spotwave.node.jobs.shci.programs.base import (
     Iteration,
     OutputUnreadable,
-    ProgramFailed,
     ProgramMissing,
     SolverStopped,
     SolverTask,
@@ -27,6 +26,7 @@ from spotwave.node.jobs.shci.programs.base import (
 )
 from spotwave.node.jobs.shci.programs.command import Command
 from spotwave.node.jobs.shci.programs.run import solve
+from spotwave.node.runtime.errors import ProgramFailed
 from tests.node.chemistry import quiet
 from tests.processes import words
 

@@ -12,7 +12,8 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from spotwave.node.contract import BRIEF_FILE, COUNT_FILE, ENV_WORK, STOP_FILE, Brief, Ending, Outcome
 from spotwave.node.jobs.drill.flow import Count, count_on
-from spotwave.node.runtime.workspace import StopAsked, Workspace
+from spotwave.node.runtime.errors import StopAsked
+from spotwave.node.runtime.workspace import Workspace
 from spotwave.node.storage import checkpoint
 from spotwave.node.storage.manifest import CheckpointCorrupt
 
@@ -39,21 +40,21 @@ def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[At]:
 
 
 def test_the_next_machine_goes_on(at: At) -> None:
-    first = Count(at(1), 1)
+    first = Count(at(1))
     assert first.resumed_from is None
     first.keep("begin")
     first.seconds = 41
     first.keep("end")
-    second = Count(at(2), 2)
+    second = Count(at(2))
     assert (second.token, second.seconds, second.resumed_at) == (first.token, 41, 41)
     assert second.resumed_from == "001-00002"
     assert second.result()["finished_by"] == 2
-    assert Count(at(9), 9).token != first.token
+    assert Count(at(9)).token != first.token
 
 
 def test_it_ends_by_itself_and_when_it_is_asked_to(at: At) -> None:
     workspace = at(1)
-    count = Count(workspace, 1)
+    count = Count(workspace)
     count_on(workspace, count, 0.5)
     assert count.seconds == 1
     Outcome(Ending.INTERRUPTED, "a notice").write(workspace.work / STOP_FILE)
@@ -68,7 +69,7 @@ def test_a_checkpoint_of_something_else(at: At) -> None:
     other.write_text("not a count")
     checkpoint.seal(workspace.checkpoints, "001-00001", {"scf.chk": other})
     with pytest.raises(CheckpointCorrupt, match="not one of a drill"):
-        Count(at(2), 2)
+        Count(at(2))
     checkpoint.seal(workspace.checkpoints, "001-00002", {COUNT_FILE: other})
     with pytest.raises(CheckpointCorrupt, match="not readable"):
-        Count(workspace, 2)
+        Count(workspace)

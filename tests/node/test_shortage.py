@@ -11,10 +11,10 @@ import h5py  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 
-from spotwave.node.jobs.shci.programs.base import ProgramFailed
 from spotwave.node.jobs.shci.programs.pyci import PyCI
 from spotwave.node.jobs.shci.programs.run import solve
 from spotwave.node.outcome import Cause
+from spotwave.node.runtime.errors import ProgramFailed
 from spotwave.node.runtime.shortage import lacking
 from tests.faults.disks import fill, may_mount, mounted
 from tests.node.chemistry import dump, nitrogen, quiet, task_for

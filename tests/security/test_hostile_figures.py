@@ -138,7 +138,7 @@ def told_result(**fields: Any) -> Callable[[Path], object]:
     usual = {"rhf_energy": -1.0, "variational_energy": -1.1, "total_energy": -1.2, "wall_seconds": {"run_shci": 1.0}}
 
     def carried(_: Path) -> None:
-        assert parse_result(usual).seconds == 1.0
+        assert parse_result(usual).total_energy == -1.2
         with pytest.raises(InvalidResult, match=f"result.json: {next(iter(fields))}"):
             parse_result(usual | fields)
 
@@ -152,9 +152,9 @@ def own_event(**fields: Any) -> Callable[[Path], object]:
         usual = {"number": 1, "determinants": 5, "variational_energy": -1.0, "seconds": 0.1}
         reader = EventReader("own")
         assert reader.line(json.dumps({"event": "iteration", **usual, **fields})) is None
-        parse_result = {"variational_energy": -1.0, "total_energy": -1.1, "determinants": 5}
+        answer = {"variational_energy": -1.0, "total_energy": -1.1, "determinants": 5}
         its = {"total_energy" if name == "variational_energy" else name: value for name, value in fields.items()}
-        reader.line(json.dumps({"event": "result", **parse_result, **its}))
+        reader.line(json.dumps({"event": "result", **answer, **its}))
         with pytest.raises(ValueError, match=r"no result|no number|no whole|not finite"):
             reader.energies()
 

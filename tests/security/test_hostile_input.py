@@ -10,8 +10,8 @@ import pytest
 from spotwave.node.input_error import InputError
 from spotwave.node.jobs.shci.calculation import Calculation, CommandProgram, check
 from spotwave.node.jobs.shci.command_program import check_command
-from spotwave.node.jobs.shci.programs.base import ProgramFailed
 from spotwave.node.jobs.shci.programs.command import Command
+from spotwave.node.runtime.errors import ProgramFailed
 from spotwave.node.runtime.process import lines, supervised
 from tests.node.test_programs_run import task_in
 from tests.security.hostile import LONG, SHELL, clear

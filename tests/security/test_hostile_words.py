@@ -150,12 +150,12 @@ def in_the_closing_table(folder: Path) -> str:
     result = {"wall_seconds": {EVIL: 1.0}, "attempts": [{"machine": EVIL}], "rhf_energy": float("1e300"),
               "determinants": True}  # fmt: skip
     (folder / "result.json").write_text(json.dumps(result))
-    return closing_table(folder, "url")
+    return closing_table(folder, "url", "shci")
 
 
 def in_the_closing_table_of_no_result(folder: Path) -> str:
     (folder / "result.json").write_text("[" * 3000 + '{"total_energy": NaN}')
-    return closing_table(folder, "url")
+    return closing_table(folder, "url", "shci")
 
 
 def in_the_list_of_machines(_: Path) -> str:

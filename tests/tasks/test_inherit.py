@@ -40,7 +40,7 @@ def chain(folder: Path, told: Any, key: str = EARLIER) -> list[str]:
     )
     block = RcloneRemote(config=SecretStr(f"[here]\ntype = alias\nremote = {folder}\n"), path="here:")
     with block.opened() as remote:
-        return _chain(job, remote, key)
+        return [one.key for one in _chain(job, remote, key)]
 
 
 def asked(**more: Any) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def test_the_same_calculation_goes_on(tmp_path: Path) -> None:
         {"job": None},
         {"job": []},
         {"job": {}},
-        asked(parameters={"basis": "cc-pvdz"}),
+        asked(parameters="all"),
         asked(continue_job=EARLIER),
         asked(continue_job="../../etc"),
         asked(continue_job=7),

@@ -9,14 +9,11 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-from prefect import flow
-from prefect.client.schemas.objects import State
-from prefect.exceptions import TerminationSignal
 from prefect.logging import get_run_logger
 
-from spotwave.node.contract import COUNT_FILE, RESULT_FILE, Ending, write_text
-from spotwave.node.runtime.interruption import cut_short, interrupted
-from spotwave.node.runtime.workspace import StopAsked, Workspace
+from spotwave.node.contract import COUNT_FILE, write_text
+from spotwave.node.runtime.run import node_job
+from spotwave.node.runtime.workspace import Workspace
 from spotwave.node.storage.checkpoint import CheckpointCorrupt
 
 TICK_S = 1.0
@@ -30,7 +27,7 @@ class Count:
     Raises CheckpointCorrupt where the restored checkpoint is not one of this work.
     """
 
-    def __init__(self, workspace: Workspace, attempt: int) -> None:
+    def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._file = workspace.scratch / COUNT_FILE
         before = workspace.restored()
@@ -38,7 +35,6 @@ class Count:
         self.resumed_at = 0
         self.token = token_hex(16)
         self.seconds = 0
-        self._attempt = attempt
         if before is not None:
             kept = workspace.take(COUNT_FILE, self._file)
             self.token, self.seconds = _read(kept)
@@ -55,44 +51,28 @@ class Count:
             "seconds": self.seconds,
             "resumed_from": self.resumed_from,
             "resumed_at": self.resumed_at,
-            "finished_by": self._attempt,
+            "finished_by": self._workspace.brief.attempt,
             "host": platform.node(),
+            "wall_seconds": {"count": float(self.seconds)},
+            "answer": f"{self.seconds} s counted",
         }
 
 
-@flow(name="drill-node", log_prints=False)
-def drill_node(job_key: str, attempt: int, wait_s: float) -> State[Any] | dict[str, Any]:
+@node_job("drill-node")
+def drill_node(workspace: Workspace, wait_s: float) -> dict[str, Any]:
     """One machine of a drill. Counts until it is taken back, `wait_s` seconds at most; a machine that finds a
-    checkpoint counts on for a moment and completes.
-
-    Ends as Crashed("Interrupted") with a last checkpoint when the agent asks it to.
-    """
-    workspace = Workspace()
+    checkpoint counts on for a moment and completes."""
     log = get_run_logger()
-    log.info("attempt %d of %s on %s", attempt, job_key, platform.node())
-    count: Count | None = None
-    try:
-        workspace.go_on()
-        count = Count(workspace, attempt)
-        if count.resumed_from is None:
-            count.keep("begin")
-            if not workspace.until_saved():
-                log.warning("the checkpoint is not on the remote yet; going on")
-        else:
-            log.info("goes on from checkpoint %s, at %d s", count.resumed_from, count.resumed_at)
-        count_on(workspace, count, wait_s if count.resumed_from is None else MORE_S)
-        result = count.result()
-        write_text(workspace.work / RESULT_FILE, json.dumps(result, indent=1) + "\n")
-    except (TerminationSignal, Exception) as error:
-        if (state := interrupted(workspace, error, (TerminationSignal, StopAsked))) is not None:
-            _keep_the_last(count)
-            return state
-        if (state := cut_short(workspace, error, (), (CheckpointCorrupt,))) is None:
-            raise
-        return state
-    workspace.tell("done", 100, f"{count.seconds} s counted")
-    workspace.end(Ending.COMPLETED, f"{count.seconds} s counted")
-    return result
+    count = Count(workspace)
+    workspace.at_stop(lambda: count.keep("end"))
+    if count.resumed_from is None:
+        count.keep("begin")
+        if not workspace.until_saved():
+            log.warning("the checkpoint is not on the remote yet; going on")
+    else:
+        log.info("goes on from checkpoint %s, at %d s", count.resumed_from, count.resumed_at)
+    count_on(workspace, count, wait_s if count.resumed_from is None else MORE_S)
+    return count.result()
 
 
 def count_on(workspace: Workspace, count: Count, for_s: float) -> None:
@@ -106,15 +86,6 @@ def count_on(workspace: Workspace, count: Count, for_s: float) -> None:
         if time.monotonic() - kept >= SEAL_S:
             kept = time.monotonic()
             count.keep("count")
-
-
-def _keep_the_last(count: Count | None) -> None:
-    if count is None:
-        return
-    try:
-        count.keep("end")
-    except TerminationSignal:  # it comes a moment after the note that announces it, and only once
-        count.keep("end")
 
 
 def _read(kept: Path | None) -> tuple[str, int]:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, task
+from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State
-from prefect.exceptions import TerminationSignal
 from prefect.logging import get_run_logger
 
-from spotwave.node.contract import Ending
 from spotwave.node.input_error import InputError
 from spotwave.node.jobs.shci.calculation import Calculation
 from spotwave.node.jobs.shci.fcidump import write_fcidump as write_integrals
@@ -31,12 +27,10 @@ from spotwave.node.jobs.shci.programs.base import (
     CheckpointMismatch,
     Energies,
     OutputUnreadable,
-    ProgramFailed,
     ProgramMissing,
-    SolverStopped,
 )
 from spotwave.node.jobs.shci.programs.run import solve
-from spotwave.node.jobs.shci.result import write_iterations, write_result
+from spotwave.node.jobs.shci.result import result_of, write_iterations
 from spotwave.node.jobs.shci.scf.hartree_fock import (
     DifferentCalculation,
     HartreeFock,
@@ -47,9 +41,9 @@ from spotwave.node.jobs.shci.scf.hartree_fock import (
 from spotwave.node.jobs.shci.scf.solutions import find_solutions
 from spotwave.node.jobs.shci.shci_run import FCIDUMP, PROGRAM_DIR, SCF_FILE, ShciRun
 from spotwave.node.jobs.shci.watch import SolverWatch
-from spotwave.node.runtime.interruption import cut_short
-from spotwave.node.runtime.workspace import StopAsked, Workspace
-from spotwave.node.storage.checkpoint import CheckpointCorrupt
+from spotwave.node.runtime.errors import ProgramFailed
+from spotwave.node.runtime.run import node_job
+from spotwave.node.runtime.workspace import Workspace
 from spotwave.node.untrusted.own_files import clear_way
 
 ITERATIONS_FILE = "iterations.csv"
@@ -61,7 +55,6 @@ Mistake = (
     ScfNotConverged,
     Contradiction,
     DifferentCalculation,
-    CheckpointCorrupt,
     CheckpointMismatch,
     ProgramMissing,
     ProgramFailed,
@@ -69,36 +62,18 @@ Mistake = (
 )
 
 
-@flow(name="shci-node", log_prints=False)
-def shci_node(job_key: str, attempt: int, calculation: Calculation) -> State[Any] | dict[str, Any]:
-    """One attempt at an SHCI calculation, on the machine that was launched for it.
-
-    Goes on from the checkpoint that the agent has restored. Ends as Crashed("Interrupted") with a checkpoint
-    when the agent asks it to, as Failed with one line when the calculation itself cannot be done
-    (node.runtime.interruption).
-    """
-    workspace = Workspace()
-    log = get_run_logger()
-    log.info("attempt %d of %s on %s, %d threads", attempt, job_key, platform.node(), workspace.brief.vcpus)
-    try:
-        workspace.go_on()
-        run = ShciRun(workspace, calculation)
-        mean_field = hartree_fock(run)
-        workspace.go_on()
-        mean_field = choose_reference(run, mean_field)
-        workspace.go_on()
-        proof = write_fcidump(run, mean_field)
-        workspace.go_on()
-        energies = run_shci(run)
-        result = write_result(run, mean_field, proof, energies)
-    except (TerminationSignal, Exception) as error:
-        state = cut_short(workspace, error, (TerminationSignal, SolverStopped, StopAsked), Mistake)
-        if state is None:
-            raise
-        return state
-    workspace.tell("done", 100, f"{energies.in_words} Ha")
-    workspace.end(Ending.COMPLETED, f"total energy {energies.in_words} Ha")
-    return result
+@node_job("shci-node", errors=Mistake)
+def shci_node(workspace: Workspace, calculation: Calculation) -> dict[str, Any]:
+    """One attempt at an SHCI calculation; goes on from the checkpoint that the agent has restored."""
+    run = ShciRun(workspace, calculation)
+    mean_field = hartree_fock(run)
+    workspace.go_on()
+    mean_field = choose_reference(run, mean_field)
+    workspace.go_on()
+    proof = write_fcidump(run, mean_field)
+    workspace.go_on()
+    energies = run_shci(run)
+    return result_of(run, mean_field, proof, energies)
 
 
 @task(name="hartree_fock", cache_policy=NO_CACHE)

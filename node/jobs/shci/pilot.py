@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spotwave.node.jobs.shci.fcidump import write_fcidump
-from spotwave.node.jobs.shci.programs.base import Program, ProgramFailed, SolverTask
+from spotwave.node.jobs.shci.programs.base import Program, SolverTask
 from spotwave.node.jobs.shci.programs.pyci import PyCI
 from spotwave.node.jobs.shci.programs.pyscf_ci import PySCF
 from spotwave.node.jobs.shci.programs.run import solve
@@ -18,6 +18,7 @@ from spotwave.node.jobs.shci.scf.first_determinant import LOWER
 from spotwave.node.jobs.shci.scf.hartree_fock import HartreeFock
 from spotwave.node.jobs.shci.scf.solutions import Solution
 from spotwave.node.jobs.shci.scf.stability import is_minimum
+from spotwave.node.runtime.errors import ProgramFailed
 from spotwave.node.untrusted.own_files import remove_tree
 
 _FACTOR = 4.0  # of eps1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from importlib.metadata import version
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any
 
 import polars as pl
 
-from spotwave.node.contract import RESULT_FILE, write_text
 from spotwave.node.jobs.shci.integrals_proof import IntegralsProof
 from spotwave.node.jobs.shci.invariants import of_another_spin
 from spotwave.node.jobs.shci.programs.base import Energies
@@ -27,12 +25,12 @@ def write_iterations(path: Path, energies: Energies) -> None:
     pl.DataFrame(rows, schema=names, orient="row").write_csv(path)
 
 
-def write_result(run: ShciRun, hf: HartreeFock, proof: IntegralsProof, energies: Energies) -> dict[str, Any]:
+def result_of(run: ShciRun, hf: HartreeFock, proof: IntegralsProof, energies: Energies) -> dict[str, Any]:
     """result.json; energies in Hartree, geometry in Bohr, times in seconds of all attempts together."""
     calculation, size, reference = run.calculation, run.size, run.reference
     assert reference is not None, "it is chosen before there are integrals"
     notes = (energies.note, reference.note, of_another_spin(run.solver, energies))
-    result: dict[str, Any] = {
+    return {
         "parameters": calculation.model_dump(mode="json"),
         "versions": {name: version(name) for name in ("prefect", "pyscf", "numpy", "polars")}
         | {"python": platform.python_version(), "program": f"{energies.program} {energies.version}"},
@@ -61,7 +59,5 @@ def write_result(run: ShciRun, hf: HartreeFock, proof: IntegralsProof, energies:
         "s_squared": energies.s_squared,
         "note": " ".join(filter(None, notes)),
         "wall_seconds": run.facts["seconds"],
+        "answer": f"total energy {energies.in_words} Ha",
     }
-    clear_way(run.workspace.work / RESULT_FILE)  # the program has ended: whatever it put there, this is the result
-    write_text(run.workspace.work / RESULT_FILE, json.dumps(result, indent=1) + "\n")
-    return result

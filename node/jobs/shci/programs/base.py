@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from spotwave.node.jobs.shci.digits import in_digits
 from spotwave.node.jobs.shci.programs import plausible_values
-from spotwave.node.outcome import Cause
+from spotwave.node.runtime.errors import StopAsked
 from spotwave.node.untrusted.plain_text import plain
 
 if TYPE_CHECKING:
@@ -140,27 +140,6 @@ class ProgramMissing(RuntimeError):
     """The program is not on this machine; the message names the remedy."""
 
 
-class ProgramFailed(RuntimeError):
-    """The program ended with an error; the message quotes the last lines of its log.
-
-    summary: the same in one line. cause: None where the calculation itself is at fault; else another machine may do
-    better. signal, exit_status: which of them ended the program, if it was not us.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        summary: str = "",
-        cause: Cause | None = None,
-        signal: int | None = None,
-        exit_status: int | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.summary = summary or message.partition("\n")[0]
-        self.cause, self.signal, self.exit_status = cause, signal, exit_status
-
-
 class OutputUnreadable(RuntimeError):
     """The program ended well and did not say its energies; the message quotes the last lines of its log."""
 
@@ -169,7 +148,7 @@ class CheckpointMismatch(RuntimeError):
     """The checkpoint in the task's folder belongs to another calculation or cannot be read."""
 
 
-class SolverStopped(RuntimeError):
+class SolverStopped(StopAsked):
     """The program was ended because `should_stop` said so; its last checkpoint stands."""
 
 

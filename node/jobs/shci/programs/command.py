@@ -19,13 +19,13 @@ from spotwave.node.jobs.shci.programs.base import (
     CheckpointState,
     Energies,
     Iteration,
-    ProgramFailed,
     ProgramMissing,
     SolverTask,
     Stage,
     last_lines,
 )
 from spotwave.node.jobs.shci.programs.failure import failure
+from spotwave.node.runtime.errors import ProgramFailed
 from spotwave.node.runtime.process import lines, supervised
 from spotwave.node.runtime.shortage import OomCounter
 from spotwave.node.storage.outgoing import problem_with

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from spotwave.node.jobs.shci.programs.base import ProgramFailed, last_lines
+from spotwave.node.jobs.shci.programs.base import last_lines
 from spotwave.node.outcome import Cause
+from spotwave.node.runtime.errors import ProgramFailed
 from spotwave.node.runtime.process import ended_by, how_it_ended
 from spotwave.node.runtime.shortage import OomCounter, lacking_in
 

@@ -1,0 +1,85 @@
+"""Jobs that a version from before the move into one package has started: their kept steps name modules that are gone.
+
+Prefect pickles what a step returns, and a pickle names modules (`blocks.cloud`, now `spotwave.blocks.models`): such a
+job can be finished by the version that began it, and by no other.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterTags,
+    FlowRunFilter,
+    FlowRunFilterDeploymentId,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import TERMINAL_STATES, StateType
+from prefect.client.schemas.responses import DeploymentResponse
+
+from spotwave.deployments.unavailable import Unavailable
+
+_PACKAGE = "spotwave."
+_UNFINISHED = [state for state in StateType if state not in TERMINAL_STATES]
+_SHOWN = 3
+_IN_SQLITE = """
+SELECT flow_run.name FROM flow_run JOIN deployment ON flow_run.deployment_id = deployment.id
+WHERE deployment.entrypoint NOT LIKE 'spotwave.%' AND deployment.tags LIKE '%"spotwave"%'
+  AND deployment.tags NOT LIKE '%"housekeeping"%' AND deployment.tags NOT LIKE '%"market"%'
+  AND flow_run.state_type NOT IN ('COMPLETED', 'FAILED', 'CRASHED', 'CANCELLED')
+"""
+
+
+def refuse_unfinished(client: SyncPrefectClient) -> None:
+    """Raises Unavailable while a job of an earlier version has not ended; its housekeeping does not count."""
+    old = [one for one in _earlier(client) if "housekeeping" not in one.tags and "market" not in one.tags]
+    if not old:
+        return
+    runs = client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(
+            deployment_id=FlowRunFilterDeploymentId(any_=[one.id for one in old]),
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_UNFINISHED)),
+        ),
+        limit=200,
+    )
+    if runs:
+        raise Unavailable(_refusal([run.name for run in runs]))
+
+
+def refuse_unfinished_in(database: Path) -> None:
+    """The same for the SQLite file of a Prefect server that does not run; one that cannot be read has no runs, as far
+    as this is concerned: `refuse_unfinished` asks again. Raises Unavailable."""
+    if not database.exists():
+        return
+    try:
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+            names = [str(name) for (name,) in connection.execute(_IN_SQLITE)]
+    except sqlite3.Error:
+        return
+    if names:
+        raise Unavailable(_refusal(names))
+
+
+def _refusal(names: list[str]) -> str:
+    shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+    return (
+        f"{len(names)} runs of an earlier version of Spotwave have not ended ({shown}), and this version cannot carry "
+        "them on. Let them end or cancel them with that version, then run `spotwave up` again."
+    )
+
+
+def remove_deployments(client: SyncPrefectClient) -> None:
+    """Delete the deployments whose code is gone; those of the same name have been replaced already."""
+    for one in _earlier(client):
+        client.delete_deployment(one.id)
+
+
+def _earlier(client: SyncPrefectClient) -> list[DeploymentResponse]:
+    ours = DeploymentFilter(tags=DeploymentFilterTags(all_=["spotwave"]))
+    found = client.read_deployments(deployment_filter=ours)
+    return [one for one in found if one.entrypoint is not None and not one.entrypoint.startswith(_PACKAGE)]

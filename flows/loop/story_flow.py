@@ -1,0 +1,154 @@
+"""From a story to a Prefect flow, and the run of one: check, find a machine, compute, bring home, show."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from functools import partial
+from typing import Annotated, Any
+from uuid import UUID
+
+from prefect import Flow, flow
+from prefect.client.schemas.objects import State
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+from prefect.states import Failed
+from pydantic import BaseModel, Field, ValidationError
+from pydantic.fields import FieldInfo
+
+from spotwave.blocks.home import results_folder
+from spotwave.blocks.validation import first_problem
+from spotwave.flows.loop.errors import JobFailed
+from spotwave.flows.loop.parameter_docs import described
+from spotwave.flows.loop.run_end import respects_outside_state
+from spotwave.flows.loop.run_job import Hooks, run_job
+from spotwave.flows.loop.run_options import RunOptions
+from spotwave.flows.loop.story import InvalidResult, Needs, Story, fitting
+from spotwave.node.contract import RunResult, job_key_of
+from spotwave.node.input_error import InputError
+from spotwave.tasks.check import check_job
+from spotwave.tasks.market.learned import remember_run, work_key
+from spotwave.tasks.records import Job
+from spotwave.tasks.results.collect import NoResult, collect, show_result
+from spotwave.tasks.results.fetch import NoRoom
+
+AnyStory = Story[Any]
+
+
+def story_flow(story: type[AnyStory]) -> Flow[..., Any]:
+    """The flow of a story: parameters are the fields of its input, then the run options that it leaves to the user,
+    with their descriptions and defaults."""
+    own = dict(story.Input.model_fields)
+    shared = {name: RunOptions.model_fields[name] for name in story.options}
+    if both := own.keys() & shared.keys():
+        raise TypeError(f"story {story.name}: {', '.join(sorted(both))} are names of run options")
+
+    def run(**parameters: Any) -> dict[str, Any] | State[Any]:
+        given = {name: parameters[name] for name in own}
+        return run_story(story(), given, {name: parameters[name] for name in shared})
+
+    run.__name__ = run.__qualname__ = story.name.replace("-", "_")
+    run.__module__ = story.__module__
+    run.__doc__ = story.__doc__
+    run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [_parameter(name, field) for name, field in (own | shared).items()],
+        return_annotation=dict[str, Any] | State[Any],
+    )
+    made = flow(name=story.name, log_prints=False)(described(respects_outside_state(run)))
+    made.story = story  # type: ignore[attr-defined]
+    return made
+
+
+def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
+    about = Field(description=field.description)
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+        default=field.get_default(call_default_factory=True, validated_data={}),
+        annotation=Annotated[field.annotation, about],
+    )
+
+
+def run_story(story: AnyStory, given: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any] | State[Any]:
+    """Inside the story's flow: the result, or a Failed state whose message is one line for the user."""
+    try:
+        told = _validated(story.Input, given)
+        options = _validated(RunOptions, chosen)
+        needs = story.check(told)
+        job = story.job(told, _job(story, needs, options))
+        if (problem := check_job(job, list(needs.executables))) is not None:
+            return _failed(problem)
+        done = run_job(job, _hooks(story, job))
+        story.on_machines_gone(job)
+        result = collect(job, done.attempts, done.quote)
+        rows = story.summary(result)
+        facts = RunResult.from_dict(result)
+    except (InputError, InvalidResult, JobFailed, NoResult, NoRoom) as error:
+        return _failed(str(error))
+    except ValueError as error:
+        return _failed(f"result.json: {error}. The machine said that it had completed: look at its log beside it")
+    if facts.wall_seconds:
+        remember_run(job, done.attempts, facts.seconds)
+    problem = story.conclude(job, done, result)
+    show_result(result, list(rows))
+    return result if problem is None else _failed(problem)
+
+
+def _hooks(story: AnyStory, job: Job) -> Hooks:
+    return Hooks(
+        on_attempt_started=partial(story.on_attempt_started, job),
+        remembers_losses=story.remembers_losses,
+        same_work=story.same_work,
+    )
+
+
+def _validated(model: type[BaseModel], values: Mapping[str, Any]) -> Any:
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        raise JobFailed(first_problem(error)) from None
+
+
+def _job(story: AnyStory, needs: Needs, options: RunOptions) -> Job:
+    key = job_key_of(UUID(flow_run.id))
+    node = f"{story.name}-node/machine"
+    return Job(
+        key=key,
+        flow_run_id=UUID(flow_run.id),
+        node=node,
+        parameters=dict(needs.parameters),
+        work=work_key(node, needs.parameters if needs.work is None else needs.work),
+        requirements=_requirements(needs, options),
+        clouds=options.clouds,
+        remote=options.remote,
+        access=options.access,
+        store=options.store,
+        objective=options.objective,
+        work_core_h=options.work_core_h,
+        results_gib=needs.results_gib,
+        builds=needs.builds,
+        sync_s=60 * options.sync_minutes,
+        silence_s=60 * options.silence_minutes,
+        max_hours=options.max_hours,
+        max_attempts=options.max_attempts,
+        wait_hours=options.wait_hours,
+        max_usd=options.max_usd,
+        project=options.project,
+        budget=options.budget,
+        continue_job=options.continue_job,
+        approved=options.approved,
+        results=results_folder() / key,
+    )
+
+
+def _requirements(needs: Needs, options: RunOptions) -> Any:
+    wanted = fitting(options.requirements, needs)
+    if len(wanted.architectures) < len(options.requirements.architectures):
+        get_run_logger().info("%s runs on %s only", needs.architectures_because, ", ".join(wanted.architectures))
+    return wanted
+
+
+def _failed(reason: str) -> State[Any]:
+    """A Failed state whose message is the line itself; no stack trace, since nothing in the program is wrong."""
+    get_run_logger().error(reason)
+    return Failed(message=reason)

@@ -1,0 +1,82 @@
+"""The life of a node run, the same for every kind of job: go on from the checkpoint, work, keep the result, say how it
+ended.
+
+A kind of job is a function that takes the workspace and its own parameters and returns its result:
+
+    @node_job("toy-node", errors=(InputError,))
+    def toy_node(workspace: Workspace, text: str) -> dict[str, Any]: ...
+
+The decorator makes it a Prefect flow with the parameters job_key, attempt and the function's own.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import platform
+from collections.abc import Callable
+from typing import Any
+
+from prefect import Flow, flow
+from prefect.client.schemas.objects import State
+from prefect.exceptions import TerminationSignal
+from prefect.logging import get_run_logger
+
+from spotwave.node.contract import RESULT_FILE, Ending, RunResult, write_text
+from spotwave.node.runtime.errors import StopAsked
+from spotwave.node.runtime.interruption import Kinds, cut_short
+from spotwave.node.runtime.workspace import Workspace
+from spotwave.node.storage.checkpoint import CheckpointCorrupt
+from spotwave.node.untrusted.own_files import clear_way
+
+Work = Callable[..., dict[str, Any]]
+
+
+def node_job(name: str, *, errors: Kinds = ()) -> Callable[[Work], Flow[..., Any]]:
+    """Make a Prefect flow of a kind of job's function.
+
+    name: of the flow. errors: what the calculation itself can do wrong, so that another machine would fail too; each
+    message is one line for the user. The function is given the workspace and its parameters by name; between long
+    steps it calls `workspace.go_on()`. It returns what result.json holds, with the fields of `RunResult` among it.
+    """
+
+    def decorate(work: Work) -> Flow[..., Any]:
+        given = list(inspect.signature(work, eval_str=True).parameters.values())[1:]
+
+        @functools.wraps(work)
+        def node_run(job_key: str, attempt: int, **parameters: Any) -> State[Any] | dict[str, Any]:
+            return _live(work, job_key, attempt, parameters, errors)
+
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        ours = [inspect.Parameter("job_key", kind, annotation=str), inspect.Parameter("attempt", kind, annotation=int)]
+        node_run.__signature__ = inspect.Signature([*ours, *given])  # type: ignore[attr-defined]
+        return flow(name=name, log_prints=False)(node_run)
+
+    return decorate
+
+
+def _live(
+    work: Work, job_key: str, attempt: int, parameters: dict[str, Any], errors: Kinds
+) -> State[Any] | dict[str, Any]:
+    """One attempt, on the machine that was launched for it.
+
+    Ends as Crashed("Interrupted") with a checkpoint when the agent asks it to, as Failed with one line when the
+    calculation itself cannot be done (node.runtime.interruption).
+    """
+    workspace, log = Workspace(), get_run_logger()
+    log.info("attempt %d of %s on %s, %d threads", attempt, job_key, platform.node(), workspace.brief.vcpus)
+    try:
+        workspace.go_on()
+        result = work(workspace, **parameters)
+        facts = RunResult.from_dict(result)
+        clear_way(workspace.work / RESULT_FILE)  # the programs have ended: whatever they put there, this is the result
+        write_text(workspace.work / RESULT_FILE, json.dumps(result, indent=1) + "\n")
+    except (TerminationSignal, Exception) as error:
+        state = cut_short(workspace, error, (TerminationSignal, StopAsked), (*errors, CheckpointCorrupt))
+        if state is None:
+            raise
+        return state
+    workspace.tell("done", 100, facts.answer)
+    workspace.end(Ending.COMPLETED, facts.answer)
+    return result
