@@ -10,8 +10,6 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.test_rooms import ROOT
-
 NEIGHBOURS = ("flows", "tasks", "blocks", "node", "deployments")  # a project's own packages, of names that we use too
 
 
@@ -82,6 +80,3 @@ def install(wheel: Path, prefix: Path) -> Installed:
     command = [sys.executable, "-m", "pip", "--python", made.python, "install", "--no-deps", "--no-index", str(wheel)]
     subprocess.run(command, check=True, capture_output=True, timeout=120)
     return made
-
-
-__all__ = ["NEIGHBOURS", "ROOT", "Installed", "build", "install", "unpacked"]

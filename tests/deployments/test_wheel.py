@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.installed import NEIGHBOURS, ROOT, Installed, build, install, unpacked
+from tests.installed import NEIGHBOURS, Installed, build, install, unpacked
+from tests.test_rooms import ROOT
 
 Contents = dict[str, tuple[bytes, int]]
 

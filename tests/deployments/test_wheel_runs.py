@@ -15,7 +15,8 @@ from spotwave.deployments import server, worker
 from spotwave.deployments.home import Home
 from tests.conftest import processes_of, run_spotwave
 from tests.database import fresh_database
-from tests.installed import ROOT, Installed, build, install
+from tests.installed import Installed, build, install
+from tests.test_rooms import ROOT
 
 pytestmark = [pytest.mark.slow(minutes=3), pytest.mark.timeout(1800)]
 
