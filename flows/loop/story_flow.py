@@ -44,17 +44,20 @@ def story_flow(story: type[AnyStory]) -> Flow[..., Any]:
     if both := own.keys() & shared.keys():
         raise TypeError(f"story {story.name}: {', '.join(sorted(both))} are names of run options")
 
-    def run(**parameters: Any) -> dict[str, Any] | State[Any]:
-        given = {name: parameters[name] for name in own}
-        return run_story(story(), given, {name: parameters[name] for name in shared})
+    signature = inspect.Signature(
+        [_parameter(name, field) for name, field in (own | shared).items()],
+        return_annotation=dict[str, Any] | State[Any],
+    )
+
+    def run(*arguments: Any, **named: Any) -> dict[str, Any] | State[Any]:
+        parameters = signature.bind(*arguments, **named).arguments  # Prefect passes them by position
+        given = {name: value for name, value in parameters.items() if name in own}
+        return run_story(story(), given, {name: value for name, value in parameters.items() if name in shared})
 
     run.__name__ = run.__qualname__ = story.name.replace("-", "_")
     run.__module__ = story.__module__
     run.__doc__ = story.__doc__
-    run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [_parameter(name, field) for name, field in (own | shared).items()],
-        return_annotation=dict[str, Any] | State[Any],
-    )
+    run.__signature__ = signature  # type: ignore[attr-defined]
     made = flow(name=story.name, log_prints=False)(described(respects_outside_state(run)))
     made.story = story  # type: ignore[attr-defined]
     return made

@@ -44,13 +44,16 @@ def node_job(name: str, *, errors: Kinds = ()) -> Callable[[Work], Flow[..., Any
     def decorate(work: Work) -> Flow[..., Any]:
         given = list(inspect.signature(work, eval_str=True).parameters.values())[1:]
 
-        @functools.wraps(work)
-        def node_run(job_key: str, attempt: int, **parameters: Any) -> State[Any] | dict[str, Any]:
-            return _live(work, job_key, attempt, parameters, errors)
-
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
         ours = [inspect.Parameter("job_key", kind, annotation=str), inspect.Parameter("attempt", kind, annotation=int)]
-        node_run.__signature__ = inspect.Signature([*ours, *given])  # type: ignore[attr-defined]
+        signature = inspect.Signature([*ours, *given])
+
+        @functools.wraps(work)
+        def node_run(*arguments: Any, **named: Any) -> State[Any] | dict[str, Any]:
+            parameters = signature.bind(*arguments, **named).arguments  # Prefect passes them by position
+            return _live(work, parameters.pop("job_key"), parameters.pop("attempt"), parameters, errors)
+
+        node_run.__signature__ = signature  # type: ignore[attr-defined]
         return flow(name=name, log_prints=False)(node_run)
 
     return decorate

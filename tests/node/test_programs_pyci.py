@@ -187,6 +187,20 @@ def changed(file: Path, change: Callable[[dict[str, Any], dict[str, Any]], None]
     np.savez(file.with_suffix(""), state=np.frombuffer(json.dumps(state).encode(), dtype=np.uint8), **arrays)
 
 
+def test_a_smaller_eps1_goes_on_from_a_finished_snapshot(folder: Path, small: IntegralsProof) -> None:
+    fresh = run(task_for(small, folder, eps1=1e-3, eps2=1e-6, name="fine from the beginning"))
+    task = task_for(small, folder, eps1=1e-2, eps2=1e-6, name="coarse, then fine")
+    coarse = run(task)
+    seen, variational, total = run(replace(task, eps1=1e-3))
+    assert [one.determinants for one in seen[: len(coarse[0])]] == [one.determinants for one in coarse[0]]
+    assert len(seen) > len(coarse[0])
+    assert variational < coarse[1] - 1e-5
+    assert fresh[1] - 1e-3 < variational < fresh[1] + 1e-6, "it keeps determinants that a fresh one would not select"
+    assert total == pytest.approx(fresh[2], abs=1e-4)
+    with pytest.raises(ProgramFailed, match="the checkpoint is of"):
+        run(task)  # the wave function is of the smaller eps1 now
+
+
 def test_a_finished_snapshot_is_no_proof_of_its_total(folder: Path, small: IntegralsProof) -> None:
     """Altered, or of another eps2: the correction is summed anew."""
     task = task_for(small, folder, eps1=1e-2, eps2=1e-6, name="finished")

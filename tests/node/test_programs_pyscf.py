@@ -16,6 +16,10 @@ from spotwave.node.runtime.errors import ProgramFailed
 from tests.node.chemistry import dump, exact_energy, nitrogen, quiet, task_for
 
 
+def quiet_iteration(iteration: Iteration) -> None:
+    pass
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("pyscf")
@@ -57,6 +61,18 @@ def test_interrupted_it_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     assert any(line.startswith("restart after iteration") for line in lines)
     assert again.variational_energy == pytest.approx(whole.variational_energy, abs=1e-8)
     assert [one.determinants for one in again.iterations] == [one.determinants for one in whole.iterations]
+
+
+def test_a_smaller_eps1_goes_on_from_a_finished_snapshot(tmp_path: Path) -> None:
+    proof = dump(nitrogen("6-31g"), tmp_path)
+    task = task_for(proof, tmp_path, eps1=1e-1, name="coarse, then fine")
+    coarse = solve(PySCF(), task, on_line=quiet, on_iteration=quiet_iteration)
+    fine = solve(PySCF(), replace(task, eps1=3e-2), on_line=quiet, on_iteration=quiet_iteration)
+    fresh = solve(
+        PySCF(), task_for(proof, tmp_path, eps1=3e-2, name="fresh"), on_line=quiet, on_iteration=quiet_iteration
+    )
+    assert fine.variational_energy < coarse.variational_energy - 1e-5
+    assert fine.variational_energy == pytest.approx(fresh.variational_energy, abs=1e-4)
 
 
 def test_it_needs_both_spins(tmp_path: Path) -> None:

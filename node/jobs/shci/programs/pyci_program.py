@@ -56,6 +56,7 @@ class Calculation:
             "eps1": options.eps1,
         }
         self._iterations: list[Iteration] = []
+        self._first_of_eps1 = 0  # the iteration that the selection with this eps1 began from
         if options.electrons > 2 * self._ham.nbasis or self._beta < 0:
             raise CheckpointMismatch(f"{options.electrons} electrons, spin {options.spin} do not fit the orbitals")
         say(f"{self._ham.nbasis} orbitals, {self._alpha} + {self._beta} electrons, {options.threads} threads")
@@ -109,6 +110,10 @@ class Calculation:
         for iteration in self._iterations:
             tell_iteration(iteration)
         last = self._iterations[-1]
+        if state.is_coarser_than(self._task):
+            say(f"its eps1 was {state.task['eps1']:g}: selection goes on with the smaller one")
+            self._first_of_eps1 = len(self._iterations) - 1
+            state = replace(state, task=self._task, stage=Stage.VARIATIONAL)
         say(
             f"restart after iteration {last.number}: {last.determinants} determinants, {state.energy:.10f} Hartree, "
             f"next is the {state.stage} stage"
@@ -149,7 +154,7 @@ class Calculation:
             tell_iteration(self._iterations[-1])
 
     def _stands_still(self) -> bool:
-        last = [iteration.variational_energy for iteration in self._iterations[-2:]]
+        last = [one.variational_energy for one in self._iterations[self._first_of_eps1 :][-2:]]
         return len(last) == 2 and last[0] - last[1] < _STILL
 
     def _correct(self, state: Snapshot, wfn: Any) -> tuple[float, float | None]:

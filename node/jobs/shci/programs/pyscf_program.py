@@ -102,7 +102,8 @@ class Calculation:
         for iteration in self._iterations:
             tell_iteration(iteration)
         say(f"restart after iteration {self._iterations[-1].number}: {snapshot.energy:.10f} Hartree")
-        return vector, snapshot.energy, snapshot.stage is Stage.FINISHED
+        finished = snapshot.stage is Stage.FINISHED and not snapshot.is_coarser_than(self._task)
+        return vector, snapshot.energy, finished
 
     def _solve(self, start: Any) -> tuple[Any, float]:
         strings = start._strs

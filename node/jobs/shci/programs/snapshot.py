@@ -57,11 +57,20 @@ class Snapshot:
             os.close(folder)
 
     def require(self, task: dict[str, Any], arrays: set[str]) -> None:
-        """Raises CheckpointMismatch unless it is of this task and has these arrays."""
-        if self.task != task:
+        """Raises CheckpointMismatch unless it is of this task, eps1 the same or larger, and has these arrays."""
+        if self.task | {"eps1": None} != task | {"eps1": None} or not self._eps1 >= task["eps1"]:
             raise CheckpointMismatch(f"the checkpoint is of {self.task}, the calculation is {task}")
         if missing := arrays - set(self.arrays):
             raise CheckpointMismatch(f"the checkpoint has no {', '.join(sorted(missing))}")
+
+    @property
+    def _eps1(self) -> float:
+        value = self.task.get("eps1")
+        return value if isinstance(value, float) else float("nan")
+
+    def is_coarser_than(self, task: dict[str, Any]) -> bool:
+        """Whether it was selected with a larger eps1: then it is where to start from, and never finished."""
+        return self._eps1 > float(task["eps1"])
 
     @classmethod
     def read(cls, path: Path) -> Snapshot:
