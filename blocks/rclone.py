@@ -37,7 +37,7 @@ class RcloneRemote(Block):
         ```python
         from pathlib import Path
 
-        from blocks.rclone import RcloneRemote
+        from spotwave.blocks.rclone import RcloneRemote
 
         remote = RcloneRemote(config=Path("rclone.conf").read_text(), path="drive:spotwave")
         remote.check_writable()

@@ -69,7 +69,7 @@ class SnapshotStore(Block):
         ```python
         from datetime import date, timedelta
 
-        from blocks.snapshots import SnapshotStore
+        from spotwave.blocks.snapshots import SnapshotStore
 
         store = SnapshotStore(url="s3://my-bucket/spotwave", options={"key": "...", "secret": "..."})
         store.save("bucket")

@@ -33,7 +33,7 @@ class LocalCloud(Cloud):
     Example:
         Two sizes, with prices for trying out budgets, and an interruption with half a minute of notice:
         ```python
-        from blocks.local.block import LocalCloud
+        from spotwave.blocks.local.block import LocalCloud
 
         cloud = LocalCloud(prices={"local-1": 0.01, "local-2": 0.02}, notice_s=30)
         cloud.save("here")

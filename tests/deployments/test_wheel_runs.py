@@ -91,7 +91,7 @@ def test_up_jobs_and_down_from_any_folder(user: User) -> None:
 
     # The same home from a checkout: the wheel's processes are replaced, once, and end as well.
     before = (server.running(user.home), worker.running(user.home))
-    own = {"HOME": str(user.folder)}
+    own = {"HOME": str(user.folder), "PREFECT_HOME": str(user.folder / ".prefect")}
     taken = run_spotwave(user.home, "up", **own)
     assert taken.returncode == 0, f"{taken.stdout}\n{taken.stderr}"
     assert f"{user.installed.packages / 'spotwave'} was running; restarting with Spotwave" in taken.stdout
@@ -100,6 +100,11 @@ def test_up_jobs_and_down_from_any_folder(user: User) -> None:
     assert not set(before) & set(after)
     down = run_spotwave(user.home, "down", **own)
     assert (down.returncode, processes_of(user.home)) == (0, [])
+
+    assert f"state kept in {user.home.path}" in user.done("spotwave", "clean", at="empty")
+    assert (user.home.prefect / "prefect.db").exists()
+    user.done("spotwave", "clean", "--state", at="empty")
+    assert [path.name for path in user.home.path.iterdir()] == ["results"]
 
 
 @pytest.mark.thorough
