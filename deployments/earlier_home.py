@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from spotwave.blocks.home import ENV_HOME
+from spotwave.deployments import server
 from spotwave.deployments.api import remove_prefect_toml
 from spotwave.deployments.earlier_version import refuse_unfinished_in
 from spotwave.deployments.home import ROOT, Home, flocked
@@ -59,15 +60,16 @@ def _move(old: Path, home: Home, say: Say) -> None:
     with flocked(old / "run" / "lock"):  # the one that `up` and `down` of the earlier version hold
         if not _is_home(old):
             return  # another `up` has moved it
-        if _is_running(old):
-            raise Unavailable(f"{_running(old)} Then call this again: it moves the state to {home.path}.")
         if not _is_empty(home.path):
             say(
-                f"{old} has the state of an earlier version, and is left as it is, for {home.path} is in use. To use "
+                f"{old} has the state of an earlier version, and stays as it is, because {home.path} is in use. To use "
                 f"that state set {ENV_HOME}={old}; if it is not needed, remove it"
             )
             return
-        refuse_unfinished_in(Home(old).prefect / "prefect.db")
+        if _is_running(old):
+            raise Unavailable(f"{_running(old)}, then call this again: it moves the state to {home.path}.")
+        if server.on_sqlite(Home(old)):
+            refuse_unfinished_in(Home(old).prefect / "prefect.db")
         note = old / "run" / Home(old).moved_from.name
         write_text(note, str(old))
         try:
@@ -149,7 +151,7 @@ def _is_running(old: Path) -> bool:
 def _running(old: Path) -> str:
     return (
         f"Processes of an earlier version run, with their state in {old}. When its jobs have ended, call "
-        f"`{ENV_HOME}={old} spotwave down` (a job that has not ended is taken up again later)."
+        f"`{ENV_HOME}={old} spotwave down`"
     )
 
 

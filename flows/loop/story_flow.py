@@ -148,7 +148,7 @@ def _job(story: AnyStory, needs: Needs, options: RunOptions) -> Job:
 def _results() -> Path:
     try:
         return results_folder()
-    except ValueError as error:  # the run was given a folder that cannot be meant
+    except ValueError as error:  # SPOTWAVE_RESULTS of its job variables is not valid
         raise JobFailed(str(error)) from None
 
 

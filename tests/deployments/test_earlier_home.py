@@ -82,7 +82,7 @@ def test_a_folder_of_that_name_that_is_no_home_is_left_alone(home: Home, checkou
     assert earlier_homes(checkout) == []
 
 
-def test_it_is_moved_as_a_whole_and_told_in_one_line(home: Home, checkout: Path, old: Home) -> None:
+def test_it_is_moved_as_a_whole_and_reported_in_one_line(home: Home, checkout: Path, old: Home) -> None:
     said: list[str] = []
     move_earlier(home, said.append, checkout)
     assert said == [f"state of an earlier version moved from {old.path} to {home.path}"]
@@ -116,13 +116,13 @@ def test_it_is_never_merged_into_a_home_in_use(home: Home, checkout: Path, old: 
     said: list[str] = []
     move_earlier(home, said.append, checkout)
     assert len(said) == 1
-    assert "left as it is" in said[0]
+    assert "stays as it is" in said[0]
     assert f"SPOTWAVE_HOME={old.path}" in said[0]
     assert (old.secrets / "encryption.key").read_text() == "a key"
     assert (home.secrets / "encryption.key").read_text() == "another key"
 
 
-def test_folders_without_a_file_are_no_home_in_use(home: Home, checkout: Path, old: Home) -> None:
+def test_a_home_without_a_file_is_not_in_use(home: Home, checkout: Path, old: Home) -> None:
     with home.locked():
         pass
     move_earlier(home, lambda _: None, checkout)
@@ -142,7 +142,7 @@ def test_it_is_not_moved_while_a_process_of_it_runs(
     assert (home.secrets / "encryption.key").exists()
 
 
-def test_down_names_what_it_does_not_end(
+def test_down_names_earlier_homes_whose_processes_run(
     home: Home, checkout: Path, old: Home, worker: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(checkout)

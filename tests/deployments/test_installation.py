@@ -48,7 +48,7 @@ def noted(home: Home, worker: Installation | None) -> None:
 
 
 @pytest.mark.parametrize("other", [OTHER, installation.this().model_copy(update={"version": "0.0.1"}), None])
-def test_another_ones_processes_are_ended_when_nothing_runs(
+def test_processes_of_another_installation_are_ended_when_no_job_runs(
     home: Home, worker: Note, other: Installation | None
 ) -> None:
     noted(home, other)
@@ -74,13 +74,13 @@ def test_while_a_job_runs_nothing_is_changed(home: Home, worker: Note) -> None:
     assert worker.process() is None
 
 
-def test_ours_are_left_alone(home: Home, worker: Note) -> None:
+def test_processes_of_this_installation_are_left_alone(home: Home, worker: Note) -> None:
     installation.note(home, "worker")
     restart_other(home, pytest.fail)
     assert worker.process() is not None
 
 
-def test_what_does_not_run_is_nobodys(home: Home) -> None:
+def test_a_note_on_a_process_that_has_ended_is_ignored(home: Home) -> None:
     noted(home, OTHER)
     restart_other(home, pytest.fail)
 
@@ -88,7 +88,7 @@ def test_what_does_not_run_is_nobodys(home: Home) -> None:
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", '{"worker": 1}', '{"worker": {"package": "/a", "version": 2}}', '{"agent": null}']
 )
-def test_a_note_that_is_not_whole_is_none(home: Home, text: str) -> None:
+def test_an_unreadable_note_counts_as_none(home: Home, text: str) -> None:
     (home.run / "installations.json").write_text(text)
     assert installation.noted(home) == Installations()
     installation.note(home, "server")

@@ -45,13 +45,13 @@ def test_a_folder_of_another_computer_is_not_made_here(home: Home, project: Path
 
 
 @pytest.mark.parametrize("named", ["results", "/a/../b", "/a\nb", "/" + "a" * 5000, "~/results"])
-def test_a_folder_that_cannot_be_meant_is_one_line(named: str) -> None:
+def test_an_invalid_folder_is_refused_in_one_line(named: str) -> None:
     with pytest.raises(ValueError, match=f"^{ENV_RESULTS}: ") as error:
         results_folder({ENV_RESULTS: named})
     assert "\n" not in str(error.value)
 
 
-def test_what_cannot_hold_results_is_passed_over(home: Home, project: Path) -> None:
+def test_a_results_that_is_not_a_folder_is_passed_over(home: Home, project: Path) -> None:
     (project / "results").write_text("a file of the user's")
     assert results_here(home) == home.results
     (project / "results").unlink()
