@@ -78,14 +78,15 @@ docs: $(STAMP)  ## the documentation as web pages, in docs/_build; a warning is 
 	@$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --conf-dir docs . docs/_build
 	@echo "documentation: docs/_build/docs/index.html"
 
-# The wheel is built from the sdist, so that both are tried. The environment takes the versions of the lock file.
+# The wheel is built from the sdist, so that both are tried; what it depends on comes from the lock file, by its hashes.
 dist: $(STAMP)  ## sdist and wheel in dist/, checked, and installed into an empty environment
 	@rm -rf dist
 	@$(BIN)/python -m build --no-isolation
 	@$(BIN)/twine check --strict dist/*
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(BIN)/uv venv --quiet --python $(BIN)/python "$$folder" && \
-		$(UV) install --quiet --python "$$folder/bin/python" --constraints requirements.lock dist/*.whl && \
-		env -u PYTHONPATH "$$folder/bin/spotwave" --version
+		echo "$$(echo ./dist/*.whl) $$($(PIP) hash dist/*.whl | tail -n 1)" > "$$folder/wheel.txt" && \
+		$(UV) install --quiet --python "$$folder/bin/python" --require-hashes --requirement "$$folder/wheel.txt" \
+			--constraints requirements.lock && env -u PYTHONPATH "$$folder/bin/spotwave" --version
 
 lock: $(STAMP)  ## resolve pyproject.toml into requirements.lock, and what a machine needs of it (LOCK=--upgrade: the newest)
 	@$(UV) compile --quiet $(LOCK) --universal --generate-hashes --python-version 3.11 --extra dev \
