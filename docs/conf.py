@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any, get_origin
 
 from prefect import Flow, Task
 from pydantic import BaseModel
@@ -22,7 +24,7 @@ include_patterns = ["*.md", "docs/**"]
 exclude_patterns = [".venv", ".git", "results", "docs/_build", "docs/_templates"]
 templates_path = [str(Path(__file__).parent / "_templates")]
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary"]
 html_theme = "furo"
 html_title = f"Spotwave {release}"
 
@@ -34,17 +36,34 @@ suppress_warnings = [
 
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
-autodoc_preserve_defaults = True
+python_maximum_signature_line_length = 100
 default_role = "literal"  # docstrings write `name` for code
 
 
 def _function_behind(module: ModuleType, name: str, *default: Any) -> Any:
     """A Prefect flow or task is an object around the function that it runs; readers look for the function."""
     value = getattr(module, name, *default)
-    return value.fn if isinstance(value, Flow | Task) else value
+    return _with_plain_types(value.fn) if isinstance(value, Flow | Task) else value
 
 
-def _plain(text: str) -> str:
+def _with_plain_types(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Without what `Annotated` adds to the types of parameters: descriptions, which the docstring has already."""
+
+    @wraps(function)
+    def shown(*arguments: Any, **named: Any) -> Any:
+        return function(*arguments, **named)
+
+    signature = inspect.signature(function, eval_str=True)
+    plain = [one.replace(annotation=_plain_type(one.annotation)) for one in signature.parameters.values()]
+    shown.__signature__ = signature.replace(parameters=plain)  # type: ignore[attr-defined]
+    return shown
+
+
+def _plain_type(annotation: Any) -> Any:
+    return annotation.__origin__ if get_origin(annotation) is Annotated else annotation
+
+
+def _plain_text(text: str) -> str:
     """Docstrings are plain text with `code` in them: escape what else reStructuredText would take for markup."""
     parts = re.split(r"(`[^`]*`)", text)
     parts[::2] = [re.sub(r"([*|]|(?<=\w)_(?!\w))", r"\\\1", part) for part in parts[::2]]
@@ -52,12 +71,17 @@ def _plain(text: str) -> str:
 
 
 def _rewrite_docstring(app: Sphinx, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
-    """In place, as Sphinx asks for. A model's fields come with their descriptions, which the UI's forms show too."""
-    fields = value.model_fields if inspect.isclass(value) and issubclass(value, BaseModel) else {}
-    described = [f":param {key}: {field.description}" for key, field in fields.items() if field.description]
-    lines[:] = _plain("\n".join([*lines, "", *described])).splitlines()
+    """In place, as Sphinx asks for. Fields of models and parameters of flows become lists with their descriptions."""
+    text = "\n".join(lines)
+    if inspect.isclass(value) and issubclass(value, BaseModel):
+        fields = {key: field.description for key, field in value.model_fields.items() if field.description}
+        text += "\n\n" + "\n".join(f":param {key}: {description}" for key, description in fields.items())
+    head, args, rest = text.partition("\nArgs:\n")  # as flows/loop/parameter_docs.py writes it
+    if args:
+        text = f"{head}\n" + re.sub(r"^ +(\w+): ", r":param \1: ", rest, flags=re.MULTILINE)
+    lines[:] = _plain_text(text).splitlines()
 
 
 def setup(app: Sphinx) -> None:
     app.add_autodoc_attrgetter(ModuleType, _function_behind)
-    app.connect("autodoc-process-docstring", _rewrite_docstring, priority=400)  # before napoleon
+    app.connect("autodoc-process-docstring", _rewrite_docstring)
