@@ -105,6 +105,6 @@ audit: $(STAMP)  ## known vulnerabilities of what the lock files name; asks a se
 			$(addprefix --ignore-vuln ,$(NOT_OURS)) --requirement "$$lock" || exit 1; \
 	done
 
-clean:  ## end everything, and remove the environment and all state but results/
-	@if [ -x $(BIN)/spotwave ]; then $(BIN)/spotwave clean; fi
-	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist
+clean:  ## end everything, and remove the environment; STATE=1: your jobs, budgets and ledger too (results stay)
+	@if [ -x $(BIN)/spotwave ]; then $(BIN)/spotwave clean $(if $(STATE),--state); fi
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist docs/_build docs/api/generated

@@ -38,7 +38,7 @@ class PrefectAccess(Block):
     Example:
         A self-hosted server behind the proxy, and one that the machines reach with its own credentials:
         ```python
-        from blocks.access import PrefectAccess
+        from spotwave.blocks.access import PrefectAccess
 
         key = PrefectAccess.new_key()
         PrefectAccess(way="proxy", proxy_url="https://machines.example.org", proxy_key=key).save("proxy")

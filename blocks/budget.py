@@ -16,7 +16,7 @@ class Budget(Block):
     Example:
         100 USD a month for all projects together, 500 USD for each project, and a question above 20 USD:
         ```python
-        from blocks.budget import Budget
+        from spotwave.blocks.budget import Budget
 
         Budget(usd_per_month=100, usd_per_project=500, approve_above_usd=20).save("here", overwrite=True)
         ```

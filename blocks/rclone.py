@@ -37,7 +37,7 @@ class RcloneRemote(Block):
         ```python
         from pathlib import Path
 
-        from blocks.rclone import RcloneRemote
+        from spotwave.blocks.rclone import RcloneRemote
 
         remote = RcloneRemote(config=Path("rclone.conf").read_text(), path="drive:spotwave")
         remote.check_writable()
@@ -58,7 +58,7 @@ class RcloneRemote(Block):
         default_factory=lambda: str(home() / "remote"),
         title="Path",
         description="Remote and folder, e.g. 'drive:spotwave' or 's3:bucket/spotwave'; or a folder on this computer "
-        "('~' and relative paths are made absolute when used). Default: 'remote' in $SPOTWAVE_HOME.",
+        "('~' and relative paths are made absolute when used). Default: 'remote' in Spotwave's home.",
     )
 
     @field_validator("path")

@@ -69,7 +69,7 @@ class SnapshotStore(Block):
         ```python
         from datetime import date, timedelta
 
-        from blocks.snapshots import SnapshotStore
+        from spotwave.blocks.snapshots import SnapshotStore
 
         store = SnapshotStore(url="s3://my-bucket/spotwave", options={"key": "...", "secret": "..."})
         store.save("bucket")
@@ -85,7 +85,7 @@ class SnapshotStore(Block):
         default_factory=lambda: str(home() / "store"),
         title="Place",
         description="A folder ('~' and relative paths are made absolute when used), or an address such as "
-        "'s3://bucket/folder', 'gs://bucket/folder', 'abfs://container/folder'. Default: 'store' in $SPOTWAVE_HOME.",
+        "'s3://bucket/folder', 'gs://bucket/folder', 'abfs://container/folder'. Default: 'store' in Spotwave's home.",
     )
     options: SecretDict = Field(
         default_factory=lambda: SecretDict({}),

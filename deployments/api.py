@@ -28,7 +28,7 @@ from prefect.settings import (
 from spotwave.blocks.home import ENV_HOME, ENV_RESULTS
 from spotwave.deployments import profile
 from spotwave.deployments.database import without_the_servers
-from spotwave.deployments.home import ROOT, Home
+from spotwave.deployments.home import Home
 from spotwave.deployments.keys import auth_string, fingerprint, known_auth_string
 from spotwave.deployments.processes import ENV_MARK
 from spotwave.deployments.proxies import usable
@@ -171,10 +171,10 @@ async def check(url: str) -> None:
         ) from error
 
 
-def remove_prefect_toml(home: Home) -> None:
-    """Take away what earlier versions left for plain `prefect` commands: an address without a password, which would go
+def remove_prefect_toml(folder: Path) -> None:
+    """Remove what earlier versions left for plain `prefect` commands: an address without a password, which would go
     before the profile. A prefect.toml of the user's own is never touched."""
-    path = (ROOT if home.is_checkouts_own else home.path) / "prefect.toml"
+    path = folder / "prefect.toml"
     if path.exists() and path.read_text().startswith(_TOML_MARK):
         path.unlink(missing_ok=True)
 

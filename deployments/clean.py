@@ -1,4 +1,4 @@
-"""`clean`: away with what `up` has made for this home, when nothing of it runs any more."""
+"""`clean`: remove what `up` has made, when nothing of it runs any more; the user's state only if that is asked for."""
 
 from __future__ import annotations
 
@@ -12,13 +12,20 @@ from spotwave.deployments.profile import remove_profile
 Say = Callable[[str], None]
 
 
-def clean(home: Home, say: Say) -> None:
-    """Remove the state of the home, and the Prefect profile; results stay. Safe to repeat."""
+def clean(home: Home, say: Say, state: bool = False) -> None:
+    """Remove the Prefect profile and temporary files; with `state` all that the home holds but results: blocks,
+    jobs, budgets, the ledger of spending, checkpoints. Safe to repeat."""
     if remove_profile():
         say("Prefect profile 'spotwave' removed")
-    remove_prefect_toml(home)
-    for part in home.parts:  # by name: a home may be a folder that holds more than ours
+    remove_prefect_toml(home.path)
+    for part in home.parts if state else (home.temporary,):  # by name: a home may hold other files
         shutil.rmtree(part, ignore_errors=True)
-    if home.path.is_dir() and not any(home.path.iterdir()):
-        home.path.rmdir()
-    say(f"{home.path} {'emptied of all that was ours' if home.path.exists() else 'removed'}")
+    if not state:
+        if home.path.exists():
+            say(f"state kept in {home.path}; `spotwave clean --state` removes it")
+        return
+    for folder in (home.results, home.path):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+    kept = " but results, or files that are not Spotwave's" if home.path.exists() else ""
+    say(f"state removed: {home.path}{kept}")

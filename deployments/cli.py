@@ -89,14 +89,19 @@ def open_ui() -> None:
 
 
 @app.command
-def clean() -> None:
-    """End everything of ours on this computer and remove what `up` has made here, all state included; `results/` in the
-    checkout stays."""
+def clean(*, state: Annotated[bool, cyclopts.Parameter(negative="")] = False) -> None:
+    """End everything of ours on this computer, and remove the Prefect profile and temporary files.
+
+    Parameters
+    ----------
+    state
+        Remove your state too: blocks, jobs, budgets, the ledger of spending, checkpoints. Results stay.
+    """
     from spotwave.deployments.clean import clean as remove_all
 
     home = _home()
     _taken_down(home)
-    remove_all(home, _say)
+    remove_all(home, _say, state)
 
 
 @app.command

@@ -24,6 +24,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 from spotwave.blocks.models import Machine
 from spotwave.deployments import server, worker
 from spotwave.deployments.api import Api, Unavailable, configured_url
+from spotwave.deployments.earlier_home import still_running
 from spotwave.deployments.home import Home
 from spotwave.deployments.machines import Found, Silent, find_all
 from spotwave.deployments.processes import end, marked
@@ -43,6 +44,10 @@ class Left:
 
 def down(home: Home, say: Say) -> Left:
     """End everything of this home on this computer. Safe to repeat."""
+    for line in still_running(home):
+        say(line)
+    if not home.path.exists():
+        return Left([], [])  # nothing was ever started, and no folder need be made
     with home.locked():
         url = configured_url(server.own_url(home))
         away = _machines_away(home, url)

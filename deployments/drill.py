@@ -15,8 +15,10 @@ from rich.markdown import Markdown
 from spotwave.deployments.api import Api
 from spotwave.deployments.browser import link, run_page
 from spotwave.deployments.home import Home
+from spotwave.deployments.results import collected, job_variables, results_here
 from spotwave.deployments.watch import ApiSilent, follow
 from spotwave.flows.drill import REPORT_KEY, DrillEstimate, estimate
+from spotwave.node.contract import job_key_of
 
 DEPLOYMENT = "drill/here"
 
@@ -43,14 +45,19 @@ def agreed(most: list[DrillEstimate], ask: Callable[[str], str] | None) -> bool:
 def rehearse(home: Home, api: Api, most: list[DrillEstimate], blocks: dict[str, str], console: Console) -> int:
     """Run the drills, all at once, and follow them one after the other; 0 if all passed.
 
-    blocks: remote, access and store, the flow's parameters.
+    blocks: remote, access and store, the flow's parameters. Results go to `results/` of the working directory.
     """
+    results = results_here(home)
     with get_client(sync_client=True) as client:
         deployment = client.read_deployment_by_name(DEPLOYMENT)
         runs = []
         for one in most:
             asked = {"cloud": one.cloud, "minutes": one.minutes, "max_usd_h": one.max_usd_h, **blocks}
-            runs.append(client.create_flow_run_from_deployment(deployment.id, parameters=asked, state=Scheduled()))
+            runs.append(
+                client.create_flow_run_from_deployment(
+                    deployment.id, parameters=asked, state=Scheduled(), job_variables=job_variables(results)
+                )
+            )
         try:
             failed = [_followed(home, api, client, one, run, console) for one, run in zip(most, runs, strict=True)]
         except KeyboardInterrupt:
@@ -73,6 +80,8 @@ def _followed(
     report = _report(client, run.id)
     if report is not None:
         console.print(Markdown(report))
+    if (found := collected(job_key_of(run.id), results_here(home), home.results)) is not None:
+        _say(console, f"results: {found}")
     if run.state is not None and run.state.is_completed():
         return False
     message = " ".join((run.state.message or "no message").split()) if run.state else "no state"

@@ -6,6 +6,10 @@ job can be finished by the version that began it, and by no other.
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
     DeploymentFilter,
@@ -23,6 +27,12 @@ from spotwave.deployments.unavailable import Unavailable
 _PACKAGE = "spotwave."
 _UNFINISHED = [state for state in StateType if state not in TERMINAL_STATES]
 _SHOWN = 3
+_IN_SQLITE = """
+SELECT flow_run.name FROM flow_run JOIN deployment ON flow_run.deployment_id = deployment.id
+WHERE deployment.entrypoint NOT LIKE 'spotwave.%' AND deployment.tags LIKE '%"spotwave"%'
+  AND deployment.tags NOT LIKE '%"housekeeping"%' AND deployment.tags NOT LIKE '%"market"%'
+  AND flow_run.state_type NOT IN ('COMPLETED', 'FAILED', 'CRASHED', 'CANCELLED')
+"""
 
 
 def refuse_unfinished(client: SyncPrefectClient) -> None:
@@ -38,11 +48,29 @@ def refuse_unfinished(client: SyncPrefectClient) -> None:
         limit=200,
     )
     if runs:
-        names = ", ".join(run.name for run in runs[:_SHOWN]) + (", ..." if len(runs) > _SHOWN else "")
-        raise Unavailable(
-            f"{len(runs)} runs of an earlier version of Spotwave have not ended ({names}), and this version cannot "
-            "carry them on. Let them end or cancel them with that version, then run `spotwave up` again."
-        )
+        raise Unavailable(_refusal([run.name for run in runs]))
+
+
+def refuse_unfinished_in(database: Path) -> None:
+    """The same for the SQLite file of a Prefect server that does not run; one that cannot be read has no runs, as far
+    as this is concerned: `refuse_unfinished` asks again. Raises Unavailable."""
+    if not database.exists():
+        return
+    try:
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+            names = [str(name) for (name,) in connection.execute(_IN_SQLITE)]
+    except sqlite3.Error:
+        return
+    if names:
+        raise Unavailable(_refusal(names))
+
+
+def _refusal(names: list[str]) -> str:
+    shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+    return (
+        f"{len(names)} runs of an earlier version of Spotwave have not ended ({shown}), and this version cannot carry "
+        "them on. Let them end or cancel them with that version, then run `spotwave up` again."
+    )
 
 
 def remove_deployments(client: SyncPrefectClient) -> None:

@@ -1,7 +1,7 @@
-"""Where the embedded default keeps its state: `.spotwave/` in the checkout, unless SPOTWAVE_HOME names another folder.
+"""The home: the folder that holds a user's state (blocks/home.py says which), and the folders in it.
 
-Everything the server, the controller's worker and the local cloud write lies below it, so that two homes
-(a developer's and a test's) never meet, and removing the folder removes the state.
+Everything that the server, the controller's worker and the local cloud write lies below it, so that two homes (a
+developer's and a test's) share nothing, and removing the folder removes the state.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spotwave.blocks.home import ENV_HOME
+from spotwave.blocks.home import home as home_path
 
-ROOT = Path(__file__).resolve().parents[1]  #: the checkout
+ROOT = Path(__file__).resolve().parents[1]  #: the checkout, if the package is installed from one
 
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -72,13 +73,19 @@ class Home:
         return self.path / "machines"
 
     @property
-    def is_checkouts_own(self) -> bool:
-        return self.path == ROOT / ".spotwave"
+    def moved_from(self) -> Path:
+        """A note: where this home was before, as long as documents may still name that place."""
+        return self.run / "moved-from"
+
+    @property
+    def engines(self) -> Path:
+        """A lock file for each job, held by the process that executes it (flows/loop/run_lock.py)."""
+        return self.prefect / "engines"
 
     @property
     def results(self) -> Path:
-        """Where answers are collected: `results/` in the checkout; below the home if the home is elsewhere."""
-        return ROOT / "results" if self.is_checkouts_own else self.path / "results"
+        """Where results are collected unless the run was started with another folder (deployments/results.py)."""
+        return self.path / "results"
 
     @property
     def temporary(self) -> Path:
@@ -131,9 +138,16 @@ class Home:
         The lock dies with its holder, however that ends. No child inherits it.
         """
         self.create()
-        with (self.run / "lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with flocked(self.run / "lock"):
             yield
+
+
+@contextmanager
+def flocked(path: Path) -> Iterator[None]:
+    """Hold the lock in the file, which is made; a second holder waits."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _another_users(folder: Path) -> str:
@@ -161,5 +175,4 @@ def _make_private(folder: Path) -> None:
 
 def home_of(environment: Mapping[str, str] | None = None) -> Home:
     """The home that this environment names (default: this process's own)."""
-    named = (os.environ if environment is None else environment).get(ENV_HOME)
-    return Home(Path(named).expanduser().resolve() if named else ROOT / ".spotwave")
+    return Home(home_path(environment))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -14,18 +15,21 @@ from spotwave.deployments.api import Api, Unavailable
 from spotwave.deployments.browser import link, run_page
 from spotwave.deployments.closing_table import closing_table
 from spotwave.deployments.home import Home
+from spotwave.deployments.results import collected, job_variables, results_here
 from spotwave.deployments.watch import ApiSilent, follow
 from spotwave.node.contract import job_key_of
 from spotwave.node.untrusted.plain_text import TEXT_CHARS, plain
 
 
 def run_job(home: Home, api: Api, deployment: str, parameters: dict[str, Any], console: Console) -> int:
-    """Run `deployment` and follow it; the exit code is 0 only if it completed.
+    """Run `deployment` and follow it; the exit code is 0 only if it completed. Its results go to `results/` of the
+    working directory.
 
     Raises Unavailable if there is no such deployment or it does not take these parameters.
     """
+    results = results_here(home)
     with get_client(sync_client=True) as client:
-        run = _create(client, deployment, parameters)
+        run = _create(client, deployment, parameters, results)
         page = run_page(run.id)
         key = job_key_of(run.id)
         address = link(api, home, page)
@@ -43,12 +47,9 @@ def run_job(home: Home, api: Api, deployment: str, parameters: dict[str, Any], c
             return 1
     state, url = run.state, link(api, home, page)
     if state is not None and state.is_completed():
-        collected = (home.results / key / "result.json").exists()  # not by housekeeping, or on another controller
-        closing = (
-            closing_table(home.results / key, url, deployment.partition("/")[0])
-            if collected
-            else f"Completed. run: {url}"
-        )
+        found = collected(key, results, home.results)  # None: housekeeping, or another controller has them
+        story = deployment.partition("/")[0]
+        closing = closing_table(found, url, story) if found is not None else f"Completed. run: {url}"
         console.print("\n" + closing, markup=False, highlight=False, soft_wrap=True)
         return 0
     message = plain(" ".join((state.message or "no message").split()), TEXT_CHARS) if state else "no state"
@@ -58,7 +59,7 @@ def run_job(home: Home, api: Api, deployment: str, parameters: dict[str, Any], c
     return 1
 
 
-def _create(client: SyncPrefectClient, name: str, parameters: dict[str, Any]) -> FlowRun:
+def _create(client: SyncPrefectClient, name: str, parameters: dict[str, Any], results: Path) -> FlowRun:
     try:
         deployment = client.read_deployment_by_name(name)
     except (ObjectNotFound, ValueError) as error:
@@ -68,7 +69,9 @@ def _create(client: SyncPrefectClient, name: str, parameters: dict[str, Any]) ->
     if unknown:
         raise Unavailable(f"{name} has no parameter {unknown[0]!r}; it has {', '.join(sorted(known))}.")
     try:
-        return client.create_flow_run_from_deployment(deployment.id, parameters=parameters, state=Scheduled())
+        return client.create_flow_run_from_deployment(
+            deployment.id, parameters=parameters, state=Scheduled(), job_variables=job_variables(results)
+        )
     except PrefectHTTPStatusError as error:
         detail = error.response.json().get("detail", str(error))
         raise Unavailable(f"{name}: {detail}") from error

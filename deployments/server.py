@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 
-from spotwave.deployments import database
+from spotwave.deployments import database, installation
 from spotwave.deployments.api import Api, Unavailable, base_environment
 from spotwave.deployments.database import Database, Unusable, only_the_servers
 from spotwave.deployments.home import Home
@@ -122,6 +122,7 @@ def _start(home: Home, data: Database) -> Note:
     log = home.logs / "server.log"
     note = start(command, environment, cwd=home.prefect, log=log, url=url, auth=fingerprint(auth))
     note.write(_note_path(home))
+    installation.note(home, "server")
     database.remember(home, data)
     return note
 

@@ -18,11 +18,14 @@ from spotwave.deployments.api import (
     configured_url,
     remove_prefect_toml,
 )
+from spotwave.deployments.documents import follow_move
+from spotwave.deployments.earlier_home import move_earlier
 from spotwave.deployments.home import Home
 from spotwave.deployments.keys import auth_string
 from spotwave.deployments.pools import BadLimit, Limit, ensure_pools, limit_for
 from spotwave.deployments.profile import write_profile
 from spotwave.deployments.register import ensure_registered
+from spotwave.deployments.restart import restart_other
 from spotwave.flows.housekeeping.reconcile import adopt
 from spotwave.node.contract import CONTROLLER_POOL
 
@@ -49,15 +52,19 @@ def up(home: Home, say: Say, reconcile: bool = True) -> Up:
     Raises Unavailable with a message for the user.
     """
     base_environment()  # what it raises is said before anything is started
+    move_earlier(home, say)
     with home.locked():
+        restart_other(home, say)
         api, server_started = _api(home, say)
         limit = _limit(home, api)
         with api.in_use(home), get_client(sync_client=True) as client:
             ensure_pools(client, limit)
-            worker_started = worker.ensure(home, api)
+            follow_move(home, client, say)  # before anything reads a document
+            # Before the worker starts: runs of an earlier version, which keep this from being registered, are not its.
             registered = ensure_registered(home, api, client)
             if registered:
                 say("blocks and deployments registered")
+            worker_started = worker.ensure(home, api)
             if worker_started:
                 _wait_online(home, client)
                 say(f"controller's worker started: {worker.name()}")
@@ -69,7 +76,7 @@ def up(home: Home, say: Say, reconcile: bool = True) -> Up:
 
 
 def _api(home: Home, say: Say) -> tuple[Api, bool]:
-    remove_prefect_toml(home)
+    remove_prefect_toml(home.path)
     url = configured_url(server.own_url(home))
     if url is not None:
         api = Api(url, embedded=False)

@@ -10,7 +10,7 @@ import socket
 import sys
 from pathlib import Path
 
-from spotwave.deployments import server
+from spotwave.deployments import installation, server
 from spotwave.deployments.api import Api
 from spotwave.deployments.console import LastingConsole
 from spotwave.deployments.home import Home
@@ -52,6 +52,7 @@ def ensure(home: Home, api: Api) -> bool:
     command += ["--pool", CONTROLLER_POOL, "--type", "process", "--name", name()]
     environment = api.environment(home) | SETTINGS
     start(command, environment, cwd=home.path, log=log_path(home), url=api.url, auth=auth).write(_note_path(home))
+    installation.note(home, "worker")
     return True
 
 

@@ -17,6 +17,7 @@ os.environ.update(_OWN)
 os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="spotwave-tests-")
 os.environ["PREFECT_API_URL"] = ""  # goes before any profile; empty is "none configured"
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+os.environ["XDG_STATE_HOME"] = os.environ["PREFECT_HOME"]  # not the developer's own home, where a test names none
 atexit.register(shutil.rmtree, os.environ["PREFECT_HOME"], ignore_errors=True)
 
 import socket  # noqa: E402

@@ -48,7 +48,7 @@ class AwsCloud(Cloud):
         ```python
         from prefect_aws import AwsCredentials
 
-        from blocks.aws.block import AwsCloud
+        from spotwave.blocks.aws.block import AwsCloud
 
         cloud = AwsCloud(credentials=AwsCredentials.load("mine"), regions=["us-east-1", "eu-west-1"])
         cloud.save("aws")

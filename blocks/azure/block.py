@@ -63,7 +63,7 @@ class AzureCloud(Cloud):
     Example:
         The cheapest machines with an A100, by the public price list:
         ```python
-        from blocks.azure.block import AzureCloud
+        from spotwave.blocks.azure.block import AzureCloud
 
         cloud = AzureCloud()
         cloud.save("azure")

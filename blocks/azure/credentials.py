@@ -25,7 +25,7 @@ class AzureCredentials(Block):
     Example:
         A service principal, as `az ad sp create-for-rbac --role Reader` makes one:
         ```python
-        from blocks.azure.credentials import AzureCredentials
+        from spotwave.blocks.azure.credentials import AzureCredentials
 
         AzureCredentials(
             subscription_id="00000000-0000-0000-0000-000000000001",

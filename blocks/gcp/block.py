@@ -55,7 +55,7 @@ class GcpCloud(Cloud):
         ```python
         from prefect_gcp import GcpCredentials
 
-        from blocks.gcp.block import GcpCloud
+        from spotwave.blocks.gcp.block import GcpCloud
 
         cloud = GcpCloud(credentials=GcpCredentials.load("mine"), regions=["us-central1", "europe-west4"])
         cloud.save("gcp")

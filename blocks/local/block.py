@@ -33,7 +33,7 @@ class LocalCloud(Cloud):
     Example:
         Two sizes, with prices for trying out budgets, and an interruption with half a minute of notice:
         ```python
-        from blocks.local.block import LocalCloud
+        from spotwave.blocks.local.block import LocalCloud
 
         cloud = LocalCloud(prices={"local-1": 0.01, "local-2": 0.02}, notice_s=30)
         cloud.save("here")
@@ -52,7 +52,7 @@ class LocalCloud(Cloud):
     folder: str | None = Field(
         None,
         title="Folder",
-        description="Where machines live, a folder each. Empty: 'machines' in $SPOTWAVE_HOME, else in ./.spotwave.",
+        description="Where machines live, a folder each. Empty: 'machines' in Spotwave's home.",
     )
     prices: dict[str, NonNegativeFloat] = Field(
         default_factory=dict, title="Prices (USD/h)", description="USD per hour by instance type; 0 where not named."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -140,8 +141,15 @@ def _job(story: AnyStory, needs: Needs, options: RunOptions) -> Job:
         budget=options.budget,
         continue_job=options.continue_job,
         approved=options.approved,
-        results=results_folder() / key,
+        results=_results() / key,
     )
+
+
+def _results() -> Path:
+    try:
+        return results_folder()
+    except ValueError as error:  # the run was given a folder that cannot be meant
+        raise JobFailed(str(error)) from None
 
 
 def _requirements(needs: Needs, options: RunOptions) -> Any:

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from spotwave.blocks.errors import Misconfigured
+from spotwave.blocks.home import home
 from spotwave.blocks.local.block import LocalCloud
 from spotwave.blocks.local.machines import Machines
 from spotwave.blocks.local.memory import host_memory_gib
@@ -384,7 +385,7 @@ def test_sizes_reach_up_to_the_host() -> None:
 def test_folders_are_made_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SPOTWAVE_HOME", raising=False)
-    assert LocalCloud().machines().folder == tmp_path.resolve() / ".spotwave/machines"
+    assert LocalCloud().machines().folder == home() / "machines"
     assert LocalCloud(folder="m").machines().folder == tmp_path.resolve() / "m"
     monkeypatch.setenv("SPOTWAVE_HOME", str(tmp_path / "home"))
     assert LocalCloud().machines().folder == tmp_path.resolve() / "home/machines"

@@ -171,6 +171,15 @@ def test_without_a_home_there_is_one_line(checkout: Path) -> None:
     assert not (checkout / ".venv").exists()
 
 
+@pytest.mark.skipif(MAKE is None, reason="make is not on this computer")
+@pytest.mark.parametrize(("given", "command"), [([], "clean ;"), (["STATE=1"], "clean --state;")])
+def test_make_clean_keeps_the_state_unless_told(given: list[str], command: str) -> None:
+    done = subprocess.run(
+        ["make", "--dry-run", "clean", *given], cwd=ROOT, check=True, capture_output=True, text=True, timeout=60
+    )
+    assert f".venv/bin/spotwave {command}" in done.stdout
+
+
 def test_uv_is_told_what_pip_knows_and_nothing_that_it_was_told_already() -> None:
     pips = {
         "index-url": "https://user:secret@index.example/simple",

@@ -16,6 +16,7 @@ import psutil
 import pytest
 from prefect.settings import PREFECT_PROFILES_PATH, temporary_settings
 
+from spotwave.blocks.home import home as blocks_home
 from spotwave.deployments import api
 from spotwave.deployments.clean import clean
 from spotwave.deployments.home import ROOT, Home, NotOurs, home_of
@@ -42,15 +43,25 @@ def sleeper(home: Home) -> Iterator[Note]:
     end([process] if process else [], grace_s=0)
 
 
-def test_the_checkouts_own_home_is_the_default() -> None:
-    home = home_of({})
-    assert home.path == ROOT / ".spotwave"
-    assert home.results == ROOT / "results"
+def test_the_home_is_the_users_state_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whatever folder one stands in, and the same for blocks and for deployments."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.delenv("SPOTWAVE_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    first = home_of()
+    monkeypatch.chdir("/")
+    assert home_of() == first == Home(blocks_home())
+    assert first.path.name == "spotwave"
+    assert not first.path.exists()
+    if sys.platform == "linux":
+        assert first.path == (tmp_path / "state/spotwave").resolve()
 
 
-def test_another_home_keeps_its_hands_off_the_checkout(tmp_path: Path) -> None:
-    home = home_of({"SPOTWAVE_HOME": str(tmp_path / "other")})
-    assert home.results.is_relative_to(tmp_path)
+def test_a_named_home_is_used_and_holds_the_results(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SPOTWAVE_HOME", "other")
+    assert home_of().path == blocks_home() == tmp_path.resolve() / "other"
+    assert home_of().results == tmp_path.resolve() / "other/results"
 
 
 def test_folders_are_closed_to_others(home: Home) -> None:
@@ -175,7 +186,7 @@ def test_last_lines_leave_out_the_empty_ones(tmp_path: Path) -> None:
 def test_prefect_toml_of_the_users_own_is_never_touched(home: Home) -> None:
     mine = home.path / "prefect.toml"
     mine.write_text('[api]\nurl = "https://prefect.example.org/api"\n')
-    api.remove_prefect_toml(home)
+    api.remove_prefect_toml(home.path)
     assert "prefect.example.org" in mine.read_text()
 
 
@@ -184,15 +195,33 @@ def test_the_prefect_toml_of_an_earlier_version_is_removed(home: Home) -> None:
     left.write_text(
         '# Written by `spotwave up`, removed by `spotwave down`.\n[api]\nurl = "http://127.0.0.1:4200/api"\n'
     )
-    api.remove_prefect_toml(home)
+    api.remove_prefect_toml(home.path)
     assert not left.exists()
-    api.remove_prefect_toml(home)
+    api.remove_prefect_toml(home.path)
 
 
-def test_clean_takes_only_what_is_ours(home: Home, tmp_path: Path) -> None:
+@pytest.mark.parametrize("state", [False, True])
+def test_clean_removes_state_only_if_asked_to(home: Home, tmp_path: Path, state: bool) -> None:
     (home.path / "thesis.tex").write_text("years of work")
     (home.results / "sw-1").mkdir()
+    ledger = home.store / "spending.json"
+    ledger.write_text("{}")
+    said: list[str] = []
     with temporary_settings({PREFECT_PROFILES_PATH: tmp_path / "profiles.toml"}):
-        clean(home, lambda _: None)
-        clean(home, lambda _: None)
-    assert sorted(path.name for path in home.path.iterdir()) == ["results", "thesis.tex"]
+        clean(home, said.append, state)
+        clean(home, said.append, state)
+    assert ledger.exists() is not state
+    assert not home.temporary.exists()
+    assert (home.path / "thesis.tex").exists()
+    assert (home.results / "sw-1").exists()
+    if state:
+        assert sorted(path.name for path in home.path.iterdir()) == ["results", "thesis.tex"]
+    assert all(str(home.path) in line and "\n" not in line for line in said)
+
+
+def test_a_cleaned_home_leaves_no_folder(tmp_path: Path) -> None:
+    home = Home(tmp_path.resolve() / "home")
+    home.create()
+    with temporary_settings({PREFECT_PROFILES_PATH: tmp_path / "profiles.toml"}):
+        clean(home, lambda _: None, state=True)
+    assert not home.path.exists()

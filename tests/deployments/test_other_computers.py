@@ -204,7 +204,7 @@ def test_without_a_home_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_the_installed_command_looks_for_a_home_first() -> None:
-    code = "import sys; from deployments import start; sys.exit('prefect' in sys.modules)"
+    code = "import sys; from spotwave.deployments import start; sys.exit('prefect' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
 
