@@ -12,7 +12,7 @@ UV     := $(BIN)/python -I deployments/uv_as_pip.py pip
 unexport PYTHONDONTWRITEBYTECODE PIP_TARGET PIP_PREFIX PIP_ROOT
 
 .DEFAULT_GOAL := help
-.PHONY: help env up down water-dimer test test-all faults bench accuracy many-jobs sqlite-limit audit lock clean
+.PHONY: help env up down water-dimer test test-all faults bench accuracy many-jobs sqlite-limit audit docs dist lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,21 @@ many-jobs: $(STAMP)  ## many jobs at once on PostgreSQL, machines on this comput
 sqlite-limit: $(STAMP)  ## more and more jobs at once on SQLite, to see where it stops being enough
 	@$(BIN)/python -m benchmarks.many_jobs --sqlite --jobs 8,12,16,24
 
+docs: $(STAMP)  ## the documentation as web pages, in docs/_build; a warning is an error
+	@rm -rf docs/_build docs/api/generated
+	@$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --conf-dir docs . docs/_build
+	@echo "documentation: docs/_build/docs/index.html"
+
+# The wheel is built from the sdist, so that both are tried; what it depends on comes from the lock file, by its hashes.
+dist: $(STAMP)  ## sdist and wheel in dist/, checked, and installed into an empty environment
+	@rm -rf dist
+	@$(BIN)/python -m build --no-isolation
+	@$(BIN)/twine check --strict dist/*
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(BIN)/uv venv --quiet --python $(BIN)/python "$$folder" && \
+		echo "$$(echo ./dist/*.whl) $$($(PIP) hash dist/*.whl | tail -n 1)" > "$$folder/wheel.txt" && \
+		$(UV) install --quiet --python "$$folder/bin/python" --require-hashes --requirement "$$folder/wheel.txt" \
+			--constraints requirements.lock && env -u PYTHONPATH "$$folder/bin/spotwave" --version
+
 lock: $(STAMP)  ## resolve pyproject.toml into requirements.lock, and what a machine needs of it (LOCK=--upgrade: the newest)
 	@$(UV) compile --quiet $(LOCK) --universal --generate-hashes --python-version 3.11 --extra dev \
 		--no-emit-index-url --no-emit-find-links pyproject.toml --output-file requirements.lock
@@ -92,4 +107,4 @@ audit: $(STAMP)  ## known vulnerabilities of what the lock files name; asks a se
 
 clean:  ## end everything, and remove the environment; STATE=1: your jobs, budgets and ledger too (results stay)
 	@if [ -x $(BIN)/spotwave ]; then $(BIN)/spotwave clean $(if $(STATE),--state); fi
-	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist docs/_build docs/api/generated

@@ -114,7 +114,7 @@ def as_table(found: list[Recorded]) -> str:
         "GCP, 25 % (as the N1 above)": of_stops(0.25, 7),
     }
     lines += [f"| {what} | {rate.per_h:.2g} | {word_of(rate.per_h)} |" for what, rate in published.items()]
-    for what, per_h in (("nobody tells", UNKNOWN_PER_H), ("nobody tells, with a GPU", UNKNOWN_GPU_PER_H)):
+    for what, per_h in (("not published", UNKNOWN_PER_H), ("not published, with a GPU", UNKNOWN_GPU_PER_H)):
         lines.append(f"| {what} | {per_h:.2g} | unknown, counted as {word_of(per_h)} |")
     return "\n".join(lines)
 

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.parts import MISSING
+
 # PyPI's builds of PostgreSQL lack the extension pg_trgm, which Prefect's migrations ask for.
 _POSTGRESQL = "^postgresql-[0-9]+$"  # a release of Debian has one; the plain name is an empty package
 _PACKAGES = {"postgres": _POSTGRESQL, "initdb": _POSTGRESQL, "redis-server": "redis-server", "nginx": "nginx"}
@@ -51,7 +53,7 @@ def _below(root: Path, name: str) -> str | None:
 def _fetched(name: str) -> str:
     """From Debian's package, unpacked once for all tests."""
     if not (shutil.which("apt-get") and shutil.which("dpkg")):
-        pytest.skip(f"there is no {name} on this computer, and no apt to fetch it with")
+        pytest.skip(f"{name} {MISSING}, and there is no apt-get to fetch it with")
     root = _services() / _PACKAGES[name].strip("^$").split("-[")[0]
     with (_services() / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

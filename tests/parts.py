@@ -1,5 +1,5 @@
-"""Real programs that some tests need and that pip cannot install. Where one is missing the test is skipped, with words
-that `.ci/run` looks for: it installs them, and fails if a test was skipped all the same."""
+"""Real programs that some tests need and that pip cannot install. Where one is missing the test is skipped. `.ci/run`
+installs them from the packages in `.ci/packages`, and fails if a test was skipped with the words of `MISSING`."""
 
 from __future__ import annotations
 
