@@ -78,10 +78,10 @@ def check(cloud: GcpCloud) -> Iterator[Finding]:
 def _permissions(clients: Clients) -> Finding:
     what = "launcher's role"
     url = f"{clients.endpoints.projects}/v1/projects/{clients.project}:testIamPermissions"
-    said = _tested(clients, url, "https://cloudresourcemanager.googleapis.com/", PERMISSIONS)
-    if isinstance(said, str | int):
-        return Finding(what, None, f"{said}; run: gcloud services enable cloudresourcemanager.googleapis.com")
-    lacking = [permission for permission in PERMISSIONS if permission not in said]
+    granted = _tested(clients, url, "https://cloudresourcemanager.googleapis.com/", PERMISSIONS)
+    if isinstance(granted, str | int):
+        return Finding(what, None, f"{granted}; run: gcloud services enable cloudresourcemanager.googleapis.com")
+    lacking = [permission for permission in PERMISSIONS if permission not in granted]
     if lacking:
         return Finding(what, False, f"lacks {', '.join(lacking)}; {_grant('launcher')}")
     return Finding(what, True, f"has all {len(PERMISSIONS)} permissions")

@@ -102,7 +102,7 @@ class Agent:
         """Ask the attempt to end early; the first reason counts."""
         if self._stop is None:
             log.info("stopping: %s", reason)
-            self._stop = Outcome(ending, reason, cause=cause)
+            self._stop = Outcome(ending, reason, cause=cause, notice_at=time.time())
         self._wake.set()
 
     def run(self) -> None:
@@ -210,6 +210,8 @@ class Agent:
             generation=self._sync.generation,
             sent_bytes=self._sync.sent_bytes,
             step=outcome.step or self._progress().step,
+            notice_at=self._stop.notice_at if self._stop is not None else None,
+            saved_at=self._sync.saved_at,
         )
         try:
             self._remote.write(f"{attempt_dir(self._brief.attempt)}/{OUTCOME_FILE}", outcome.to_json().encode())
