@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.import_graph import circle_in, graph_of, sources_of
+
 ROOT = Path(__file__).parent.parent
 ROOMS = ("flows", "tasks", "blocks", "node", "deployments", "tests", "benchmarks")
 MAY_IMPORT = {
@@ -108,3 +110,22 @@ def test_no_cloud_is_named_in_a_task() -> None:
         if isinstance(item, ast.Constant) and item.value in {"aws", "gcp", "azure", "local"}
     ]
     assert not named
+
+
+def test_there_is_no_import_circle() -> None:
+    assert circle_in(graph_of(sources_of(ROOT, MAY_IMPORT))) == []
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        "from spotwave.tasks.first import it",
+        "def it():\n    import spotwave.tasks.first",
+        "if TYPE_CHECKING:\n    from spotwave.tasks import first",
+    ],
+)
+def test_a_circle_is_found_wherever_its_imports_are(back: str) -> None:
+    code = {"tasks.first": "from spotwave.tasks.second import it", "tasks.second": "import spotwave.tasks.third"}
+    assert circle_in(graph_of(code | {"tasks.third": "import json"})) == []
+    circle = circle_in(graph_of(code | {"tasks.third": back}))
+    assert set(circle) == {"tasks.first", "tasks.second", "tasks.third"}
