@@ -15,7 +15,7 @@ from spotwave.blocks.local.machines import Machines
 from spotwave.blocks.local.processes import is_alive
 from spotwave.node.contract import ENV_MACHINE
 from tests.blocks.machine_kit import brief, offer
-from tests.tasks.test_money import an_offer
+from tests.tasks.test_expected_cost import an_offer
 from tests.tasks.test_receipt import a_machine
 
 

@@ -31,7 +31,7 @@ from tests.emulators.gcp import GcpEmulator
 from tests.emulators.gcp_cloud import cloud_at
 from tests.emulators.gcp_rows import core_and_ram, machine_type
 from tests.emulators.gcp_world import World as GcpWorld
-from tests.tasks.refused_kit import REQUIREMENTS, Launch, walk
+from tests.tasks.refusals_kit import REQUIREMENTS, Launch, walk
 
 # AWS
 

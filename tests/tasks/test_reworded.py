@@ -28,8 +28,8 @@ from spotwave.tasks.market.rank import rank
 from spotwave.tasks.market.refusals import covers, hopeless, refusal_of
 from spotwave.tasks.records import Allowance, Attempt, Choice, Job, Near, Refusal, Rejected, Unplaced
 from spotwave.tasks.results.continue_from import Continuation
-from tests.tasks.test_ask import a_quote
-from tests.tasks.test_bigger import attempt
+from tests.tasks.test_approval_question import a_quote
+from tests.tasks.test_bigger_machine import attempt
 from tests.tasks.test_drill import PASSED
 from tests.tasks.test_quote import a_job, ranked
 from tests.tasks.test_select import offer
