@@ -84,31 +84,32 @@ class Load:
         for process, environment in environments():
             machine = environment.get(ENV_MACHINE, "")
             if machine and Path(environment.get(ENV_WORK, "/")).is_relative_to(self._home):
-                found.append((process.pid, _on_machine(" ".join(words(process))), machine))
+                found.append((process.pid, _on_machine(words(process)), machine))
             elif not machine and environment.get(ENV_MARK) == str(self._home):
-                found.append((process.pid, _on_controller(" ".join(words(process))), ""))
+                found.append((process.pid, _on_controller(words(process)), ""))
         if self._postgres is not None and psutil.pid_exists(self._postgres):
             master = psutil.Process(self._postgres)
             found += [(one.pid, "PostgreSQL", "") for one in [master, *master.children()]]
         return found
 
 
-def _on_machine(command: str) -> str:
-    for part, role in (
-        ("spotwave.node.agent", "agent"),
-        ("worker start", "machine's worker"),
-        ("-m prefect.", "node run"),
-    ):
-        if part in command:
-            return role
-    return "other on machines"
+def _on_machine(command: list[str]) -> str:
+    if "spotwave.node.agent" in command:
+        return "agent"
+    if _is_call(command, "worker", "start"):
+        return "machine's worker"
+    return "node run" if any(word.startswith("prefect.") for word in command) else "other on machines"
 
 
-def _on_controller(command: str) -> str:
-    for part, role in (("server start", "server"), ("worker start", "controller's worker")):
-        if part in command:
-            return role
-    return "controller run"
+def _on_controller(command: list[str]) -> str:
+    if _is_call(command, "server", "start"):
+        return "server"
+    return "controller's worker" if _is_call(command, "worker", "start") else "controller run"
+
+
+def _is_call(command: list[str], *words: str) -> bool:
+    """Whether a command line has these words, one after the other."""
+    return any(tuple(command[n : n + len(words)]) == words for n in range(len(command)))
 
 
 def busy_s() -> float:

@@ -23,24 +23,27 @@ def vetted(
     frame: at least the columns of `SCHEMA` (others are ignored), still with nulls and nonsense among the values.
     dropped, missing: what the wing itself has left out, by bare reason and by bare place; `kind` is put before each.
     """
-    reasons: list[tuple[str, pl.Expr]] = [
-        ("no price", pl.col("spot_usd_h").is_null() | ~pl.col("spot_usd_h").is_finite()),
-        ("price of zero or less", pl.col("spot_usd_h") <= 0),
-        ("no vCPUs or no memory", ~((pl.col("vcpus") > 0) & (pl.col("cores") > 0) & (pl.col("memory_gib") > 0))),
-        ("architecture unknown", pl.col("architecture").is_null()),
+    # (reason, the rule, whether it holds for an unknown value, too). A comparison with null: an unknown on-demand price
+    # proves nothing, unknown vCPUs do.
+    rules: list[tuple[str, pl.Expr, bool]] = [
+        ("no price", pl.col("spot_usd_h").is_null() | ~pl.col("spot_usd_h").is_finite(), True),
+        ("price of zero or less", pl.col("spot_usd_h") <= 0, False),
+        ("no vCPUs or no memory", ~((pl.col("vcpus") > 0) & (pl.col("cores") > 0) & (pl.col("memory_gib") > 0)), True),
+        ("architecture unknown", pl.col("architecture").is_null(), False),
         (
             f"price above {DEAREST:g} times on-demand",
             pl.col("spot_usd_h") > DEAREST * pl.col("on_demand_usd_h"),
+            False,
         ),
         (
             f"price below {CHEAPEST:.0%} of on-demand",
             pl.col("spot_usd_h") < CHEAPEST * pl.col("on_demand_usd_h"),
+            False,
         ),
     ]
     verdict = pl.lit(None, dtype=pl.String)
-    for reason, absurd in reversed(reasons):
-        # A comparison with null: an unknown on-demand price proves nothing, unknown vCPUs do.
-        verdict = pl.when(absurd.fill_null(reason.startswith("no "))).then(pl.lit(reason)).otherwise(verdict)
+    for reason, absurd, unknown_too in reversed(rules):
+        verdict = pl.when(absurd.fill_null(unknown_too)).then(pl.lit(reason)).otherwise(verdict)
     judged = frame.with_columns(absurd=verdict)
     counts = dict(judged.drop_nulls("absurd").group_by("absurd").len().iter_rows())
     for reason, count in (dropped or {}).items():

@@ -15,13 +15,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from io import BytesIO
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from typing import Any
 
 import polars as pl
 from prefect.blocks.core import Block
@@ -31,22 +29,15 @@ from pydantic import ConfigDict, Field
 from spotwave.blocks.cloud import Catalogue
 from spotwave.blocks.home import absolute, home
 from spotwave.blocks.market import SCHEMA, Market
+from spotwave.blocks.store_files import StoreFiles
+from spotwave.blocks.store_files import StoreUnavailable as StoreUnavailable
 from spotwave.node.untrusted.strict_json import BadJson, load_object
-
-if TYPE_CHECKING:
-    from fsspec import AbstractFileSystem
 
 VERSION = "v1"
 CATALOGUES = "v2"  #: of the wings' own tables; one more wherever their columns or meanings change
 MOST_NOTES = 50_000  #: read at once: 10 s on a disk of one's own
 _METADATA = "spotwave"
 _NOTE_BYTES = 8 << 20  # of a catalogue's: what is missing of it, by place
-# Object stores have no folders; asked for one, s3fs would make the bucket, which nobody has asked for.
-_WITHOUT_FOLDERS = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl"}
-
-
-class StoreUnavailable(OSError):
-    """The store cannot be reached, read or written; the message names the field and the remedy."""
 
 
 @dataclass(frozen=True, order=True)
@@ -94,6 +85,11 @@ class SnapshotStore(Block):
         "Empty: a folder, or the credentials that the environment already has.",
     )
 
+    @property
+    def _files(self) -> StoreFiles:
+        place = self.url if "://" in self.url else str(absolute(self.url))
+        return StoreFiles(self.url, place, self.options.get_secret_value())
+
     def publish(self, cloud: str, market: Market, facts: dict[str, Any], taken_at: datetime | None = None) -> Snapshot:
         """Add a snapshot: written under a temporary name, read back, compared, then renamed.
 
@@ -104,7 +100,7 @@ class SnapshotStore(Block):
         content = BytesIO()
         told = json.dumps({"dropped": market.dropped, "missing": market.missing, **facts})
         market.frame.sort("region", "instance_type", "zone").write_parquet(content, metadata={_METADATA: told})
-        return Snapshot(taken, cloud, self._write(f"{folder}/{taken:%H%M%S}Z.parquet", content.getvalue()))
+        return Snapshot(taken, cloud, self._files.write(f"{folder}/{taken:%H%M%S}Z.parquet", content.getvalue()))
 
     def snapshots(
         self, clouds: Iterable[str] | None = None, since: date | None = None, until: date | None = None
@@ -112,14 +108,14 @@ class SnapshotStore(Block):
         """All of them, oldest first; dates are UTC and inclusive. Raises StoreUnavailable."""
         days = self._days(since, until)
         wanted = None if clouds is None else set(clouds)
-        found = [_parsed(path) for day in days for path in self._list(f"prices/{VERSION}/{day}", ".parquet")]
+        found = [_parsed(path) for day in days for path in self._files.list(f"prices/{VERSION}/{day}", ".parquet")]
         return sorted(one for one in found if one is not None and (wanted is None or one.cloud in wanted))
 
     def latest(self, cloud: str, before: datetime | None = None) -> Snapshot | None:
         """The newest of a cloud (taken before a time), or None. Raises StoreUnavailable."""
         # Day by day from the newest: a year of nights needs not be listed to find yesterday's.
         for day in reversed(self._days(None, None if before is None else before.date())):
-            names = self._list(f"prices/{VERSION}/{day}/cloud={cloud}", ".parquet")
+            names = self._files.list(f"prices/{VERSION}/{day}/cloud={cloud}", ".parquet")
             found = [one for one in map(_parsed, names) if one is not None]
             if matching := [one for one in found if before is None or one.taken_at < before]:
                 return max(matching)
@@ -131,14 +127,14 @@ class SnapshotStore(Block):
 
     def read(self, snapshot: Snapshot) -> Market:
         """The market as it was. Raises StoreUnavailable."""
-        content = self._read(snapshot.path)
+        content = self._files.read(snapshot.path)
         facts = self._facts(content)
         frame = _as_schema(pl.read_parquet(BytesIO(content)))
         return Market(frame, facts.get("dropped"), facts.get("missing"))
 
     def facts(self, snapshot: Snapshot) -> dict[str, Any]:
         """What was told when it was published. Raises StoreUnavailable."""
-        return self._facts(self._read(snapshot.path))
+        return self._facts(self._files.read(snapshot.path))
 
     def frame(
         self,
@@ -168,14 +164,14 @@ class SnapshotStore(Block):
         for table, frame in catalogue.tables.items():
             content = BytesIO()
             frame.write_parquet(content)
-            self._write(f"{folder}/{taken_at:%Y%m%dT%H%M%SZ}-{table}.parquet", content.getvalue())
-        before = self._list(folder, ".parquet")
+            self._files.write(f"{folder}/{taken_at:%Y%m%dT%H%M%SZ}-{table}.parquet", content.getvalue())
+        before = self._files.list(folder, ".parquet")
         fields = {"taken_at": taken_at.isoformat(), "tables": list(catalogue.tables)}
         # Last, since it is what `catalogue` looks for: a catalogue cut short is none.
         self.note(folder, "catalogue", {**fields, "dropped": catalogue.dropped, "missing": catalogue.missing})
         for path in before:
             if f"/{taken_at:%Y%m%dT%H%M%SZ}-" not in path:
-                self._remove(path)
+                self._files.remove(path)
 
     def catalogue(self, name: str) -> tuple[datetime, Catalogue] | None:
         """A kept catalogue and when it was read, or None. Raises StoreUnavailable."""
@@ -183,10 +179,12 @@ class SnapshotStore(Block):
         found = self.notes(folder)
         if not found:
             return None
-        told, (_, root) = found[0], self._open()
+        told, files = found[0], self._files
         taken_at = datetime.fromisoformat(told["taken_at"])
         tables = {
-            table: pl.read_parquet(BytesIO(self._read(f"{root}/{folder}/{taken_at:%Y%m%dT%H%M%SZ}-{table}.parquet")))
+            table: pl.read_parquet(
+                BytesIO(files.read(f"{files.root}/{folder}/{taken_at:%Y%m%dT%H%M%SZ}-{table}.parquet"))
+            )
             for table in told["tables"]
         }
         return taken_at, Catalogue(tables, told["dropped"], told["missing"])
@@ -196,12 +194,13 @@ class SnapshotStore(Block):
 
         Raises StoreUnavailable.
         """
-        self._write(f"{folder}/{name}.json", json.dumps(fields).encode())
+        self._files.write(f"{folder}/{name}.json", json.dumps(fields).encode())
 
     def notes(self, folder: str, unreadable: Callable[[str], object] | None = None) -> list[dict[str, Any]]:
         """All documents of a folder, by name. One that is no JSON object of finite numbers is told to `unreadable` and
         left out, where that is given. Raises StoreUnavailable, also for more than anybody can have made."""
-        paths = self._list(folder, ".json")
+        files = self._files
+        paths = files.list(folder, ".json")
         if len(paths) > MOST_NOTES:
             raise StoreUnavailable(
                 f"url: {folder} in {self.url} holds {len(paths)} documents, and {MOST_NOTES} are read at most. "
@@ -210,7 +209,7 @@ class SnapshotStore(Block):
         found = []
         for path in paths:
             try:
-                found.append(load_object(self._read(path), _NOTE_BYTES))
+                found.append(load_object(files.read(path), _NOTE_BYTES))
             except BadJson as error:
                 said = f"url: {PurePosixPath(path).name} in {folder} of {self.url} cannot be read: {error}. Remove it."
                 if unreadable is None:
@@ -222,85 +221,14 @@ class SnapshotStore(Block):
         """Folder names date=..., oldest first."""
         earliest = f"date={since:%Y-%m-%d}" if since else ""
         latest = f"date={until:%Y-%m-%d}" if until else "date=~"
-        names = {PurePosixPath(path).name for path in self._list(f"prices/{VERSION}", "")}
+        names = {PurePosixPath(path).name for path in self._files.list(f"prices/{VERSION}", "")}
         return sorted(name for name in names if name.startswith("date=") and earliest <= name <= latest)
-
-    def _list(self, folder: str, ending: str) -> list[str]:
-        """Full paths of what lies in a folder (of a day: in its clouds' folders too), sorted."""
-        fs, root = self._open()
-        try:
-            fs.invalidate_cache()  # another process may have added some
-            if ending == ".parquet" and "cloud=" not in folder:
-                found = fs.glob(f"{root}/{folder}/cloud=*/*{ending}")
-            else:
-                found = fs.ls(f"{root}/{folder}", detail=False)
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise self._trouble("read", error) from error
-        return sorted(path for path in found if path.endswith(ending))
-
-    def _read(self, path: str) -> bytes:
-        fs, _ = self._open()
-        try:
-            return bytes(fs.cat_file(path))
-        except OSError as error:
-            raise self._trouble("read", error) from error
-
-    def _write(self, name: str, content: bytes) -> str:
-        fs, root = self._open()
-        path = f"{root}/{name}"
-        temporary = f"{path}.{uuid4().hex[:8]}.part"
-        try:
-            if not set(_names(fs)) & _WITHOUT_FOLDERS:
-                fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-            fs.pipe_file(temporary, content)
-            if fs.cat_file(temporary) != content:
-                fs.rm_file(temporary)
-                raise StoreUnavailable(f"url: what was written to {self.url} reads back differently; nothing is kept")
-            fs.mv(temporary, path)
-        except StoreUnavailable:
-            raise
-        except OSError as error:
-            with suppress(OSError):  # a disk that is full needs its place
-                fs.rm_file(temporary)
-            raise self._trouble("write", error) from error
-        return path
-
-    def _remove(self, path: str) -> None:
-        fs, _ = self._open()
-        try:
-            fs.rm_file(path)
-        except FileNotFoundError:  # another process was quicker
-            pass
-        except OSError as error:
-            raise self._trouble("write", error) from error
-
-    def _open(self) -> tuple[AbstractFileSystem, str]:
-        from fsspec.core import url_to_fs
-
-        place = self.url if "://" in self.url else str(absolute(self.url))
-        try:
-            fs, root = url_to_fs(place, **self.options.get_secret_value())
-        except (ValueError, ImportError) as error:
-            raise StoreUnavailable(
-                f"url: '{self.url}' cannot be opened ({error}). Give a folder, or s3://, gs:// or abfs://."
-            ) from error
-        return fs, str(root).rstrip("/")
-
-    def _trouble(self, what: str, error: OSError) -> StoreUnavailable:
-        return StoreUnavailable(f"url: cannot {what} {self.url}: {error}. Check the place and the block's options.")
 
     @staticmethod
     def _facts(content: bytes) -> dict[str, Any]:
         found = json.loads(pl.read_parquet_metadata(BytesIO(content)).get(_METADATA, "{}"))
         assert isinstance(found, dict)
         return found
-
-
-def _names(fs: AbstractFileSystem) -> tuple[str, ...]:
-    """The schemes of a file system, as ("file", "local")."""
-    return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
 
 
 def _parsed(path: str) -> Snapshot | None:

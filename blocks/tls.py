@@ -89,4 +89,14 @@ def status(url: str, headers: Mapping[str, str], certificate: str | None) -> int
         with httpx.Client(timeout=_ANSWER_S, trust_env=not is_loopback(url), verify=trusting(certificate)) as client:
             return client.get(url, headers=headers).status_code
     except httpx.HTTPError as error:
-        return _UNKNOWN if "CERTIFICATE_VERIFY_FAILED" in str(error) else type(error).__name__
+        return _UNKNOWN if is_untrusted(error) else type(error).__name__
+
+
+def is_untrusted(error: BaseException) -> bool:
+    """Whether the server's certificate was refused: httpx gives the reason of TLS as the cause of its own error."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return True
+        cause = cause.__cause__
+    return False

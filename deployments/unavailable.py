@@ -9,6 +9,8 @@ from http import HTTPStatus
 import httpx
 from prefect.settings import get_current_settings
 
+from spotwave.blocks.tls import is_untrusted
+
 _REASON_CHARS = 120
 
 
@@ -35,7 +37,7 @@ def silent(url: str, embedded: bool, error: BaseException) -> str:
     reason = " ".join(str(error).split())[:_REASON_CHARS] or type(error).__name__
     if embedded:
         return f"The Prefect server {url} does not answer ({reason}): `spotwave up` starts it anew if it has ended."
-    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+    if is_untrusted(error):
         return (
             f"The configured Prefect API {url} has a certificate that is not believed ({reason}): give "
             "PREFECT_API_SSL_CERT_FILE a file with the certificate of the authority that signed it."

@@ -35,9 +35,8 @@ _SILENCE_S = 120.0  # how long the API may not answer before we stop following
 _LATE = timedelta(seconds=20)  # lines of one run reach the API in batches, hence out of order
 _PAGE = 200
 _TASKS = "prefect.task_runs"
-_NAMELESS = "Finished in state Completed()"
 _RUNS = "prefect.flow_runs"
-_LAST_WORDS = "Finished in state"
+_FINISHED = "Finished in state"  # how Prefect's engines log the end of a run (3.8: task_engine.py, flow_engine.py)
 _LAST_LINES_S = 4.0  # a run that crashed has no last words
 
 
@@ -67,7 +66,7 @@ class LogTail:
                 break
         self._seen.update(line.id for line in lines if line.id is not None)
         if lines:
-            self.complete |= any(line.name == _RUNS and line.message.startswith(_LAST_WORDS) for line in lines)
+            self.complete |= any(line.name == _RUNS and _is_prefects_end(line) for line in lines)
             self._since = LogFilterTimestamp(after_=max(line.timestamp for line in lines) - _LATE)
         return lines
 
@@ -108,13 +107,18 @@ def follow(client: SyncPrefectClient, flow_run_id: UUID, console: Console) -> Fl
 
 def _print(console: Console, lines: list[Log]) -> None:
     for line in lines:
-        if line.name == _TASKS and line.message == _NAMELESS:
+        if line.name == _TASKS and _is_prefects_end(line, "Completed()"):
             continue  # which task, the line does not say
         clock = line.timestamp.astimezone().strftime("%H:%M:%S")
         level = "" if line.level == logging.INFO else f"{logging.getLevelName(line.level)} "
         # A machine that reaches the API itself writes there what it likes.
         message = plain(line.message, TEXT_CHARS, lines=True)
         console.print(f"{clock} {level}{message}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _is_prefects_end(line: Log, state: str = "") -> bool:
+    """Prefect's own line, with which it closes the log of a run, in this state or any; no field of a line says so."""
+    return line.message == f"{_FINISHED} {state}" if state else line.message.startswith(_FINISHED)
 
 
 def _state_name(run: FlowRun) -> str:

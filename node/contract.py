@@ -17,6 +17,7 @@ from uuid import UUID
 from spotwave.node.outcome import GENERATION as GENERATION
 from spotwave.node.outcome import Cause as Cause
 from spotwave.node.outcome import Ending as Ending
+from spotwave.node.outcome import Limit as Limit
 from spotwave.node.outcome import Outcome as Outcome
 from spotwave.node.untrusted.plain_text import TEXT_CHARS, markdown
 from spotwave.node.untrusted.strict_model import (

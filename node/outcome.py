@@ -17,6 +17,7 @@ from spotwave.node.untrusted.strict_model import (
     StrictModel,
     maybe,
     named,
+    number,
     one_of,
     said,
     whole,
@@ -46,6 +47,17 @@ class Cause(StrEnum):
     DISK = "disk"  #: the next machine needs a bigger one
 
 
+class Limit(StrEnum):
+    """Which limit on money holds for an attempt."""
+
+    NONE = ""  #: no limit
+    MAX_USD = "max_usd"  #: of the job
+    APPROVED = "approved"  #: what somebody approved for the job
+    MONTH = "usd_per_month"  #: of the Budget block
+    PROJECT = "usd_per_project"  #: of the Budget block
+    STORE = "store"  #: there is one, and the ledger of spending cannot be read
+
+
 @dataclass(frozen=True)
 class Outcome(StrictModel):
     """How an attempt ended; the last file an agent writes to the remote."""
@@ -58,6 +70,9 @@ class Outcome(StrictModel):
     signal: int | None = None  # that ended the program, where the machine could see it
     exit_status: int | None = None  # of the program, if no signal ended it
     step: str = ""  # the work was at
+    limit: Limit = Limit.NONE  # for which the controller ended it, since its machine's price has risen
+    notice_at: float | None = None  # Unix seconds: when the agent learned that the attempt must end early
+    saved_at: float | None = None  # Unix seconds: when this attempt's newest checkpoint was safe on the remote
 
     RULES: ClassVar[Mapping[str, Rule]] = {
         "ending": one_of(Ending),
@@ -68,12 +83,23 @@ class Outcome(StrictModel):
         "signal": maybe(whole(1, 64)),
         "exit_status": maybe(whole(0, 255)),
         "step": said(),
+        "limit": one_of(Limit),
+        "notice_at": maybe(number()),
+        "saved_at": maybe(number()),
     }
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ending", Ending(self.ending))
         if self.cause is not None:
             object.__setattr__(self, "cause", Cause(self.cause))
+        object.__setattr__(self, "limit", Limit(self.limit))
+
+    @property
+    def saved_in_s(self) -> float | None:
+        """From the notice to a checkpoint that was safe afterwards; None without either."""
+        if self.notice_at is None or self.saved_at is None or self.saved_at < self.notice_at:
+            return None
+        return self.saved_at - self.notice_at
 
     @property
     def in_a_word(self) -> str:

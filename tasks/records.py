@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from spotwave.blocks.models import Machine, Offer, Requirements
 from spotwave.blocks.refusal_scope import Scope
-from spotwave.node.contract import Ending, Outcome
+from spotwave.node.contract import Ending, Limit, Outcome
 
 #: USD, seconds, sizes: one figure that is none would make every sum with it one, and a negative one free a budget.
 Amount = Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False)]
@@ -86,6 +86,7 @@ class Near(_Record):
     offer: Offer
     why_not: str  #: the first requirement that excludes it
     misses: int  #: how many do
+    over_quota: bool = False  #: it meets the requirements, and exceeds a quota of the account
 
 
 class Choice(_Record):
@@ -178,12 +179,20 @@ class Question(_Record):
     hours: float  #: so long is an answer awaited
 
 
+class Cap(NamedTuple):
+    """What one limit leaves for an attempt. Of several, the smallest holds."""
+
+    usd: float
+    limit: Limit
+    said: str  #: in a sentence, for people
+
+
 class Allowance(_Record):
     """What an attempt may cost, fixed before its launch: the machine stops itself in time."""
 
     usd: float | None = None  #: None: there is no limit
-    limit: str = ""  #: which limit that is: "max_usd", "approved", "usd_per_month", "usd_per_project"
-    said: str = ""  #: that limit in words
+    limit: Limit = Limit.NONE  #: which limit that is
+    said: str = ""  #: that limit in a sentence, for people
     reserved_usd: float | None = None  #: in the ledger: what is dearer until its end is for a later round
     at: float  #: Unix seconds since when it counts
     refused: str | None = None  #: why nothing may be launched; a line for the user

@@ -216,12 +216,12 @@ def state_of(row: dict[str, Any]) -> MachineState:
     """Of a row of DescribeInstances. Codes `Server.*` are the cloud's own doing, `Client.*` the owner's or the
     machine's (EC2 API, StateReason)."""
     name = row["State"]["Name"]
-    reason = (row.get("StateReason") or {}).get("Code", "")
+    code = (row.get("StateReason") or {}).get("Code", "")
     if name == "pending":
         return MachineState.PENDING
     if name == "running":
         return MachineState.RUNNING
-    if reason.startswith("Server."):
+    if code.startswith("Server."):
         return MachineState.INTERRUPTED
     return MachineState.GONE if name == "terminated" else MachineState.STOPPING
 

@@ -14,6 +14,7 @@ from botocore.exceptions import (  # type: ignore[import-untyped]
 from botocore.exceptions import ConnectionError as NotConnected
 from botocore.parsers import ResponseParserError  # type: ignore[import-untyped]
 
+from spotwave.blocks.aws import error_text
 from spotwave.blocks.concurrent import Unavailable
 from spotwave.blocks.errors import (
     Capacity,
@@ -101,18 +102,9 @@ _PREFIXES = {
     "Missing": _SETTINGS,
     "KMS": "the account's default key for disks cannot be used; allow it to the credentials",
 }
-# An InvalidParameter about the type and the image, not about our settings.
-_MISFIT = re.compile(
-    r"architecture|virtualization type|boot mode|Elastic Network Adapter|instance ?type", re.IGNORECASE
-)
-_PROFILE = re.compile(r"instance profile", re.IGNORECASE)
 # Of the organization, or of whoever gave the rights; since 2026 with the policy's ARN (IAM User Guide, Troubleshoot
 # access denied error messages). As a rule it is about the region, which RunInstances cannot be told apart from others.
 _DENIED = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"}
-_DENY = re.compile(
-    r"explicit deny in an? (?P<kind>service control|resource control|identity-based|permissions boundary|session)"
-    r"(?: policy)?(?:: arn:[\w-]+:[\w-]+::[\w-]*:policy/(?P<id>[\w/+=,@-]{1,128}))?"
-)
 _SAYS_MORE = ("InvalidParameter", "InvalidBlockDeviceMapping", "Missing")
 _LONG = re.compile(r"[\w+/=-]{40,}")
 
@@ -154,16 +146,18 @@ def refusal(error: ClientError, where: str) -> LaunchRefused:
         return Throttled(said)
     if code in _TRANSIENT:
         return Lost(said)
-    if code.startswith("InvalidInstanceType") or (code.startswith("InvalidParameter") and _MISFIT.search(message)):
+    if code.startswith("InvalidInstanceType") or (
+        code.startswith("InvalidParameter") and error_text.is_misfit(message)
+    ):
         return Unfit(f"{said}{_short(code, message)}")
-    if code in _DENIED and (policy := _DENY.search(message)):
-        which = f" {policy['id']}" if policy["id"] else ""
-        return Closed(f"{said}: an explicit deny in a {policy['kind']} policy{which}; ask who runs the account")
+    if code in _DENIED and (deny := error_text.explicit_deny(message)):
+        which = f" {deny.policy}" if deny.policy else ""
+        return Closed(f"{said}: an explicit deny in a {deny.kind} policy{which}; ask who runs the account")
     remedy = _MISCONFIGURED.get(code) or next(
         (remedy for prefix, remedy in _PREFIXES.items() if code.startswith(prefix)), None
     )
     if code.startswith("InvalidIamInstanceProfile") or (
-        code.startswith("InvalidParameter") and _PROFILE.search(message)
+        code.startswith("InvalidParameter") and error_text.is_about_profile(message)
     ):
         return UnknownProfile(f"{said}{_short(code, message)}; {_MAKE_PROFILE}")
     if remedy is not None:

@@ -7,7 +7,6 @@ ResourceExistsError, and what fails after the PUT was accepted comes with status
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +19,7 @@ from azure.core.exceptions import (
     ServiceRequestError,
 )
 
+from spotwave.blocks.azure import error_text
 from spotwave.blocks.azure.clients import LONGEST_WAIT_S
 from spotwave.blocks.azure.quotas import SPOT_QUOTA
 from spotwave.blocks.errors import (
@@ -56,9 +56,6 @@ _CLOSED = {
     "LocationNotAvailableForResourceType": "the subscription rents no machines there",
     "NoRegisteredProviderFound": "the subscription rents no machines there",
 }
-# The message has a list of JSON in quotes: [{"policyAssignment":{"name":"Allowed locations", ...
-_POLICY_NAME = re.compile(r"policyAssignment\W+name\W+([\w][\w .:()/-]{0,80})")
-_OF_SIZES = re.compile(r"\b(skus?|sizes?)\b", re.I)
 _TRANSIENT = {
     "TooManyRequests",
     "InternalExecutionError",
@@ -72,10 +69,6 @@ _TRANSIENT = {
     "Canceled",
 }
 _UNFIT = {"AzureSpotIsNotSupportedForThisVMSize", "SpotVMNotSupportedForThisVMSize", "VMSizeNotSupported"}
-# Of a size and an image that do not go together; the code is BadRequest or InvalidParameter then, as for much else.
-_UNFIT_WORDS = re.compile(
-    r"hyper-?v(isor)? generation|cpu architecture|architecture '|disk ?controller|nvme|vmsize|vm size", re.I
-)
 _GENERAL = {"BadRequest", "InvalidParameter", "InvalidParameterValue"}
 
 _LOG_IN = "credentials: check the service principal of the Azure Compute Credentials block; its secret may have expired"
@@ -100,7 +93,6 @@ _REMEDIES = {
     "ResourcePurchaseValidationFailed": "image: it needs a purchase plan; use another",
     "DisallowedProvider": "this kind of subscription rents no VMs; use a pay-as-you-go one",
 }
-_ACTION = re.compile(r"perform(?:s)? action '?([A-Za-z./]+)'?")
 
 
 class UnknownIdentity(Misconfigured):
@@ -155,12 +147,12 @@ def of_code(status: int, code: str, message: str, what: str, retry_after_s: floa
     if code == "FailedIdentityOperation":
         return UnknownIdentity(f"{told}; identity: check its resource ID; spotwave check tells more")
     if code in _QUOTA:
-        return _over_quota(told, message.lower().replace(" ", ""))
-    if code in _UNFIT or (code in _GENERAL and _UNFIT_WORDS.search(message)):
+        return _over_quota(told, message)
+    if code in _UNFIT or (code in _GENERAL and error_text.is_misfit(message)):
         return Unfit(told)
     if code in _REMEDIES:
-        action = _ACTION.search(message)
-        return Misconfigured(f"{told}{f' ({action[1]})' if action else ''}; {_REMEDIES[code]}")
+        action = error_text.forbidden_action(message)
+        return Misconfigured(f"{told}{f' ({action})' if action else ''}; {_REMEDIES[code]}")
     if status == 403:
         return Misconfigured(f"{told}; {_RIGHTS}")
     if code in _GENERAL or code.startswith(("InvalidTemplate", "InvalidRequest", "Linked")):
@@ -170,23 +162,24 @@ def of_code(status: int, code: str, message: str, what: str, retry_after_s: floa
 
 def _closed(told: str, code: str, message: str) -> Closed:
     """The policy's name is the organization's own, and all that helps them to find it."""
-    named = _POLICY_NAME.search(message)
-    which = f" ('{named[1].strip()}')" if named else ""
+    policy = error_text.policy_name(message)
+    which = f" ('{policy}')" if policy else ""
     # A policy of sizes closes the size, not the region.
-    reach: Reach = "type" if named and _OF_SIZES.search(named[1]) else "region"
+    reach: Reach = "type" if error_text.is_policy_of_sizes(policy) else "region"
     return Closed(f"{told}: {_CLOSED[code]}{which}; ask who runs the subscription, or name other regions", reach)
 
 
 def _over_quota(told: str, message: str) -> LaunchRefused:
     # Spot has one quota in a region, and only that says anything of other sizes; the others are for on-demand.
-    if "lowprioritycores" in message or "regionallowpriority" in message or "regionalspot" in message:
-        return Quota(f"{told}: the quota of spot vCPUs of this region is used up", "region", SPOT_QUOTA)
-    if "totalregionalcores" in message or "regionalvcpus" in message:
-        # Of the region too, and a smaller one may still fit; vCPUs are counted alike.
-        return Quota(f"{told}: the quota of vCPUs of this region is used up", "region", SPOT_QUOTA)
-    if "familycores" in message or "familyvcpus" in message:
-        return Quota(f"{told}: the quota of this family of sizes is used up", "type")
-    return Unclear(told)
+    match error_text.exceeded_quota(message):
+        case "spot":
+            return Quota(f"{told}: the quota of spot vCPUs of this region is used up", "region", SPOT_QUOTA)
+        case "region":  # a smaller one may still fit; vCPUs are counted alike
+            return Quota(f"{told}: the quota of vCPUs of this region is used up", "region", SPOT_QUOTA)
+        case "family":
+            return Quota(f"{told}: the quota of this family of sizes is used up", "type")
+        case None:
+            return Unclear(told)
 
 
 def _retry_after(response: Any) -> float:

@@ -18,6 +18,7 @@ from spotwave.blocks.concurrent import OnProgress, no_progress
 from spotwave.blocks.endpoints import Endpoint, is_loopback
 from spotwave.blocks.errors import MarketUnavailable
 from spotwave.blocks.gcp.images import checked
+from spotwave.blocks.gcp.instance import Setup
 from spotwave.blocks.gcp.quotas import quotas_of
 from spotwave.blocks.interruption import Rate
 from spotwave.blocks.market import Market
@@ -196,11 +197,15 @@ class GcpCloud(Cloud):
     def machines(self, template: str | None = None, patience_s: float = _PATIENCE_S) -> Machines:
         """The project's machines. template: in the place of node/boot/bootstrap.sh; patience_s: of one call with its
         repetitions. Raises Misconfigured without credentials."""
-        from spotwave.blocks.gcp.instance import Setup
         from spotwave.blocks.gcp.machines import Machines
         from spotwave.blocks.gcp.refusals import refusing
 
-        setup = Setup(
+        with refusing():
+            return Machines(self.clients(), self._setup, template, patience_s, self._recent)
+
+    @property
+    def _setup(self) -> Setup:
+        return Setup(
             image=self.image,
             image_arm64=self.image_arm64,
             network=self.network,
@@ -209,8 +214,6 @@ class GcpCloud(Cloud):
             service_account=self.service_account,
             secret_locations=tuple(self.secret_locations),
         )
-        with refusing():
-            return Machines(self.clients(), setup, template, patience_s, self._recent)
 
     def launch(self, offer: Offer, brief: LaunchBrief) -> Machine:
         return self.machines().launch(offer, brief)
@@ -272,7 +275,7 @@ class GcpCloud(Cloud):
         """Credentials, the launcher's permissions, the machines' role, network, images, regions, quota, secrets."""
         from spotwave.blocks.gcp.check import check
 
-        yield from check(self)
+        yield from check(self.clients, self._setup, self.regions)
 
     def clients(self) -> Clients:
         from spotwave.blocks.gcp.clients import Clients, Endpoints

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import requests
 from google.api_core.exceptions import NotFound
@@ -13,11 +13,9 @@ from spotwave.blocks.errors import LaunchRefused, Unfit
 from spotwave.blocks.gcp import secrets
 from spotwave.blocks.gcp.clients import FAILURES, Clients
 from spotwave.blocks.gcp.images import image_of
+from spotwave.blocks.gcp.instance import Setup
 from spotwave.blocks.gcp.refusals import refusal, refusing
 from spotwave.blocks.models import Architecture, Finding
-
-if TYPE_CHECKING:
-    from spotwave.blocks.gcp.block import GcpCloud
 
 _PATIENCE_S = 10.0  # of one call; there are about a dozen
 _TIMEOUT_S = 20.0
@@ -56,32 +54,33 @@ class _Quota(NamedTuple):
     usage: float
 
 
-def check(cloud: GcpCloud) -> Iterator[Finding]:
-    """Findings of a block. Raises nothing."""
+def check(connect: Callable[[], Clients], setup: Setup, regions: list[str]) -> Iterator[Finding]:
+    """Findings of a block. connect: makes its clients, or raises MarketUnavailable; regions: it is limited to. Raises
+    nothing."""
     try:
         with refusing():
-            clients = cloud.clients()
+            clients = connect()
             project = clients.projects.get(project=clients.project, **Clients.call(_PATIENCE_S))
     except LaunchRefused as refused:
         yield Finding("credentials", False, refused.reason)  # the rest would only say so again
         return
     yield Finding("credentials", True, f"project {clients.project}")
     yield _permissions(clients)
-    yield _service_account(clients, cloud.service_account, project.default_service_account)
-    yield _network(clients, cloud)
+    yield _service_account(clients, setup.service_account, project.default_service_account)
+    yield _network(clients, setup)
     for architecture in _ARCHITECTURES:
-        yield _image(clients, cloud, architecture)
-    yield from _regions(clients, cloud.regions)
-    yield _secret(clients, cloud)
+        yield _image(clients, setup, architecture)
+    yield from _regions(clients, regions)
+    yield _secret(clients, list(setup.secret_locations), regions)
 
 
 def _permissions(clients: Clients) -> Finding:
     what = "launcher's role"
     url = f"{clients.endpoints.projects}/v1/projects/{clients.project}:testIamPermissions"
-    said = _tested(clients, url, "https://cloudresourcemanager.googleapis.com/", PERMISSIONS)
-    if isinstance(said, str | int):
-        return Finding(what, None, f"{said}; run: gcloud services enable cloudresourcemanager.googleapis.com")
-    lacking = [permission for permission in PERMISSIONS if permission not in said]
+    granted = _tested(clients, url, "https://cloudresourcemanager.googleapis.com/", PERMISSIONS)
+    if isinstance(granted, str | int):
+        return Finding(what, None, f"{granted}; run: gcloud services enable cloudresourcemanager.googleapis.com")
+    lacking = [permission for permission in PERMISSIONS if permission not in granted]
     if lacking:
         return Finding(what, False, f"lacks {', '.join(lacking)}; {_grant('launcher')}")
     return Finding(what, True, f"has all {len(PERMISSIONS)} permissions")
@@ -106,24 +105,24 @@ def _service_account(clients: Clients, named: str, default: str) -> Finding:
     return Finding(what, True, f"{address}; only a machine can tell whether it may read secrets and delete itself")
 
 
-def _network(clients: Clients, cloud: GcpCloud) -> Finding:
-    if cloud.subnetwork or "/" in cloud.network:
-        return Finding("network", None, f"{cloud.subnetwork or cloud.network}: not looked up, only used")
+def _network(clients: Clients, setup: Setup) -> Finding:
+    if setup.subnetwork or "/" in setup.network:
+        return Finding("network", None, f"{setup.subnetwork or setup.network}: not looked up, only used")
     try:
-        clients.networks.get(project=clients.project, network=cloud.network, **Clients.call(_PATIENCE_S))
+        clients.networks.get(project=clients.project, network=setup.network, **Clients.call(_PATIENCE_S))
     except NotFound:
-        remedy = f"gcloud compute networks create {cloud.network} --subnet-mode=auto"
-        return Finding("network", False, f"there is no network '{cloud.network}'; run: {remedy}")
+        remedy = f"gcloud compute networks create {setup.network} --subnet-mode=auto"
+        return Finding("network", False, f"there is no network '{setup.network}'; run: {remedy}")
     except FAILURES as error:
         return Finding("network", None, refusal(error).reason)
-    way = "external addresses" if cloud.public_ip else "no external addresses: Cloud NAT must be there"
-    return Finding("network", True, f"{cloud.network}, {way}")
+    way = "external addresses" if setup.public_ip else "no external addresses: Cloud NAT must be there"
+    return Finding("network", True, f"{setup.network}, {way}")
 
 
-def _image(clients: Clients, cloud: GcpCloud, architecture: Architecture) -> Finding:
+def _image(clients: Clients, setup: Setup, architecture: Architecture) -> Finding:
     what = f"image {architecture}"
     try:
-        path = image_of(cloud.image, cloud.image_arm64, architecture)
+        path = image_of(setup.image, setup.image_arm64, architecture)
     except Unfit as refused:
         return Finding(what, None, refused.reason)
     _, project, _, _, *name = path.split("/")
@@ -168,10 +167,9 @@ def _quota(region: Any) -> _Quota:
     return own if own is not None and own.limit > 0 else found.get("CPUS", _Quota("CPUS", 0.0, 0.0))
 
 
-def _secret(clients: Clients, cloud: GcpCloud) -> Finding:
+def _secret(clients: Clients, named: list[str], regions: list[str]) -> Finding:
     """Where it is kept as a launch would have it: where the block says, else everywhere, else in a region."""
-    named = cloud.secret_locations
-    tried = [named] if named else [[], *([region] for region in cloud.regions[:1])]
+    tried = [named] if named else [[], *([region] for region in regions[:1])]
     for locations in tried:
         where = f" in {', '.join(locations)}" if locations else ""
         name = "-".join([_PROBE, *locations[:1]])
@@ -186,7 +184,7 @@ def _secret(clients: Clients, cloud: GcpCloud) -> Finding:
             return Finding("secrets", False, refused.reason)
         return Finding("secrets", True, f"one was made{where} and deleted again")
     forbids = f"{secrets.LOCATIONS_POLICY} of the organization forbids them"
-    if named or cloud.regions:
+    if named or regions:
         field = "secret_locations" if named else "regions"
         return Finding("secrets", False, f"{forbids} in {', '.join(tried[-1])}; correct {field} in the GCP Cloud block")
     return Finding("secrets", None, f"{forbids} everywhere; there will be one in each region that is tried")

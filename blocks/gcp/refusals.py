@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -22,6 +21,7 @@ from spotwave.blocks.errors import (
     Unclear,
     Unfit,
 )
+from spotwave.blocks.gcp import error_text
 from spotwave.blocks.gcp.clients import FAILURES, OUT_OF_STOCK, is_lost, is_throttled, reasons
 from spotwave.blocks.gcp.quotas import EVERYWHERE, quota_named
 
@@ -46,32 +46,19 @@ _INVALID = {
     "BAD_REQUEST",
 }
 
-_METRIC = re.compile(r"Quota '([\w-]+)'")
-_LIMIT = re.compile(r"Limit: (\d+(?:\.\d+)?)\b")
-_WHOLE_ACCOUNT = re.compile(r"all[_-]regions|globally", re.IGNORECASE)
-# Resource Manager, "Restricting resource locations": 412, and the location stands in the message.
-_LOCATION = re.compile(r"constraints/gcp\.resourceLocations", re.IGNORECASE)
-# 400: what the list of types had a moment ago, or has in another zone.
-_NOT_HERE = re.compile(r"machine type with name .{1,80} does not exist in zone", re.IGNORECASE)
-_OF_THE_TYPE = re.compile(
-    r"features are not compatible|disk ?type|machine ?type|architecture|pd-\w+|hyperdisk|accelerator|does not support",
-    re.IGNORECASE,
-)
-_TOO_SMALL = re.compile(r"disk size.*(smaller|less) than", re.IGNORECASE)
 _RETRY_S = 5.0
 
 _ROLE = "give the launcher its role (docs/accounts/gcp.md)"
-# What a message about something missing or refused speaks of: the block's field and the remedy.
-_FIELDS: list[tuple[str, str]] = [
-    (r"serviceaccount", "service_account: it does not exist, or the launcher may not act as it; grant it "
-     "roles/iam.serviceAccountUser on the machines' service account (docs/accounts/gcp.md)"),
-    (r"/subnetworks/|subnetwork", "subnetwork: there is none of that name in the region; correct it"),
-    (r"/networks/|network", "network: there is none of that name in the project; correct it, or name a subnetwork"),
-    (r"/images/|image", "image: it does not exist, or may not be read; correct 'Image' in the GCP Cloud block"),
-    (r"deadline|terminationtime|termination_time|maxrunduration", "max_hours: the deadline is too near or too far; "
-     "Compute Engine takes 30 s to 120 days"),
-    (r"/projects/|project", "project: it does not exist, or Compute Engine is not enabled in it; correct it"),
-]  # fmt: skip
+# By the block's field that the message is about (blocks.gcp.error_text).
+_REMEDIES = {
+    "service_account": "service_account: it does not exist, or the launcher may not act as it; grant it "
+    "roles/iam.serviceAccountUser on the machines' service account (docs/accounts/gcp.md)",
+    "subnetwork": "subnetwork: there is none of that name in the region; correct it",
+    "network": "network: there is none of that name in the project; correct it, or name a subnetwork",
+    "image": "image: it does not exist, or may not be read; correct 'Image' in the GCP Cloud block",
+    "max_hours": "max_hours: the deadline is too near or too far; Compute Engine takes 30 s to 120 days",
+    "project": "project: it does not exist, or Compute Engine is not enabled in it; correct it",
+}
 
 
 class OverQuota(Quota):
@@ -151,7 +138,7 @@ def _of_answer(error: GoogleAPICallError) -> LaunchRefused:
     if status == 412:
         return _judged("conditionNotMet", message)
     if status == 403 and reason not in _QUOTA:
-        return _judged("accessNotConfigured" if _disabled(message) else "forbidden", message)
+        return _judged("accessNotConfigured" if error_text.is_api_disabled(message) else "forbidden", message)
     if status == 400 and reason not in _QUOTA | _CAPACITY:
         return _judged("invalid", message)
     return _judged(reason or f"HTTP {status}", message)
@@ -161,12 +148,12 @@ def _judged(code: str, message: str) -> LaunchRefused:
     if code in _CAPACITY:
         return Capacity(f"{code}: none free in the zone just now")
     if code in _QUOTA:
-        return _over_quota(code, found[1] if (found := _METRIC.search(message)) else "", {}, message)
+        return _over_quota(code, error_text.quota_metric(message), {}, message)
     if code in _ADDRESSES:
         return Quota(f"{code}: the subnetwork has no address left", "region")
     if code in _TOO_FAST:
         return Throttled(code, _RETRY_S)
-    if code in _POLICY and _LOCATION.search(message):
+    if code in _POLICY and error_text.is_location_policy(message):
         return Closed(f"{code}: constraints/gcp.resourceLocations of the organization forbids this location")
     if code in _POLICY:
         return Misconfigured(
@@ -174,8 +161,8 @@ def _judged(code: str, message: str) -> LaunchRefused:
             "off in the GCP Cloud block, and set up Cloud NAT"
         )
     if code in _FORBIDDEN:
-        if "serviceaccount" in message.lower():
-            return Misconfigured(f"gcp: {code}: {_FIELDS[0][1]}")
+        if (field := error_text.field_of(message)) == "service_account":
+            return Misconfigured(f"gcp: {code}: {_REMEDIES[field]}")
         if code == "accessNotConfigured":
             return Misconfigured("gcp: an API is not enabled; run: gcloud services enable compute.googleapis.com "
                                  "secretmanager.googleapis.com")  # fmt: skip
@@ -188,43 +175,36 @@ def _judged(code: str, message: str) -> LaunchRefused:
 
 
 def _over_quota(code: str, metric: str, dimensions: Mapping[str, str], message: str) -> OverQuota:
-    everywhere = metric in EVERYWHERE or bool(_WHOLE_ACCOUNT.search(message))
+    everywhere = metric in EVERYWHERE or error_text.is_whole_project(message)
     whose = dimensions.get("vm_family") or dimensions.get("gpu_family") or ""
     said = (
         f"{code}: quota {metric or 'of a name not told'}{f' of {whose}' if whose else ''} of the "
         f"{'project' if everywhere else 'region'} is used up; ask for more under 'IAM & Admin, Quotas'"
     )
-    limit = float(found[1]) if (found := _LIMIT.search(message)) else None
+    limit = error_text.quota_limit(message)
     return OverQuota(said, "cloud" if everywhere else "region" if metric else "pool", metric, dimensions, limit)
 
 
 def _invalid(code: str, message: str) -> LaunchRefused:
-    if _NOT_HERE.search(message):
+    if error_text.is_type_not_in_zone(message):
         return Capacity(f"{code}: the zone does not have this type")
-    if _TOO_SMALL.search(message):
+    if error_text.is_disk_too_small(message):
         return Misconfigured(f"gcp: {code}: disk_gib: smaller than the image; ask for more")
-    if _OF_THE_TYPE.search(message):
+    if error_text.is_misfit(message):
         return Unfit(f"{code}: the type does not go with its disk or image")
     return Misconfigured(f"gcp: {code}: {_field(message)}")
 
 
 def _missing(code: str, message: str) -> LaunchRefused:
-    if re.search(r"/machineTypes/|machine type|/diskTypes/", message, re.IGNORECASE):
+    if error_text.is_type_missing(message):
         return Capacity(f"{code}: the zone does not have this type")
-    if "/zones/" in message and not re.search(
-        r"/(networks|subnetworks|images)/|serviceaccount", message, re.IGNORECASE
-    ):
+    if error_text.is_zone_missing(message):
         return Capacity(f"{code}: there is no such zone for this project")
     return Misconfigured(f"gcp: {code}: {_field(message)}")
 
 
 def _field(message: str) -> str:
-    known = (remedy for words, remedy in _FIELDS if re.search(words, message, re.IGNORECASE))
-    return next(known, "the request is refused; run `spotwave check`")
-
-
-def _disabled(message: str) -> bool:
-    return "has not been used" in message or "is disabled" in message
+    return _REMEDIES.get(error_text.field_of(message), "the request is refused; run `spotwave check`")
 
 
 def _message(error: GoogleAPICallError) -> str:

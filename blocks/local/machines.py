@@ -14,33 +14,25 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-import psutil
-
-from spotwave.blocks.endpoints import past_proxies
 from spotwave.blocks.errors import Capacity, Misconfigured
 from spotwave.blocks.local.capacity import LocalCapacity
+from spotwave.blocks.local.first_process import ENV_TAGS, Limits, environment_of, reap, start
 from spotwave.blocks.local.locks import counting, is_locked, locked
 from spotwave.blocks.local.machine_ends import note, noted, own_end, taken
 from spotwave.blocks.local.machine_notes import (
     ENDED_FILE,
-    LAST_ACT_FILE,
     NOTICE_FILE,
     ROOT_FILE,
     is_name,
     machine_of,
     root_of,
 )
-from spotwave.blocks.local.memory import GIB
 from spotwave.blocks.local.processes import (
     environments,
     is_alive,
@@ -54,10 +46,6 @@ from spotwave.blocks.rclone import rclone_binary, write_secrets
 from spotwave.blocks.user_data import render
 from spotwave.node.contract import (
     ENV_MACHINE,
-    ENV_NOTICE,
-    ENV_PYTHON,
-    ENV_RCLONE,
-    ENV_SECRETS,
     ENV_WORK,
     MACHINE_FILE,
     SHUTDOWN,
@@ -66,39 +54,6 @@ from spotwave.node.contract import (
 from spotwave.node.untrusted.own_files import remove_tree
 from spotwave.node.untrusted.plain_text import plain
 from spotwave.node.untrusted.strict_json import read_file
-
-CONSOLE_LOG = "console.log"
-
-ENV_LAST_ACT = "SPOTWAVE_LAST_ACT"  # its number as an open file, for node/boot/bootstrap.sh
-ENV_TAGS = "SPOTWAVE_TAGS"  # machine.json, so that processes can be named after their folder is gone
-
-# Passed on from the controller: how to find programs, the way out, and whom to believe there. Of PREFECT_* only the
-# latter, a file of certificates; never credentials.
-_INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "LD_LIBRARY_PATH")
-_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "PREFECT_API_SSL_CERT_FILE")
-_PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
-
-# Signals ignored or blocked by the controller (nohup, a shell's &) would stay so for the whole tree.
-# The limits are inherited by whatever the machine starts: its number (blocks/local/processes.py), how many processes
-# this user may have before the machine can start no more (which does not bind root), and how much private memory each
-# of them may have: no more than the machine has by its offer, so that one that is too small shows it here as elsewhere.
-_FRESH_START = """
-import os, resource, signal, sys
-limits = (resource.RLIMIT_RTTIME, resource.RLIMIT_NPROC, resource.RLIMIT_DATA)
-for limit, value in zip(limits, map(int, sys.argv[1:4])):
-    hard = resource.getrlimit(limit)[1]
-    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    resource.setrlimit(limit, (value, value))
-for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE, signal.SIGCHLD):
-    signal.signal(number, signal.SIG_DFL)
-signal.pthread_sigmask(signal.SIG_SETMASK, [])
-os.execv(sys.argv[4], sys.argv[4:])
-"""
-
-MORE_PROCESSES = 4096  #: threads included; a machine needs a few hundred
-
-_children: dict[int, subprocess.Popen[bytes]] = {}  # started by this process, hence for it to reap
 
 
 class Machines:
@@ -152,11 +107,10 @@ class Machines:
             return machine  # started before, perhaps by a launcher that died right after
         write_secrets(place / "secrets", brief.secrets)
         write_text(place / "bootstrap.sh", script)
-        environment = {**_environment(place, machine, rclone), **self._mark(machine.id)}
+        environment = {**environment_of(place, machine, rclone), **self._mark(machine.id)}
         for folder in (environment["HOME"], environment[ENV_WORK], environment["TMPDIR"]):
             Path(folder).mkdir(exist_ok=True)
-        limits = (number_of(self._mark(machine.id)), _tasks_of_ours() + MORE_PROCESSES, _bytes_of(offer))
-        _spawn(place, bash, environment, limits)
+        start(place, bash, environment, Limits.of(number_of(self._mark(machine.id)), offer))
         return machine
 
     def find(self, job_key: str | None = None) -> list[Machine]:
@@ -246,7 +200,7 @@ class Machines:
             with suppress(OSError):  # a full disk must keep no machine
                 note(place, {"by": by, "asked": noted(place).get("asked", time.time())})
         gone = kill_marked(self._mark(machine.id))
-        _reap()
+        reap()
         if place.exists() and (gone is not None or "at" not in noted(place)):
             with suppress(OSError):  # then it is dated when it is looked at, as one that ended itself
                 note(place, {"by": by, "at": gone or own_end(place)})
@@ -276,7 +230,7 @@ class Machines:
         return None
 
     def _root_alive(self, machine: Machine) -> bool:
-        _reap()
+        reap()
         try:
             pid, started = root_of(self.place(machine) / ROOT_FILE)
         except (FileNotFoundError, ValueError):
@@ -306,64 +260,3 @@ def _tags(place: Path) -> Machine | None:
         return machine_of(read_file(place / MACHINE_FILE), place.name)
     except (FileNotFoundError, ValueError):
         return None
-
-
-def _environment(place: Path, machine: Machine, rclone: str) -> Mapping[str, str]:
-    """A machine's environment: as little of the controller's as can be."""
-    inherited = {key: os.environ[key] for key in (*_INHERITED, *_CERTIFICATES, *_PROXIES) if key in os.environ}
-    return {
-        "TMPDIR": str(place / "tmp"),  # where `up` has named none: not one that all users share
-        **inherited,
-        **past_proxies(inherited),
-        **dict.fromkeys(_THREADS, str(machine.offer.vcpus)),
-        "HOME": str(place / "home"),
-        ENV_SECRETS: str(place / "secrets"),
-        ENV_NOTICE: str(place / NOTICE_FILE),
-        ENV_TAGS: machine.model_dump_json(),
-        ENV_PYTHON: sys.executable,
-        ENV_RCLONE: rclone,
-    }
-
-
-def _bytes_of(offer: Offer) -> int:
-    return int(offer.memory_gib * GIB)
-
-
-def _spawn(place: Path, bash: str, environment: Mapping[str, str], limits: tuple[int, int, int]) -> None:
-    """Start the first process, in a session of its own, and note who it is.
-
-    Its last act goes into a file that is open and has a block of the disk: by then this may be full or read-only.
-    """
-    with (place / CONSOLE_LOG).open("ab") as console, (place / LAST_ACT_FILE).open("wb", buffering=0) as last_act:
-        last_act.write(b".")
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-I", "-S", "-c", _FRESH_START, *map(str, limits)),
-                *(bash, str(place / "bootstrap.sh")),
-            ],
-            cwd=place,
-            env={**environment, ENV_LAST_ACT: str(last_act.fileno())},
-            stdin=subprocess.DEVNULL,
-            stdout=console,
-            stderr=console,
-            pass_fds=[last_act.fileno()],
-            start_new_session=True,
-        )
-    _children[process.pid] = process
-    started = psutil.Process(process.pid).create_time()
-    write_text(place / ROOT_FILE, json.dumps({"pid": process.pid, "started": started}))
-
-
-def _tasks_of_ours() -> int:
-    """Processes and threads of this user: what RLIMIT_NPROC counts."""
-    found = psutil.process_iter(["uids", "num_threads"])
-    return sum(
-        one.info["num_threads"] or 1 for one in found if one.info["uids"] and one.info["uids"].real == os.getuid()
-    )
-
-
-def _reap() -> None:
-    """A first process that has ended stays a zombie until its launcher, if that is us, has looked."""
-    for pid, process in list(_children.items()):
-        if process.poll() is not None:
-            _children.pop(pid, None)

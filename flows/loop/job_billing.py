@@ -10,12 +10,11 @@ from prefect.logging import get_run_logger
 from spotwave.blocks.models import Machine
 from spotwave.flows.loop.approval import approved
 from spotwave.flows.loop.errors import JobFailed
-from spotwave.node.contract import Outcome
+from spotwave.node.contract import Limit, Outcome
 from spotwave.tasks.cost import billing_record
 from spotwave.tasks.cost.billing_record import BEFORE_ITS_END, BillingRecord, MachineBill, not_ended
 from spotwave.tasks.cost.receipt import bill, receipt
 from spotwave.tasks.cost.reserve import reserve, settle
-from spotwave.tasks.machine.watch import RISEN
 from spotwave.tasks.records import Allowance, Attempt, Choice, Job, Placed, Quote
 from spotwave.tasks.results.continue_from import Continuation
 
@@ -126,8 +125,8 @@ class JobBilling:
         stopped = attempt.machine.deadline
         if self.allowance is None or self.allowance.usd is None:
             return None
-        if attempt.outcome.reason.startswith(RISEN):
-            return f"{self.allowance.said}, and {RISEN}"
+        if attempt.outcome.limit is not Limit.NONE:
+            return f"{self.allowance.said}, and its machine costs more by the hour than when it was launched"
         return self.allowance.said if stopped is not None and stopped < int(deadline) - 1 else None
 
     def _enter(self, attempt: Attempt, cloud: str, gone: datetime | None) -> None:
@@ -157,10 +156,10 @@ class JobBilling:
     def how_to_go_on(self) -> str:
         spent = self.before_usd + self.spent_usd
         again = f"To go on from the checkpoint: run it again with continue_job={self._job.key}"
-        match self.allowance.limit if self.allowance is not None else "":
-            case "approved":
+        match self.allowance.limit if self.allowance is not None else Limit.NONE:
+            case Limit.APPROVED:
                 return f"{again}; what more it may cost is asked then."
-            case "max_usd":
+            case Limit.MAX_USD:
                 return f"{again} and max_usd above {spent:.4g}."
             case _:
                 return f"{again} and more allowed in the Budget block."

@@ -6,46 +6,33 @@ the work this process can still save what there is and say how it ended.
 
 from __future__ import annotations
 
-import json
 import logging
-import os
-import signal
 import threading
 import time
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 
 from spotwave.node.agent.api_settings import api_settings
+from spotwave.node.agent.attempt_letters import AttemptLetters
 from spotwave.node.agent.detached_engine import DetachedStarter
 from spotwave.node.agent.engine import Engine, Starter, Worker
 from spotwave.node.agent.engine_exit import unreported_exit
 from spotwave.node.agent.lease import Fenced, LeaseClient, LeaseKeeper, Renews
 from spotwave.node.agent.mailbox_lease import CALL_S, RemoteLease
-from spotwave.node.agent.notice import ENV_CLOUD, notice_watcher
+from spotwave.node.agent.notice import notice_watcher
 from spotwave.node.agent.sync import Syncer
 from spotwave.node.contract import (
-    AGENT_LOG,
-    BRIEF_FILE,
     CHECKPOINT_DIR,
-    ENGINE_PID_FILE,
-    ENV_RCLONE,
-    ENV_SECRETS,
-    ENV_WORK,
-    FENCE_FILE,
     HEARTBEAT_FILE,
     OUTCOME_FILE,
     OUTPUT_DIR,
     PROGRESS_FILE,
-    RECORD_FILE,
     SAVE_S,
-    SECRET_API,
     SECRET_RCLONE,
     STOP_FILE,
     Brief,
     Cause,
     Ending,
-    Fence,
     Lease,
     Outcome,
     Phase,
@@ -54,7 +41,7 @@ from spotwave.node.contract import (
 )
 from spotwave.node.runtime.shortage import OomCounter, lacking
 from spotwave.node.storage import checkpoint
-from spotwave.node.storage.redact import RedactedLog, Scrub, redactor, secrets_of
+from spotwave.node.storage.redact import Scrub
 from spotwave.node.storage.remote import Remote, RemoteError, RemoteNoRoom
 
 log = logging.getLogger("agent")
@@ -64,11 +51,11 @@ CRASH_PATIENCE_S = 20.0  # how long an engine may take to end after SIGTERM when
 
 
 class Agent:
-    """One attempt on one machine. `run` returns when the machine may end."""
+    """One attempt on one machine. `run` returns when the machine may end. scrub: takes secrets out of a text."""
 
-    def __init__(self, work: Path, secrets: Path, rclone: str, brief: Brief) -> None:
+    def __init__(self, work: Path, secrets: Path, rclone: str, brief: Brief, scrub: Scrub) -> None:
         self._work = work
-        self._scrub = redactor_of(secrets)
+        self._scrub = scrub
         self._brief = brief
         self._remote = Remote(rclone, secrets / SECRET_RCLONE, brief.remote)
         self._sync = Syncer(self._remote, work, brief)
@@ -82,10 +69,11 @@ class Agent:
         self._hinted = False
         self._oom = OomCounter()
         self._wake = threading.Event()
-        self._letters = Remote(rclone, secrets / SECRET_RCLONE, brief.remote, call_s=CALL_S)
-        lease, self._worker = self._detached() if brief.detached else self._attached(secrets)
+        letters = Remote(rclone, secrets / SECRET_RCLONE, brief.remote, call_s=CALL_S)
+        self._letters = AttemptLetters(letters, work, brief.attempt)
+        lease, self._worker = self._detached(letters) if brief.detached else self._attached(secrets)
         period_s = max(brief.lease_s, brief.beat_s) if brief.detached else brief.lease_s
-        elsewhere = None if brief.detached else self._beat_on_the_remote  # where a detached one's lease is anyway
+        elsewhere = None if brief.detached else self._letters.heartbeat  # where a detached one's lease is anyway
         self._lease = LeaseKeeper(lease, period_s, self._current_lease, self._on_fenced, elsewhere)
 
     def _attached(self, secrets: Path) -> tuple[Renews, Starter]:
@@ -93,16 +81,16 @@ class Agent:
         api = api_settings(secrets)
         return LeaseClient(api, self._brief.lease_id), Worker(self._brief, api, self._work)
 
-    def _detached(self) -> tuple[Renews, Starter]:
+    def _detached(self, letters: Remote) -> tuple[Renews, Starter]:
         """Both by the remote."""
-        lease = RemoteLease(self._letters, self._work, self._brief.attempt)
-        return lease, DetachedStarter(self._brief, self._letters, self._work)
+        lease = RemoteLease(letters, self._work, self._brief.attempt)
+        return lease, DetachedStarter(self._brief, letters, self._work)
 
     def stop(self, ending: Ending, reason: str, cause: Cause | None = None) -> None:
         """Ask the attempt to end early; the first reason counts."""
         if self._stop is None:
             log.info("stopping: %s", reason)
-            self._stop = Outcome(ending, reason, cause=cause)
+            self._stop = Outcome(ending, reason, cause=cause, notice_at=time.time())
         self._wake.set()
 
     def run(self) -> None:
@@ -210,6 +198,8 @@ class Agent:
             generation=self._sync.generation,
             sent_bytes=self._sync.sent_bytes,
             step=outcome.step or self._progress().step,
+            notice_at=self._stop.notice_at if self._stop is not None else None,
+            saved_at=self._sync.saved_at,
         )
         try:
             self._remote.write(f"{attempt_dir(self._brief.attempt)}/{OUTCOME_FILE}", outcome.to_json().encode())
@@ -277,63 +267,11 @@ class Agent:
             log.warning("%s not written: %s", HEARTBEAT_FILE, error)
         return lease
 
-    def _beat_on_the_remote(self) -> None:
-        """The API does not answer: the controller may look there before it gives this machine up."""
-        path = f"{attempt_dir(self._brief.attempt)}/{HEARTBEAT_FILE}"
-        try:
-            self._letters.write(path, (self._work / HEARTBEAT_FILE).read_bytes())
-        except (OSError, RemoteError) as error:
-            log.warning("no heartbeat on the remote either: %s", error)
-
     def _on_fenced(self) -> None:
         """The lease is gone. A letter on the remote may say that this is no loss, and that there is time to save."""
-        if save_s := self._may_save_for():
+        if save_s := self._letters.may_save_for():
             self._end_by = min(self._end_by, time.time() + save_s)
             self.stop(Ending.SUSPENDED, "the job was suspended")
             return
         self._fenced = True
         self.stop(Ending.LOST, "the controller has given this attempt up")
-
-    def _may_save_for(self) -> float:
-        """Seconds; 0 if it must touch nothing more."""
-        try:
-            told = self._letters.read(f"{attempt_dir(self._brief.attempt)}/{FENCE_FILE}")
-            return Fence.from_json(told).save_s if told else 0.0
-        except (RemoteError, ValueError) as error:
-            log.warning("why the lease is gone cannot be read: %s", error)
-            return 0.0
-
-
-def redactor_of(secrets: Path) -> Scrub:
-    """For all that leaves the machine: the remote's secrets, and those of the Prefect API."""
-    api = secrets / SECRET_API
-    told = json.loads(api.read_text()) if api.is_file() else {}
-    return redactor(secrets / SECRET_RCLONE, secrets_of(told))
-
-
-def main() -> int:
-    """Entry point of the machine: `python -m spotwave.node.agent`."""
-    work = Path(os.environ[ENV_WORK])
-    secrets = Path(os.environ[ENV_SECRETS])
-    handlers: list[logging.Handler] = [logging.FileHandler(work / AGENT_LOG), logging.StreamHandler()]
-    scrubbed = RedactedLog(redactor_of(secrets))
-    for handler in handlers:
-        handler.addFilter(scrubbed)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", handlers=handlers)
-    # A second boot of the same machine must not take the first one's engine for its own.
-    for leftover in (ENGINE_PID_FILE, STOP_FILE, OUTCOME_FILE, PROGRESS_FILE, RECORD_FILE):
-        (work / leftover).unlink(missing_ok=True)
-    brief = Brief.from_json((work / BRIEF_FILE).read_text())
-    agent = Agent(work, secrets, os.environ[ENV_RCLONE], brief)
-
-    # A process tree on somebody's computer is told so when that is shut down: no cloud is behind it.
-    why = Ending.INTERRUPTED if os.environ.get(ENV_CLOUD) else Ending.HOST_DOWN
-
-    def told_to_end(_signal: int, _frame: FrameType | None) -> None:
-        agent.stop(why, "the machine was told to shut down")
-
-    signal.signal(signal.SIGTERM, told_to_end)
-    # Started from a shell's background, SIGINT is ignored, and a worker that inherits that cannot be stopped.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    agent.run()
-    return 0

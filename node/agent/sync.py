@@ -58,6 +58,7 @@ class Syncer(threading.Thread):
         self._next_push = time.monotonic() + brief.sync_s
         self._not_before = 0.0
         self.generation: str | None = None  #: the newest one verified on the remote
+        self.saved_at: float | None = None  #: Unix seconds, when that was; None for a checkpoint of an earlier attempt
         self.push_s = 0.0  #: how long the last push took
         self.sent_bytes = 0  #: copied to the remote: files as long as they were, when they had changed
         self.remarks: list[str] = []  #: what did not get there for good, for the outcome
@@ -132,7 +133,7 @@ class Syncer(threading.Thread):
             return
         manifest = checkpoint.read_manifest(newest)
         checkpoint.push(self._remote, self._checkpoints, newest.name)
-        self.generation, self._pushed_step = newest.name, manifest.step
+        self.generation, self._pushed_step, self.saved_at = newest.name, manifest.step, time.time()
         self.sent_bytes += sum(mark.size for mark in manifest.files.values())
         write_text(self._work / PUSHED_FILE, newest.name)
         log.info("checkpoint %s (%s) is on the remote", newest.name, manifest.step)

@@ -6,32 +6,21 @@ A `Remote` is a folder on any backend that rclone speaks to; paths are relative 
 
 from __future__ import annotations
 
-import re
-import subprocess
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from spotwave.node.storage.free_space import NoRoom, room_for
+from spotwave.node.storage.rclone_calls import ABSENT_CODES, RcloneCalls
+from spotwave.node.storage.rclone_calls import RemoteAbsent as RemoteAbsent
 from spotwave.node.storage.rclone_run import RemoteError as RemoteError
 from spotwave.node.storage.rclone_run import RemoteTooLong as RemoteTooLong
-from spotwave.node.storage.rclone_run import run
-from spotwave.node.storage.redact import last_line, redactor
 from spotwave.node.untrusted.file_names import can_travel
 from spotwave.node.untrusted.plain_text import plain
-from spotwave.node.untrusted.strict_json import LETTER_BYTES, BadJson, load
+from spotwave.node.untrusted.strict_json import LETTER_BYTES
 
-_NO_MODTIME_NS = 10**18  # rclone tells "no modification times" as a precision of a hundred years
-_ABSENT_CODES = (3, 4)  # directory not found, file not found
-_LISTING_BYTES = 16 << 20  # some hundred thousand names
 _GROWTH_BYTES = 16 << 20  # by which files may grow between the look at them and their copying: logs
-
-
-class RemoteAbsent(RemoteError):
-    """The remote answered, and what was to be fetched is not there."""
 
 
 class RemoteDiffers(RemoteError):
@@ -51,13 +40,10 @@ class Entry:
     is_dir: bool
 
 
-# `list` is a method of Remote, so its annotations need other words.
-Names = list[str]
-Entries = list[Entry]
-Rows = list[dict[str, Any]]
+Entries = list[Entry]  # `list` is a method of Remote, so its annotations need another word
 
 
-class Remote:
+class Remote(RcloneCalls):
     """A folder on a remote, e.g. ``drive:spotwave/sw-0123456789ab`` or an absolute local path.
 
     `config` is an rclone.conf; without one (or where the file is not there: a local folder needs none) none is read,
@@ -65,33 +51,6 @@ class Remote:
     Every call is bounded: `call_s` seconds for small things, `transfer_s` for copies and their checks.
     Every method raises `RemoteError`; to make one of a root that rclone would take for an option, ValueError.
     """
-
-    def __init__(
-        self,
-        binary: str | Path,
-        config: Path | None,
-        root: str,
-        *,
-        call_s: float = 120.0,
-        transfer_s: float = 3600.0,
-    ) -> None:
-        if root.startswith("-") or "\0" in root:  # in the arguments it would be an option, or no argument at all
-            raise ValueError(f"{root[:60]!r} cannot be a remote's folder")
-        self.binary = str(binary)
-        self.config = config if config and config.is_file() else None
-        self.root = root if root.endswith(":") else root.rstrip("/") or "/"
-        self.call_s = call_s
-        self.transfer_s = transfer_s
-        self._scrub = redactor(self.config)
-
-    def at(self, rel: str) -> str:
-        """A path as rclone spells it. Raises ValueError for one that leaves the remote's folder."""
-        path = PurePosixPath(rel)
-        if path.is_absolute() or ".." in path.parts or "\0" in rel:
-            raise ValueError(f"{rel!r} is not a path below the remote's folder")
-        if not path.parts:
-            return self.root
-        return f"{self.root}{'' if self.root.endswith((':', '/')) else '/'}{path}"
 
     def upload(
         self, local: Path, rel: str, timeout_s: float | None = None, *, names: Sequence[str] | None = None
@@ -157,7 +116,7 @@ class Remote:
         done = self._run("check", arguments, timeout_s or self.transfer_s, _lines(names))
         lines = done.stdout.decode(errors="replace").splitlines()
         wrong = [plain(line[2:], 200) for line in lines if line[:2] in ("+ ", "* ")]
-        if wrong or done.returncode in _ABSENT_CODES:
+        if wrong or done.returncode in ABSENT_CODES:
             raise RemoteDiffers(f"the remote's copy of {rel} differs: {', '.join(wrong[:5] or names[:5])}")
         if done.returncode:
             raise self._error("check", done)
@@ -182,7 +141,7 @@ class Remote:
     def read(self, rel: str, most_bytes: int = LETTER_BYTES) -> bytes | None:
         """A small file's content, or None if the remote answers that there is none. Raises `RemoteTooLong`."""
         done = self._run("cat", [f"--count={most_bytes + 1}", self.at(rel)], self.call_s, most_bytes=most_bytes)
-        if done.returncode in _ABSENT_CODES:
+        if done.returncode in ABSENT_CODES:
             return None
         if done.returncode:
             raise self._error("cat", done)
@@ -193,7 +152,7 @@ class Remote:
     def tail(self, rel: str, most_bytes: int) -> bytes:
         """The end of a file that may be long; nothing where there is none."""
         done = self._run("cat", [f"--tail={most_bytes}", self.at(rel)], self.call_s, most_bytes=most_bytes)
-        if done.returncode and done.returncode not in _ABSENT_CODES:
+        if done.returncode and done.returncode not in ABSENT_CODES:
             raise self._error("cat", done)
         return done.stdout
 
@@ -230,78 +189,8 @@ class Remote:
         found = self._lsjson(rel, ["--recursive", "--files-only", "--no-mimetype", "--hash", *wanted])
         return {str(item["Path"]): item.get("Hashes") or {} for item in found}
 
-    @cached_property
-    def _features(self) -> Mapping[str, object]:
-        head = re.match(r"[^/:]+:", self.root)  # the whole backend: its folder may not exist yet
-        told = self._checked("backend", ["features", head[0] if head else self.root], self.call_s).stdout
-        features: Mapping[str, object] = self._json("backend", told)
-        return features
 
-    @property
-    def _hash_types(self) -> Names:
-        known = self._features.get("Hashes")
-        return [str(kind) for kind in known if kind != "none"] if isinstance(known, Sequence) else []
-
-    @property
-    def _comparison(self) -> Names:
-        """How to tell a changed file where the backend keeps no times: equal sizes prove nothing."""
-        if int(str(self._features.get("Precision") or 0)) < _NO_MODTIME_NS:
-            return []
-        return ["--checksum"] if self._hash_types else ["--ignore-times"]
-
-    def _is_file(self, rel: str) -> bool:
-        item = self._stat(rel)
-        return item is not None and not item["IsDir"]
-
-    def _stat(self, rel: str) -> Mapping[str, object] | None:
-        """What is at `rel`, or None; an object store calls a folder whatever is not there."""
-        done = self._run("lsjson", ["--stat", "--no-modtime", self.at(rel)], self.call_s)
-        if done.returncode in _ABSENT_CODES:
-            return None
-        if done.returncode:
-            raise self._error("lsjson", done)
-        item: Mapping[str, object] | None = self._json("lsjson", done.stdout or b"null")
-        return item
-
-    def _lsjson(self, rel: str, flags: Sequence[str]) -> Rows:
-        done = self._run("lsjson", [*flags, self.at(rel)], self.call_s)
-        if done.returncode in _ABSENT_CODES:
-            return []
-        if done.returncode:
-            raise self._error("lsjson", done)
-        rows: Rows = self._json("lsjson", done.stdout)
-        return rows
-
-    @staticmethod
-    def _json(verb: str, told: bytes) -> Any:
-        try:
-            return load(told, _LISTING_BYTES)
-        except BadJson as error:
-            raise RemoteError(f"rclone {verb}: what it tells cannot be read: {error}") from error
-
-    def _checked(self, verb: str, arguments: Sequence[str], timeout_s: float) -> subprocess.CompletedProcess[bytes]:
-        done = self._run(verb, arguments, timeout_s)
-        if done.returncode:
-            raise self._error(verb, done)
-        return done
-
-    def _error(self, verb: str, done: subprocess.CompletedProcess[bytes]) -> RemoteError:
-        kind = RemoteAbsent if done.returncode in _ABSENT_CODES else RemoteError
-        word = plain(last_line(done.stderr.decode(errors="replace"))) or f"exit code {done.returncode}"
-        return kind(self._scrub(f"rclone {verb}: {word}"))
-
-    def _run(
-        self,
-        verb: str,
-        arguments: Sequence[str],
-        timeout_s: float,
-        stdin: bytes = b"",
-        most_bytes: int = _LISTING_BYTES,
-    ) -> subprocess.CompletedProcess[bytes]:
-        return run(self.binary, self.config, verb, arguments, timeout_s, stdin, most_bytes)
-
-
-def _bounds(rel: str, files: int, size: int, local: Path) -> Names:
+def _bounds(rel: str, files: int, size: int, local: Path) -> list[str]:
     """Flags for a copy of so much to here, once it is known to fit. Raises `RemoteNoRoom`."""
     try:
         room_for(files, size, local)

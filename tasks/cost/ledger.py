@@ -21,8 +21,9 @@ from spotwave.blocks.budget import Budget
 from spotwave.blocks.models import Machine
 from spotwave.blocks.snapshots import SnapshotStore, StoreUnavailable
 from spotwave.blocks.validation import first_problem
+from spotwave.node.contract import Limit
 from spotwave.node.untrusted.plain_text import plain
-from spotwave.tasks.records import Amount, Bill, Job, Quote
+from spotwave.tasks.records import Amount, Bill, Cap, Job, Quote
 
 FOLDER = "spending/v1"
 _MONTHS = f"{FOLDER}/months"
@@ -98,28 +99,28 @@ def of_job(entries: Iterable[Entry], key: str) -> list[Entry]:
     return [entry for entry in entries if entry.job == key]
 
 
-def left(mine: Entry, entries: Iterable[Entry], budget: Budget) -> tuple[float, str, str]:
-    """(USD that this attempt may cost, the limit that says so, in words), after all that came before it.
+def left(mine: Entry, entries: Iterable[Entry], budget: Budget) -> Cap:
+    """What the tightest limit of the budget leaves for this attempt, after all that came before it.
 
     Of the same job's other attempts, ended ones count and nothing else can be: attempts follow each other.
     """
     before = [entry for entry in entries if entry.name != mine.name and entry.order < mine.order]
-    found: list[tuple[float, str, str]] = []
+    found: list[Cap] = []
     if budget.usd_per_month is not None:
         ours = [one for one in before if one.month == mine.month and budget.project in ("", one.project)]
         whose = f" of project {budget.project}" if budget.project else ""
-        found.append(_left("usd_per_month", budget.usd_per_month, ours, f"in {mine.month}{whose}"))
+        found.append(_left(Limit.MONTH, budget.usd_per_month, ours, f"in {mine.month}{whose}"))
     if budget.usd_per_project is not None:
         ours = [one for one in before if one.project == mine.project]
-        found.append(_left("usd_per_project", budget.usd_per_project, ours, f"by project {mine.project}"))
+        found.append(_left(Limit.PROJECT, budget.usd_per_project, ours, f"by project {mine.project}"))
     return min(found)
 
 
-def _left(limit: str, usd: float, ours: list[Entry], where: str) -> tuple[float, str, str]:
+def _left(limit: Limit, usd: float, ours: list[Entry], where: str) -> Cap:
     spent = sum(one.usd for one in ours if one.state == "ended")
     reserved = sum(one.usd for one in ours if one.state == "reserved")
     told = f"{limit}: of {usd:g} USD, {spent:.4g} are spent {where} and {reserved:.4g} are reserved by what runs"
-    return max(0.0, usd - spent - reserved), limit, told
+    return Cap(max(0.0, usd - spent - reserved), limit, told)
 
 
 def reservation(job: Job, attempt: int, usd: float, at: float, until: float, quote: Quote | None) -> Entry:

@@ -11,12 +11,12 @@ from prefect.logging import get_run_logger
 from spotwave.blocks.budget import Budget
 from spotwave.blocks.models import Offer
 from spotwave.blocks.snapshots import StoreUnavailable
-from spotwave.node.contract import SAVE_S
+from spotwave.node.contract import SAVE_S, Limit
 from spotwave.tasks.cache import ONCE
 from spotwave.tasks.cost import ledger
 from spotwave.tasks.cost.quote import hourly_usd
 from spotwave.tasks.load_blocks import load_budget, load_store
-from spotwave.tasks.records import Allowance, Bill, Choice, Job, Placed, Quote, Refusal
+from spotwave.tasks.records import Allowance, Bill, Cap, Choice, Job, Placed, Quote, Refusal
 
 TEARDOWN_S = 30.0  # from the agent's end until the cloud bills no more
 LEAST_WORK_S = 30.0  # a machine that may not even work for so long is not worth its boot
@@ -47,7 +47,7 @@ def reserve(
     budget = load_budget(job.budget) if job.budget is not None else Budget()
     cap = own_cap(job, approved_usd, spent_usd)
     found = [cap] if cap is not None else []
-    most = min([wanted, *(usd for usd, _, _ in found)])
+    most = min([wanted, *(one.usd for one in found)])
     mine = ledger.reservation(job, attempt, most, now, deadline, quote)
     try:
         store = load_store(job.store)
@@ -69,20 +69,20 @@ def reserve(
             get_run_logger().warning("not in the ledger of spending: %s", error)
             return Allowance(at=now)
         refused = f"store: the ledger of spending does not answer, so nothing is launched under a limit ({error})"
-        return Allowance(usd=0.0, limit="store", said=refused, at=now, refused=refused)
+        return Allowance(usd=0.0, limit=Limit.STORE, said=refused, at=now, refused=refused)
     get_run_logger().info("attempt %d may cost %.4g USD (%s)", attempt, usd, said)
     return allowance
 
 
-def own_cap(job: Job, approved_usd: float | None, spent_usd: float) -> tuple[float, str, str] | None:
-    """The tighter of the job's max_usd and what was approved: (USD left, which of them, that in words)."""
+def own_cap(job: Job, approved_usd: float | None, spent_usd: float) -> Cap | None:
+    """The tighter of the job's max_usd and what was approved."""
     if approved_usd is not None and (job.max_usd is None or approved_usd < job.max_usd):
         told = f'approved: of the {approved_usd:.4g} USD that were approved ("at most"), {spent_usd:.4g} are spent'
-        return max(0.0, approved_usd - spent_usd), "approved", f"{told} on this job"
+        return Cap(max(0.0, approved_usd - spent_usd), Limit.APPROVED, f"{told} on this job")
     if job.max_usd is None:
         return None
     told = f"max_usd: of {job.max_usd:g} USD, {spent_usd:.4g} are spent on this job"
-    return max(0.0, job.max_usd - spent_usd), "max_usd", told
+    return Cap(max(0.0, job.max_usd - spent_usd), Limit.MAX_USD, told)
 
 
 def stops_at(allowance: Allowance | None, job: Job, offer: Offer) -> float:
@@ -141,11 +141,11 @@ def _least_s(offer: Offer) -> float:
     return offer.boot_s + LEAST_WORK_S + SAVE_S + TEARDOWN_S
 
 
-def _too_little(said: str, usd: float, least: float, limit: str) -> str:
+def _too_little(said: str, usd: float, least: float, limit: Limit) -> str:
     remedies = {
-        "max_usd": "Allow more",
-        "approved": "Run it again, and approve what it then may cost",
-        "store": "Look at the store",
+        Limit.MAX_USD: "Allow more",
+        Limit.APPROVED: "Run it again, and approve what it then may cost",
+        Limit.STORE: "Look at the store",
     }
     remedy = remedies.get(
         limit, "Allow more in the Budget block, wait for what runs, or give jobs a max_usd or fewer max_hours"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +11,15 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from pydantic import BaseModel, ConfigDict
 
-from spotwave.node.contract import AGENT_LOG, attempt_dir
+from spotwave.node.contract import OUTCOME_FILE, Outcome, attempt_dir
 from spotwave.node.untrusted.plain_text import markdown
-from spotwave.node.untrusted.strict_json import BadJson, read_file
 from spotwave.tasks import api
 from spotwave.tasks.drill.estimate import DrillEstimate
 from spotwave.tasks.drill.interrupt import ForcedInterruption
 from spotwave.tasks.records import Attempt
 
-LOG_BYTES = 64 << 20
 REPORT_FILE = "drill.md"
 REPORT_KEY = "drill"
-# The agent's own log lines (node/agent/agent.py, node/agent/sync.py), both by the machine's clock.
-_LINE = re.compile(r"(?P<at>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) (?P<who>\S+) (?P<said>.*)")
-_STOPPING = re.compile(r"stopping: ")
-_SAVED = re.compile(r"checkpoint (?P<generation>\S+) .*is on the remote")
 
 
 class Leg(BaseModel):
@@ -42,48 +35,29 @@ class Leg(BaseModel):
 
 
 def legs_of(attempts: list[Attempt], results: Path) -> list[Leg]:
-    """results: where the attempts' logs were collected."""
+    """results: where the attempts' files were collected."""
     prefect, legs = api.client(), []
     for attempt in attempts:
         run = prefect.read_flow_run(attempt.node_run_id) if attempt.node_run_id is not None else None
-        log = results / attempt_dir(attempt.number) / AGENT_LOG
+        outcome = collected_outcome(results / attempt_dir(attempt.number)) or attempt.outcome
         legs.append(
             Leg(
                 launched_at=attempt.machine.launched_at,
                 working_at=run.start_time if run is not None else None,
                 finished_at=run.end_time if run is not None else None,
                 gone_at=attempt.ended_at,
-                saved_in_s=saved_in_s(_text(log)),
+                saved_in_s=outcome.saved_in_s,
             )
         )
     return legs
 
 
-def _text(log: Path) -> str:
-    """Nothing where there is none, or more than an agent ever writes."""
+def collected_outcome(folder: Path) -> Outcome | None:
+    """What the attempt's agent wrote last, which has its times even where the cloud was first to report the end."""
     try:
-        return read_file(log, LOG_BYTES).decode(errors="replace")
-    except (FileNotFoundError, BadJson):
-        return ""
-
-
-def saved_in_s(log: str) -> float | None:
-    """Seconds between the moment when the agent heard that its machine must end, and that of its last checkpoint on
-    the remote; None if it never heard, or saved nothing afterwards."""
-    told: datetime | None = None
-    saved: datetime | None = None
-    for found in map(_LINE.fullmatch, log.splitlines()):
-        if found is None:
-            continue
-        try:
-            at = datetime.strptime(found["at"], "%Y-%m-%d %H:%M:%S,%f").replace(tzinfo=UTC)
-        except ValueError:  # digits that are no time
-            continue
-        if told is None and _STOPPING.match(found["said"]):
-            told = at
-        elif told is not None and _SAVED.match(found["said"]):
-            saved = at
-    return (saved - told).total_seconds() if told is not None and saved is not None else None
+        return Outcome.read(folder / OUTCOME_FILE)
+    except (FileNotFoundError, ValueError):  # the machine was gone before, or its file is damaged
+        return None
 
 
 @dataclass(frozen=True)

@@ -32,21 +32,23 @@ def next_machine(requirements: Requirements, attempts: Sequence[Attempt], fixed:
     fixed: clouds whose machines have the disk that there is.
     """
     memory, disk = requirements.min_memory_gib, requirements.disk_gib
-    why: list[str] = []
+    why: dict[Cause, str] = {}  # what was short last comes last
     for attempt in attempts:
         had, step = attempt.machine.offer.memory_gib, _at(attempt)
         match attempt.outcome.cause:
             case Cause.MEMORY:
                 memory = max(memory, 2 * had)
-                why = [*_but(why, "memory"), f"memory: {had:g} GiB were too little{step}, so at least {memory:g} GiB"]
+                why.pop(Cause.MEMORY, None)
+                why[Cause.MEMORY] = f"memory: {had:g} GiB were too little{step}, so at least {memory:g} GiB"
             case Cause.DISK if attempt.machine.cloud not in fixed:
                 had = attempt.machine.disk_gib or disk
                 disk = max(disk, 2 * had)
-                why = [*_but(why, "disk"), f"disk: {had:g} GiB were too little{step}, so {disk:g} GiB"]
+                why.pop(Cause.DISK, None)
+                why[Cause.DISK] = f"disk: {had:g} GiB were too little{step}, so {disk:g} GiB"
             case _:
                 pass
     grown = requirements.model_copy(update={"min_memory_gib": memory, "disk_gib": disk})
-    return NextMachine(grown, "; ".join(why), _problem(requirements, memory, attempts, fixed))
+    return NextMachine(grown, "; ".join(why.values()), _problem(requirements, memory, attempts, fixed))
 
 
 def _problem(
@@ -106,7 +108,3 @@ def _way(attempt: Attempt) -> tuple[object, ...]:
 
 def _at(attempt: Attempt) -> str:
     return f" at {attempt.outcome.step}" if attempt.outcome.step else ""
-
-
-def _but(why: list[str], what: str) -> list[str]:
-    return [one for one in why if not one.startswith(f"{what}:")]

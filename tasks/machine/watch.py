@@ -46,7 +46,6 @@ STOPPING_S = 300.0  # how long a machine may be on its way down
 PRICES_S = 300.0  # how often it is asked what has held, under a limit: a price moves a few times a day
 RETRIES = 4  # of one question, half a minute: this loop asks again by itself, and is to hear of a cancel soon
 SUSPENDED = "the job was suspended"
-RISEN = "its machine costs more by the hour than when it was launched"  # why an attempt ends before its time
 
 
 def told_state(cloud: Cloud, machine: Machine) -> MachineState | None:
@@ -183,7 +182,8 @@ class _Watch:
             return None
         assert self.allowance is not None
         # The last synchronised checkpoint is kept: there is no way to ask the machine for another one.
-        return Outcome(Ending.DEADLINE, f"{RISEN}. {self.allowance.said}")
+        reason = f"its machine costs more by the hour than when it was launched. {self.allowance.said}"
+        return Outcome(Ending.DEADLINE, reason, limit=self.allowance.limit)
 
     def told_more(self, outcome: Outcome) -> Outcome:
         """With what the lease knows, where nobody but us says how it ended."""

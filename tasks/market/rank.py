@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
@@ -44,7 +44,7 @@ def rank(
     speeds: what was measured (tasks.market.speed.SPEEDS); None: nothing yet.
     over: types that exceed a quota (tasks.market.quota_room.OVER), which come into nobody's ranking.
     """
-    judged = market.judged(requirements)
+    judged = market.judged(requirements).with_columns(over_quota=pl.lit(False))
     if over is not None:
         judged = _without(judged, over)
     eligible = with_cost(judged.filter(pl.col("why_not").is_null()), work, speeds)
@@ -66,7 +66,7 @@ def rank(
         work_core_h=work.core_h,
         rejected=_groups(excluded),
         nearest=nearest,
-        remedy=None if ranked else _remedy(nearest, set() if over is None else set(over["over"])),
+        remedy=None if ranked else _remedy(nearest),
         may_change=None if ranked else _may_change(market, requirements, over),
     )
 
@@ -77,7 +77,11 @@ def _without(judged: pl.DataFrame, over: pl.DataFrame) -> pl.DataFrame:
         over, on=["cloud", "region", "instance_type"], how="left", maintain_order="left"
     )
     exceeds = pl.col("over").is_not_null().cast(pl.UInt8)
-    return joined.with_columns(why_not=pl.coalesce("why_not", "over"), misses=pl.col("misses") + exceeds).drop("over")
+    return joined.with_columns(
+        over_quota=pl.col("why_not").is_null() & pl.col("over").is_not_null(),
+        why_not=pl.coalesce("why_not", "over"),
+        misses=pl.col("misses") + exceeds,
+    ).drop("over")
 
 
 def _best(eligible: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
@@ -161,17 +165,17 @@ def _nearest(refused: pl.DataFrame) -> list[Near]:
     one_of_a_type = refused.filter(pl.col("misses") == pl.col("misses").min()).sort(keys, descending=order)
     near = one_of_a_type.unique(["cloud", "instance_type"], keep="first", maintain_order=True).head(NEAREST)
     return [
-        Near(offer=offer, why_not=row["why_not"], misses=row["misses"])
+        Near(offer=offer, why_not=row["why_not"], misses=row["misses"], over_quota=row["over_quota"])
         for offer, row in zip(offers_of(near), near.to_dicts(), strict=True)
     ]
 
 
-def _remedy(nearest: list[Near], quotas: Collection[str]) -> str:
-    """Which requirement excluded the nearest offer, and what to do; quotas: the reasons that are none of ours."""
+def _remedy(nearest: list[Near]) -> str:
+    """Which requirement or quota excluded the nearest offer, and what to do."""
     if not nearest:
         return "clouds: no cloud offered anything. Name another cloud."
     near, offer = nearest[0], nearest[0].offer
-    if near.why_not in quotas:
+    if near.over_quota:
         return (
             f"quota: what meets the requirements is more than the account may have, e.g. {offer.label} with "
             f"{offer.vcpus} vCPUs: {near.why_not}. Ask the cloud for more, ask for fewer vCPUs, or add a cloud."

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from spotwave.blocks.local.block import LocalCloud
 from spotwave.blocks.models import Machine, MachineState, Offer
-from spotwave.deployments.cli import parsed
 from spotwave.deployments.closing_table import closing_table
+from spotwave.deployments.commands.jobs import parsed
 from spotwave.deployments.machines import Found, as_table, total
 
 _URL = "http://127.0.0.1:4200/runs/flow-run/5b2d4f5e-3c9f-4a51-9f67-1f1c3a8a5a10"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from spotwave.deployments.cli import parsed
+from spotwave.deployments.commands.jobs import parsed
 
 WATER = "3\nwater\nO 0 0 0\nH 0 0.757 0.587\nH 0 -0.757 0.587\n"
 

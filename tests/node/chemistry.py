@@ -11,7 +11,9 @@ from spotwave.node.jobs.shci.calculation import Calculation, ProgramName, check
 from spotwave.node.jobs.shci.fcidump import IntegralsProof, write_fcidump
 from spotwave.node.jobs.shci.programs.base import SolverTask
 from spotwave.node.jobs.shci.scf.hartree_fock import HartreeFock, run_hartree_fock
+from spotwave.node.jobs.shci.scf.solutions import Solution, find_solutions
 
+MEMORY_GIB = 2.0
 NITROGEN = "N 0 0 0; N 0 0 1.2"
 
 
@@ -20,13 +22,19 @@ def quiet(_: str) -> None:
 
 
 def hartree_fock(calculation: Calculation, folder: Path) -> HartreeFock:
-    return run_hartree_fock(calculation, folder / "scf.chk", max_memory_gib=2.0, log=quiet)
+    return run_hartree_fock(calculation, folder / "scf.chk", max_memory_gib=MEMORY_GIB, log=quiet)
+
+
+def solutions_of(calculation: Calculation, folder: Path) -> list[Solution]:
+    return find_solutions(hartree_fock(calculation, folder), folder / "solutions", max_memory_gib=MEMORY_GIB, log=quiet)
 
 
 def dump(calculation: Calculation, folder: Path) -> IntegralsProof:
     """Writes folder/FCIDUMP."""
     frozen = check(calculation).n_frozen
-    return write_fcidump(hartree_fock(calculation, folder), folder / "FCIDUMP", frozen=frozen, max_memory_gib=2.0)
+    return write_fcidump(
+        hartree_fock(calculation, folder), folder / "FCIDUMP", frozen=frozen, max_memory_gib=MEMORY_GIB
+    )
 
 
 def exact_energy(path: Path) -> float:

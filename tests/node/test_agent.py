@@ -1,42 +1,27 @@
-"""The machine's guardian on its own: a real agent, worker and rclone, and an API that knows one lease.
-
-The API answers the lease as Prefect does and everything else with 503, which a worker outlives.
-"""
+"""The machine's guardian on its own, against an API that knows one lease."""
 
 from __future__ import annotations
 
 import json
-import os
 import signal
 import ssl
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, TypeVar
 
 import psutil
 import pytest
 
-from spotwave.blocks.rclone import rclone_binary
 from spotwave.node.agent.engine import MOST_STARTS
 from spotwave.node.contract import (
-    BRIEF_FILE,
+    CHECKPOINT_DIR,
     ENGINE_PID_FILE,
-    ENV_NOTICE,
-    ENV_RCLONE,
-    ENV_SECRETS,
-    ENV_WORK,
     FENCE_FILE,
     HEARTBEAT_FILE,
     OUTCOME_FILE,
     PROGRESS_FILE,
-    SECRET_API,
-    Brief,
     Cause,
     Ending,
     Fence,
@@ -45,114 +30,16 @@ from spotwave.node.contract import (
     Phase,
     Progress,
 )
+from spotwave.node.storage import checkpoint
 from spotwave.node.storage.manifest import FileMark, Manifest
 from tests.emulators.computer import MetadataService
 from tests.emulators.metadata import AwsMetadata
-from tests.processes import kill_with_children, words
+from tests.node import agent_kit
+from tests.node.agent_kit import Api, Start, until
+from tests.processes import words
 from tests.security.tls_kit import authority
 
-T = TypeVar("T")
-
-LEASE_ID = "5b0c1f6e-0000-4000-8000-000000000001"
-
-
-@dataclass
-class Api:
-    """What the agent has told, and whether the lease still exists."""
-
-    url: str
-    leases: list[Lease] = field(default_factory=list)
-    fenced: bool = False
-    away: bool = False
-
-
-@pytest.fixture
-def api() -> Iterator[Api]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_PATCH(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            known = self.path == f"/api/artifacts/{LEASE_ID}" and not found.fenced
-            if known and not found.away:
-                lease = Lease.from_metadata(body["metadata_"])
-                assert lease is not None
-                found.leases.append(lease)
-            self.send_response(503 if found.away else 204 if known else 404)
-            self.end_headers()
-
-        def do_GET(self) -> None:
-            self.send_response(503)
-            self.end_headers()
-
-        do_POST = do_GET
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Silent."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        found = Api(f"http://127.0.0.1:{server.server_port}/api")
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield found
-        server.shutdown()
-        thread.join()
-
-
-@dataclass
-class Running:
-    """An agent at work."""
-
-    process: subprocess.Popen[bytes]
-    work: Path
-    remote: Path
-
-    def ended(self, within_s: float = 60) -> None:
-        assert self.process.wait(within_s) == 0, (self.work / "console.log").read_text()
-
-    @property
-    def outcome(self) -> Outcome:
-        return Outcome.from_json((self.remote / "attempts/1/outcome.json").read_text())
-
-
-Start = Callable[..., Running]
-
-
-@pytest.fixture
-def agent(api: Api, tmp_path: Path) -> Iterator[Start]:
-    started: list[Running] = []
-
-    def start(cloud: dict[str, str] | None = None, url: str = api.url, **brief: Any) -> Running:
-        work, secrets, remote = (tmp_path / name for name in ("work", "secrets", "remote"))
-        for folder in (work, secrets):
-            folder.mkdir()
-        (secrets / SECRET_API).write_text(json.dumps({"PREFECT_API_URL": url}))
-        fields = {"deadline": time.time() + 600, "lease_s": 0.5, "sync_s": 300.0} | brief
-        Brief("sw-alone", 1, str(remote), LEASE_ID, 1, 1.0, **fields).write(work / BRIEF_FILE)
-        environment = {
-            **os.environ,
-            ENV_WORK: str(work),
-            ENV_SECRETS: str(secrets),
-            ENV_RCLONE: rclone_binary(),
-            ENV_NOTICE: str(tmp_path / "notice.json"),
-            **(cloud or {}),
-        }
-        with (work / "console.log").open("wb") as console:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "spotwave.node.agent"], env=environment, stdout=console, stderr=console
-            )
-        started.append(Running(process, work, remote))
-        return started[-1]
-
-    yield start
-    for one in started:
-        kill_with_children(one.process)
-
-
-def until(look: Callable[[], T | None], within_s: float = 30) -> T:
-    limit = time.monotonic() + within_s
-    while not (found := look()):
-        assert time.monotonic() < limit
-        time.sleep(0.05)
-    return found
+agent, api = agent_kit.agent, agent_kit.api
 
 
 def test_a_forgotten_machine_ends_itself_and_says_so(api: Api, agent: Start) -> None:
@@ -197,6 +84,24 @@ def test_a_notice_before_any_work_is_an_interruption(api: Api, agent: Start, tmp
     (tmp_path / "notice.json").write_text(json.dumps({"action": "terminate", "time": time.time() + 20}))
     machine.ended(20)
     assert machine.outcome.ending is Ending.INTERRUPTED
+
+
+def test_the_outcome_has_the_times_of_the_notice_and_of_the_last_checkpoint(
+    api: Api, agent: Start, tmp_path: Path
+) -> None:
+    machine = agent()
+    until(lambda: api.leases)
+    begun, made = time.time(), tmp_path / "made"
+    made.write_text("so far")
+    checkpoint.seal(machine.work / CHECKPOINT_DIR, "001-00001", {"made": made}, step="begin")
+    (tmp_path / "notice.json").write_text(json.dumps({"action": "terminate", "time": time.time() + 20}))
+    machine.ended(20)
+    outcome = machine.outcome
+    assert (outcome.ending, outcome.generation) == (Ending.INTERRUPTED, "001-00001")
+    assert outcome.notice_at is not None
+    assert outcome.saved_at is not None
+    assert begun <= min(outcome.notice_at, outcome.saved_at)
+    assert max(outcome.notice_at, outcome.saved_at) <= time.time()
 
 
 def test_a_notice_that_the_host_is_shut_down_is_none_of_the_cloud(api: Api, agent: Start, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from prefect.server.schemas.core import Artifact
 
-from spotwave.node.contract import Cause, Ending, Lease, Outcome, Phase, Progress
+from spotwave.node.contract import Cause, Ending, Lease, Limit, Outcome, Phase, Progress
 
 
 @pytest.mark.parametrize("length", [0, 80, 400, 449, 450, 451, 3000])
@@ -27,3 +27,19 @@ def test_half_a_lease_is_none() -> None:
     pieces = Lease(1, Phase.WORKING, Progress(note="x" * 2000)).to_metadata()
     with pytest.raises(ValueError, match=r"Unterminated|Expecting"):
         Lease.from_metadata({key: piece for key, piece in pieces.items() if key != "lease-2"})
+
+
+def test_an_outcome_of_an_earlier_version_is_read() -> None:
+    """It had no limit and no times."""
+    written = '{"ending": "lost", "reason": "gone", "generation": "001-00002", "sent_bytes": 12, "cause": "memory"}'
+    told = Outcome.from_json(written)
+    assert told == Outcome(Ending.LOST, "gone", generation="001-00002", sent_bytes=12, cause=Cause.MEMORY)
+    assert (told.limit, told.notice_at, told.saved_at) == (Limit.NONE, None, None)
+
+
+@pytest.mark.parametrize(
+    "field", ['"limit": "all"', '"limit": null', '"notice_at": -1', '"saved_at": true', '"saved_at": 1e300']
+)
+def test_an_outcome_with_a_limit_or_a_time_that_cannot_be_is_refused(field: str) -> None:
+    with pytest.raises(ValueError, match=r"limit|_at"):
+        Outcome.from_json(f'{{"ending": "lost", "reason": "gone", {field}}}')

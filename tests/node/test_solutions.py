@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,58 +13,15 @@ import pytest
 from numpy.typing import NDArray
 from pyscf import scf
 from pyscf.soscf import newton_ah
-from pyscf.tools import fcidump
 
-from spotwave.node.jobs.shci.calculation import Calculation, check
+from spotwave.node.jobs.shci.calculation import Calculation
 from spotwave.node.jobs.shci.fcidump import write_fcidump
 from spotwave.node.jobs.shci.fcidump_energies import determinant_energy
-from spotwave.node.jobs.shci.invariants import of_another_spin, prove_energies, prove_reference
-from spotwave.node.jobs.shci.pilot import choose, occupied
-from spotwave.node.jobs.shci.programs.base import SolverTask
-from spotwave.node.jobs.shci.programs.pyci import PyCI
-from spotwave.node.jobs.shci.programs.run import solve
-from spotwave.node.jobs.shci.reference import Reference
 from spotwave.node.jobs.shci.scf.first_determinant import lowest_by_exchanges
-from spotwave.node.jobs.shci.scf.hartree_fock import HartreeFock, load_hartree_fock, run_hartree_fock
+from spotwave.node.jobs.shci.scf.hartree_fock import load_hartree_fock, run_hartree_fock
 from spotwave.node.jobs.shci.scf.occupations import lowest_determinants
-from spotwave.node.jobs.shci.scf.solutions import Solution, find_solutions
 from spotwave.node.jobs.shci.scf.stability import analyse, is_minimum
-from tests.node.chemistry import exact_energy, hartree_fock, quiet
-
-MEMORY_GIB = 2.0
-
-
-def solutions_of(calculation: Calculation, folder: Path) -> list[Solution]:
-    return find_solutions(hartree_fock(calculation, folder), folder / "solutions", max_memory_gib=MEMORY_GIB, log=quiet)
-
-
-def task_of(calculation: Calculation, folder: Path) -> SolverTask:
-    size = check(calculation)
-    return SolverTask(
-        fcidump=folder / "FCIDUMP",
-        output=folder / "output",
-        checkpoint=folder / "checkpoint",
-        log=folder / "log",
-        threads=1,
-        memory_gib=MEMORY_GIB,
-        eps1=calculation.eps1,
-        eps2=calculation.eps2,
-        n_orbitals=size.n_correlated_orbitals,
-        n_electrons=size.n_correlated_electrons,
-        spin=calculation.spin,
-    )
-
-
-def chosen(calculation: Calculation, folder: Path, *, starts_anywhere: bool = True) -> tuple[HartreeFock, Reference]:
-    return choose(
-        solutions_of(calculation, folder),
-        task_of(calculation, folder),
-        folder / "pilots",
-        frozen=check(calculation).n_frozen,
-        starts_anywhere=starts_anywhere,
-        log=quiet,
-        should_stop=lambda: False,
-    )
+from tests.node.chemistry import MEMORY_GIB, hartree_fock, quiet, solutions_of
 
 
 @pytest.mark.parametrize(
@@ -168,117 +124,11 @@ def test_two_atoms_far_apart_are_in_their_lowest_solution(tmp_path: Path) -> Non
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="PyCI has wheels for Linux only")
 
 
-@on_linux
-def test_a_lower_solution_is_not_followed_blindly(tmp_path: Path) -> None:
-    """Triplet B2: an ROHF at -49.0697 exists, and SHCI from it ends 0.03 Hartree higher."""
-    boron = Calculation(molecule="B 0 0 0; B 0 0 1.59", spin=2, basis="6-31g", eps1=1e-3, eps2=1e-4)
-    kept, told = chosen(boron, tmp_path)
-    assert kept.energy == pytest.approx(-49.058036785, abs=1e-6)
-    assert told.origin == "start"
-    lower = [other for other in told.others if other.energy < kept.energy - 0.01]
-    assert lower
-    assert told.pilot_energy is not None
-    assert all(other.pilot_energy > told.pilot_energy + 0.01 for other in lower)  # type: ignore[operator]
-    assert all(other.pilot_energy > told.pilot_energy for other in told.others)  # type: ignore[operator]
-    assert told.irrep == "B1g"
-    assert "is lower, and leads to a higher SHCI energy" in told.note
-    assert "It is no minimum" in told.note
-    assert Reference.model_validate_json(told.model_dump_json()) == told
-    assert list((tmp_path / "pilots").iterdir()) == []
-
-
-@on_linux
-def test_the_better_solution_is_kept(tmp_path: Path) -> None:
-    """Manganese: the SCF's own start is 0.27 Hartree too high, and so was the answer."""
-    manganese = Calculation(molecule="Mn 0 0 0", spin=5, basis="sto-3g", frozen_core=True, eps1=1e-3, eps2=1e-4)
-    kept, told = chosen(manganese, tmp_path)
-    assert kept.energy == pytest.approx(-1137.645156, abs=2e-6)
-    assert told.origin != "start"
-    assert is_minimum(told.stability)
-
-
-def test_a_single_solution_needs_no_pilot(tmp_path: Path) -> None:
-    water = Calculation(molecule="O 0 0 0; H 0 0.757 0.587; H 0 -0.757 0.587", basis="sto-3g")
-    kept, told = chosen(water, tmp_path)
-    assert (told.origin, told.irrep, told.others, told.pilot_energy, told.note) == ("start", "A1", (), None, "")
-    assert told.stability.internal is not None
-    assert told.stability.internal > 0.1
-    assert kept.energy == told.energy
-
-
 def test_functions_that_depend_on_each_other_leave_fewer_orbitals(tmp_path: Path) -> None:
     """PySCF drops them from the SCF; the integrals are over the orbitals that are left."""
     close = Calculation(molecule="He 0 0 0; He 0 0 0.21", basis="aug-cc-pvqz")
     hf = run_hartree_fock(close, tmp_path / "scf.chk", max_memory_gib=MEMORY_GIB, log=quiet)
     assert hf.mo_coeff.shape[1] < hf.mol.nao_nr()
-
-
-@on_linux
-def test_open_shells_of_opposite_spin_are_found_where_a_bond_is_broken(tmp_path: Path) -> None:
-    """CN at 4 Angstrom, doublet: from the ROHF determinant it was -90.741870, 0.2 Hartree too high, without a word."""
-    broken = Calculation(molecule="C 0 0 0; N 0 0 4.0", spin=1, basis="sto-3g", eps1=1e-3, eps2=1e-5)
-    kept, told = chosen(broken, tmp_path)
-    assert told.first_determinant is not None
-    assert told.pilot_energy == pytest.approx(-90.93777, abs=1e-4)
-    task = ended_with(broken, kept, told, tmp_path)
-    energies = solve(PyCI(), task, on_line=quiet, on_iteration=lambda _: None)
-    labels = fcidump.read(str(task.fcidump), verbose=False)["ORBSYM"]  # Molpro's: 1 is A1, products are XOR from 0
-    product = np.bitwise_xor.reduce([labels[orbital] - 1 for one in task.occupied for orbital in one])
-    assert (kept.irrep, told.irrep, product) == ("B2", "A1", 0), "told is that of the first determinant"
-    first = prove_reference(task, kept.energy)
-    assert first < kept.energy - 0.2
-    assert energies.iterations[0].variational_energy == pytest.approx(first, abs=1e-9)
-    assert energies.total_energy == pytest.approx(exact_energy(task.fcidump), abs=1e-5)
-    prove_energies(task, energies, reference=first)
-    assert of_another_spin(task, energies) is not None, "doublets, quartets and sextets have one energy here"
-    assert Reference.model_validate_json(told.model_dump_json()) == told
-
-
-@on_linux
-@pytest.mark.parametrize(
-    ("molecule", "spin", "basis", "lowest"),
-    [("C 0 0 0", 0, "cc-pvdz", -37.70729773), ("C 0 0 0; C 0 0 1.8", 0, "sto-3g", -74.5302923)],
-    ids=["C", "C2"],
-)
-def test_a_state_of_another_spin_is_no_answer_though_it_lies_lower(
-    molecule: str, spin: int, basis: str, lowest: float, tmp_path: Path
-) -> None:
-    """Triplets lie lower for both: a determinant of open shells leads to them. The lowest singlets, by full CI."""
-    singlet = Calculation(molecule=molecule, spin=spin, basis=basis, eps1=5e-4, eps2=5e-6)
-    kept, told = chosen(singlet, tmp_path)
-    assert told.first_determinant is None
-    (triplet, *_) = [one for one in told.others if one.pilot_s_squared == pytest.approx(2.0, abs=0.01)]
-    assert triplet.first_determinant is not None
-    assert triplet.pilot_energy is not None
-    assert told.pilot_energy is not None
-    assert triplet.pilot_energy < told.pilot_energy - 0.01
-    assert "A state of another spin lies lower" in told.note
-    task = ended_with(singlet, kept, told, tmp_path)
-    energies = solve(PyCI(), task, on_line=quiet, on_iteration=lambda _: None)
-    assert energies.total_energy == pytest.approx(lowest, abs=2e-4)
-    assert of_another_spin(task, energies) is None
-
-
-@on_linux
-def test_a_program_that_always_starts_from_the_first_orbitals_is_told_of_a_lower_determinant(tmp_path: Path) -> None:
-    broken = Calculation(molecule="C 0 0 0; N 0 0 4.0", spin=1, basis="sto-3g", eps1=1e-3, eps2=1e-5)
-    _, told = chosen(broken, tmp_path, starts_anywhere=False)
-    assert told.first_determinant is None
-    assert all(other.first_determinant is None for other in told.others)
-    assert "may end in a higher state" in told.note
-
-
-@on_linux
-def test_the_lowest_irrep_is_found(tmp_path: Path) -> None:
-    """Quartet CN: the SCF's own start is of another irrep, and led to -90.6305; full CI has -90.635349 in A1."""
-    quartet = Calculation(molecule="C 0 0 0; N 0 0 1.0", spin=3, basis="sto-3g", eps1=1e-3, eps2=1e-5)
-    kept, told = chosen(quartet, tmp_path)
-    assert (told.irrep, told.origin) == ("A1", "occupation")
-    assert any(other.irrep != "A1" for other in told.others)
-    task = ended_with(quartet, kept, told, tmp_path)
-    energies = solve(PyCI(), task, on_line=quiet, on_iteration=lambda _: None)
-    assert energies.total_energy == pytest.approx(-90.635349, abs=1e-5)
-    assert of_another_spin(task, energies) is None
 
 
 def test_a_lower_determinant_has_the_energy_that_its_integrals_give(tmp_path: Path) -> None:
@@ -301,13 +151,6 @@ def test_a_lower_determinant_has_the_energy_that_its_integrals_give(tmp_path: Pa
 def test_a_molecule_at_rest_has_no_lower_determinant(tmp_path: Path) -> None:
     hf = hartree_fock(Calculation(molecule="N 0 0 0; N 0 0 1.1", basis="6-31g"), tmp_path)
     assert lowest_by_exchanges(hf.mol, hf.mo_coeff, hf.mo_occ, max_memory_gib=MEMORY_GIB) is None
-
-
-def ended_with(calculation: Calculation, kept: HartreeFock, told: Reference, folder: Path) -> SolverTask:
-    """The task of the calculation itself, its integrals written."""
-    task = task_of(calculation, folder)
-    write_fcidump(kept, task.fcidump, frozen=0, orbsym=True, max_memory_gib=MEMORY_GIB)
-    return replace(task, first_determinant=occupied(told.first_determinant))
 
 
 def test_a_mode_down_that_is_one_of_several_is_chosen_by_rule(tmp_path: Path) -> None:

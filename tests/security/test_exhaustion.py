@@ -12,7 +12,8 @@ from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
 from spotwave.blocks import snapshots
 from spotwave.blocks.errors import Misconfigured
-from spotwave.blocks.local.machines import MORE_PROCESSES, Machines
+from spotwave.blocks.local.first_process import MORE_PROCESSES
+from spotwave.blocks.local.machines import Machines
 from spotwave.blocks.models import Machine, MachineState
 from spotwave.blocks.rclone import rclone_binary
 from spotwave.blocks.snapshots import SnapshotStore, StoreUnavailable

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,11 +14,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from spotwave.blocks.local.machines import Machines
-from spotwave.blocks.local.processes import is_alive
 from spotwave.blocks.snapshots import SnapshotStore, StoreUnavailable
 from spotwave.flows.shci_result import InvalidResult, parse_result
-from spotwave.node.contract import ENV_MACHINE
 from spotwave.node.jobs.shci.calculation import CommandProgram
 from spotwave.node.jobs.shci.programs.base import OutputUnreadable, SolverTask
 from spotwave.node.jobs.shci.programs.command import Command
@@ -34,8 +30,8 @@ from spotwave.tasks.market import learned_notes
 from spotwave.tasks.market.learned import cooling_pools
 from spotwave.tasks.records import Bill
 from spotwave.tasks.results.convergence import iterations
-from tests.blocks.machine_kit import brief, offer
 from tests.node.test_programs_run import task_in
+from tests.security.local_figures import an_id_that_leads_elsewhere, noted_end, noted_root, somebody_elses_process
 from tests.security.rows import Row
 from tests.tasks.test_expected_cost import BEGUN, an_offer
 from tests.tasks.test_receipt import a_machine
@@ -195,53 +191,6 @@ def table(text: str) -> Callable[[Path], object]:
         assert found is None or found.is_empty()
 
     return carried
-
-
-def noted_root(told: Any) -> Callable[[Path], object]:
-    """root.json names a process that is somebody else's: this test's own."""
-
-    def carried(folder: Path) -> None:
-        machines = Machines(folder)
-        machine = a_machine(an_offer()).model_copy(update={"id": "sw-0-1-t", "job_key": "sw-0"})
-        place = machines.place(machine)
-        place.mkdir(parents=True)
-        (place / "root.json").write_text(told if isinstance(told, str) else json.dumps(told))
-        begun = time.monotonic()
-        assert not machines._root_alive(machine)
-        assert time.monotonic() - begun < 10
-
-    return carried
-
-
-def noted_end(told: str) -> Callable[[Path], object]:
-    def carried(folder: Path) -> None:
-        machines = Machines(folder)
-        machine = a_machine(an_offer()).model_copy(update={"id": "sw-0-1-t"})
-        place = machines.place(machine)
-        place.mkdir(parents=True)
-        (place / "ended.json").write_text(told)
-        until = machines.billed_until(machine)
-        assert until is None or machine.launched_at <= until <= datetime.now(UTC)
-
-    return carried
-
-
-def an_id_that_leads_elsewhere(folder: Path) -> None:
-    machines = Machines(folder / "machines")
-    for name in ("secrets", "home", "machines"):
-        (folder / name).mkdir()
-    machine = a_machine(offer()).model_copy(update={"id": "..", "job_key": brief().brief.job_key})
-    with pytest.raises(ValueError, match="no machine's id"):
-        machines.terminate(machine)
-    assert (folder / "home").exists()
-    assert (folder / "secrets").exists()
-
-
-def somebody_elses_process(_: Path) -> None:
-    import psutil
-
-    me = psutil.Process()
-    assert not is_alive(me.pid, me.create_time(), {ENV_MACHINE: "x"})
 
 
 LEDGER = "refused in words; nothing is launched under a limit until it is corrected"

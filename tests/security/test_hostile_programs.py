@@ -28,12 +28,12 @@ from spotwave.node.contract import (
 from spotwave.node.runtime.environment import inherited
 from spotwave.node.runtime.process import lines, supervised
 from spotwave.node.storage import checkpoint
-from tests.node import test_agent
-from tests.node.test_agent import Api, Running, Start, until
+from tests.node import agent_kit
+from tests.node.agent_kit import Api, Running, Start, until
 from tests.security.rows import Row
 from tests.security.tried import params, rows_of
 
-agent, api = test_agent.agent, test_agent.api
+agent, api = agent_kit.agent, agent_kit.api
 
 KEPT_AWAY = "the program does not see it"
 SECRETS = {

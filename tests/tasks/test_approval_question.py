@@ -7,6 +7,7 @@ import pytest
 from spotwave.blocks.budget import Budget
 from spotwave.flows.loop.approval import Approval
 from spotwave.flows.loop.job_billing import JobBilling
+from spotwave.node.contract import Limit
 from spotwave.tasks.cost.approval_question import question_of
 from spotwave.tasks.cost.quote import quoted
 from spotwave.tasks.cost.reserve import own_cap
@@ -69,5 +70,5 @@ def test_how_a_job_goes_on_that_its_approved_figure_has_stopped() -> None:
     job = a_job()
     choice = Choice(ranked=[ranked(an_offer(), 1.0)], seen=1, eligible=1, work_core_h=1.0, rejected=[])
     billing = JobBilling(job, choice, a_quote(job, None), Continuation())
-    billing.allowance = Allowance(usd=2.0, limit="approved", at=0.0)
+    billing.allowance = Allowance(usd=2.0, limit=Limit.APPROVED, at=0.0)
     assert billing.how_to_go_on().endswith(f"continue_job={job.key}; what more it may cost is asked then.")

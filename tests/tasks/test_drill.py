@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from spotwave.blocks.models import InterruptionMethod, Machine, Offer
-from spotwave.node.contract import Ending, Outcome
+from spotwave.node.contract import OUTCOME_FILE, Ending, Outcome
 from spotwave.tasks.drill.estimate import DrillEstimate, NoDrill
 from spotwave.tasks.drill.interrupt import ForcedInterruption
-from spotwave.tasks.drill.report import DrillOutcome, Leg, report, saved_in_s, times
+from spotwave.tasks.drill.report import DrillOutcome, Leg, collected_outcome, report, times
 from spotwave.tasks.records import Attempt
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -29,14 +30,6 @@ FORCED = ForcedInterruption(
     attempt=1, asked_at=NOON + timedelta(seconds=70), generation="001-00001", token="t", seconds=5
 )
 RESULT = {"token": "t", "resumed_from": "001-00002", "resumed_at": 9, "seconds": 12}
-LOG = """\
-2026-03-01 12:00:40,000 agent no checkpoint on the remote: a fresh start
-2026-03-01 12:01:00,100 agent.sync checkpoint 001-00001 (begin) is on the remote
-2026-03-01 12:01:20,250 agent stopping: the cloud takes the machine back in 119 s
-Traceback: not a line of ours
-2026-03-01 12:01:21,000 agent.sync checkpoint 001-00002 (end) is on the remote
-2026-03-01 12:01:21,500 agent interrupted: the cloud takes the machine back in 119 s
-"""
 
 
 def at(seconds: float) -> datetime:
@@ -106,11 +99,24 @@ def test_the_promise_is_the_dearest_case() -> None:
             PROMISE.capped(wrong)
 
 
-def test_how_long_the_notice_took_to_be_heeded() -> None:
-    assert saved_in_s(LOG) == 0.75
-    assert saved_in_s(LOG.partition("2026-03-01 12:01:21,000")[0]) is None, "nothing was saved afterwards"
-    assert saved_in_s("\n".join(line for line in LOG.splitlines() if "stopping" not in line)) is None, "no notice"
-    assert saved_in_s("") is None
+@pytest.mark.parametrize(
+    ("notice_at", "saved_at", "seconds"),
+    [(100.25, 101.0, 0.75), (100.0, 99.0, None), (100.0, None, None), (None, 99.0, None), (None, None, None)],
+)
+def test_how_long_after_the_notice_the_work_was_safe(
+    notice_at: float | None, saved_at: float | None, seconds: float | None
+) -> None:
+    assert Outcome(Ending.INTERRUPTED, "so", notice_at=notice_at, saved_at=saved_at).saved_in_s == seconds
+
+
+def test_the_agents_own_outcome_is_read_where_it_was_collected(tmp_path: Path) -> None:
+    """The cloud may have been first to say how the attempt ended."""
+    assert collected_outcome(tmp_path) is None
+    written = Outcome(Ending.INTERRUPTED, "so", notice_at=100.0, saved_at=102.5)
+    written.write(tmp_path / OUTCOME_FILE)
+    assert collected_outcome(tmp_path) == written
+    (tmp_path / OUTCOME_FILE).write_text('{"ending": "interrupted", "reason": "so", "notice_at": "soon"}')
+    assert collected_outcome(tmp_path) is None
 
 
 def test_a_drill_that_passed() -> None:

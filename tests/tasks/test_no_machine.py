@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from spotwave.flows.loop.placement_rounds import ENV_LONGEST_PAUSE, FIRST_PAUSE_S, LONGEST_PAUSE_S, pause_s
+from spotwave.node.contract import Limit
 from spotwave.tasks.cost.quote import hourly_usd
 from spotwave.tasks.cost.reserve import not_allowed
 from spotwave.tasks.machine.no_machine import all_refused
@@ -60,7 +61,7 @@ def test_what_is_dearer_than_was_reserved_waits_for_its_round(tmp_path: Path) ->
     likely, dear = offer("a", usd=0.1), offer("b", usd=1.0)
     reserved = hourly_usd(likely, job.requirements.disk_gib) * 10
     end = 1000.0 + 10 * 3600
-    allowance = Allowance(usd=100.0, limit="max_usd", said="max_usd: 100", at=1000.0, reserved_usd=reserved)
+    allowance = Allowance(usd=100.0, limit=Limit.MAX_USD, said="max_usd: 100", at=1000.0, reserved_usd=reserved)
     assert not_allowed(allowance, job, likely, end, end) is None
     refused = not_allowed(allowance, job, dear, end, end)
     assert refused is not None

@@ -9,16 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from itertools import count, product
 
 import pytest
 
-from spotwave.blocks.errors import Capacity, Closed, LaunchRefused, Misconfigured, Quota
+from spotwave.blocks.errors import Capacity, Closed, LaunchRefused, Quota
 from spotwave.blocks.market import Market
-from spotwave.blocks.models import LaunchBrief, Machine, Offer, Requirements
+from spotwave.blocks.models import Offer, Requirements
 from spotwave.blocks.registry import wing
-from spotwave.tasks.market.expected_cost import Work
-from spotwave.tasks.market.rank import rank
 from spotwave.tasks.market.refusals import covers, hopeless, refusal_of, summary
 from spotwave.tasks.records import Refusal
 from tests.blocks import aws_kit, machine_kit
@@ -34,37 +31,7 @@ from tests.emulators.gcp import GcpEmulator
 from tests.emulators.gcp_cloud import cloud_at
 from tests.emulators.gcp_rows import core_and_ram, machine_type
 from tests.emulators.gcp_world import World as GcpWorld
-
-_attempts = count(1)  # each walk is of an attempt of its own
-Launch = Callable[[Offer, LaunchBrief], Machine]
-
-WORK = Work(50.0)  # core-hours: large machines come first, as they do for real jobs
-# 42 of them: any that a computation may have.
-REQUIREMENTS = [
-    Requirements(min_vcpus=vcpus, min_memory_gib=gib, architectures=architectures)  # type: ignore[arg-type]
-    for vcpus, gib, architectures in product(
-        (1, 2, 3, 4, 6, 8, 16), (1, 16), (["x86_64", "arm64"], ["x86_64"], ["arm64"])
-    )
-]
-
-
-def walk(launch: Launch, market: Market, wanted: Requirements) -> tuple[list[Offer], list[Refusal], Machine | None]:
-    """The ranking, what was refused of it, and the machine: every offer that no refusal covers is tried, in order."""
-    ranked = [one.offer for one in rank(market, wanted, WORK, {}).ranked]
-    refusals: list[Refusal] = []
-    brief = machine_kit.brief(attempt=next(_attempts))
-    for offer in ranked:
-        if any(covers(refusal, offer) for refusal in refusals):
-            continue
-        try:
-            return ranked, refusals, launch(offer, brief)
-        except LaunchRefused as refused:
-            if isinstance(refused, Misconfigured):
-                raise
-            refusals.append(refusal_of(offer, refused))
-    assert all(covers(refusal, refusal.offer) for refusal in refusals), "a scope holds the offer that was refused"
-    return ranked, refusals, None
-
+from tests.tasks.refusals_kit import REQUIREMENTS, Launch, walk
 
 # AWS
 

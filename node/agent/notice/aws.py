@@ -10,8 +10,8 @@ import json
 from datetime import datetime
 from typing import ClassVar
 
-from spotwave.node.agent.notice import Notice
 from spotwave.node.agent.notice.metadata import Answer, MetadataNotice, Unexpected
+from spotwave.node.agent.notice.watcher import Notice
 
 _TTL_S = 21600
 

@@ -12,8 +12,8 @@ import re
 from email.utils import parsedate_to_datetime
 from typing import ClassVar
 
-from spotwave.node.agent.notice import Notice
 from spotwave.node.agent.notice.metadata import Answer, MetadataNotice, Unexpected
+from spotwave.node.agent.notice.watcher import Notice
 
 _HEADERS = {"Metadata": "true"}
 _FIRST_S = 150.0

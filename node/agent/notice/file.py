@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from spotwave.node.agent.notice import Notice
+from spotwave.node.agent.notice.watcher import Notice
 from spotwave.node.contract import SHUTDOWN
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import time
 from typing import ClassVar
 
-from spotwave.node.agent.notice import Notice
 from spotwave.node.agent.notice.metadata import MetadataNotice, Unexpected
+from spotwave.node.agent.notice.watcher import Notice
 
 _HANG_S = 60
 

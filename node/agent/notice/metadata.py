@@ -17,7 +17,7 @@ from email.message import Message
 from email.utils import parsedate_to_datetime
 from typing import ClassVar, Self
 
-from spotwave.node.agent.notice import Notice
+from spotwave.node.agent.notice.watcher import Notice
 
 log = logging.getLogger("agent.notice")
 

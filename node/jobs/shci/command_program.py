@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field
 
 from spotwave.node.input_error import InputError
-from spotwave.node.jobs.shci.programs.base import EVERY_ARCHITECTURE, Architecture
+from spotwave.node.jobs.shci.architectures import EVERY_ARCHITECTURE, Architecture
 
 _LONGEST = 10_000  # characters of a field; the system takes 128 KiB of an argument
 _PLACEHOLDERS = {"fcidump", "output", "checkpoint", "threads"}

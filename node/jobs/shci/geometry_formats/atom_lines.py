@@ -21,18 +21,18 @@ def plain(lines: list[str], comments: str = "#") -> Draft:
     units: list[bool | None] = []
     behind = blank = False
     for line in lines:
-        said, _, comment = _cut(line, comments)
+        content, _, comment = _cut(line, comments)
         units.append(unit_of_comment(comment))
-        unit = unit_line(said)
-        if not said.strip():
+        unit = unit_line(content)
+        if not content.strip():
             blank = blank or not comment
         elif unit is not None:
             units.append(unit)
-        elif _HEADING.fullmatch(said):
+        elif _HEADING.fullmatch(content):
             behind = True
         else:
-            found = row(said)
-            behind = behind or ("=" in said and bool(rows)) or _begins_variables(rows, found, blank)
+            found = row(content)
+            behind = behind or ("=" in content and bool(rows)) or _begins_variables(rows, found, blank)
             (variables if behind else rows).append(found)
     return Draft(rows, variables, bohr=agreed(units))
 

@@ -11,19 +11,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from spotwave.node.jobs.shci.architectures import Architecture
 from spotwave.node.jobs.shci.digits import in_digits
 from spotwave.node.jobs.shci.programs import plausible_values
 from spotwave.node.runtime.errors import StopAsked
 from spotwave.node.untrusted.plain_text import plain
 
 if TYPE_CHECKING:
-    from spotwave.node.jobs.shci.calculation import CommandProgram
-
-
-Architecture = Literal["x86_64", "arm64"]  #: of CPUs, as the offers name them
-EVERY_ARCHITECTURE: tuple[Architecture, ...] = ("x86_64", "arm64")
+    from spotwave.node.jobs.shci.command_program import CommandProgram
 
 
 class Stage(StrEnum):

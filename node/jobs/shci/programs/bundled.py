@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from spotwave.node.jobs.shci.architectures import EVERY_ARCHITECTURE, Architecture
 from spotwave.node.jobs.shci.programs.base import (
-    EVERY_ARCHITECTURE,
-    Architecture,
     CheckpointState,
     SolverTask,
 )

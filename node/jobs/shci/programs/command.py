@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spotwave.node.jobs.shci.architectures import Architecture
 from spotwave.node.jobs.shci.command_program import GIT_SCHEMES
 from spotwave.node.jobs.shci.programs.base import (
-    Architecture,
     CheckpointState,
     Energies,
     Iteration,
@@ -33,7 +33,7 @@ from spotwave.node.untrusted.file_names import can_travel
 from spotwave.node.untrusted.own_files import clear_way, is_folder, is_regular, remove_tree
 
 if TYPE_CHECKING:
-    from spotwave.node.jobs.shci.calculation import CommandProgram
+    from spotwave.node.jobs.shci.command_program import CommandProgram
 
 MOST_KEPT = 1000  # files of a program's checkpoint
 _FETCH_S = 600.0

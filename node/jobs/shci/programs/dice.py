@@ -9,8 +9,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from spotwave.node.jobs.shci.architectures import Architecture
 from spotwave.node.jobs.shci.programs.base import (
-    Architecture,
     CheckpointState,
     Iteration,
     ProgramMissing,

@@ -1,0 +1,107 @@
+"""The files of a store, in a folder or in a bucket of any object store that fsspec speaks to."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+# Object stores have no folders; asked for one, s3fs would make the bucket, which nobody has asked for.
+_WITHOUT_FOLDERS = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl"}
+Paths = list[str]  # `list` is a method of StoreFiles, so its annotations need another word
+
+
+class StoreUnavailable(OSError):
+    """The store cannot be reached, read or written; the message names the field and the remedy."""
+
+
+class StoreFiles:
+    """All below one address. Every method raises StoreUnavailable.
+
+    url: as the user wrote it, for messages; place: the same as fsspec takes it; options: of fsspec.
+    """
+
+    def __init__(self, url: str, place: str, options: dict[str, Any]) -> None:
+        self.url = url
+        self._place = place
+        self._options = options
+
+    @cached_property
+    def _opened(self) -> tuple[AbstractFileSystem, str]:
+        from fsspec.core import url_to_fs
+
+        try:
+            fs, root = url_to_fs(self._place, **self._options)
+        except (ValueError, ImportError) as error:
+            raise StoreUnavailable(
+                f"url: '{self.url}' cannot be opened ({error}). Give a folder, or s3://, gs:// or abfs://."
+            ) from error
+        return fs, str(root).rstrip("/")
+
+    @property
+    def root(self) -> str:
+        """The full path that all others begin with."""
+        return self._opened[1]
+
+    def list(self, folder: str, ending: str) -> Paths:
+        """Full paths of what lies in a folder (of a day: in its clouds' folders too), sorted."""
+        fs, root = self._opened
+        try:
+            fs.invalidate_cache()  # another process may have added some
+            if ending == ".parquet" and "cloud=" not in folder:
+                found = fs.glob(f"{root}/{folder}/cloud=*/*{ending}")
+            else:
+                found = fs.ls(f"{root}/{folder}", detail=False)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise self._trouble("read", error) from error
+        return sorted(path for path in found if path.endswith(ending))
+
+    def read(self, path: str) -> bytes:
+        fs, _ = self._opened
+        try:
+            return bytes(fs.cat_file(path))
+        except OSError as error:
+            raise self._trouble("read", error) from error
+
+    def write(self, name: str, content: bytes) -> str:
+        fs, root = self._opened
+        path = f"{root}/{name}"
+        temporary = f"{path}.{uuid4().hex[:8]}.part"
+        try:
+            if not set(_names(fs)) & _WITHOUT_FOLDERS:
+                fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            fs.pipe_file(temporary, content)
+            if fs.cat_file(temporary) != content:
+                fs.rm_file(temporary)
+                raise StoreUnavailable(f"url: what was written to {self.url} reads back differently; nothing is kept")
+            fs.mv(temporary, path)
+        except StoreUnavailable:
+            raise
+        except OSError as error:
+            with suppress(OSError):  # a disk that is full needs its place
+                fs.rm_file(temporary)
+            raise self._trouble("write", error) from error
+        return path
+
+    def remove(self, path: str) -> None:
+        fs, _ = self._opened
+        try:
+            fs.rm_file(path)
+        except FileNotFoundError:  # another process was quicker
+            pass
+        except OSError as error:
+            raise self._trouble("write", error) from error
+
+    def _trouble(self, what: str, error: OSError) -> StoreUnavailable:
+        return StoreUnavailable(f"url: cannot {what} {self.url}: {error}. Check the place and the block's options.")
+
+
+def _names(fs: AbstractFileSystem) -> tuple[str, ...]:
+    """The schemes of a file system, as ("file", "local")."""
+    return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)

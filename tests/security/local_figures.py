@@ -1,0 +1,66 @@
+"""What a local machine's folder may say of its processes and its end, none of which is believed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spotwave.blocks.local.machines import Machines
+from spotwave.blocks.local.processes import is_alive
+from spotwave.node.contract import ENV_MACHINE
+from tests.blocks.machine_kit import brief, offer
+from tests.tasks.test_expected_cost import an_offer
+from tests.tasks.test_receipt import a_machine
+
+
+def noted_root(told: Any) -> Callable[[Path], object]:
+    """root.json names a process that is somebody else's: this test's own."""
+
+    def carried(folder: Path) -> None:
+        machines = Machines(folder)
+        machine = a_machine(an_offer()).model_copy(update={"id": "sw-0-1-t", "job_key": "sw-0"})
+        place = machines.place(machine)
+        place.mkdir(parents=True)
+        (place / "root.json").write_text(told if isinstance(told, str) else json.dumps(told))
+        begun = time.monotonic()
+        assert not machines._root_alive(machine)
+        assert time.monotonic() - begun < 10
+
+    return carried
+
+
+def noted_end(told: str) -> Callable[[Path], object]:
+    def carried(folder: Path) -> None:
+        machines = Machines(folder)
+        machine = a_machine(an_offer()).model_copy(update={"id": "sw-0-1-t"})
+        place = machines.place(machine)
+        place.mkdir(parents=True)
+        (place / "ended.json").write_text(told)
+        until = machines.billed_until(machine)
+        assert until is None or machine.launched_at <= until <= datetime.now(UTC)
+
+    return carried
+
+
+def an_id_that_leads_elsewhere(folder: Path) -> None:
+    machines = Machines(folder / "machines")
+    for name in ("secrets", "home", "machines"):
+        (folder / name).mkdir()
+    machine = a_machine(offer()).model_copy(update={"id": "..", "job_key": brief().brief.job_key})
+    with pytest.raises(ValueError, match="no machine's id"):
+        machines.terminate(machine)
+    assert (folder / "home").exists()
+    assert (folder / "secrets").exists()
+
+
+def somebody_elses_process(_: Path) -> None:
+    import psutil
+
+    me = psutil.Process()
+    assert not is_alive(me.pid, me.create_time(), {ENV_MACHINE: "x"})
