@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psutil
 from pydantic import SecretStr
@@ -18,6 +19,7 @@ from spotwave.blocks.models import LaunchBrief, Machine, Offer
 from spotwave.node.contract import ENV_MACHINE, ENV_WORK, Brief
 
 T = TypeVar("T")
+JOB_KEY = "sw-0123456789ab"
 
 HEAD = """#!/usr/bin/env bash
 set -euo pipefail
@@ -97,8 +99,15 @@ def offer(instance_type: str = "local-1", vcpus: int = 1, memory_gib: float = 1.
     )
 
 
-def brief(job_key: str = "sw-0123456789ab", attempt: int = 1) -> LaunchBrief:
-    public = Brief(
+def brief(
+    job_key: str = JOB_KEY,
+    attempt: int = 1,
+    secrets: Mapping[str, str] | None = None,
+    disk_gib: float = 20.0,
+    **public: Any,
+) -> LaunchBrief:
+    """`public`: fields of the machine's brief that are to differ."""
+    told = Brief(
         job_key=job_key,
         attempt=attempt,
         remote=f"/nowhere/{job_key}",
@@ -107,12 +116,19 @@ def brief(job_key: str = "sw-0123456789ab", attempt: int = 1) -> LaunchBrief:
         memory_gib=1.0,
         deadline=time.time() + 600,
     )
-    return LaunchBrief(public, {"api.json": SecretStr('{"PREFECT_API_URL": "x"}'), "rclone.conf": SecretStr("[a]\n")})
+    files = {"api.json": '{"PREFECT_API_URL": "x"}', "rclone.conf": "[a]\n"} if secrets is None else secrets
+    return LaunchBrief(replace(told, **public), {name: SecretStr(content) for name, content in files.items()}, disk_gib)
 
 
 def old(machine: Machine) -> Machine:
     """As if it had been launched long ago."""
     return machine.model_copy(update={"launched_at": datetime.now(UTC) - timedelta(hours=1)})
+
+
+def same(one: Machine, other: Machine) -> bool:
+    """Of a launch some clouds give a time that is a moment off."""
+    near = abs(one.launched_at - other.launched_at) < timedelta(seconds=5)
+    return near and one.model_copy(update={"launched_at": other.launched_at}) == other
 
 
 def until(look: Callable[[], T], timeout_s: float = 30.0) -> T:

@@ -225,7 +225,7 @@ def test_machines_are_found_in_every_region_by_tag_alone_and_nothing_else(aws: A
     second = at.launch(offer("m6g.large", "eu-west-1b"), brief(attempt=2))
     other = at.launch(offer(zone="ap-south-1a"), brief("sw-other"))
     stranger = {**aws.fleet.asked[0], "ClientToken": "x", "TagSpecification": []}
-    aws.fleet.run("eu-west-1", {**stranger, "SubnetId": aws.account.subnets["eu-west-1"][0]["SubnetId"]} | IMAGE, 0)
+    aws.fleet.run("eu-west-1", {**stranger, "SubnetId": aws.account.subnets["eu-west-1"][0]["SubnetId"]} | IMAGE)
     # The market's regions are one thing, where machines may be is another.
     block = cloud_at(aws, regions=["us-east-1"])
     assert block.find(KEY) == [first, second]

@@ -191,6 +191,6 @@ def test_had_the_launch_not_asked_otherwise_a_disk_would_bill_on(aws: AwsEmulato
         "InstanceType": "c7i.large",
         "UserData": base64.b64encode(b"#!/bin/sh\npoweroff\n").decode(),
     }
-    one = aws.fleet.run("us-east-1", asked, 0)
+    one = aws.fleet.run("us-east-1", asked)
     until(lambda: one.state == "stopped")
     assert kinds(aws) == ["disk", "nic"]

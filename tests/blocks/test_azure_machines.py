@@ -13,7 +13,7 @@ from spotwave.blocks.models import MachineState
 from spotwave.blocks.tags import DISK, JOB, tags_of
 from tests.blocks.machine_kit import brief, old
 from tests.emulators.azure import AzureEmulator, fault, instead, refused, server_error
-from tests.emulators.azure_arm import CLIENT_ID, IDENTITY
+from tests.emulators.azure_account import CLIENT_ID, IDENTITY
 from tests.emulators.azure_kit import block, emulated, offer
 from tests.emulators.server import Fault, cut, garbage
 

@@ -17,7 +17,7 @@ from spotwave.blocks.errors import Misconfigured, Throttled
 from spotwave.blocks.models import Finding, LaunchBrief, Leftover
 from tests.blocks.machine_kit import brief
 from tests.emulators.azure import AzureEmulator, instead, refused, server_error
-from tests.emulators.azure_arm import GROUP
+from tests.emulators.azure_account import GROUP
 from tests.emulators.azure_kit import block, emulated, offer
 from tests.emulators.server import Response
 

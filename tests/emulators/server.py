@@ -44,6 +44,7 @@ class Fault:
     meets: Callable[[Request], bool]
     answer: Answer  #: given what would have been answered
     times: int = 10**9
+    instead: bool = False  #: the call is not done; else it is, and its answer is spoilt
 
 
 def cut() -> Answer:
@@ -119,6 +120,8 @@ class Emulator(ABC):
                 return Response(b"", lost=True)
             # This is what a slow service is; nothing waits for it but its client.
             time.sleep(self.latency_s)
+            if fault is not None and fault.instead:
+                return fault.answer(request, Response(b""))
             said = self.answer(request)
             return said if fault is None else fault.answer(request, said)
         finally:
