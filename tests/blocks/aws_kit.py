@@ -6,15 +6,13 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import SecretStr
-
 from spotwave.blocks.aws.machines import Machines
 from spotwave.blocks.models import LaunchBrief, Offer
-from spotwave.node.contract import Brief
+from tests.blocks import machine_kit
 from tests.emulators.aws import AwsEmulator
 from tests.emulators.aws_cloud import cloud_at
 
-KEY = "sw-0123456789ab"
+KEY = machine_kit.JOB_KEY
 PLANTED = "planted-9f1c"  # in the job's secret, and nowhere else
 
 TEMPLATE = """#!/usr/bin/env bash
@@ -48,18 +46,12 @@ def offer(instance_type: str = "c7i.large", zone: str = "us-east-1a", **changes:
     return Offer(**{**fields, **changes})
 
 
-def brief(job_key: str = KEY, attempt: int = 1, deadline_s: float = 600, **changes: Any) -> LaunchBrief:
-    public = Brief(
-        job_key=job_key,
-        attempt=attempt,
-        remote=f"drive:spotwave/{job_key}",
-        lease_id="00000000-0000-0000-0000-000000000000",
-        vcpus=2,
-        memory_gib=4,
-        deadline=time.time() + deadline_s,
+def brief(job_key: str = KEY, attempt: int = 1, deadline_s: float = 600) -> LaunchBrief:
+    secrets = {"rclone.conf": f"[drive]\npass = {PLANTED}\n", "api.json": "{}"}
+    deadline = time.time() + deadline_s
+    return machine_kit.brief(
+        job_key, attempt, secrets, disk_gib=30.0, remote=f"drive:spotwave/{job_key}", deadline=deadline
     )
-    secrets = {"rclone.conf": SecretStr(f"[drive]\npass = {PLANTED}\n"), "api.json": SecretStr("{}")}
-    return LaunchBrief(public, **{"secrets": secrets, "disk_gib": 30.0, **changes})
 
 
 def machines(emulator: AwsEmulator, template: str | None = TEMPLATE, **fields: Any) -> Machines:

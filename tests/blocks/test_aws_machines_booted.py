@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
 import re
 import time
@@ -15,11 +14,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from spotwave.blocks.models import LaunchBrief, Machine, MachineState
-from tests.blocks.aws_kit import PLANTED, TEMPLATE, brief, kinds, machines, offer
+from tests.blocks.aws_kit import PLANTED, brief, kinds, machines, offer
 from tests.blocks.machine_kit import until
 from tests.emulators.aws import AwsEmulator
 from tests.emulators.computer import Computer
@@ -127,25 +125,6 @@ def test_from_the_launch_by_a_notice_to_the_end_of_itself(aws: AwsEmulator, remo
         assert PLANTED not in path.read_text(errors="replace")
 
 
-def test_a_machine_that_is_taken_back_without_notice_is_interrupted(aws: AwsEmulator, remote: Path) -> None:
-    machine = machines(aws, None).launch(offer(), brief_at(remote))
-    computer = aws.computers[machine.id]
-    told(computer, "found.json")
-    aws.interrupt(machine.id, None)
-    until(lambda: not computer.alive)
-    until(lambda: kinds(aws) == ["secret"])
-    assert state(aws, machine) is MachineState.INTERRUPTED
-    assert not (computer.work / "saved.json").exists()
-
-
-def test_the_loss_follows_the_notice_whether_the_machine_is_ready_or_not(aws: AwsEmulator) -> None:
-    machine = machines(aws, TEMPLATE + "sleep 600\n").launch(offer(), brief())
-    aws.interrupt(machine.id, 0.3)
-    until(lambda: state(aws, machine) is MachineState.INTERRUPTED)
-    until(lambda: not aws.computers[machine.id].alive)
-    until(lambda: kinds(aws) == ["secret"])
-
-
 def test_a_terminated_machine_may_save_and_nothing_of_it_is_left(aws: AwsEmulator, remote: Path) -> None:
     at = machines(aws, None)
     machine = at.launch(offer(), brief_at(remote))
@@ -155,24 +134,6 @@ def test_a_terminated_machine_may_save_and_nothing_of_it_is_left(aws: AwsEmulato
     assert not computer.alive
     assert told(computer, "saved.json") == 15
     assert state(aws, machine) is MachineState.GONE
-    assert kinds(aws) == ["secret"]
-
-
-@pytest.mark.slow(minutes=0.2)
-def test_a_machine_whose_agent_and_script_were_killed_ends_at_its_deadline(aws: AwsEmulator, remote: Path) -> None:
-    no_grace = real_but("@SETTINGS@", "@SETTINGS@\nexport SPOTWAVE_GRACE=0")
-    machine = machines(aws, no_grace).launch(offer(), brief_at(remote, deadline_s=10.0))
-    computer = aws.computers[machine.id]
-    told(computer, "found.json")
-    # All but the guard, where that is a process; its child sleeps.
-    guards = [one for one in computer.processes if "guard" in " ".join(words(one))]
-    for process in computer.processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if process not in guards and process.parent() not in guards:
-                process.kill()
-    assert state(aws, machine) is MachineState.RUNNING  # and bills
-    until(lambda: state(aws, machine) is MachineState.GONE)
-    assert aws.fleet.instances[machine.id].reason == "Client.InstanceInitiatedShutdown"
     assert kinds(aws) == ["secret"]
 
 

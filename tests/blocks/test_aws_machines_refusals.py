@@ -81,7 +81,7 @@ def refusal(emulator: AwsEmulator, wanted: Offer | None = None, **fields: object
         ("SomethingNew", 400, Unclear),
     ],
 )
-def test_a_code_is_its_reason_and_is_not_asked_again(
+def test_each_error_code_has_its_refusal_and_is_not_retried(
     aws: AwsEmulator, code: str, status: int, kind: type[LaunchRefused]
 ) -> None:
     aws.fail(fault("RunInstances", refused(code, status)))
@@ -114,7 +114,7 @@ def test_a_fault_of_the_server_is_repeated_and_then_backed_off_from(aws: AwsEmul
         ("InsufficientFreeAddressesInSubnet", "zone"),
     ],
 )
-def test_what_the_account_may_not_have_covers_its_scope(aws: AwsEmulator, code: str, scope: str) -> None:
+def test_limits_of_the_account_name_their_scope(aws: AwsEmulator, code: str, scope: str) -> None:
     aws.fail(fault("RunInstances", refused(code, 400)))
     told = refusal(aws)
     assert isinstance(told, Quota)
@@ -122,31 +122,13 @@ def test_what_the_account_may_not_have_covers_its_scope(aws: AwsEmulator, code: 
     assert ";" in told.reason
 
 
-def test_the_services_own_words_are_told_where_the_code_says_little_and_long_ones_are_left_out(
+def test_the_message_of_the_service_is_kept_without_its_long_tokens(
     aws: AwsEmulator,
 ) -> None:
     blob = "A1b2" * 20
     aws.fail(fault("RunInstances", refused("InvalidParameterValue", 400, f"The value {blob}\n for x is wrong")))
     told = refusal(aws)
     assert "(The value … for x is wrong)" in told.reason
-
-
-def test_no_capacity_in_a_zone_leaves_the_others(aws: AwsEmulator) -> None:
-    aws.exhausted.add(("c7i.large", "us-east-1a"))
-    assert isinstance(refusal(aws), Capacity)
-    machine = machines(aws).launch(offer(zone="us-east-1b"), brief())
-    machines(aws).terminate(machine)
-    aws.exhausted.clear()
-
-
-def test_the_quota_of_a_region_leaves_the_others(aws: AwsEmulator) -> None:
-    aws.account.quota_vcpus["us-east-1"] = 1
-    told = refusal(aws)
-    assert isinstance(told, Quota)
-    assert "Service Quotas" in told.reason
-    machine = machines(aws).launch(offer(zone="eu-west-1b"), brief())
-    machines(aws).terminate(machine)
-    aws.account.quota_vcpus["us-east-1"] = 640
 
 
 @pytest.mark.parametrize(
@@ -274,7 +256,7 @@ def test_what_is_asked_before_a_launch_is_refused_in_the_same_words(aws: AwsEmul
     assert times(aws, "RunInstances") == 0
 
 
-def test_an_answer_that_is_none_is_no_parameter(aws: AwsEmulator) -> None:
+def test_an_unreadable_answer_stops_the_launch(aws: AwsEmulator) -> None:
     aws.fail(fault("GetParameter", garbage()))
     assert isinstance(refusal(aws), LaunchRefused)
     assert times(aws, "RunInstances") == 0
@@ -288,17 +270,7 @@ def test_a_script_that_is_too_long_for_user_data_is_never_sent(aws: AwsEmulator)
     assert times(aws, "CreateSecret") == 0
 
 
-def test_a_network_that_is_gone_is_backed_off_from() -> None:
-    emulator = AwsEmulator(boots=False)
-    with emulator:
-        at = machines(emulator)
-    with pytest.raises(Throttled, match="check the network"):
-        at.launch(offer(), brief())
-    with pytest.raises(Throttled, match="check the network"):
-        at.find()
-
-
-def test_without_credentials_every_door_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_call_without_credentials_names_the_block_to_fill_in(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -313,6 +285,6 @@ def test_without_credentials_every_door_says_so(monkeypatch: pytest.MonkeyPatch)
     assert "fill in the AWS Credentials block" in finding.said
 
 
-def test_an_image_that_is_none_is_refused_in_the_form() -> None:
+def test_an_unknown_image_name_is_rejected() -> None:
     with pytest.raises(ValueError, match=r"image: 'ubuntu-18.04' is none; write one of ubuntu-24.04, al2023, or ids"):
         cloud_at_url("http://127.0.0.1:1", image="ubuntu-18.04")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -15,7 +15,7 @@ from spotwave.blocks.models import Machine
 from spotwave.tasks.cost.receipt import billed
 from spotwave.tasks.records import Bill
 from tests.blocks import aws_kit
-from tests.blocks.machine_kit import brief
+from tests.blocks.machine_kit import brief, until
 from tests.emulators import gcp_cloud
 from tests.emulators.aws import AwsEmulator, fault, refused
 from tests.emulators.aws_cloud import cloud_at
@@ -129,8 +129,7 @@ def test_aws_that_does_not_tell_its_prices_says_so(aws: AwsEmulator) -> None:
 
 
 def test_gcp() -> None:
-    with GcpEmulator() as google:
-        google.compute.boots = False
+    with GcpEmulator(boots=False) as google:
         cloud = gcp_cloud.cloud_at(google.url)
         young = of_listed_price(cloud, "n2-standard-4")
         has_market = Rented(cloud, aged(young, 300), google.ledger)
@@ -154,6 +153,6 @@ def test_azure(monkeypatch: pytest.MonkeyPatch) -> None:
         told, cost = has_market.ended()
         assert told.usd == pytest.approx(cost, rel=0.02)
         assert told.disk_usd > 0
-        time.sleep(0.05)
+        until(lambda: datetime.now(UTC) > told.ended_at + timedelta(seconds=0.05))
         again = has_market.as_billed()[0]
         assert again.ended_at == told.ended_at, "it ended when the cloud says so, not when somebody asks"

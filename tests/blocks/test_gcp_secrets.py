@@ -24,8 +24,7 @@ HERE, THERE = "us-central1", "europe-west4"
 
 @pytest.fixture
 def google() -> Iterator[GcpEmulator]:
-    with GcpEmulator() as emulator:
-        emulator.compute.boots = False
+    with GcpEmulator(boots=False) as emulator:
         yield emulator
 
 

@@ -28,7 +28,7 @@ def launched(machines: Machines, *sizes: int) -> list[Machine]:
     return [machines.launch(offer(f"local-{n}", n), brief(f"sw-{at:012x}")) for at, n in enumerate(sizes)]
 
 
-def test_what_is_held_is_offered_to_nobody_else(folder: Path) -> None:
+def test_what_a_machine_holds_is_not_given_out_again(folder: Path) -> None:
     """The largest machine is refused first, then all; what ends gives its place back. And a refusal leaves nothing."""
     machines = Machines(folder, IDLE, TWO)
     first, *_ = launched(machines, 1)

@@ -114,8 +114,7 @@ def test_the_policy_of_a_drill_names_what_is_asked(aws: AwsEmulator) -> None:
 
 
 def test_google_preempts() -> None:
-    with GcpEmulator() as google:
-        google.compute.boots = False
+    with GcpEmulator(boots=False) as google:
         cloud = gcp_cloud.cloud_at(google.url)
         machine = cloud.launch(gcp_cloud.offer(), a_brief())
         (instance,) = google.compute.instances.values()

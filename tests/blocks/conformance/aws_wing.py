@@ -36,6 +36,7 @@ class AwsWing(RentedWing):
     kept: ClassVar = ["secret"]
     orphans: ClassVar = ["disk"]
     after_loss = MachineState.INTERRUPTED
+    after_poweroff = MachineState.GONE  # the launch asks for that
     checked: ClassVar = [
         *("credentials", "regions", "role", "spot role", "secret", "launch"),
         *(f"{what} {region}" for what in ("quota", "image", "network") for region in REGIONS),

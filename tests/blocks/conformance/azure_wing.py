@@ -21,6 +21,9 @@ from tests.emulators.azure_kit import block, emulated
 from tests.emulators.azure_kit import offer as azure_offer
 from tests.emulators.azure_vault import RESOURCE
 from tests.emulators.cloud_init import script_of
+from tests.emulators.server import Fault, lost
+
+_NETWORKS = [f"network {region}" for region in ("eastus", "westeurope", "brazilsouth")]
 
 
 class AzureWing(RentedWing):
@@ -35,7 +38,7 @@ class AzureWing(RentedWing):
     orphans: ClassVar = ["disk", "ip", "nic"]
     after_loss = MachineState.GONE  # nothing tells why
     checked: ClassVar = [
-        *("credentials", "resource group", "providers", "rights", "quota", "identity", "network"),
+        *("credentials", "resource group", "providers", "rights", "quota", "identity", *_NETWORKS),
         *("image x86_64", "image arm64", "secrets"),
     ]
     calls: ClassVar = {
@@ -89,6 +92,10 @@ class AzureWing(RentedWing):
     def tokens(self) -> list[str]:
         puts = [call.partition(" ") for call in self.emulator.calls]
         return [name for call, _, name in puts if call == self.calls["launch"]]
+
+    def go_away(self) -> None:
+        """Its identity service, at the same address here, is on the computer that asks."""
+        self.emulator.fail(Fault(lambda request: request.path != azure.LOGIN, lost(), instead=True))
 
     def small_pages(self) -> None:
         self.emulator.arm.a_page = 1

@@ -33,6 +33,7 @@ class GcpWing(RentedWing):
     kept: ClassVar = ["secret"]
     orphans: ClassVar = ["disk"]
     after_loss = MachineState.INTERRUPTED
+    during_notice = MachineState.STOPPING
     checked: ClassVar = [
         *("credentials", "launcher's role", "machines' role", "network", "image x86_64", "image arm64"),
         *("quota", "secrets"),

@@ -24,6 +24,7 @@ class LocalWing(Wing):
     parts: ClassVar = ["machine", "secret"]
     kept: ClassVar = []
     after_loss = MachineState.INTERRUPTED
+    disk_gib = 0.0
     checked: ClassVar = ["machines", "bash"]
 
     def __init__(self, folder: Path) -> None:

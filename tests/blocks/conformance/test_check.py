@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from spotwave.blocks.cloud import Cloud
@@ -21,7 +24,7 @@ def checked(wing: Wing) -> dict[str, Finding]:
 def test_an_account_in_order_has_nothing_wrong(wing: Wing) -> None:
     found = checked(wing)
     assert [one for one in found.values() if one.ok is not True] == []
-    assert list(found) == wing.checked
+    assert sorted(found) == sorted(wing.checked)
 
 
 def test_credentials_that_are_refused_end_the_check(rented: RentedWing) -> None:
@@ -49,3 +52,11 @@ def test_every_setting_has_a_title_and_a_description(wing: Wing) -> None:
     for name in set(block.model_fields) - set(Cloud.model_fields):
         assert block.model_fields[name].title, name
         assert block.model_fields[name].description, name
+
+
+@pytest.mark.parametrize(("kind", "sdk"), [("gcp", "google.cloud.compute"), ("azure", "azure.")])
+def test_knowing_the_block_imports_no_sdk(kind: str, sdk: str) -> None:
+    """Whoever lists the clouds does not pay for those that are not used."""
+    code = f"import sys, spotwave.blocks.{kind}.block; print([one for one in sys.modules if one.startswith({sdk!r})])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("[]")

@@ -26,7 +26,7 @@ def test_a_launch_returns_the_machine_that_was_asked_for(wing: Wing) -> None:
         attempt=1,
         launched_at=machine.launched_at,
         deadline=machine.deadline,
-        disk_gib=30.0,
+        disk_gib=wing.disk_gib,
     )
     assert int(machine.deadline or 0) == int(what.brief.deadline)
     assert machine.launched_at.tzinfo is UTC
@@ -91,7 +91,7 @@ def test_a_throttled_launch_keeps_its_token(rented: RentedWing) -> None:
 
 
 def test_a_network_that_is_down_is_backed_off_from(rented: RentedWing) -> None:
-    rented.emulator.away = True
+    rented.go_away()
     for call in (rented.launch, rented.machines().find):
         with pytest.raises(Throttled):
             call()

@@ -40,6 +40,7 @@ class Wing(ABC):
     another_type: ClassVar[Offer]  #: in the same place
     elsewhere: ClassVar[Offer]  #: as far away as this cloud allows
     parts: ClassVar[list[str]]  #: all that a living machine consists of, sorted
+    disk_gib: ClassVar[float] = 30.0  #: of a machine for which so much was asked
     kept: ClassVar[list[str]]  #: what stays for the job's next attempt
     after_loss: ClassVar[MachineState]  #: of a machine that was taken back
     checked: ClassVar[list[str]]  #: what `check` looks at
@@ -76,7 +77,7 @@ class RentedWing(Wing):
     """One whose cloud is emulated. `calls`: the API's words for what the tests speak of."""
 
     emulator: EmulatedCloud
-    calls: ClassVar[Mapping[str, str]]  #: launch, list, state, end, secret, identity, remove
+    calls: ClassVar[Mapping[str, str]]  #: launch, list, state, end, secret, identity, leftovers, remove
     next_zone: ClassVar[Offer]  #: the same type, in the same region
     denied: ClassVar[Mapping[str, Answer]]  #: the launcher may not; '': any other call
     remedies: ClassVar[Mapping[str, str]]  #: what is said then; '': of any other call
@@ -87,7 +88,8 @@ class RentedWing(Wing):
     secret_calls: ClassVar[set[str]]  #: that may hold the job's secret
     secret_name: ClassVar[str] = f"spotwave-{JOB_KEY}"
     orphans: ClassVar[list[str]]  #: kinds that `orphan` leaves, sorted
-    stopped: ClassVar[MachineState] = MachineState.STOPPING
+    during_notice: ClassVar[MachineState] = MachineState.RUNNING
+    after_poweroff: ClassVar[MachineState] = MachineState.STOPPING  #: of its own: what is left of it bills
     states: ClassVar[list[tuple[tuple[str, str], MachineState]]]  #: the cloud's own words, and what they mean
 
     @abstractmethod
@@ -124,6 +126,10 @@ class RentedWing(Wing):
     @abstractmethod
     def not_here(self) -> Cloud:
         """The block at the cloud's real address."""
+
+    def go_away(self) -> None:
+        """Nobody answers."""
+        self.emulator.away = True
 
     def small_pages(self) -> None:
         """Lists come in many pages, where the wing asks for pages."""

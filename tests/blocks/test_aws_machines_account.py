@@ -13,9 +13,9 @@ from botocore.exceptions import ClientError
 
 from spotwave.blocks.aws.clients import Clients
 from spotwave.blocks.aws.fast_botocore import OPERATIONS
-from spotwave.blocks.errors import Misconfigured, Throttled
+from spotwave.blocks.errors import Throttled
 from spotwave.blocks.models import Finding
-from tests.blocks.aws_kit import KEY, brief, kinds, machines, offer, times
+from tests.blocks.aws_kit import KEY, brief, machines, offer, times
 from tests.emulators.aws import AwsEmulator, fault, refused, server_error
 from tests.emulators.aws_account import image_row
 from tests.emulators.aws_cloud import SECRET, cloud_at
@@ -65,18 +65,6 @@ def test_what_was_left_behind_is_found_in_every_region_and_removed_for_good(aws:
     assert {item.id for item in aws.ledger.left()} == set(strangers)
 
 
-def test_a_leftover_that_cannot_be_removed_says_why(aws: AwsEmulator) -> None:
-    aws.fleet.leave("disk", "eu-west-1", {"State": "available"}, TAGS)
-    block = cloud_at(aws)
-    (disk,) = block.leftovers()
-    aws.fail(fault("DeleteVolume", refused("UnauthorizedOperation")))
-    with pytest.raises(Misconfigured, match="DeleteVolume: UnauthorizedOperation; credentials: give them the policy"):
-        block.remove(disk)
-    aws.fail(fault("DescribeVolumes", server_error(), "eu-west-1"))
-    with pytest.raises(Throttled, match="eu-west-1: DescribeVolumes"):
-        cloud_at(aws, attempts=1).leftovers()
-
-
 def test_a_machine_and_a_stranger_get_no_further_than_their_secret(aws: AwsEmulator) -> None:
     machine = machines(aws).launch(offer(), brief())
     its = aws.fleet.instances[machine.id].metadata.credentials
@@ -112,16 +100,6 @@ def checked(emulator: AwsEmulator, **fields: Any) -> dict[str, Finding]:
     return {one.what: one for one in found}
 
 
-def test_the_check_of_a_good_account_finds_nothing_wrong_and_leaves_nothing(aws: AwsEmulator) -> None:
-    found = checked(aws)
-    assert {name for name, one in found.items() if one.ok is not True} == set()
-    regions = ("us-east-1", "eu-west-1", "ap-south-1")
-    by_region = {f"{what} {region}" for what in ("quota", "image", "network") for region in regions}
-    assert set(found) == {"credentials", "regions", "role", "spot role", "secret", "launch"} | by_region
-    assert kinds(aws) == []
-    assert aws.fleet.instances == {}
-
-
 def test_the_check_names_all_that_is_missing_each_with_its_remedy(aws: AwsEmulator) -> None:
     aws.account.profiles.clear()
     aws.account.has_used_spot = False
@@ -152,13 +130,6 @@ def test_the_check_names_all_that_is_missing_each_with_its_remedy(aws: AwsEmulat
     assert "aws ec2 create-default-vpc" in said["network eu-west-1"]
     assert "aws-launcher.json" in said["secret"]
     assert found["quota us-east-1"].ok is None
-
-
-def test_the_check_ends_where_nothing_else_could_be_told(aws: AwsEmulator) -> None:
-    aws.fail(fault("GetCallerIdentity", refused("InvalidClientTokenId")))
-    found = checked(aws)
-    assert list(found) == ["credentials"]
-    assert "check the keys of the AWS Credentials block" in found["credentials"].said
 
 
 def test_the_check_raises_nothing_whatever_the_services_say(aws: AwsEmulator) -> None:
@@ -193,14 +164,6 @@ def test_a_check_is_not_patient(aws: AwsEmulator) -> None:
     assert times(aws, "DescribeRegions") == 2
     aws.heal()
     assert patient.listed("ec2", "us-east-1", "describe_regions", "Regions")
-
-
-def test_here_is_this_computer_alone(aws: AwsEmulator) -> None:
-    block = cloud_at(aws)
-    assert block.is_local is True
-    parameters = block.credentials.aws_client_parameters.model_copy(update={"endpoint_url": None})
-    far = block.credentials.model_copy(update={"aws_client_parameters": parameters})
-    assert block.model_copy(update={"credentials": far}).is_local is False
 
 
 def statements(name: str) -> list[dict[str, Any]]:

@@ -1,20 +1,14 @@
+"""Compute Engine's market: prices put together from their parts, types, interruptions."""
+
 from __future__ import annotations
 
 import pickle
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect_gcp import GcpCredentials
-from pydantic import ValidationError
 
-from spotwave.blocks.errors import MarketUnavailable
-from spotwave.blocks.gcp import machine_types
-from spotwave.blocks.gcp.block import GcpCloud
 from spotwave.blocks.market import Market, offers_of
 from spotwave.blocks.models import Offer
 from tests.emulators.gcp import (
@@ -22,22 +16,12 @@ from tests.emulators.gcp import (
     MACHINE_TYPES,
     SKUS,
     GcpEmulator,
-    empty,
     fault,
     refused,
-    server_error,
-    throttled,
-    throttled_as_forbidden,
 )
-from tests.emulators.gcp_cloud import credentials as made_credentials
-from tests.emulators.server import Answer, cut, garbage
+from tests.emulators.gcp_cloud import cloud_at
 
 US_A, US_B, EUROPE, EAST = "us-central1-a", "us-central1-b", "europe-west4-a", "us-east4-a"
-
-
-@pytest.fixture(scope="module")
-def credentials() -> GcpCredentials:
-    return made_credentials()
 
 
 @pytest.fixture
@@ -46,14 +30,10 @@ def google() -> Iterator[GcpEmulator]:
         yield emulator
 
 
-def a_cloud(google: GcpEmulator, credentials: GcpCredentials, **settings: Any) -> GcpCloud:
-    return GcpCloud(credentials=credentials, compute_endpoint=google.url, billing_endpoint=google.url, **settings)
-
-
 @pytest.fixture(scope="module")
-def market(credentials: GcpCredentials) -> Market:
+def market() -> Market:
     with GcpEmulator() as emulator:
-        return a_cloud(emulator, credentials).market()
+        return cloud_at(emulator.url).market()
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +104,7 @@ def test_what_a_type_is(found: dict[tuple[str, str], Offer], instance_type: str,
     assert found[instance_type, US_A].model_dump(include=set(expected)) == expected
 
 
-def test_what_is_left_out_is_counted_by_reason(market: Market, found: dict[tuple[str, str], Offer]) -> None:
+def test_dropped_types_are_counted_by_reason(market: Market, found: dict[tuple[str, str], Offer]) -> None:
     assert market.dropped == {
         "gcp: deprecated machine type": 5,
         "gcp: family without known SKUs": 4,
@@ -147,9 +127,9 @@ def test_what_is_left_out_is_counted_by_reason(market: Market, found: dict[tuple
         assert (lacking, EUROPE) not in found
 
 
-def test_lists_are_read_to_their_ends(google: GcpEmulator, credentials: GcpCredentials, market: Market) -> None:
+def test_lists_are_read_to_their_ends(google: GcpEmulator, market: Market) -> None:
     google.most_types, google.most_skus = 7, 20
-    paged = a_cloud(google, credentials).market()
+    paged = cloud_at(google.url).market()
     assert paged.frame.drop("seen_at").equals(market.frame.drop("seen_at"))
     assert paged.dropped == market.dropped
     rows = sum(len(rows) for rows in google.world.zones.values())
@@ -157,10 +137,8 @@ def test_lists_are_read_to_their_ends(google: GcpEmulator, credentials: GcpCrede
     assert len([call for call in google.calls if call.startswith(SKUS)]) == -(-len(google.world.skus) // 20)
 
 
-def test_a_catalogue_of_today_spares_the_machine_types(
-    google: GcpEmulator, credentials: GcpCredentials, market: Market
-) -> None:
-    cloud = a_cloud(google, credentials)
+def test_a_catalogue_of_today_spares_the_machine_types(google: GcpEmulator, market: Market) -> None:
+    cloud = cloud_at(google.url)
     kept = pickle.loads(pickle.dumps(cloud.catalogue()))
     assert google.calls == ["machineTypes"]
     again = cloud.market(kept)
@@ -169,106 +147,16 @@ def test_a_catalogue_of_today_spares_the_machine_types(
     assert again.dropped == market.dropped
 
 
-def test_only_the_wanted_regions(google: GcpEmulator, credentials: GcpCredentials) -> None:
-    wanted = a_cloud(google, credentials, regions=["us-east4", "mars-north1"]).market()
+def test_only_the_wanted_regions(google: GcpEmulator) -> None:
+    wanted = cloud_at(google.url, regions=["us-east4", "mars-north1"]).market()
     assert set(wanted.frame["zone"]) == {EAST}
     assert wanted.missing == {"gcp mars-north1": "no machine types there; check its name"}
 
 
-def test_a_mask_that_is_refused_costs_nothing_but_speed(google: GcpEmulator, credentials: GcpCredentials) -> None:
-    whole = a_cloud(google, credentials).catalogue()
-    google.refuses_masks = True
-    assert a_cloud(google, credentials).catalogue().tables["machine_types"].equals(whole.tables["machine_types"])
-
-
-def test_a_zone_that_gives_a_warning_is_missing(google: GcpEmulator, credentials: GcpCredentials) -> None:
-    google.world.warnings["us-east4-c"] = "UNREACHABLE"
-    assert a_cloud(google, credentials).market().missing == {"gcp us-east4-c": "Compute Engine warns: UNREACHABLE"}
-
-
-@pytest.mark.parametrize("kind", [MACHINE_TYPES, SKUS])
-@pytest.mark.parametrize("trouble", [throttled, server_error, cut, garbage])
-def test_passing_trouble_leaves_no_gap(
-    google: GcpEmulator, credentials: GcpCredentials, market: Market, kind: str, trouble: Any
-) -> None:
-    google.fail(fault(kind, trouble(), times=1))
-    found = a_cloud(google, credentials).market()
-    assert found.frame.drop("seen_at").equals(market.frame.drop("seen_at"))
-    assert google.calls.count(kind) == 2
-
-
-def test_too_fast_is_said_as_forbidden_too(google: GcpEmulator, credentials: GcpCredentials) -> None:
-    google.fail(fault(MACHINE_TYPES, throttled_as_forbidden(), times=1))
-    assert a_cloud(google, credentials).catalogue().missing == {}
-
-
-def test_what_came_of_a_list_that_breaks_off_stands(google: GcpEmulator, credentials: GcpCredentials) -> None:
-    google.most_types = 10
-    google.fail(fault(MACHINE_TYPES, refused(403), page=1))
-    found = a_cloud(google, credentials).market()
-    assert found.missing == {
-        "gcp machine types": "the list breaks off after page 1: Compute Engine answered 403 forbidden; "
-        "enable the Compute Engine API, and grant roles/compute.viewer in the project"
-    }
-    assert 0 < len(found) < 11
-
-
-@pytest.mark.parametrize(
-    ("kind", "answer", "said"),
-    [
-        (MACHINE_TYPES, refused(403), "grant roles/compute.viewer"),
-        (MACHINE_TYPES, refused(401, "authError"), "check the GCP Credentials block"),
-        (MACHINE_TYPES, refused(404, "notFound"), "check the project's name"),
-        (MACHINE_TYPES, empty(), "no machine types are listed for the project spotwave-test"),
-        (SKUS, refused(403), "the Cloud Billing API must be enabled in the project spotwave-test"),
-        (SKUS, refused(401, "authError"), "check the GCP Credentials block"),
-        (SKUS, empty(), "the price list is empty"),
-    ],
-)
-def test_no_market_is_one_line_with_the_remedy(
-    google: GcpEmulator, credentials: GcpCredentials, kind: str, answer: Answer, said: str
-) -> None:
-    google.fail(fault(kind, answer))
-    with pytest.raises(MarketUnavailable) as refusal:
-        a_cloud(google, credentials).market()
-    assert str(refusal.value).startswith("gcp: ")
-    assert said in str(refusal.value)
-    assert "\n" not in str(refusal.value)
-    assert "http://127.0.0.1:9" not in str(refusal.value)
-
-
-def test_a_price_list_that_breaks_off_is_none(google: GcpEmulator, credentials: GcpCredentials) -> None:
-    google.most_skus = 50
-    google.fail(fault(SKUS, refused(400, "badRequest"), page=2))
-    with pytest.raises(MarketUnavailable, match="answered 400"):
-        a_cloud(google, credentials).market()
-
-
-def test_a_service_that_stays_broken_is_given_up(
-    google: GcpEmulator, credentials: GcpCredentials, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(machine_types, "PATIENCE_S", 0.6)
-    google.fail(fault(MACHINE_TYPES, server_error()))
-    with pytest.raises(MarketUnavailable, match="answered 503 backendError, however often it was asked"):
-        a_cloud(google, credentials).catalogue()
-
-
-def test_a_project_must_be_known(google: GcpEmulator, credentials: GcpCredentials) -> None:
-    nameless = credentials.model_copy(update={"project": None})
-    with pytest.raises(MarketUnavailable, match="no project is named"):
-        a_cloud(google, nameless).market()
-    assert len(a_cloud(google, nameless, project="spotwave-test").market())
-
-
-def test_tokens_never_travel_in_the_clear(credentials: GcpCredentials) -> None:
-    with pytest.raises(ValidationError, match="use https"):
-        GcpCloud(credentials=credentials, compute_endpoint="http://compute.googleapis.com")
-
-
-def test_progress_ends_with_everything_done(google: GcpEmulator, credentials: GcpCredentials) -> None:
+def test_progress_ends_with_everything_done(google: GcpEmulator) -> None:
     google.most_types, google.most_skus = 20, 60
     told: list[tuple[int, int]] = []
-    a_cloud(google, credentials).market(tell=lambda done, total: told.append((done, total)))
+    cloud_at(google.url).market(tell=lambda done, total: told.append((done, total)))
     assert told[-1] == (len(google.calls), len(google.calls))
     assert [done for done, _ in told] == list(range(1, len(google.calls) + 1))
     assert all(done <= total for done, total in told)
@@ -291,7 +179,7 @@ def an_offer(instance_type: str, zone: str | None) -> Offer:
     )
 
 
-def test_interruptions_are_the_mean_of_the_last_week(google: GcpEmulator, credentials: GcpCredentials) -> None:
+def test_interruptions_are_the_mean_of_the_last_week(google: GcpEmulator) -> None:
     offers = [
         an_offer("n2-standard-4", US_A),  # 4 % of late, 90 % before
         an_offer("n2-standard-8", US_A),
@@ -300,7 +188,7 @@ def test_interruptions_are_the_mean_of_the_last_week(google: GcpEmulator, creden
         an_offer("n2-standard-4", US_B),  # no history
         an_offer("n2-standard-4", None),
     ]
-    told = a_cloud(google, credentials).interruptions(offers)
+    told = cloud_at(google.url).interruptions(offers)
     # Shares of the machines that stopped; each is taken to have run for 8.2 h, of which Google says nothing.
     assert {pool: rate.per_h for pool, rate in told.items()} == {
         ("gcp", "n2-standard-4", US_A): pytest.approx(0.04 / 8.2),
@@ -311,27 +199,13 @@ def test_interruptions_are_the_mean_of_the_last_week(google: GcpEmulator, creden
     assert told["gcp", "n2-standard-4", US_A].basis == f"Compute Engine history: {said}"
 
 
-def test_a_share_that_is_none_tells_nothing(google: GcpEmulator, credentials: GcpCredentials) -> None:
+def test_a_share_above_one_is_ignored(google: GcpEmulator) -> None:
     google.world.preemption_rates["n2-standard-4", US_A] = [0.1, 7.0]
-    assert a_cloud(google, credentials).interruptions([an_offer("n2-standard-4", US_A)]) == {}
+    assert cloud_at(google.url).interruptions([an_offer("n2-standard-4", US_A)]) == {}
 
 
-def test_interruptions_are_asked_for_ten_offers_at_most(google: GcpEmulator, credentials: GcpCredentials) -> None:
+def test_interruptions_are_asked_for_ten_offers_at_most(google: GcpEmulator) -> None:
     google.fail(fault(HISTORY, refused(403)))
     offers = [an_offer(f"n2-standard-{size}", US_A) for size in range(15)]
-    assert a_cloud(google, credentials).interruptions(offers) == {}
+    assert cloud_at(google.url).interruptions(offers) == {}
     assert len(google.calls) == 10
-
-
-def test_knowing_the_block_does_not_cost_its_sdk() -> None:
-    asked = "import sys, spotwave.blocks.gcp.block; print([one for one in sys.modules if 'compute_v1' in one])"
-    run = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "[]"
-
-
-def test_credentials_without_a_key_where_nobody_is_logged_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("NO_GCE_CHECK", "true")
-    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
-    with pytest.raises(ValueError, match=r"credentials\n.*paste a service account's key"):
-        GcpCloud.model_validate({"credentials": {}})
