@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from typing import Any
 
 from spotwave.blocks.aws.machines import Machines
@@ -11,6 +10,7 @@ from spotwave.blocks.models import LaunchBrief, Offer
 from tests.blocks import machine_kit
 from tests.emulators.aws import AwsEmulator
 from tests.emulators.aws_cloud import cloud_at
+from tests.emulators.offers import made_offer
 
 KEY = machine_kit.JOB_KEY
 PLANTED = "planted-9f1c"  # in the job's secret, and nowhere else
@@ -26,24 +26,15 @@ BRIEF
 
 
 def offer(instance_type: str = "c7i.large", zone: str = "us-east-1a", **changes: Any) -> Offer:
-    arm = instance_type.startswith(("m6g", "r8g"))
     fields: dict[str, Any] = {
-        "cloud": "aws",
-        "instance_type": instance_type,
-        "region": zone[:-1],
-        "zone": zone,
         "family": instance_type.partition(".")[0],
-        "vcpus": 2,
-        "cores": 1,
-        "memory_gib": 4,
-        "architecture": "arm64" if arm else "x86_64",
+        "architecture": "arm64" if instance_type.startswith(("m6g", "r8g")) else "x86_64",
         "spot_usd_h": 0.02,
         "notice_s": 120,
         "disk_usd_gib_month": 0.08,
         "ip_usd_h": 0.005,
-        "seen_at": datetime(2026, 1, 1, tzinfo=UTC),
     }
-    return Offer(**{**fields, **changes})
+    return made_offer("aws", instance_type, zone[:-1], zone, **{**fields, **changes})
 
 
 def brief(job_key: str = KEY, attempt: int = 1, deadline_s: float = 600) -> LaunchBrief:
@@ -56,13 +47,3 @@ def brief(job_key: str = KEY, attempt: int = 1, deadline_s: float = 600) -> Laun
 
 def machines(emulator: AwsEmulator, template: str | None = TEMPLATE, **fields: Any) -> Machines:
     return cloud_at(emulator, attempts=2, **fields).machines(template)
-
-
-def times(emulator: AwsEmulator, action: str) -> int:
-    """How often it was called, in any region."""
-    return sum(call.startswith(f"{action} ") for call in emulator.calls)
-
-
-def kinds(emulator: AwsEmulator) -> list[str]:
-    """What bills, or must not be left behind."""
-    return sorted(item.kind for item in emulator.ledger.left())

@@ -17,6 +17,7 @@ from spotwave.blocks.local.machines import Machines
 from spotwave.blocks.local.processes import marked
 from spotwave.blocks.models import LaunchBrief, Machine, Offer
 from spotwave.node.contract import ENV_MACHINE, ENV_WORK, Brief
+from tests.emulators.offers import made_offer
 
 T = TypeVar("T")
 JOB_KEY = "sw-0123456789ab"
@@ -84,19 +85,8 @@ cp "$SPOTWAVE_NOTICE" "$SPOTWAVE_WORK/saved.json"
 
 
 def offer(instance_type: str = "local-1", vcpus: int = 1, memory_gib: float = 1.0) -> Offer:
-    return Offer(
-        cloud="local",
-        instance_type=instance_type,
-        region="here",
-        family="local",
-        vcpus=vcpus,
-        cores=vcpus,
-        memory_gib=memory_gib,
-        architecture="x86_64",
-        spot_usd_h=0.0,
-        notice_s=30.0,
-        seen_at=datetime(2026, 1, 1, tzinfo=UTC),
-    )
+    size = {"vcpus": vcpus, "cores": vcpus, "memory_gib": memory_gib}
+    return made_offer("local", instance_type, "here", None, family="local", spot_usd_h=0.0, notice_s=30.0, **size)
 
 
 def brief(
@@ -142,6 +132,14 @@ def until(look: Callable[[], T], timeout_s: float = 30.0) -> T:
 
 def up(place: Path) -> None:
     until(lambda: (place / "work/up").exists())
+
+
+def running(folder: Path, template: str) -> tuple[Machines, Machine]:
+    """A local machine that is up."""
+    machines = Machines(folder, template)
+    machine = machines.launch(offer(), brief())
+    up(machines.place(machine))
+    return machines, machine
 
 
 def processes(machines: Machines, machine: Machine) -> list[psutil.Process]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -12,18 +11,12 @@ from pydantic import SecretStr
 from spotwave.blocks.aws.launch_parameters import token_of
 from spotwave.blocks.errors import Capacity, Throttled
 from spotwave.blocks.tags import tags_of
-from tests.blocks.aws_kit import KEY, brief, kinds, machines, offer, times
+from tests.blocks.aws_kit import KEY, brief, machines, offer
 from tests.emulators.aws import AwsEmulator, fault, refused, server_error
 from tests.emulators.aws_account import ami, image_row
 from tests.emulators.aws_cloud import cloud_at
 from tests.emulators.cloud_init import script_of
 from tests.emulators.server import Fault, cut
-
-
-@pytest.fixture
-def aws() -> Iterator[AwsEmulator]:
-    with AwsEmulator(boots=False) as emulator:
-        yield emulator
 
 
 def test_a_launch_asks_for_what_ends_with_the_machine_and_costs_no_more(aws: AwsEmulator) -> None:
@@ -81,13 +74,13 @@ def test_a_walk_asks_for_image_network_and_secret_once(aws: AwsEmulator) -> None
     machine = cloud.launch(offers[-1], told)
     assert machine.zone == "us-east-1b"
     asked = ("GetParameter", "DescribeImages", "DescribeSubnets", "CreateSecret", "PutSecretValue", "RunInstances")
-    assert [times(aws, action) for action in asked] == [1, 1, 1, 1, 0, 6]
+    assert [aws.count(action) for action in asked] == [1, 1, 1, 1, 0, 6]
     cloud.launch(offers[-1], replace(brief(attempt=2), secrets={"api.json": SecretStr("of the second")}))
-    assert [times(aws, action) for action in asked] == [1, 1, 1, 2, 1, 7]
+    assert [aws.count(action) for action in asked] == [1, 1, 1, 2, 1, 7]
     cloud.launch(offer(zone="eu-west-1a"), told)
-    assert [times(aws, action) for action in asked] == [2, 2, 2, 2, 1, 8]
+    assert [aws.count(action) for action in asked] == [2, 2, 2, 2, 1, 8]
     cloud_at(aws, attempts=2).launch(offers[-1], brief(attempt=3))
-    assert [times(aws, action) for action in asked] == [3, 3, 3, 3, 2, 9]
+    assert [aws.count(action) for action in asked] == [3, 3, 3, 3, 2, 9]
 
 
 def test_a_burstable_machine_is_launched_without_paid_credits(aws: AwsEmulator) -> None:
@@ -119,7 +112,7 @@ def test_an_image_of_ones_own_is_taken_by_architecture_and_its_disks_go_too(aws:
     disks = {one["DeviceName"]: one["Ebs"]["VolumeSize"] for one in aws.fleet.asked[0]["BlockDeviceMapping"]}
     assert disks == {"/dev/sda1": "50", "/dev/sdf": "5"}  # no smaller than the image
     at.terminate(machine)
-    assert kinds(aws) == ["secret"]
+    assert aws.left() == ["secret"]
 
 
 def test_subnets_of_ones_own_are_used_where_they_are(aws: AwsEmulator) -> None:
@@ -135,7 +128,7 @@ def test_a_machine_whose_answers_are_all_lost_is_found_by_its_token(aws: AwsEmul
     aws.fail(fault("RunInstances", cut()))
     machine = machines(aws).launch(offer(), brief())
     assert list(aws.fleet.instances) == [machine.id]
-    assert times(aws, "RunInstances") == 3
+    assert aws.count("RunInstances") == 3
 
 
 def test_settings_that_changed_since_the_launch_adopt_its_machine(aws: AwsEmulator) -> None:
@@ -176,11 +169,11 @@ def test_a_secret_that_is_still_being_deleted_is_waited_for(aws: AwsEmulator) ->
     with pytest.raises(Throttled, match="not gone yet") as told:
         machines(aws).launch(offer(), brief())
     assert told.value.retry_after_s >= 5
-    assert times(aws, "RunInstances") == 0
+    assert aws.count("RunInstances") == 0
     machines(aws).launch(offer(), brief())
 
 
 def test_an_image_parameter_that_was_cut_short_is_asked_for_again(aws: AwsEmulator) -> None:
     aws.fail(Fault(lambda request: aws.name_of(request).startswith("GetParameter"), cut(), 1))
     machines(aws).launch(offer(), brief())
-    assert times(aws, "GetParameter") == 2
+    assert aws.count("GetParameter") == 2

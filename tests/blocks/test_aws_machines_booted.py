@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from spotwave.blocks.models import LaunchBrief, Machine, MachineState
-from tests.blocks.aws_kit import PLANTED, brief, kinds, machines, offer
+from tests.blocks.aws_kit import PLANTED, brief, machines, offer
 from tests.blocks.machine_kit import until
 from tests.emulators.aws import AwsEmulator
 from tests.emulators.computer import Computer
@@ -119,7 +119,7 @@ def test_from_the_launch_by_a_notice_to_the_end_of_itself(aws: AwsEmulator, remo
     assert before + 98 < told(computer, "notice.json") < time.time() + 101
     until(lambda: state(aws, machine) is MachineState.GONE)
     assert not computer.alive
-    assert kinds(aws) == ["secret"]
+    assert aws.left() == ["secret"]
     assert machines(aws).find() == []
     for path in (computer.console, computer.work / "bootstrap.log"):
         assert PLANTED not in path.read_text(errors="replace")
@@ -134,7 +134,7 @@ def test_a_terminated_machine_may_save_and_nothing_of_it_is_left(aws: AwsEmulato
     assert not computer.alive
     assert told(computer, "saved.json") == 15
     assert state(aws, machine) is MachineState.GONE
-    assert kinds(aws) == ["secret"]
+    assert aws.left() == ["secret"]
 
 
 def test_a_machine_that_cannot_read_its_secret_ends_itself(aws: AwsEmulator) -> None:
@@ -142,7 +142,7 @@ def test_a_machine_that_cannot_read_its_secret_ends_itself(aws: AwsEmulator) -> 
     aws.fleet.keys = lambda key: None  # type: ignore[method-assign]
     machine = machines(aws, quick).launch(offer(), brief())
     until(lambda: state(aws, machine) is MachineState.GONE)
-    assert kinds(aws) == ["secret"]
+    assert aws.left() == ["secret"]
 
 
 def test_had_the_launch_not_asked_otherwise_a_disk_would_bill_on(aws: AwsEmulator) -> None:
@@ -154,4 +154,4 @@ def test_had_the_launch_not_asked_otherwise_a_disk_would_bill_on(aws: AwsEmulato
     }
     one = aws.fleet.run("us-east-1", asked)
     until(lambda: one.state == "stopped")
-    assert kinds(aws) == ["disk", "nic"]
+    assert aws.left() == ["disk", "nic"]

@@ -20,7 +20,7 @@ from spotwave.blocks.errors import (
     Unfit,
 )
 from spotwave.blocks.models import Offer
-from tests.blocks.aws_kit import PLANTED, TEMPLATE, brief, kinds, machines, offer, times
+from tests.blocks.aws_kit import PLANTED, TEMPLATE, brief, machines, offer
 from tests.emulators.aws import AwsEmulator, fault, refused
 from tests.emulators.aws_account import image_row
 from tests.emulators.aws_admission import denied_by
@@ -51,7 +51,7 @@ def refusal(emulator: AwsEmulator, wanted: Offer | None = None, **fields: object
     assert PLANTED not in whole
     assert SECRET not in whole
     assert len(said) < 400
-    assert {"machine", "disk", "ip", "nic", "spot request"}.isdisjoint(kinds(emulator))
+    assert {"machine", "disk", "ip", "nic", "spot request"}.isdisjoint(emulator.left())
     return told.value
 
 
@@ -88,7 +88,7 @@ def test_each_error_code_has_its_refusal_and_is_not_retried(
     told = refusal(aws)
     assert type(told) is kind
     assert f"us-east-1: RunInstances: {code}" in told.reason
-    assert times(aws, "RunInstances") == 1  # a lack of capacity is a 500, which botocore would repeat
+    assert aws.count("RunInstances") == 1  # a lack of capacity is a 500, which botocore would repeat
     if kind is Misconfigured:
         assert ";" in told.reason  # the remedy
 
@@ -97,7 +97,7 @@ def test_each_error_code_has_its_refusal_and_is_not_retried(
 def test_a_fault_of_the_server_is_repeated_and_then_backed_off_from(aws: AwsEmulator, code: str) -> None:
     aws.fail(fault("RunInstances", refused(code, 500)))
     assert isinstance(refusal(aws), Throttled)
-    assert times(aws, "RunInstances") == 3
+    assert aws.count("RunInstances") == 3
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_a_region_that_the_organization_denies_leaves_the_others(aws: AwsEmulato
     assert (told.reach, told.lasting) == ("region", True)
     assert "explicit deny in a service control policy" in told.reason
     assert ("p-v4q" in told.reason) == bool(policy)
-    assert times(aws, "RunInstances") == 1
+    assert aws.count("RunInstances") == 1
     another = brief(attempt=80 + bool(policy))  # an old token would be given its old answer
     machines(aws).terminate(machines(aws).launch(offer(zone="eu-west-1b"), another))
 
@@ -186,7 +186,7 @@ def test_a_profile_that_was_made_a_moment_ago_is_waited_for(aws: AwsEmulator, mo
     monkeypatch.setattr("spotwave.blocks.aws.machines.PROFILE_PAUSE_S", 0.01)
     aws.account.unready_profile = 3
     machine = machines(aws).launch(offer(), brief(attempt=90))
-    assert times(aws, "RunInstances") == 4
+    assert aws.count("RunInstances") == 4
     machines(aws).terminate(machine)
     monkeypatch.setattr("spotwave.blocks.aws.machines.PROFILE_S", 0.05)
     aws.account.unready_profile = 10**6
@@ -212,7 +212,7 @@ def test_a_type_and_an_image_that_do_not_go_together_skip_the_type(aws: AwsEmula
     told = refusal(aws, offer("m6g.large"), image="ami-1")
     assert isinstance(told, Unfit)
     assert "image: none of ami-1 is for arm64" in told.reason
-    assert times(aws, "RunInstances") == 0
+    assert aws.count("RunInstances") == 0
     # As the service says it, were it asked.
     message = "The architecture 'arm64' of the specified instance type does not match the architecture 'x86_64' of ..."
     aws.fail(fault("RunInstances", refused("InvalidParameterValue", 400, message)))
@@ -253,21 +253,21 @@ def test_what_is_asked_before_a_launch_is_refused_in_the_same_words(aws: AwsEmul
     aws.heal()
     aws.fail(fault(action, refused("ThrottlingException", 400)))
     assert isinstance(refusal(aws), Throttled)
-    assert times(aws, "RunInstances") == 0
+    assert aws.count("RunInstances") == 0
 
 
 def test_an_unreadable_answer_stops_the_launch(aws: AwsEmulator) -> None:
     aws.fail(fault("GetParameter", garbage()))
     assert isinstance(refusal(aws), LaunchRefused)
-    assert times(aws, "RunInstances") == 0
+    assert aws.count("RunInstances") == 0
 
 
 def test_a_script_that_is_too_long_for_user_data_is_never_sent(aws: AwsEmulator) -> None:
     told = refusal(aws, template=TEMPLATE + "".join(f"# {number**9}\n" for number in range(5000)))
     assert isinstance(told, Misconfigured)
     assert "16384" in told.reason
-    assert times(aws, "RunInstances") == 0
-    assert times(aws, "CreateSecret") == 0
+    assert aws.count("RunInstances") == 0
+    assert aws.count("CreateSecret") == 0
 
 
 def test_every_call_without_credentials_names_the_block_to_fill_in(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,16 +14,6 @@ from tests.emulators.azure import AzureEmulator, fault, instead, refused, server
 from tests.emulators.azure_account import CLIENT_ID, IDENTITY
 from tests.emulators.azure_kit import block, emulated, offer
 from tests.emulators.server import Fault, garbage
-
-
-@pytest.fixture
-def azure(monkeypatch: pytest.MonkeyPatch) -> Iterator[AzureEmulator]:
-    with emulated(monkeypatch, AzureEmulator(boots=False)) as emulator:
-        yield emulator
-
-
-def calls(azure: AzureEmulator, name: str) -> int:
-    return sum(call.partition(" ")[0] == name for call in azure.calls)
 
 
 def test_one_request_creates_everything_and_everything_is_deleted_with_the_machine(azure: AzureEmulator) -> None:
@@ -82,7 +71,7 @@ def test_an_image_and_a_network_of_ones_own(azure: AzureEmulator) -> None:
     assert nic["properties"]["ipConfigurations"][0]["properties"]["subnet"]["id"] == network.replace(
         "{region}", "eastus"
     )
-    assert calls(azure, "virtualNetworks.put") == 0
+    assert azure.count("virtualNetworks.put") == 0
     with pytest.raises(Unfit, match="arm64"):
         cloud.launch(offer("Standard_D4ps_v5", architecture="arm64"), brief(attempt=2))
 
@@ -98,7 +87,7 @@ def test_a_network_is_made_once_for_a_region(azure: AzureEmulator) -> None:
     cloud.launch(offer(), brief())
     cloud.launch(offer(), brief(attempt=2))
     cloud.launch(offer(zone=None, region="brazilsouth"), brief(attempt=3))
-    assert calls(azure, "virtualNetworks.put") == 2
+    assert azure.count("virtualNetworks.put") == 2
 
 
 def test_a_machines_own_vcpus_are_no_reason_to_refuse_its_launch_again(azure: AzureEmulator) -> None:
@@ -106,7 +95,7 @@ def test_a_machines_own_vcpus_are_no_reason_to_refuse_its_launch_again(azure: Az
     first = cloud.launch(offer(), told)
     azure.settings.spot_vcpus["eastus"] = 2
     assert cloud.launch(offer(), told) == first
-    assert len(azure.arm.puts) == calls(azure, "virtualMachines.put") == 1
+    assert len(azure.arm.puts) == azure.count("virtualMachines.put") == 1
 
 
 def test_a_launch_whose_answers_are_all_lost_is_adopted(azure: AzureEmulator) -> None:
@@ -153,7 +142,7 @@ def test_termination_takes_along_what_was_only_detached(azure: AzureEmulator) ->
     for part in azure.resources.parts.values():
         part.delete_with_user = False
     cloud.terminate(machine)
-    assert [item.kind for item in azure.ledger.left()] == ["secret"]
+    assert azure.left() == ["secret"]
 
 
 def test_an_interface_that_azure_still_holds_is_tried_again(azure: AzureEmulator) -> None:
@@ -163,7 +152,7 @@ def test_an_interface_that_azure_still_holds_is_tried_again(azure: AzureEmulator
         part.delete_with_user = False
     azure.fail(instead("networkInterfaces.delete", refused(409, "NicReservedForAnotherVm"), times=1))
     cloud.terminate(machine)
-    assert [item.kind for item in azure.ledger.left()] == ["secret"]
+    assert azure.left() == ["secret"]
 
 
 def test_without_an_account_there_is_nothing_to_launch_and_nothing_to_find() -> None:
@@ -183,11 +172,11 @@ def test_a_machine_that_may_not_delete_itself_at_least_stops_billing(
         azure.fail(instead("virtualMachines.delete", refused(403, "AuthorizationFailed")))
         ends = CLOUD_HEAD + 'python3 -c "import cloud; cloud.PAUSES_S = (); cloud.end()"\n'
         machine = block(azure).machines(ends).launch(offer(), brief())
-        until(lambda: sorted(item.kind for item in azure.ledger.left()) == ["disk", "ip", "nic", "secret"])
+        until(lambda: azure.left() == ["disk", "ip", "nic", "secret"])
         azure.heal()
         cloud = block(azure)
         until(lambda: cloud.state(machine) is MachineState.INTERRUPTED)
         assert cloud.find() == [machine]
         cloud.terminate(machine)
-        assert [item.kind for item in azure.ledger.left()] == ["secret"]
+        assert azure.left() == ["secret"]
         assert not azure.computers[machine.id].alive

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,18 +14,12 @@ from spotwave.blocks.models import Finding, Leftover
 from tests.blocks.machine_kit import brief
 from tests.emulators.azure import AzureEmulator, instead, refused, server_error
 from tests.emulators.azure_account import GROUP
-from tests.emulators.azure_kit import block, emulated, offer
+from tests.emulators.azure_kit import block, offer
 from tests.emulators.server import Response
 
 POLICIES = Path(__file__).parents[2] / "deployments/policies"
 PLANTED = "planted-3f9c1e"
 NAME = "spotwave-sw-0123456789ab"
-
-
-@pytest.fixture
-def azure(monkeypatch: pytest.MonkeyPatch) -> Iterator[AzureEmulator]:
-    with emulated(monkeypatch, AzureEmulator(boots=False)) as emulator:
-        yield emulator
 
 
 def kinds(leftovers: list[Leftover]) -> list[str]:

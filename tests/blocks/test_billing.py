@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -24,12 +23,6 @@ from tests.emulators.azure_kit import block, emulated
 from tests.emulators.azure_kit import offer as azure_offer
 from tests.emulators.gcp import GcpEmulator
 from tests.emulators.ledger import Ledger
-
-
-@pytest.fixture
-def aws() -> Iterator[AwsEmulator]:
-    with AwsEmulator(boots=False) as emulator:
-        yield emulator
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +25,6 @@ from tests.emulators.gcp import (
 )
 from tests.emulators.gcp_cloud import cloud_at, credentials
 from tests.emulators.server import Answer, cut, garbage
-
-
-@pytest.fixture
-def google() -> Iterator[GcpEmulator]:
-    with GcpEmulator() as emulator:
-        yield emulator
 
 
 @pytest.fixture(scope="module")

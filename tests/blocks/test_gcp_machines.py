@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import datetime
 from uuid import UUID
 
@@ -26,12 +25,6 @@ A, B, EUROPE = "us-central1-a", "us-central1-b", "europe-west4-a"
 
 
 @pytest.fixture
-def google() -> Iterator[GcpEmulator]:
-    with GcpEmulator(boots=False) as emulator:
-        yield emulator
-
-
-@pytest.fixture
 def cloud(google: GcpEmulator) -> GcpCloud:
     return cloud_at(google.url)
 
@@ -39,10 +32,6 @@ def cloud(google: GcpEmulator) -> GcpCloud:
 @pytest.fixture
 def brief() -> LaunchBrief:
     return a_brief(disk_gib=20.5)
-
-
-def _left(google: GcpEmulator) -> set[str]:
-    return {item.kind for item in google.ledger.left()}
 
 
 def test_what_is_launched_is_a_spot_vm_that_leaves_nothing_behind(
@@ -157,7 +146,7 @@ def test_network_address_and_service_account_come_from_the_block(google: GcpEmul
     (sent,) = google.compute.inserts
     assert sent.body["networkInterfaces"] == [{"subnetwork": "regions/us-central1/subnetworks/wave"}]
     assert sent.body["serviceAccounts"][0]["email"] == google.world.machine_account
-    assert _left(google) == {"machine", "disk", "secret"}
+    assert google.left() == ["disk", "machine", "secret"]
 
 
 def test_a_name_that_is_taken_by_this_attempt_is_adopted(
@@ -176,7 +165,7 @@ def test_a_name_that_is_taken_by_another_is_not(google: GcpEmulator, cloud: GcpC
     google.compute.instances[A, first.id].tags["spotwave"] = "sw-somebody"
     with pytest.raises(Unclear, match="somebody else's"):
         cloud.launch(offer(), brief)
-    assert "machine" in _left(google), "it is not ours to delete"
+    assert "machine" in google.left(), "it is not ours to delete"
 
 
 def test_a_launch_that_never_answers_leaves_nothing(google: GcpEmulator, cloud: GcpCloud, brief: LaunchBrief) -> None:
@@ -185,7 +174,7 @@ def test_a_launch_that_never_answers_leaves_nothing(google: GcpEmulator, cloud: 
         cloud.machines(patience_s=0.6).launch(offer(), brief)
     assert caught.value.repeated, "nobody asks for the same again"
     assert len(google.ledger.items("machine")) == 1, "it was made all the same"
-    assert _left(google) == {"secret"}
+    assert google.left() == ["secret"]
 
 
 def test_a_launch_that_can_neither_be_heard_nor_undone_is_found_again(
@@ -208,7 +197,7 @@ def test_a_machine_that_is_not_made_in_time_is_given_up(
     google.compute.delay_s = 0.8
     with pytest.raises(Unclear, match="not made within"):
         cloud.launch(offer(), brief)
-    assert _left(google) == {"secret"}
+    assert google.left() == ["secret"]
 
 
 def test_an_operation_that_cannot_be_asked_for_leaves_nothing(
@@ -217,7 +206,7 @@ def test_an_operation_that_cannot_be_asked_for_leaves_nothing(
     google.refuse(gcp.WAIT, gcp.error(403, "forbidden", "no"), times=1)
     with pytest.raises(Misconfigured):
         cloud.launch(offer(), brief)
-    assert _left(google) == {"secret"}
+    assert google.left() == ["secret"]
 
 
 def test_the_secret_expires_and_the_launcher_does_not_read_it(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,12 +14,6 @@ from tests.emulators.gcp import GcpEmulator
 from tests.emulators.gcp_answers import error, newer_error
 from tests.emulators.gcp_cloud import cloud_at
 from tests.test_rooms import ROOT
-
-
-@pytest.fixture
-def google() -> Iterator[GcpEmulator]:
-    with GcpEmulator() as emulator:
-        yield emulator
 
 
 def _found(google: GcpEmulator, **fields: Any) -> dict[str, Finding]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,12 +22,6 @@ A, EUROPE = "us-central1-a", "europe-west4-a"
 
 
 @pytest.fixture
-def google() -> Iterator[GcpEmulator]:
-    with GcpEmulator(boots=False) as emulator:
-        yield emulator
-
-
-@pytest.fixture
 def cloud(google: GcpEmulator) -> GcpCloud:
     return cloud_at(google.url)
 
@@ -36,10 +29,6 @@ def cloud(google: GcpEmulator) -> GcpCloud:
 @pytest.fixture
 def brief() -> LaunchBrief:
     return a_brief()
-
-
-def _left(google: GcpEmulator) -> set[str]:
-    return {item.kind for item in google.ledger.left()}
 
 
 def test_a_slow_deletion_is_left_to_finish(
@@ -50,7 +39,7 @@ def test_a_slow_deletion_is_left_to_finish(
     google.compute.delay_s = 0.8
     cloud.terminate(machine)
     assert cloud.state(machine) is MachineState.STOPPING
-    until(lambda: _left(google) == {"secret"})
+    until(lambda: google.left() == ["secret"])
 
 
 @pytest.mark.parametrize("how", ["warning", "unreachable"])
@@ -92,7 +81,7 @@ def test_a_disk_in_use_is_not_removed(google: GcpEmulator, cloud: GcpCloud, brie
     mistaken = Leftover(cloud="gcp", kind="disk", id=machine.id, region="us-central1", zone=A, job_key=JOB_KEY)
     with pytest.raises(Misconfigured):
         cloud.remove(mistaken)
-    assert "disk" in _left(google)
+    assert "disk" in google.left()
 
 
 def test_a_leftover_without_an_answer_is_throttled(google: GcpEmulator, cloud: GcpCloud) -> None:
@@ -104,6 +93,6 @@ def test_compute_engine_itself_ends_a_machine_on_which_nothing_is_alive(tmp_path
     with GcpEmulator(folder=tmp_path) as google:
         idle = cloud_at(google.url).machines(CLOUD_HEAD + "touch up\nexec sleep 600\n")
         machine = idle.launch(offer(), a_brief(deadline=time.time() - 600 + 5))
-        until(lambda: _left(google) == {"secret"})
+        until(lambda: google.left() == ["secret"])
         assert not google.computers[machine.id].alive
         assert idle.find() == []

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -19,15 +17,9 @@ from tests.emulators.gcp import (
     fault,
     refused,
 )
-from tests.emulators.gcp_cloud import cloud_at
+from tests.emulators.gcp_cloud import cloud_at, offer
 
 US_A, US_B, EUROPE, EAST = "us-central1-a", "us-central1-b", "europe-west4-a", "us-east4-a"
-
-
-@pytest.fixture
-def google() -> Iterator[GcpEmulator]:
-    with GcpEmulator() as emulator:
-        yield emulator
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +30,7 @@ def market() -> Market:
 
 @pytest.fixture(scope="module")
 def found(market: Market) -> dict[tuple[str, str], Offer]:
-    return {(offer.instance_type, str(offer.zone)): offer for offer in offers_of(market.frame)}
+    return {(one.instance_type, str(one.zone)): one for one in offers_of(market.frame)}
 
 
 @pytest.mark.parametrize(
@@ -162,31 +154,14 @@ def test_progress_ends_with_everything_done(google: GcpEmulator) -> None:
     assert all(done <= total for done, total in told)
 
 
-def an_offer(instance_type: str, zone: str | None) -> Offer:
-    return Offer(
-        cloud="gcp",
-        instance_type=instance_type,
-        region="us-central1",
-        zone=zone,
-        family="n2",
-        vcpus=4,
-        cores=2,
-        memory_gib=16,
-        architecture="x86_64",
-        spot_usd_h=0.1,
-        notice_s=30,
-        seen_at=datetime(2026, 1, 1, tzinfo=UTC),
-    )
-
-
 def test_interruptions_are_the_mean_of_the_last_week(google: GcpEmulator) -> None:
     offers = [
-        an_offer("n2-standard-4", US_A),  # 4 % of late, 90 % before
-        an_offer("n2-standard-8", US_A),
-        an_offer("e2-standard-2", US_A),
-        an_offer("n1-standard-4", US_A),  # no days
-        an_offer("n2-standard-4", US_B),  # no history
-        an_offer("n2-standard-4", None),
+        offer("n2-standard-4", US_A),  # 4 % of late, 90 % before
+        offer("n2-standard-8", US_A),
+        offer("e2-standard-2", US_A),
+        offer("n1-standard-4", US_A),  # no days
+        offer("n2-standard-4", US_B),  # no history
+        offer().model_copy(update={"zone": None}),
     ]
     told = cloud_at(google.url).interruptions(offers)
     # Shares of the machines that stopped; each is taken to have run for 8.2 h, of which Google says nothing.
@@ -201,11 +176,11 @@ def test_interruptions_are_the_mean_of_the_last_week(google: GcpEmulator) -> Non
 
 def test_a_share_above_one_is_ignored(google: GcpEmulator) -> None:
     google.world.preemption_rates["n2-standard-4", US_A] = [0.1, 7.0]
-    assert cloud_at(google.url).interruptions([an_offer("n2-standard-4", US_A)]) == {}
+    assert cloud_at(google.url).interruptions([offer("n2-standard-4", US_A)]) == {}
 
 
 def test_interruptions_are_asked_for_ten_offers_at_most(google: GcpEmulator) -> None:
     google.fail(fault(HISTORY, refused(403)))
-    offers = [an_offer(f"n2-standard-{size}", US_A) for size in range(15)]
+    offers = [offer(f"n2-standard-{size}", US_A) for size in range(15)]
     assert cloud_at(google.url).interruptions(offers) == {}
     assert len(google.calls) == 10

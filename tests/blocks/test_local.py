@@ -17,16 +17,14 @@ from spotwave.blocks.local.machines import Machines
 from spotwave.blocks.local.processes import is_alive
 from spotwave.blocks.models import Machine, MachineState
 from spotwave.node.contract import ENV_MACHINE, Brief
-from tests.blocks.machine_kit import HEAD, IDLE, WITH_DAEMON, brief, offer, processes, root_pid, until, up
+from tests.blocks.machine_kit import HEAD, IDLE, WITH_DAEMON, brief, offer, processes, root_pid, running, until, up
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_a_terminated_machine_leaves_its_console_and_its_work(folder: Path) -> None:
-    machines = Machines(folder, IDLE)
-    machine = machines.launch(offer(), brief())
+    machines, machine = running(folder, IDLE)
     place = machines.place(machine)
-    up(place)
     assert Brief.from_json((place / "work/brief.json").read_text()).job_key == machine.job_key
     machines.terminate(machine)
     assert processes(machines, machine) == []
@@ -157,9 +155,7 @@ def test_a_launch_cut_short_is_finished_by_the_next(folder: Path) -> None:
 
 def test_a_launch_killed_right_after_the_start_is_adopted(folder: Path) -> None:
     """The process runs, but nobody has noted its id: it is known by its mark."""
-    machines = Machines(folder, IDLE)
-    machine = machines.launch(offer(), brief())
-    up(machines.place(machine))
+    machines, machine = running(folder, IDLE)
     before = {process.pid for process in processes(machines, machine)} & {os.getpid(), *psutil.pids()}
     (machines.place(machine) / "root.json").unlink()
     assert machines.launch(offer(), brief()) == machine
@@ -169,10 +165,8 @@ def test_a_launch_killed_right_after_the_start_is_adopted(folder: Path) -> None:
 
 
 def test_daemons_end_with_the_machine(folder: Path) -> None:
-    machines = Machines(folder, WITH_DAEMON)
-    machine = machines.launch(offer(), brief())
+    machines, machine = running(folder, WITH_DAEMON)
     place = machines.place(machine)
-    up(place)
     until((place / "work/daemon.pid").exists)
     daemon = int((place / "work/daemon.pid").read_text())
     os.kill(root_pid(machines, machine), signal.SIGKILL)
@@ -185,9 +179,7 @@ def test_daemons_end_with_the_machine(folder: Path) -> None:
 
 
 def test_a_machine_whose_folder_is_gone_is_found_and_terminated(folder: Path) -> None:
-    machines = Machines(folder, WITH_DAEMON)
-    machine = machines.launch(offer(), brief())
-    up(machines.place(machine))
+    machines, machine = running(folder, WITH_DAEMON)
     shutil.rmtree(machines.place(machine))
     assert machines.find("sw-0123456789ab") == [machine]
     machines.terminate(machine)
@@ -197,9 +189,7 @@ def test_a_machine_whose_folder_is_gone_is_found_and_terminated(folder: Path) ->
 
 def test_a_killed_machine_is_gone(folder: Path) -> None:
     """By somebody else, without a word: not an interruption that the cloud knows of."""
-    machines = Machines(folder, IDLE)
-    machine = machines.launch(offer(), brief())
-    up(machines.place(machine))
+    machines, machine = running(folder, IDLE)
     os.killpg(root_pid(machines, machine), signal.SIGKILL)
     until(lambda: machines.state(machine) is MachineState.GONE)
     until(lambda: machines.find() == [])

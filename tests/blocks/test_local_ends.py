@@ -17,7 +17,7 @@ import pytest
 
 from spotwave.blocks.local.machines import Machines
 from spotwave.blocks.models import Machine, MachineState
-from tests.blocks.machine_kit import HEAD, IDLE, WITH_DAEMON, brief, offer, processes, root_pid, until, up
+from tests.blocks.machine_kit import HEAD, IDLE, WITH_DAEMON, brief, offer, processes, root_pid, running, until, up
 from tests.faults.disks import fill, forget_read_only, free, make_read_only, may_mount, mounted
 
 NEAR_S = 0.4  # a process that is nobody's child here is seen to end by looks at it
@@ -37,9 +37,7 @@ def much_later(ends: list[float]) -> None:
 
 @pytest.mark.parametrize("by", ["us", "cloud", "host"])
 def test_the_end_is_the_moment_at_which_the_power_was_cut(folder: Path, by: str) -> None:
-    machines = Machines(folder, WITH_DAEMON)
-    machine = machines.launch(offer(), brief())
-    up(machines.place(machine))
+    machines, machine = running(folder, WITH_DAEMON)
     assert machines.billed_until(machine) is None
     with watched(machines, machine) as ends:
         if by == "us":
@@ -57,9 +55,7 @@ def test_the_end_is_the_moment_at_which_the_power_was_cut(folder: Path, by: str)
 
 def test_a_machine_that_ends_itself_records_the_time(folder: Path) -> None:
     """However late anybody looks."""
-    machines = Machines(folder, ENDS_ITSELF)
-    machine = machines.launch(offer(), brief())
-    up(machines.place(machine))
+    machines, machine = running(folder, ENDS_ITSELF)
     with watched(machines, machine) as ends:
         pass
     much_later(ends)
@@ -122,9 +118,7 @@ machines.Machines(pathlib.Path(sys.argv[1])).terminate(Machine.model_validate_js
 @pytest.mark.parametrize("looked_at", [True, False], ids=["looked at", "terminated again"])
 def test_a_terminator_that_is_killed_before_it_has_dated_the_end(folder: Path, looked_at: bool) -> None:
     """The next one comes later, and the machine has not lived until then."""
-    machines = Machines(folder, WITH_DAEMON)
-    machine = machines.launch(offer(), brief())
-    up(machines.place(machine))
+    machines, machine = running(folder, WITH_DAEMON)
     with watched(machines, machine) as ends:
         begun = time.time()
         command = [sys.executable, "-c", KILLED_IN_THE_MIDST, str(folder), machine.model_dump_json()]
@@ -138,9 +132,7 @@ def test_a_terminator_that_is_killed_before_it_has_dated_the_end(folder: Path, l
 
 
 def test_a_machine_that_was_killed_ended_when_it_was_seen(folder: Path) -> None:
-    machines = Machines(folder, IDLE)
-    machine = machines.launch(offer(), brief())
-    up(machines.place(machine))
+    machines, machine = running(folder, IDLE)
     with watched(machines, machine) as ends:
         os.killpg(root_pid(machines, machine), signal.SIGKILL)
     until(lambda: machines.state(machine) is MachineState.GONE)
@@ -150,9 +142,7 @@ def test_a_machine_that_was_killed_ended_when_it_was_seen(folder: Path) -> None:
 
 
 def test_what_outlives_the_first_process_bills(folder: Path) -> None:
-    machines = Machines(folder, WITH_DAEMON)
-    machine = machines.launch(offer(), brief())
-    up(machines.place(machine))
+    machines, machine = running(folder, WITH_DAEMON)
     os.kill(root_pid(machines, machine), signal.SIGKILL)
     until(lambda: machines.state(machine) is MachineState.GONE)
     assert machines.billed_until(machine) is None

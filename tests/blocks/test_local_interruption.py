@@ -13,13 +13,11 @@ import psutil
 
 from spotwave.blocks.local.machines import Machines
 from spotwave.blocks.models import MachineState
-from tests.blocks.machine_kit import HEEDING, IDLE, WITH_DAEMON, brief, offer, processes, root_pid, until, up
+from tests.blocks.machine_kit import HEEDING, IDLE, WITH_DAEMON, brief, offer, processes, root_pid, running, until, up
 
 
 def test_a_notice_that_is_heeded(folder: Path) -> None:
-    machines = Machines(folder, HEEDING)
-    machine = machines.launch(offer(), brief())
-    up(machines.place(machine))
+    machines, machine = running(folder, HEEDING)
     machines.interrupt(machine, notice_s=120)  # returns as soon as the machine has ended
     notice = json.loads((machines.place(machine) / "work/saved.json").read_text())
     assert notice["action"] == "terminate"
@@ -31,10 +29,8 @@ def test_a_notice_that_is_heeded(folder: Path) -> None:
 
 
 def test_a_notice_that_is_ignored(folder: Path) -> None:
-    machines = Machines(folder, WITH_DAEMON)
-    machine = machines.launch(offer(), brief())
+    machines, machine = running(folder, WITH_DAEMON)
     place = machines.place(machine)
-    up(place)
     taking = threading.Thread(target=machines.interrupt, args=(machine, 1.5))
     taking.start()
     until((place / "notice.json").exists)
@@ -47,9 +43,7 @@ def test_a_notice_that_is_ignored(folder: Path) -> None:
 
 
 def test_taken_back_without_notice(folder: Path) -> None:
-    machines = Machines(folder, WITH_DAEMON)
-    machine = machines.launch(offer(), brief())
-    up(machines.place(machine))
+    machines, machine = running(folder, WITH_DAEMON)
     machines.interrupt(machine, None)
     assert not (machines.place(machine) / "notice.json").exists()
     assert machines.state(machine) is MachineState.INTERRUPTED
@@ -73,10 +67,8 @@ def test_shut_down_with_the_computer_is_not_taken_back(folder: Path) -> None:
 
 
 def test_a_machine_that_a_reboot_has_ended_was_not_taken_back(folder: Path) -> None:
-    machines = Machines(folder, IDLE)
-    machine = machines.launch(offer(), brief())
+    machines, machine = running(folder, IDLE)
     place = machines.place(machine)
-    up(place)
     os.killpg(root_pid(machines, machine), signal.SIGKILL)
     until(lambda: processes(machines, machine) == [])
     root = json.loads((place / "root.json").read_text())

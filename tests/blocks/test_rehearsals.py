@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -31,12 +31,6 @@ from tests.emulators.server import Request, Response
 
 ROLE = "arn:aws:iam::123456789012:role/spotwave-fault"
 POLICIES = Path(__file__).parents[2] / "deployments/policies"
-
-
-@pytest.fixture
-def aws() -> Iterator[AwsEmulator]:
-    with AwsEmulator(boots=False) as emulator:
-        yield emulator
 
 
 def said(metadata: Callable[[Request], Response], path: str, headers: dict[str, str], method: str = "GET") -> str:

@@ -40,19 +40,7 @@ from tests.emulators.emulated_cloud import EmulatedCloud
 from tests.emulators.server import Request, Response
 
 TOKEN = "a-token-of-the-emulator"
-__all__ = [
-    "LOGIN",
-    "PRICES",
-    "TOKEN",
-    "AzureEmulator",
-    "empty",
-    "fault",
-    "instead",
-    "refusal",
-    "refused",
-    "server_error",
-    "throttled",
-]
+__all__ = ["AzureEmulator", "empty", "fault", "instead", "refusal", "refused", "server_error", "throttled"]
 
 
 class AzureEmulator(EmulatedCloud):

@@ -55,6 +55,14 @@ class EmulatedCloud(Emulator):
     def computers(self) -> dict[str, Computer]:
         return self.life.computers
 
+    def count(self, call: str) -> int:
+        """How often it was asked for, by its name alone."""
+        return sum(one.partition(" ")[0] == call for one in self.calls)
+
+    def left(self) -> list[str]:
+        """The kinds of all that bills, or must not be left behind; sorted."""
+        return sorted(item.kind for item in self.ledger.left())
+
     def interrupt(self, machine_id: str, notice_s: float | None) -> None:
         """The cloud takes it back; returns at once."""
         self.life.interrupt(machine_id, notice_s)

@@ -52,32 +52,7 @@ from tests.emulators.gcp_secrets import Secrets
 from tests.emulators.gcp_world import World, small_world
 from tests.emulators.server import Fault, Request, Response
 
-__all__ = [
-    "ACCESS",
-    "ACCOUNT_PERMISSIONS",
-    "ADD_VERSION",
-    "CREATE_SECRET",
-    "DELETE",
-    "DELETE_DISK",
-    "GET",
-    "HISTORY",
-    "INSERT",
-    "INSTANCES",
-    "LIST_SECRETS",
-    "MACHINE_TYPES",
-    "PERMISSIONS",
-    "PROJECT",
-    "REGIONS",
-    "SKUS",
-    "WAIT",
-    "GcpEmulator",
-    "empty",
-    "fault",
-    "refused",
-    "server_error",
-    "throttled",
-    "throttled_as_forbidden",
-]
+__all__ = ["GcpEmulator", "empty", "fault", "refused", "server_error", "throttled", "throttled_as_forbidden"]
 
 _MOST_TYPES, _MOST_SKUS = 500, 5000  # of a page
 

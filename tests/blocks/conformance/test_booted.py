@@ -135,7 +135,7 @@ def test_the_guard_ends_a_machine_whose_agent_was_killed(booting: RentedWing) ->
         port = silent.getsockname()[1]
         booting.emulator.reach.add(port)
         config = f"[silent]\ntype = http\nurl = http://127.0.0.1:{port}/\n"
-        what = brief(secrets={"rclone.conf": config}, remote="silent:", deadline=time.time() - 300 + 12)
+        what = brief(secrets={"rclone.conf": config}, remote="silent:", deadline=time.time() - 300 + 20)
         machine = booting.machines().launch(booting.offer, what)
         computer = booting.computer(machine)
         silent.settimeout(60)

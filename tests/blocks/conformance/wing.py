@@ -167,7 +167,7 @@ class RentedWing(Wing):
 
     def asked(self, call: str) -> int:
         """How often."""
-        return sum(one.partition(" ")[0] == self.calls[call] for one in self.emulator.calls)
+        return self.emulator.count(self.calls[call])
 
     def remedy(self, call: str) -> str:
         return self.remedies.get(call, self.remedies[""])
@@ -176,7 +176,7 @@ class RentedWing(Wing):
         return self.emulator.computers[machine.id]
 
     def left(self) -> list[str]:
-        return sorted(item.kind for item in self.emulator.ledger.left())
+        return self.emulator.left()
 
     def made(self) -> int:
         return len(self.emulator.ledger.items("machine"))
