@@ -15,14 +15,7 @@ from tests.emulators.offers import made_offer
 KEY = machine_kit.JOB_KEY
 PLANTED = "planted-9f1c"  # in the job's secret, and nowhere else
 
-TEMPLATE = """#!/usr/bin/env bash
-set -eu
-@SETTINGS@
-mkdir -p "$SPOTWAVE_WORK"
-cat >"$SPOTWAVE_WORK/brief.json" <<'BRIEF'
-@BRIEF@
-BRIEF
-"""
+TEMPLATE = machine_kit.CLOUD_HEAD
 
 
 def offer(instance_type: str = "c7i.large", zone: str = "us-east-1a", **changes: Any) -> Offer:

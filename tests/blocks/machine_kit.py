@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any, TypeVar
 
 import psutil
@@ -20,6 +24,7 @@ from spotwave.node.contract import ENV_MACHINE, ENV_WORK, Brief
 from tests.emulators.offers import made_offer
 
 T = TypeVar("T")
+ROOT = Path(__file__).parents[2]
 JOB_KEY = "sw-0123456789ab"
 
 HEAD = """#!/usr/bin/env bash
@@ -150,3 +155,17 @@ def processes(machines: Machines, machine: Machine) -> list[psutil.Process]:
 def root_pid(machines: Machines, machine: Machine) -> int:
     """Of its first process."""
     return int(json.loads((machines.place(machine) / "root.json").read_text())["pid"])
+
+
+def race(code: str, arguments: Sequence[Sequence[str]], given: str) -> list[str]:
+    """What processes print, sorted, that run the code at the same moment: each prints `ready`, and is then given its
+    standard input."""
+    racers = [
+        subprocess.Popen([sys.executable, "-c", code, *one], cwd=ROOT, stdin=PIPE, stdout=PIPE, text=True)
+        for one in arguments
+    ]
+    for racer in racers:
+        assert racer.stdout is not None
+        assert racer.stdout.readline() == "ready\n"
+    with ThreadPoolExecutor(len(racers)) as pool:
+        return sorted(pool.map(lambda racer: racer.communicate(given, timeout=120)[0].strip(), racers))

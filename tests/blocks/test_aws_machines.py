@@ -124,13 +124,6 @@ def test_subnets_of_ones_own_are_used_where_they_are(aws: AwsEmulator) -> None:
     assert aws.fleet.asked[0]["SubnetId"] == "subnet-own"
 
 
-def test_a_machine_whose_answers_are_all_lost_is_found_by_its_token(aws: AwsEmulator) -> None:
-    aws.fail(fault("RunInstances", cut()))
-    machine = machines(aws).launch(offer(), brief())
-    assert list(aws.fleet.instances) == [machine.id]
-    assert aws.count("RunInstances") == 3
-
-
 def test_settings_that_changed_since_the_launch_adopt_its_machine(aws: AwsEmulator) -> None:
     """A newer image, a fresher price: after a restart of the controller the parameters may not be the same."""
     what = brief()

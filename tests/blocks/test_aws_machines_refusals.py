@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator
 
 import pytest
 from prefect_aws import AwsCredentials
@@ -26,20 +25,6 @@ from tests.emulators.aws_account import image_row
 from tests.emulators.aws_admission import denied_by
 from tests.emulators.aws_cloud import SECRET, cloud_at_url
 from tests.emulators.server import garbage
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[AwsEmulator]:
-    with AwsEmulator(boots=False) as emulator:
-        yield emulator
-
-
-@pytest.fixture
-def aws(served: AwsEmulator) -> Iterator[AwsEmulator]:
-    served.calls.clear()
-    yield served
-    served.heal()
-    served.account.closed.clear()
 
 
 def refusal(emulator: AwsEmulator, wanted: Offer | None = None, **fields: object) -> LaunchRefused:
@@ -148,14 +133,12 @@ def test_a_quota_is_of_a_class_of_types(aws: AwsEmulator, instance_type: str, na
     assert (told.reach, told.quota) == ("region", name)
     assert code in told.reason
     assert not told.lasting
-    aws.account.quota_vcpus["us-east-1"] = 640
-    aws.account.class_vcpus.clear()
 
 
 @pytest.mark.parametrize(
     "policy", ["", "arn:aws:organizations::123456789012:policy/o-b2fp/service_control_policy/p-v4q"]
 )
-def test_a_region_that_the_organization_denies_leaves_the_others(aws: AwsEmulator, policy: str) -> None:
+def test_a_region_that_the_organization_denies_is_closed(aws: AwsEmulator, policy: str) -> None:
     aws.account.closed["us-east-1"] = policy
     told = refusal(aws)
     assert isinstance(told, Closed)
@@ -185,15 +168,12 @@ def test_a_deny_of_secrets_is_of_the_blocks_region_whatever_the_offer(aws: AwsEm
 def test_a_profile_that_was_made_a_moment_ago_is_waited_for(aws: AwsEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spotwave.blocks.aws.machines.PROFILE_PAUSE_S", 0.01)
     aws.account.unready_profile = 3
-    machine = machines(aws).launch(offer(), brief(attempt=90))
+    machines(aws).launch(offer(), brief())
     assert aws.count("RunInstances") == 4
-    machines(aws).terminate(machine)
     monkeypatch.setattr("spotwave.blocks.aws.machines.PROFILE_S", 0.05)
     aws.account.unready_profile = 10**6
-    told = refusal(aws)
-    assert isinstance(told, Misconfigured)
-    assert "instance_profile" in told.reason
-    aws.account.unready_profile = 0
+    with pytest.raises(Misconfigured, match="instance_profile"):
+        machines(aws).launch(offer(), brief(attempt=2))
 
 
 def test_a_type_that_is_not_sold_here_is_skipped(aws: AwsEmulator) -> None:
@@ -241,7 +221,6 @@ def test_a_region_without_a_network_is_skipped_with_the_remedy(aws: AwsEmulator)
     assert isinstance(told, Quota)
     assert told.reach == "region"
     assert "aws ec2 create-default-vpc" in told.reason
-    aws.account.subnets["us-east-1"] = before
 
 
 @pytest.mark.parametrize("action", ["GetParameter", "DescribeImages", "DescribeSubnets", "CreateSecret"])

@@ -10,7 +10,7 @@ from spotwave.blocks.errors import Misconfigured, Unfit
 from spotwave.blocks.models import MachineState
 from spotwave.blocks.tags import DISK, JOB, tags_of
 from tests.blocks.machine_kit import CLOUD_HEAD, brief, until
-from tests.emulators.azure import AzureEmulator, fault, instead, refused, server_error
+from tests.emulators.azure import AzureEmulator, fault, instead, refused
 from tests.emulators.azure_account import CLIENT_ID, IDENTITY
 from tests.emulators.azure_kit import block, emulated, offer
 from tests.emulators.server import Fault, garbage
@@ -96,12 +96,6 @@ def test_a_machines_own_vcpus_are_no_reason_to_refuse_its_launch_again(azure: Az
     azure.settings.spot_vcpus["eastus"] = 2
     assert cloud.launch(offer(), told) == first
     assert len(azure.arm.puts) == azure.count("virtualMachines.put") == 1
-
-
-def test_a_launch_whose_answers_are_all_lost_is_adopted(azure: AzureEmulator) -> None:
-    azure.fail(fault("virtualMachines.put", server_error()))
-    machine = block(azure).launch(offer(), brief())
-    assert list(azure.resources.vms) == [machine.id]
 
 
 @pytest.mark.parametrize(

@@ -115,14 +115,6 @@ def test_a_failed_creation_whose_answer_was_lost_tells_why_all_the_same(azure: A
     assert set(azure.left()) <= {"secret"}
 
 
-def test_the_quota_is_looked_at_before(azure: AzureEmulator) -> None:
-    azure.settings.spot_vcpus["eastus"] = 1
-    found = refusal(azure)
-    assert isinstance(found, Quota)
-    assert found.reach == "region"
-    assert azure.count("virtualMachines.put") == 0
-
-
 def test_a_quota_that_was_used_up_meanwhile(azure: AzureEmulator) -> None:
     message = QUOTA.format("LowPriorityCores")
     azure.fail(instead("virtualMachines.put", refused(409, "OperationNotAllowed", message)))

@@ -10,9 +10,8 @@ import pytest
 from spotwave.blocks.errors import Misconfigured, Throttled
 from spotwave.blocks.gcp import machines
 from spotwave.blocks.gcp.block import GcpCloud
-from spotwave.blocks.models import LaunchBrief, Leftover, MachineState
-from tests.blocks.machine_kit import CLOUD_HEAD, JOB_KEY, until
-from tests.blocks.machine_kit import brief as a_brief
+from spotwave.blocks.models import Leftover, MachineState
+from tests.blocks.machine_kit import CLOUD_HEAD, JOB_KEY, brief, until
 from tests.emulators import gcp
 from tests.emulators.gcp import GcpEmulator
 from tests.emulators.gcp_answers import error
@@ -26,15 +25,10 @@ def cloud(google: GcpEmulator) -> GcpCloud:
     return cloud_at(google.url)
 
 
-@pytest.fixture
-def brief() -> LaunchBrief:
-    return a_brief()
-
-
 def test_a_slow_deletion_is_left_to_finish(
-    google: GcpEmulator, cloud: GcpCloud, brief: LaunchBrief, monkeypatch: pytest.MonkeyPatch
+    google: GcpEmulator, cloud: GcpCloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    machine = cloud.launch(offer(), brief)
+    machine = cloud.launch(offer(), brief())
     monkeypatch.setattr(machines, "DELETED_S", 0.2)
     google.compute.delay_s = 0.8
     cloud.terminate(machine)
@@ -54,10 +48,8 @@ def test_a_zone_that_is_not_seen_is_not_an_empty_one(google: GcpEmulator, cloud:
         cloud.leftovers()
 
 
-def test_state_after_a_preemption_that_has_not_deleted_it(
-    google: GcpEmulator, cloud: GcpCloud, brief: LaunchBrief
-) -> None:
-    machine = cloud.launch(offer(), brief)
+def test_state_after_a_preemption_that_has_not_deleted_it(google: GcpEmulator, cloud: GcpCloud) -> None:
+    machine = cloud.launch(offer(), brief())
     instance = google.compute.instances[A, machine.id]
     instance.body["scheduling"]["instanceTerminationAction"] = "STOP"
     google.interrupt(machine.id, None)
@@ -67,8 +59,8 @@ def test_state_after_a_preemption_that_has_not_deleted_it(
     assert cloud.state(machine) is MachineState.INTERRUPTED, "the zone's log still says so"
 
 
-def test_a_disk_that_was_left_behind_says_where_it_is(google: GcpEmulator, cloud: GcpCloud, brief: LaunchBrief) -> None:
-    machine = cloud.launch(offer(), brief)
+def test_a_disk_that_was_left_behind_says_where_it_is(google: GcpEmulator, cloud: GcpCloud) -> None:
+    machine = cloud.launch(offer(), brief())
     google.compute.instances[A, machine.id].boot_disk["autoDelete"] = False
     cloud.terminate(machine)
     found = cloud.leftovers(JOB_KEY)
@@ -76,8 +68,8 @@ def test_a_disk_that_was_left_behind_says_where_it_is(google: GcpEmulator, cloud
     assert all(one.created_at is not None for one in found)
 
 
-def test_a_disk_in_use_is_not_removed(google: GcpEmulator, cloud: GcpCloud, brief: LaunchBrief) -> None:
-    machine = cloud.launch(offer(), brief)
+def test_a_disk_in_use_is_not_removed(google: GcpEmulator, cloud: GcpCloud) -> None:
+    machine = cloud.launch(offer(), brief())
     mistaken = Leftover(cloud="gcp", kind="disk", id=machine.id, region="us-central1", zone=A, job_key=JOB_KEY)
     with pytest.raises(Misconfigured):
         cloud.remove(mistaken)
@@ -92,7 +84,7 @@ def test_a_leftover_without_an_answer_is_throttled(google: GcpEmulator, cloud: G
 def test_compute_engine_itself_ends_a_machine_on_which_nothing_is_alive(tmp_path: Path) -> None:
     with GcpEmulator(folder=tmp_path) as google:
         idle = cloud_at(google.url).machines(CLOUD_HEAD + "touch up\nexec sleep 600\n")
-        machine = idle.launch(offer(), a_brief(deadline=time.time() - 600 + 5))
+        machine = idle.launch(offer(), brief(deadline=time.time() - 600 + 5))
         until(lambda: google.left() == ["secret"])
         assert not google.computers[machine.id].alive
         assert idle.find() == []

@@ -17,7 +17,19 @@ from spotwave.blocks.local.machines import Machines
 from spotwave.blocks.local.processes import is_alive
 from spotwave.blocks.models import Machine, MachineState
 from spotwave.node.contract import ENV_MACHINE, Brief
-from tests.blocks.machine_kit import HEAD, IDLE, WITH_DAEMON, brief, offer, processes, root_pid, running, until, up
+from tests.blocks.machine_kit import (
+    HEAD,
+    IDLE,
+    WITH_DAEMON,
+    brief,
+    offer,
+    processes,
+    race,
+    root_pid,
+    running,
+    until,
+    up,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -117,19 +129,7 @@ def test_two_launchers_racing_start_one_machine(folder: Path) -> None:
         "print('ready', flush=True); template = sys.stdin.read()\n"
         "print(Machines(Path(sys.argv[1]), template).launch(offer(), brief()).model_dump_json())"
     )
-    command = [sys.executable, "-c", code, str(folder)]
-    launchers = [
-        subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)
-    ]
-    for launcher in launchers:
-        assert launcher.stdout is not None
-        assert launcher.stdout.readline() == "ready\n"
-    for launcher in launchers:
-        assert launcher.stdin is not None
-        launcher.stdin.write(count)
-        launcher.stdin.close()
-        launcher.stdin = None
-    told = {launcher.communicate(timeout=60)[0] for launcher in launchers}
+    told = set(race(code, [[str(folder)]] * 2, count))
     assert len(told) == 1
     machine = Machine.model_validate_json(told.pop())
     machines = Machines(folder)

@@ -80,6 +80,7 @@ class AzureWing(RentedWing):
 
     def __init__(self, emulator: AzureEmulator) -> None:
         self.emulator = emulator
+        emulator.resources.changes.lag_s = 0.0
 
     def block(self, **fields: Any) -> AzureCloud:
         return AzureCloud(**{**dict(block(self.emulator)), **fields})

@@ -68,6 +68,15 @@ def test_a_launch_whose_answer_is_lost_makes_one_machine(rented: RentedWing, ans
     assert [one.id for one in rented.block().find()] == [machine.id]
 
 
+@pytest.mark.parametrize("rented", ["aws", "azure"], indirect=True)
+def test_a_machine_is_found_though_no_answer_to_its_launch_arrives(rented: RentedWing) -> None:
+    """On Google Cloud it is deleted instead."""
+    rented.spoil("launch", cut())
+    machine = rented.launch()
+    assert rented.made() == 1
+    assert [one.id for one in rented.block().find()] == [machine.id]
+
+
 def test_a_launch_that_never_works_is_tried_a_few_times_and_leaves_nothing(rented: RentedWing) -> None:
     rented.refuse("launch", rented.server_error)
     with pytest.raises(Throttled):
