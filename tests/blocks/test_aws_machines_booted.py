@@ -73,6 +73,7 @@ def remote(tmp_path: Path) -> Path:
         for path in NODE.rglob("*.py"):
             if path.name != "__main__.py":
                 wheel.write(path, f"spotwave/node/{path.relative_to(NODE)}")
+        wheel.writestr("spotwave/__init__.py", "")  # else the environment's own package goes before it
         wheel.writestr("spotwave/node/agent/__main__.py", AGENT)
     return folder
 

@@ -132,6 +132,7 @@ def test_a_quota_is_of_a_class_of_types(aws: AwsEmulator, instance_type: str, na
     assert isinstance(told, Quota)
     assert (told.reach, told.quota) == ("region", name)
     assert code in told.reason
+    assert "Service Quotas" in told.reason
     assert not told.lasting
 
 

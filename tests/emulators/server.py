@@ -121,7 +121,7 @@ class Emulator(ABC):
             # This is what a slow service is; nothing waits for it but its client.
             time.sleep(self.latency_s)
             if fault is not None and fault.instead:
-                return fault.answer(request, Response(b""))
+                return fault.answer(request, Response(b"{}"))
             said = self.answer(request)
             return said if fault is None else fault.answer(request, said)
         finally:
