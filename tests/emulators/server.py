@@ -87,6 +87,10 @@ class Emulator(ABC):
     def name_of(self, request: Request) -> str:
         """The call's name for `calls` and for faults, e.g. 'DescribeSpotPriceHistory us-east-1'."""
 
+    def forbidden(self, request: Request) -> Response | None:
+        """The refusal of a caller without the right to this call, looked at before any fault; None: it has the right."""
+        return None
+
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_port}"
@@ -120,6 +124,8 @@ class Emulator(ABC):
                 return Response(b"", lost=True)
             # This is what a slow service is; nothing waits for it but its client.
             time.sleep(self.latency_s)
+            if (forbidden := self.forbidden(request)) is not None:
+                return forbidden
             if fault is not None and fault.instead:
                 return fault.answer(request, Response(b"{}"))
             said = self.answer(request)
