@@ -88,7 +88,7 @@ class Emulator(ABC):
         """The call's name for `calls` and for faults, e.g. 'DescribeSpotPriceHistory us-east-1'."""
 
     def forbidden(self, request: Request) -> Response | None:
-        """The refusal of a caller without the right to this call, looked at before any fault; None: it has the right."""
+        """The refusal of a caller that has no right to this call, before any fault; None where it has."""
         return None
 
     @property

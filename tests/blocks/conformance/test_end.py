@@ -6,7 +6,8 @@ import pytest
 
 from spotwave.blocks.errors import Misconfigured
 from spotwave.blocks.models import MachineState
-from tests.blocks.conformance.conftest import RENTED, aws_wing, azure_wing, gcp_wing
+from tests.blocks.conformance import aws_wing, azure_wing, gcp_wing
+from tests.blocks.conformance.conftest import RENTED
 from tests.blocks.conformance.wing import RentedWing, Wing, brief
 from tests.blocks.machine_kit import old, until
 

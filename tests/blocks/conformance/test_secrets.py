@@ -7,7 +7,6 @@ import json
 import pytest
 
 from spotwave.blocks.errors import Misconfigured
-from spotwave.blocks.tags import tags_of
 from tests.blocks.conformance.wing import PLANTED, SECRETS, RentedWing, brief
 from tests.security.guard import shows
 
@@ -39,12 +38,6 @@ def test_the_machine_knows_where_its_secret_is(rented: RentedWing) -> None:
         f"export SPOTWAVE_SECRET_AT={rented.emulator.url}\n",
     ):
         assert line in script
-
-
-def test_machines_carry_our_tags(rented: RentedWing) -> None:
-    what = brief()
-    machine = rented.launch(what)
-    assert tags_of(what).items() <= rented.emulator.life.machine(machine.id).tags.items()
 
 
 def test_there_is_no_machine_without_its_secret(rented: RentedWing) -> None:

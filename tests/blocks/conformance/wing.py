@@ -13,7 +13,7 @@ from tests.blocks import machine_kit
 from tests.blocks.machine_kit import JOB_KEY
 from tests.emulators.computer import Computer
 from tests.emulators.emulated_cloud import EmulatedCloud
-from tests.emulators.server import Answer, Fault
+from tests.emulators.server import Answer, Fault, Request, Response
 
 OTHER_JOB = "sw-ba9876543210"
 PLANTED = "planted-3f9c1e"  # in the job's secret, and nowhere else
@@ -81,8 +81,6 @@ class RentedWing(Wing):
     next_zone: ClassVar[Offer]  #: the same type, in the same region
     denied: ClassVar[Mapping[str, Answer]]  #: the launcher may not; '': any other call
     remedies: ClassVar[Mapping[str, str]]  #: what is said then; '': of any other call
-    server_error: ClassVar[Answer]
-    throttled: ClassVar[Answer]
     most_tries: ClassVar[int]  #: of a launch that is not answered
     longest_token: ClassVar[int]
     secret_calls: ClassVar[set[str]]  #: that may hold the job's secret
@@ -91,6 +89,14 @@ class RentedWing(Wing):
     during_notice: ClassVar[MachineState] = MachineState.RUNNING
     after_poweroff: ClassVar[MachineState] = MachineState.STOPPING  #: of its own: what is left of it bills
     states: ClassVar[list[tuple[tuple[str, str], MachineState]]]  #: the cloud's own words, and what they mean
+
+    @staticmethod
+    @abstractmethod
+    def server_error(request: Request, said: Response) -> Response: ...
+
+    @staticmethod
+    @abstractmethod
+    def throttled(request: Request, said: Response) -> Response: ...
 
     @abstractmethod
     def put_into(self, machine: Machine, state: tuple[str, str]) -> None:
