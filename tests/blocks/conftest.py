@@ -7,6 +7,10 @@ import pytest
 
 from spotwave.blocks.local.machines import Machines
 from tests.database import prefect_server
+from tests.emulators.aws import AwsEmulator
+from tests.emulators.azure import AzureEmulator
+from tests.emulators.azure_kit import emulated
+from tests.emulators.gcp import GcpEmulator
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +27,21 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     yield folder
     for machine in Machines(folder).find():
         Machines(folder).terminate(machine)
+
+
+@pytest.fixture
+def aws() -> Iterator[AwsEmulator]:
+    with AwsEmulator(boots=False) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def google() -> Iterator[GcpEmulator]:
+    with GcpEmulator(boots=False) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def azure(monkeypatch: pytest.MonkeyPatch) -> Iterator[AzureEmulator]:
+    with emulated(monkeypatch, AzureEmulator(boots=False)) as emulator:
+        yield emulator

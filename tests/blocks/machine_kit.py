@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
+from subprocess import PIPE
+from typing import Any, TypeVar
 
 import psutil
 from pydantic import SecretStr
@@ -16,8 +21,11 @@ from spotwave.blocks.local.machines import Machines
 from spotwave.blocks.local.processes import marked
 from spotwave.blocks.models import LaunchBrief, Machine, Offer
 from spotwave.node.contract import ENV_MACHINE, ENV_WORK, Brief
+from tests.emulators.offers import made_offer
 
 T = TypeVar("T")
+ROOT = Path(__file__).parents[2]
+JOB_KEY = "sw-0123456789ab"
 
 HEAD = """#!/usr/bin/env bash
 set -euo pipefail
@@ -82,23 +90,19 @@ cp "$SPOTWAVE_NOTICE" "$SPOTWAVE_WORK/saved.json"
 
 
 def offer(instance_type: str = "local-1", vcpus: int = 1, memory_gib: float = 1.0) -> Offer:
-    return Offer(
-        cloud="local",
-        instance_type=instance_type,
-        region="here",
-        family="local",
-        vcpus=vcpus,
-        cores=vcpus,
-        memory_gib=memory_gib,
-        architecture="x86_64",
-        spot_usd_h=0.0,
-        notice_s=30.0,
-        seen_at=datetime(2026, 1, 1, tzinfo=UTC),
-    )
+    size = {"vcpus": vcpus, "cores": vcpus, "memory_gib": memory_gib}
+    return made_offer("local", instance_type, "here", None, family="local", spot_usd_h=0.0, notice_s=30.0, **size)
 
 
-def brief(job_key: str = "sw-0123456789ab", attempt: int = 1) -> LaunchBrief:
-    public = Brief(
+def brief(
+    job_key: str = JOB_KEY,
+    attempt: int = 1,
+    secrets: Mapping[str, str] | None = None,
+    disk_gib: float = 20.0,
+    **public: Any,
+) -> LaunchBrief:
+    """`public`: fields of the machine's brief that are to differ."""
+    told = Brief(
         job_key=job_key,
         attempt=attempt,
         remote=f"/nowhere/{job_key}",
@@ -107,12 +111,19 @@ def brief(job_key: str = "sw-0123456789ab", attempt: int = 1) -> LaunchBrief:
         memory_gib=1.0,
         deadline=time.time() + 600,
     )
-    return LaunchBrief(public, {"api.json": SecretStr('{"PREFECT_API_URL": "x"}'), "rclone.conf": SecretStr("[a]\n")})
+    files = {"api.json": '{"PREFECT_API_URL": "x"}', "rclone.conf": "[a]\n"} if secrets is None else secrets
+    return LaunchBrief(replace(told, **public), {name: SecretStr(content) for name, content in files.items()}, disk_gib)
 
 
 def old(machine: Machine) -> Machine:
     """As if it had been launched long ago."""
     return machine.model_copy(update={"launched_at": datetime.now(UTC) - timedelta(hours=1)})
+
+
+def same(one: Machine, other: Machine) -> bool:
+    """Of a launch some clouds give a time that is a moment off."""
+    near = abs(one.launched_at - other.launched_at) < timedelta(seconds=5)
+    return near and one.model_copy(update={"launched_at": other.launched_at}) == other
 
 
 def until(look: Callable[[], T], timeout_s: float = 30.0) -> T:
@@ -128,6 +139,14 @@ def up(place: Path) -> None:
     until(lambda: (place / "work/up").exists())
 
 
+def running(folder: Path, template: str) -> tuple[Machines, Machine]:
+    """A local machine that is up."""
+    machines = Machines(folder, template)
+    machine = machines.launch(offer(), brief())
+    up(machines.place(machine))
+    return machines, machine
+
+
 def processes(machines: Machines, machine: Machine) -> list[psutil.Process]:
     """Of this machine, and not of one of the same name that another test runs just now in a folder of its own."""
     return marked({ENV_MACHINE: machine.id, ENV_WORK: str(machines.place(machine) / "work")})
@@ -136,3 +155,17 @@ def processes(machines: Machines, machine: Machine) -> list[psutil.Process]:
 def root_pid(machines: Machines, machine: Machine) -> int:
     """Of its first process."""
     return int(json.loads((machines.place(machine) / "root.json").read_text())["pid"])
+
+
+def race(code: str, arguments: Sequence[Sequence[str]], given: str) -> list[str]:
+    """What processes print, sorted, that run the code at the same moment: each prints `ready`, and is then given its
+    standard input."""
+    racers = [
+        subprocess.Popen([sys.executable, "-c", code, *one], cwd=ROOT, stdin=PIPE, stdout=PIPE, text=True)
+        for one in arguments
+    ]
+    for racer in racers:
+        assert racer.stdout is not None
+        assert racer.stdout.readline() == "ready\n"
+    with ThreadPoolExecutor(len(racers)) as pool:
+        return sorted(pool.map(lambda racer: racer.communicate(given, timeout=120)[0].strip(), racers))

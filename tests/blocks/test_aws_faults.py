@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -23,12 +22,6 @@ from tests.emulators.server import Answer, cut, garbage
 
 PRICES = "DescribeSpotPriceHistory"
 OFFERS = 125  # of the small world
-
-
-@pytest.fixture
-def aws() -> Iterator[AwsEmulator]:
-    with AwsEmulator() as emulator:
-        yield emulator
 
 
 @pytest.fixture

@@ -3,37 +3,25 @@
 from __future__ import annotations
 
 import base64
-import json
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 from pydantic import SecretStr
 
 from spotwave.blocks.aws.launch_parameters import token_of
-from spotwave.blocks.errors import Capacity, Misconfigured, Throttled
-from spotwave.blocks.models import MachineState
+from spotwave.blocks.errors import Capacity, Throttled
 from spotwave.blocks.tags import tags_of
-from tests.blocks.aws_kit import KEY, PLANTED, brief, kinds, machines, offer, times
-from tests.blocks.machine_kit import old
-from tests.emulators.aws import AwsEmulator, done_but_500, fault, refused, server_error, throttled
+from tests.blocks.aws_kit import KEY, brief, machines, offer
+from tests.emulators.aws import AwsEmulator, fault, refused, server_error
 from tests.emulators.aws_account import ami, image_row
 from tests.emulators.aws_cloud import cloud_at
 from tests.emulators.cloud_init import script_of
-from tests.emulators.server import Answer, Fault, cut, garbage
-
-ALL = ["disk", "ip", "machine", "nic", "secret", "spot request"]
-
-
-@pytest.fixture
-def aws() -> Iterator[AwsEmulator]:
-    with AwsEmulator(boots=False) as emulator:
-        yield emulator
+from tests.emulators.server import Fault, cut
 
 
 def test_a_launch_asks_for_what_ends_with_the_machine_and_costs_no_more(aws: AwsEmulator) -> None:
     wanted, what = offer(zone="us-east-1b"), brief()
-    machine = machines(aws).launch(wanted, what)
+    machines(aws).launch(wanted, what)
     asked = dict(aws.fleet.asked[0])
     user_data = script_of(base64.b64decode(asked.pop("UserData")))
     tagged = asked.pop("TagSpecification")
@@ -62,18 +50,7 @@ def test_a_launch_asks_for_what_ends_with_the_machine_and_costs_no_more(aws: Aws
         tags = {tag["Key"]: tag["Value"] for tag in one["Tag"]}
         assert tags_of(what).items() <= tags.items()
         assert tags["Name"] == f"{KEY}-1"
-    assert user_data.startswith("#!/usr/bin/env bash\n")
-    for line in (
-        f"export SPOTWAVE_SECRET=spotwave/{KEY}",
-        f"export SPOTWAVE_SECRET_AT={aws.url}",
-        "export SPOTWAVE_SECRET_REGION=us-east-1",
-        "export SPOTWAVE_CLOUD=aws",
-    ):
-        assert line in user_data.splitlines()
-    assert machine.offer == wanted
-    assert (machine.job_key, machine.attempt, machine.disk_gib) == (KEY, 1, 30.0)
-    assert (machine.region, machine.zone, machine.deadline) == ("us-east-1", "us-east-1b", int(what.brief.deadline))
-    assert kinds(aws) == ALL
+    assert "export SPOTWAVE_SECRET_REGION=us-east-1" in user_data.splitlines()
 
 
 def test_the_real_bootstrap_has_room_for_any_remote(aws: AwsEmulator) -> None:
@@ -97,16 +74,16 @@ def test_a_walk_asks_for_image_network_and_secret_once(aws: AwsEmulator) -> None
     machine = cloud.launch(offers[-1], told)
     assert machine.zone == "us-east-1b"
     asked = ("GetParameter", "DescribeImages", "DescribeSubnets", "CreateSecret", "PutSecretValue", "RunInstances")
-    assert [times(aws, action) for action in asked] == [1, 1, 1, 1, 0, 6]
+    assert [aws.count(action) for action in asked] == [1, 1, 1, 1, 0, 6]
     cloud.launch(offers[-1], replace(brief(attempt=2), secrets={"api.json": SecretStr("of the second")}))
-    assert [times(aws, action) for action in asked] == [1, 1, 1, 2, 1, 7]
+    assert [aws.count(action) for action in asked] == [1, 1, 1, 2, 1, 7]
     cloud.launch(offer(zone="eu-west-1a"), told)
-    assert [times(aws, action) for action in asked] == [2, 2, 2, 2, 1, 8]
+    assert [aws.count(action) for action in asked] == [2, 2, 2, 2, 1, 8]
     cloud_at(aws, attempts=2).launch(offers[-1], brief(attempt=3))
-    assert [times(aws, action) for action in asked] == [3, 3, 3, 3, 2, 9]
+    assert [aws.count(action) for action in asked] == [3, 3, 3, 3, 2, 9]
 
 
-def test_a_burstable_machine_costs_no_more_than_its_price(aws: AwsEmulator) -> None:
+def test_a_burstable_machine_is_launched_without_paid_credits(aws: AwsEmulator) -> None:
     machines(aws).launch(offer("t3.large", burstable=True), brief())
     assert aws.fleet.asked[0]["CreditSpecification"] == {"CpuCredits": "standard"}
 
@@ -135,7 +112,7 @@ def test_an_image_of_ones_own_is_taken_by_architecture_and_its_disks_go_too(aws:
     disks = {one["DeviceName"]: one["Ebs"]["VolumeSize"] for one in aws.fleet.asked[0]["BlockDeviceMapping"]}
     assert disks == {"/dev/sda1": "50", "/dev/sdf": "5"}  # no smaller than the image
     at.terminate(machine)
-    assert kinds(aws) == ["secret"]
+    assert aws.left() == ["secret"]
 
 
 def test_subnets_of_ones_own_are_used_where_they_are(aws: AwsEmulator) -> None:
@@ -145,58 +122,6 @@ def test_subnets_of_ones_own_are_used_where_they_are(aws: AwsEmulator) -> None:
     at = machines(aws, subnets=["subnet-of-another-region", "subnet-own", "subnet-a"])
     at.launch(offer(zone="eu-west-1a"), brief())
     assert aws.fleet.asked[0]["SubnetId"] == "subnet-own"
-
-
-def test_a_launch_that_is_repeated_gives_the_same_machine(aws: AwsEmulator) -> None:
-    what = brief()
-    first = machines(aws).launch(offer(), what)
-    assert machines(aws).launch(offer(), what) == first
-    assert len(aws.fleet.instances) == 1
-    assert aws.fleet.asked[0] == aws.fleet.asked[1]
-    others = [
-        machines(aws).launch(offer("c7i.xlarge"), what),
-        machines(aws).launch(offer(zone="us-east-1b"), what),
-        machines(aws).launch(offer(), brief(attempt=2)),
-        machines(aws).launch(offer(), brief("sw-other")),
-    ]
-    tokens = {asked["ClientToken"] for asked in aws.fleet.asked}
-    assert len(tokens) == len(aws.fleet.instances) == 1 + len(others)
-    assert all(len(token) <= 64 and token.isascii() for token in tokens)
-
-
-@pytest.mark.parametrize("answer", [cut(), garbage(), done_but_500()], ids=["cut", "garbage", "500"])
-def test_a_machine_whose_answer_was_lost_is_adopted_not_doubled(aws: AwsEmulator, answer: Answer) -> None:
-    aws.fail(fault("RunInstances", answer, times=1))
-    machine = machines(aws).launch(offer(), brief())
-    assert list(aws.fleet.instances) == [machine.id]
-    assert times(aws, "RunInstances") == 2
-
-
-def test_a_machine_whose_answers_are_all_lost_is_found_by_its_token(aws: AwsEmulator) -> None:
-    aws.fail(fault("RunInstances", cut()))
-    machine = machines(aws).launch(offer(), brief())
-    assert list(aws.fleet.instances) == [machine.id]
-    assert times(aws, "RunInstances") == 3
-
-
-def test_a_service_that_fails_for_good_is_asked_a_bounded_number_of_times(aws: AwsEmulator) -> None:
-    aws.fail(fault("RunInstances", server_error()))
-    with pytest.raises(Throttled, match=r"^aws us-east-1: RunInstances: InternalError$"):
-        machines(aws).launch(offer(), brief())
-    assert times(aws, "RunInstances") == 3
-    assert kinds(aws) == ["secret"]
-
-
-def test_a_throttled_launch_keeps_its_token(aws: AwsEmulator) -> None:
-    aws.fail(fault("RunInstances", throttled(), times=1))
-    what = brief()
-    with pytest.raises(Throttled) as told:
-        machines(aws).launch(offer(), what)
-    assert told.value.retry_after_s > 0
-    assert times(aws, "RunInstances") == 1
-    machines(aws).launch(offer(), what)
-    sent = [dict(part.split(b"=", 1) for part in body.split(b"&")) for name, body in aws.bodies if "RunIn" in name]
-    assert len({body[b"ClientToken"] for body in sent}) == 1
 
 
 def test_settings_that_changed_since_the_launch_adopt_its_machine(aws: AwsEmulator) -> None:
@@ -219,25 +144,6 @@ def test_a_token_never_brings_a_dead_machine_back(aws: AwsEmulator) -> None:
         machines(aws).launch(offer(), what)
 
 
-def test_machines_are_found_in_every_region_by_tag_alone_and_nothing_else(aws: AwsEmulator) -> None:
-    at = machines(aws)
-    first = at.launch(offer(), brief())
-    second = at.launch(offer("m6g.large", "eu-west-1b"), brief(attempt=2))
-    other = at.launch(offer(zone="ap-south-1a"), brief("sw-other"))
-    stranger = {**aws.fleet.asked[0], "ClientToken": "x", "TagSpecification": []}
-    aws.fleet.run("eu-west-1", {**stranger, "SubnetId": aws.account.subnets["eu-west-1"][0]["SubnetId"]} | IMAGE, 0)
-    # The market's regions are one thing, where machines may be is another.
-    block = cloud_at(aws, regions=["us-east-1"])
-    assert block.find(KEY) == [first, second]
-    assert block.find() == [first, second, other]
-    assert block.find("sw-nobody") == []
-    aws.fleet.lose(first.id)
-    assert block.find(KEY) == [second]
-
-
-IMAGE = {"ImageId": ami("eu-west-1", "ubuntu-24.04", "x86_64")}
-
-
 def test_a_region_that_does_not_answer_is_not_taken_for_empty(aws: AwsEmulator) -> None:
     aws.fail(fault("DescribeInstances", server_error(), "ap-south-1"))
     with pytest.raises(Throttled, match="ap-south-1: DescribeInstances"):
@@ -251,131 +157,16 @@ def test_a_region_that_does_not_answer_is_not_taken_for_empty(aws: AwsEmulator) 
         cloud_at(aws, attempts=1).find()
 
 
-def test_a_fault_that_passes_is_asked_again(aws: AwsEmulator) -> None:
-    machine = machines(aws).launch(offer(), brief())
-    for answer in (server_error(), cut(), throttled()):
-        aws.fail(fault("DescribeInstances", answer, times=1))
-    block = cloud_at(aws, attempts=5)
-    assert block.find() == [machine]
-    assert block.state(machine) is MachineState.RUNNING
-    aws.fail(fault("DescribeInstances", server_error()))
-    with pytest.raises(Throttled):
-        cloud_at(aws, attempts=1).state(machine)
-
-
-def test_states_tell_who_ended_a_machine(aws: AwsEmulator) -> None:
-    at = machines(aws)
-    machine = at.launch(offer(), brief())
-    one = aws.fleet.instances[machine.id]
-    seen = {}
-    for state, reason in [
-        ("pending", ""),
-        ("running", ""),
-        ("shutting-down", "Server.SpotInstanceTermination"),
-        ("terminated", "Server.SpotInstanceTermination"),
-        ("terminated", "Server.InternalError"),
-        ("shutting-down", "Client.UserInitiatedShutdown"),
-        ("terminated", "Client.UserInitiatedShutdown"),
-        ("stopping", "Client.InstanceInitiatedShutdown"),
-        ("stopped", "Client.InstanceInitiatedShutdown"),
-        ("terminated", "Client.InstanceInitiatedShutdown"),
-        ("terminated", ""),
-    ]:
-        one.state, one.reason = state, reason
-        seen[state, reason] = at.state(machine).value
-    assert list(seen.values()) == [
-        "pending",
-        "running",
-        "interrupted",
-        "interrupted",
-        "interrupted",
-        "stopping",
-        "gone",
-        "stopping",
-        "stopping",
-        "gone",
-        "gone",
-    ]
-
-
-def test_a_machine_that_is_not_known_yet_is_pending_and_later_gone(aws: AwsEmulator) -> None:
-    aws.fleet.unseen = 3
-    at = machines(aws)
-    machine = at.launch(offer(), brief())
-    assert at.state(machine) is MachineState.PENDING
-    assert at.state(old(machine)) is MachineState.GONE
-    assert at.find() == []
-    assert at.state(machine) is MachineState.RUNNING
-    assert at.state(machine.model_copy(update={"id": "i-0"})) is MachineState.PENDING
-
-
-def test_terminating_leaves_nothing_but_the_jobs_secret_and_may_be_repeated(aws: AwsEmulator) -> None:
-    aws.fleet.unseen = 3  # ended while the service does not know it yet
-    at = machines(aws)
-    machine = at.launch(offer(), brief())
-    at.terminate(machine)
-    at.terminate(machine)
-    at.terminate(old(machine).model_copy(update={"id": "i-0"}))
-    assert at.state(machine) is MachineState.GONE
-    assert kinds(aws) == ["secret"]
-
-
-def test_a_machine_that_has_stopped_instead_is_removed_too(aws: AwsEmulator) -> None:
-    at = machines(aws)
-    machine = at.launch(offer(), brief())
-    aws.fleet.instances[machine.id].state = "stopped"
-    assert at.find() == [machine]
-    at.terminate(machine)
-    assert at.find() == []
-
-
-def test_a_termination_that_is_refused_says_so(aws: AwsEmulator) -> None:
-    at = machines(aws)
-    machine = at.launch(offer(), brief())
-    aws.fail(fault("TerminateInstances", refused("UnauthorizedOperation")))
-    with pytest.raises(Misconfigured, match="TerminateInstances: UnauthorizedOperation; credentials: give them"):
-        at.terminate(machine)
-
-
-def test_every_attempt_writes_the_one_secret_of_the_job_and_it_is_nowhere_else(aws: AwsEmulator) -> None:
-    at = machines(aws)
-    at.launch(offer(), brief())
-    second = brief(attempt=2)
-    at.launch(offer(), replace(second, secrets={**second.secrets, "api.json": second.secrets["rclone.conf"]}))
-    assert list(aws.secrets) == [f"spotwave/{KEY}"]
-    files = json.loads(aws.secrets[f"spotwave/{KEY}"])
-    assert set(files) == {"rclone.conf", "api.json"}
-    assert all(PLANTED in content for content in files.values())
-    for name, body in aws.bodies:
-        if not name.startswith(("CreateSecret", "PutSecretValue")):
-            assert PLANTED not in body.decode()
-    for asked in aws.fleet.asked:
-        assert PLANTED not in script_of(base64.b64decode(asked["UserData"]))
-        assert PLANTED not in json.dumps(asked)
-    assert PLANTED not in " ".join(aws.calls)
-
-
 def test_a_secret_that_is_still_being_deleted_is_waited_for(aws: AwsEmulator) -> None:
     aws.fail(fault("CreateSecret", refused("InvalidRequestException", 400), times=1))
     with pytest.raises(Throttled, match="not gone yet") as told:
         machines(aws).launch(offer(), brief())
     assert told.value.retry_after_s >= 5
-    assert times(aws, "RunInstances") == 0
+    assert aws.count("RunInstances") == 0
     machines(aws).launch(offer(), brief())
-
-
-def test_a_machine_of_a_newer_version_is_found(aws: AwsEmulator) -> None:
-    """Its tags are not ours to read, but it bills."""
-    at = machines(aws)
-    machine = at.launch(offer(), brief())
-    row = aws.fleet.instances[machine.id].row
-    row["Tags"] = [tag for tag in row["Tags"] if tag["Key"] != "spotwave-offer-0"]
-    found = at.find(KEY)
-    assert [one.id for one in found] == [machine.id]
-    assert found[0].offer.instance_type == "unknown"
 
 
 def test_an_image_parameter_that_was_cut_short_is_asked_for_again(aws: AwsEmulator) -> None:
     aws.fail(Fault(lambda request: aws.name_of(request).startswith("GetParameter"), cut(), 1))
     machines(aws).launch(offer(), brief())
-    assert times(aws, "GetParameter") == 2
+    assert aws.count("GetParameter") == 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator
 
 import pytest
 from prefect_aws import AwsCredentials
@@ -20,26 +19,12 @@ from spotwave.blocks.errors import (
     Unfit,
 )
 from spotwave.blocks.models import Offer
-from tests.blocks.aws_kit import PLANTED, TEMPLATE, brief, kinds, machines, offer, times
+from tests.blocks.aws_kit import PLANTED, TEMPLATE, brief, machines, offer
 from tests.emulators.aws import AwsEmulator, fault, refused
 from tests.emulators.aws_account import image_row
 from tests.emulators.aws_admission import denied_by
 from tests.emulators.aws_cloud import SECRET, cloud_at_url
 from tests.emulators.server import garbage
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[AwsEmulator]:
-    with AwsEmulator(boots=False) as emulator:
-        yield emulator
-
-
-@pytest.fixture
-def aws(served: AwsEmulator) -> Iterator[AwsEmulator]:
-    served.calls.clear()
-    yield served
-    served.heal()
-    served.account.closed.clear()
 
 
 def refusal(emulator: AwsEmulator, wanted: Offer | None = None, **fields: object) -> LaunchRefused:
@@ -51,7 +36,7 @@ def refusal(emulator: AwsEmulator, wanted: Offer | None = None, **fields: object
     assert PLANTED not in whole
     assert SECRET not in whole
     assert len(said) < 400
-    assert {"machine", "disk", "ip", "nic", "spot request"}.isdisjoint(kinds(emulator))
+    assert {"machine", "disk", "ip", "nic", "spot request"}.isdisjoint(emulator.left())
     return told.value
 
 
@@ -81,14 +66,14 @@ def refusal(emulator: AwsEmulator, wanted: Offer | None = None, **fields: object
         ("SomethingNew", 400, Unclear),
     ],
 )
-def test_a_code_is_its_reason_and_is_not_asked_again(
+def test_each_error_code_has_its_refusal_and_is_not_retried(
     aws: AwsEmulator, code: str, status: int, kind: type[LaunchRefused]
 ) -> None:
     aws.fail(fault("RunInstances", refused(code, status)))
     told = refusal(aws)
     assert type(told) is kind
     assert f"us-east-1: RunInstances: {code}" in told.reason
-    assert times(aws, "RunInstances") == 1  # a lack of capacity is a 500, which botocore would repeat
+    assert aws.count("RunInstances") == 1  # a lack of capacity is a 500, which botocore would repeat
     if kind is Misconfigured:
         assert ";" in told.reason  # the remedy
 
@@ -97,7 +82,7 @@ def test_a_code_is_its_reason_and_is_not_asked_again(
 def test_a_fault_of_the_server_is_repeated_and_then_backed_off_from(aws: AwsEmulator, code: str) -> None:
     aws.fail(fault("RunInstances", refused(code, 500)))
     assert isinstance(refusal(aws), Throttled)
-    assert times(aws, "RunInstances") == 3
+    assert aws.count("RunInstances") == 3
 
 
 @pytest.mark.parametrize(
@@ -114,7 +99,7 @@ def test_a_fault_of_the_server_is_repeated_and_then_backed_off_from(aws: AwsEmul
         ("InsufficientFreeAddressesInSubnet", "zone"),
     ],
 )
-def test_what_the_account_may_not_have_covers_its_scope(aws: AwsEmulator, code: str, scope: str) -> None:
+def test_limits_of_the_account_name_their_scope(aws: AwsEmulator, code: str, scope: str) -> None:
     aws.fail(fault("RunInstances", refused(code, 400)))
     told = refusal(aws)
     assert isinstance(told, Quota)
@@ -122,31 +107,13 @@ def test_what_the_account_may_not_have_covers_its_scope(aws: AwsEmulator, code: 
     assert ";" in told.reason
 
 
-def test_the_services_own_words_are_told_where_the_code_says_little_and_long_ones_are_left_out(
+def test_the_message_of_the_service_is_kept_without_its_long_tokens(
     aws: AwsEmulator,
 ) -> None:
     blob = "A1b2" * 20
     aws.fail(fault("RunInstances", refused("InvalidParameterValue", 400, f"The value {blob}\n for x is wrong")))
     told = refusal(aws)
     assert "(The value … for x is wrong)" in told.reason
-
-
-def test_no_capacity_in_a_zone_leaves_the_others(aws: AwsEmulator) -> None:
-    aws.exhausted.add(("c7i.large", "us-east-1a"))
-    assert isinstance(refusal(aws), Capacity)
-    machine = machines(aws).launch(offer(zone="us-east-1b"), brief())
-    machines(aws).terminate(machine)
-    aws.exhausted.clear()
-
-
-def test_the_quota_of_a_region_leaves_the_others(aws: AwsEmulator) -> None:
-    aws.account.quota_vcpus["us-east-1"] = 1
-    told = refusal(aws)
-    assert isinstance(told, Quota)
-    assert "Service Quotas" in told.reason
-    machine = machines(aws).launch(offer(zone="eu-west-1b"), brief())
-    machines(aws).terminate(machine)
-    aws.account.quota_vcpus["us-east-1"] = 640
 
 
 @pytest.mark.parametrize(
@@ -165,22 +132,21 @@ def test_a_quota_is_of_a_class_of_types(aws: AwsEmulator, instance_type: str, na
     assert isinstance(told, Quota)
     assert (told.reach, told.quota) == ("region", name)
     assert code in told.reason
+    assert "Service Quotas" in told.reason
     assert not told.lasting
-    aws.account.quota_vcpus["us-east-1"] = 640
-    aws.account.class_vcpus.clear()
 
 
 @pytest.mark.parametrize(
     "policy", ["", "arn:aws:organizations::123456789012:policy/o-b2fp/service_control_policy/p-v4q"]
 )
-def test_a_region_that_the_organization_denies_leaves_the_others(aws: AwsEmulator, policy: str) -> None:
+def test_a_region_that_the_organization_denies_is_closed(aws: AwsEmulator, policy: str) -> None:
     aws.account.closed["us-east-1"] = policy
     told = refusal(aws)
     assert isinstance(told, Closed)
     assert (told.reach, told.lasting) == ("region", True)
     assert "explicit deny in a service control policy" in told.reason
     assert ("p-v4q" in told.reason) == bool(policy)
-    assert times(aws, "RunInstances") == 1
+    assert aws.count("RunInstances") == 1
     another = brief(attempt=80 + bool(policy))  # an old token would be given its old answer
     machines(aws).terminate(machines(aws).launch(offer(zone="eu-west-1b"), another))
 
@@ -203,15 +169,12 @@ def test_a_deny_of_secrets_is_of_the_blocks_region_whatever_the_offer(aws: AwsEm
 def test_a_profile_that_was_made_a_moment_ago_is_waited_for(aws: AwsEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spotwave.blocks.aws.machines.PROFILE_PAUSE_S", 0.01)
     aws.account.unready_profile = 3
-    machine = machines(aws).launch(offer(), brief(attempt=90))
-    assert times(aws, "RunInstances") == 4
-    machines(aws).terminate(machine)
+    machines(aws).launch(offer(), brief())
+    assert aws.count("RunInstances") == 4
     monkeypatch.setattr("spotwave.blocks.aws.machines.PROFILE_S", 0.05)
     aws.account.unready_profile = 10**6
-    told = refusal(aws)
-    assert isinstance(told, Misconfigured)
-    assert "instance_profile" in told.reason
-    aws.account.unready_profile = 0
+    with pytest.raises(Misconfigured, match="instance_profile"):
+        machines(aws).launch(offer(), brief(attempt=2))
 
 
 def test_a_type_that_is_not_sold_here_is_skipped(aws: AwsEmulator) -> None:
@@ -230,7 +193,7 @@ def test_a_type_and_an_image_that_do_not_go_together_skip_the_type(aws: AwsEmula
     told = refusal(aws, offer("m6g.large"), image="ami-1")
     assert isinstance(told, Unfit)
     assert "image: none of ami-1 is for arm64" in told.reason
-    assert times(aws, "RunInstances") == 0
+    assert aws.count("RunInstances") == 0
     # As the service says it, were it asked.
     message = "The architecture 'arm64' of the specified instance type does not match the architecture 'x86_64' of ..."
     aws.fail(fault("RunInstances", refused("InvalidParameterValue", 400, message)))
@@ -259,7 +222,6 @@ def test_a_region_without_a_network_is_skipped_with_the_remedy(aws: AwsEmulator)
     assert isinstance(told, Quota)
     assert told.reach == "region"
     assert "aws ec2 create-default-vpc" in told.reason
-    aws.account.subnets["us-east-1"] = before
 
 
 @pytest.mark.parametrize("action", ["GetParameter", "DescribeImages", "DescribeSubnets", "CreateSecret"])
@@ -271,34 +233,24 @@ def test_what_is_asked_before_a_launch_is_refused_in_the_same_words(aws: AwsEmul
     aws.heal()
     aws.fail(fault(action, refused("ThrottlingException", 400)))
     assert isinstance(refusal(aws), Throttled)
-    assert times(aws, "RunInstances") == 0
+    assert aws.count("RunInstances") == 0
 
 
-def test_an_answer_that_is_none_is_no_parameter(aws: AwsEmulator) -> None:
+def test_an_unreadable_answer_stops_the_launch(aws: AwsEmulator) -> None:
     aws.fail(fault("GetParameter", garbage()))
     assert isinstance(refusal(aws), LaunchRefused)
-    assert times(aws, "RunInstances") == 0
+    assert aws.count("RunInstances") == 0
 
 
 def test_a_script_that_is_too_long_for_user_data_is_never_sent(aws: AwsEmulator) -> None:
     told = refusal(aws, template=TEMPLATE + "".join(f"# {number**9}\n" for number in range(5000)))
     assert isinstance(told, Misconfigured)
     assert "16384" in told.reason
-    assert times(aws, "RunInstances") == 0
-    assert times(aws, "CreateSecret") == 0
+    assert aws.count("RunInstances") == 0
+    assert aws.count("CreateSecret") == 0
 
 
-def test_a_network_that_is_gone_is_backed_off_from() -> None:
-    emulator = AwsEmulator(boots=False)
-    with emulator:
-        at = machines(emulator)
-    with pytest.raises(Throttled, match="check the network"):
-        at.launch(offer(), brief())
-    with pytest.raises(Throttled, match="check the network"):
-        at.find()
-
-
-def test_without_credentials_every_door_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_call_without_credentials_names_the_block_to_fill_in(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -313,6 +265,6 @@ def test_without_credentials_every_door_says_so(monkeypatch: pytest.MonkeyPatch)
     assert "fill in the AWS Credentials block" in finding.said
 
 
-def test_an_image_that_is_none_is_refused_in_the_form() -> None:
+def test_an_unknown_image_name_is_rejected() -> None:
     with pytest.raises(ValueError, match=r"image: 'ubuntu-18.04' is none; write one of ubuntu-24.04, al2023, or ids"):
         cloud_at_url("http://127.0.0.1:1", image="ubuntu-18.04")

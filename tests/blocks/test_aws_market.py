@@ -6,7 +6,6 @@ import pickle
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,12 +23,6 @@ from tests.emulators.aws import AwsEmulator
 from tests.emulators.aws_cloud import cloud_at
 from tests.emulators.aws_rows import on_demand_usd_h, spot_price
 from tests.emulators.aws_world import World, small_world
-
-
-@pytest.fixture
-def aws() -> Iterator[AwsEmulator]:
-    with AwsEmulator() as emulator:
-        yield emulator
 
 
 @pytest.fixture(scope="module")

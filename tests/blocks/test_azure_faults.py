@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -19,15 +18,9 @@ from tests.emulators.azure import (
     server_error,
     throttled,
 )
-from tests.emulators.azure_kit import block, emulated, public, rows
+from tests.emulators.azure_kit import block, public, rows
 from tests.emulators.azure_world import small_world
 from tests.emulators.server import Answer, cut, garbage
-
-
-@pytest.fixture
-def azure(monkeypatch: pytest.MonkeyPatch) -> Iterator[AzureEmulator]:
-    with emulated(monkeypatch) as emulator:
-        yield emulator
 
 
 def test_a_busy_or_broken_service_is_asked_again(azure: AzureEmulator) -> None:

@@ -1,39 +1,25 @@
 from __future__ import annotations
 
-import base64
 import json
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 
 from spotwave.blocks.azure.block import AzureCloud
 from spotwave.blocks.azure.check import NEEDED, OF_NETWORK
 from spotwave.blocks.azure.secrets import MAX_BYTES
 from spotwave.blocks.errors import Misconfigured, Throttled
-from spotwave.blocks.models import Finding, LaunchBrief, Leftover
+from spotwave.blocks.models import Finding, Leftover
 from tests.blocks.machine_kit import brief
 from tests.emulators.azure import AzureEmulator, instead, refused, server_error
-from tests.emulators.azure_arm import GROUP
-from tests.emulators.azure_kit import block, emulated, offer
+from tests.emulators.azure_account import GROUP
+from tests.emulators.azure_kit import block, offer
 from tests.emulators.server import Response
 
 POLICIES = Path(__file__).parents[2] / "deployments/policies"
 PLANTED = "planted-3f9c1e"
 NAME = "spotwave-sw-0123456789ab"
-
-
-@pytest.fixture
-def azure(monkeypatch: pytest.MonkeyPatch) -> Iterator[AzureEmulator]:
-    with emulated(monkeypatch, AzureEmulator(boots=False)) as emulator:
-        yield emulator
-
-
-def with_secrets(told: LaunchBrief, **files: str) -> LaunchBrief:
-    return LaunchBrief(told.brief, {name: SecretStr(content) for name, content in files.items()}, told.disk_gib)
 
 
 def kinds(leftovers: list[Leftover]) -> list[str]:
@@ -44,32 +30,16 @@ def findings(cloud: AzureCloud) -> dict[str, Finding]:
     return {finding.what: finding for finding in cloud.check()}
 
 
-def test_secrets_go_to_the_vault_and_nowhere_else(azure: AzureEmulator, caplog: pytest.LogCaptureFixture) -> None:
-    told = with_secrets(brief(), **{"rclone.conf": f"[drive]\npass = {PLANTED}\n", "api.json": "{}"})
-    machine = block(azure).launch(offer(), told)
-    assert json.loads(azure.secrets[NAME]) == {"rclone.conf": f"[drive]\npass = {PLANTED}\n", "api.json": "{}"}
-    (body,) = azure.arm.puts
-    user_data = base64.b64decode(body["properties"]["osProfile"]["customData"]).decode()
-    for seen in (json.dumps(body), user_data, " ".join(azure.calls), machine.model_dump_json(), caplog.text):
-        assert PLANTED not in seen
-
-
-def test_a_later_attempt_writes_a_new_version(azure: AzureEmulator) -> None:
-    block(azure).launch(offer(), with_secrets(brief(), a="1"))
-    block(azure).launch(offer(), with_secrets(brief(attempt=2), a="2"))
-    assert {name: json.loads(value) for name, value in azure.secrets.items()} == {NAME: {"a": "2"}}
-
-
 def test_a_job_that_comes_back_recovers_its_secret(azure: AzureEmulator) -> None:
     cloud = block(azure)
-    cloud.launch(offer(), with_secrets(brief(), a="1"))
+    cloud.launch(offer(), brief(secrets={"a": "1"}))
     azure.vault.may_purge = False
     (secret,) = [one for one in cloud.leftovers() if one.kind == "secret"]
     cloud.remove(secret)
     cloud.remove(secret)
     assert azure.secrets == {}
     assert list(azure.vault.deleted) == [NAME]
-    cloud.launch(offer(), with_secrets(brief(attempt=2), a="2"))
+    cloud.launch(offer(), brief(attempt=2, secrets={"a": "2"}))
     assert json.loads(azure.secrets[NAME]) == {"a": "2"}
 
 
@@ -94,7 +64,7 @@ def azure_deadline(azure: AzureEmulator) -> str:
 def test_a_vault_that_does_not_take_it_refuses_the_launch(azure: AzureEmulator, status: int, remedy: str) -> None:
     azure.fail(instead("secrets.put", refused(status, "Forbidden")))
     with pytest.raises(Throttled if status == 409 else Misconfigured, match=remedy) as caught:
-        block(azure).launch(offer(), with_secrets(brief(), a=PLANTED))
+        block(azure).launch(offer(), brief(secrets={"a": PLANTED}))
     assert PLANTED not in str(caught.value)
     assert azure.arm.puts == []
 
@@ -104,41 +74,22 @@ def test_a_vault_that_is_not_there_and_secrets_too_long_for_one(azure: AzureEmul
     with pytest.raises(Misconfigured, match="az keyvault create"):
         nowhere.launch(offer(), brief())
     with pytest.raises(Misconfigured, match=str(MAX_BYTES)):
-        block(azure).launch(offer(), with_secrets(brief(), a="x" * MAX_BYTES))
+        block(azure).launch(offer(), brief(secrets={"a": "x" * MAX_BYTES}))
 
 
-def test_leftovers_are_what_no_living_machine_uses(azure: AzureEmulator) -> None:
+def test_an_interface_and_an_address_that_were_left_know_their_deadline(azure: AzureEmulator) -> None:
     cloud = block(azure)
     machine = cloud.launch(offer(), brief())
-    other = cloud.launch(offer(), brief("sw-ba9876543210"))
-    assert kinds(cloud.leftovers()) == ["secret", "secret"]
     for part in azure.resources.parts.values():
         part.delete_with_user = False
-    azure.resources.delete(azure.resources.vms[machine.id])  # by its owner, in the portal
-    azure.resources.delete(azure.resources.vms[other.id])
-    left = cloud.leftovers("sw-0123456789ab")
+    azure.resources.delete(azure.resources.vms[machine.id])
+    left = cloud.leftovers()
     assert kinds(left) == ["nic", "ip", "disk", "secret"]
-    assert {one.job_key for one in left} == {"sw-0123456789ab"}
     assert {one.deadline for one in left if one.kind in ("nic", "ip")} == {float(azure_deadline(azure))}
-    for one in left * 2:
-        cloud.remove(one)
-    assert cloud.leftovers("sw-0123456789ab") == []
-    assert kinds(cloud.leftovers()) == ["nic", "ip", "disk", "secret"]
-
-
-def test_leftovers_are_found_on_every_page(azure: AzureEmulator) -> None:
-    azure.arm.a_page = 1
-    cloud = block(azure)
-    for job_key in ("sw-0123456789ab", "sw-ba9876543210"):
-        machine = cloud.launch(offer(), brief(job_key))
-        for part in azure.resources.parts.values():
-            part.delete_with_user = False
-        azure.resources.delete(azure.resources.vms[machine.id])
-    assert sorted(kinds(cloud.leftovers())) == ["disk", "disk", "ip", "ip", "nic", "nic", "secret", "secret"]
 
 
 @pytest.mark.parametrize("body", ["{}", '{"value": null}', '{"value": [], "nextLink": "http://127.0.0.2/more"}'])
-def test_what_is_no_list_does_not_say_that_nothing_is_left(azure: AzureEmulator, body: str) -> None:
+def test_an_answer_that_is_not_a_list_is_not_taken_for_an_empty_one(azure: AzureEmulator, body: str) -> None:
     azure.fail(instead("disks.list", lambda request, said: Response(body.encode())))
     with pytest.raises(Throttled, match="listing disks, interfaces and addresses failed: the answer was lost"):
         block(azure).leftovers()
@@ -222,8 +173,6 @@ def test_an_identity_without_its_roles(azure: AzureEmulator, scopes: list[str], 
 
 def test_a_check_that_gets_no_answer_raises_nothing(azure: AzureEmulator) -> None:
     azure.fail(instead("usages.get", server_error(), times=4))
-    azure.fail(instead("GET", refused(401, "InvalidAuthenticationToken"), times=1))
-    assert [(one.what, one.ok) for one in block(azure, "eastus").check()] == [("credentials", False)]
     found = findings(block(azure, "eastus"))
     assert found["quota eastus"].ok is None
     assert found["secrets"].ok
@@ -243,12 +192,6 @@ def test_a_check_that_gets_no_answer_raises_nothing(azure: AzureEmulator) -> Non
 def test_a_setting_that_cannot_be_right_is_refused_in_the_form(setting: str, wrong: str) -> None:
     with pytest.raises(ValidationError, match=setting):
         AzureCloud.model_validate({setting: wrong})
-
-
-def test_knowing_the_block_imports_no_sdk() -> None:
-    code = "import sys, spotwave.blocks.azure.block; print([name for name in sys.modules if name.startswith('azure')])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip().endswith("[]")
 
 
 def test_the_roles_to_paste_are_what_is_needed() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -14,12 +13,6 @@ from spotwave.blocks.market import offers_of
 from tests.emulators.azure import AzureEmulator
 from tests.emulators.azure_kit import BY_NAME, block, emulated, public, rows
 from tests.emulators.azure_world import big_world, small_world
-
-
-@pytest.fixture
-def azure(monkeypatch: pytest.MonkeyPatch) -> Iterator[AzureEmulator]:
-    with emulated(monkeypatch) as emulator:
-        yield emulator
 
 
 def test_every_usable_size_is_offered_in_every_zone(azure: AzureEmulator) -> None:

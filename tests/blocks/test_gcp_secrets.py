@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -22,13 +21,6 @@ EVERYWHERE = f"spotwave-{JOB}"
 HERE, THERE = "us-central1", "europe-west4"
 
 
-@pytest.fixture
-def google() -> Iterator[GcpEmulator]:
-    with GcpEmulator() as emulator:
-        emulator.compute.boots = False
-        yield emulator
-
-
 def brief(attempt: int = 1, content: str = "x") -> LaunchBrief:
     return replace(a_brief(JOB, attempt), secrets={"api.json": SecretStr(content)})
 
@@ -39,10 +31,6 @@ def told(google: GcpEmulator, machine: Machine) -> str:
     script = next(item["value"] for item in body["metadata"]["items"] if item["key"] == "startup-script")
     (name,) = [line.partition("=")[2] for line in script.splitlines() if line.startswith("export SPOTWAVE_SECRET=")]
     return str(name)
-
-
-def calls(google: GcpEmulator, name: str) -> int:
-    return sum(call == name or call.startswith(f"{name} ") for call in google.calls)
 
 
 def places(google: GcpEmulator, name: str) -> list[str]:
@@ -62,7 +50,7 @@ def test_where_a_policy_forbids_a_secret_everywhere_each_region_has_its_own(goog
         f"{EVERYWHERE}-{THERE}": [THERE],
     }
     assert json.loads(google.secrets[told(google, second)]) == {"api.json": "of the second"}
-    assert calls(google, CREATE_SECRET) == 3, "that it may not be everywhere is asked once"
+    assert google.count(CREATE_SECRET) == 3, "that it may not be everywhere is asked once"
 
     cloud.terminate(first)
     cloud.terminate(second)
@@ -107,5 +95,5 @@ def test_without_a_policy_one_secret_is_written_once_in_a_walk(google: GcpEmulat
     for zone in (f"{HERE}-a", f"{HERE}-b", f"{THERE}-a"):
         assert told(google, cloud.launch(offer(zone=zone), brief())) == EVERYWHERE
     assert places(google, EVERYWHERE) == []
-    assert calls(google, CREATE_SECRET) == 1
-    assert calls(google, ADD_VERSION) == 2, "the first finds no secret"
+    assert google.count(CREATE_SECRET) == 1
+    assert google.count(ADD_VERSION) == 2, "the first finds no secret"

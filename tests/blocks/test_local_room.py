@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,9 +14,8 @@ from spotwave.blocks.local.memory import host_memory_gib
 from spotwave.blocks.local.prices import host_vcpus, local_market
 from spotwave.blocks.market import offers_of
 from spotwave.blocks.models import Machine
-from tests.blocks.machine_kit import IDLE, brief, offer
+from tests.blocks.machine_kit import IDLE, brief, offer, race
 
-ROOT = Path(__file__).parents[2]
 TWO = LocalCapacity(2, 4.0)
 
 
@@ -28,7 +24,7 @@ def launched(machines: Machines, *sizes: int) -> list[Machine]:
     return [machines.launch(offer(f"local-{n}", n), brief(f"sw-{at:012x}")) for at, n in enumerate(sizes)]
 
 
-def test_what_is_held_is_offered_to_nobody_else(folder: Path) -> None:
+def test_what_a_machine_holds_is_not_given_out_again(folder: Path) -> None:
     """The largest machine is refused first, then all; what ends gives its place back. And a refusal leaves nothing."""
     machines = Machines(folder, IDLE, TWO)
     first, *_ = launched(machines, 1)
@@ -63,29 +59,15 @@ def test_of_two_launchers_in_the_same_moment_one_wins(folder: Path) -> None:
         "from spotwave.blocks.errors import Capacity\n"
         "from spotwave.blocks.local.machines import Machines\n"
         "from spotwave.blocks.local.capacity import LocalCapacity\n"
-        "from tests.blocks.machine_kit import IDLE, brief, offer\n"
+        "from tests.blocks.machine_kit import IDLE, brief, offer, race\n"
         "machines = Machines(Path(sys.argv[1]), IDLE, LocalCapacity(2, 4.0))\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
         "try: print(machines.launch(offer('local-2', 2), brief(sys.argv[2])).id)\n"
         "except Capacity: print('refused')"
     )
-    launchers = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, str(folder), f"sw-{number:012x}"],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(2)
-    ]
-    for launcher in launchers:
-        assert launcher.stdout is not None
-        assert launcher.stdout.readline() == "ready\n"
-    with ThreadPoolExecutor(2) as pool:
-        told = sorted(pool.map(lambda launcher: launcher.communicate("go\n", timeout=120)[0].strip(), launchers))
-    assert told[0] == "refused"
-    assert [machine.id for machine in Machines(folder).find()] == told[1:]
+    told = race(code, [[str(folder), f"sw-{number:012x}"] for number in range(2)], "go\n")
+    assert [machine.id for machine in Machines(folder).find()] == [one for one in told if one != "refused"]
+    assert "refused" in told
 
 
 def test_all_sizes_are_offered_however_busy_it_is_and_in_sum_there_is_no_more() -> None:

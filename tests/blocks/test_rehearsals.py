@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,19 +24,12 @@ from tests.emulators.aws import AwsEmulator
 from tests.emulators.aws_cloud import cloud_at as aws_at
 from tests.emulators.azure import AzureEmulator, instead, refused
 from tests.emulators.azure_kit import block as azure_at
-from tests.emulators.azure_kit import emulated
 from tests.emulators.azure_kit import offer as azure_offer
 from tests.emulators.gcp import GcpEmulator
 from tests.emulators.server import Request, Response
 
 ROLE = "arn:aws:iam::123456789012:role/spotwave-fault"
 POLICIES = Path(__file__).parents[2] / "deployments/policies"
-
-
-@pytest.fixture
-def aws() -> Iterator[AwsEmulator]:
-    with AwsEmulator(boots=False) as emulator:
-        yield emulator
 
 
 def said(metadata: Callable[[Request], Response], path: str, headers: dict[str, str], method: str = "GET") -> str:
@@ -113,37 +106,33 @@ def test_the_policy_of_a_drill_names_what_is_asked(aws: AwsEmulator) -> None:
     assert allowed == asked | {"TagResource"}, "what is created with tags needs that too"
 
 
-def test_google_preempts() -> None:
-    with GcpEmulator() as google:
-        google.compute.boots = False
-        cloud = gcp_cloud.cloud_at(google.url)
-        machine = cloud.launch(gcp_cloud.offer(), a_brief())
-        (instance,) = google.compute.instances.values()
+def test_google_preempts(google: GcpEmulator) -> None:
+    cloud = gcp_cloud.cloud_at(google.url)
+    machine = cloud.launch(gcp_cloud.offer(), a_brief())
+    (instance,) = google.compute.instances.values()
+    cloud.force_interruption(machine)
+    preempted, flavour = "/computeMetadata/v1/instance/preempted", {"metadata-flavor": "Google"}
+    until(lambda: said(instance.metadata, preempted, flavour) == "TRUE")
+    until(lambda: cloud.state(machine) is MachineState.INTERRUPTED)
+    with pytest.raises(LaunchRefused):
         cloud.force_interruption(machine)
-        preempted, flavour = "/computeMetadata/v1/instance/preempted", {"metadata-flavor": "Google"}
-        until(lambda: said(instance.metadata, preempted, flavour) == "TRUE")
-        until(lambda: cloud.state(machine) is MachineState.INTERRUPTED)
-        with pytest.raises(LaunchRefused):
-            cloud.force_interruption(machine)
 
 
-def test_azure_evicts(monkeypatch: pytest.MonkeyPatch) -> None:
-    with emulated(monkeypatch, AzureEmulator(boots=False)) as azure:
-        cloud = azure_at(azure)
-        machine = cloud.launch(azure_offer(), a_brief())
-        name = machine.id.rpartition("/")[2]
-        azure.fail(instead(f"virtualMachines.post {name}", refused(403, "AuthorizationFailed"), times=1))
-        with pytest.raises(Misconfigured, match="the rehearsed eviction failed: 403"):
-            cloud.force_interruption(machine)
+def test_azure_evicts(azure: AzureEmulator) -> None:
+    cloud = azure_at(azure)
+    machine = cloud.launch(azure_offer(), a_brief())
+    name = machine.id.rpartition("/")[2]
+    azure.fail(instead(f"virtualMachines.post {name}", refused(403, "AuthorizationFailed"), times=1))
+    with pytest.raises(Misconfigured, match="the rehearsed eviction failed: 403"):
         cloud.force_interruption(machine)
-        metadata = azure.resources.vms[machine.id].metadata
-        assert metadata is not None
-        events = "/metadata/scheduledevents?api-version=2020-07-01"
-        assert '"Preempt"' in said(metadata, events, {"metadata": "true"})
-        assert cloud.state(machine) is MachineState.RUNNING, "the notice comes first"
-        cloud.terminate(machine)
-        with pytest.raises(LaunchRefused):
-            cloud.force_interruption(machine)
+    cloud.force_interruption(machine)
+    metadata = azure.resources.vms[machine.id].metadata
+    events = "/metadata/scheduledevents?api-version=2020-07-01"
+    assert '"Preempt"' in said(metadata, events, {"metadata": "true"})
+    assert cloud.state(machine) is MachineState.RUNNING, "the notice comes first"
+    cloud.terminate(machine)
+    with pytest.raises(LaunchRefused):
+        cloud.force_interruption(machine)
 
 
 def test_this_computer_gives_notice_and_does_not_wait(tmp_path: Path) -> None:

@@ -11,14 +11,12 @@ from collections.abc import Callable
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from tests.emulators.aws_account import IN_A_RESULT, Account
 from tests.emulators.aws_answers import JSON, NotAllowed, fragment, members, page, refusal, xml
 from tests.emulators.aws_ec2 import Ec2, nested
 from tests.emulators.aws_faults import (
-    Refusal,
     calls_of,
     done_but_500,
     empty,
@@ -33,35 +31,31 @@ from tests.emulators.aws_requests import ADVISOR, call_of, form_of, is_fis, is_j
 from tests.emulators.aws_rows import LINUX
 from tests.emulators.aws_vault import Vault
 from tests.emulators.aws_world import RANGES, World, small_world
-from tests.emulators.computer import Computer
-from tests.emulators.ledger import Ledger
-from tests.emulators.server import Emulator, Fault, Request, Response
+from tests.emulators.emulated_cloud import EmulatedCloud
+from tests.emulators.server import Request, Response
 
 __all__ = ["AwsEmulator", "calls_of", "done_but_500", "empty", "fault", "refused", "server_error", "throttled"]
 
 LAUNCHER = {"AKIDEXAMPLE": "its-secret"}  #: access keys and secret keys that Secrets Manager knows
 
 
-class AwsEmulator(Emulator):
+class AwsEmulator(EmulatedCloud):
     """All regions of `world`. Calls: 'DescribeSpotPriceHistory us-east-1', 'GetProducts eu-west-1', 'advisor'.
 
     boots: whether instances run their user data; where they do not, they only bill. folder: where machines live.
-    `account` is what it has beforehand, `fleet` what was launched, `bodies` what was sent, by the call's name.
+    `account` is what it has beforehand, `fleet` what was launched.
     """
 
     def __init__(
         self, world: World | None = None, latency_s: float = 0.0, *, boots: bool = True, folder: Path | None = None
     ) -> None:
-        super().__init__(latency_s)
         self.world = world or small_world()
-        self.ledger = Ledger(least_s=60.0)
         self.account = Account(self.world)
-        self.fleet = Fleet(self.world, self.account, self.ledger, boots, folder)
-        self.bodies: list[tuple[str, bytes]] = []
+        self.fleet = Fleet(self.world, self.account, boots, folder)
+        super().__init__(latency_s, self.fleet)
         self._ec2 = Ec2(self.account, self.fleet)
         self.fis = Fis(self.fleet)
         self._vault = Vault(self.ledger, self._keys)
-        self._refusals: list[Fault] = []
         self._history = cache(self._read_history)
         self._products = cache(self._read_products)
         self._shapes = {
@@ -81,60 +75,9 @@ class AwsEmulator(Emulator):
             self._history(region, True, (LINUX,))
             self._products(_price_filters(region))
 
-    def __enter__(self) -> Self:
-        self._ec2.port = self._server.server_port
-        return super().__enter__()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        super().__exit__(kind, error, trace)
-        self.fleet.close()
-
-    @property
-    def reach(self) -> set[int]:
-        return self.fleet.reach
-
-    @property
-    def exhausted(self) -> set[tuple[str, str]]:
-        return self.fleet.exhausted
-
-    @property
-    def computers(self) -> dict[str, Computer]:
-        return self.fleet.computers
-
     @property
     def secrets(self) -> dict[str, str]:
         return self._vault.secrets
-
-    @property
-    def folder(self) -> Path | None:
-        return self.fleet.folder
-
-    @folder.setter
-    def folder(self, folder: Path) -> None:
-        self.fleet.folder = folder
-
-    def interrupt(self, machine_id: str, notice_s: float | None) -> None:
-        self.fleet.interrupt(machine_id, notice_s)
-
-    def fail(self, fault: Fault) -> None:
-        """A `Refusal` stands in place of the call; any other answer comes after it was done."""
-        if isinstance(fault.answer, Refusal):
-            self._refusals.append(fault)
-        else:
-            super().fail(fault)
-
-    def heal(self) -> None:
-        self._refusals.clear()
-        super().heal()
-
-    def _refused(self, request: Request) -> Response | None:
-        with self._lock:
-            fault = next((one for one in self._refusals if one.times > 0 and one.meets(request)), None)
-            if fault is not None:
-                fault.times -= 1
-        return None if fault is None else fault.answer(request, Response(b""))
 
     def _keys(self, key: str) -> tuple[str, str | None, bool] | None:
         return (LAUNCHER[key], None, False) if key in LAUNCHER else self.fleet.keys(key)
@@ -146,12 +89,8 @@ class AwsEmulator(Emulator):
         return "advisor" if action == "advisor" else f"{action} {region}"
 
     def answer(self, request: Request) -> Response:
-        if (refused := self._refused(request)) is not None:
-            return refused
         if request.path == ADVISOR:
             return Response(self._advisor)
-        with self._lock:
-            self.bodies.append((self.name_of(request), request.body))
         if is_fis(request):
             return self.fis.answer(request, region_of(request))
         try:

@@ -7,7 +7,8 @@ from typing import Any
 
 from tests.emulators.aws_account import Account
 from tests.emulators.aws_answers import NAMESPACE, NotAllowed, fragment, xml
-from tests.emulators.aws_fleet import Fleet, Instance, Thing
+from tests.emulators.aws_fleet import Fleet
+from tests.emulators.aws_things import Thing
 
 Row = dict[str, Any]
 KINDS = {
@@ -64,10 +65,9 @@ class Ec2:
                 "nic", region, asked, "NetworkInterfaceId", "InvalidNetworkInterfaceID"
             ),
         }
-        self.port = 0
 
     def _run(self, region: str, asked: Row) -> bytes:
-        one = self._fleet.run(region, {name: part for name, part in asked.items() if name not in _COMMON}, self.port)
+        one = self._fleet.run(region, {name: part for name, part in asked.items() if name not in _COMMON})
         return xml("RunInstances", "Instances", [fragment("RunInstances", "Instances", self._fleet.row(one))])
 
     def _instances(self, region: str, asked: Row) -> bytes:
@@ -76,7 +76,7 @@ class Ec2:
         found = [
             one
             for one in self._fleet.listed(region)
-            if one.id in asked.get("InstanceId", [one.id]) and _meets(asked, one.row, _tags(one), {"State": one.state})
+            if one.id in asked.get("InstanceId", [one.id]) and _meets(asked, one.row, one.tags, {"State": one.state})
         ]
         action, member = asked["Action"], "Reservations"
         rows = [fragment(action, member, {"Instances": [self._fleet.row(one)]}) for one in found]
@@ -112,10 +112,6 @@ _COMMON = ("Action", "Version")
 def _listed(asked: Row, member: str, rows: list[Row]) -> bytes:
     found = [row for row in rows if _meets(asked, row, {}, {})]
     return xml(asked["Action"], member, [fragment(asked["Action"], member, row) for row in found], "")
-
-
-def _tags(one: Instance) -> dict[str, str]:
-    return one.tags.get("instance", {})
 
 
 def _told(thing: Thing) -> Row:

@@ -31,7 +31,8 @@ def calls_of(action: str, region: str = "") -> Callable[[Request], bool]:
 
 
 def fault(action: str, answer: Answer, region: str = "", times: int = 10**9) -> Fault:
-    return Fault(calls_of(action, region), answer, times)
+    """A `Refusal` stands in place of the call; any other answer comes after it was done."""
+    return Fault(calls_of(action, region), answer, times, instead=isinstance(answer, Refusal))
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import tempfile
 import threading
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,10 +20,11 @@ from tests.emulators.aws_account import PROFILE, Account
 from tests.emulators.aws_admission import Admission
 from tests.emulators.aws_answers import NotAllowed
 from tests.emulators.aws_quotas import class_of
+from tests.emulators.aws_things import Thing, Things
 from tests.emulators.aws_world import World
 from tests.emulators.cloud_init import script_of
-from tests.emulators.computer import Computer
 from tests.emulators.ledger import Ledger
+from tests.emulators.life import EmulatedMachine, Life
 from tests.emulators.metadata import AwsMetadata
 
 DISK_USD_GIB_H = 0.08 / 730
@@ -35,61 +34,40 @@ FREE = timedelta(hours=1)  #: what EC2 itself interrupts within it costs nothing
 ENDED = ("shutting-down", "terminated")
 
 
-@dataclass
-class Instance:
-    id: str
+@dataclass(kw_only=True)
+class Instance(EmulatedMachine):
+    metadata: AwsMetadata
     region: str
     zone: str
-    launched_at: datetime
     asked: dict[str, Any]  #: parameters of its launch, nested
-    row: dict[str, Any]  #: as DescribeInstances tells it; State and StateReason are below
-    tags: dict[str, dict[str, str]]  #: by type of resource
+    row: dict[str, Any]  #: as DescribeInstances tells it; State, StateReason and Tags are elsewhere
     disks: dict[str, bool]  #: ids, and whether they go with it
     nic: str
     request: str | None
-    metadata: AwsMetadata
     state: str = "pending"
     reason: str = ""
     ended_at: datetime | None = None  #: by its owner or by itself; of an interruption EC2 tells no time here
-    unseen: int = 0  #: calls that still do not know it
-    computer: Computer | None = None
 
 
-@dataclass
-class Thing:
-    """A disk, an interface or a spot request, as its Describe call tells it."""
-
-    kind: str
-    region: str
-    row: dict[str, Any]
-    tags: dict[str, str] = field(default_factory=dict)
-
-
-class Fleet:
+class Fleet(Things, Life[Instance]):
     """Tests set `exhausted`, `unseen` and `boots`, and read `asked`."""
 
-    def __init__(self, world: World, account: Account, ledger: Ledger, boots: bool, folder: Path | None) -> None:
-        self.boots = boots
-        self.folder = folder
-        self.reach: set[int] = set()
-        self.exhausted: set[tuple[str, str]] = set()
-        self.unseen = 0  #: calls that do not know a new instance
+    def __init__(self, world: World, account: Account, boots: bool, folder: Path | None) -> None:
+        super().__init__(Ledger(least_s=60.0), boots=boots, folder=folder)
         self.asked: list[dict[str, Any]] = []  #: parameters of every RunInstances, as they came
         self.instances: dict[str, Instance] = {}
-        self.things: dict[str, Thing] = {}
-        self.computers: dict[str, Computer] = {}
-        self._world, self._ledger = world, ledger
+        self._world = world
         self._admission = Admission(world, account)
         self._tokens: dict[tuple[str, str], tuple[str, str]] = {}
-        self._own_folder: tempfile.TemporaryDirectory[str] | None = None
-        self._timers: list[threading.Timer] = []
-        self._lock = threading.RLock()
+
+    def machine(self, id_: str) -> Instance:
+        return self.instances[id_]
 
     # What is asked of it.
 
-    def run(self, region: str, asked: dict[str, Any], port: int) -> Instance:
+    def run(self, region: str, asked: dict[str, Any]) -> Instance:
         """RunInstances. Raises NotAllowed."""
-        with self._lock:
+        with self.lock:
             self.asked.append(asked)
             told = json.dumps({name: part for name, part in asked.items() if name != "DryRun"}, sort_keys=True)
             token, print_ = asked.get("ClientToken", ""), hashlib.sha256(told.encode()).hexdigest()
@@ -104,8 +82,9 @@ class Fleet:
             made = self._make(region, zone, asked)
             if token:
                 self._tokens[region, token] = (made.id, print_)
-            if self.boots:
-                self._boot(made, port)
+            if self.boots and not self.closed:
+                self.boot(made, script_of(base64.b64decode(asked.get("UserData", ""))))
+                made.state = "running"
             return made
 
     def _vcpus(self, region: str, name: str) -> int:
@@ -118,7 +97,7 @@ class Fleet:
 
     def terminate(self, region: str, ids: list[str]) -> list[dict[str, Any]]:
         """TerminateInstances. Raises NotAllowed; to end what has ended is fine."""
-        with self._lock:
+        with self.lock:
             for id_ in ids:
                 self.known(region, id_)
             changed = []
@@ -131,26 +110,23 @@ class Fleet:
 
     def known(self, region: str, id_: str) -> Instance:
         """Raises NotAllowed, also for what is too new."""
-        with self._lock:
+        with self.lock:
             one = self.instances.get(id_)
-            if one is None or one.region != region or self._is_unseen(one):
+            if one is None or one.region != region or not one.is_seen():
                 raise NotAllowed("InvalidInstanceID.NotFound", f"The instance ID '{id_}' does not exist")
             return one
 
-    def _is_unseen(self, one: Instance) -> bool:
-        one.unseen -= 1
-        return one.unseen >= 0
-
     def listed(self, region: str) -> list[Instance]:
         """What is known by now."""
-        with self._lock:
-            return [one for one in self.instances.values() if one.region == region and not self._is_unseen(one)]
+        with self.lock:
+            return [one for one in self.instances.values() if one.region == region and one.is_seen()]
 
     def row(self, one: Instance) -> dict[str, Any]:
         """As DescribeInstances tells it. One that has no computer moves on when it was told of."""
-        with self._lock:
+        with self.lock:
             reason = {"Code": one.reason, "Message": one.reason} if one.reason else None
-            said = {**one.row, "State": {"Name": one.state}, "StateReason": reason}
+            tags = [{"Key": key, "Value": value} for key, value in one.tags.items()]
+            said = {**one.row, "State": {"Name": one.state}, "StateReason": reason, "Tags": tags}
             if one.ended_at is not None:
                 said["StateTransitionReason"] = f"User initiated ({one.ended_at:%Y-%m-%d %H:%M:%S} GMT)"
             if one.state == "pending":
@@ -161,7 +137,7 @@ class Fleet:
 
     def reprice(self, id_: str, usd_h: float) -> None:
         """The pool's price moves: for the market, for the history, and for this instance's bill."""
-        with self._lock:
+        with self.lock:
             one = self.instances[id_]
             row = next(
                 row
@@ -171,9 +147,9 @@ class Fleet:
             )
             moved = {**row, "SpotPrice": f"{usd_h:.6f}", "Timestamp": datetime.now(UTC)}
             self._world.history[one.region].append(moved)
-            self._ledger.reprice(id_, usd_h)
+            self.ledger.reprice(id_, usd_h)
 
-    # Making and booting.
+    # Making.
 
     def _make(self, region: str, zone: str, asked: dict[str, Any]) -> Instance:
         def new(prefix: str) -> str:
@@ -195,32 +171,44 @@ class Fleet:
             "ClientToken": asked.get("ClientToken", ""),
             "InstanceLifecycle": "spot" if spot else None,
             "SpotInstanceRequestId": request,
-            "Tags": [{"Key": key, "Value": value} for key, value in tags.get("instance", {}).items()],
         }
         role = asked.get("IamInstanceProfile", {}).get("Name")
         metadata = AwsMetadata(id_, region=region, zone=zone, instance_type=name, role=PROFILE if role else None)
-        made = Instance(id_, region, zone, now, asked, row, tags, {}, nic, request, metadata, unseen=self.unseen)
+        made = Instance(
+            id=id_,
+            tags=tags.get("instance", {}),
+            metadata=metadata,
+            launched_at=now,
+            unseen=self.unseen,
+            region=region,
+            zone=zone,
+            asked=asked,
+            row=row,
+            disks={},
+            nic=nic,
+            request=request,
+        )
         image = self._admission.image(region, asked["ImageId"])
         mapped = {one["DeviceName"]: one["Ebs"] for one in image["BlockDeviceMappings"] if "Ebs" in one}
         for one in asked.get("BlockDeviceMapping", []):
             mapped[one["DeviceName"]] = {**mapped.get(one["DeviceName"], {}), **one["Ebs"]}
         self.instances[id_] = made
-        self._ledger.open("machine", id_, self._usd_h(region, zone, name) if spot else 1000.0)
+        self.ledger.open("machine", id_, self._usd_h(region, zone, name) if spot else 1000.0)
         for disk in mapped.values():
             volume, gib = new("vol"), int(disk["VolumeSize"])
             made.disks[volume] = str(disk["DeleteOnTermination"]).lower() == "true"
             told = {"VolumeId": volume, "Size": gib, "State": "in-use", "AvailabilityZone": zone, "CreateTime": now}
             self.things[volume] = Thing("disk", region, told, tags.get("volume", {}))
-            self._ledger.open("disk", volume, gib * DISK_USD_GIB_H, of=id_)
+            self.ledger.open("disk", volume, gib * DISK_USD_GIB_H, of=id_)
         told = {"NetworkInterfaceId": nic, "Status": "in-use", "AvailabilityZone": zone}
         self.things[nic] = Thing("nic", region, told, tags.get("network-interface", {}))
-        self._ledger.open("nic", nic)
-        self._ledger.open("ip", f"ip of {id_}", IP_USD_H, of=id_)
+        self.ledger.open("nic", nic)
+        self.ledger.open("ip", f"ip of {id_}", IP_USD_H, of=id_)
         if request:
             told = {"SpotInstanceRequestId": request, "State": "active", "InstanceId": id_, "CreateTime": now}
             told["Status"] = {"Code": "fulfilled", "UpdateTime": now}
             self.things[request] = Thing("spot request", region, told, tags.get("spot-instances-request", {}))
-            self._ledger.open("spot request", request)
+            self.ledger.open("spot request", request)
         return made
 
     def _usd_h(self, region: str, zone: str, name: str) -> float:
@@ -232,49 +220,26 @@ class Fleet:
         ]
         return float(max(prices)[1])
 
-    def _boot(self, one: Instance, port: int) -> None:
-        if self.folder is None:
-            self._own_folder = self._own_folder or tempfile.TemporaryDirectory(prefix="aws-emulator-")
-            self.folder = Path(self._own_folder.name)
-        place = self.folder / one.id
-        place.mkdir(parents=True)
-        user_data = script_of(base64.b64decode(one.asked.get("UserData", "")))
-        one.computer = Computer(
-            one.id, place, user_data, one.metadata, {port, *self.reach}, lambda: self._powered_off(one)
-        )
-        self.computers[one.id] = one.computer
-        one.computer.boot()
-        one.state = "running"
-
     # Ends.
 
-    def _powered_off(self, one: Instance) -> None:
+    def switched_off(self, machine: Instance) -> None:
         """By itself; what follows is what the launch said."""
-        with self._lock:
-            if one.state in ENDED:
+        with self.lock:
+            if machine.state in ENDED:
                 return
-            one.reason, one.ended_at = "Client.InstanceInitiatedShutdown", datetime.now(UTC)
-            if one.asked.get("InstanceInitiatedShutdownBehavior", "stop") == "terminate":
-                self._gone(one)
+            machine.reason, machine.ended_at = "Client.InstanceInitiatedShutdown", datetime.now(UTC)
+            if machine.asked.get("InstanceInitiatedShutdownBehavior", "stop") == "terminate":
+                self._gone(machine)
             else:
-                one.state = "stopped"
-                self._ledger.close("machine", one.id)
-                self._ledger.close("ip", f"ip of {one.id}")
+                machine.state = "stopped"
+                self.ledger.close("machine", machine.id)
+                self.ledger.close("ip", f"ip of {machine.id}")
 
-    def interrupt(self, id_: str, notice_s: float | None) -> None:
-        """Take it back: notice, then loss after `notice_s`; at once with None."""
-        one = self.instances[id_]
-        if notice_s is None:
-            self.lose(id_)
-            return
-        one.metadata.notice(time.time() + notice_s)
-        timer = threading.Timer(notice_s, self.lose, [id_])
-        timer.daemon = True
-        timer.start()
-        self._timers.append(timer)
+    def take_back(self, machine: Instance) -> None:
+        self.lose(machine.id)
 
     def lose(self, id_: str, reason: str = "Server.SpotInstanceTermination") -> None:
-        with self._lock:
+        with self.lock:
             self._end(self.instances[id_], reason, None)
 
     def _end(self, one: Instance, reason: str, grace_s: float | None) -> None:
@@ -282,10 +247,10 @@ class Fleet:
         if one.state in ENDED:
             return
         one.state, one.reason = "shutting-down", reason
-        self._ledger.close("machine", one.id)  # billed from "running" to "shutting-down"
+        self.ledger.close("machine", one.id)  # billed from "running" to "shutting-down"
         if reason.startswith("Server.Spot"):
             if datetime.now(UTC) - one.launched_at < FREE:
-                self._ledger.waive(one.id)
+                self.ledger.waive(one.id)
             if one.request:
                 ended = datetime.now(UTC).replace(microsecond=0)
                 status = {"Code": "instance-terminated-no-capacity", "UpdateTime": ended}
@@ -307,68 +272,25 @@ class Fleet:
         threading.Thread(target=end, daemon=True).start()
 
     def _gone(self, one: Instance, state: str = "terminated") -> None:
-        with self._lock:
+        with self.lock:
             one.state = state
-            self._ledger.close("machine", one.id)
-            self._ledger.close("ip", f"ip of {one.id}")
-            self._remove(one.nic)
+            self.ledger.close("machine", one.id)
+            self.ledger.close("ip", f"ip of {one.id}")
+            self.drop(one.nic)
             for disk, goes_with_it in one.disks.items():
                 if goes_with_it:
-                    self._remove(disk)
+                    self.drop(disk)
                 else:
                     self.things[disk].row["State"] = "available"
             if one.request:
                 self.things[one.request].row["State"] = "closed"
-                self._ledger.close("spot request", one.request)
-
-    def _remove(self, id_: str) -> None:
-        thing = self.things.pop(id_)
-        self._ledger.close(thing.kind, id_)
-
-    # What is beside instances.
-
-    def leave(self, kind: str, region: str, row: dict[str, Any], tags: dict[str, str]) -> str:
-        """Something that an earlier machine, or another user, has left behind; its id."""
-        names = {"disk": "VolumeId", "nic": "NetworkInterfaceId", "spot request": "SpotInstanceRequestId"}
-        prefix = {"disk": "vol", "nic": "eni", "spot request": "sir"}[kind]
-        id_ = f"{prefix}-{uuid4().hex[:17]}"
-        with self._lock:
-            self.things[id_] = Thing(kind, region, {names[kind]: id_, **row}, tags)
-            self._ledger.open(kind, id_)
-        return id_
-
-    def of_kind(self, kind: str, region: str) -> list[Thing]:
-        with self._lock:
-            return [thing for thing in self.things.values() if (thing.kind, thing.region) == (kind, region)]
-
-    def delete(self, kind: str, region: str, id_: str, missing: str) -> None:
-        """Raises NotAllowed for what is not there, or in use."""
-        with self._lock:
-            thing = self.things.get(id_)
-            if thing is None or (thing.kind, thing.region) != (kind, region):
-                raise NotAllowed(missing, f"'{id_}' does not exist")
-            if kind == "spot request":
-                thing.row["State"] = "cancelled"
-                self._ledger.close(kind, id_)
-                return
-            if "in-use" in thing.row.values():
-                raise NotAllowed("VolumeInUse" if kind == "disk" else "InvalidParameterValue", f"{id_} is in use")
-            self._remove(id_)
+                self.ledger.close("spot request", one.request)
 
     def keys(self, key: str) -> tuple[str, str | None, bool] | None:
         """Of a living machine's role."""
-        with self._lock:
+        with self.lock:
             for one in self.instances.values():
                 its = one.metadata.credentials
                 if its["AccessKeyId"] == key and one.metadata.role and one.state in ("pending", "running"):
                     return its["SecretAccessKey"], its["Token"], True
             return None
-
-    def close(self) -> None:
-        """Every machine is dead when it returns."""
-        for timer in self._timers:
-            timer.cancel()
-        for computer in self.computers.values():
-            computer.cut_power()
-        if self._own_folder is not None:
-            self._own_folder.cleanup()

@@ -8,40 +8,42 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from collections import defaultdict
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
 from urllib.parse import quote
 
-from tests.emulators.azure_arm import ResourceManager, Settings
+from tests.emulators.azure_account import Settings
+from tests.emulators.azure_arm import ResourceManager
+from tests.emulators.azure_faults import (
+    CONTAINS,
+    EQUALS,
+    GRAPH,
+    LOGIN,
+    PRICES,
+    SKUS,
+    empty,
+    fault,
+    instead,
+    name_of,
+    refusal,
+    refused,
+    server_error,
+    throttled,
+)
 from tests.emulators.azure_resources import Resources
 from tests.emulators.azure_vault import RESOURCE as VAULT
 from tests.emulators.azure_vault import KeyVault
 from tests.emulators.azure_world import SUBSCRIPTION, Row, World, small_world
-from tests.emulators.computer import Computer
-from tests.emulators.ledger import Ledger
-from tests.emulators.server import Answer, Emulator, Fault, Request, Response
+from tests.emulators.emulated_cloud import EmulatedCloud
+from tests.emulators.server import Request, Response
 
 TOKEN = "a-token-of-the-emulator"
-PRICES = "/api/retail/prices"
-SKUS = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Compute/skus"
-GRAPH = "/providers/Microsoft.ResourceGraph/resources"
-LOGIN = "/metadata/identity/oauth2/token"
+__all__ = ["AzureEmulator", "empty", "fault", "instead", "refusal", "refused", "server_error", "throttled"]
 
 
-_EQUALS = re.compile(r"(\w+) eq '((?:[^']|'')*)'")
-_CONTAINS = re.compile(r"contains\((\w+), ?'((?:[^']|'')*)'\)")
-
-
-class Instead(Fault):
-    """A call that is refused and not done; a plain fault is done first, and then answered wrong."""
-
-
-class AzureEmulator(Emulator):
+class AzureEmulator(EmulatedCloud):
     """All regions of `world`. A call is named, e.g., 'spot eastus', 'prices eastus', 'regions Standard_D2s_v5',
     'skus eastus', 'graph', 'login', 'virtualMachines.put sw-1', 'secrets.get spotwave-sw', 'operations.get'.
 
@@ -51,18 +53,12 @@ class AzureEmulator(Emulator):
     def __init__(
         self, world: World | None = None, latency_s: float = 0.0, *, boots: bool = True, folder: Path | None = None
     ) -> None:
-        super().__init__(latency_s)
         self.world = world or small_world()
-        self.ledger = Ledger()
-        self.reach: set[int] = set()
-        self.folder = folder
         self.settings = Settings()
-        self.resources = Resources(self.world, self.ledger, boots)
-        self.resources.reach = lambda: {*self.reach, int(self.url.rpartition(":")[2])}
+        self.resources = Resources(self.world, boots, folder)
+        super().__init__(latency_s, self.resources)
         self.vault = KeyVault(self.ledger, lambda token: self.resources.machine_with(token, VAULT) is not None)
         self.arm = ResourceManager(self.resources, self.settings)
-        self._instead: list[Fault] = []
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self.elsewhere: str | None = None  #: another host that links lead to
         self._items = cache(self._chosen)
         self._skus = cache(self._sku_pages)
@@ -87,52 +83,11 @@ class AzureEmulator(Emulator):
     def name_of(self, request: Request) -> str:
         return name_of(request)
 
-    def __enter__(self) -> Self:
-        if self.folder is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="azure-", ignore_cleanup_errors=True)
-            self.folder = Path(self._temporary.name)
-        self.resources.folder = self.folder
-        return super().__enter__()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.resources.close()
-        super().__exit__(kind, error, trace)
-        if self._temporary is not None:
-            self._temporary.cleanup()
-
-    @property
-    def exhausted(self) -> set[tuple[str, str]]:
-        """(size, zone; or region for a regional offer): launching there fails for capacity, after a good start."""
-        return self.resources.exhausted
-
-    @property
-    def computers(self) -> dict[str, Computer]:
-        return self.resources.computers
-
     @property
     def secrets(self) -> dict[str, str]:
         return {name: secret.value for name, secret in self.vault.living.items()}
 
-    def interrupt(self, machine_id: str, notice_s: float | None) -> None:
-        """The cloud takes it back; returns at once."""
-        self.resources.interrupt(machine_id, notice_s)
-
-    def fail(self, fault: Fault) -> None:
-        (self._instead if isinstance(fault, Instead) else self._faults).append(fault)
-
-    def heal(self) -> None:
-        super().heal()
-        self._instead.clear()
-
     def answer(self, request: Request) -> Response:
-        with self._lock:
-            instead = next((one for one in self._instead if one.times > 0 and one.meets(request)), None)
-            if instead is not None:
-                instead.times -= 1
-        if instead is not None:
-            return instead.answer(request, Response(b"{}"))
         for path, route in self._routes:
             if request.path == path:
                 return route(request)
@@ -163,9 +118,9 @@ class AzureEmulator(Emulator):
 
     def _chosen(self, asked: str) -> list[tuple[bytes, int]]:
         """The pages of the items that meet a filter: (a JSON list, how many). Case counts, as in the real service."""
-        equal = {"type" if name == "priceType" else name: value for name, value in _EQUALS.findall(asked)}
-        within = _CONTAINS.findall(asked)
-        left = re.sub(r"\s|\band\b", "", _CONTAINS.sub("", _EQUALS.sub("", asked)))
+        equal = {"type" if name == "priceType" else name: value for name, value in EQUALS.findall(asked)}
+        within = CONTAINS.findall(asked)
+        left = re.sub(r"\s|\band\b", "", CONTAINS.sub("", EQUALS.sub("", asked)))
         assert not left, f"the emulator does not know what '{left}' means in a filter"
         region = equal.get("armRegionName")
         rows = [
@@ -194,7 +149,7 @@ class AzureEmulator(Emulator):
         if not _has_token(request):
             return refusal(401, "AuthenticationFailed")
         asked, skip = request.query.get("$filter", ""), int(request.query.get("$skiptoken", "0"))
-        pages = self._skus(dict(_EQUALS.findall(asked)).get("location", ""))
+        pages = self._skus(dict(EQUALS.findall(asked)).get("location", ""))
         link = ""
         if skip < len(pages) - 1:
             host = self.elsewhere or request.url
@@ -237,90 +192,3 @@ class AzureEmulator(Emulator):
 
 def _has_token(request: Request) -> bool:
     return request.headers.get("authorization") == f"Bearer {TOKEN}"
-
-
-def refusal(
-    status: int, code: str, headers: dict[str, str] | None = None, message: str = "The message of the service"
-) -> Response:
-    """An error as Azure Resource Manager words it."""
-    error: dict[str, Any] = {"error": {"code": code, "message": message}}
-    return Response(json.dumps(error).encode(), status, headers=headers or {})
-
-
-def name_of(request: Request) -> str:
-    """The call in the words of `AzureEmulator`."""
-    asked = request.query.get("$filter", "")
-    if request.path == PRICES:
-        equal = dict(_EQUALS.findall(asked))
-        if "armSkuName" in equal:
-            return f"regions {equal['armSkuName']}"
-        return f"{'spot' if _CONTAINS.search(asked) else 'prices'} {equal.get('armRegionName', '')}"
-    if request.path == SKUS:
-        return f"skus {dict(_EQUALS.findall(asked)).get('location', '')}"
-    if request.path in (LOGIN, GRAPH):
-        return {LOGIN: "login", GRAPH: "graph"}[request.path]
-    return _resource(request) or f"{request.method} {request.path}"
-
-
-_TYPED = re.compile(r"/providers/[^/]+/(?P<type>[A-Za-z]+)(/(?P<name>[^/]+))?(/(?P<below>[A-Za-z]+))?")
-
-
-def _resource(request: Request) -> str | None:
-    """'<type>.<method> <name>', of what lies below locations by that."""
-    method = request.method.lower()
-    if request.path.startswith(("/secrets", "/deletedsecrets")):
-        _, collection, *names = request.path.split("/")
-        return f"{collection}.{method} {names[0] if names else ''}".strip()
-    found = _TYPED.search(request.path)
-    if found is None:
-        return None
-    if found["type"].lower() == "locations" and found["below"]:
-        return f"{found['below']}.{method} {found['name']}"
-    return f"{found['type']}.{method if found['name'] else 'list'} {found['name'] or ''}".strip()
-
-
-def calls_of(name: str) -> Callable[[Request], bool]:
-    """Picks calls by a name of `AzureEmulator.name_of` or its first word, for `Fault.meets`."""
-    return lambda request: name in (name_of(request), name_of(request).partition(" ")[0])
-
-
-def fault(name: str, answer: Answer, times: int = 10**9) -> Fault:
-    return Fault(calls_of(name), answer, times)
-
-
-def instead(name: str, answer: Answer, times: int = 10**9) -> Instead:
-    """A fault whose call is not done."""
-    return Instead(calls_of(name), answer, times)
-
-
-def throttled(retry_after_s: int = 1) -> Answer:
-    headers = {"Retry-After": str(retry_after_s)}
-
-    def answer(request: Request, said: Response) -> Response:
-        if request.path == PRICES:
-            return Response(b'{"Error":{"Code":"429","Message":"Too many requests."}}', 429, headers=headers)
-        return refusal(429, "TooManyRequests", headers)
-
-    return answer
-
-
-def server_error() -> Answer:
-    return lambda request, said: refusal(500, "InternalServerError")
-
-
-def refused(status: int, code: str, message: str = "The message of the service") -> Answer:
-    """Any of the service's own errors, e.g. 403 AuthorizationFailed."""
-    return lambda request, said: refusal(status, code, message=message)
-
-
-def empty() -> Answer:
-    """A good answer that lists nothing."""
-
-    def nothing(request: Request, said: Response) -> Response:
-        if request.path == PRICES:
-            return Response(b'{"BillingCurrency":"USD","Items":[],"NextPageLink":null,"Count":0}')
-        if request.path == GRAPH:
-            return Response(b'{"totalRecords":0,"count":0,"data":[],"facets":[],"resultTruncated":"false"}')
-        return Response(b'{"value":[]}')
-
-    return nothing

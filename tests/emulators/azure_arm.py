@@ -7,18 +7,14 @@ import binascii
 import json
 import re
 import threading
-import uuid
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
+from tests.emulators.azure_account import Account, Settings, answer_of
+from tests.emulators.azure_faults import refusal
 from tests.emulators.azure_refusals import CLOSED, NO_IDENTITY, over_quota
 from tests.emulators.azure_resources import MANAGEMENT, Part, Resources, Vm, iso, resource_id
-from tests.emulators.azure_world import SUBSCRIPTION
 from tests.emulators.server import Request, Response
 
-_ROOT = f"/subscriptions/{SUBSCRIPTION}"
-GROUP = f"{_ROOT}/resourceGroups/spotwave"
 _RESOURCE = re.compile(
     r"/subscriptions/[^/]+(?:/resourcegroups/(?P<group>[^/]+))?/providers/(?P<type>microsoft\.[a-z]+/[a-z]+)"
     r"(?:/(?P<name>[^/]+))?(?P<rest>/.*)?",
@@ -34,30 +30,7 @@ _TYPES = {
     "nic": "Microsoft.Network/networkInterfaces",
     "ip": "Microsoft.Network/publicIPAddresses",
 }
-IDENTITY = resource_id("spotwave", "Microsoft.ManagedIdentity/userAssignedIdentities", "spotwave-machine")
-CLIENT_ID = "00000000-0000-0000-0000-00000000c11e"
 EVICTION_NOTICE_S = 30.0
-_PRINCIPAL = "00000000-0000-0000-0000-00000000beef"
-
-
-def refusal(status: int, code: str, message: str = "The message of the service") -> Response:
-    return Response(json.dumps({"error": {"code": code, "message": message}}).encode(), status)
-
-
-@dataclass
-class Settings:
-    """What the account has; `spotwave check` looks at it."""
-
-    groups: set[str] = field(default_factory=lambda: {"spotwave"})
-    identities: dict[str, str] = field(default_factory=lambda: {IDENTITY.lower(): CLIENT_ID})  #: client id by id
-    subnets: set[str] = field(default_factory=set)  #: ids, in lower case
-    actions: list[str] = field(default_factory=lambda: ["*"])  #: of the launcher in the resource group
-    role_scopes: list[str] = field(default_factory=lambda: [GROUP, f"{GROUP}/providers/Microsoft.KeyVault/vaults/v"])
-    providers: dict[str, str] = field(default_factory=dict)  #: registration state; Registered where not told
-    spot_vcpus: dict[str, int] = field(default_factory=dict)  #: quota by region; 100 where not told
-    closed: dict[str, str] = field(default_factory=dict)  #: regions that are refused, and by which code
-    unready_identity: int = 0  #: so many creations do not know the machines' identity yet
-    image_skus: set[str] = field(default_factory=lambda: {"server", "server-arm64", "server-gen1"})
 
 
 class ResourceManager:
@@ -65,10 +38,7 @@ class ResourceManager:
         self.resources, self.settings = resources, settings
         self.a_page = a_page
         self.puts: list[dict[str, Any]] = []  #: every VM body that was taken
-        self.unseen = (
-            0  #: so many GETs come to a replica that knows no machine yet (Resource Manager, "Resource not found")
-        )
-        self._operations: dict[str, Callable[[], dict[str, Any]]] = {}
+        self.account = Account(resources, settings)
 
     def answer(self, request: Request, launcher: bool) -> Response:
         """`launcher`: whether the caller's token is the launcher's; else it may be a machine's."""
@@ -78,7 +48,7 @@ class ResourceManager:
             return refusal(401, "InvalidAuthenticationToken")
         found = _RESOURCE.fullmatch(request.path)
         if found is None:
-            return self._plain(request)
+            return self.account.plain(request)
         type_, group, name = found["type"].lower(), (found["group"] or "").lower(), found["name"]
         if group and group not in self.settings.groups:
             return refusal(404, "ResourceGroupNotFound")
@@ -88,32 +58,16 @@ class ResourceManager:
             case "microsoft.compute/virtualmachines":
                 return self._machines(request, group, name, found["rest"] or "", by_machine=caller is not None)
             case "microsoft.compute/locations":
-                return self._location(request, name or "", found["rest"] or "")
+                return self.account.location(request, name or "", found["rest"] or "")
             case "microsoft.network/virtualnetworks":
-                return self._networks(request, group, name or "", found["rest"] or "")
+                return self.account.networks(request, group, name or "", found["rest"] or "")
             case "microsoft.managedidentity/userassignedidentities":
-                return self._identity(request)
+                return self.account.identity(request)
             case "microsoft.authorization/permissions":
-                return _json({"value": [{"actions": self.settings.actions, "notActions": []}]})
+                return answer_of({"value": [{"actions": self.settings.actions, "notActions": []}]})
             case "microsoft.authorization/roleassignments":
-                return _json({"value": [{"properties": {"scope": scope}} for scope in self.settings.role_scopes]})
+                return answer_of({"value": [{"properties": {"scope": scope}} for scope in self.settings.role_scopes]})
         return self._parts(request, _KINDS[type_], group, name) if type_ in _KINDS else refusal(404, "NotFound")
-
-    def _plain(self, request: Request) -> Response:
-        """The subscription, its groups, providers and locations."""
-        path = request.path.lower().removeprefix(_ROOT)
-        if path == "":
-            return _json({"id": _ROOT, "state": "Enabled"})
-        if path == "/locations":
-            places = [{"name": one, "metadata": {"regionType": "Physical"}} for one in self.resources.world.regions]
-            return _json({"value": [*places, {"name": "global", "metadata": {"regionType": "Logical"}}]})
-        if path.startswith("/resourcegroups/"):
-            name = path.rpartition("/")[2]
-            return _json({"name": name}) if name in self.settings.groups else refusal(404, "ResourceGroupNotFound")
-        if path.startswith("/providers/"):
-            name = request.path.rpartition("/")[2]
-            return _json({"namespace": name, "registrationState": self.settings.providers.get(name, "Registered")})
-        return refusal(404, "NotFound")
 
     # Machines
 
@@ -124,8 +78,7 @@ class ResourceManager:
         vm = self.resources.vms.get(id_)
         if request.method == "PUT" and not by_machine:
             return self._put(request, group, name, vm)
-        if request.method == "GET" and self.unseen > 0:
-            self.unseen -= 1
+        if request.method == "GET" and vm is not None and not vm.is_seen():  # by the replica that is asked
             return refusal(404, "ResourceNotFound")
         if vm is None:
             return Response(b"", 204) if request.method == "DELETE" else refusal(404, "ResourceNotFound")
@@ -135,7 +88,7 @@ class ResourceManager:
             return self._deallocate(request, vm)
         if request.method == "POST" and rest == "/simulateEviction":
             return self._evict(vm, by_machine)
-        return _json(_told(vm, request.query.get("$expand") == "instanceView"))
+        return answer_of(_told(vm, request.query.get("$expand") == "instanceView"))
 
     def _list(self, request: Request) -> Response:
         """As the real list: with resource groups in capitals, in pages, without power states."""
@@ -151,7 +104,7 @@ class ResourceManager:
         if start + size < len(rows):
             version = request.query["api-version"]
             page["nextLink"] = f"{request.url}{request.path}?api-version={version}&$skiptoken={start + size}"
-        return _json(page)
+        return answer_of(page)
 
     def _put(self, request: Request, group: str, name: str, there: Vm | None) -> Response:
         if there is not None:
@@ -173,7 +126,7 @@ class ResourceManager:
                 return {"status": "Failed", "error": {"code": vm.failure, "message": "No room"}}
             return {"status": "Succeeded"}
 
-        return self._long(request, 201, status, creating)
+        return self.account.long(request, 201, status, creating)
 
     def _wrong(self, name: str, body: dict[str, Any]) -> Response | None:
         """What the real service would not take."""
@@ -216,12 +169,12 @@ class ResourceManager:
         work.start()
         if not by_machine:  # a machine would wait for its own end
             work.join(30)
-        return self._long(request, 202, lambda: {"status": "InProgress" if work.is_alive() else "Succeeded"})
+        return self.account.long(request, 202, lambda: {"status": "InProgress" if work.is_alive() else "Succeeded"})
 
     def _deallocate(self, request: Request, vm: Vm) -> Response:
         work = threading.Thread(target=self.resources.deallocate, args=[vm], daemon=True)
         work.start()
-        return self._long(request, 202, lambda: {"status": "InProgress" if work.is_alive() else "Succeeded"})
+        return self.account.long(request, 202, lambda: {"status": "InProgress" if work.is_alive() else "Succeeded"})
 
     def _evict(self, vm: Vm, by_machine: bool) -> Response:
         """Within half an hour, it says; here at once, with the shortest notice that a real one gives."""
@@ -243,68 +196,12 @@ class ResourceManager:
         id_ = resource_id(group, _TYPES[kind], name).lower()
         if request.method != "DELETE":
             part = self.resources.parts.get(id_)
-            return _json(_row(part)) if part else refusal(404, "ResourceNotFound")
+            return answer_of(_row(part)) if part else refusal(404, "ResourceNotFound")
         if id_ not in self.resources.parts:
             return Response(b"", 204)
         if not self.resources.delete_part(id_):
             return refusal(409, "OperationNotAllowed", "It is in use.")
-        return self._long(request, 202, lambda: {"status": "Succeeded"})
-
-    def _location(self, request: Request, region: str, rest: str) -> Response:
-        parts = rest.strip("/").split("/")
-        if parts[0].lower() == "operations":
-            operation = self._operations.get(parts[1])
-            return _json(operation()) if operation else refusal(404, "NotFound")
-        if parts[0].lower() == "usages":
-            limit, used = self.settings.spot_vcpus.get(region, 100), self.resources.vcpus_used(region)
-            rows = [("cores", 0, 10), ("lowPriorityCores", used, limit)]
-            return _json(
-                {
-                    "value": [
-                        {"name": {"value": name}, "currentValue": used, "limit": limit, "unit": "Count"}
-                        for name, used, limit in rows
-                    ]
-                }
-            )
-        if parts[0].lower() == "publishers":
-            sku = parts[parts.index("skus") + 1]
-            known = sku in self.settings.image_skus
-            return _json([{"name": "24.04.202608010", "location": region}]) if known else refusal(404, "NotFound")
-        return refusal(404, "NotFound")
-
-    def _networks(self, request: Request, group: str, name: str, rest: str) -> Response:
-        id_ = resource_id(group, "Microsoft.Network/virtualNetworks", name)
-        if request.method == "PUT":
-            body = json.loads(request.body)
-            for subnet in body["properties"]["subnets"]:
-                self.settings.subnets.add(f"{id_}/subnets/{subnet['name']}".lower())
-            told = {"id": id_, "name": name, "location": body["location"]}
-            return self._long(request, 201, lambda: {"status": "Succeeded"}, told)
-        if not rest:
-            return _json({"id": id_, "name": name})
-        there = f"{id_}{rest}".lower() in self.settings.subnets
-        return _json({"id": f"{id_}{rest}", "name": rest.rpartition("/")[2]}) if there else refusal(404, "NotFound")
-
-    def _identity(self, request: Request) -> Response:
-        client = self.settings.identities.get(request.path.lower())
-        if client is None:
-            return refusal(404, "ResourceNotFound")
-        return _json({"id": request.path, "properties": {"clientId": client, "principalId": _PRINCIPAL}})
-
-    def _long(
-        self,
-        request: Request,
-        status: int,
-        operation: Callable[[], dict[str, Any]],
-        body: dict[str, Any] | None = None,
-    ) -> Response:
-        id_ = uuid.uuid4().hex
-        self._operations[id_] = operation
-        where = (
-            f"{request.url}{_ROOT}/providers/Microsoft.Compute/locations/here/operations/{id_}?api-version=2026-04-01"
-        )
-        headers = {"Azure-AsyncOperation": where}
-        return Response(json.dumps(body).encode() if body else b"", status, headers=headers)
+        return self.account.long(request, 202, lambda: {"status": "Succeeded"})
 
 
 def _wrong_system(system: dict[str, Any]) -> Response | None:
@@ -324,7 +221,7 @@ def _told(vm: Vm, expand: bool) -> dict[str, Any]:
         **vm.body["properties"],
         "osProfile": system,
         "provisioningState": vm.provisioning,
-        "timeCreated": iso(vm.born),
+        "timeCreated": iso(vm.launched_at),
     }
     if expand:
         outcome = f"ProvisioningState/{vm.provisioning.lower()}" + (f"/{vm.failure}" if vm.failure else "")
@@ -332,6 +229,7 @@ def _told(vm: Vm, expand: bool) -> dict[str, Any]:
         properties["instanceView"] = {"statuses": [{"code": code, "level": "Info"} for code in codes]}
     return {
         **vm.body,
+        "tags": vm.tags,
         "id": resource_id(vm.group, "Microsoft.Compute/virtualMachines", vm.name),
         "name": vm.name,
         "type": "Microsoft.Compute/virtualMachines",
@@ -353,7 +251,3 @@ def _row(part: Part) -> dict[str, Any]:
         case "ip":
             row["properties"] = {"ipConfiguration": {"id": f"{part.user}/ipConfigurations/ip"}} if part.user else {}
     return row
-
-
-def _json(said: Any, status: int = 200) -> Response:
-    return Response(json.dumps(said).encode(), status)

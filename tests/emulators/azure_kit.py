@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 
 import polars as pl
 import pytest
@@ -16,6 +15,7 @@ from spotwave.blocks.market import Market
 from spotwave.blocks.models import Architecture, Offer
 from tests.emulators.azure import AzureEmulator
 from tests.emulators.azure_world import SUBSCRIPTION
+from tests.emulators.offers import made_offer
 
 BY_NAME = "read from their names; add credentials to the block for restrictions, zones and eviction rates"
 
@@ -54,22 +54,9 @@ def offer(
     architecture: Architecture = "x86_64",
 ) -> Offer:
     """As the market of the small world has it."""
-    return Offer(
-        cloud="azure",
-        instance_type=size,
-        region=region,
-        zone=zone,
-        family=size,
-        vcpus=2,
-        cores=1,
-        memory_gib=8,
-        architecture=architecture,
-        spot_usd_h=0.0192,
-        notice_s=30.0,
-        disk_usd_gib_month=0.075,
-        ip_usd_h=0.005,
-        seen_at=datetime(2026, 1, 1, tzinfo=UTC),
-    )
+    prices = {"spot_usd_h": 0.0192, "disk_usd_gib_month": 0.075, "ip_usd_h": 0.005}
+    of = {"family": size, "memory_gib": 8.0, "architecture": architecture, "notice_s": 30.0}
+    return made_offer("azure", size, region, zone, **prices, **of)
 
 
 def rows(market: Market, size: str, region: str = "eastus") -> pl.DataFrame:

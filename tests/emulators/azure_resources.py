@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import base64
-import threading
-import time
-import uuid
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,11 +13,12 @@ from spotwave.blocks.models import HOURS_A_MONTH
 from tests.emulators.azure_changes import Changes
 from tests.emulators.azure_world import SUBSCRIPTION, Row, World
 from tests.emulators.cloud_init import script_of
-from tests.emulators.computer import Computer
 from tests.emulators.ledger import Ledger
+from tests.emulators.life import EmulatedMachine, Life
 from tests.emulators.metadata import AzureMetadata
 
 MANAGEMENT = "https://management.azure.com"
+_MACHINES = "Microsoft.Compute/virtualMachines"
 
 
 def resource_id(group: str, type_: str, name: str) -> str:
@@ -29,23 +26,16 @@ def resource_id(group: str, type_: str, name: str) -> str:
     return f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{group}/providers/{type_}/{name}"
 
 
-@dataclass
-class Vm:
+@dataclass(kw_only=True)
+class Vm(EmulatedMachine):
+    metadata: AzureMetadata
     group: str
     name: str
     body: Row  #: as it was PUT
     provisioning: str = "Creating"
     power: str = "running"
     failure: str = ""  #: the code of a failed creation
-    born: float = field(default_factory=time.time)
     parts: list[tuple[str, str]] = field(default_factory=list)  #: (kind, id in lower case)
-    metadata: AzureMetadata | None = None
-    computer: Computer | None = None
-
-    @property
-    def id(self) -> str:
-        """As a Machine's id: in lower case."""
-        return resource_id(self.group, "Microsoft.Compute/virtualMachines", self.name).lower()
 
     @property
     def size(self) -> str:
@@ -69,28 +59,45 @@ class Part:
     user: str | None
     delete_with_user: bool
     zones: list[str] = field(default_factory=list)
-    born: float = field(default_factory=time.time)
+    born: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
-class Resources:
-    """`boots`: whether a machine runs its user data; without, it is there but nothing happens on it."""
+class Resources(Life[Vm]):
+    """Tests set `exhausted`: a creation fails there, after a good start."""
 
-    def __init__(self, world: World, ledger: Ledger, boots: bool) -> None:
-        self.world, self.ledger, self.boots = world, ledger, boots
+    def __init__(self, world: World, boots: bool, folder: Path | None) -> None:
+        super().__init__(Ledger(), boots=boots, folder=folder)
+        self.world = world
         self.vms: dict[str, Vm] = {}  # by id in lower case
         self.parts: dict[str, Part] = {}  # the same
-        self.computers: dict[str, Computer] = {}
-        self.exhausted: set[tuple[str, str]] = set()
-        self.folder: Path | None = None
-        self.reach: Callable[[], set[int]] = set
         self.clients: dict[str, str] = {}  # client id by identity's id in lower case
-        self.lock = threading.RLock()
-        self._timers: list[threading.Timer] = []
         self.changes = Changes()
+
+    def machine(self, id_: str) -> Vm:
+        return self.vms[id_]
 
     def create(self, group: str, name: str, body: Row) -> Vm:
         """Whether or not there is room: what a failed creation has made by then stays."""
-        vm = Vm(group, name, body)
+        id_, identities = (
+            resource_id(group, _MACHINES, name),
+            body.get("identity", {}).get("userAssignedIdentities", {}),
+        )
+        vm = Vm(
+            id=id_.lower(),
+            tags=dict(body.get("tags") or {}),
+            metadata=AzureMetadata(
+                name,
+                resource_id=id_,
+                location=body["location"],
+                zone=(body.get("zones") or [None])[0],
+                size=body["properties"]["hardwareProfile"]["vmSize"],
+                client_id=next((self.clients.get(one.lower()) for one in identities), None),
+            ),
+            unseen=self.unseen,
+            group=group,
+            name=name,
+            body=body,
+        )
         with self.lock:
             self.vms[vm.id] = vm
             self.changes.note("Create", vm.id)
@@ -101,17 +108,8 @@ class Resources:
                 self.ledger.open("machine", vm.id)
                 return vm
             self.ledger.open("machine", vm.id, self._spot_usd_h(vm))
-            identities = list(body.get("identity", {}).get("userAssignedIdentities", {}))
-            vm.metadata = AzureMetadata(
-                name,
-                resource_id=resource_id(group, "Microsoft.Compute/virtualMachines", name),
-                location=body["location"],
-                zone=(body.get("zones") or [None])[0],
-                size=vm.size,
-                client_id=self.clients.get(identities[0].lower()) if identities else None,
-            )
         if self.boots:
-            self._boot(vm, vm.metadata)
+            self.boot(vm, script_of(base64.b64decode(body["properties"]["osProfile"]["customData"])))
         return vm
 
     def delete(self, vm: Vm) -> None:
@@ -144,37 +142,25 @@ class Resources:
             self._close(part)
             return True
 
-    def interrupt(self, id_: str, notice_s: float | None) -> None:
-        vm = self.vms[id_]
+    def take_back(self, machine: Vm) -> None:
+        if machine.body["properties"].get("evictionPolicy") == "Delete":
+            self.delete(machine)
+        else:
+            self.deallocate(machine)
 
-        def evict() -> None:
-            if vm.body["properties"].get("evictionPolicy") == "Delete":
-                self.delete(vm)
-            else:
-                self.deallocate(vm)
-
-        if notice_s is not None:
-            assert vm.metadata is not None
-            vm.metadata.notice(time.time() + notice_s)
-        timer = threading.Timer(notice_s or 0.0, evict)
-        timer.daemon = True
-        self._timers.append(timer)
-        timer.start()
+    def switched_off(self, machine: Vm) -> None:
+        """And it bills on: it keeps its place."""
+        if machine.power == "running":
+            machine.power = "stopped"
 
     def machine_with(self, token: str, resource: str) -> Vm | None:
         """The living machine whose identity has this token."""
         with self.lock:
             for vm in self.vms.values():
                 alive = vm.computer is None or vm.computer.alive
-                if vm.metadata and alive and token == vm.metadata.token_for(resource):
+                if alive and token == vm.metadata.token_for(resource):
                     return vm
         return None
-
-    def close(self) -> None:
-        for timer in self._timers:
-            timer.cancel()
-        for computer in self.computers.values():
-            computer.cut_power()
 
     def vcpus_used(self, region: str) -> int:
         return sum(
@@ -191,19 +177,6 @@ class Resources:
 
     def vcpus(self, size: str, region: str) -> int:
         return int((self.sku(size, region) or {}).get("vCPUs", 0))
-
-    def _boot(self, vm: Vm, metadata: AzureMetadata) -> None:
-        assert self.folder is not None
-        user_data = script_of(base64.b64decode(vm.body["properties"]["osProfile"]["customData"]))
-
-        def ended() -> None:
-            if vm.power == "running":
-                vm.power = "stopped"  # and bills on: it keeps its place
-
-        folder = self.folder / f"{vm.name}-{uuid.uuid4().hex[:6]}"
-        folder.mkdir(parents=True)
-        vm.computer = self.computers[vm.id] = Computer(vm.id, folder, user_data, metadata, self.reach(), ended)
-        vm.computer.boot()
 
     def _make_parts(self, vm: Vm) -> None:
         """Interface and address get the tags of their configurations; the disk none."""
@@ -264,5 +237,5 @@ class Resources:
         return float(prices[0]) if prices else 0.0
 
 
-def iso(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
+def iso(at: datetime) -> str:
+    return at.isoformat().replace("+00:00", "Z")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.emulators.azure_arm import refusal
+from tests.emulators.azure_faults import refusal
 from tests.emulators.ledger import Ledger
 from tests.emulators.server import Request, Response
 

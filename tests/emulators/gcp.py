@@ -7,19 +7,17 @@ boots: see gcp_compute.py.
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from spotwave.blocks.gcp import billing, machine_types
 from tests.emulators import gcp_account
-from tests.emulators.computer import Computer
+from tests.emulators.emulated_cloud import EmulatedCloud
 from tests.emulators.gcp_answers import error
 from tests.emulators.gcp_compute import Compute
+from tests.emulators.gcp_faults import empty, fault, refused, server_error, throttled, throttled_as_forbidden
 from tests.emulators.gcp_life import Broken
 from tests.emulators.gcp_masks import masked
 from tests.emulators.gcp_routes import (
@@ -52,29 +50,27 @@ from tests.emulators.gcp_routes import (
 )
 from tests.emulators.gcp_secrets import Secrets
 from tests.emulators.gcp_world import World, small_world
-from tests.emulators.ledger import Ledger
-from tests.emulators.server import Answer, Emulator, Fault, Request, Response
+from tests.emulators.server import Fault, Request, Response
+
+__all__ = ["GcpEmulator", "empty", "fault", "refused", "server_error", "throttled", "throttled_as_forbidden"]
 
 _MOST_TYPES, _MOST_SKUS = 500, 5000  # of a page
 
 
-class GcpEmulator(Emulator):
+class GcpEmulator(EmulatedCloud):
     """The project of `world`.
 
     Its calls read 'machineTypes page-3', 'skus', 'capacityHistory us-central1-a n2-standard-4', 'insert us-central1-a',
-    'get us-central1-a NAME'. What was inserted is in `compute.inserts`; without `compute.boots` nothing runs.
+    'get us-central1-a NAME'. What was inserted is in `compute.inserts`; without `boots` nothing runs.
     """
 
-    def __init__(self, world: World | None = None, latency_s: float = 0.0, folder: Path | None = None) -> None:
-        super().__init__(latency_s)
+    def __init__(
+        self, world: World | None = None, latency_s: float = 0.0, *, boots: bool = True, folder: Path | None = None
+    ) -> None:
         self.world = world or small_world()
-        self.folder = folder
-        self.ledger = Ledger(least_s=60.0)
-        self.compute = Compute(self.world, self.ledger, self._place)
+        self.compute = Compute(self.world, boots=boots, folder=folder)
+        super().__init__(latency_s, self.compute)
         self.vault = Secrets(self.world, self.ledger)
-        self._temporary: str | None = None
-        self.tokens: list[str] = []  #: the requestId of every insertion asked for, refused ones too
-        self._refusals: list[Fault] = []
         self.most_types = _MOST_TYPES  #: of a page, however many are asked for
         self.most_skus = _MOST_SKUS
         self.refuses_masks = False
@@ -82,48 +78,22 @@ class GcpEmulator(Emulator):
         self._sku_pages = cache(self._read_sku_pages)
         self._prices = {MACHINE_TYPES: self._list_types, SKUS: self._list_skus, HISTORY: self._history}
 
-    def __enter__(self) -> GcpEmulator:
-        self.reach.add(int(self.url.rpartition(":")[2]))
-        return super().__enter__()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.compute.close()
-        super().__exit__(kind, error, trace)
-        if self._temporary is not None:
-            shutil.rmtree(self._temporary, ignore_errors=True)
-
-    @property
-    def reach(self) -> set[int]:
-        return self.compute.reach
-
-    @property
-    def exhausted(self) -> set[tuple[str, str]]:
-        return self.compute.exhausted
-
     @property
     def without_quota(self) -> set[str]:
         """Regions in which no machine may be added."""
         return self.compute.without_quota
 
     @property
-    def computers(self) -> dict[str, Computer]:
-        return self.compute.computers
-
-    @property
     def secrets(self) -> dict[str, str]:
         """The newest version of each living secret, by name."""
         return {name: one.versions[-1].decode() for name, one in self.vault.living.items() if one.versions}
 
-    def interrupt(self, machine_id: str, notice_s: float | None) -> None:
-        self.compute.interrupt(machine_id, notice_s)
-
     def refuse(self, kind: str, said: Response, times: int = 10**9) -> Fault:
         """Calls of that kind are answered so, and not performed; `fail` spoils the answer of what was performed."""
-        fault = Fault(lambda request: route(request)[0] == kind, lambda request, _: said, times)
-        self._refusals.append(fault)
-        return fault
+        one = fault(kind, lambda request, _: said, times=times)
+        one.instead = True
+        self.fail(one)
+        return one
 
     def break_insert(self, code: str, message: str = "The message of the service", times: int = 1) -> None:
         """Insertions are accepted, and fail in their operation."""
@@ -131,14 +101,7 @@ class GcpEmulator(Emulator):
 
     def heal(self) -> None:
         super().heal()
-        self._refusals.clear()
         self.compute.broken.clear()
-
-    def _place(self) -> Path:
-        if self.folder is None:
-            self._temporary = tempfile.mkdtemp(prefix="spotwave-gcp-")
-            self.folder = Path(self._temporary)
-        return self.folder
 
     def warm(self) -> None:
         """Render the pages that will be asked for now, so that a benchmark measures the client alone."""
@@ -154,14 +117,6 @@ class GcpEmulator(Emulator):
 
     def answer(self, request: Request) -> Response:
         kind, found = route(request)
-        with self._lock:
-            if kind == INSERT:
-                self.tokens.append(request.query.get("requestId", ""))
-            refused = next((one for one in self._refusals if one.times > 0 and one.meets(request)), None)
-            if refused is not None:
-                refused.times -= 1
-        if refused is not None:
-            return refused.answer(request, Response(b""))
         if (unknown := self._unknown(kind, request)) is not None:
             return unknown
         if found.get("project", self.world.project) != self.world.project:
@@ -266,39 +221,6 @@ class GcpEmulator(Emulator):
             )
             for number, start in enumerate(starts, start=1)
         ]
-
-
-def fault(kind: str, answer: Answer, page: int | None = None, times: int = 10**9) -> Fault:
-    """What happens to calls of that kind, e.g. MACHINE_TYPES or INSERT; to one page of a list, from 0, or to all."""
-
-    def meets(request: Request) -> bool:
-        token = request.query.get("pageToken", "page-0")
-        return route(request)[0] == kind and (page is None or token == f"page-{page}")
-
-    return Fault(meets, answer, times)
-
-
-def throttled() -> Answer:
-    return lambda request, said: error(429, "rateLimitExceeded", "Rate Limit Exceeded")
-
-
-def throttled_as_forbidden() -> Answer:
-    """As Compute Engine has said it too."""
-    return lambda request, said: error(403, "rateLimitExceeded", "Rate Limit Exceeded")
-
-
-def server_error() -> Answer:
-    return lambda request, said: error(503, "backendError", "Backend Error")
-
-
-def refused(status: int = 403, reason: str = "forbidden") -> Answer:
-    """Any of the services' own errors."""
-    return lambda request, said: error(status, reason, "The message of the service")
-
-
-def empty() -> Answer:
-    """A good answer that lists nothing."""
-    return lambda request, said: Response(b'{"nextPageToken": ""}')
 
 
 def _nothing(zone: str) -> dict[str, Any]:

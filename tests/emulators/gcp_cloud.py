@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -12,6 +11,7 @@ from prefect_gcp import GcpCredentials
 
 from spotwave.blocks.gcp.block import GcpCloud
 from spotwave.blocks.models import Offer
+from tests.emulators.offers import made_offer
 
 
 @cache
@@ -41,19 +41,7 @@ def cloud_at(url: str, **fields: Any) -> GcpCloud:
 
 def offer(instance_type: str = "n2-standard-4", zone: str = "us-central1-a", architecture: str = "x86_64") -> Offer:
     """One of the small world's."""
-    return Offer(
-        cloud="gcp",
-        instance_type=instance_type,
-        region=zone.rpartition("-")[0],
-        zone=zone,
-        family=instance_type.partition("-")[0],
-        vcpus=4,
-        cores=2,
-        memory_gib=16.0,
-        architecture=architecture,  # type: ignore[arg-type]
-        spot_usd_h=0.072,
-        notice_s=30.0,
-        ip_usd_h=0.0025,
-        disk_usd_gib_month=0.1,
-        seen_at=datetime(2026, 1, 1, tzinfo=UTC),
-    )
+    family, size = instance_type.partition("-")[0], {"vcpus": 4, "cores": 2, "memory_gib": 16.0}
+    prices = {"spot_usd_h": 0.072, "ip_usd_h": 0.0025, "disk_usd_gib_month": 0.1}
+    of = {"family": family, "architecture": architecture, "notice_s": 30.0}
+    return made_offer("gcp", instance_type, zone.rpartition("-")[0], zone, **size, **prices, **of)

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from tests.emulators.gcp_answers import error, reply, resource
-from tests.emulators.gcp_life import Instance, Life
+from tests.emulators.gcp_life import Instance, Instances
 from tests.emulators.gcp_operations import now
 from tests.emulators.gcp_rules import complaint
 from tests.emulators.gcp_world import World
-from tests.emulators.ledger import Ledger
 from tests.emulators.metadata import GcpMetadata
 from tests.emulators.server import Request, Response
 
 PREEMPTION_NOTICE_S = 30.0
+ORIGIN = "https://www.googleapis.com/compute/v1"
 
 
 @dataclass
@@ -31,13 +31,12 @@ class Insert:
     body: dict[str, Any] = field(repr=False)
 
 
-class Compute(Life):
+class Compute(Instances):
     """One project's. All public methods take the lock themselves."""
 
-    def __init__(self, world: World, ledger: Ledger, folder: Callable[[], Path]) -> None:
-        super().__init__(world, ledger, folder)
+    def __init__(self, world: World, *, boots: bool, folder: Path | None) -> None:
+        super().__init__(world, boots=boots, folder=folder)
         self.inserts: list[Insert] = []
-        self.hidden_reads = 0  #: so often a new instance is not seen yet
         self.warnings: dict[str, str] = {}  #: zones that give a code instead of a list
         self.unreachable: list[str] = []
         self.page_size = 500
@@ -67,19 +66,21 @@ class Compute(Life):
                 where = resource(self.world.project, zone, "instances", name)
                 return error(409, "alreadyExists", f"The resource '{where}' already exists")
             attributes = {item["key"]: item["value"] for item in body.get("metadata", {}).get("items", [])}
-            instance = Instance(
+            metadata = GcpMetadata(
                 name,
-                zone,
-                {**body, "creationTimestamp": now(), "zone": f"https://www.googleapis.com/compute/v1/zones/{zone}"},
-                GcpMetadata(
-                    name,
-                    project=self.world.project,
-                    zone=zone,
-                    machine_type=body["machineType"].rpartition("/")[2],
-                    attributes=attributes,
-                    service_account=next((one["email"] for one in body.get("serviceAccounts", [])), None),
-                ),
-                hidden=self.hidden_reads,
+                project=self.world.project,
+                zone=zone,
+                machine_type=body["machineType"].rpartition("/")[2],
+                attributes=attributes,
+                service_account=next((one["email"] for one in body.get("serviceAccounts", [])), None),
+            )
+            instance = Instance(
+                id=name,
+                tags=dict(body.get("labels", {})),
+                metadata=metadata,
+                unseen=self.unseen,
+                zone=zone,
+                body={**body, "creationTimestamp": now(), "zone": f"{ORIGIN}/zones/{zone}"},
             )
             self.instances[zone, name] = instance
             operation = self._begin(zone, "insert", name, lambda: self._make(instance))
@@ -90,9 +91,9 @@ class Compute(Life):
     def get(self, zone: str, name: str) -> Response:
         with self.lock:
             instance = self.instances.get((zone, name))
-            if instance is None or self._is_hidden(instance):
+            if instance is None or not instance.is_seen():
                 return self._not_found(zone, "instances", name)
-            return reply({**instance.body, "status": instance.status})
+            return reply(_told(instance))
 
     def delete(self, zone: str, name: str) -> Response:
         with self.lock:
@@ -129,11 +130,7 @@ class Compute(Life):
 
     def list_instances(self, request: Request) -> Response:
         with self.lock:
-            rows = [
-                (one.zone, {**one.body, "status": one.status})
-                for one in self.instances.values()
-                if not self._is_hidden(one)
-            ]
+            rows = [(one.zone, _told(one)) for one in self.instances.values() if one.is_seen()]
         return self._aggregated(request, "instances", rows)
 
     def list_disks(self, request: Request) -> Response:
@@ -162,12 +159,12 @@ class Compute(Life):
             page["nextPageToken"] = str(start + size)
         return reply(page)
 
-    def _is_hidden(self, instance: Instance) -> bool:
-        instance.hidden -= 1
-        return instance.hidden >= 0
-
     def _not_found(self, zone: str, kind: str, name: str) -> Response:
         return error(404, "notFound", f"The resource '{resource(self.world.project, zone, kind, name)}' was not found")
+
+
+def _told(instance: Instance) -> dict[str, Any]:
+    return {**instance.body, "status": instance.status, "labels": instance.tags}
 
 
 def _passes(labels: dict[str, str], asked: str) -> bool:

@@ -3,37 +3,33 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from spotwave.blocks.gcp import list_prices
-from tests.emulators.computer import Computer
 from tests.emulators.gcp_answers import resource
 from tests.emulators.gcp_operations import Failed, Operations, now
 from tests.emulators.gcp_prices import spot_prices
 from tests.emulators.gcp_quotas import too_much
 from tests.emulators.gcp_world import World
 from tests.emulators.ledger import Ledger
+from tests.emulators.life import EmulatedMachine, Life
 from tests.emulators.metadata import GcpMetadata
 
 _HOURS_A_MONTH = 730.0
 _STOPPED = ("TERMINATED", "STOPPING")
 
 
-@dataclass
-class Instance:
-    """One that exists; `body` is what was sent, with what the service adds to it."""
+@dataclass(kw_only=True)
+class Instance(EmulatedMachine):
+    """One that exists; `body` is what was sent, with what the service adds to it; the labels are its tags."""
 
-    name: str
+    metadata: GcpMetadata
     zone: str
     body: dict[str, Any]
-    metadata: GcpMetadata
     status: str = "PROVISIONING"
-    hidden: int = 0  #: reads that do not see it yet
-    computer: Computer | None = None
     end: threading.Timer | None = None
 
     @property
@@ -53,53 +49,59 @@ class Broken:
     details: list[dict[str, Any]] = field(default_factory=list)
 
 
-class Life:
+class Instances(Life[Instance]):
     """What happens without being asked, and what follows from what was asked."""
 
-    def __init__(self, world: World, ledger: Ledger, folder: Callable[[], Path]) -> None:
+    def __init__(self, world: World, *, boots: bool, folder: Path | None) -> None:
+        super().__init__(Ledger(least_s=60.0), boots=boots, folder=folder)
         self.world = world
-        self.ledger = ledger
-        self._folder = folder
-        self.reach: set[int] = set()
-        self.exhausted: set[tuple[str, str]] = set()
         self.without_quota: set[str] = set()  #: regions
-        self.computers: dict[str, Computer] = {}
         self.broken: list[Broken] = []
-        self.boots = True  #: else machines are only said to run
         self.delay_s = 0.0  #: what an operation takes
-        self.lock = threading.RLock()
         self.instances: dict[tuple[str, str], Instance] = {}
         self.disks: dict[tuple[str, str], dict[str, Any]] = {}
         self.operations = Operations(world.project)
         self._prices: dict[tuple[str, str], float] | None = None
-        self._reclaimers: list[threading.Thread] = []
-        self._closed = False
 
-    def interrupt(self, name: str, notice_s: float | None) -> None:
-        """With a notice the metadata says so, and ACPI tells the guest at the same moment; then it has `notice_s`."""
+    def machine(self, id_: str) -> Instance:
         with self.lock:
-            instance = self._named(name)
-            self.operations.note(instance.zone, "compute.instances.preempted", f"instances/{name}")
-            instance.status = "STOPPING"
-        if notice_s is not None:
-            instance.metadata.notice()
+            found = next((one for one in self.instances.values() if one.id == id_), None)
+        if found is None:
+            raise KeyError(id_)
+        return found
+
+    def interrupt(self, id_: str, notice_s: float | None) -> None:
+        """With a notice the metadata says so, and ACPI tells the guest at the same moment; then it has `notice_s`."""
+        machine = self.machine(id_)
+        if notice_s is None:
+            self.take_back(machine)
+            return
+        self._preempted(machine)
+        machine.metadata.notice()
 
         def reclaim() -> None:
-            if notice_s is not None and instance.computer is not None:
-                instance.computer.shut_down(notice_s)
-            self._end_of(instance)
+            if machine.computer is not None:
+                machine.computer.shut_down(notice_s)
+            self._end_of(machine)
 
-        thread = threading.Thread(target=reclaim, daemon=True)
-        self._reclaimers.append(thread)
-        thread.start()
+        threading.Thread(target=reclaim, daemon=True).start()
 
-    def switched_off(self, instance: Instance) -> None:
+    def take_back(self, machine: Instance) -> None:
+        self._preempted(machine)
+        self._end_of(machine)
+
+    def _preempted(self, machine: Instance) -> None:
+        with self.lock:
+            self.operations.note(machine.zone, "compute.instances.preempted", f"instances/{machine.id}")
+            machine.status = "STOPPING"
+
+    def switched_off(self, machine: Instance) -> None:
         """By its own guest: no vCPU and no ephemeral address is billed any more, but the disk is."""
         with self.lock:
-            if (instance.zone, instance.name) in self.instances and instance.status == "RUNNING":
-                instance.status = "TERMINATED"
-                self.ledger.close("machine", instance.name)
-                self.ledger.close("ip", instance.name)
+            if (machine.zone, machine.id) in self.instances and machine.status == "RUNNING":
+                machine.status = "TERMINATED"
+                self.ledger.close("machine", machine.id)
+                self.ledger.close("ip", machine.id)
 
     def living(self, token: str) -> Instance | None:
         """The running machine whose service account has that token."""
@@ -109,23 +111,13 @@ class Life:
                 (one for one in self.instances.values() if one.metadata.token == token and one.status in running), None
             )
 
-    def close(self) -> None:
-        with self.lock:
-            self._closed = True
-            instances = list(self.instances.values())
-        for instance in instances:
-            if instance.end is not None:
-                instance.end.cancel()
-        for computer in list(self.computers.values()):
-            computer.cut_power()
-
     def _make(self, instance: Instance) -> None:
         machine_type = instance.body["machineType"].rpartition("/")[2]
         with self.lock:
             if (broken := self._why_not(machine_type, instance)) is not None:
-                self.instances.pop((instance.zone, instance.name), None)
+                self.instances.pop((instance.zone, instance.id), None)
                 raise Failed(broken.code, broken.message, broken.status, broken.details)
-            if (instance.zone, instance.name) not in self.instances:
+            if (instance.zone, instance.id) not in self.instances:
                 raise Failed("RESOURCE_NOT_FOUND", "deleted while it was made", 404)
             self._bill(instance, machine_type)
             instance.status = "RUNNING"
@@ -133,22 +125,13 @@ class Life:
             self._schedule_end(instance)
             script = _item(instance.body, "startup-script")
             if self.boots and script:
-                instance.computer = Computer(
-                    instance.name,
-                    self._folder() / f"{instance.name}-{len(self.computers)}",
-                    script,
-                    instance.metadata,
-                    self.reach,
-                    lambda: self.switched_off(instance),
-                )
-                self.computers[instance.name] = instance.computer
-                instance.computer.boot()
+                self.boot(instance, script)
 
     def _why_not(self, machine_type: str, instance: Instance) -> Broken | None:
         """What a 200 on the insertion did not say."""
         zone = instance.zone
         region = zone.rpartition("-")[0]
-        if self._closed:
+        if self.closed:
             return Broken("INTERNAL_ERROR", "closing")
         if region in self.without_quota:
             text = f"Quota 'PREEMPTIBLE_CPUS' exceeded.  Limit: 0.0 in region {region}."
@@ -168,17 +151,17 @@ class Life:
     def _bill(self, instance: Instance, machine_type: str) -> None:
         if self._prices is None:
             self._prices = spot_prices(self.world)
-        self.ledger.open("machine", instance.name, self._prices.get((machine_type, instance.zone), 0.0))
+        self.ledger.open("machine", instance.id, self._prices.get((machine_type, instance.zone), 0.0))
         if instance.body["networkInterfaces"][0].get("accessConfigs"):
-            self.ledger.open("ip", instance.name, list_prices.IP_USD_H, of=instance.name)
+            self.ledger.open("ip", instance.id, list_prices.IP_USD_H, of=instance.id)
         asked = instance.boot_disk["initializeParams"]
         gib = int(asked["diskSizeGb"])
-        self.ledger.open("disk", instance.name, gib * list_prices.DISK_USD_GIB_MONTH / _HOURS_A_MONTH, of=instance.name)
-        self.disks[instance.zone, instance.name] = {
-            "name": instance.name,
+        self.ledger.open("disk", instance.id, gib * list_prices.DISK_USD_GIB_MONTH / _HOURS_A_MONTH, of=instance.id)
+        self.disks[instance.zone, instance.id] = {
+            "name": instance.id,
             "sizeGb": str(gib),
             "labels": asked.get("labels", {}),
-            "users": [resource(self.world.project, instance.zone, "instances", instance.name)],
+            "users": [resource(self.world.project, instance.zone, "instances", instance.id)],
             "creationTimestamp": now(),
         }
 
@@ -191,10 +174,7 @@ class Life:
             left_s = float(scheduling["maxRunDuration"]["seconds"])
         else:
             return
-        # No timer can wait for longer than some 300 years of a test's deadline.
-        instance.end = threading.Timer(min(max(left_s, 0.0), threading.TIMEOUT_MAX), self._end_of, [instance])
-        instance.end.daemon = True
-        instance.end.start()
+        instance.end = self.after(left_s, lambda: self._end_of(instance))
 
     def _end_of(self, instance: Instance) -> None:
         """The instance termination action."""
@@ -208,30 +188,24 @@ class Life:
     def _remove(self, instance: Instance) -> None:
         self._cut(instance)
         with self.lock:
-            self.instances.pop((instance.zone, instance.name), None)
+            self.instances.pop((instance.zone, instance.id), None)
             if instance.end is not None:
                 instance.end.cancel()
-            if (disk := self.disks.get((instance.zone, instance.name))) is not None:
+            if (disk := self.disks.get((instance.zone, instance.id))) is not None:
                 disk["users"] = []
                 if instance.boot_disk.get("autoDelete"):
-                    self._drop_disk(instance.zone, instance.name)
+                    self._drop_disk(instance.zone, instance.id)
 
     def _cut(self, instance: Instance) -> None:
         if instance.computer is not None:
             instance.computer.cut_power()
-        self.ledger.close("machine", instance.name)
-        self.ledger.close("ip", instance.name)
+        self.ledger.close("machine", instance.id)
+        self.ledger.close("ip", instance.id)
 
     def _drop_disk(self, zone: str, name: str) -> None:
         with self.lock:
             self.disks.pop((zone, name), None)
         self.ledger.close("disk", name)
-
-    def _named(self, name: str) -> Instance:
-        found = next((one for one in self.instances.values() if one.name == name), None)
-        if found is None:
-            raise KeyError(name)
-        return found
 
 
 def _item(body: dict[str, Any], key: str) -> str:

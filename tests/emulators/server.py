@@ -44,6 +44,7 @@ class Fault:
     meets: Callable[[Request], bool]
     answer: Answer  #: given what would have been answered
     times: int = 10**9
+    instead: bool = False  #: the call is not done; else it is, and its answer is spoilt
 
 
 def cut() -> Answer:
@@ -86,6 +87,10 @@ class Emulator(ABC):
     def name_of(self, request: Request) -> str:
         """The call's name for `calls` and for faults, e.g. 'DescribeSpotPriceHistory us-east-1'."""
 
+    def forbidden(self, request: Request) -> Response | None:
+        """The refusal of a caller that has no right to this call, before any fault; None where it has."""
+        return None
+
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_port}"
@@ -119,6 +124,10 @@ class Emulator(ABC):
                 return Response(b"", lost=True)
             # This is what a slow service is; nothing waits for it but its client.
             time.sleep(self.latency_s)
+            if (forbidden := self.forbidden(request)) is not None:
+                return forbidden
+            if fault is not None and fault.instead:
+                return fault.answer(request, Response(b"{}"))
             said = self.answer(request)
             return said if fault is None else fault.answer(request, said)
         finally:

@@ -17,7 +17,7 @@ from spotwave.blocks.access import PrefectAccess
 from spotwave.blocks.cloud import Cloud
 from spotwave.blocks.rclone import RcloneRemote, rclone_binary
 from spotwave.blocks.snapshots import SnapshotStore
-from tests.emulators.computer import Traffic
+from tests.emulators.traffic import Traffic
 from tests.faults.disks import mounted
 from tests.flows.kit import eventually
 from tests.processes import words

@@ -187,7 +187,7 @@ class GuardedAws(Guarded, AwsEmulator):
 
     def _tags_of(self, id_: str) -> dict[str, str]:
         if id_ in self.fleet.instances:
-            return self.fleet.instances[id_].tags.get("instance", {})
+            return self.fleet.instances[id_].tags
         return self.fleet.things[id_].tags if id_ in self.fleet.things else {}
 
 

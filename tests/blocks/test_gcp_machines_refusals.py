@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -34,13 +33,6 @@ _ACTS = "The user does not have access to service account 'x'. Ask a project own
 
 
 @pytest.fixture
-def google() -> Iterator[GcpEmulator]:
-    with GcpEmulator() as emulator:
-        emulator.compute.boots = False
-        yield emulator
-
-
-@pytest.fixture
 def cloud(google: GcpEmulator) -> GcpCloud:
     return cloud_at(google.url)
 
@@ -52,10 +44,6 @@ def _refused(cloud: GcpCloud, **of: Any) -> LaunchRefused:
     assert "\n" not in refused.reason
     assert "The message of the service" not in refused.reason
     return refused
-
-
-def _nothing_bills(google: GcpEmulator) -> bool:
-    return {item.kind for item in google.ledger.left()} <= {"secret"}
 
 
 @pytest.mark.parametrize(
@@ -78,15 +66,15 @@ def _nothing_bills(google: GcpEmulator) -> bool:
         ("INTERNAL_ERROR", "The message of the service", Unclear),
     ],
 )
-def test_refusals_that_the_operation_tells(
+def test_errors_of_the_operation_become_refusals(
     google: GcpEmulator, cloud: GcpCloud, code: str, message: str, kind: type[LaunchRefused]
 ) -> None:
     google.break_insert(code, message)
     refused = _refused(cloud)
     assert type(refused) is kind
     assert code in refused.reason
-    assert _nothing_bills(google)
-    assert sum(call.startswith("insert ") for call in google.calls) == 1, "nobody repeats what is refused for good"
+    assert set(google.left()) <= {"secret"}
+    assert google.count(gcp.INSERT) == 1, "nobody repeats what is refused for good"
 
 
 @pytest.mark.parametrize(
@@ -113,14 +101,14 @@ def test_refusals_that_the_operation_tells(
         (418, "teapot", "The message of the service", Unclear),
     ],
 )
-def test_refusals_that_the_answer_tells(
+def test_errors_of_the_answer_become_refusals(
     google: GcpEmulator, cloud: GcpCloud, status: int, reason: str, message: str, kind: type[LaunchRefused]
 ) -> None:
     google.refuse(gcp.INSERT, error(status, reason, message))
     refused = _refused(cloud)
     assert type(refused) is kind
-    assert _nothing_bills(google)
-    assert sum(call.startswith("insert ") for call in google.calls) == 1
+    assert set(google.left()) <= {"secret"}
+    assert google.count(gcp.INSERT) == 1
 
 
 @pytest.mark.parametrize(
@@ -167,18 +155,9 @@ def test_a_quota_is_read_from_metric_and_dimensions(
     assert refused.reach == ("region" if dimensions else "cloud")
 
 
-def test_a_family_that_is_not_told_is_the_types_own(google: GcpEmulator, cloud: GcpCloud) -> None:
+def test_a_quota_without_a_named_family_is_of_the_types_family(google: GcpEmulator, cloud: GcpCloud) -> None:
     google.refuse(gcp.INSERT, error(403, "quotaExceeded", _QUOTA.format("CPUS_PER_VM_FAMILY", "in region us-central1")))
     assert _refused(cloud, instance_type="c4d-standard-8").quota == "CPUS_PER_VM_FAMILY C4D"
-
-
-def test_a_region_that_the_organization_forbids_leaves_the_others(google: GcpEmulator, cloud: GcpCloud) -> None:
-    google.world.closed.add("us-central1")
-    refused = _refused(cloud)
-    assert isinstance(refused, Closed)
-    assert (refused.reach, refused.lasting) == ("region", True)
-    assert "constraints/gcp.resourceLocations" in refused.reason
-    assert cloud.launch(offer(zone="europe-west4-a"), brief()).region == "europe-west4"
 
 
 def test_a_type_that_the_zone_does_not_have_leaves_the_other_zones(google: GcpEmulator, cloud: GcpCloud) -> None:
@@ -214,55 +193,25 @@ def test_a_disk_that_is_smaller_than_the_image(google: GcpEmulator, cloud: GcpCl
         cloud.launch(offer(), replace(brief(), disk_gib=5))
 
 
-def test_the_cheapest_is_exhausted_and_the_next_is_not(google: GcpEmulator, cloud: GcpCloud) -> None:
-    google.exhausted.add(("n2-standard-4", A))
-    assert isinstance(_refused(cloud), Capacity)
-    assert cloud.launch(offer(zone=B), brief()).zone == B
-    assert len(google.ledger.items("machine")) == 1
-
-
-def test_a_region_without_quota(google: GcpEmulator, cloud: GcpCloud) -> None:
-    google.without_quota.add("us-central1")
-    refused = _refused(cloud)
-    assert isinstance(refused, Quota)
-    assert refused.reach == "region"
-    assert cloud.launch(offer(zone="europe-west4-a"), brief()).region == "europe-west4"
-
-
-def test_a_throttled_launch_keeps_its_token(google: GcpEmulator, cloud: GcpCloud) -> None:
+def test_a_throttled_launch_says_how_long_to_wait(google: GcpEmulator, cloud: GcpCloud) -> None:
     said = error(429, "rateLimitExceeded", "Rate Limit Exceeded")
     google.refuse(gcp.INSERT, Response(said.body, 429, headers={"Retry-After": "17"}), times=1)
     with pytest.raises(Throttled) as caught:
         cloud.launch(offer(), brief())
     assert caught.value.retry_after_s == 17
-    assert google.compute.inserts == []
-    cloud.launch(offer(), brief())
-    (asked, again) = google.tokens
-    assert asked == again
 
 
 @pytest.mark.parametrize(
-    ("said", "kind"),
+    "said",
     [
-        (newer_error(403, "PERMISSION_DENIED", "Permission 'secretmanager.versions.add' denied"), Misconfigured),
-        (newer_error(403, "PERMISSION_DENIED", _DISABLED), Misconfigured),
-        (
-            newer_error(400, "FAILED_PRECONDITION", "Constraint constraints/gcp.resourceLocations violated"),
-            Misconfigured,
-        ),
+        newer_error(403, "PERMISSION_DENIED", _DISABLED),
+        newer_error(400, "FAILED_PRECONDITION", "Constraint constraints/gcp.resourceLocations violated"),
     ],
 )
-def test_no_machine_without_its_secret(
-    google: GcpEmulator, cloud: GcpCloud, said: Response, kind: type[LaunchRefused]
-) -> None:
+def test_no_machine_without_its_secret(google: GcpEmulator, cloud: GcpCloud, said: Response) -> None:
     google.refuse(gcp.ADD_VERSION, said)
-    assert type(_refused(cloud)) is kind
+    assert type(_refused(cloud)) is Misconfigured
     assert google.compute.inserts == []
-
-
-def test_an_endpoint_that_nobody_listens_at() -> None:
-    with pytest.raises(Throttled, match="cannot be reached"):
-        cloud_at("http://127.0.0.1:9").machines(patience_s=0.2).launch(offer(), brief())
 
 
 def test_an_offer_without_a_zone(cloud: GcpCloud) -> None:

@@ -1,0 +1,40 @@
+"""What goes wrong with Google's calls, for `GcpEmulator.fail`."""
+
+from __future__ import annotations
+
+from tests.emulators.gcp_answers import error
+from tests.emulators.gcp_routes import route
+from tests.emulators.server import Answer, Fault, Request, Response
+
+
+def fault(kind: str, answer: Answer, page: int | None = None, times: int = 10**9) -> Fault:
+    """What happens to calls of that kind, e.g. MACHINE_TYPES or INSERT; to one page of a list, from 0, or to all."""
+
+    def meets(request: Request) -> bool:
+        token = request.query.get("pageToken", "page-0")
+        return route(request)[0] == kind and (page is None or token == f"page-{page}")
+
+    return Fault(meets, answer, times)
+
+
+def throttled() -> Answer:
+    return lambda request, said: error(429, "rateLimitExceeded", "Rate Limit Exceeded")
+
+
+def throttled_as_forbidden() -> Answer:
+    """As Compute Engine has said it too."""
+    return lambda request, said: error(403, "rateLimitExceeded", "Rate Limit Exceeded")
+
+
+def server_error() -> Answer:
+    return lambda request, said: error(503, "backendError", "Backend Error")
+
+
+def refused(status: int = 403, reason: str = "forbidden") -> Answer:
+    """Any of the services' own errors."""
+    return lambda request, said: error(status, reason, "The message of the service")
+
+
+def empty() -> Answer:
+    """A good answer that lists nothing."""
+    return lambda request, said: Response(b'{"nextPageToken": ""}')
