@@ -6,42 +6,46 @@ job can be finished by the version that began it, and by no other.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
     DeploymentFilter,
     DeploymentFilterTags,
     FlowRunFilter,
     FlowRunFilterDeploymentId,
+    FlowRunFilterExpectedStartTime,
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
-from prefect.client.schemas.objects import TERMINAL_STATES, StateType
+from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun, StateType
 from prefect.client.schemas.responses import DeploymentResponse
 
 from spotwave.deployments.unavailable import Unavailable
+from spotwave.flows.housekeeping.reconcile import AGE
 
 _PACKAGE = "spotwave."
+_NOT_JOBS = {"housekeeping", "market", "node"}  # tags; a node run is part of a job, which is what counts
 _UNFINISHED = [state for state in StateType if state not in TERMINAL_STATES]
 _SHOWN = 3
 
 
 def refuse_unfinished(client: SyncPrefectClient) -> None:
-    """Raises Unavailable while a job of an earlier version has not ended; its housekeeping does not count."""
-    old = [one for one in _earlier(client) if "housekeeping" not in one.tags and "market" not in one.tags]
+    """Raises Unavailable while a job of an earlier version has not ended; its housekeeping does not count.
+
+    A job that crashed lately has not ended: the version that began it starts it again (flows.housekeeping.reconcile).
+    """
+    old = [one for one in _earlier(client) if not _NOT_JOBS & set(one.tags)]
     if not old:
         return
-    runs = client.read_flow_runs(
-        flow_run_filter=FlowRunFilter(
-            deployment_id=FlowRunFilterDeploymentId(any_=[one.id for one in old]),
-            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_UNFINISHED)),
-        ),
-        limit=200,
-    )
+    since = datetime.now(UTC) - AGE
+    runs = [*_runs(client, old, _UNFINISHED), *_runs(client, old, [StateType.CRASHED], since)]
     if runs:
         names = ", ".join(run.name for run in runs[:_SHOWN]) + (", ..." if len(runs) > _SHOWN else "")
+        jobs = "1 job" if len(runs) == 1 else f"{len(runs)} jobs"
         raise Unavailable(
-            f"{len(runs)} runs of an earlier version of Spotwave have not ended ({names}), and this version cannot "
-            "carry them on. Let them end or cancel them with that version, then run `spotwave up` again."
+            f"{jobs} of an earlier version of Spotwave ({names}) must end first, because this version cannot carry on "
+            "what that one began. Let them end or cancel them with that version, then run `spotwave up` again."
         )
 
 
@@ -49,6 +53,19 @@ def remove_deployments(client: SyncPrefectClient) -> None:
     """Delete the deployments whose code is gone; those of the same name have been replaced already."""
     for one in _earlier(client):
         client.delete_deployment(one.id)
+
+
+def _runs(
+    client: SyncPrefectClient, old: list[DeploymentResponse], states: list[StateType], since: datetime | None = None
+) -> list[FlowRun]:
+    return client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(
+            deployment_id=FlowRunFilterDeploymentId(any_=[one.id for one in old]),
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=states)),
+            expected_start_time=None if since is None else FlowRunFilterExpectedStartTime(after_=since),
+        ),
+        limit=200,
+    )
 
 
 def _earlier(client: SyncPrefectClient) -> list[DeploymentResponse]:

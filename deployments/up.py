@@ -18,6 +18,7 @@ from spotwave.deployments.api import (
     configured_url,
     remove_prefect_toml,
 )
+from spotwave.deployments.earlier_version import refuse_unfinished
 from spotwave.deployments.home import Home
 from spotwave.deployments.keys import auth_string
 from spotwave.deployments.pools import BadLimit, Limit, ensure_pools, limit_for
@@ -53,6 +54,8 @@ def up(home: Home, say: Say, reconcile: bool = True) -> Up:
         api, server_started = _api(home, say)
         limit = _limit(home, api)
         with api.in_use(home), get_client(sync_client=True) as client:
+            # Before there is a worker: one of this version would start the runs of an earlier one, and crash them.
+            refuse_unfinished(client)
             ensure_pools(client, limit)
             worker_started = worker.ensure(home, api)
             registered = ensure_registered(home, api, client)
