@@ -17,8 +17,8 @@ from tests.flows.kit import endings, repeated_scf, saved
 
 pytestmark = [pytest.mark.thorough, pytest.mark.slow(minutes=2)]
 
-# Water in 6-31G with a frozen core and eps1 = 2e-4, as ccd189d had it (its job `interrupted`); Hartree.
-VARIATIONAL, TOTAL = -76.1194658483, -76.1199390866
+# Of a fresh calculation with this eps1: water in 6-31G with a frozen core, half the eps1 of the earlier jobs; Hartree.
+EPS1, VARIATIONAL, TOTAL, DETERMINANTS = 1e-4, -76.1198677498, -76.1199540001, 13950
 
 
 @pytest.mark.parametrize("commit", COMMITS)
@@ -30,17 +30,18 @@ def test_it_goes_on_from_the_remote_and_the_ledger_of_before(
     shutil.copytree(earlier.remote("capped"), embedded.home.remote / key)
     shutil.copytree(earlier.home / "store/spending", tmp_path / "spending")
     (before,) = ledger.of_job(ledger.read(earlier.store), key)
-    assert asked["eps1"] == 2e-4
+    assert asked["eps1"] == 2 * EPS1
     with saved(embedded, "earlier", SnapshotStore(url=str(tmp_path))) as (store,):
-        given = {**asked, "eps1": 1e-4, "store": store, "requirements": {"max_vcpus": 1}, "sync_minutes": 0.05}
+        given = {**asked, "eps1": EPS1, "store": store, "requirements": {"max_vcpus": 1}, "sync_minutes": 0.05}
         run = job(**given, continue_job=key)
         result = run.completed()
         assert not repeated_scf(run, 1)
     assert endings(result) == ["completed"]
-    assert result["parameters"]["eps1"] == 1e-4
+    assert result["parameters"]["eps1"] == EPS1
     assert result["rhf_energy"] == pytest.approx(-75.9839744727, abs=1e-8)
-    assert result["variational_energy"] < VARIATIONAL
-    assert result["total_energy"] == pytest.approx(TOTAL, abs=5e-6)
+    assert result["variational_energy"] == pytest.approx(VARIATIONAL, abs=1e-8)
+    assert result["total_energy"] == pytest.approx(TOTAL, abs=1e-8)
+    assert result["determinants"] == DETERMINANTS
     receipt = json.loads((embedded.home.results / run.key / "receipt.json").read_text())
     assert receipt["cost"]["before_usd"] == pytest.approx(before.usd, abs=1e-6)
     assert before.usd > 1
