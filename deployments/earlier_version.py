@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 from prefect.client.orchestration import SyncPrefectClient
@@ -16,15 +17,18 @@ from prefect.client.schemas.filters import (
     DeploymentFilterTags,
     FlowRunFilter,
     FlowRunFilterDeploymentId,
+    FlowRunFilterExpectedStartTime,
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
-from prefect.client.schemas.objects import TERMINAL_STATES, StateType
+from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun, StateType
 from prefect.client.schemas.responses import DeploymentResponse
 
 from spotwave.deployments.unavailable import Unavailable
+from spotwave.flows.housekeeping.reconcile import AGE
 
 _PACKAGE = "spotwave."
+_NOT_JOBS = {"housekeeping", "market", "node"}  # tags; a node run is part of a job, which is what counts
 _UNFINISHED = [state for state in StateType if state not in TERMINAL_STATES]
 _SHOWN = 3
 _IN_SQLITE = """
@@ -36,17 +40,15 @@ WHERE deployment.entrypoint NOT LIKE 'spotwave.%' AND deployment.tags LIKE '%"sp
 
 
 def refuse_unfinished(client: SyncPrefectClient) -> None:
-    """Raises Unavailable while a job of an earlier version has not ended; its housekeeping does not count."""
-    old = [one for one in _earlier(client) if "housekeeping" not in one.tags and "market" not in one.tags]
+    """Raises Unavailable while a job of an earlier version has not ended; its housekeeping does not count.
+
+    A job that crashed lately has not ended: the version that began it starts it again (flows.housekeeping.reconcile).
+    """
+    old = [one for one in _earlier(client) if not _NOT_JOBS & set(one.tags)]
     if not old:
         return
-    runs = client.read_flow_runs(
-        flow_run_filter=FlowRunFilter(
-            deployment_id=FlowRunFilterDeploymentId(any_=[one.id for one in old]),
-            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_UNFINISHED)),
-        ),
-        limit=200,
-    )
+    since = datetime.now(UTC) - AGE
+    runs = [*_runs(client, old, _UNFINISHED), *_runs(client, old, [StateType.CRASHED], since)]
     if runs:
         raise Unavailable(_refusal([run.name for run in runs]))
 
@@ -67,9 +69,10 @@ def refuse_unfinished_in(database: Path) -> None:
 
 def _refusal(names: list[str]) -> str:
     shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+    jobs = "1 job" if len(names) == 1 else f"{len(names)} jobs"
     return (
-        f"{len(names)} runs of an earlier version of Spotwave have not ended ({shown}), and this version cannot carry "
-        "them on. Let them end or cancel them with that version, then run `spotwave up` again."
+        f"{jobs} of an earlier version of Spotwave ({shown}) must end first, because this version cannot carry on "
+        "what that one began. Let them end or cancel them with that version, then run `spotwave up` again."
     )
 
 
@@ -77,6 +80,19 @@ def remove_deployments(client: SyncPrefectClient) -> None:
     """Delete the deployments whose code is gone; those of the same name have been replaced already."""
     for one in _earlier(client):
         client.delete_deployment(one.id)
+
+
+def _runs(
+    client: SyncPrefectClient, old: list[DeploymentResponse], states: list[StateType], since: datetime | None = None
+) -> list[FlowRun]:
+    return client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(
+            deployment_id=FlowRunFilterDeploymentId(any_=[one.id for one in old]),
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=states)),
+            expected_start_time=None if since is None else FlowRunFilterExpectedStartTime(after_=since),
+        ),
+        limit=200,
+    )
 
 
 def _earlier(client: SyncPrefectClient) -> list[DeploymentResponse]:

@@ -14,7 +14,7 @@ from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTag
 
 import spotwave
 from spotwave.deployments.api import Api, Unavailable
-from spotwave.deployments.earlier_version import refuse_unfinished, remove_deployments
+from spotwave.deployments.earlier_version import remove_deployments
 from spotwave.deployments.home import Home
 from spotwave.deployments.processes import PRIVATE, last_lines
 from spotwave.node.contract import write_text
@@ -27,14 +27,12 @@ _DEPLOY_S = 180
 def ensure_registered(home: Home, api: Api, client: SyncPrefectClient) -> bool:
     """Register blocks and deployments unless the API has this checkout's already. Returns whether it did.
 
-    Raises Unavailable while jobs of an earlier version run, and, with the last log lines, if Prefect refuses the
-    deployments.
+    Raises Unavailable with the last log lines if Prefect refuses the deployments.
     """
     stamp = home.run / "registered.json"
     digest = _digest(api)
     if _is_current(stamp, digest, client):
         return False
-    refuse_unfinished(client)
     stamp.unlink(missing_ok=True)
     # One after the other: two writers gain two seconds and risk a minute, the busy timeout of SQLite.
     _register_blocks(home, client)

@@ -20,6 +20,7 @@ from spotwave.deployments.api import (
 )
 from spotwave.deployments.documents import follow_move
 from spotwave.deployments.earlier_home import move_earlier
+from spotwave.deployments.earlier_version import refuse_unfinished
 from spotwave.deployments.home import Home
 from spotwave.deployments.keys import auth_string
 from spotwave.deployments.pools import BadLimit, Limit, ensure_pools, limit_for
@@ -58,6 +59,8 @@ def up(home: Home, say: Say, reconcile: bool = True) -> Up:
         api, server_started = _api(home, say)
         limit = _limit(home, api)
         with api.in_use(home), get_client(sync_client=True) as client:
+            # Before there is a worker: one of this version would start the runs of an earlier one, and crash them.
+            refuse_unfinished(client)
             ensure_pools(client, limit)
             follow_move(home, client, say)  # before anything reads a document
             # Before the worker starts: runs of an earlier version, which keep this from being registered, are not its.

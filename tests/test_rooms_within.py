@@ -48,7 +48,7 @@ EXCEPT = {
     ("flows.loop.stories", "flows"),  # the folder, in which it finds the stories
 }
 #: Outside of `blocks/`: what `up` saves by default is of these wings, and `down` ends what runs on this computer.
-KNOW_A_WING = {"deployments.defaults", "deployments.down"}
+KNOW_A_WING = {"deployments.defaults", "deployments.documents", "deployments.down"}
 
 
 def room_of(module: str) -> str:
