@@ -175,7 +175,7 @@ def test_the_prefect_toml_and_the_profile_are_known_as_ours(earlier: Earlier, tm
     assert left.exists() != profiles.exists()
     if left.exists():
         shutil.copyfile(left, home.path / "prefect.toml")
-        api.remove_prefect_toml(home)
+        api.remove_prefect_toml(home.path)
         assert not (home.path / "prefect.toml").exists()
         return
     assert tomllib.loads(profiles.read_text())["active"] == "spotwave"
