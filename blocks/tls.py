@@ -93,10 +93,11 @@ def status(url: str, headers: Mapping[str, str], certificate: str | None) -> int
 
 
 def is_untrusted(error: BaseException) -> bool:
-    """Whether the server's certificate was refused: httpx gives the reason of TLS as the cause of its own error."""
+    """Whether the server's certificate was refused. httpx names httpcore's error as its cause, and that one has TLS's own
+    as its context alone (httpcore raises it anew `from None`)."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return True
-        cause = cause.__cause__
+        cause = cause.__cause__ or cause.__context__
     return False

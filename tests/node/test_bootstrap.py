@@ -157,7 +157,7 @@ def test_from_boot_to_the_end_of_itself(tmp_path: Path, isolated: bool) -> None:
         found = place.found()
         assert place.deletions == 1
     assert found["brief"]["job_key"] == "sw-0123456789ab"
-    assert str(found["code"]).startswith(str(place.computer.work / "app/node"))
+    assert str(found["code"]).startswith(str(place.computer.work / "app/spotwave/node"))
     assert {name: stat.S_IMODE(int(str(mode))) for name, mode in found["secrets"].items()} == {
         "rclone.conf": 0o600,
         "api.json": 0o600,

@@ -69,7 +69,7 @@ def test_garbage_of_a_waiting_connection_holds_up_nobody(tmp_path: Path, collect
 # is collected as before.
 LATER = """
 import gc, weakref
-from node import prefect_server
+from spotwave.node.agent import prefect_server
 prefect_server.YOUNG_S, prefect_server.ALL_EVERY = 0.01, 3
 
 class Ring:
