@@ -93,8 +93,8 @@ def status(url: str, headers: Mapping[str, str], certificate: str | None) -> int
 
 
 def is_untrusted(error: BaseException) -> bool:
-    """Whether the server's certificate was refused. httpx names httpcore's error as its cause, and that one has TLS's own
-    as its context alone (httpcore raises it anew `from None`)."""
+    """Whether the server's certificate was refused. The cause of httpx's error is httpcore's, which has TLS's own error
+    as its context alone: it is raised `from None`."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
