@@ -44,8 +44,8 @@ def write():
     try:
         other.execute("INSERT INTO t VALUES (1)")
         said.append("written")
-    except sqlite3.OperationalError as error:
-        said.append(str(error))
+    except sqlite3.OperationalError:  # its text is a matter of which thread asks SQLite for it first
+        said.append("refused")
 
 writer = threading.Thread(target=write)
 writer.start()
@@ -58,7 +58,7 @@ print(*said)
 """
 
 
-@pytest.mark.parametrize(("collector", "says"), [("apart", "written"), ("python's own", "database is locked")])
+@pytest.mark.parametrize(("collector", "says"), [("apart", "written"), ("python's own", "refused")])
 def test_garbage_of_a_waiting_connection_holds_up_nobody(tmp_path: Path, collector: str, says: str) -> None:
     command = [sys.executable, "-c", CODE, str(tmp_path / "data.db"), collector, str(WAITS_S)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
