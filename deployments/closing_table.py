@@ -6,8 +6,6 @@ import math
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from spotwave.flows.loop.stories import story_named
-from spotwave.flows.loop.story import InvalidResult, Row
 from spotwave.node.contract import RESULT_BYTES
 from spotwave.node.untrusted.plain_text import plain
 from spotwave.node.untrusted.strict_json import BadJson, load_file
@@ -32,8 +30,12 @@ def closing_table(results: Path, url: str, story: str) -> str:
     return "\n".join(f"{title:<{width}}  {value}" for title, value in rows)
 
 
-def _summary(story: str, answer: dict[str, Any]) -> list[Row]:
+def _summary(story: str, answer: dict[str, Any]) -> list[tuple[str, str]]:
     """The story's own rows, plain: the texts among them may be a machine's."""
+    # Imported here: stories bring the chemistry with them, and a command that only starts a job must not wait for that.
+    from spotwave.flows.loop.stories import story_named
+    from spotwave.flows.loop.story import InvalidResult
+
     made = story_named(story)
     if made is None or not answer:
         return [("result", "-")]

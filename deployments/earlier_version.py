@@ -6,6 +6,7 @@ job can be finished by the version that began it, and by no other.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
@@ -13,8 +14,6 @@ from pathlib import Path
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
-    DeploymentFilter,
-    DeploymentFilterTags,
     FlowRunFilter,
     FlowRunFilterDeploymentId,
     FlowRunFilterExpectedStartTime,
@@ -24,6 +23,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun, StateType
 from prefect.client.schemas.responses import DeploymentResponse
 
+from spotwave.deployments.deployed import our_deployments
 from spotwave.deployments.unavailable import Unavailable
 from spotwave.flows.housekeeping.reconcile import AGE
 
@@ -31,11 +31,11 @@ _PACKAGE = "spotwave."
 _NOT_JOBS = {"housekeeping", "market", "node"}  # tags; a node run is part of a job, which is what counts
 _UNFINISHED = [state for state in StateType if state not in TERMINAL_STATES]
 _SHOWN = 3
+# The name and the state of each run, with the tags of its deployment as a JSON list.
 _IN_SQLITE = """
-SELECT flow_run.name FROM flow_run JOIN deployment ON flow_run.deployment_id = deployment.id
+SELECT flow_run.name, flow_run.state_type, deployment.tags
+FROM flow_run JOIN deployment ON flow_run.deployment_id = deployment.id
 WHERE deployment.entrypoint NOT LIKE 'spotwave.%' AND deployment.tags LIKE '%"spotwave"%'
-  AND deployment.tags NOT LIKE '%"housekeeping"%' AND deployment.tags NOT LIKE '%"market"%'
-  AND flow_run.state_type NOT IN ('COMPLETED', 'FAILED', 'CRASHED', 'CANCELLED')
 """
 
 
@@ -60,8 +60,12 @@ def refuse_unfinished_in(database: Path) -> None:
         return
     try:
         with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
-            names = [str(name) for (name,) in connection.execute(_IN_SQLITE)]
-    except sqlite3.Error:
+            names = [
+                str(name)
+                for name, state, tags in connection.execute(_IN_SQLITE)
+                if state in set(_UNFINISHED) and not _NOT_JOBS & set(json.loads(tags))
+            ]
+    except (sqlite3.Error, ValueError, TypeError):
         return
     if names:
         raise Unavailable(_refusal(names))
@@ -96,6 +100,5 @@ def _runs(
 
 
 def _earlier(client: SyncPrefectClient) -> list[DeploymentResponse]:
-    ours = DeploymentFilter(tags=DeploymentFilterTags(all_=["spotwave"]))
-    found = client.read_deployments(deployment_filter=ours)
+    found = our_deployments(client)
     return [one for one in found if one.entrypoint is not None and not one.entrypoint.startswith(_PACKAGE)]

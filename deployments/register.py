@@ -10,10 +10,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
 
 import spotwave
 from spotwave.deployments.api import Api, Unavailable
+from spotwave.deployments.deployed import our_deployments
 from spotwave.deployments.earlier_version import remove_deployments
 from spotwave.deployments.home import Home
 from spotwave.deployments.processes import PRIVATE, last_lines
@@ -64,21 +64,20 @@ def _is_current(stamp: Path, digest: str, client: SyncPrefectClient) -> bool:
 
 
 def _deployments(client: SyncPrefectClient) -> set[str]:
-    ours = DeploymentFilter(tags=DeploymentFilterTags(all_=["spotwave"]))
-    return {str(deployment.id) for deployment in client.read_deployments(deployment_filter=ours)}
+    return {str(deployment.id) for deployment in our_deployments(client)}
 
 
 def _deploy(home: Home, api: Api) -> None:
-    log = _log(home)
-    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file"]
-    from spotwave.deployments.story_deployments import prefect_file  # here: it imports every story
+    # Imported here: it imports every story.
+    from spotwave.deployments.story_deployments import prefect_file
 
-    wanted = home.run / PREFECT_FILE
+    log, wanted = _log(home), home.run / PREFECT_FILE
     write_text(wanted, prefect_file())
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(wanted)]
     with log.open("wb") as output:
         try:
             done = subprocess.run(
-                [*command, str(wanted)],
+                command,
                 cwd=home.temporary,  # Prefect looks for its own files in the folder that it is called from
                 env=api.environment(home),
                 stdin=subprocess.DEVNULL,

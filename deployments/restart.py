@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Callable
-from pathlib import Path
 
+from spotwave.blocks.file_lock import is_held
 from spotwave.deployments import installation, server, worker
 from spotwave.deployments.home import Home
 from spotwave.deployments.processes import marked
@@ -43,14 +42,5 @@ def running_jobs(home: Home) -> list[str]:
 
     A run that is only starting is not among them: ended now, it is taken up again.
     """
-    keys = [path.stem for path in sorted(home.engines.glob("*.lock")) if _is_held(path)]
+    keys = [path.stem for path in sorted(home.engines.glob("*.lock")) if is_held(path)]
     return keys or (["a local machine's"] if marked(home.path, machines=True) else [])
-
-
-def _is_held(lock: Path) -> bool:
-    with lock.open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False

@@ -63,7 +63,6 @@ def up(home: Home, say: Say, reconcile: bool = True) -> Up:
             refuse_unfinished(client)
             ensure_pools(client, limit)
             follow_move(home, client, say)  # before anything reads a document
-            # Before the worker starts: runs of an earlier version, which keep this from being registered, are not its.
             registered = ensure_registered(home, api, client)
             if registered:
                 say("blocks and deployments registered")

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from spotwave.blocks.file_lock import is_held
+
 
 @contextmanager
 def counting(folder: Path) -> Iterator[None]:
@@ -33,11 +35,4 @@ def locked(place: Path) -> Iterator[None]:
 
 def is_locked(place: Path) -> bool:
     """Whether somebody does so just now."""
-    try:
-        with (place / "launch.lock").open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
+    return is_held(place / "launch.lock")

@@ -83,7 +83,7 @@ class Hooks:
     """(node parameters of an earlier job, those of this one): whether this one may go on from that one's checkpoint."""
 
 
-def run_job(job: Job, hooks: Hooks | None = None) -> Done:
+def run_job(job: Job, hooks: Hooks = Hooks()) -> Done:
     """Carry the job through as many machines as it takes, at most `job.max_attempts`.
 
     Raises JobFailed. A cancelled run terminates its machine and raises TerminationSignal, one that was ended from
@@ -93,7 +93,6 @@ def run_job(job: Job, hooks: Hooks | None = None) -> Done:
     with run_lock(job.key), without_prefect_suspension():
         api.tag_run(api.client(), job.flow_run_id, job.key)
         rounds = Rounds(job)
-        hooks = hooks or Hooks()
         billing = _opened(job, rounds, hooks)
         billing.approve()
         # By tag, whatever this process remembers: a launch may have been cut short.

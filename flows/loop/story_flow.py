@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from spotwave.blocks.home import results_folder
+from spotwave.blocks.models import Requirements
 from spotwave.blocks.validation import first_problem
 from spotwave.flows.loop.errors import JobFailed
 from spotwave.flows.loop.parameter_docs import described
@@ -86,16 +87,24 @@ def run_story(story: AnyStory, given: Mapping[str, Any], chosen: Mapping[str, An
         story.on_machines_gone(job)
         result = collect(job, done.attempts, done.quote)
         rows = story.summary(result)
-        facts = RunResult.from_dict(result)
+        facts = _facts(result)
     except (InputError, InvalidResult, JobFailed, NoResult, NoRoom) as error:
         return _failed(str(error))
-    except ValueError as error:
-        return _failed(f"result.json: {error}. The machine said that it had completed: look at its log beside it")
     if facts.wall_seconds:
         remember_run(job, done.attempts, facts.seconds)
     problem = story.conclude(job, done, result)
     show_result(result, list(rows))
     return result if problem is None else _failed(problem)
+
+
+def _facts(result: Mapping[str, Any]) -> RunResult:
+    """Raises InvalidResult."""
+    try:
+        return RunResult.from_dict(result)
+    except ValueError as error:
+        raise InvalidResult(
+            f"result.json: {error}. The machine said that it had completed: look at its log beside it"
+        ) from None
 
 
 def _hooks(story: AnyStory, job: Job) -> Hooks:
@@ -152,7 +161,7 @@ def _results() -> Path:
         raise JobFailed(str(error)) from None
 
 
-def _requirements(needs: Needs, options: RunOptions) -> Any:
+def _requirements(needs: Needs, options: RunOptions) -> Requirements:
     wanted = fitting(options.requirements, needs)
     if len(wanted.architectures) < len(options.requirements.architectures):
         get_run_logger().info("%s runs on %s only", needs.architectures_because, ", ".join(wanted.architectures))

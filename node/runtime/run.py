@@ -51,7 +51,7 @@ def node_job(name: str, *, errors: Kinds = ()) -> Callable[[Work], Flow[..., Any
         @functools.wraps(work)
         def node_run(*arguments: Any, **named: Any) -> State[Any] | dict[str, Any]:
             parameters = signature.bind(*arguments, **named).arguments  # Prefect passes them by position
-            return _live(work, parameters.pop("job_key"), parameters.pop("attempt"), parameters, errors)
+            return _run_attempt(work, parameters.pop("job_key"), parameters.pop("attempt"), parameters, errors)
 
         node_run.__signature__ = signature  # type: ignore[attr-defined]
         return flow(name=name, log_prints=False)(node_run)
@@ -59,7 +59,7 @@ def node_job(name: str, *, errors: Kinds = ()) -> Callable[[Work], Flow[..., Any
     return decorate
 
 
-def _live(
+def _run_attempt(
     work: Work, job_key: str, attempt: int, parameters: dict[str, Any], errors: Kinds
 ) -> State[Any] | dict[str, Any]:
     """One attempt, on the machine that was launched for it.

@@ -6,38 +6,29 @@ import json
 import os
 import shutil
 import subprocess
-import sys
-import zipfile
 from pathlib import Path
 
 import pytest
 
 from spotwave.deployments.home import Home
-from spotwave.tasks.results.stage import build_wheel
-from tests.conftest import _OWN, processes_of
+from tests.conftest import processes_of
+from tests.installed import build, install
 
 pytestmark = pytest.mark.slow
 
-TOY = Path(__file__).parents[1] / "toy_story"
+ROOT = Path(__file__).parents[2]
+TOY = ROOT / "tests" / "toy_story"
 
 
 def test_a_new_story_runs_end_to_end(tmp_path: Path) -> None:
-    site, home = tmp_path / "site", Home(tmp_path / "home")
-    with zipfile.ZipFile(build_wheel(tmp_path / "wheel")) as wheel:
-        wheel.extractall(site)
-    shutil.copytree(TOY, site / "spotwave", dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    home, elsewhere = Home(tmp_path / "home"), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    installed = install(build("wheel", ROOT, tmp_path / "wheel"), tmp_path / "installed")
+    package = installed.packages / "spotwave"
+    shutil.copytree(TOY, package, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
 
     def spotwave(*arguments: str) -> subprocess.CompletedProcess[str]:
-        (tmp_path / "elsewhere").mkdir(exist_ok=True)
-        return subprocess.run(
-            [sys.executable, "-m", "spotwave.deployments.cli", *arguments],
-            cwd=tmp_path / "elsewhere",
-            env={**_OWN, "PYTHONPATH": str(site), "SPOTWAVE_HOME": str(home.path), "HOME": str(tmp_path)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=280,
-        )
+        return installed.call("spotwave", *arguments, cwd=elsewhere, user=tmp_path, SPOTWAVE_HOME=str(home.path))
 
     try:
         done = spotwave("run", "toy/hello")

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
@@ -25,7 +24,6 @@ from spotwave.node.jobs.shci.programs.base import (
     SolverTask,
     Stage,
 )
-from spotwave.node.jobs.shci.programs.memory_limit import is_for_lack_of_memory
 from spotwave.node.jobs.shci.programs.pyci import PyCI
 from spotwave.node.jobs.shci.programs.run import solve
 from spotwave.node.runtime.errors import ProgramFailed
@@ -285,18 +283,3 @@ def test_unpaired_electrons(tmp_path: Path) -> None:
     assert proof.spin == 2
     _, _, total = run(task_for(proof, tmp_path, eps1=1e-6, eps2=1e-9))
     assert total == pytest.approx(exact_energy(tmp_path / "FCIDUMP"), abs=1e-8)
-
-
-@pytest.mark.parametrize(
-    ("error", "is_so"),
-    [
-        (MemoryError(), True),
-        (RuntimeError("Resource temporarily unavailable"), True),  # std::thread, seen when its stack did not fit
-        (RuntimeError("can't start new thread"), True),
-        (OSError(errno.ENOMEM, "Cannot allocate memory"), True),
-        (RuntimeError("wfn is empty"), False),
-        (FileNotFoundError(errno.ENOENT, "No such file"), False),
-    ],
-)
-def test_what_lack_of_memory_looks_like(error: Exception, is_so: bool) -> None:
-    assert is_for_lack_of_memory(error) is is_so
