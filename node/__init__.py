@@ -1,7 +1,8 @@
-"""Everything that runs on the machine.
+"""Code that runs on the rented machine.
 
-At its import PySCF executes the first of $PYSCF_CONFIG_FILE, ./.pyscf_conf.py and ~/.pyscf_conf.py. Where a program
-may have written, nobody should execute anything: so it is a file of ours, in every process that imports this package.
+On import, PySCF executes the first of $PYSCF_CONFIG_FILE, ./.pyscf_conf.py and ~/.pyscf_conf.py. A program that ran
+earlier may have written one of the latter two, so every process that imports this package sets $PYSCF_CONFIG_FILE to a
+file of this package.
 """
 
 import os

@@ -1,6 +1,7 @@
-"""What the controller and the machine agree on; with `node.storage` and `node.untrusted`, all that both import.
+"""Constants and data classes that the controller and the machine share.
 
-Standard library only: the agent must start in a blink and live in a few MiB.
+Both sides import only this module, `node.storage` and `node.untrusted`. It uses the standard library alone, so that the
+agent starts fast and needs only a few MiB of memory.
 Times are Unix seconds, durations seconds, sizes bytes unless a name says otherwise.
 """
 
@@ -47,93 +48,95 @@ CHECKPOINT_DIR = "checkpoint"
 LATEST_FILE = "checkpoint/LATEST"
 OUTPUT_DIR = "output"
 RESULT_FILE = "output/result.json"
-MOST_STEPS = 100  # whose seconds a result may tell
-MOST_SECONDS = 1e11  # of one of them: thousands of years
-RESULT_BYTES = 64 << 20  # at most: a molecule of thousands of atoms has some hundred thousand
+MOST_STEPS = 100  # steps in a result's wall_seconds
+MOST_SECONDS = 1e11  # wall time of one step: thousands of years
+RESULT_BYTES = 64 << 20  # largest result.json; that of a molecule with thousands of atoms has about 100,000 bytes
 MANIFEST_FILE = "manifest.json"
 
-# The machine's own folder: the parts of the remote it has restored or will send, and five notes
-# by which agent and node run speak to each other.
-ENGINE_PID_FILE = "engine.pid"  # node run -> agent: whom to signal
-STOP_FILE = "stop.json"  # agent -> node run: why the work must end (survives a missed signal)
-PROGRESS_FILE = "progress.json"  # node run -> agent: what goes into the lease
+# The machine's work folder holds the parts of the remote that were restored or will be sent, and five files through
+# which the agent and the node run communicate.
+ENGINE_PID_FILE = "engine.pid"  # node run -> agent: the process to signal
+STOP_FILE = "stop.json"  # agent -> node run: why the work must end (still readable if the signal is missed)
+PROGRESS_FILE = "progress.json"  # node run -> agent: the progress shown in the lease
 PUSHED_FILE = "pushed"  # agent -> node run: the newest checkpoint that is safe on the remote
-OUTCOME_FILE = "outcome.json"  # node run -> agent -> remote: how it ended
+OUTCOME_FILE = "outcome.json"  # node run -> agent -> remote: how the attempt ended
 BRIEF_FILE = "brief.json"
 MACHINE_FILE = "machine.json"
 HEARTBEAT_FILE = "heartbeat.json"
 AGENT_LOG = "agent.log"
 ENGINE_LOG = "engine.log"
-LEFT_OUT_FILE = "left_out.txt"  # in attempts/<k>/ too: what of the output could not be sent, and why
+LEFT_OUT_FILE = "left_out.txt"  # also in attempts/<k>/: the output files that were not sent, with reasons
 
-# Where no Prefect API is within the machine's reach (Brief.detached), both sides write letters: in attempts/<k>/.
+# If the machine cannot reach a Prefect API (Brief.detached), both sides exchange files in attempts/<k>/ on the remote.
 RUN_FILE = "run.json"  # controller -> machine: a Submission
-FENCE_FILE = "fence.json"  # controller -> machine: a Fence; also to one that reaches the API, if it is to save
-RECORD_DIR = "record"  # machine -> controller: 000001.jsonl, ...: what the run would have told Prefect
-RECORD_FILE = "record.jsonl"  # in the machine's own folder: all of it
+FENCE_FILE = "fence.json"  # controller -> machine: a Fence; machines that reach the API get one too if they may save
+RECORD_DIR = (
+    "record"  # machine -> controller: 000001.jsonl, ...: the logs and events that the run would send to Prefect
+)
+RECORD_FILE = "record.jsonl"  # in the machine's work folder: the whole record
 
-MOST_RECORDS = 100_000  # parts of a record: a fortnight of beats
+MOST_RECORDS = 100_000  # parts of a record: about two weeks of heartbeats
 
 COUNT_FILE = "count.json"  # in the checkpoints of a drill: {"token", "seconds"}
 
-SHUTDOWN = "shutdown"  # in a local machine's notice: nobody takes it back, its host is stopped and it with it
+SHUTDOWN = "shutdown"  # action in a local machine's notice: its host shuts down (no cloud reclaims the machine)
 
-SAVE_S = 60.0  # kept free before a machine's deadline for its last copy
+SAVE_S = 60.0  # reserved before a machine's deadline for its last copy
 
-LEASE_KEY = "lease"  # where in the artifact's metadata the lease stands as JSON, in pieces: lease, lease-1, lease-2
-PIECE_CHARS = 450  # Prefect cuts every value of an artifact's metadata at 500 characters
+LEASE_KEY = "lease"  # key of the lease's JSON in the artifact's metadata; split into lease, lease-1, lease-2, ...
+PIECE_CHARS = 450  # Prefect truncates every value of an artifact's metadata at 500 characters
 
 # Environment of every process on a machine.
-ENV_WORK = "SPOTWAVE_WORK"  # the folder above
+ENV_WORK = "SPOTWAVE_WORK"  # the work folder
 ENV_SECRETS = "SPOTWAVE_SECRETS"  # a folder, mode 0700: rclone.conf, api.json
 ENV_REMOTE = "SPOTWAVE_REMOTE"  # Brief.remote, for the shell
 ENV_ATTEMPT = "SPOTWAVE_ATTEMPT"
 ENV_PYTHON = "SPOTWAVE_PYTHON"
 ENV_RCLONE = "SPOTWAVE_RCLONE"
-ENV_NOTICE = "SPOTWAVE_NOTICE"  # where the cloud's notice will appear
+ENV_NOTICE = "SPOTWAVE_NOTICE"  # path of the local cloud's notice file
 ENV_MACHINE = "SPOTWAVE_MACHINE"  # the machine's id; marks its processes
 SECRET_RCLONE = "rclone.conf"
 SECRET_API = "api.json"  # the PREFECT_* settings that reach the API
 
 
 def job_key_of(flow_run_id: UUID) -> str:
-    """The job key of a parent flow run: DNS-safe, 15 characters, the same for a restarted run.
+    """Return the job key of a parent flow run: DNS-safe, 15 characters, the same for a restarted run.
 
-    Hashed, since the first digits of a time-ordered UUID are equal for runs of the same moment.
+    The id is hashed because time-ordered UUIDs of simultaneous runs begin with the same digits.
     """
     return f"sw-{sha256(flow_run_id.bytes).hexdigest()[:12]}"
 
 
 def attempt_name(job_key: str, attempt: int) -> str:
-    """The name of an attempt's work queue, Prefect worker and machine."""
+    """Return the name of an attempt's work queue, Prefect worker and machine."""
     return f"{job_key}-{attempt}"
 
 
 def attempt_dir(attempt: int) -> str:
-    """The attempt's folder on the remote."""
+    """Return the attempt's folder on the remote."""
     return f"attempts/{attempt}"
 
 
 @dataclass(frozen=True)
 class Brief(StrictModel):
-    """All that a machine is told at its birth. No secrets: it stands in the user data."""
+    """Settings passed to a machine at launch. Holds no secrets, since it is part of the user data."""
 
     job_key: str
     attempt: int
-    remote: str  # the job's folder as rclone spells it, e.g. "drive:spotwave/sw-0123456789ab"
-    lease_id: str  # the Prefect artifact that the agent renews; gone = fenced off
+    remote: str  # the job's folder in rclone syntax, e.g. "drive:spotwave/sw-0123456789ab"
+    lease_id: str  # the Prefect artifact that the agent renews; if it is deleted, the attempt is fenced off
     vcpus: int
     memory_gib: float
-    deadline: float  # when the machine must have ended, whatever happens
+    deadline: float  # time by which the machine must have ended in any case
     sync_s: float = 300.0
     lease_s: float = 5.0
-    notice_s: float = 120.0  # what the cloud promises between notice and loss
-    boot_s: float = 600.0  # without a run by then the machine is forgotten and ends itself
-    silence_s: float = 1800.0  # the API may be silent this long while nothing runs
-    done_s: float = 120.0  # and this long when the work is done, for which nobody else waits
-    builds: bool = False  # the program is built there: git and compilers are needed
+    notice_s: float = 120.0  # time that the cloud promises between notice and loss
+    boot_s: float = 600.0  # if no run has started by then, the machine ends itself (Ending.FORGOTTEN)
+    silence_s: float = 1800.0  # longest time without an answer of the API while nothing runs
+    done_s: float = 120.0  # longest time without an answer of the API once the work is done
+    builds: bool = False  # the program is built on the machine: git and compilers are needed
     detached: bool = False  # no Prefect API within reach: report through the remote
-    beat_s: float = 15.0  # then the lease is renewed so often, and at once when the phase changes
+    beat_s: float = 15.0  # lease period of a detached machine; a change of phase renews it at once
 
     RULES: ClassVar[Mapping[str, Rule]] = {
         **dict.fromkeys(("job_key", "remote", "lease_id"), exactly()),
@@ -151,17 +154,17 @@ class Brief(StrictModel):
 
 
 class Phase(StrEnum):
-    """Where a machine stands; told in its lease."""
+    """Phase of a machine, reported in its lease."""
 
-    BOOTING = "booting"  #: agent up, restoring, worker starting
+    BOOTING = "booting"  #: the agent is up, restores the checkpoint and starts the worker
     WORKING = "working"  #: the node run executes
-    SAVING = "saving"  #: the node run has ended or must end; last copies on their way
+    SAVING = "saving"  #: the node run has ended or must end; the last files are being copied
     ENDED = "ended"  #: everything is on the remote; the machine is about to end itself
 
 
 @dataclass(frozen=True)
 class Progress(StrictModel):
-    """One line about the running work, for people."""
+    """Progress of the running work in one line, for display."""
 
     step: str = ""
     percent: float = 0.0
@@ -172,10 +175,10 @@ class Progress(StrictModel):
 
 @dataclass(frozen=True)
 class RunResult(StrictModel):
-    """What result.json holds whatever the kind of job, beside what is the kind's own; later jobs learn from it."""
+    """Fields of result.json that all kinds of jobs share. Estimates for later jobs use them."""
 
-    wall_seconds: Mapping[str, float]  # of each step, all attempts together
-    answer: str = "completed"  # in one line, for people
+    wall_seconds: Mapping[str, float]  # wall time of each step, summed over all attempts
+    answer: str = "completed"  # one line, for display
 
     RULES: ClassVar[Mapping[str, Rule]] = {
         "wall_seconds": each(number(0.0, MOST_SECONDS), MOST_STEPS),
@@ -184,17 +187,17 @@ class RunResult(StrictModel):
 
     @property
     def seconds(self) -> float:
-        """Of computing, all steps together."""
+        """Total wall time of all steps."""
         return sum(self.wall_seconds.values())
 
 
 @dataclass(frozen=True)
 class Submission(StrictModel):
-    """What a detached machine is to run: all that a queued run would have told it."""
+    """The run that a detached machine is to execute; takes the place of a queued flow run."""
 
     entrypoint: str  # of the node flow: "node.jobs.shci.flow.shci_node"
     parameters: dict[str, Any]
-    flow_run_id: str  # the attempt's run in the controller's Prefect; the record speaks of it
+    flow_run_id: str  # the attempt's run in the controller's Prefect; the record refers to it
 
     RULES: ClassVar[Mapping[str, Rule]] = {
         "entrypoint": named(r"[\w.]{1,200}"),
@@ -205,21 +208,21 @@ class Submission(StrictModel):
 
 @dataclass(frozen=True)
 class Fence(StrictModel):
-    """To a machine whose lease is gone: stop."""
+    """Request to stop, for a machine whose lease was deleted."""
 
-    save_s: float = 0.0  # so long it may still save and say how it ended; 0: it must touch nothing more
+    save_s: float = 0.0  # seconds in which it may still save and write its outcome; 0: it must not write anything
 
     RULES: ClassVar[Mapping[str, Rule]] = {"save_s": number(0, 600)}
 
 
 def record_part(number: int) -> str:
-    """A part of the record, counted from 1, below the attempt's folder."""
+    """Return the path of a part of the record (numbered from 1), relative to the attempt's folder."""
     return f"{RECORD_DIR}/{number:06d}.jsonl"
 
 
 @dataclass(frozen=True)
 class Lease(StrictModel):
-    """A machine's sign of life: `beat` counts up; whoever watches times the changes by his own clock."""
+    """A machine's heartbeat. `beat` counts up; the controller times its changes by its own clock."""
 
     beat: int
     phase: Phase
@@ -227,7 +230,7 @@ class Lease(StrictModel):
     generation: str | None = None
     outcome: Outcome | None = None
     records: int = 0  # parts of the record on the remote (detached machines)
-    sent_bytes: int = 0  # copied to the remote so far
+    sent_bytes: int = 0  # bytes copied to the remote so far
 
     RULES: ClassVar[Mapping[str, Rule]] = {
         "beat": whole(),
@@ -240,25 +243,28 @@ class Lease(StrictModel):
     }
 
     def to_metadata(self) -> dict[str, str]:
-        """As it stands in the artifact."""
+        """Return the lease as metadata of the Prefect artifact."""
         text = json.dumps(asdict(self), separators=(",", ":"))
         pieces = [text[start : start + PIECE_CHARS] for start in range(0, len(text), PIECE_CHARS)]
         return {f"{LEASE_KEY}-{number}" if number else LEASE_KEY: piece for number, piece in enumerate(pieces)}
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, Any] | None) -> Lease | None:
-        """None where no agent has spoken yet. Raises ValueError for anything but a whole lease."""
+        """Parse an artifact's metadata. Return None if no agent has written a lease yet.
+
+        Raises ValueError for an incomplete or invalid lease.
+        """
         found = dict(metadata or {})
         pieces = [found.get(LEASE_KEY) or ""]
         while (piece := found.get(f"{LEASE_KEY}-{len(pieces)}")) is not None:
             pieces.append(piece)
         if not all(isinstance(piece, str) for piece in pieces):
-            raise ValueError("Lease: its pieces are no text")
+            raise ValueError("Lease: its pieces must be text")
         return cls.from_json("".join(pieces)) if pieces[0] else None
 
     @property
     def for_people(self) -> str:
-        """As the UI shows it; Markdown."""
+        """Markdown text shown in the Prefect UI."""
         line = f"**{self.phase}**, beat {self.beat}"
         if self.progress.step:
             line += f", {markdown(self.progress.step)} {self.progress.percent:.0f} %: {markdown(self.progress.note)}"

@@ -1,10 +1,10 @@
-"""A parameter that cannot work, said in one line."""
+"""Error for an invalid job parameter."""
 
 from __future__ import annotations
 
 
 class InputError(ValueError):
-    """A parameter that cannot work: which one, why, and what to do; `str` is one clear line."""
+    """An invalid parameter: its name, the problem and the remedy. `str` gives them in one line."""
 
     def __init__(self, parameter: str, problem: str, remedy: str) -> None:
         self.parameter = parameter

@@ -1,3 +1,3 @@
-"""What PySCF executes at its import, in the place of ./.pyscf_conf.py and ~/.pyscf_conf.py (see node/__init__.py)."""
+"""PySCF's configuration file, used in place of ./.pyscf_conf.py and ~/.pyscf_conf.py (see node/__init__.py)."""
 
-DISABLE_EVAL = True  # what is no number in a geometry or a basis set is refused, and not evaluated as Python
+DISABLE_EVAL = True  # a geometry or basis set with anything but numbers is refused, not evaluated as Python

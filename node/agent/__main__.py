@@ -1,4 +1,4 @@
-"""The machine's program: `python -m spotwave.node.agent`."""
+"""Entry point of the machine's agent: `python -m spotwave.node.agent`."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from spotwave.node.storage.redact import RedactedLog, Scrub, redactor, secrets_o
 
 
 def redactor_of(secrets: Path) -> Scrub:
-    """For all that leaves the machine: the remote's secrets, and those of the Prefect API."""
+    """Return a function that removes the remote's and the Prefect API's secrets from texts that leave the machine."""
     api = secrets / SECRET_API
-    told = json.loads(api.read_text()) if api.is_file() else {}
-    return redactor(secrets / SECRET_RCLONE, secrets_of(told))
+    settings = json.loads(api.read_text()) if api.is_file() else {}
+    return redactor(secrets / SECRET_RCLONE, secrets_of(settings))
 
 
 def main() -> int:
-    """Make the agent ready, and have it live through its attempt."""
+    """Set up logging and signals, then run the agent."""
     work = Path(os.environ[ENV_WORK])
     secrets = Path(os.environ[ENV_SECRETS])
     handlers: list[logging.Handler] = [logging.FileHandler(work / AGENT_LOG), logging.StreamHandler()]
@@ -48,20 +48,20 @@ def main() -> int:
     for handler in handlers:
         handler.addFilter(scrubbed)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", handlers=handlers)
-    # A second boot of the same machine must not take the first one's engine for its own.
+    # After a reboot of the same machine, these files describe the engine of the previous boot.
     for leftover in (ENGINE_PID_FILE, STOP_FILE, OUTCOME_FILE, PROGRESS_FILE, RECORD_FILE):
         (work / leftover).unlink(missing_ok=True)
     brief = Brief.from_json((work / BRIEF_FILE).read_text())
     agent = Agent(work, secrets, os.environ[ENV_RCLONE], brief, scrub)
 
-    # A process tree on somebody's computer is told so when that is shut down: no cloud is behind it.
-    why = Ending.INTERRUPTED if os.environ.get(ENV_CLOUD) else Ending.HOST_DOWN
+    # Without a cloud, the agent runs on a user's computer, and SIGTERM means that this computer shuts down.
+    ending = Ending.INTERRUPTED if os.environ.get(ENV_CLOUD) else Ending.HOST_DOWN
 
-    def told_to_end(_signal: int, _frame: FrameType | None) -> None:
-        agent.stop(why, "the machine was told to shut down")
+    def on_sigterm(_signal: int, _frame: FrameType | None) -> None:
+        agent.stop(ending, "the machine is shutting down")
 
-    signal.signal(signal.SIGTERM, told_to_end)
-    # Started from a shell's background, SIGINT is ignored, and a worker that inherits that cannot be stopped.
+    signal.signal(signal.SIGTERM, on_sigterm)
+    # Shells start background processes with SIGINT ignored, and a worker that inherits this cannot be stopped.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     agent.run()
     return 0

@@ -1,7 +1,7 @@
-"""The machine's guardian: restores, starts the worker, syncs, renews the lease, watches, and ends the machine.
+"""The machine's agent: restores the checkpoint, starts the worker, syncs, renews the lease and ends the machine.
 
-It computes nothing. The work runs in the engine, a grandchild of this process, so that whatever happens to
-the work this process can still save what there is and say how it ended.
+It computes nothing. The work runs in the engine (flow-run process), a grandchild of this process. If the engine
+crashes, the agent can still save the existing files and report how the attempt ended.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ from spotwave.node.storage.remote import Remote, RemoteError, RemoteNoRoom
 log = logging.getLogger("agent")
 
 TICK_S = 0.5
-CRASH_PATIENCE_S = 20.0  # how long an engine may take to end after SIGTERM when no notice presses
+CRASH_PATIENCE_S = 20.0  # longest wait for the engine to end after SIGTERM, if the notice leaves that much time
 
 
 class Agent:
-    """One attempt on one machine. `run` returns when the machine may end. scrub: takes secrets out of a text."""
+    """Runs one attempt on one machine. `run` returns when the machine may end. scrub: removes secrets from a text."""
 
     def __init__(self, work: Path, secrets: Path, rclone: str, brief: Brief, scrub: Scrub) -> None:
         self._work = work
@@ -73,28 +73,28 @@ class Agent:
         self._letters = AttemptLetters(letters, work, brief.attempt)
         lease, self._worker = self._detached(letters) if brief.detached else self._attached(secrets)
         period_s = max(brief.lease_s, brief.beat_s) if brief.detached else brief.lease_s
-        elsewhere = None if brief.detached else self._letters.heartbeat  # where a detached one's lease is anyway
-        self._lease = LeaseKeeper(lease, period_s, self._current_lease, self._on_fenced, elsewhere)
+        fallback = None if brief.detached else self._letters.heartbeat  # a detached machine's lease is there already
+        self._lease = LeaseKeeper(lease, period_s, self._current_lease, self._on_fenced, fallback)
 
     def _attached(self, secrets: Path) -> tuple[Renews, Starter]:
-        """The run comes from the controller's Prefect API, and the lease goes there."""
+        """Return lease and worker that use the controller's Prefect API."""
         api = api_settings(secrets)
         return LeaseClient(api, self._brief.lease_id), Worker(self._brief, api, self._work)
 
     def _detached(self, letters: Remote) -> tuple[Renews, Starter]:
-        """Both by the remote."""
+        """Return lease and starter that use the remote instead of a Prefect API."""
         lease = RemoteLease(letters, self._work, self._brief.attempt)
         return lease, DetachedStarter(self._brief, letters, self._work)
 
     def stop(self, ending: Ending, reason: str, cause: Cause | None = None) -> None:
-        """Ask the attempt to end early; the first reason counts."""
+        """Ask the attempt to end early. Only the first call has an effect on the outcome."""
         if self._stop is None:
             log.info("stopping: %s", reason)
             self._stop = Outcome(ending, reason, cause=cause, notice_at=time.time())
         self._wake.set()
 
     def run(self) -> None:
-        """Live through the attempt."""
+        """Run the attempt from restore to the last copy."""
         (self._work / OUTPUT_DIR).mkdir(parents=True, exist_ok=True)
         self._lease.start()
         try:
@@ -111,14 +111,14 @@ class Agent:
             self._lease.stop()
 
     def _restore(self) -> None:
-        """Fetch the newest checkpoint: without knowing it, no work may begin."""
+        """Fetch the newest checkpoint. Work must not begin before it is known whether one exists."""
         try:
             manifest = checkpoint.restore(self._remote, self._work / CHECKPOINT_DIR, log=log.warning)
         except checkpoint.CheckpointCorrupt as error:
-            self.stop(Ending.FAILED, f"no checkpoint on the remote is whole, and none is thrown away: {error}")
+            self.stop(Ending.FAILED, f"all checkpoints on the remote are damaged (none was removed): {error}")
             return
         except RemoteNoRoom as error:
-            self.stop(Ending.LOST, f"the checkpoint does not fit: {error}", Cause.DISK)
+            self.stop(Ending.LOST, f"the checkpoint does not fit on the disk: {error}", Cause.DISK)
             return
         except RemoteError as error:
             self.stop(Ending.LOST, f"the remote cannot be read: {error}", lacking(error))
@@ -127,13 +127,13 @@ class Agent:
             self.stop(Ending.LOST, f"the checkpoint cannot be written: {error}", lacking(error) or Cause.PROGRAM)
             return
         if manifest is None:
-            log.info("no checkpoint on the remote: a fresh start")
+            log.info("no checkpoint on the remote: starting from the beginning")
             return
         log.info("restored checkpoint %s (%s)", manifest.generation, manifest.step)
         self._sync.restored(manifest.generation, manifest.step)
 
     def _watch(self) -> None:
-        """Until the engine has ended or something says that it must."""
+        """Wait until the engine has ended or must end."""
         booted = time.monotonic()
         last = Progress()
         while self._stop is None:
@@ -142,36 +142,38 @@ class Agent:
                 if not self._engine.alive:
                     return
                 if self._lease.silent_s > self._brief.done_s and (self._work / OUTCOME_FILE).exists():
-                    log.warning("the work is done, and the run would try for hours to tell an API that is away")
+                    log.warning(
+                        "the work is done and the Prefect API does not answer: not waiting for the run's retries"
+                    )
                     return
             elif not self._worker.stays_up():
                 self._stop = self._worker.engines_end() or Outcome(
-                    Ending.LOST, f"what starts the run did not stay up: {self._worker.last_lines()}{self._unheard()}"
+                    Ending.LOST, f"the worker ended before the run: {self._worker.last_lines()}{self._lease_problem()}"
                 )
             elif time.monotonic() - booted > self._brief.boot_s:
-                self.stop(Ending.FORGOTTEN, f"no run came within {self._brief.boot_s:.0f} s{self._unheard()}")
+                self.stop(Ending.FORGOTTEN, f"no run started within {self._brief.boot_s:.0f} s{self._lease_problem()}")
             elif self._lease.silent_s > self._brief.silence_s:
                 silent_s = self._lease.silent_s
-                self.stop(Ending.FORGOTTEN, f"the controller was out of reach for {silent_s:.0f} s{self._unheard()}")
+                self.stop(Ending.FORGOTTEN, f"no lease renewal for {silent_s:.0f} s{self._lease_problem()}")
             if notice := self._notice.poll():
                 self._end_by = min(self._end_by, notice.time)
                 if notice.host_down:
-                    self.stop(Ending.HOST_DOWN, f"its computer stops it in {notice.left_s:.0f} s")
+                    self.stop(Ending.HOST_DOWN, f"the host shuts down in {notice.left_s:.0f} s")
                 else:
-                    self.stop(Ending.INTERRUPTED, f"the cloud takes the machine back in {notice.left_s:.0f} s")
+                    self.stop(Ending.INTERRUPTED, f"the cloud reclaims the machine in {notice.left_s:.0f} s")
             elif time.time() >= self._brief.deadline - max(SAVE_S, 2 * self._sync.push_s):
-                self.stop(Ending.DEADLINE, "the time allowed is nearly over")
+                self.stop(Ending.DEADLINE, "the time limit is nearly reached")
             if not self._hinted and (hint := self._notice.hint()):
                 self._hinted = True
-                log.warning("%s; copying what there is", hint)
+                log.warning("%s; copying the current files to the remote", hint)
                 self._sync.soon()
             if (progress := self._progress()) != last:
                 last = progress
                 self._lease.progressed()
             self._wake.wait(TICK_S)
 
-    def _unheard(self) -> str:
-        """Why the lease is not renewed, as the end of a sentence; '' if it is."""
+    def _lease_problem(self) -> str:
+        """Return why the last lease renewal failed, in parentheses to append to a sentence; '' if it succeeded."""
         return f" ({self._lease.problem})" if self._lease.problem else ""
 
     def _enter(self, phase: Phase) -> None:
@@ -180,14 +182,14 @@ class Agent:
             self._lease.changed()
 
     def _save(self) -> None:
-        """Copy everything, say how it ended. The outcome is the last file written."""
+        """Copy everything, then report how the attempt ended. The outcome is the last file written."""
         if self._fenced:
             return
         self._enter(Phase.SAVING)
         if self._stop is not None:
             self._end_engine()
         outcome = self._verdict()
-        outcome = replace(outcome, reason=self._scrub(outcome.reason))  # it may quote what a program or a worker said
+        outcome = replace(outcome, reason=self._scrub(outcome.reason))  # it may quote output of a program or worker
         unsaved = self._sync.finish(self._end_by)
         if unsaved is not None and outcome.ending is Ending.COMPLETED:
             outcome = Outcome(Ending.LOST, f"the results could not be copied to the remote: {unsaved}")
@@ -207,10 +209,10 @@ class Agent:
             log.warning("outcome not written to the remote: %s", error)
         self._outcome, self._phase = outcome, Phase.ENDED
         log.info("%s: %s", outcome.ending, outcome.reason)
-        self._tell_the_end()
+        self._report_end()
 
     def _end_engine(self) -> None:
-        """Give the flow its checkpoint if the time left allows it, keeping what the last copy took for the next."""
+        """Ask the flow for a last checkpoint and wait. Of the remaining time, reserve enough for the last copy."""
         assert self._stop is not None
         self._stop.write(self._work / STOP_FILE)
         if not self._engine.alive:
@@ -219,23 +221,23 @@ class Agent:
         patience = min(CRASH_PATIENCE_S, max(1.0, self._end_by - time.time() - reserve))
         self._engine.terminate()
         if not self._engine.wait(patience):
-            log.warning("the run did not end within %.0f s of SIGTERM; killed", patience)
+            log.warning("the run did not end within %.0f s after SIGTERM and was killed", patience)
             self._engine.kill()
 
     def _verdict(self) -> Outcome:
-        """What the node run says, else why it was stopped, else that it died without a word."""
+        """Return the node run's outcome, else the reason of the stop, else that of an unreported exit."""
         try:
-            told = Outcome.read(self._work / OUTCOME_FILE)
-        except (FileNotFoundError, ValueError):  # a program may have put anything there
-            told = None
-        if told is not None and told.ending in (Ending.COMPLETED, Ending.FAILED):
-            return told
+            reported = Outcome.read(self._work / OUTCOME_FILE)
+        except (FileNotFoundError, ValueError):  # a program may have written anything to this file
+            reported = None
+        if reported is not None and reported.ending in (Ending.COMPLETED, Ending.FAILED):
+            return reported
         if self._stop is not None:
             return self._stop
-        return told or unreported_exit(self._oom, self._work)
+        return reported or unreported_exit(self._oom, self._work)
 
-    def _tell_the_end(self) -> None:
-        """The lease carries the outcome; tried a few times, since it spares the controller a wait."""
+    def _report_end(self) -> None:
+        """Renew the lease with the outcome, with a few retries: the controller then need not wait for a timeout."""
         for _ in range(3):
             try:
                 if self._lease.renew():
@@ -263,15 +265,15 @@ class Agent:
         )
         try:
             lease.write(self._work / HEARTBEAT_FILE)
-        except OSError as error:  # a copy for the remote; a disk that is full must not end the lease itself
+        except OSError as error:  # only a copy for the remote: on a full disk the lease itself must still be renewed
             log.warning("%s not written: %s", HEARTBEAT_FILE, error)
         return lease
 
     def _on_fenced(self) -> None:
-        """The lease is gone. A letter on the remote may say that this is no loss, and that there is time to save."""
+        """Stop after the lease was deleted. If the fence file on the remote allows time to save, save first."""
         if save_s := self._letters.may_save_for():
             self._end_by = min(self._end_by, time.time() + save_s)
             self.stop(Ending.SUSPENDED, "the job was suspended")
             return
         self._fenced = True
-        self.stop(Ending.LOST, "the controller has given this attempt up")
+        self.stop(Ending.LOST, "the controller gave up this attempt")

@@ -1,4 +1,4 @@
-"""The settings with which a machine's processes reach the Prefect API, from the machine's secrets."""
+"""Prefect API settings of a machine's processes, read from the machine's secrets."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from pathlib import Path
 
 from spotwave.node.contract import SECRET_API
 
-CA_FILE = "api-ca.pem"  # where the API's certificate is of an authority of the user's own (blocks/tls.py)
-ENV_CA = "PREFECT_API_SSL_CERT_FILE"  # Prefect's clients then trust that alone, for HTTP and websockets (3.9.1)
+CA_FILE = "api-ca.pem"  # present if a private authority issued the API's certificate (blocks/tls.py)
+ENV_CA = "PREFECT_API_SSL_CERT_FILE"  # Prefect's clients then trust only this file, for HTTP and websockets (3.9.1)
 
 
 def api_settings(secrets: Path) -> dict[str, str]:
-    """The environment of worker and engine. Raises OSError, ValueError for a file that is none of ours."""
+    """Return the environment of worker and engine. Raises OSError or ValueError if the file cannot be read."""
     settings = {key: str(value) for key, value in json.loads((secrets / SECRET_API).read_text()).items()}
     authority = secrets / CA_FILE
     if authority.is_file():
         return {**settings, ENV_CA: str(authority)}
-    # On the controller's own computer: its file, where that is too long to be sent (blocks/local/machines.py).
+    # A machine on the controller's computer uses its CA file if that is too long to send (blocks/local/machines.py).
     return {**settings, ENV_CA: os.environ[ENV_CA]} if os.environ.get(ENV_CA) else settings
 
 
 def trusted(settings: Mapping[str, str]) -> ssl.SSLContext | None:
-    """For the standard library's own HTTPS, the same; None: what the system trusts."""
+    """Return an SSL context for urllib that trusts the same authority; None to use the system's authorities."""
     authority = settings.get(ENV_CA)
     return ssl.create_default_context(cafile=authority) if authority else None

@@ -1,4 +1,4 @@
-"""What an agent and the controller leave for each other on the remote, where the API is out of reach."""
+"""Files that agent and controller exchange through the remote when the Prefect API is unreachable."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ log = logging.getLogger("agent")
 
 
 class AttemptLetters:
-    """Those of one attempt. remote: of short patience."""
+    """Reads and writes these files for one attempt. remote: a `Remote` with a short timeout."""
 
     def __init__(self, remote: Remote, work: Path, attempt: int) -> None:
         self._remote = remote
@@ -20,17 +20,17 @@ class AttemptLetters:
         self._folder = attempt_dir(attempt)
 
     def heartbeat(self) -> None:
-        """The API does not answer: the controller may look here before it gives this machine up."""
+        """Copy the lease to the remote. If the API does not answer, the controller checks there before giving up."""
         try:
             self._remote.write(f"{self._folder}/{HEARTBEAT_FILE}", (self._work / HEARTBEAT_FILE).read_bytes())
         except (OSError, RemoteError) as error:
-            log.warning("no heartbeat on the remote either: %s", error)
+            log.warning("the heartbeat could not be written to the remote either: %s", error)
 
     def may_save_for(self) -> float:
-        """The lease is gone: for how many seconds the agent may save; 0 if it must touch nothing more."""
+        """Return for how many seconds a fenced-off agent may still save; 0 if it must not write anything."""
         try:
-            told = self._remote.read(f"{self._folder}/{FENCE_FILE}")
-            return Fence.from_json(told).save_s if told else 0.0
+            content = self._remote.read(f"{self._folder}/{FENCE_FILE}")
+            return Fence.from_json(content).save_s if content else 0.0
         except (RemoteError, ValueError) as error:
-            log.warning("why the lease is gone cannot be read: %s", error)
+            log.warning("the fence file cannot be read, so nothing is saved: %s", error)
             return 0.0

@@ -1,8 +1,8 @@
-"""Work without a Prefect API within reach: the run comes from the remote, and the machine has a Prefect of its own.
+"""Start the engine on a machine that cannot reach the controller's Prefect API (detached mode).
 
-That is a server on the machine's loopback, with a database that goes with the machine. Prefect's ephemeral mode would
-be the same server as the engine's child; started here instead, it is up (14 s, mostly migrations; 310 MB) by the time
-that the checkpoint is restored and the run has come.
+The run is read from the remote, and the machine runs its own Prefect server on loopback, with a database that is lost
+with the machine. Prefect's ephemeral mode would start the same server as a child of the engine. Started here, it is up
+(14 s, mostly migrations; 310 MB) by the time the checkpoint is restored and the run has arrived.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from spotwave.node.storage.remote import Remote, RemoteError
 
 log = logging.getLogger("agent.detached")
 
-POLL_S = 3.0  # between two looks for the run; a remote's calls cost
-UP_S = 300.0  # a server that is not up by then never will be
+POLL_S = 3.0  # between two checks for the run; calls to a remote cost money
+UP_S = 300.0  # time limit for the server's start
 
 _SERVER = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -44,20 +44,20 @@ _SERVER = {
 
 
 class OwnPrefect:
-    """A Prefect server for this machine alone."""
+    """A Prefect server for the exclusive use of this machine."""
 
     def __init__(self, work: Path) -> None:
         self._work = work
         self._log = work / "server.log"
         self._process: subprocess.Popen[bytes] | None = None
-        self._auth = f"machine:{secrets.token_urlsafe(32)}"  # the machine may be a computer that others use too
+        self._auth = f"machine:{secrets.token_urlsafe(32)}"  # other users may share the computer
         self.url = ""
 
     def start(self) -> None:
-        """Returns at once."""
+        """Start the server without waiting until it is up."""
         port = _free_port()
         self.url = f"http://127.0.0.1:{port}/api"
-        # No services: the run alone speaks to it, and nothing in it is scheduled.
+        # No services: its only client is the run, and nothing is scheduled on it.
         command = [
             sys.executable,
             "-m",
@@ -73,7 +73,7 @@ class OwnPrefect:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """Of the server and of whoever speaks to it."""
+        """Environment variables of the server and its clients."""
         direct = ",".join(filter(None, (os.environ.get("no_proxy"), "127.0.0.1")))
         return _SERVER | {
             "PREFECT_HOME": str(self._work / "prefect"),
@@ -88,7 +88,7 @@ class OwnPrefect:
         return self._process is not None and self._process.poll() is None
 
     def wait_until_up(self, stopped: threading.Event) -> bool:
-        """False if it is not up within `UP_S`, or `stopped` came first."""
+        """Return whether the server is up; False if it is not within `UP_S` or `stopped` is set first."""
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         for _ in range(int(UP_S / 0.2)):
             try:
@@ -156,18 +156,18 @@ class DetachedStarter:
         self._engine = _spawn(command, self._work, self._work / ENGINE_LOG, environment)
 
     def _submission(self) -> Submission | None:
-        """What to run, when it has come; None if stopped before. It stays in the machine's folder for the engine."""
+        """Wait for the submission and store it in the work folder for the engine; None if stopped before."""
         while not self._stopped.is_set():
             try:
-                told = self._remote.read(self._path)
+                content = self._remote.read(self._path)
             except RemoteError as error:
-                log.warning("no look for the run: %s", error)
-                told = None
-            if told is not None:
+                log.warning("could not check the remote for the run: %s", error)
+                content = None
+            if content is not None:
                 try:
-                    submission = Submission.from_json(told)
-                except ValueError as error:  # half of it, as some backends show a file that is being written
-                    log.warning("what is to be run cannot be read: %s", error)
+                    submission = Submission.from_json(content)
+                except ValueError as error:  # some backends show a file that is still being written
+                    log.warning("the submission of the run cannot be read: %s", error)
                 else:
                     write_text(self._work / RUN_FILE, submission.to_json())
                     return submission
@@ -176,7 +176,7 @@ class DetachedStarter:
 
 
 def _spawn(command: list[str], work: Path, output: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """A child in a process group of its own."""
+    """Start a child process in its own session, and so its own process group."""
     with output.open("ab") as stream:
         return subprocess.Popen(
             command,

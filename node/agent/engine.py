@@ -1,4 +1,4 @@
-"""Who starts the attempt's engine (flow-run process), and the engine."""
+"""The attempt's engine (flow-run process) and the worker that starts it."""
 
 from __future__ import annotations
 
@@ -18,46 +18,46 @@ from spotwave.node.untrusted.own_files import read_regular
 
 log = logging.getLogger("agent.worker")
 
-# Polling every two seconds saves up to eight of a billed machine; every poll costs the server a request and two writes.
-# What is due is asked for by this machine's own clock: where that is late, it must not wait until the run is due by it
-# too. Twelve retries (an hour of back-off) let a run outlive a server that is away.
+# Query: polling every two seconds saves up to eight seconds of a billed machine; each poll costs the server a request
+# and two writes. Prefetch: the worker asks for due runs by this machine's clock; if that clock is slow, the run must
+# not wait until it is due by it. Retries: twelve (an hour of back-off) let a run outlive an outage of the server.
 SETTINGS = {
     "PREFECT_WORKER_QUERY_SECONDS": "2",
     "PREFECT_WORKER_PREFETCH_SECONDS": "3600",
     "PREFECT_WORKER_HEARTBEAT_SECONDS": "5",
     "PREFECT_CLIENT_MAX_RETRIES": "12",
-    # What a server says whose database is busy; one of them would crash the run that a machine was rented for.
+    # A server with a busy database answers 500. A single one would otherwise crash the run.
     "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
 }
 
-MOST_STARTS = 4  # each takes some ten seconds to find that there is no API
+MOST_STARTS = 4  # each takes about ten seconds to detect that no API answers
 
 
 class Starter(Protocol):
-    """Waits for the attempt's run, and starts its engine."""
+    """Waits for the attempt's run and starts its engine."""
 
     def prepare(self) -> None:
-        """Whatever takes time and needs no checkpoint."""
+        """Do the slow preparations that need no checkpoint."""
 
     def start(self) -> None:
-        """From now on a run may begin."""
+        """Start waiting for the run. The checkpoint must be restored before."""
 
     def stays_up(self) -> bool:
-        """Whether a run may still begin."""
+        """Return whether a run can still begin."""
 
     def last_lines(self) -> str:
-        """What it said last, for an error message."""
+        """Return the last lines of the log, for an error message."""
 
     def engines_end(self) -> Outcome | None:
-        """How an engine ended that ended before it was at work; None where nobody here can tell."""
+        """Return the outcome of an engine that ended before it wrote its pid; None if unknown."""
 
     def stop(self) -> None:
-        """Only when the engine has ended. Safe to repeat."""
+        """Stop. Call it only after the engine has ended. Safe to repeat."""
 
 
 class Worker:
-    """A Prefect worker that polls the attempt's own queue and nothing else."""
+    """A Prefect worker that polls only the attempt's own work queue."""
 
     def __init__(self, brief: Brief, api: Mapping[str, str], work: Path) -> None:
         self._brief, self._api, self._work = brief, api, work
@@ -66,7 +66,7 @@ class Worker:
         self._starts = 0
 
     def prepare(self) -> None:
-        """Nothing: started now, it could begin a run before the checkpoint is there."""
+        """Do nothing: a worker started now could begin a run before the checkpoint is restored."""
 
     def start(self) -> None:
         self._starts += 1
@@ -85,12 +85,12 @@ class Worker:
             )
 
     def stays_up(self) -> bool:
-        """A worker that has ended is started again, a few times: it does not come up while the API is away."""
+        """Restart a worker that has ended, a few times: it cannot start while the API is unreachable."""
         if self._process is not None and self._process.poll() is None:
             return True
         if self._starts >= MOST_STARTS:
             return False
-        log.warning("the worker has ended, and is started again: %s", self.last_lines())
+        log.warning("the worker has ended and is restarted: %s", self.last_lines())
         self.start()
         return True
 
@@ -98,17 +98,17 @@ class Worker:
         return tail(self._log)
 
     def engines_end(self) -> Outcome | None:
-        """The worker starts it, and tells its end to Prefect."""
+        """Return None: the worker starts the engine and reports its end to Prefect itself."""
         return None
 
     def stop(self) -> None:
-        """A worker told to stop kills its engine outright: only when that has ended."""
+        """Stop the worker, after the engine has ended: a stopping worker kills its engine at once."""
         if self._process is not None:
             stop_group(self._process)
 
 
 class Engine:
-    """The node run's process, known by the pid that it wrote down itself."""
+    """The node run's process, identified by the pid file that it writes."""
 
     def __init__(self, work: Path) -> None:
         self._path = work / ENGINE_PID_FILE
@@ -116,7 +116,10 @@ class Engine:
 
     @property
     def pid(self) -> int | None:
-        """None before the run has begun. Read once: whom we signal is not for a program to say that writes there."""
+        """Pid of the engine; None before the run has begun.
+
+        The file is read only once: a program can overwrite it later and must not decide which process is signalled.
+        """
         if self._pid is None:
             with contextlib.suppress(OSError, ValueError):
                 pid = int(read_regular(self._path))
@@ -133,7 +136,7 @@ class Engine:
         return pid is not None and process_alive(pid)
 
     def terminate(self) -> None:
-        """Ask for a checkpoint: SIGTERM to the engine alone, whose flow catches it and ends its solver."""
+        """Send SIGTERM to the engine alone. The flow catches it, ends its solver and saves a checkpoint."""
         if (pid := self.pid) is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
@@ -143,17 +146,17 @@ class Engine:
             _signal_group(pid, signal.SIGKILL)
 
     def wait(self, seconds: float) -> bool:
-        """True once it has ended, False when the time is over."""
+        """Wait up to `seconds`. Return True once the engine has ended, False on timeout."""
         limit = time.monotonic() + seconds
         while self.alive:
             if time.monotonic() >= limit:
                 return False
-            time.sleep(0.1)  # another process's child: there is no event to wait on
+            time.sleep(0.1)  # not a child of this process, so waitpid cannot be used
         return True
 
 
 def process_alive(pid: int) -> bool:
-    """Whether a process runs; a zombie that nobody has reaped does not."""
+    """Return whether a process runs. A zombie does not count as running."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -168,7 +171,7 @@ def process_alive(pid: int) -> bool:
 
 
 def tail(path: Path, count: int = 5) -> str:
-    """The end of a log in one line."""
+    """Return the last `count` lines of a log, joined into one line."""
     lines = path.read_text(errors="replace").strip().splitlines() if path.exists() else []
     return " | ".join(lines[-count:])
 
@@ -182,7 +185,7 @@ def stop_group(process: subprocess.Popen[bytes], patience_s: float = 5.0) -> Non
         try:
             process.wait(patience_s)
         except subprocess.TimeoutExpired:
-            log.warning("process %d outlived %s", process.pid, number.name)
+            log.warning("process %d did not end after %s", process.pid, number.name)
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:

@@ -1,8 +1,8 @@
-"""The agent's sign of life: a Prefect artifact that it renews, and that the controller deletes to fence it off.
+"""The lease: a Prefect artifact that the agent renews as its heartbeat. The controller deletes it to fence a machine.
 
-Plain HTTP of the standard library, so that the agent needs no Prefect client in its memory.
+Uses the standard library's HTTP, so that the agent needs no Prefect client in memory.
 API: PATCH /artifacts/{id} with `data` and `metadata_` (Prefect 3, server/api/artifacts.py).
-A machine out of the API's reach renews it through the remote (node.agent.mailbox_lease).
+A machine that cannot reach the API renews its lease through the remote (node.agent.mailbox_lease).
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ from spotwave.node.storage.remote import RemoteError
 
 log = logging.getLogger("agent.lease")
 
-# A controller that has heard nothing for two minutes looks elsewhere; with periods of 5 s there is news by then.
+# After two minutes without a renewal the controller checks the remote; with periods of 5 s the copy is there by then.
 _UNANSWERED_PERIODS = 5
 
 
 class Fenced(Exception):
-    """The lease is gone: the controller has given this attempt up, so it must stop and touch nothing more."""
+    """The lease was deleted: the controller gave up this attempt, which must stop and write nothing more."""
 
 
 class Renews(Protocol):
-    """Where a lease is renewed."""
+    """Client that renews a lease."""
 
-    cheap: bool  #: whether a renewal for a line of progress is too little to be counted
+    cheap: bool  #: whether a renewal costs so little that every new line of progress may cause one
 
     def renew(self, lease: Lease) -> None:
-        """Raises Fenced if the attempt was given up, OSError or RemoteError if there is no answer."""
+        """Renew the lease. Raises Fenced if the attempt was given up, OSError or RemoteError if there is no answer."""
 
 
 class LeaseClient:
     """Renews one lease at the Prefect API.
 
     settings: the PREFECT_* settings that reach the API (PREFECT_API_URL, and PREFECT_API_KEY or
-        PREFECT_API_AUTH_STRING where the server asks for them).
+        PREFECT_API_AUTH_STRING if the server requires one).
     """
 
     cheap = True
@@ -60,7 +60,7 @@ class LeaseClient:
             self._headers["Authorization"] = "Basic " + base64.b64encode(auth.encode()).decode()
 
     def renew(self, lease: Lease) -> None:
-        """Raises Fenced if the lease is gone, OSError if the API does not answer or answers an error."""
+        """Renew the lease. Raises Fenced if it was deleted, OSError if the API does not answer or reports an error."""
         body = {"data": lease.for_people, "metadata_": lease.to_metadata()}
         request = urllib.request.Request(  # noqa: S310 - the scheme is the controller's, not a user's
             self._url, data=json.dumps(body).encode(), headers=self._headers, method="PATCH"
@@ -99,12 +99,12 @@ class LeaseKeeper(threading.Thread):
         self._wake = threading.Event()
         self._stopped = threading.Event()
         self._lock = threading.Lock()
-        self._answered = self._told_else = time.monotonic()
-        self.problem = ""  #: why the last renewal was not answered, if it was not
+        self._answered = self._last_fallback = time.monotonic()
+        self.problem = ""  #: why the last renewal failed; "" if it succeeded
 
     @property
     def silent_s(self) -> float:
-        """Seconds since somebody last answered."""
+        """Seconds since the last successful renewal."""
         return time.monotonic() - self._answered
 
     def changed(self) -> None:
@@ -112,12 +112,12 @@ class LeaseKeeper(threading.Thread):
         self._wake.set()
 
     def progressed(self) -> None:
-        """There is another line of progress: renew now, unless it can wait for the next beat."""
+        """Renew now because of new progress if that is cheap; otherwise leave it to the next period."""
         if self._client.cheap:
             self._wake.set()
 
     def renew(self) -> bool:
-        """Renew once from the calling thread; False if there was no answer."""
+        """Renew once in the calling thread. Return False if there is no answer."""
         with self._lock:
             self._beat += 1
             try:
@@ -127,7 +127,7 @@ class LeaseKeeper(threading.Thread):
                 self.problem = str(error) or type(error).__name__
                 return False
             self._answered, self.problem = time.monotonic(), ""
-            self._told_else = self._answered
+            self._last_fallback = self._answered
             return True
 
     def run(self) -> None:
@@ -137,9 +137,9 @@ class LeaseKeeper(threading.Thread):
             except Fenced:
                 self._on_fenced()
                 return
-            quiet_s = time.monotonic() - self._told_else
+            quiet_s = time.monotonic() - self._last_fallback
             if not answered and self._unanswered is not None and quiet_s >= _UNANSWERED_PERIODS * self._period_s:
-                self._told_else = time.monotonic()
+                self._last_fallback = time.monotonic()
                 self._unanswered()
             self._wake.wait(self._period_s)
             self._wake.clear()

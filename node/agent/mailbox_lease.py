@@ -1,7 +1,7 @@
-"""The lease of a machine that reaches no Prefect API: a letter on the remote, and the run's record beside it.
+"""The lease of a machine that cannot reach a Prefect API: a heartbeat file on the remote, next to the run's record.
 
-A remote cannot append, so the record goes in numbered parts; the heartbeat, written after them, tells how many there
-are. Three small calls of the remote a beat.
+A remote cannot append to files, so the record is sent in numbered parts. The heartbeat file is written after them and
+holds their number. Each beat takes three small calls to the remote.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from spotwave.node.agent.lease import Fenced
 from spotwave.node.contract import FENCE_FILE, HEARTBEAT_FILE, RECORD_FILE, Lease, attempt_dir, record_part
 from spotwave.node.storage.remote import Remote
 
-CALL_S = 30.0  # a beat that hangs must not be taken for death
-MOST_BYTES = 1 << 20  # of one part
+CALL_S = 30.0  # timeout of a call: if one hangs, the controller must not take the machine for lost
+MOST_BYTES = 1 << 20  # largest part of a record
 
 
 class RemoteLease:
-    """Renews one lease, on the remote."""
+    """Renews one lease on the remote."""
 
     cheap = False
 
@@ -30,18 +30,18 @@ class RemoteLease:
         self._parts = 0
 
     def renew(self, lease: Lease) -> None:
-        """Raises Fenced, RemoteError."""
+        """Send new parts of the record, then the heartbeat. Raises Fenced, RemoteError."""
         if self._remote.read(f"{self._folder}/{FENCE_FILE}") is not None:
             raise Fenced
         while part := self._unsent():
             self._remote.write(f"{self._folder}/{record_part(self._parts + 1)}", part)
             self._parts += 1
             self._sent += len(part)
-        told = replace(lease, records=self._parts)
-        self._remote.write(f"{self._folder}/{HEARTBEAT_FILE}", told.to_json().encode())
+        updated = replace(lease, records=self._parts)
+        self._remote.write(f"{self._folder}/{HEARTBEAT_FILE}", updated.to_json().encode())
 
     def _unsent(self) -> bytes:
-        """The next whole lines, at least one if there is one."""
+        """Return the next complete lines up to MOST_BYTES; at least one line if one is complete."""
         if not self._record.exists():
             return b""
         part = bytearray()

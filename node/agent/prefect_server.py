@@ -1,20 +1,20 @@
-"""Prefect's own command line, for a server on SQLite that does not stand still.
+"""Prefect's command line with two fixes for a server on SQLite.
 
     python -m spotwave.node.agent.prefect_server server start ...
 
-Two things of Prefect 3.9.1 on SQLite stop it as soon as several jobs run. Each has its remedy here.
+With Prefect 3.9.1 on SQLite, two problems stop the server as soon as several jobs run.
 
-**Garbage.** Python's collector runs in whichever thread happens to allocate, and there it finalises cursors of all
-connections. For that SQLite takes the connection's mutex, which the connection's own thread holds for as long as it
-waits for the write lock: for a minute, in Prefect. If the event loop's thread is the one that collects, and the
-transaction that has the lock is one that only the event loop can end, then nothing moves for that minute. A collector
-that waits in a thread of its own holds up nobody. It leaves alone what the server is made of: to look through that
-takes a quarter of a second, in which no other thread goes on.
+**Garbage collection.** Python's collector runs in whichever thread allocates, and there it finalises cursors of all
+connections. SQLite then takes the connection's mutex, which the connection's own thread holds while it waits for the
+write lock: up to a minute in Prefect. If the event loop's thread collects, and only the event loop can end the
+transaction that holds the lock, the server is blocked for that minute. Here a separate thread collects, which may wait
+without blocking anything. Objects that exist once the server is up are excluded (`gc.freeze`): scanning them takes a
+quarter of a second, during which no other thread runs.
 
-**Websockets.** So that there are not too many writers, a hundred requests are answered at a time
-(`prefect.server.api.server.RequestLimitMiddleware`). A websocket counts as one for as long as it is open, and each
-process of a job keeps four: twelve jobs take the hundred, and then no request is answered any more, those included for
-which they wait. Here websockets do not count: they hold no connection to the database while they wait.
+**Websockets.** To limit the number of writers, the server answers at most a hundred requests at a time
+(`prefect.server.api.server.RequestLimitMiddleware`). An open websocket counts as a request, and each process of a job
+keeps four open. With twelve jobs the limit is reached, and no further request is answered, including those that the
+websockets' clients wait for. Here websockets do not count: they hold no database connection while they wait.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ import gc
 import threading
 from typing import Any
 
-YOUNG_S = 1.0  # how often the young generations are looked through
-ALL_EVERY = 30  # every so many times all of them are
+YOUNG_S = 1.0  # interval between collections of the young generations
+ALL_EVERY = 30  # every 30th collection covers all generations
 
 
 def collect_apart() -> None:
-    """From now on no thread of this process collects but one."""
+    """Run garbage collection in a thread of its own and disable it in all others."""
     gc.disable()
     threading.Thread(target=_collect, name="garbage", daemon=True).start()
 
@@ -40,11 +40,11 @@ def _collect() -> None:
         turn += 1
         gc.collect(2 if turn % ALL_EVERY == 0 else 1)
         if turn == ALL_EVERY:
-            gc.freeze()  # the server is up; once only, for what grows later may become garbage
+            gc.freeze()  # once, when the server is up: objects made later may become garbage
 
 
 def count_no_websockets() -> None:
-    """From now on the server's limit is one of requests that can write."""
+    """Exclude websockets from the server's limit of concurrent requests."""
     from prefect.server.api.server import RequestLimitMiddleware
 
     limited = RequestLimitMiddleware.__call__
@@ -60,7 +60,7 @@ def count_no_websockets() -> None:
 
 if __name__ == "__main__":
     collect_apart()
-    from prefect.cli import app  # it takes seconds, in which garbage grows
+    from prefect.cli import app  # after collect_apart(): this import takes seconds and creates garbage
 
     count_no_websockets()
     app()

@@ -1,4 +1,4 @@
-"""Copies what the machine has made to the remote: every sync period, when a task has ended, and at the end."""
+"""Copy the machine's files to the remote: every sync period, when a task has ended, and at the end."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from spotwave.node.untrusted.own_files import folder_of_ours, is_regular
 log = logging.getLogger("agent.sync")
 
 RETRY_S = 15.0
-REFUSED_S = 600.0  # how long a remote that takes other files may refuse some: it may be full, and be given room
-_LOCAL_TRIES = 2  # a disk that failed once may not fail again
+REFUSED_S = 600.0  # how long to retry files that the remote refuses while it accepts others: it may be full for a while
+_LOCAL_TRIES = 2  # a disk error may be transient
 _RESULT = Path(RESULT_FILE).name
-_FIRST = (_RESULT, "iterations.csv", "shci.log", "FCIDUMP", "build.log")  #: the node flows' own names in the output
+_FIRST = (_RESULT, "iterations.csv", "shci.log", "FCIDUMP", "build.log")  #: output files of the node flows, sent first
 
 Failures = dict[str, Exception]  # by part: "checkpoint", "output", "notes"
 
@@ -40,7 +40,7 @@ Failures = dict[str, Exception]  # by part: "checkpoint", "output", "notes"
 class Syncer(threading.Thread):
     """Pushes the newest sealed checkpoint (verified, LATEST last), then the output folder, then the log.
 
-    Each whatever becomes of the others: a program can spoil its checkpoint, and its output is sent all the same.
+    A failure of one part does not stop the others: if a program damages its checkpoint, its output is still sent.
     """
 
     def __init__(
@@ -57,18 +57,18 @@ class Syncer(threading.Thread):
         self._pushed_step: str | None = None
         self._next_push = time.monotonic() + brief.sync_s
         self._not_before = 0.0
-        self.generation: str | None = None  #: the newest one verified on the remote
-        self.saved_at: float | None = None  #: Unix seconds, when that was; None for a checkpoint of an earlier attempt
-        self.push_s = 0.0  #: how long the last push took
-        self.sent_bytes = 0  #: copied to the remote: files as long as they were, when they had changed
-        self.remarks: list[str] = []  #: what did not get there for good, for the outcome
-        self._sent: dict[str, tuple[int, int]] = {}  # size and time of change when a file was copied last
-        self._known: set[str] = set()  # names in the output that were sent
+        self.generation: str | None = None  #: the newest generation verified on the remote
+        self.saved_at: float | None = None  #: its time, Unix seconds; None for a checkpoint of an earlier attempt
+        self.push_s = 0.0  #: duration of the last push
+        self.sent_bytes = 0  #: bytes copied to the remote: the full size of each file that had changed
+        self.remarks: list[str] = []  #: files that were not sent in the end, for the outcome's reason
+        self._sent: dict[str, tuple[int, int]] = {}  # size and modification time when a file was last copied
+        self._known: set[str] = set()  # output files already sent
         self._left_out = Outgoing()
         self._notes_sent = False
 
     def restored(self, generation: str, step: str) -> None:
-        """This generation is on the remote already."""
+        """Note that this generation is already on the remote."""
         self.generation = generation
         self._pushed_step = step
 
@@ -83,7 +83,7 @@ class Syncer(threading.Thread):
                 self._not_before = time.monotonic() + self._retry_s
 
     def _due(self) -> bool:
-        """The period is over, or a task has left its first checkpoint: hours of SCF must not wait for the period."""
+        """Return whether to push: the period is over, or a task has made its first checkpoint (after hours of SCF)."""
         if time.monotonic() >= self._next_push:
             return True
         try:
@@ -92,20 +92,22 @@ class Syncer(threading.Thread):
                 return False
             return newest.name != self.generation and checkpoint.read_manifest(newest).step != self._pushed_step
         except (CheckpointCorrupt, OSError):
-            return False  # told when the period is over
+            return False  # the push at the end of the period reports the error
 
     def soon(self) -> None:
-        """Do not wait for the period."""
+        """Push now instead of at the end of the period."""
         self._next_push = time.monotonic()
 
     def push(self) -> None:
-        """All of it. Raises the first failure: RemoteError where the remote refuses, OSError or CheckpointCorrupt
-        where the disk does."""
+        """Push all parts, then raise the first failure.
+
+        Raises RemoteError for a failure of the remote, OSError or CheckpointCorrupt for one of the local disk.
+        """
         for error in self._push().values():
             raise error
 
     def _push(self, parts: Collection[str] | None = None) -> Failures:
-        """Push these parts, or all; what came in the way of each."""
+        """Push the given parts (default: all) and return the failures."""
         steps: dict[str, Callable[[], None]] = {
             "checkpoint": self._push_checkpoint,
             "output": self._push_output,
@@ -138,22 +140,22 @@ class Syncer(threading.Thread):
         write_text(self._work / PUSHED_FILE, newest.name)
         log.info("checkpoint %s (%s) is on the remote", newest.name, manifest.step)
         for name in manifest.facts.get("left_out", ()):
-            log.warning("checkpoint %s leaves out %s: its name cannot travel", newest.name, name)
+            log.warning("checkpoint %s leaves out %s: this file name cannot be sent", newest.name, name)
 
     def _push_output(self) -> None:
         output = self._work / OUTPUT_DIR
         if folder_of_ours(output):
-            log.warning("the output folder was gone, or something else stood there: made again")
+            log.warning("the output folder was missing or replaced by something else; created again")
         found = survey(output, _FIRST, self._known)
-        self._tell_left_out(found)
+        self._report_left_out(found)
         if found.files:
             self._remote.upload(output, OUTPUT_DIR, names=found.files)
             self._known.update(found.files)
             for name in found.files:
                 self._count(output / name)
 
-    def _tell_left_out(self, found: Outgoing) -> None:
-        """In the log, where it is new, and in a file that comes home with it."""
+    def _report_left_out(self, found: Outgoing) -> None:
+        """Log newly omitted files, and list all of them in a file that is sent as well."""
         before = {name for name, _ in self._left_out.left_out}
         for name, why in found.left_out:
             if name not in before:
@@ -173,25 +175,25 @@ class Syncer(threading.Thread):
                 self._notes_sent = True
 
     def _count(self, path: Path) -> None:
-        """What a copy of it has sent: rclone leaves out what has not changed since."""
+        """Add a file's size to `sent_bytes` if it has changed since its last copy: rclone skips unchanged files."""
         try:
-            told = path.lstat()
-        except OSError:  # written under a temporary name, and renamed since
+            status = path.lstat()
+        except OSError:  # renamed or removed since
             return
-        mark = (told.st_size, told.st_mtime_ns)
+        mark = (status.st_size, status.st_mtime_ns)
         if self._sent.get(str(path)) != mark:
             self._sent[str(path)] = mark
-            self.sent_bytes += told.st_size
+            self.sent_bytes += status.st_size
 
     def stop(self) -> None:
         self._stopped.set()
 
     def finish(self, until: float) -> str | None:
-        """Push all; the reason if the results could not be copied. What else did not get there is in `remarks`.
+        """Push all parts a last time. Return the reason if the results could not be copied, else None.
 
-        A remote that is away is tried again until the time `until` (Unix seconds). What is wrong here, on the disk,
-        will be so in an hour too, and files that a remote refuses while it takes others are not waited for much
-        longer: the machine costs money.
+        Other files that were not sent are listed in `remarks`. If the remote is unreachable, retry until the time
+        `until` (Unix seconds). Errors of the local disk and files that the remote refuses while it accepts others are
+        retried for a shorter time, because the machine costs money.
         """
         self.stop()
         begun, tries = time.monotonic(), 0
@@ -203,23 +205,23 @@ class Syncer(threading.Thread):
             again = [part for part, error in failures.items() if self._worth_a_try(part, error, failures, tries, begun)]
             if not again or time.time() + self._retry_s >= until:
                 return self._unsaved(failures)
-            time.sleep(self._retry_s)  # the remote is away: nothing to wait on but time, bounded by `until`
-            # The notes each time: they tell a remote that is away from one that refuses.
+            time.sleep(self._retry_s)
+            # Send the notes each time: they show whether the remote is unreachable or refuses certain files.
             given_up = {part: error for part, error in failures.items() if part not in again}
             failures = given_up | self._push({*again, "notes"})
 
     def _worth_a_try(self, part: str, error: Exception, failures: Failures, tries: int, begun: float) -> bool:
         if not isinstance(error, RemoteError):
-            return isinstance(error, OSError) and tries < _LOCAL_TRIES  # a damaged checkpoint stays so
-        refuses_this_alone = part != "notes" and self._is_there(failures)
+            return isinstance(error, OSError) and tries < _LOCAL_TRIES  # a damaged checkpoint stays damaged
+        refuses_this_alone = part != "notes" and self._is_reachable(failures)
         return not refuses_this_alone or time.monotonic() - begun < self._refused_s
 
-    def _is_there(self, failures: Failures) -> bool:
-        """The notes are small, and are sent after all the rest: where they arrive, the remote is not away."""
+    def _is_reachable(self, failures: Failures) -> bool:
+        """Return whether the remote is reachable: the notes, which are small and sent last, have arrived."""
         return "notes" not in failures and self._notes_sent
 
     def _unsaved(self, failures: Failures) -> str | None:
-        """Whether the results are on the remote in spite of these, and the remarks."""
+        """Fill `remarks`. Return the reason if the results are not on the remote, else None."""
         if self._left_out.left_out_count:
             count = self._left_out.left_out_count
             self.remarks.append(
@@ -229,7 +231,7 @@ class Syncer(threading.Thread):
             self.remarks.append(f"the last checkpoint was not sent: {error}")
         if (error := failures.get("output")) is None:
             return None
-        if not self._is_there(failures):
+        if not self._is_reachable(failures):
             return str(error)
         try:
             there = {entry.path: entry.size for entry in self._remote.list(OUTPUT_DIR)}

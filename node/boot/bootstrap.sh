@@ -1,25 +1,26 @@
 #!/usr/bin/env bash
-# The first thing a machine runs: its user data. Safe to run again: every step is done once.
-# Holds no secret; those lie in $SPOTWAVE_SECRETS, put there by the cloud's own means.
-#   (no argument) at boot    run: the attempt    guard <s>: end after that many seconds    end: the machine, for good
+# Bootstrap script of a machine, passed as its user data. Safe to run again: completed steps are skipped.
+# Holds no secrets; the cloud's secret manager provides those, and they are stored in $SPOTWAVE_SECRETS.
+#   (no argument): at boot    run: run the attempt    guard <s>: end the machine after <s> seconds
+#   end: end the machine for good
 set -Eeuo pipefail
 
 @SETTINGS@
 
 : "${SPOTWAVE_REMOTE:?}" "${SPOTWAVE_ATTEMPT:?}" "${SPOTWAVE_DEADLINE:?}"
-cloud=${SPOTWAVE_CLOUD:-} # empty: the local cloud, whose machines find all that they need and end with this script
+cloud=${SPOTWAVE_CLOUD:-} # empty: the local cloud, where everything is installed and the machine ends with this script
 if [[ $cloud ]]; then
-    # Boot scripts may be run with next to no environment.
+    # Boot scripts may run with a nearly empty environment.
     export SPOTWAVE_OPT=${SPOTWAVE_OPT:-/opt/spotwave}
     export PATH="${PATH:+$PATH:}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:$SPOTWAVE_OPT/bin"
     export SPOTWAVE_WORK=${SPOTWAVE_WORK:-/var/lib/spotwave/work}
-    export SPOTWAVE_SECRETS=${SPOTWAVE_SECRETS:-/run/spotwave/secrets} # in memory
+    export SPOTWAVE_SECRETS=${SPOTWAVE_SECRETS:-/run/spotwave/secrets} # tmpfs
     export SPOTWAVE_PYTHON=${SPOTWAVE_PYTHON:-$SPOTWAVE_OPT/bin/python}
     export SPOTWAVE_RCLONE=${SPOTWAVE_RCLONE:-$SPOTWAVE_OPT/bin/rclone}
     export HOME=${HOME:-$SPOTWAVE_WORK/home}
 fi
 : "${SPOTWAVE_WORK:?}" "${SPOTWAVE_SECRETS:?}"
-: "${SPOTWAVE_PYTHON:?the image must name its Python}" "${SPOTWAVE_RCLONE:?the image must name its rclone}"
+: "${SPOTWAVE_PYTHON:?set it to the path of Python in the image}" "${SPOTWAVE_RCLONE:?set it to the path of rclone}"
 
 limited() { # seconds, command
     if [[ $cloud ]]; then timeout -k 10 "$@"; else shift && "$@"; fi
@@ -27,9 +28,9 @@ limited() { # seconds, command
 
 end_machine() {
     trap - ERR
-    [[ $cloud ]] || { printf . >&"${SPOTWAVE_LAST_ACT:-2}" || true; return 0; } # its end is dated
+    [[ $cloud ]] || { printf . >&"${SPOTWAVE_LAST_ACT:-2}" || true; return 0; } # marks the time of the end
     limited 1200 python3 "$SPOTWAVE_WORK/cloud.py" end || true
-    poweroff || poweroff -f || true # the last resort
+    poweroff || poweroff -f || true # last resort
 }
 trap 'end_machine; exit 1' ERR
 
@@ -41,11 +42,11 @@ if [[ $cloud && ${1:-} == "" ]]; then
 fi
 cd "$SPOTWAVE_WORK"
 
-# As a service of its own: a shutdown sends SIGTERM to this script, which passes it to the agent, and leaves the rest
-# to the agent, while what cloud-init runs is told nothing. A child that is out of memory must not end the service.
+# Run as a systemd service: at a shutdown, a service gets SIGTERM, which this script forwards to the agent, while
+# processes started by cloud-init get no signal. OOMPolicy=continue: a child killed for memory must not end the service.
 as_a_service() {
     local given=("SPOTWAVE_OPT=$SPOTWAVE_OPT" "SPOTWAVE_WORK=$SPOTWAVE_WORK" "SPOTWAVE_SECRETS=$SPOTWAVE_SECRETS")
-    # The guard first: whatever hangs or dies from here on, the machine ends SPOTWAVE_GRACE seconds after its deadline.
+    # Start the guard first: it ends the machine SPOTWAVE_GRACE seconds after its deadline, whatever hangs or crashes.
     local left=$((SPOTWAVE_DEADLINE - $(date +%s) + ${SPOTWAVE_GRACE:-300}))
     ((left > 0)) || left=1
     local script=(env "${given[@]}" bash "$SPOTWAVE_WORK/bootstrap.sh")
@@ -86,10 +87,10 @@ rclone() {
     limited 900 "$SPOTWAVE_RCLONE" --config "$SPOTWAVE_SECRETS/rclone.conf" --retries 3 --contimeout 30s --timeout 120s "$@"
 }
 
-# The last lines, where the machine's owner will look: on the remote and in the lease.
+# Show the last lines of the log where the user will look: on the remote and in the lease.
 report() {
     trap - ERR
-    set +e # whatever fails here, the end of the machine must follow
+    set +e # if a command fails here, the machine must still be ended
     echo "$1"
     tail -n 20 bootstrap.log >bootstrap.tail
     if [[ $cloud ]]; then
@@ -100,7 +101,7 @@ report() {
     rclone copyto bootstrap.tail "$SPOTWAVE_REMOTE/attempts/$SPOTWAVE_ATTEMPT/bootstrap.log"
 }
 
-# A machine that cannot start says why, then ends.
+# Report why the machine cannot start, then end it.
 fail() {
     report "bootstrap failed while $step${1:+: $1}"
     end_machine
@@ -119,7 +120,7 @@ fi
 step="reading the job's secret"
 [[ ! $cloud ]] || limited 900 python3 cloud.py secrets "$SPOTWAVE_SECRETS"
 
-# A baked image has Python with all packages, and rclone. `installing` tells it from an image that we are at.
+# A baked image has rclone and Python with all packages. The file `installing` marks an unfinished installation.
 step='installing Python and rclone'
 bare=
 if [[ $cloud && (-f $SPOTWAVE_OPT/installing || ! -x $SPOTWAVE_PYTHON || ! -x $SPOTWAVE_RCLONE) ]]; then
@@ -128,9 +129,9 @@ if [[ $cloud && (-f $SPOTWAVE_OPT/installing || ! -x $SPOTWAVE_PYTHON || ! -x $S
     mkdir -p "$SPOTWAVE_OPT"
     touch "$SPOTWAVE_OPT/installing"
     free=$(df -Pm "$SPOTWAVE_OPT" | awk 'NR == 2 { print $4 }')
-    ((free >= 2048)) || fail "disk: $free MiB are free, the installation needs 2048; raise disk_gib"
+    ((free >= 2048)) || fail "disk: $free MiB free, but the installation needs 2048; raise disk_gib"
     [[ -x $SPOTWAVE_OPT/uv ]] || limited 300 python3 cloud.py uv "$SPOTWAVE_OPT"
-    # The system's Python if it will do, else Amazon Linux's other one, else one of uv's own.
+    # Use the system's Python if its version fits, else Amazon Linux's additional one, else one that uv downloads.
     environment() {
         limited 600 "$SPOTWAVE_OPT/uv" venv --quiet --allow-existing --python '>=3.11,<3.14' "$@" "$SPOTWAVE_OPT"
     }
@@ -139,7 +140,7 @@ if [[ $cloud && (-f $SPOTWAVE_OPT/installing || ! -x $SPOTWAVE_PYTHON || ! -x $S
     limited 600 "$SPOTWAVE_OPT/uv" pip install --quiet --python "$SPOTWAVE_PYTHON" --require-hashes -r pins.txt
 fi
 
-# What it takes to build a program from its source (Brief.builds).
+# Install the tools to build a program from source (Brief.builds).
 if [[ $cloud ]] && grep -q '"builds": true' brief.json && ! { command -v git && command -v cmake && command -v g++; }; then
     if command -v apt-get; then
         export DEBIAN_FRONTEND=noninteractive
@@ -150,7 +151,7 @@ if [[ $cloud ]] && grep -q '"builds": true' brief.json && ! { command -v git && 
     fi
 fi >/dev/null
 
-# The controller's own code, so that the machine runs exactly that checkout.
+# Fetch the controller's own code, so that the machine runs exactly the same version.
 step='fetching the code from the remote'
 if [[ ! -d app ]]; then
     rclone copy "$SPOTWAVE_REMOTE/code" code
@@ -175,10 +176,10 @@ agent=$!
 trap 'kill -TERM "$agent" || true' TERM
 ended=0
 wait "$agent" || ended=$?
-while kill -0 "$agent" 2>/dev/null; do # a signal ends the waiting, not the agent
+while kill -0 "$agent" 2>/dev/null; do # a signal interrupts `wait`, not the agent
     ended=0
     wait "$agent" || ended=$?
 done
-((ended == 0)) || report "the agent ended with $ended"
+((ended == 0)) || report "the agent ended with exit code $ended"
 end_machine
 exit "$ended"

@@ -1,11 +1,11 @@
-"""What a program and a build inherit of our environment: what is on this list, and nothing else.
+"""Allowlist of the environment variables that programs and builds inherit.
 
-Ours holds the keys of the Prefect API, where the job's secrets lie, perhaps a cloud's credentials; and a program's
-environment ends up in logs, in core files and in results.
+The agent's own environment holds the keys of the Prefect API, the path of the job's secrets and perhaps a cloud's
+credentials, and a program's environment ends up in logs, core files and results.
 
-Settings of MPI libraries are on it, since an image may need them; the identities of a running MPI job (PMIX_RANK,
-OMPI_COMM_WORLD_*) are not: a program's own mpirun would take itself for a part of that job. A proxy's address is on it
-with whatever password it holds, since builds need it.
+Settings of MPI libraries are on the list, since an image may need them. The variables of a running MPI job (PMIX_RANK,
+OMPI_COMM_WORLD_*) are not, because a program's own mpirun would take itself for a part of that job. Proxy addresses are
+on the list even if they hold a password, since builds need them.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Mapping
 
 from spotwave.node.contract import ENV_MACHINE, ENV_WORK
 
-# The system's; libraries, and where compilers look; graphics cards; the network; PySCF's own, but for the file that it
-# would execute.
+# By line: the system; libraries and compiler search paths; graphics cards; the network; PySCF, except the variable for
+# the file that it executes.
 _LISTED = """
 PATH HOME USER LOGNAME SHELL TERM LANG LANGUAGE TZ TMPDIR TMP TEMP XDG_CACHE_HOME XDG_RUNTIME_DIR
 LD_LIBRARY_PATH DYLD_LIBRARY_PATH DYLD_FALLBACK_LIBRARY_PATH PYTHONPATH VIRTUAL_ENV CONDA_PREFIX CC CXX FC F77 CPP LD AR
@@ -26,7 +26,7 @@ http_proxy https_proxy ftp_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY FTP_P
 SSL_CERT_FILE SSL_CERT_DIR CURL_CA_BUNDLE REQUESTS_CA_BUNDLE GIT_SSL_CAINFO
 PYSCF_MAX_MEMORY PYSCF_TMPDIR
 """
-# By the last two a local machine's processes are known, also when they have left their parent.
+# The last two identify a local machine's processes, even after they have been reparented.
 _NAMES = {*_LISTED.split(), ENV_MACHINE, ENV_WORK}
 _BEGINNINGS = (
     *("LC_", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "GOTO_", "BLIS_", "VECLIB_", "NUMEXPR_"),
@@ -35,5 +35,5 @@ _BEGINNINGS = (
 
 
 def inherited(environment: Mapping[str, str]) -> dict[str, str]:
-    """The part of `environment` that a program is given."""
+    """Return the part of `environment` that a program inherits."""
     return {name: value for name, value in environment.items() if name in _NAMES or name.startswith(_BEGINNINGS)}

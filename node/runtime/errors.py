@@ -1,4 +1,4 @@
-"""How work on the machine ends that has no result, whatever the kind of job. Standard library only."""
+"""Exceptions that end the work on the machine without a result, for all kinds of jobs. Standard library only."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from spotwave.node.outcome import Cause
 
 
 class StopAsked(Exception):
-    """The agent wants the work to end; the last checkpoint stands."""
+    """The agent has requested the work to stop. The last checkpoint remains valid."""
 
 
 class ProgramFailed(RuntimeError):
-    """A program that the job runs ended with an error; the message quotes the last lines of its log.
+    """A program of the job ended with an error. The message quotes the last lines of its log.
 
-    summary: the same in one line. cause: None where the calculation itself is at fault; else another machine may do
-    better. signal, exit_status: which of them ended the program, if it was not us.
+    summary: the message in one line. cause: None if the calculation itself is at fault; otherwise another machine may
+    succeed. signal, exit_status: how the program ended, unless Spotwave stopped it.
     """
 
     def __init__(

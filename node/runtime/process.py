@@ -1,4 +1,4 @@
-"""A program in a session of its own, of which nothing is left at the end, whatever the end was."""
+"""Run a program in its own session and end all its processes afterwards, however it ends."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import spotwave
 from spotwave.node.runtime import supervise
 from spotwave.node.runtime.environment import inherited
 
-LONGEST_LINE = 2000  #: characters of a line that are passed on; the rest is cut off
+LONGEST_LINE = 2000  #: characters of a line; longer lines are truncated
 _POLL = 0.25  # seconds between two ticks
 _GRACE = 5.0  # seconds between SIGTERM and SIGKILL for the program; its supervisor gets a little more
 _CHUNK = 1 << 16
@@ -26,10 +26,10 @@ Process = subprocess.Popen[bytes]
 
 @contextmanager
 def supervised(arguments: list[str], folder: Path, environment: dict[str, str]) -> Iterator[Process]:
-    """The program under its supervisor, with `environment` added to what it may inherit of ours
-    (node.runtime.environment); stdout and stderr are one pipe.
+    """Run a program under a supervisor process. stdout and stderr share one pipe.
 
-    The thread that enters must live as long as the block: on Linux the supervisor is told when it dies.
+    Its environment is the allowed part of this process's (node.runtime.environment) plus `environment`. The thread that
+    enters the block must not end before the block does: on Linux the supervisor is signalled when that thread ends.
     """
     process = subprocess.Popen(
         [sys.executable, "-I", "-S", supervise.__file__, str(os.getpid()), str(_GRACE), "--", *arguments],
@@ -49,7 +49,7 @@ def supervised(arguments: list[str], folder: Path, environment: dict[str, str]) 
 
 
 def lines(process: Process, tick: Callable[[], None]) -> Iterator[str]:
-    """Lines as they come, until the last writer has closed the pipe. `tick` is called about four times a second."""
+    """Yield lines until the last writer has closed the pipe. Call `tick` about four times a second."""
     if process.stdout is None:
         raise ValueError("the process has no pipe")
     descriptor = process.stdout.fileno()
@@ -58,7 +58,7 @@ def lines(process: Process, tick: Callable[[], None]) -> Iterator[str]:
     with selectors.DefaultSelector() as selector:
         selector.register(descriptor, selectors.EVENT_READ)
         while True:
-            if time.monotonic() >= next_tick:  # also when the program talks without a pause
+            if time.monotonic() >= next_tick:  # also if the program writes without a pause
                 tick()
                 next_tick = time.monotonic() + _POLL
             if not selector.select(_POLL):
@@ -69,7 +69,7 @@ def lines(process: Process, tick: Callable[[], None]) -> Iterator[str]:
             *whole, rest = (rest + data).split(b"\n")
             for line in whole:
                 yield _text(line)
-            if len(rest) > _CHUNK:  # no line is that long; do not collect gigabytes
+            if len(rest) > _CHUNK:  # bounds the memory if a program never ends its line
                 yield _text(rest)
                 rest = b""
     if rest:
@@ -77,14 +77,16 @@ def lines(process: Process, tick: Callable[[], None]) -> Iterator[str]:
 
 
 def ended_by(code: int) -> tuple[int | None, int | None]:
-    """(signal, exit status), one of them None. A signal is told by itself (negative) or by its supervisor, a shell or
-    mpirun (128 and more)."""
+    """Split a return code into (signal, exit status), one of them None.
+
+    A signal is a negative code, or 128 plus the signal if reported by the supervisor, a shell or mpirun.
+    """
     number = -code if code < 0 else code - 128
     return (number, None) if number in set(signal.valid_signals()) else (None, code & 0xFF)
 
 
 def how_it_ended(code: int) -> str:
-    """An exit code in words, for an error message."""
+    """Describe an exit code for an error message."""
     number, _ = ended_by(code)
     if number is None:
         return f"failed with exit code {code}"
@@ -93,19 +95,19 @@ def how_it_ended(code: int) -> str:
 
 
 def thread_variables(threads: int) -> dict[str, str]:
-    """The variables by which numerical libraries learn how many threads they may use."""
+    """Return the environment variables that set the number of threads of numerical libraries."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "PYSCF_MAX_THREADS")
     return dict.fromkeys(names, str(threads)) | {"OMP_PROC_BIND": "false", "PYTHONUNBUFFERED": "1"}
 
 
 def _end(process: Process) -> None:
     if process.poll() is None:
-        process.send_signal(signal.SIGTERM)  # the supervisor ends what is below it, in whatever group that is
+        process.send_signal(signal.SIGTERM)  # the supervisor ends all its descendants, whatever their process group
         try:
             process.wait(_GRACE + 2)
         except subprocess.TimeoutExpired:
             process.kill()
-    with suppress(ProcessLookupError, PermissionError):  # nobody left; macOS says so by EPERM
+    with suppress(ProcessLookupError, PermissionError):  # no process left; macOS reports this as EPERM
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
@@ -116,6 +118,6 @@ def _text(line: bytes) -> str:
 
 
 def _module_path() -> dict[str, str]:
-    """So that `python -m node.jobs.shci.programs...` finds the same package in whatever folder it starts."""
+    """Return PYTHONPATH such that `python -m spotwave.node.jobs...` finds this package from any folder."""
     root = str(Path(spotwave.__file__).parent.parent) if spotwave.__file__ else ""
     return {"PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))}

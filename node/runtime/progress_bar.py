@@ -1,4 +1,4 @@
-"""The bar in the UI. It moves from a thread of its own: a Prefect API that is away must not hold up the work."""
+"""The progress bar in the Prefect UI, updated by its own thread: an unreachable API must not block the work."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 log = logging.getLogger(__name__)
 
-EVERY_S = 2.0  # at most so often
-END_S = 5.0  # how long the last word may take
+EVERY_S = 2.0  # shortest time between updates
+END_S = 5.0  # longest wait for the last update
 
 
 class ProgressBar:
-    """One progress artifact of the running flow; made when there is something to show. What cannot be shown is
-    dropped, for the next word follows."""
+    """One progress artifact of the running flow, created with the first update.
+
+    Updates that fail are dropped, since later ones follow.
+    """
 
     def __init__(self) -> None:
         self._latest: tuple[float, str] | None = None
         self._wake = threading.Event()
         self._ended = threading.Event()
-        # With the flow run's context, so that the artifact is the run's.
+        # Copies the flow run's context, so that the artifact belongs to the run.
         self._thread = threading.Thread(target=copy_context().run, args=(self._run,), name="bar", daemon=True)
         self._thread.start()
 
@@ -35,7 +37,7 @@ class ProgressBar:
         self._wake.set()
 
     def end(self) -> None:
-        """Show the last word, if the API takes it within a few seconds."""
+        """Send the last update if the API accepts it within a few seconds, then end the thread."""
         self._ended.set()
         self._wake.set()
         self._thread.join(END_S)
@@ -50,7 +52,7 @@ class ProgressBar:
                     try:
                         artifact = _shown(artifact, *latest)
                     except (httpx.HTTPError, PrefectHTTPStatusError) as error:
-                        log.info("the bar was not moved: %s", type(error).__name__)
+                        log.info("the progress bar was not updated: %s", type(error).__name__)
                 if self._ended.is_set() and self._latest is latest:
                     return
                 self._ended.wait(EVERY_S)

@@ -1,5 +1,4 @@
-"""The life of a node run, the same for every kind of job: go on from the checkpoint, work, keep the result, say how it
-ended.
+"""Run of a job on the machine, for all kinds of jobs: resume from the checkpoint, work, write result and outcome.
 
 A kind of job is a function that takes the workspace and its own parameters and returns its result:
 
@@ -34,11 +33,11 @@ Work = Callable[..., dict[str, Any]]
 
 
 def node_job(name: str, *, errors: Kinds = ()) -> Callable[[Work], Flow[..., Any]]:
-    """Make a Prefect flow of a kind of job's function.
+    """Return a decorator that makes a Prefect flow of a job's function.
 
-    name: of the flow. errors: what the calculation itself can do wrong, so that another machine would fail too; each
-    message is one line for the user. The function is given the workspace and its parameters by name; between long
-    steps it calls `workspace.go_on()`. It returns what result.json holds, with the fields of `RunResult` among it.
+    name: of the flow. errors: exceptions of the calculation itself, which would occur on any machine; each message is
+    one line for the user. The function is called with the workspace and its parameters by name. Between long steps it
+    calls `workspace.go_on()`. It returns the content of result.json, which includes the fields of `RunResult`.
     """
 
     def decorate(work: Work) -> Flow[..., Any]:
@@ -62,10 +61,10 @@ def node_job(name: str, *, errors: Kinds = ()) -> Callable[[Work], Flow[..., Any
 def _run_attempt(
     work: Work, job_key: str, attempt: int, parameters: dict[str, Any], errors: Kinds
 ) -> State[Any] | dict[str, Any]:
-    """One attempt, on the machine that was launched for it.
+    """Run one attempt on the machine that was launched for it.
 
-    Ends as Crashed("Interrupted") with a checkpoint when the agent asks it to, as Failed with one line when the
-    calculation itself cannot be done (node.runtime.interruption).
+    Ends as Crashed("Interrupted") with a checkpoint if the agent requests a stop, and as Failed with one line if the
+    calculation itself is at fault (node.runtime.interruption).
     """
     workspace, log = Workspace(), get_run_logger()
     log.info("attempt %d of %s on %s, %d threads", attempt, job_key, platform.node(), workspace.brief.vcpus)
@@ -73,7 +72,7 @@ def _run_attempt(
         workspace.go_on()
         result = work(workspace, **parameters)
         facts = RunResult.from_dict(result)
-        clear_way(workspace.work / RESULT_FILE)  # the programs have ended: whatever they put there, this is the result
+        clear_way(workspace.work / RESULT_FILE)  # a program may have created a file or folder of that name
         write_text(workspace.work / RESULT_FILE, json.dumps(result, indent=1) + "\n")
     except (TerminationSignal, Exception) as error:
         state = cut_short(workspace, error, (TerminationSignal, StopAsked), (*errors, CheckpointCorrupt))

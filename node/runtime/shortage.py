@@ -1,7 +1,7 @@
-"""How a lack of memory or of disk shows itself: an exception, a program's last words, the kernel's own counter.
+"""Detect a shortage of memory or disk from an exception, a program's last output or the kernel's OOM counter.
 
-The words are those of the libraries that make them, since a program says in words alone why it ends. Standard library
-only, as the agent needs it, and the program processes import it too.
+Programs report the reason only as text, so the messages of the common libraries are matched. Standard library only,
+since the agent and the program processes import this module.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from spotwave.node.outcome import Cause
 
 _NO_MEMORY = (errno.ENOMEM,)
 _NO_DISK = (errno.ENOSPC, errno.EDQUOT)
-# As the C library, C++ (`what()` of the exception that nobody caught), Python, NumPy and libgfortran tell it; and Go's
-# library (rclone), which writes the system's own words small.
+# Messages of the C library, C++ (`what()` of an uncaught exception), Python, NumPy and libgfortran. Go's library
+# (rclone) writes the system's messages in lower case.
 _MEMORY_WORDS = (os.strerror(errno.ENOMEM), "std::bad_alloc", "MemoryError", "Unable to allocate", "Error allocating")
 _DISK_WORDS = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
-_CHAIN = 10  # exceptions that led to one another
+_CHAIN = 10  # longest chain of exceptions to follow
 
 _VMSTAT = Path("/proc/vmstat")
-FULL_BYTES = 16 << 20  # a disk that has no more is full: the next block of anything does not fit
+FULL_BYTES = 16 << 20  # a disk with less free space than this counts as full
 
 
 def lacking(error: BaseException) -> Cause | None:
-    """What was short, if that is behind an exception: Cause.MEMORY, Cause.DISK or None."""
+    """Return the shortage behind an exception: Cause.MEMORY, Cause.DISK or None."""
     one: BaseException | None = error
     for _ in range(_CHAIN):
         if one is None:
@@ -37,15 +37,15 @@ def lacking(error: BaseException) -> Cause | None:
             return Cause.MEMORY
         if number in _NO_DISK:
             return Cause.DISK
-        # HDF5 and other libraries put the system's words into an exception of their own.
-        if (told := lacking_in(str(one))) is not None:
-            return told
+        # HDF5 and other libraries quote the system's message in an exception of their own.
+        if (cause := lacking_in(str(one))) is not None:
+            return cause
         one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
     return None
 
 
 def lacking_in(text: str) -> Cause | None:
-    """What was short, by the words of whoever ended for it."""
+    """Return the shortage that a program's output reports: Cause.MEMORY, Cause.DISK or None."""
     folded = text.casefold()
     if any(words.casefold() in folded for words in _DISK_WORDS):
         return Cause.DISK
@@ -55,17 +55,17 @@ def lacking_in(text: str) -> Cause | None:
 
 
 def is_full(folder: Path) -> bool:
-    """Whether the disk of a folder has no room left."""
+    """Return whether the disk of a folder is full."""
     with suppress(OSError):
         return shutil.disk_usage(folder).free < FULL_BYTES
     return False
 
 
 class OomCounter:
-    """Whether the kernel has killed somebody for want of memory since this was made; never, where it does not count.
+    """Detects whether the kernel's OOM killer has struck since this object was created. Always False without /proc.
 
-    `oom_kill` in /proc/vmstat counts what was killed on the whole machine, in control groups too (Linux 4.13 and later,
-    mm/oom_kill.c: __oom_kill_process counts both).
+    `oom_kill` in /proc/vmstat counts the processes killed on the whole machine, including control groups (Linux 4.13
+    and later, mm/oom_kill.c: __oom_kill_process counts both).
     """
 
     def __init__(self) -> None:

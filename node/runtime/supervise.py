@@ -1,11 +1,11 @@
-"""Runs a program and takes it along when its parent dies, however that happens.
+"""Run a program and end it and all its descendants when the parent process ends, for whatever reason.
 
     python -I -S supervise.py PARENT_PID GRACE_S -- PROGRAM ARGUMENTS...
 
-A killed engine (-9) cannot end its solver, and mpirun puts its ranks into process groups of their own; so between
-the two stands this process: it watches its parent (the kernel tells it at once on Linux, otherwise it looks twice a
-second), keeps the descendants within reach (Linux: it adopts orphans), passes SIGTERM on, and leaves none behind.
-Exits as the program did. Standard library only, started without site-packages: it costs a few hundredths of a second.
+An engine killed by SIGKILL cannot end its solver, and mpirun puts its ranks into process groups of their own. This
+process between the two watches its parent (on Linux the kernel signals it at once, elsewhere it polls twice a second),
+keeps track of descendants (on Linux it adopts orphans), forwards SIGTERM and ends all of them. It exits with the
+program's exit code. Standard library only, without site-packages, so that it starts in a few hundredths of a second.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _TICK = 0.5
 
-# Loaded before any fork: between fork and exec no library should be.
+# Loaded before any fork: loading a library between fork and exec is unsafe.
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
@@ -33,13 +33,13 @@ def _prctl(option: int, value: int) -> None:
 
 
 def _descendants() -> set[int]:
-    """Pids of all processes below this one, on Linux; elsewhere none, there the process group has to do."""
+    """Return the pids of all descendants on Linux; elsewhere none, where the process group must suffice."""
     parents: dict[int, int] = {}
     for entry in Path("/proc").glob("[0-9]*/stat"):
         try:
-            # The command's name stands in parentheses and may hold anything.
+            # The command's name is in parentheses and may hold any character.
             fields = entry.read_text(errors="replace").rpartition(")")[2].split()
-        except OSError:  # gone meanwhile
+        except OSError:  # the process has ended meanwhile
             continue
         if fields[0] != "Z":
             parents[int(entry.parent.name)] = int(fields[1])
@@ -58,7 +58,7 @@ def _signal_all(number: int, child: int) -> None:
 
 
 def _end(program: subprocess.Popen[bytes], grace: float) -> None:
-    """SIGTERM to everything below, and after `grace` seconds SIGKILL."""
+    """Send SIGTERM to the program and all descendants, and SIGKILL after `grace` seconds."""
     _signal_all(signal.SIGTERM, program.pid)
     deadline = time.monotonic() + grace
     while time.monotonic() < deadline and (program.poll() is None or _descendants()):
@@ -76,24 +76,24 @@ def _end(program: subprocess.Popen[bytes], grace: float) -> None:
 
 def main(arguments: list[str]) -> int:
     parent, grace, command = int(arguments[0]), float(arguments[1]), arguments[3:]
-    told = [False]
+    signalled = [False]
 
-    def tell(number: int, frame: object) -> None:
-        told[0] = True
+    def on_signal(number: int, frame: object) -> None:
+        signalled[0] = True
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, tell)
+        signal.signal(number, on_signal)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:  # it died before we could ask to be told
+    if os.getppid() != parent:  # the parent ended before PR_SET_PDEATHSIG was set
         return 128 + signal.SIGTERM
     try:
-        # Killed itself, this process still takes the program along. One thread here, so the hook is safe.
+        # If this process is killed, the kernel kills the program. preexec_fn is safe here: there is only one thread.
         program = subprocess.Popen(command, preexec_fn=lambda: _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL))
     except OSError as error:
         sys.stderr.write(f"cannot run {command[0]}: {error.strerror}\n")
         return 127
-    while program.poll() is None and not told[0] and os.getppid() == parent:
+    while program.poll() is None and not signalled[0] and os.getppid() == parent:
         with suppress(subprocess.TimeoutExpired):
             program.wait(_TICK)
     _end(program, grace if program.poll() is None else 0.0)

@@ -1,6 +1,6 @@
-"""The node run's side of the machine's folder: the notes it exchanges with the agent, its checkpoints, its output.
+"""The node run's interface to the machine's work folder: files shared with the agent, checkpoints and output.
 
-Any node flow uses it; what is computed is the flow's own business.
+All node flows use it, whatever they compute.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ from spotwave.node.runtime.progress_bar import ProgressBar
 from spotwave.node.storage import checkpoint
 from spotwave.node.untrusted.own_files import remove_tree
 
-SAVED_S = 60.0  # how long the end of a step may wait for its checkpoint to be safe
+SAVED_S = 60.0  # longest wait at the end of a step for its checkpoint to be on the remote
 
 
 class Workspace:
-    """One attempt's working place. Made by the node flow when it starts."""
+    """Work folder of one attempt. The node flow creates this object when it starts."""
 
     def __init__(self) -> None:
-        """Tells the agent which process to signal. Raises KeyError outside of a machine."""
+        """Write the pid file for the agent. Raises KeyError if not run on a machine."""
         self.work = Path(os.environ[ENV_WORK])
         self.brief = Brief.from_json((self.work / BRIEF_FILE).read_text())
         self.scratch = self.work / "scratch"
@@ -57,15 +57,18 @@ class Workspace:
         write_text(self.work / ENGINE_PID_FILE, str(os.getpid()))
 
     def restored(self) -> checkpoint.Manifest | None:
-        """The checkpoint that the agent has restored, or None at a fresh start.
+        """Return the manifest of the checkpoint that the agent has restored, or None if there is none.
 
-        Raises CheckpointCorrupt if its files are not as they were sealed.
+        Raises CheckpointCorrupt if its files differ from the sealed ones.
         """
         newest = checkpoint.newest(self.checkpoints)
         return checkpoint.verify(newest) if newest is not None else None
 
     def take(self, name: str, to: Path) -> Path | None:
-        """Copy a file out of the newest checkpoint (a copy, for programs write into theirs); None if it has none."""
+        """Copy a file from the newest checkpoint and return `to`; None if the file or the checkpoint does not exist.
+
+        It must be a copy, not a link, because programs write into their files.
+        """
         newest = checkpoint.newest(self.checkpoints)
         if newest is None or not (newest / name).is_file():
             return None
@@ -74,22 +77,22 @@ class Workspace:
         return to
 
     def seal(self, step: str, files: Mapping[str, Path], facts: Mapping[str, Any]) -> None:
-        """Make the next checkpoint. `files` must be replaced by renaming afterwards, never written into."""
+        """Make the next checkpoint. Afterwards `files` may be replaced by renaming but not modified in place."""
         generation = checkpoint.next_generation(self.checkpoints, self.brief.attempt)
         checkpoint.seal(self.checkpoints, generation, files, facts, step=step)
 
     def until_saved(self, within_s: float = SAVED_S) -> bool:
-        """Wait until the newest checkpoint is on the remote, where the loss of the machine cannot reach it.
+        """Wait until the newest checkpoint is on the remote, so that the loss of the machine cannot destroy it.
 
-        For the end of a long step, which the agent sends at once. False if that takes too long (the remote is
-        away): then the work goes on, and the agent keeps trying.
+        For the end of a long step, whose checkpoint the agent sends at once. Return False if it takes too long (the
+        remote is unreachable): the work continues, and the agent keeps trying.
         """
         newest = checkpoint.newest(self.checkpoints)
         limit = time.monotonic() + within_s
         while newest is not None and self._pushed() < newest.name:
             if time.monotonic() >= limit or self.stop_asked() is not None:
                 return False
-            time.sleep(0.05)  # the agent is another process, and no child of ours
+            time.sleep(0.05)  # the agent is not a child process, so there is nothing to wait on
         return True
 
     def _pushed(self) -> str:
@@ -99,28 +102,28 @@ class Workspace:
             return ""
 
     def tell(self, step: str, percent: float, note: str) -> None:
-        """Progress for people: the bar in the UI, and the line that the controller logs."""
+        """Report progress: for the bar in the UI and the line that the controller logs."""
         self._step = step
         Progress(step, round(percent, 1), note).write(self.work / PROGRESS_FILE)
         self._bar.show(percent, f"{step}: {note}")
 
     def stop_asked(self) -> Outcome | None:
-        """Why the agent wants the work to end, if it does."""
+        """Return the agent's request to stop, or None."""
         try:
             return Outcome.from_json((self.work / STOP_FILE).read_text())
         except FileNotFoundError:
             return None
 
     def go_on(self) -> None:
-        """Between two steps: a signal may have been swallowed by a library in the midst of a callback.
+        """Raise StopAsked if the agent has requested a stop. Call it between steps.
 
-        Raises StopAsked.
+        A library may have swallowed the signal during a callback.
         """
         if (stop := self.stop_asked()) is not None:
             raise StopAsked(stop.reason)
 
     def at_stop(self, save: Callable[[], object]) -> None:
-        """Have `save` called once when the agent asks the work to end, for a last checkpoint."""
+        """Register `save`, to be called once for a last checkpoint when the agent requests a stop."""
         self._at_stop = save
 
     def save_at_stop(self) -> None:
@@ -128,11 +131,11 @@ class Workspace:
             return
         try:
             save()
-        except TerminationSignal:  # it comes a moment after the note that announces it, and only once
+        except TerminationSignal:  # it arrives shortly after the stop file, and only once
             save()
 
     def make_room(self) -> None:
-        """Give up what no other machine will need: the integrals, a program's working files."""
+        """Delete the scratch folder (integrals, working files), which no other machine needs."""
         remove_tree(self.scratch)
 
     def end(
@@ -144,7 +147,7 @@ class Workspace:
         signal: int | None = None,
         exit_status: int | None = None,
     ) -> None:
-        """Tell the agent how it ended, at the step that was told last; the last thing a node flow does."""
-        told = Outcome(ending, reason, cause=cause, signal=signal, exit_status=exit_status, step=self._step)
-        told.write(self.work / OUTCOME_FILE)
+        """Write the outcome for the agent, with the last reported step. A node flow calls this last."""
+        outcome = Outcome(ending, reason, cause=cause, signal=signal, exit_status=exit_status, step=self._step)
+        outcome.write(self.work / OUTCOME_FILE)
         self._bar.end()

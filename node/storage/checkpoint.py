@@ -1,10 +1,10 @@
-"""Checkpoints in generations: sealed here, verified there, restored from the newest that is whole.
+"""Checkpoints in numbered generations: sealed locally, verified on the remote, restored from the newest intact one.
 
-A generation is a folder of files and a manifest with their sizes and checksums. On a machine it stands in
-``checkpoint/<generation>/``, on the remote too, where ``checkpoint/LATEST`` names the newest verified one.
+A generation is a folder of files and a manifest with their sizes and checksums. On the machine and on the remote it is
+stored in ``checkpoint/<generation>/``. ``checkpoint/LATEST`` on the remote names the newest verified one.
 
-Files are sealed by hard link: a program must *replace* a file that it has sealed (temporary name, rename),
-never write into it. One that did is found out by its checksum before anything is sent.
+Files are sealed by hard link. A program must *replace* a file that it has sealed (temporary name, rename) and never
+modify it in place. A file that was modified is detected by its checksum before anything is sent.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ from spotwave.node.storage.manifest import (
     verify,
 )
 from spotwave.node.storage.remote import Entry, Remote, RemoteAbsent, RemoteDiffers, RemoteError
-from spotwave.node.untrusted.file_names import can_travel, same_place
-from spotwave.node.untrusted.file_names import told as quoted
+from spotwave.node.untrusted.file_names import can_travel, quoted, same_place
 from spotwave.node.untrusted.own_files import folder_of_ours, is_folder, is_regular, remove_tree
 
 __all__ = [
@@ -46,18 +45,18 @@ __all__ = [
     "verify",
 ]
 
-MOST_NAMED = 100  # of the files that a checkpoint leaves out
-KEPT = 2  # the newest, and the one to fall back to
+MOST_NAMED = 100  # omitted files listed in a checkpoint's facts
+KEPT = 2  # generations kept: the newest and a fallback
 _NAME = re.compile(r"(\d{3})-(\d{5})")
-_KNOWN_GOOD = ".verified"  # generations that this machine has seen whole on the remote, one a line
+_KNOWN_GOOD = ".verified"  # file that lists the generations this machine has verified on the remote, one per line
 _SENDING = ".sending-"
 
 
 def generation_name(attempt: int, count: int) -> str:
-    """E.g. '001-00007': the seventh of the first attempt.
+    """Return a generation's name, e.g. '001-00007' for the seventh of the first attempt.
 
-    Names sort as they were made, since attempts follow each other, and no two attempts share one.
-    Raises ValueError outside of 1..999 and 1..99999.
+    Names sort in the order of creation, since attempts follow each other, and no two attempts share a name.
+    Raises ValueError if `attempt` is not in 1..999 or `count` not in 1..99999.
     """
     if not (1 <= attempt <= 999 and 1 <= count <= 99999):
         raise ValueError(f"no generation name for attempt {attempt}, count {count}")
@@ -65,7 +64,7 @@ def generation_name(attempt: int, count: int) -> str:
 
 
 def next_generation(folder: Path, attempt: int) -> str:
-    """The name of the attempt's next generation, judged by those sealed in `folder`."""
+    """Return the name of the attempt's next generation, following those sealed in `folder`."""
     counts = [int(name[4:]) for name in _sealed(folder) if int(name[:3]) == attempt]
     return generation_name(attempt, max(counts, default=0) + 1)
 
@@ -73,20 +72,20 @@ def next_generation(folder: Path, attempt: int) -> str:
 def seal(
     folder: Path, generation: str, files: Mapping[str, Path], facts: Mapping[str, Any] | None = None, *, step: str = ""
 ) -> Path:
-    """Make `folder`/`generation` of `files` (name in the generation -> path), all of it or nothing.
+    """Make the generation `folder`/`generation` from `files` (name in the generation -> path), atomically.
 
-    `facts` is JSON for whoever resumes (energies, hashes), `step` the task it came from. Keeps the two newest.
-    A file whose name cannot travel is left out, and named in the facts as `left_out`: who resumes must not miss it.
-    Raises ValueError for a bad generation or no files, FileExistsError for one sealed already, OSError.
+    `facts` is JSON for the run that resumes (energies, hashes), `step` the task that made it. Keeps the two newest.
+    Files whose names cannot be transferred are omitted and listed in the facts as `left_out`.
+    Raises ValueError for an invalid generation or no files, FileExistsError if it is already sealed, OSError.
     """
     _checked(generation)
     files, left_out = _travelling(files)
     if not files:
-        raise ValueError("a checkpoint without files")
+        raise ValueError("a checkpoint needs at least one file")
     folder_of_ours(folder)
     target = folder / generation
     if target.exists():
-        raise FileExistsError(f"checkpoint {generation} is sealed already")
+        raise FileExistsError(f"checkpoint {generation} is already sealed")
     draft = folder / f".sealing-{generation}-{os.getpid()}"
     remove_tree(draft)
     try:
@@ -109,29 +108,30 @@ def seal(
 
 
 def newest(folder: Path) -> Path | None:
-    """The newest sealed generation, or None."""
+    """Return the folder of the newest sealed generation, or None."""
     names = _sealed(folder)
     return folder / names[-1] if names else None
 
 
 def prune(folder: Path, keep: int = KEPT) -> None:
-    """Remove all but the newest `keep` sealed generations of this machine."""
+    """Remove all but the newest `keep` sealed generations on this machine."""
     for name in _sealed(folder)[:-keep]:
         remove_tree(folder / name)
 
 
 def latest(remote: Remote) -> str | None:
-    """The generation that the remote's LATEST names, or None. Raises RemoteError if the remote does not answer."""
+    """Return the generation named by the remote's LATEST, or None. Raises RemoteError if the remote does not answer."""
     data = remote.read(LATEST_FILE)
     name = data.decode(errors="replace").strip() if data else ""
     return name if _NAME.fullmatch(name) else None
 
 
 def push(remote: Remote, folder: Path, generation: str) -> bool:
-    """Send a sealed generation, verify it there, let LATEST name it, then remove older ones there.
+    """Send a sealed generation, verify it on the remote, update LATEST, then remove older generations there.
 
-    False, and LATEST untouched, if the remote holds a newer one already: a slow attempt never overtakes its
-    successor. Raises CheckpointCorrupt if the local files are not as sealed (or pruned), RemoteError, OSError.
+    Return False, without a change of LATEST, if the remote already holds a newer generation: a slow attempt must not
+    overwrite its successor. Raises CheckpointCorrupt if the local files differ from the sealed ones or were pruned,
+    RemoteError, OSError.
     """
     _checked(generation)
     before = latest(remote)
@@ -140,15 +140,15 @@ def push(remote: Remote, folder: Path, generation: str) -> bool:
     sending = folder / f"{_SENDING}{generation}"
     remove_tree(sending)
     try:
-        # Linked aside first: sealing goes on meanwhile and prunes. Only what was sealed: whatever else lies there.
+        # Link the files to a separate folder first, since sealing continues meanwhile and prunes. Only sealed files.
         try:
             names = [*read_manifest(folder / generation).files, MANIFEST_FILE]
             for name in names:
                 if not is_regular(folder / generation / name):
-                    raise CheckpointCorrupt(f"checkpoint {generation} has no file {name}, or something in its place")
+                    raise CheckpointCorrupt(f"checkpoint {generation}: {name} is missing or not a regular file")
                 link(folder / generation / name, sending / name)
         except FileNotFoundError as error:
-            raise CheckpointCorrupt(f"checkpoint {generation} is no longer here") from error
+            raise CheckpointCorrupt(f"checkpoint {generation} has been removed") from error
         verify(sending)
         there = f"{CHECKPOINT_DIR}/{generation}"
         remote.upload(sending, there, names=names)
@@ -159,7 +159,7 @@ def push(remote: Remote, folder: Path, generation: str) -> bool:
             raise
     finally:
         remove_tree(sending)
-    now = latest(remote)  # asked again: the upload may have taken minutes
+    now = latest(remote)  # read again: the upload may have taken minutes
     if now is not None and now > generation:
         return False
     if now != generation:
@@ -174,17 +174,17 @@ def push(remote: Remote, folder: Path, generation: str) -> bool:
 
 
 def restore(remote: Remote, folder: Path, log: Callable[[str], object] = lambda line: None) -> Manifest | None:
-    """Fetch the newest whole generation into `folder`: LATEST's first, then the others, newest first.
+    """Fetch the newest intact generation into `folder`: the one in LATEST first, then the others, newest first.
 
-    `log` is told what is skipped and why. None if the remote holds no checkpoint (nor ever promised one).
-    Raises RemoteError if it does not answer (that is not "no checkpoint"), CheckpointCorrupt if LATEST
-    promises one and none is whole.
+    `log` is called with each skipped generation and the reason. Return None if the remote holds no checkpoint and
+    LATEST names none. Raises RemoteError if the remote does not answer (which does not mean "no checkpoint"),
+    CheckpointCorrupt if LATEST names a checkpoint and none is intact.
     """
     promised = latest(remote)
     names = sorted(_on_remote(remote), reverse=True)
     if promised is not None:
         if promised not in names:
-            log(f"checkpoint {promised} is skipped: LATEST names it, but it is not there")
+            log(f"checkpoint {promised} is skipped: LATEST names it, but it does not exist")
         names.sort(key=lambda name: name == promised, reverse=True)  # stable: the others stay newest first
     failure: RemoteError | None = None
     for name in names:
@@ -193,7 +193,7 @@ def restore(remote: Remote, folder: Path, log: Callable[[str], object] = lambda 
         except (CheckpointCorrupt, RemoteAbsent) as error:
             log(f"checkpoint {name} is skipped: {error}")
         except RemoteError as error:
-            remote.list(CHECKPOINT_DIR)  # raises if it is the remote that is away
+            remote.list(CHECKPOINT_DIR)  # raises if the remote is unreachable
             log(f"checkpoint {name} is skipped: {error}")
             failure = error
         else:
@@ -202,7 +202,7 @@ def restore(remote: Remote, folder: Path, log: Callable[[str], object] = lambda 
     if failure is not None:
         raise failure
     if promised is not None:
-        raise CheckpointCorrupt(f"LATEST names {promised}, but no checkpoint on the remote is whole")
+        raise CheckpointCorrupt(f"LATEST names {promised}, but all checkpoints on the remote are damaged")
     return None
 
 
@@ -212,12 +212,12 @@ def _fetch(remote: Remote, folder: Path, generation: str) -> Manifest:
     draft.parent.mkdir(parents=True, exist_ok=True)
     try:
         there = f"{CHECKPOINT_DIR}/{generation}"
-        told = remote.read(f"{there}/{MANIFEST_FILE}")
-        if told is None:
+        content = remote.read(f"{there}/{MANIFEST_FILE}")
+        if content is None:
             raise CheckpointCorrupt("it has no manifest")
-        # Only what was sealed: whatever else lies there, and under whatever name.
-        sealed = [Entry(name, mark.size, is_dir=False) for name, mark in Manifest.from_json(told).files.items()]
-        remote.fetch(there, [*sealed, Entry(MANIFEST_FILE, len(told), is_dir=False)], draft)
+        # Fetch only the sealed files, whatever else the folder contains.
+        sealed = [Entry(name, mark.size, is_dir=False) for name, mark in Manifest.from_json(content).files.items()]
+        remote.fetch(there, [*sealed, Entry(MANIFEST_FILE, len(content), is_dir=False)], draft)
         manifest = verify(draft, generation)
         remove_tree(folder / generation)
         draft.rename(folder / generation)
@@ -233,13 +233,13 @@ def _on_remote(remote: Remote) -> list[str]:
 def _sealed(folder: Path) -> list[str]:
     if not is_folder(folder):
         return []
-    # Sealed as a whole, manifest and all: what a program puts there under such a name is none of ours.
+    # Sealed generations have a manifest. A program may create other entries with such a name: ignore them.
     names = (path.name for path in folder.iterdir() if _NAME.fullmatch(path.name))
     return sorted(name for name in names if is_regular(folder / name / MANIFEST_FILE))
 
 
 def _known_good(folder: Path) -> list[str]:
-    """Newest first. A generation that failed its check on the remote must not be the one to fall back to."""
+    """Return verified generations, newest first. One that failed its check on the remote must not be the fallback."""
     path = folder / _KNOWN_GOOD
     return sorted(path.read_text().split(), reverse=True) if path.exists() else []
 
@@ -252,11 +252,11 @@ def _note_good(folder: Path, names: list[str]) -> None:
 
 def _checked(generation: str) -> None:
     if not _NAME.fullmatch(generation):
-        raise ValueError(f"{generation!r} is no generation name (like 001-00007)")
+        raise ValueError(f"{generation!r} is not a generation name (such as 001-00007)")
 
 
 def _travelling(files: Mapping[str, Path]) -> tuple[dict[str, Path], dict[str, list[str]]]:
-    """The files whose names can travel, and what the facts say of the others."""
+    """Return the files whose names can be transferred, and the facts that list the others."""
     chosen: dict[str, Path] = {}
     places = {MANIFEST_FILE}
     left_out = []

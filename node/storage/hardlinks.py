@@ -1,4 +1,4 @@
-"""Copies that cost nothing: hard links, where the filesystem has them; and what is on the disk for certain."""
+"""Hard links with a fallback to copies, and fsync."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import os
 import shutil
 from pathlib import Path
 
-_TRIES = 10  # 23 in a row failed at most, of 20,000 links of a file that was replaced in a tight loop
+_TRIES = 10  # in a test with 20,000 links of a file that was replaced in a tight loop, at most 23 in a row failed
 
 
 def link(source: Path, target: Path) -> None:
-    """Make `target` the same file as `source`; a copy where that cannot be. Raises FileNotFoundError, OSError.
+    """Make `target` a hard link to `source`, or a copy if links are impossible. Raises FileNotFoundError, OSError.
 
-    `source` may be replaced meanwhile: Linux refuses, as if there were none, to link a file that lost its last name
-    after it was looked up (link(2), ENOENT; vfs_link in fs/namei.c). Its successor is linked then.
+    `source` may be replaced meanwhile. Linux then refuses with ENOENT to link a file that lost its last name after it
+    was looked up (link(2); vfs_link in fs/namei.c), and the next try links the new file.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     for _ in range(_TRIES):
@@ -25,11 +25,11 @@ def link(source: Path, target: Path) -> None:
                 raise
         except OSError:  # another filesystem, or one without hard links
             break
-    shutil.copy2(source, target)  # what is open is read to its end, whatever name it has
+    shutil.copy2(source, target)  # reads the opened file to its end even if the name is replaced meanwhile
 
 
 def fsync(path: Path) -> None:
-    """A file's or folder's content, on the disk before what follows."""
+    """Flush a file's or folder's content to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""A checkpoint's table of contents, and the proof that its files are as they were sealed."""
+"""Manifest of a checkpoint, and the check that its files are unchanged since they were sealed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SIZE, _SHA256 = whole(0, MOST_BYTES), named(r"[0-9a-f]{64}")
 
 
 class CheckpointCorrupt(Exception):
-    """A generation is not whole: the message names it and what is wrong."""
+    """A generation is damaged. The message names it and the problem."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class FileMark:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a generation holds. `made_at` in Unix seconds; `facts` is JSON of the task that made it."""
+    """Content of a generation. `made_at` is in Unix seconds; `facts` is JSON of the task that made it."""
 
     generation: str
     made_at: float
@@ -45,13 +45,13 @@ class Manifest:
     files: dict[str, FileMark]
 
     def to_json(self) -> str:
-        """With a checksum of itself, so that a damaged fact is found out like a damaged file."""
+        """Return JSON with a checksum of itself, so that damage to the manifest is detected like damage to a file."""
         data = asdict(self)
         return json.dumps({**data, "seal": _digest(data)}, indent=1, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Manifest:
-        """Raises CheckpointCorrupt for anything but an undamaged manifest."""
+        """Parse a manifest. Raises CheckpointCorrupt if it is damaged or invalid."""
         try:
             data = load_object(text, MANIFEST_BYTES)
             seal = data.pop("seal")
@@ -60,14 +60,14 @@ class Manifest:
             files = {_inside(name): _mark(mark) for name, mark in table(data.pop("files")).items()}
             if len(files) > MOST_FILES:
                 raise ValueError(f"more than {MOST_FILES} files")
-            told = {name: rule(data[name]) for name, rule in _RULES.items()}
-            return cls(files=files, **told)
+            fields = {name: rule(data[name]) for name, rule in _RULES.items()}
+            return cls(files=files, **fields)
         except (ValueError, KeyError, TypeError) as error:
             raise CheckpointCorrupt(f"its manifest cannot be read: {error}") from error
 
 
-def _mark(told: Any) -> FileMark:
-    return FileMark(_SIZE(table(told)["size"]), _SHA256(told["sha256"]))
+def _mark(value: Any) -> FileMark:
+    return FileMark(_SIZE(table(value)["size"]), _SHA256(value["sha256"]))
 
 
 def _digest(data: dict[str, Any]) -> str:
@@ -75,15 +75,17 @@ def _digest(data: dict[str, Any]) -> str:
 
 
 def _inside(name: str) -> str:
-    """Who owns the remote can write a manifest: it must not lead to files beside the generation's own. The rule is the
-    one by which files are sealed."""
+    """Return `name` if it is inside the generation's folder, by the same rule as when sealing.
+
+    Anyone with access to the remote can write a manifest, which must not lead to other files.
+    """
     if not can_travel(name) or name == MANIFEST_FILE:
-        raise CheckpointCorrupt(f"its manifest names {name[:60]!r}, which is no file of it")
+        raise CheckpointCorrupt(f"its manifest names {name[:60]!r}, which is not a valid file name")
     return name
 
 
 def hash_file(path: Path) -> str:
-    """The sha256 of a file of any size, in bounded memory."""
+    """Return the sha256 of a file of any size, in bounded memory."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while chunk := stream.read(_CHUNK):
@@ -92,8 +94,8 @@ def hash_file(path: Path) -> str:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """The manifest in a generation's folder, files unchecked. Raises CheckpointCorrupt."""
-    if not is_regular(path / MANIFEST_FILE):  # to read a pipe that a program put there would never end
+    """Return the manifest in a generation's folder, without a check of the files. Raises CheckpointCorrupt."""
+    if not is_regular(path / MANIFEST_FILE):  # a program may have put a pipe there, whose reading would never end
         raise CheckpointCorrupt("it has no manifest")
     try:
         return Manifest.from_json(read_file(path / MANIFEST_FILE, MANIFEST_BYTES))
@@ -104,9 +106,9 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def verify(path: Path, generation: str | None = None) -> Manifest:
-    """Read every file of a generation (named `generation`, if given) and compare.
+    """Read every file of a generation and compare it with the manifest. `generation`: its expected name, if given.
 
-    Raises CheckpointCorrupt for the first that is missing or differs.
+    Raises CheckpointCorrupt for the first file that is missing or differs.
     """
     manifest = read_manifest(path)
     if generation is not None and manifest.generation != generation:
@@ -114,14 +116,14 @@ def verify(path: Path, generation: str | None = None) -> Manifest:
     for name, mark in manifest.files.items():
         file = path / name
         try:
-            told = file.lstat()
-            if not stat.S_ISREG(told.st_mode):
-                raise CheckpointCorrupt(f"{name} is no file")
-            size = told.st_size
+            status = file.lstat()
+            if not stat.S_ISREG(status.st_mode):
+                raise CheckpointCorrupt(f"{name} is not a regular file")
+            size = status.st_size
             if size != mark.size:
                 raise CheckpointCorrupt(f"{name} has {size} bytes instead of {mark.size}")
             if hash_file(file) != mark.sha256:
-                raise CheckpointCorrupt(f"{name} is not what was sealed (sha256)")
+                raise CheckpointCorrupt(f"{name} differs from the sealed file (sha256)")
         except FileNotFoundError:
             raise CheckpointCorrupt(f"{name} is missing") from None
     return manifest

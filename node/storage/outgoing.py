@@ -1,7 +1,7 @@
-"""What of a folder is sent: plain files under names that can travel, so many at most; the rest is left out and named.
+"""Select the files of a folder that are sent: regular files with transferable names, up to a limit.
 
-The folder is a program's, which may put anything into it at any moment. So nothing is opened but to see whether it
-can be read, nothing is followed, and what vanishes meanwhile was never there.
+All others are left out and listed with a reason. A program may write anything into the folder at any moment. So files
+are opened only to check that they can be read, links are not followed, and files that vanish meanwhile are ignored.
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path, PurePosixPath
 
-from spotwave.node.untrusted.file_names import MOST_LEVELS, same_place, told, why_not
+from spotwave.node.untrusted.file_names import MOST_LEVELS, quoted, same_place, why_not
 from spotwave.node.untrusted.own_files import is_regular
 
-MOST_FILES = 10_000  #: of one folder; a request to an object store each
-MOST_LOOKED_AT = 200_000  #: files and folders; a second for 200,000
-MOST_NAMED = 200  #: of those left out
-_HOLES = 64  # a large file that is for so many parts empty has been made by a leap, not by writing
+MOST_FILES = 10_000  #: files of one folder; each costs a request to an object store
+MOST_LOOKED_AT = 200_000  #: files and folders visited; 200,000 take about a second
+MOST_NAMED = 200  #: omitted files that are listed
+_HOLES = 64  # a large file with this ratio of size to stored bytes was made by seeking, not by writing
 _LARGE = 1 << 30
 
 
 @dataclass
 class Outgoing:
-    """A look at a folder. `files`: names that are sent; `left_out`: quoted names and why, the first of them."""
+    """Result of `survey`. `files`: names to send; `left_out`: quoted names and reasons, up to MOST_NAMED."""
 
     files: list[str] = field(default_factory=list)
     bytes: int = 0
     left_out: list[tuple[str, str]] = field(default_factory=list)
-    more: int = 0  #: left out beyond those that are named
+    more: int = 0  #: number of omitted files beyond those listed
 
     def leave_out(self, name: str, why: str) -> None:
         if len(self.left_out) < MOST_NAMED:
-            self.left_out.append((told(name), why))
+            self.left_out.append((quoted(name), why))
         else:
             self.more += 1
 
@@ -44,14 +44,17 @@ class Outgoing:
 
     @property
     def report(self) -> str:
-        """The text of the file that comes home: a line for each that did not."""
+        """Text of the file that lists the omitted files, one per line; it is sent with the others."""
         lines = [f"{name}: {why}\n" for name, why in self.left_out]
         return "".join(lines) + (f"and {self.more} more\n" if self.more else "")
 
 
 def survey(folder: Path, first: Sequence[str] = (), known: Collection[str] = ()) -> Outgoing:
-    """Look through `folder`. first: our own names, which are sent before all others; known: those sent before, which
-    are preferred, so that a later look takes no other choice. Raises OSError where the folder cannot be read."""
+    """Select the files of `folder` to send.
+
+    first: Spotwave's own file names, which take precedence. known: names sent before, which are preferred, so that a
+    later call makes the same choice. Raises OSError if the folder cannot be read.
+    """
     seen = Outgoing()
     chosen: dict[str, str] = {}  # place -> name
     sizes: dict[str, int] = {}
@@ -64,7 +67,7 @@ def survey(folder: Path, first: Sequence[str] = (), known: Collection[str] = ())
             continue
         if other is not None:
             keep, drop = sorted((name, other), key=lambda one: (one not in first, one not in known, one))
-            seen.leave_out(drop, f"it differs from {told(keep)} in upper and lower case alone")
+            seen.leave_out(drop, f"its name differs from {quoted(keep)} only in upper and lower case")
             if keep == other:
                 continue
         elif name not in known and name not in first:
@@ -86,7 +89,7 @@ def _ours(folder: Path, first: Sequence[str]) -> Iterator[tuple[str, int]]:
 
 
 def _plain_files(folder: Path, seen: Outgoing, disk: int) -> Iterator[tuple[str, int]]:
-    """Name and size of each file that can be sent. Level by level: what lies on top comes before what lies deep."""
+    """Yield name and size of each file that can be sent, level by level, so that top-level files come first."""
     device = folder.lstat().st_dev
     waiting: list[str] = [""]
     looked_at = 0
@@ -104,7 +107,7 @@ def _plain_files(folder: Path, seen: Outgoing, disk: int) -> Iterator[tuple[str,
                 for entry in entries:
                     looked_at += 1
                     if looked_at > MOST_LOOKED_AT:
-                        seen.leave_out(parent or ".", f"more than {MOST_LOOKED_AT} files and folders: not looked at")
+                        seen.leave_out(parent or ".", f"more than {MOST_LOOKED_AT} files and folders: not searched")
                         return
                     name = f"{parent}/{entry.name}" if parent else entry.name
                     why = why_not(name)
@@ -113,13 +116,13 @@ def _plain_files(folder: Path, seen: Outgoing, disk: int) -> Iterator[tuple[str,
                         continue
                     try:
                         status = entry.stat(follow_symlinks=False)
-                    except OSError:  # gone meanwhile
+                    except OSError:  # removed meanwhile
                         continue
                     if stat.S_ISDIR(status.st_mode):
                         if status.st_dev != device:
                             seen.leave_out(name, "another disk is mounted there")
                         elif name.count("/") >= MOST_LEVELS:
-                            seen.leave_out(name, f"it lies deeper than {MOST_LEVELS} folders")
+                            seen.leave_out(name, f"it is nested deeper than {MOST_LEVELS} folders")
                         else:
                             below.append(name)
                     elif (why := problem_with(folder / name, status, disk)) is not None:
@@ -130,20 +133,20 @@ def _plain_files(folder: Path, seen: Outgoing, disk: int) -> Iterator[tuple[str,
 
 
 def problem_with(path: Path, status: os.stat_result, disk: int) -> str | None:
-    """Why what is at `path` cannot be sent, by its `lstat`; disk: bytes of the whole disk that it is on."""
+    """Return why the file at `path`, given its `lstat`, cannot be sent, or None. disk: total bytes of its disk."""
     if not stat.S_ISREG(status.st_mode):
-        return f"it is {_kind(status.st_mode)}, not a file"
+        return f"it is {_kind(status.st_mode)}, not a regular file"
     stored = status.st_blocks * 512
     if status.st_size > disk or (status.st_size > _LARGE and status.st_size > _HOLES * stored):
-        return f"its {status.st_size} bytes are nearly all holes: {stored} are on the disk"
+        return f"it is sparse: of its {status.st_size} bytes only {stored} are on the disk"
     if not os.access(path, os.R_OK):
         return "it cannot be read"
     return None
 
 
 def _capacity(folder: Path) -> int:
-    told = os.statvfs(folder)
-    return told.f_blocks * told.f_frsize
+    status = os.statvfs(folder)
+    return status.f_blocks * status.f_frsize
 
 
 def _kind(mode: int) -> str:
@@ -155,10 +158,14 @@ def _kind(mode: int) -> str:
 
 
 def _without_folders_places(chosen: dict[str, str], seen: Outgoing, ours: Collection[str]) -> None:
-    """A file `a` and a folder `A` cannot both be where case does not tell: the folder's files are more; ours win."""
+    """Leave out names that clash with a folder: `a` and `A/b` cannot both exist on a case-insensitive file system.
+
+    The folder's files are kept, since they are more, unless the file is one of Spotwave's own (`ours`).
+    """
     for place, name in list(chosen.items()):
         if any(same_place(str(parent)) in ours for parent in PurePosixPath(name).parents):
-            seen.leave_out(chosen.pop(place), "a file of ours differs from its folder in upper and lower case alone")
+            why = "its folder's name differs from one of Spotwave's files only in upper and lower case"
+            seen.leave_out(chosen.pop(place), why)
     folders = {same_place(str(parent)) for name in chosen.values() for parent in PurePosixPath(name).parents}
     for place in folders & chosen.keys():
-        seen.leave_out(chosen.pop(place), "a folder differs from it in upper and lower case alone")
+        seen.leave_out(chosen.pop(place), "its name differs from a folder's only in upper and lower case")

@@ -1,4 +1,4 @@
-"""Calls of rclone for one remote: the arguments that all of them share, what a backend can do, answers and errors."""
+"""Calls of rclone for one remote: common arguments, features of the backend, answers and errors."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from spotwave.node.untrusted.plain_text import plain
 from spotwave.node.untrusted.strict_json import BadJson, load
 
 ABSENT_CODES = (3, 4)  #: directory not found, file not found
-_NO_MODTIME_NS = 10**18  # rclone tells "no modification times" as a precision of a hundred years
+_NO_MODTIME_NS = 10**18  # rclone reports "no modification times" as a precision of a hundred years
 _LISTING_BYTES = 16 << 20  # some hundred thousand names
 
 
 class RemoteAbsent(RemoteError):
-    """The remote answered, and what was to be fetched is not there."""
+    """The remote answered that the file or folder does not exist."""
 
 
 class RcloneCalls:
@@ -35,8 +35,8 @@ class RcloneCalls:
         call_s: float = 120.0,
         transfer_s: float = 3600.0,
     ) -> None:
-        if root.startswith("-") or "\0" in root:  # in the arguments it would be an option, or no argument at all
-            raise ValueError(f"{root[:60]!r} cannot be a remote's folder")
+        if root.startswith("-") or "\0" in root:  # rclone would take the former for an option; NUL cannot be passed
+            raise ValueError(f"{root[:60]!r} is not a valid remote folder: it starts with '-' or contains NUL")
         self.binary = str(binary)
         self.config = config if config and config.is_file() else None
         self.root = root if root.endswith(":") else root.rstrip("/") or "/"
@@ -45,7 +45,7 @@ class RcloneCalls:
         self._scrub = redactor(self.config)
 
     def at(self, rel: str) -> str:
-        """A path as rclone spells it. Raises ValueError for one that leaves the remote's folder."""
+        """Return a path in rclone's syntax. Raises ValueError if it is outside the remote's folder."""
         path = PurePosixPath(rel)
         if path.is_absolute() or ".." in path.parts or "\0" in rel:
             raise ValueError(f"{rel!r} is not a path below the remote's folder")
@@ -56,8 +56,8 @@ class RcloneCalls:
     @cached_property
     def _features(self) -> Mapping[str, object]:
         head = re.match(r"[^/:]+:", self.root)  # the whole backend: its folder may not exist yet
-        told = self._checked("backend", ["features", head[0] if head else self.root], self.call_s).stdout
-        features: Mapping[str, object] = self._json("backend", told)
+        output = self._checked("backend", ["features", head[0] if head else self.root], self.call_s).stdout
+        features: Mapping[str, object] = self._json("backend", output)
         return features
 
     @property
@@ -67,7 +67,7 @@ class RcloneCalls:
 
     @property
     def _comparison(self) -> list[str]:
-        """How to tell a changed file where the backend keeps no times: equal sizes prove nothing."""
+        """Flags to detect changed files if the backend keeps no times: equal sizes prove nothing."""
         if int(str(self._features.get("Precision") or 0)) < _NO_MODTIME_NS:
             return []
         return ["--checksum"] if self._hash_types else ["--ignore-times"]
@@ -77,7 +77,7 @@ class RcloneCalls:
         return item is not None and not item["IsDir"]
 
     def _stat(self, rel: str) -> Mapping[str, object] | None:
-        """What is at `rel`, or None; an object store calls a folder whatever is not there."""
+        """Return the item at `rel`, or None. An object store reports any missing item as a folder."""
         done = self._run("lsjson", ["--stat", "--no-modtime", self.at(rel)], self.call_s)
         if done.returncode in ABSENT_CODES:
             return None
@@ -96,11 +96,11 @@ class RcloneCalls:
         return rows
 
     @staticmethod
-    def _json(verb: str, told: bytes) -> Any:
+    def _json(verb: str, output: bytes) -> Any:
         try:
-            return load(told, _LISTING_BYTES)
+            return load(output, _LISTING_BYTES)
         except BadJson as error:
-            raise RemoteError(f"rclone {verb}: what it tells cannot be read: {error}") from error
+            raise RemoteError(f"rclone {verb}: invalid output: {error}") from error
 
     def _checked(self, verb: str, arguments: Sequence[str], timeout_s: float) -> subprocess.CompletedProcess[bytes]:
         done = self._run(verb, arguments, timeout_s)
@@ -110,8 +110,8 @@ class RcloneCalls:
 
     def _error(self, verb: str, done: subprocess.CompletedProcess[bytes]) -> RemoteError:
         kind = RemoteAbsent if done.returncode in ABSENT_CODES else RemoteError
-        word = plain(last_line(done.stderr.decode(errors="replace"))) or f"exit code {done.returncode}"
-        return kind(self._scrub(f"rclone {verb}: {word}"))
+        message = plain(last_line(done.stderr.decode(errors="replace"))) or f"exit code {done.returncode}"
+        return kind(self._scrub(f"rclone {verb}: {message}"))
 
     def _run(
         self,

@@ -1,4 +1,4 @@
-"""One run of the rclone binary: bounded in time and in what it may say."""
+"""Run the rclone binary with limits on time and output."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _BOUNDS = ["--retries=3", "--low-level-retries=3", "--retries-sleep=500ms", "--c
 
 
 class RemoteError(Exception):
-    """The remote could not do it: unreachable, refused, or too slow. Holds rclone's last word, without secrets."""
+    """A call failed: the remote is unreachable, refused or too slow. Holds rclone's last message, without secrets."""
 
 
 class RemoteTooLong(RemoteError):
-    """The remote answered, and what is there is longer than is taken: whoever waits for a letter has none."""
+    """The remote answered with more bytes than the limit allows."""
 
 
 def run(
@@ -30,13 +30,13 @@ def run(
     stdin: bytes,
     most_bytes: int,
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run rclone in a process group of its own, which never outlives this call.
+    """Run rclone in its own process group, which never outlives this call.
 
-    Raises RemoteError if it cannot be started or does not end in time, RemoteTooLong where it says more than
+    Raises RemoteError if it cannot be started or does not end in time, RemoteTooLong if it prints more than
     `most_bytes`.
     """
-    told_config = str(config) if config else ""  # empty: a configuration in memory only
-    command = [binary, verb, f"--config={told_config}", "--ask-password=false", *_BOUNDS, *arguments]
+    config_path = str(config) if config else ""  # empty: a configuration in memory only
+    command = [binary, verb, f"--config={config_path}", "--ask-password=false", *_BOUNDS, *arguments]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("RCLONE_")}
     pipe = subprocess.PIPE
     try:
@@ -46,15 +46,15 @@ def run(
     except OSError as error:
         raise RemoteError(f"the rclone program cannot be started: {error}") from error
     try:
-        out, told = communicate(process, stdin, timeout_s, most_bytes)
+        out, messages = communicate(process, stdin, timeout_s, most_bytes)
     except TooLong:
-        raise RemoteTooLong(f"rclone {verb}: more than the {most_bytes} bytes that are taken") from None
+        raise RemoteTooLong(f"rclone {verb}: the output exceeds the limit of {most_bytes} bytes") from None
     except subprocess.TimeoutExpired:
-        # Not chained: the exception it replaces quotes the whole command line.
-        raise RemoteError(f"rclone {verb}: no end after {timeout_s:g} s") from None
+        # Not chained: the original exception quotes the whole command line.
+        raise RemoteError(f"rclone {verb}: timed out after {timeout_s:g} s") from None
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-        with process:  # closes the pipes, reaps
+        with process:  # closes the pipes and reaps the process
             pass
-    return subprocess.CompletedProcess(verb, process.returncode, out, told)
+    return subprocess.CompletedProcess(verb, process.returncode, out, messages)

@@ -1,4 +1,4 @@
-"""What programs say, fit to be shown: rclone's last meaningful line, and any text without secrets."""
+"""Prepare program output for display: rclone's last meaningful line, and texts without secrets."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from spotwave.node.storage.secret_patterns import is_trivial, looks_random, name
 from spotwave.node.storage.secret_search import SHORTEST, SHORTEST_SPLIT, Search
 
 _STAMP = re.compile(r"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d (?:[A-Z]+ *: *)?")
-_MANY = re.compile(r"[;,\s]+")  # between the parts of `headers` and of a connection string
-_LONG_LINE = 24  # of a key over several lines: each line for itself
+_MANY = re.compile(r"[;,\s]+")  # separates the parts of `headers` and of a connection string
+_LONG_LINE = 24  # a key may span several lines; each line of at least this length counts as a secret
 
 Scrub = Callable[[str], str]
 
 
-def last_line(told: str) -> str:
-    """The line of rclone's messages that says why it failed; '' if it said nothing."""
-    lines = [_STAMP.sub("", line).strip() for line in told.splitlines()]
+def last_line(messages: str) -> str:
+    """Return the line of rclone's messages that gives the reason of the failure; '' if there is none."""
+    lines = [_STAMP.sub("", line).strip() for line in messages.splitlines()]
     lines = [line for line in lines if line]
     final = [line for line in lines if line.startswith("Failed to")]
     return (final or lines or [""])[-1]
 
 
 def redactor(config: Path | None, more: Iterable[str] = ()) -> Scrub:
-    """A function that blanks out the secrets of an rclone.conf and `more`, and what has the form of a secret."""
+    """Return a function that blanks the secrets of an rclone.conf and `more`, and texts that look like secrets."""
     search = Search([*(_secrets(config) if config else ()), *more])
     return lambda text: without_secrets(search.blanked(text))
 
 
 def secrets_of(settings: Mapping[str, object]) -> Iterator[str]:
-    """The secrets among settings, fields of a JSON object, or options of an rclone.conf."""
+    """Yield the secrets among settings, fields of a JSON object or options of an rclone.conf."""
     for name, value in settings.items():
         if isinstance(value, Mapping):
             yield from secrets_of(value)
@@ -45,7 +45,7 @@ def secrets_of(settings: Mapping[str, object]) -> Iterator[str]:
 
 
 class RedactedLog(logging.Filter):
-    """What passes it holds no secrets, exceptions included."""
+    """Logging filter that removes secrets from messages and tracebacks."""
 
     def __init__(self, scrub: Scrub) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ def _secrets(config: Path) -> Iterator[str]:
     try:
         parser.read(config)
     except (ConfigError, UnicodeDecodeError):
-        return  # encrypted or broken: rclone says so itself, and quotes none of it
+        return  # encrypted or broken: rclone reports that itself and quotes none of it
     for section in parser.sections():
         yield from secrets_of(dict(parser.items(section)))
 
@@ -92,13 +92,13 @@ def _inside(name: str, value: str) -> Iterator[str]:
 
 
 def _of_address(value: str) -> Iterator[str]:
-    """Password, the secret fields of the query, and parts of the path that look like one."""
+    """Yield the password, the secret query fields and the path segments of an address that look like secrets."""
     try:
-        told = urlsplit(value)
-        password = told.password
+        parts = urlsplit(value)
+        password = parts.password
     except ValueError:
         return
     if password:
         yield from (password, unquote(password))
-    yield from (found for name, found in parse_qsl(told.query) if names_a_secret(name) and not is_trivial(found))
-    yield from (part for part in told.path.split("/") if looks_random(part))
+    yield from (found for name, found in parse_qsl(parts.query) if names_a_secret(name) and not is_trivial(found))
+    yield from (part for part in parts.path.split("/") if looks_random(part))

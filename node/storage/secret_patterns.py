@@ -1,6 +1,6 @@
-"""Secrets that are known by their form alone: what stands where credentials stand in addresses, headers and key files.
+"""Detect secrets by their form: credentials in addresses, headers and key files.
 
-Every pattern reads a text once: none begins in the middle of a word, and none tries a repetition twice.
+Every pattern runs in linear time: none starts in the middle of a word, and none backtracks into a repetition.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _NAMES = re.compile(
     r"|signature|^headers$|(?:^|[_.-])(?:sig|sas|otp)(?:$|[_.-])",
     re.IGNORECASE,
 )
-# Names like these, of what is no secret: where something is, which kind it is, until when.
+# Names that match _NAMES but hold no secret: locations, kinds, expiry times.
 _HARMLESS = re.compile(
     r"(?:^|_|-)(?:ur[il]|file|version|type|kind|expiry|duration|expires|algorithms?|only|agent|exchange|retention)$"
     r"|^(?:ask_password|env_auth|pin_host_key|pass_bad_blocks|passed|keys|key_?vault|author(?:ity)?|client_credentials)$",
@@ -27,7 +27,7 @@ _NAMED = re.compile(r"""(?<![\w.%-])([\w.%-]{1,64}+)(=\\?["']?+|%3[Dd])([^&\s"'<
 _QUOTED = re.compile(r"""(?<![\w.%-])([\w.%-]{1,64}+)(\\?["']\s{0,3}+:\s{0,3}+\\?["'])([^"'\\\r\n]++)""")
 _HEADER = re.compile(r"(?i)(?<![\w-])((?:proxy-)?authorization\\?[\"']?\s{0,3}+[:=,]\s{0,3}+\\?[\"']?)([^\r\n\"'\\]++)")
 _SCHEME = re.compile(r"(?i)(?<![\w-])((?:bearer|basic|negotiate|sharedkey(?:lite)?)(?:[ :]|%20|\+))([\w+/=.~:%-]{8,}+)")
-_RANDOM = re.compile(r"[0-9+/=_]|.[A-Z]")  # a word of a language has no digit, and a capital only at its start
+_RANDOM = re.compile(r"[0-9+/=_]|.[A-Z]")  # an ordinary word has no digit, and a capital only at its start
 _USER = re.compile(r"(?<=://)[^/@\s]++@")
 _HOOK = re.compile(r"(?i)(://hooks?\.[\w.-]{1,200}+(?::\d{1,5}+)?/)[^\s\"'?#<>]++")
 _BOT = re.compile(r"(/bot)\d{3,20}+(?::|%3[Aa])[\w-]{8,}+")
@@ -42,22 +42,22 @@ _TOKENS = re.compile(
 
 
 def names_a_secret(name: str) -> bool:
-    """Whether a setting, field or header of this name holds a secret."""
+    """Return whether a setting, field or header of this name holds a secret."""
     return _NAMES.search(name) is not None and _HARMLESS.search(name) is None
 
 
 def is_trivial(value: str) -> bool:
-    """A switch or a small number: to blank it out would tell nothing and spoil every other line."""
+    """Return whether a value is a switch or a small number. Blanking those would spoil many unrelated lines."""
     return _PLAIN.fullmatch(value) is not None
 
 
 def looks_random(word: str) -> bool:
-    """As a secret in a path looks: long, of all kinds of characters. An id (UUID, digest) has no capitals."""
+    """Return whether a path segment looks like a secret: long and mixed. An id (UUID, digest) has no capitals."""
     return len(word) >= 20 and all(kind.search(word) for kind in _MIXED)
 
 
 def without_secrets(text: str) -> str:
-    """The text with `***` for what has the form of a secret."""
+    """Return the text with everything that looks like a secret replaced by `***`."""
     text = _PEM.sub(HIDDEN, text)
     text = _USER.sub(f"{HIDDEN}@", text)
     text = _HOOK.sub(rf"\1{HIDDEN}", text)

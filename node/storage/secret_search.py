@@ -1,7 +1,7 @@
-"""Finds known secrets in a text however they are written there: quoted, in base64 or hex, and over several lines.
+"""Find known secrets in a text in any common encoding: quoted, base64, hex, or split over several lines.
 
-The text is read into a plain form, without quoting (for a URL, JSON or XML) and without white space; the secrets' plain
-forms are looked for in that, and what was found is blanked out where it came from. Time is linear in the text.
+The text is normalised: quoting (URL, JSON or XML) and white space are removed. The secrets' normalised forms are then
+searched for, and each match is blanked in the original text. The time is linear in the length of the text.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from collections.abc import Iterable
 from itertools import compress
 from urllib.parse import quote, quote_plus
 
-SHORTEST = 4  #: shorter "secrets" (on, off) would blank out ordinary words
-SHORTEST_SPLIT = 8  #: shorter ones, with the spaces of a text left out, would be found across ordinary words
+SHORTEST = 4  #: shorter values (on, off) would blank ordinary words
+SHORTEST_SPLIT = 8  #: without white space, shorter values would match across ordinary words
 
 _HIDDEN = b"***"
-_ROUNDS = 3  # quoted, and quoted again by who logs it
+_ROUNDS = 3  # nested quoting, e.g. quoted again by a logger
 _QUOTED = re.compile(
     rb"%[0-9A-Fa-f]{2}|\\{1,4}u[0-9A-Fa-f]{4}|\\{1,4}[nrt/]"
     rb"|&(?:amp|lt|gt|quot|apos|#[0-9]{1,6}|#[xX][0-9A-Fa-f]{1,5});"
@@ -30,12 +30,12 @@ _OF_BASE64 = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012
 
 
 class Search:
-    """For these secrets."""
+    """Searches for a set of secrets."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         known = sorted({secret for secret in secrets if len(secret) >= SHORTEST}, key=len, reverse=True)
         self._as_they_are = [form for secret in known for form in _for_a_url(secret)]
-        self._plain: dict[bytes, bool] = {}  # and whether it is in the midst of more base64
+        self._plain: dict[bytes, bool] = {}  # normalised form -> whether it is base64, perhaps within a longer run
         for secret in map(_bytes, known):
             plain = _Plain(secret).text
             if len(plain) >= SHORTEST_SPLIT:
@@ -43,7 +43,7 @@ class Search:
                 self._plain |= dict.fromkeys(_in_base64(secret), True)
 
     def blanked(self, text: str) -> str:
-        """The text without them."""
+        """Return the text with the secrets blanked."""
         found = _bytes(text)
         for secret in self._as_they_are:
             found = found.replace(secret, _HIDDEN)
@@ -52,14 +52,14 @@ class Search:
         return found.decode("utf-8", "replace")
 
     def _spans(self, text: bytes) -> list[tuple[int, int]]:
-        """Where they stand, by their plain forms."""
+        """Return the spans of the secrets' normalised forms in the original text."""
         plain, spans = _Plain(text), []
         for form, is_base64 in self._plain.items():
             at = end = 0
             while (at := plain.text.find(form, at)) >= 0:
                 start, end_before = plain.starts[at], end
                 end = plain.ends[at + len(form) - 1]
-                if is_base64:  # the rest of it is the secret's neighbour, a user's name as a rule
+                if is_base64:  # extend to the whole run: the rest is encoded with the secret, often a user name
                     while start > end_before and text[start - 1] in _OF_BASE64:
                         start -= 1
                     while end < len(text) and text[end] in _OF_BASE64:
@@ -70,7 +70,7 @@ class Search:
 
 
 class _Plain:
-    """A text without quoting and white space, and where each of its bytes has come from."""
+    """A text without quoting and white space, with the original position of each byte."""
 
     def __init__(self, text: bytes) -> None:
         self.text = text
@@ -110,7 +110,7 @@ def _meant(written: bytes) -> bytes:
     quoted = written.lstrip(b"\\")
     if quoted == b"/":
         return quoted
-    return _bytes(chr(int(quoted[1:], 16))) if quoted[:1] == b"u" else b""  # line breaks and what is dropped
+    return _bytes(chr(int(quoted[1:], 16))) if quoted[:1] == b"u" else b""  # line breaks are dropped
 
 
 def _for_a_url(secret: str) -> set[bytes]:
@@ -121,7 +121,7 @@ def _for_a_url(secret: str) -> set[bytes]:
 
 
 def _in_base64(secret: bytes) -> set[bytes]:
-    """What is the same of it wherever it stands: at each of the three places that its first byte can have."""
+    """Return the base64 characters that depend on the secret alone, for each of its three alignments."""
     forms = set()
     for place in range(3):
         written = base64.b64encode(bytes(place) + secret)

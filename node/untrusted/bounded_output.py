@@ -1,4 +1,4 @@
-"""A program's output, as much of it as is wanted: `subprocess` would take gigabytes into memory."""
+"""Read a program's output up to a limit: `subprocess` alone would read gigabytes into memory."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ import subprocess
 import time
 
 _CHUNK = 1 << 16
-_TOLD_BYTES = 1 << 18  # kept of what it says to stderr: the end
+_MESSAGE_BYTES = 1 << 18  # of stderr, the last bytes are kept
 
 
 class TooLong(Exception):
-    """It has more to say than is wanted."""
+    """The output exceeds the limit."""
 
 
 def communicate(
     process: subprocess.Popen[bytes], stdin: bytes, timeout_s: float, most_bytes: int
 ) -> tuple[bytes, bytes]:
-    """Its output and the end of what it said to stderr, as `Popen.communicate`; all three must be pipes.
+    """Return stdout and the end of stderr, as `Popen.communicate` does. All three streams must be pipes.
 
-    Raises TooLong where the output has more than `most_bytes`, and subprocess.TimeoutExpired; the process then lives.
+    Raises TooLong if stdout exceeds `most_bytes`, or subprocess.TimeoutExpired; the process then still runs.
     """
     assert process.stdin is not None
     assert process.stdout is not None
     assert process.stderr is not None
     deadline = time.monotonic() + timeout_s
-    out, told, left = bytearray(), bytearray(), memoryview(stdin)
+    out, messages, left = bytearray(), bytearray(), memoryview(stdin)
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ, out)
-        selector.register(process.stderr, selectors.EVENT_READ, told)
+        selector.register(process.stderr, selectors.EVENT_READ, messages)
         if left:
             os.set_blocking(process.stdin.fileno(), False)
             selector.register(process.stdin, selectors.EVENT_WRITE)
@@ -48,15 +48,15 @@ def communicate(
                     selector.unregister(key.fileobj)
             if len(out) > most_bytes:
                 raise TooLong
-            del told[:-_TOLD_BYTES]
+            del messages[:-_MESSAGE_BYTES]
             if time.monotonic() >= deadline:
                 raise subprocess.TimeoutExpired(process.args, timeout_s)
     process.wait(max(0.0, deadline - time.monotonic()))
-    return bytes(out), bytes(told)
+    return bytes(out), bytes(messages)
 
 
 def _written(descriptor: int, left: memoryview) -> memoryview:
-    """What is still to be written; nothing to a process that does not read any more."""
+    """Write a chunk and return the rest; an empty rest if the process no longer reads."""
     try:
         return left[os.write(descriptor, left[:_CHUNK]) :]
     except BlockingIOError:

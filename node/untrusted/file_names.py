@@ -1,11 +1,11 @@
-"""Which names of files can travel: from a machine by rclone to any remote, and home to another computer.
+"""Check which file names can be transferred by rclone to any remote and from there to another computer.
 
-What cannot is left out and named, since one such name must not keep all others away. A name here is a path relative
-to the folder that is sent, with '/'.
+Files with other names are left out and listed, since one such name must not block all others. A name here is a path
+relative to the folder that is sent, with '/'.
 
-Backslash and colon travel: rclone writes another character in the place of one that a backend refuses, and puts it
-back (its "encoding"). That substitute itself, and the mark that rclone quotes it by, do not come back as they were
-(rclone's issues 6098 and 7456), so they are refused.
+Backslash and colon are allowed: if a backend refuses a character, rclone stores a substitute and restores the original
+(its "encoding"). The substitutes themselves, and the mark with which rclone quotes them, are not restored correctly
+(rclone issues 6098 and 7456), so they are refused.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import unicodedata
 
 #: Bytes of a file's or folder's own name. Linux allows 255; a program's checkpoint is copied under `.<name>.part`.
 LONGEST_NAME = 240
-#: Bytes of all of it: object stores take 1024, the remote's path and the job's folder included.
+#: Bytes of the whole path: object stores allow 1024 including the remote's path and the job's folder.
 LONGEST_PATH = 700
-MOST_LEVELS = 32  #: folders within folders
-LONGEST_TOLD = 200  #: characters of a name that is told
+MOST_LEVELS = 32  #: nested folders
+LONGEST_QUOTED = 200  #: characters of a name in a message
 
 _QUOTE = "\N{SINGLE HIGH-REVERSED-9 QUOTATION MARK}"
 _FULL_STOP = "\N{FULLWIDTH FULL STOP}"
@@ -25,12 +25,12 @@ _SUBSTITUTES = {_QUOTE, "\N{FULLWIDTH SOLIDUS}", *(chr(code) for code in range(0
 
 
 def why_not(name: str) -> str | None:
-    """Why a file of this name cannot travel, in a few words; None if it can."""
-    if len(name) > LONGEST_PATH:  # before it is split: it may be a megabyte
+    """Return briefly why a file of this name cannot be transferred; None if it can."""
+    if len(name) > LONGEST_PATH:  # before the split: it may be a megabyte long
         return f"its path is longer than {LONGEST_PATH} bytes"
     parts = name.split("/")
     if len(parts) > MOST_LEVELS + 1:
-        return f"it lies deeper than {MOST_LEVELS} folders"
+        return f"it is nested deeper than {MOST_LEVELS} folders"
     try:
         if len(name.encode()) > LONGEST_PATH:
             return f"its path is longer than {LONGEST_PATH} bytes"
@@ -40,29 +40,29 @@ def why_not(name: str) -> str | None:
 
 
 def can_travel(name: str) -> bool:
-    """Whether a file of this name can be sent to any remote and brought home."""
+    """Return whether a file of this name can be sent to any remote and fetched from there."""
     return why_not(name) is None
 
 
 def _why_not_part(part: str) -> str | None:
     if part in ("", ".", ".."):
-        return "its name is a path to somewhere else"
-    if not part.isprintable():  # control and format characters, tabs, line ends, every space but the usual one
+        return "its name contains a relative path component"
+    if not part.isprintable():  # control and format characters, tabs, line ends, any space except the usual one
         return "its name has characters that cannot be printed"
     if part[0] == " " or part[-1] in " .":
         return "its name begins or ends with a space, or ends with a dot, which some stores drop"
     if _SUBSTITUTES.intersection(part) or not part.strip(_FULL_STOP):
-        return "its name has a character that rclone takes for another one"
+        return "its name has a character that rclone uses as a substitute for another"
     if len(part.encode()) > LONGEST_NAME:
         return f"its name is longer than {LONGEST_NAME} bytes"
     return None
 
 
 def same_place(name: str) -> str:
-    """Equal for two names that a store or a disk which does not tell case (or accents' encodings) takes for one."""
+    """Normalise a name such that names equal on a case-insensitive or Unicode-normalising store are equal."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
-def told(name: str) -> str:
-    """A name as a log or a message can quote it: escaped, in quotes, and not longer than a line."""
-    return repr(name if len(name) <= LONGEST_TOLD else f"{name[: LONGEST_TOLD - 3]}...")
+def quoted(name: str) -> str:
+    """Return a name quoted for a log or a message: escaped, and truncated to one line."""
+    return repr(name if len(name) <= LONGEST_QUOTED else f"{name[: LONGEST_QUOTED - 3]}...")

@@ -1,7 +1,7 @@
-"""Files and folders of ours that a program on the same machine may have removed or replaced by something else.
+"""Handle Spotwave's own files and folders that a program on the same machine may have removed or replaced.
 
-It runs as the same user, so nothing here keeps it from that; but a folder that is a link, or a file that is a pipe,
-must not stop or hold the machine.
+Programs run as the same user, so nothing here prevents that. But a folder replaced by a link, or a file replaced by a
+pipe, must not stop or block the machine.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-MOST = 1 << 20  # bytes of a note; the longest are a few thousand
+MOST = 1 << 20  # bytes of a small file; the largest have a few thousand
 
 
 def is_regular(path: Path) -> bool:
-    """Whether it is a file: no link, pipe, socket or device, whose reading could lead elsewhere or never end."""
+    """Return whether it is a regular file, not a link, pipe, socket or device, whose reading could block."""
     try:
         return stat.S_ISREG(path.lstat().st_mode)
     except OSError:
@@ -24,7 +24,7 @@ def is_regular(path: Path) -> bool:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether it is a folder itself, and no link to one."""
+    """Return whether it is a folder, not a link to one."""
     try:
         return stat.S_ISDIR(path.lstat().st_mode)
     except OSError:
@@ -32,7 +32,7 @@ def is_folder(path: Path) -> bool:
 
 
 def folder_of_ours(path: Path) -> bool:
-    """Make the folder, in the place of whatever else stands there. True if it was not there. Raises OSError."""
+    """Create the folder, replacing anything else of that name. Return True if it was missing. Raises OSError."""
     if is_folder(path):
         return False
     with suppress(FileNotFoundError, NotADirectoryError):
@@ -42,9 +42,9 @@ def folder_of_ours(path: Path) -> bool:
 
 
 def clear_way(path: Path) -> None:
-    """Before a file is written here: remove what stands there unless it is a file. Raises OSError.
+    """Prepare for writing a file: remove anything at `path` that is not a regular file. Raises OSError.
 
-    To open a pipe waits for its other end, for ever; a link would be followed; a folder cannot be replaced.
+    Opening a pipe would wait forever for its other end, a link would be followed, and a folder cannot be replaced.
     """
     folder_of_ours(path.parent)
     for one in (path, path.with_name(f".{path.name}.part")):  # the second: see contract.write_text
@@ -55,14 +55,14 @@ def clear_way(path: Path) -> None:
 
 
 def read_regular(path: Path, most_bytes: int = MOST) -> bytes:
-    """A small file's content, without ever waiting for anybody, nor following a link.
+    """Return a small file's content, without blocking and without following a link.
 
-    Raises FileNotFoundError, OSError; ValueError for what is not a regular file, or a longer one.
+    Raises FileNotFoundError, OSError; ValueError if it is not a regular file or longer than `most_bytes`.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as stream:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ValueError(f"{path.name} is no file")
+            raise ValueError(f"{path.name} is not a regular file")
         data = stream.read(most_bytes + 1)
     if len(data) > most_bytes:
         raise ValueError(f"{path.name} is longer than {most_bytes} bytes")
@@ -70,8 +70,10 @@ def read_regular(path: Path, most_bytes: int = MOST) -> bytes:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a folder as far as that can be done, of any depth: `shutil.rmtree` recurses with an open file for each
-    level, and gives up at a thousand. No error is raised."""
+    """Remove a folder of any depth, as far as possible, without raising an error.
+
+    `shutil.rmtree` alone recurses with an open file per level and fails at a depth of about a thousand.
+    """
     with suppress(RecursionError):
         shutil.rmtree(path, ignore_errors=True)
     if is_folder(path):
@@ -79,7 +81,7 @@ def remove_tree(path: Path) -> None:
 
 
 def _remove_deep(path: Path) -> None:
-    """Folder by folder: what lies in one is moved up beside it before it is removed, so that no path grows long."""
+    """Remove folder by folder: subfolders are moved up next to `path` before their parent is removed: short paths."""
     waiting, moved = [path], 0
     while waiting:
         folder = waiting.pop()
@@ -94,5 +96,5 @@ def _remove_deep(path: Path) -> None:
                     else:
                         os.unlink(entry.path)
             folder.rmdir()
-        except OSError:  # in use, or not ours: it stays, as with rmtree
+        except OSError:  # in use, or another user's: it stays, as with rmtree
             continue

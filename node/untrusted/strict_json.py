@@ -1,7 +1,7 @@
-"""JSON that somebody else has written: read strictly, or not at all.
+"""Strict parser for JSON from untrusted sources.
 
-Python's own reader takes NaN, numbers without end, the last of two equal keys and half a surrogate pair, and fails on
-deep nesting with an error that nobody expects. Standard library only, as the agent needs it.
+Python's own parser accepts NaN, numbers of unlimited length, duplicate keys and unpaired surrogates, and fails on deep
+nesting with a RecursionError. Standard library only, as the agent needs it.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from typing import Any
 
 from spotwave.node.untrusted.own_files import read_regular
 
-LETTER_BYTES = 1 << 20  # of a lease, an outcome, a manifest: an honest one has a few hundred
+LETTER_BYTES = 1 << 20  # limit for a lease, an outcome, a manifest; normally they have a few hundred bytes
 MOST_DEPTH = 32
 MOST_INT = 2**63 - 1
 
 
 class BadJson(ValueError):
-    """What was read is not what we take; one line that quotes nothing of it."""
+    """The JSON text is invalid. The message is one line and quotes nothing of it."""
 
 
-def load(told: str | bytes, most_bytes: int = LETTER_BYTES, most_depth: int = MOST_DEPTH) -> Any:
-    """Raises BadJson for anything but a JSON text of finite numbers, each key once, that is neither long nor deep."""
-    if len(told) > most_bytes:
+def load(content: str | bytes, most_bytes: int = LETTER_BYTES, most_depth: int = MOST_DEPTH) -> Any:
+    """Parse JSON. Raises BadJson for invalid, too long or too deeply nested text, infinite numbers, duplicate keys."""
+    if len(content) > most_bytes:
         raise BadJson(f"longer than {most_bytes} bytes")
     try:
-        text = told.decode() if isinstance(told, bytes) else told
+        text = content.decode() if isinstance(content, bytes) else content
         value = json.loads(
             text, parse_int=_whole, parse_float=_finite, parse_constant=_no_number, object_pairs_hook=_once
         )
@@ -37,27 +37,29 @@ def load(told: str | bytes, most_bytes: int = LETTER_BYTES, most_depth: int = MO
     except BadJson:
         raise
     except ValueError as error:  # UnicodeDecodeError and JSONDecodeError: their messages quote nothing
-        raise BadJson(f"no JSON: {_reason(error)}") from None
+        raise BadJson(f"not valid JSON: {_reason(error)}") from None
     _look_through(value, most_depth)
     return value
 
 
-def load_object(told: str | bytes, most_bytes: int = LETTER_BYTES) -> dict[str, Any]:
-    """As `load`. Raises BadJson for anything but an object, too."""
-    value = load(told, most_bytes)
+def load_object(content: str | bytes, most_bytes: int = LETTER_BYTES) -> dict[str, Any]:
+    """Parse a JSON object as `load` does. Raises BadJson also for any other value."""
+    value = load(content, most_bytes)
     if not isinstance(value, dict):
-        raise BadJson("no JSON object")
+        raise BadJson("not a JSON object")
     return value
 
 
 def load_file(path: Path, most_bytes: int = LETTER_BYTES) -> dict[str, Any]:
-    """The object in a file. Raises FileNotFoundError, BadJson."""
+    """Parse the JSON object in a file. Raises FileNotFoundError, BadJson."""
     return load_object(read_file(path, most_bytes), most_bytes)
 
 
 def read_file(path: Path, most_bytes: int = LETTER_BYTES) -> bytes:
-    """A small file in a folder where others write. Raises FileNotFoundError; BadJson for one that is too long, that
-    cannot be read, or that is no regular file (node.untrusted.own_files)."""
+    """Read a small file in a folder where other programs write.
+
+    Raises FileNotFoundError; BadJson if it is too long, unreadable or not a regular file (node.untrusted.own_files).
+    """
     try:
         return read_regular(path, most_bytes)
     except FileNotFoundError:
@@ -75,7 +77,7 @@ def _reason(error: ValueError) -> str:
 
 
 def _whole(digits: str) -> int:
-    # Measured as text: to make the number takes time that grows with the square of its length.
+    # Check the length first: the conversion takes time that grows with the square of the number of digits.
     if len(digits) > 20 or abs(number := int(digits)) > MOST_INT:
         raise BadJson("a whole number of more than 63 bits")
     return number
@@ -100,7 +102,7 @@ def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _look_through(value: Any, most_depth: int) -> None:
-    """Depth, and text that is none. Without recursion, which is what it guards against."""
+    """Check nesting depth and text encoding, without recursion."""
     level, depth = [value], 0
     while level:
         if depth > most_depth:
@@ -121,4 +123,4 @@ def _encodable(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise BadJson("text with half a surrogate pair") from None
+        raise BadJson("text with an unpaired surrogate") from None

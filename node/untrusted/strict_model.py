@@ -1,7 +1,7 @@
-"""What a letter is, and what its fields may hold.
+"""Dataclasses that are read from untrusted JSON, with a validation rule for each field.
 
-A rule gives the value as it is kept, or raises ValueError in words. For what is heard, not for what we say ourselves.
-Standard library only, as the agent needs it.
+A rule returns the value to keep, or raises ValueError with the reason. Rules apply to received data, not to data that
+is written. Standard library only, as the agent needs it.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from spotwave.node.untrusted.strict_json import load_file, load_object
 Rule = Callable[[Any], Any]
 T = TypeVar("T")
 
-MOST_BYTES = 2**50  # a pebibyte, of what one machine may say that it has sent
-_MOST_WHOLE = 2**53  # beyond, a float no longer tells neighbours apart
+MOST_BYTES = 2**50  # a pebibyte: the largest number of sent bytes that a machine may report
+_MOST_WHOLE = 2**53  # a float represents larger whole numbers inexactly
 
 
 def whole(least: int = 0, most: int = _MOST_WHOLE) -> Rule:
-    """A whole number; true and false are none."""
+    """Return a rule for whole numbers; true and false are refused."""
 
     def rule(value: Any) -> int:
         if type(value) is not int or not least <= value <= most:
@@ -39,7 +39,7 @@ def whole(least: int = 0, most: int = _MOST_WHOLE) -> Rule:
 
 
 def number(least: float = 0.0, most: float = 1e12) -> Rule:
-    """A finite number; true and false are none."""
+    """Return a rule for finite numbers; true and false are refused."""
 
     def rule(value: Any) -> float:
         if type(value) not in (int, float) or not math.isfinite(value) or not least <= value <= most:
@@ -50,18 +50,18 @@ def number(least: float = 0.0, most: float = 1e12) -> Rule:
 
 
 def said(limit: int = LINE_CHARS, *, lines: bool = False) -> Rule:
-    """Words for people: made plain, and cut where they are too long."""
+    """Return a rule for texts to display: they are cleaned (`plain`), and truncated if too long."""
 
     def rule(value: Any) -> str:
         if not isinstance(value, str):
-            raise ValueError("not a text")
+            raise ValueError("must be text")
         return plain(value, limit, lines=lines)
 
     return rule
 
 
 def exactly(limit: int = TEXT_CHARS) -> Rule:
-    """A text that is used as it is."""
+    """Return a rule for texts that are used unchanged."""
 
     def rule(value: Any) -> str:
         if not isinstance(value, str) or len(value) > limit:
@@ -72,7 +72,7 @@ def exactly(limit: int = TEXT_CHARS) -> Rule:
 
 
 def named(pattern: str) -> Rule:
-    """A text of this form."""
+    """Return a rule for texts that match `pattern` as a whole."""
     form = re.compile(pattern)
 
     def rule(value: Any) -> str:
@@ -85,7 +85,7 @@ def named(pattern: str) -> Rule:
 
 def truth(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise ValueError("neither true nor false")
+        raise ValueError("must be true or false")
     return value
 
 
@@ -99,14 +99,14 @@ def one_of(words: type[StrEnum]) -> Rule:
 
 
 def table(value: Any) -> dict[str, Any]:
-    """An object of any content."""
+    """Rule for JSON objects of any content."""
     if not isinstance(value, dict):
         raise ValueError("not an object")
     return value
 
 
 def each(rule: Callable[[Any], T], most: int) -> Callable[[Any], dict[str, T]]:
-    """An object of at most so many values of one kind, under short names."""
+    """Return a rule for objects with at most `most` values, each of which follows `rule`, under short names."""
 
     def checked(value: Any) -> dict[str, T]:
         if len(table(value)) > most:
@@ -121,10 +121,10 @@ def maybe(rule: Callable[[Any], T]) -> Callable[[Any], T | None]:
 
 
 class StrictModel:
-    """A dataclass that travels as JSON; unknown keys are ignored so that versions may differ.
+    """Base of dataclasses that are exchanged as JSON; unknown keys are ignored so that versions may differ.
 
-    Whoever reads one believes nothing unchecked: a machine may be anybody's. What does not fit its field's rule makes
-    the whole note unreadable, and texts for people come out plain.
+    Received data is always validated, since a machine may be compromised. A value that violates its field's rule makes
+    the whole object invalid, and texts for display are cleaned.
     """
 
     RULES: ClassVar[Mapping[str, Rule]]  #: one for every field
@@ -134,27 +134,27 @@ class StrictModel:
 
     @classmethod
     def from_dict(cls, data: Any) -> Self:
-        """Raises ValueError for anything but an object with the needed fields, each as its rule asks."""
-        told: dict[str, Any] = {}
+        """Validate a JSON object. Raises ValueError if a field is missing or violates its rule."""
+        fields: dict[str, Any] = {}
         for name, rule in cls.RULES.items():
             if name in table(data):
                 try:
-                    told[name] = rule(data[name])
+                    fields[name] = rule(data[name])
                 except ValueError as error:
                     raise ValueError(f"{name}: {error}") from error
         try:
-            return cls(**told)
+            return cls(**fields)
         except TypeError as error:
             raise ValueError(f"{cls.__name__}: {error}") from error
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """Raises ValueError as `from_dict` does, and for what is no strict JSON (node.untrusted.strict_json)."""
+        """Parse JSON. Raises ValueError as `from_dict` does, and for invalid JSON (node.untrusted.strict_json)."""
         return cls.from_dict(load_object(text))
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Out of a file beside which others write. Raises FileNotFoundError, ValueError."""
+        """Read a file in a folder where other programs write. Raises FileNotFoundError, ValueError."""
         return cls.from_dict(load_file(path))
 
     def write(self, path: Path) -> None:
@@ -162,15 +162,15 @@ class StrictModel:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write under a temporary name, then rename: a reader sees the old file or the new, never half.
+    """Write a file atomically: under a temporary name, then renamed, so that readers never see half of it.
 
-    The file is its owner's alone, whatever umask the process was given. Raises OSError that names the file; nothing is
-    left then, for a disk that is full needs its place.
+    Only its owner can read the file, whatever the umask. Raises OSError with the file's name; the temporary file is
+    then removed, since a full disk needs its space.
     """
     temporary = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.unlink(missing_ok=True)  # left by a death, or a pipe of a program's: to open that would never end
+        temporary.unlink(missing_ok=True)  # left by a crash, or a pipe made by a program, whose opening would block
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(text)
         temporary.replace(path)

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from spotwave.node.storage.remote import Entry, Remote
-from spotwave.node.untrusted.file_names import same_place, told, why_not
+from spotwave.node.untrusted.file_names import quoted, same_place, why_not
 
 MOST_FILES = 10_000  #: brought home of one folder; a machine sends no more (node/storage/outgoing.py)
 MOST_NAMED = 200
@@ -43,7 +43,7 @@ class Listed:
     def leave_out(self, name: str, why: str) -> None:
         self.left_out_count += 1
         if len(self.left_out) < MOST_NAMED:
-            self.left_out.append(f"{told(name)}: {why}")
+            self.left_out.append(f"{quoted(name)}: {why}")
 
 
 def listed(remote: Remote, rel: str, first: str = "") -> Listed:
@@ -62,7 +62,7 @@ def listed(remote: Remote, rel: str, first: str = "") -> Listed:
         if why is None and place in folders:
             why = "a folder has the same name, or differs from it in upper and lower case alone"
         if why is None and place in places:
-            why = f"it differs from {told(places[place])} in upper and lower case alone"
+            why = f"its name differs from {quoted(places[place])} only in upper and lower case"
         if why is None and len(found.entries) >= MOST_FILES:
             why = f"there are more than {MOST_FILES} files"
         if why is not None:

@@ -58,7 +58,7 @@ def test_a_changed_byte_is_found(earlier: Earlier, tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(bytes(content))
-    with pytest.raises(CheckpointCorrupt, match="is not what was sealed"):
+    with pytest.raises(CheckpointCorrupt, match="differs from the sealed file"):
         verify(tmp_path / "copy")
 
 

@@ -144,7 +144,7 @@ def test_an_early_hint_is_followed_by_a_copy_and_by_nothing_else(agent: Start) -
         metadata.rebalance()
         until((machine.remote / "output/iterations.csv").exists)
         assert machine.process.poll() is None
-        assert (machine.work / "agent.log").read_text().count("copying what there is") == 1
+        assert (machine.work / "agent.log").read_text().count("copying the current files") == 1
 
 
 def test_a_worker_that_ends_before_its_run_came_is_started_again_a_few_times(api: Api, agent: Start) -> None:
@@ -161,12 +161,12 @@ def test_a_worker_that_ends_before_its_run_came_is_started_again_a_few_times(api
         worker.kill()
     machine.ended()
     assert machine.outcome.ending is Ending.LOST
-    assert "did not stay up" in machine.outcome.reason
-    assert (machine.work / "agent.log").read_text().count("is started again") == MOST_STARTS - 1
+    assert "the worker ended before the run" in machine.outcome.reason
+    assert (machine.work / "agent.log").read_text().count("is restarted") == MOST_STARTS - 1
 
 
 def test_a_machine_that_does_not_believe_the_api_says_so(agent: Start, tmp_path: Path) -> None:
-    """Its certificate is of an authority that this machine was told nothing of."""
+    """An API whose certificate is issued by an authority that this machine does not trust."""
     own = authority(tmp_path / "own")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(own.folder / "fullchain.pem", own.folder / "privkey.pem")
@@ -177,7 +177,7 @@ def test_a_machine_that_does_not_believe_the_api_says_so(agent: Start, tmp_path:
         machine.ended()
         server.shutdown()
     assert machine.outcome.ending is Ending.FORGOTTEN
-    assert "the controller was out of reach" in machine.outcome.reason
+    assert "no lease renewal for" in machine.outcome.reason
     assert "CERTIFICATE_VERIFY_FAILED" in machine.outcome.reason
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from spotwave.flows.shci_result import parse_result
 from spotwave.node.input_error import InputError
-from spotwave.node.jobs.shci.basis_sets.basis import resolve, told
+from spotwave.node.jobs.shci.basis_sets.basis import label_of, resolve
 from spotwave.node.jobs.shci.basis_sets.names import USUAL, meant, of_name, works
 from spotwave.node.jobs.shci.calculation import Calculation, build_molecule, check
 from spotwave.node.jobs.shci.scf.hartree_fock import load_hartree_fock
@@ -76,8 +76,8 @@ def test_each_element_has_its_own() -> None:
     ("basis", "text"),
     [
         ({"Cu": "6-31g", "default": "6-31g"}, "the molecule has no Cu"),
-        ({"Qq": "6-31g", "default": "6-31g"}, "'Qq' is no element"),
-        ({"o": "6-31g", "default": "6-31g"}, "'o' is no element"),
+        ({"Qq": "6-31g", "default": "6-31g"}, "'Qq' is not an element"),
+        ({"o": "6-31g", "default": "6-31g"}, "'o' is not an element"),
         ({"O": "6-31g"}, "there is none for H. Add it, or 'default'"),
         ({}, "there is none for H, O"),
         ({"O": "6-31gg", "default": "6-31g"}, "'6-31gg' is unknown. Did you mean 6-31g"),
@@ -87,11 +87,11 @@ def test_each_element_has_its_own() -> None:
         ("6-31g**(d)", "is unknown"),
         ("6-31g(f)(d)", "is unknown"),
         ("3-21g(d)", "is unknown"),
-        ("cc-pvdz-jkfit", "is a fitting set, no orbital basis"),
+        ("cc-pvdz-jkfit", "is a fitting set, not an orbital basis"),
         ("def2-universal-jfit", "is a fitting set"),
-        ("ccecp", "is a core potential alone"),
+        ("ccecp", "is only a core potential"),
         ("gth-dzvp", "GTH pseudopotentials"),
-        ("ccecp@3s2p", "no basis set name"),
+        ("ccecp@3s2p", "not a basis set name"),
     ],
 )
 def test_what_cannot_be_used_is_one_line(basis: Any, text: str) -> None:
@@ -133,7 +133,7 @@ def test_something_is_offered() -> None:
     assert meant("6-31gg", ["O", "H"])[0] == "6-31g"
     assert meant("lanl2dzz", ["I"]) == ["lanl2dz"]
     assert [name for name in USUAL if not any(works(name, [one]) for one in ("O", "I", "Zn", "Al"))] == []
-    with pytest.raises(InputError, match=r"has no functions for I. Take a basis set with it, e.g. def2-svp"):
+    with pytest.raises(InputError, match=r"has no functions for I. Use a basis set with it, e.g. def2-svp"):
         resolve("cc-pvdz", ["I"])
 
 
@@ -143,12 +143,12 @@ def test_electrons_of_a_core_cannot_be_taken_away() -> None:
 
 
 def test_it_is_told_in_a_few_words() -> None:
-    assert told("cc-pvdz") == "cc-pvdz"
-    assert told({"Cu": "lanl2dz", "default": "6-31g"}) == "Cu: lanl2dz, default: 6-31g"
+    assert label_of("cc-pvdz") == "cc-pvdz"
+    assert label_of({"Cu": "lanl2dz", "default": "6-31g"}) == "Cu: lanl2dz, default: 6-31g"
     text = "H S\n 1.0 1.0\n" * 1000
-    assert told(text).startswith("own basis set ")
-    assert len(told(text)) < 30
-    assert told(text) != told(text + "#")
+    assert label_of(text).startswith("own basis set ")
+    assert len(label_of(text)) < 30
+    assert label_of(text) != label_of(text + "#")
 
 
 def test_the_table_of_the_result_says_it_where_functions_are_cartesian() -> None:

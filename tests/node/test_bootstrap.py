@@ -230,7 +230,7 @@ def test_a_disk_too_small_for_the_installation_is_said(tmp_path: Path) -> None:
     with booted(tmp_path, has_namespaces(), baked=False, edit=("free >= 2048", "free >= 1000000000")) as place:
         assert place.computer.wait(60)
         assert place.deletions == 1
-    assert re.search(r"disk: \d+ MiB are free, .*raise disk_gib", str(place.cloud.lease["data"]))
+    assert re.search(r"disk: \d+ MiB free, .*raise disk_gib", str(place.cloud.lease["data"]))
 
 
 def test_a_secret_that_cannot_be_read_ends_the_machine(tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ def test_the_secret_becomes_files_for_us_alone_and_is_said_nowhere(cloud: str, t
     assert {path.name: path.read_text() for path in (tmp_path / "secrets").iterdir()} == SECRET
     assert stat.S_IMODE((tmp_path / "secrets").stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "secrets").iterdir()} == {0o600}
-    assert done.stderr.count("again in") == 2
+    assert done.stderr.count("next try in") == 2
     assert done.stdout == ""
     assert "planted" not in done.stderr
 

@@ -71,5 +71,5 @@ def test_a_checkpoint_of_something_else(at: At) -> None:
     with pytest.raises(CheckpointCorrupt, match="not one of a drill"):
         Count(at(2))
     checkpoint.seal(workspace.checkpoints, "001-00002", {COUNT_FILE: other})
-    with pytest.raises(CheckpointCorrupt, match="not readable"):
+    with pytest.raises(CheckpointCorrupt, match="cannot be read"):
         Count(workspace)

@@ -83,7 +83,7 @@ def test_our_bohr_is_that_of_pyscf() -> None:
     ],
 )
 def test_parameters_do_not_contradict_the_text(head: str, parameters: dict[str, int], parameter: str) -> None:
-    with pytest.raises(InputError, match="not what the molecule's text says") as caught:
+    with pytest.raises(InputError, match="differs from the molecule's text") as caught:
         check(Calculation(molecule=f"{head}\n{ROWS}\n*", **parameters))  # type: ignore[arg-type]
     assert caught.value.parameter == parameter
 

@@ -67,11 +67,11 @@ def test_orbitals_in_another_order_are_no_reference(task: SolverTask, hf_energy:
 
 
 def test_no_energy_above_the_reference_or_below_the_bound_is_an_answer(task: SolverTask, hf_energy: float) -> None:
-    with pytest.raises(Contradiction, match=r"-1\.1000000000 Hartree, above the first determinant's"):
+    with pytest.raises(Contradiction, match=r"-1\.1000000000 Hartree, above -\d+\.\d+ of the first determinant"):
         prove_energies(task, ended(-1.1), reference=hf_energy)
     bound = lower_bound(task.fcidump, task.n_orbitals, task.n_alpha, task.n_beta)
     assert bound < exact_energy(task.fcidump)
-    with pytest.raises(Contradiction, match="which no state of these electrons can have"):
+    with pytest.raises(Contradiction, match="the lower bound for these electrons"):
         prove_energies(task, ended(bound - 1.0), reference=hf_energy)
 
 
@@ -88,10 +88,10 @@ def test_a_state_of_another_spin_is_told(task: SolverTask, spin: int, s_squared:
 @pytest.mark.parametrize(
     ("first", "line"),
     [
-        (((0, 1, 2, 3, 4, 5, 6), (0, 1, 2, 3, 4, 5, 7)), "was chosen for being lower than Hartree-Fock's"),
-        (((0, 1, 2, 3, 4, 5), (0, 1, 2, 3, 4, 5, 6, 7)), "is not of 7 electrons in 10 orbitals"),
-        (((0, 1, 2, 3, 4, 5, 5), (0, 1, 2, 3, 4, 5, 6)), "is not of 7 electrons in 10 orbitals"),
-        (((0, 1, 2, 3, 4, 5, 10), (0, 1, 2, 3, 4, 5, 6)), "is not of 7 electrons in 10 orbitals"),
+        (((0, 1, 2, 3, 4, 5, 6), (0, 1, 2, 3, 4, 5, 7)), "was chosen to be lower than Hartree-Fock"),
+        (((0, 1, 2, 3, 4, 5), (0, 1, 2, 3, 4, 5, 6, 7)), "does not fit 7 electrons in 10 orbitals"),
+        (((0, 1, 2, 3, 4, 5, 5), (0, 1, 2, 3, 4, 5, 6)), "does not fit 7 electrons in 10 orbitals"),
+        (((0, 1, 2, 3, 4, 5, 10), (0, 1, 2, 3, 4, 5, 6)), "does not fit 7 electrons in 10 orbitals"),
     ],
 )
 def test_a_first_determinant_that_is_not_lower_or_not_of_these_electrons_is_refused(

@@ -97,7 +97,7 @@ def test_a_file_that_vanishes_while_it_is_sent_is_no_failure(work: Path, tmp_pat
     (work / OUTPUT_DIR / "a").write_text("a")
     remote.upload(work / OUTPUT_DIR, OUTPUT_DIR, names=["a", "gone"])
     assert [entry.path for entry in remote.list(OUTPUT_DIR)] == ["a"]
-    with pytest.raises(ValueError, match="cannot be named"):
+    with pytest.raises(ValueError, match="cannot be passed to rclone"):
         remote.upload(work / OUTPUT_DIR, OUTPUT_DIR, names=["a\n../b"])
 
 

@@ -67,8 +67,8 @@ def test_a_lower_solution_is_not_followed_blindly(tmp_path: Path) -> None:
     assert all(other.pilot_energy > told.pilot_energy + 0.01 for other in lower)  # type: ignore[operator]
     assert all(other.pilot_energy > told.pilot_energy for other in told.others)  # type: ignore[operator]
     assert told.irrep == "B1g"
-    assert "is lower, and leads to a higher SHCI energy" in told.note
-    assert "It is no minimum" in told.note
+    assert "is lower, but leads to a higher SHCI energy" in told.note
+    assert "It is not a minimum" in told.note
     assert Reference.model_validate_json(told.model_dump_json()) == told
     assert list((tmp_path / "pilots").iterdir()) == []
 

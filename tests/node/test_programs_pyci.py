@@ -240,7 +240,7 @@ def test_a_determinant_that_is_there_twice_is_refused(folder: Path, small: Integ
         arrays["coefficients"] = np.concatenate([arrays["coefficients"], [0.0]])
 
     changed(file, twice)
-    with pytest.raises(ProgramFailed, match="holds a determinant twice"):
+    with pytest.raises(ProgramFailed, match="contains a determinant twice"):
         run(task)
 
 

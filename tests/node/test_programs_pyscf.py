@@ -37,7 +37,7 @@ def test_tiny_threshold_gives_full_ci_and_it_says_what_it_is(folder: Path, proof
     assert energies.variational_energy == pytest.approx(exact_energy(folder / "FCIDUMP"), abs=1e-8)
     assert energies.total_energy == energies.variational_energy
     assert "no perturbative correction" in energies.note
-    assert any("stands in for heat-bath CI" in line for line in lines)
+    assert any("is used instead of heat-bath CI" in line for line in lines)
 
 
 def test_interrupted_it_goes_on_from_its_checkpoint(tmp_path: Path) -> None:

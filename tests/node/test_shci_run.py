@@ -54,5 +54,5 @@ def test_a_choice_that_is_none_is_refused(work: Path) -> None:
     first = bench_of(work, 1)
     first.facts["reference"] = {"energy": "low"}
     first.seal("run_shci")
-    with pytest.raises(CheckpointCorrupt, match="its reference is none"):
+    with pytest.raises(CheckpointCorrupt, match="its reference is invalid"):
         bench_of(work, 2)

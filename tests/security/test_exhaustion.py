@@ -219,7 +219,7 @@ def test_results_that_find_no_place_stay_on_the_remote(disk: Path, tmp_path: Pat
     far.mkdir(parents=True)
     (far / "orbitals.npz").write_bytes(bytes(3 << 20))
     remote = Remote(rclone_binary(), None, str(tmp_path / "remote"))
-    with pytest.raises(RemoteError, match=r"3145728 bytes are to be fetched and \d+ bytes are free") as caught:
+    with pytest.raises(RemoteError, match=r"the download has 3145728 bytes, but only \d+ bytes are free") as caught:
         remote.download("output", disk / "home")
     assert clear(caught.value, "output on the remote")
     assert (far / "orbitals.npz").stat().st_size == 3 << 20

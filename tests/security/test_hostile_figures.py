@@ -151,7 +151,7 @@ def own_event(**fields: Any) -> Callable[[Path], object]:
         answer = {"variational_energy": -1.0, "total_energy": -1.1, "determinants": 5}
         its = {"total_energy" if name == "variational_energy" else name: value for name, value in fields.items()}
         reader.line(json.dumps({"event": "result", **answer, **its}))
-        with pytest.raises(ValueError, match=r"no result|no number|no whole|not finite"):
+        with pytest.raises(ValueError, match=r"no result|not a number|not a whole|not finite"):
             reader.energies()
 
     return carried

@@ -171,7 +171,7 @@ PIPE = Row("outcome", "a pipe in its place, which nobody writes into", UNREAD)
 
 def test_a_pipe_in_the_place_of_an_outcome_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / OUTCOME_FILE)
-    with pytest.raises(ValueError, match="is no file"):
+    with pytest.raises(ValueError, match="is not a regular file"):
         Outcome.read(tmp_path / OUTCOME_FILE)
 
 

@@ -64,7 +64,7 @@ def test_a_manifest_does_not_lead_out_of_its_generation(name: str, tmp_path: Pat
         "files": {name: {"size": 1, "sha256": ""}},
     }
     (folder / "manifest.json").write_text(json.dumps({**data, "seal": _digest(data)}))
-    with pytest.raises(CheckpointCorrupt, match="which is no file of it"):
+    with pytest.raises(CheckpointCorrupt, match="which is not a valid file name"):
         verify(folder)
     assert Manifest.from_json(json.dumps({**(good := data | {"files": {}}), "seal": _digest(good)})).files == {}
 

@@ -64,7 +64,7 @@ def test_rclone_is_given_the_path_as_it_is(tmp_path: Path) -> None:
 
 def test_no_root_is_taken_for_an_option_and_nothing_leaves_it(tmp_path: Path) -> None:
     for root in ("-v", "--config=/etc/passwd", "a\x00b"):
-        with pytest.raises(ValueError, match="cannot be a remote's folder"):
+        with pytest.raises(ValueError, match="is not a valid remote folder"):
             Remote(rclone_binary(), None, root)
     (tmp_path / "beside").write_text("not yours")
     remote = Remote(rclone_binary(), None, str(tmp_path / "job"))

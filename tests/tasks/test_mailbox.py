@@ -277,7 +277,7 @@ def test_a_machine_that_ended_before_it_was_up_is_quoted(
     completed."""
     folder = tmp_path / "remote" / job.key / FOLDER
     folder.mkdir(parents=True)
-    reason = "the controller was out of reach for 120 s (CERTIFICATE_VERIFY_FAILED)"
+    reason = "no lease renewal for 120 s (CERTIFICATE_VERIFY_FAILED)"
     (folder / OUTCOME_FILE).write_text(Outcome(ending, reason).to_json())
     machine = a_machine(an_offer()).model_copy(update={"job_key": job.key})
     told = await_boot.fn(job, "local-cloud/here", machine, 1)

@@ -1,4 +1,4 @@
-"""How a machine learns that it will be taken back. One watcher per cloud, all with `poll()` and `hint()`."""
+"""Watchers for a cloud's interruption notice, one per cloud, all with `poll()` and `hint()`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ ENV_CLOUD = "SPOTWAVE_CLOUD"
 
 
 def notice_watcher(notice_s: float | None = None) -> NoticeWatcher:
-    """The watcher that this machine's environment asks for, at work.
+    """Start and return the watcher for this machine's cloud, as given by its environment.
 
-    notice_s: what the cloud promises between notice and loss (`Brief.notice_s`); None: its usual.
+    notice_s: seconds that the cloud promises between notice and loss (`Brief.notice_s`); None: the cloud's usual.
     """
-    # Each in its own branch: a machine needs no other cloud's.
+    # Imported per branch: a machine needs only its own cloud's watcher.
     cloud = os.environ.get(ENV_CLOUD, "")
     if cloud == "aws":
         from spotwave.node.agent.notice.aws import AwsNotice

@@ -1,6 +1,6 @@
-"""AWS: `spot/instance-action`, 404 until the instance is marked; two minutes' notice, best effort.
+"""AWS notice: `spot/instance-action` answers 404 until the instance is marked; two minutes' notice, best effort.
 
-Source: docs.aws.amazon.com, "Spot Instance interruption notices" (asks for a look every five seconds) and "EC2
+Source: docs.aws.amazon.com, "Spot Instance interruption notices" (recommends a check every five seconds) and "EC2
 instance rebalance recommendations".
 """
 
@@ -26,11 +26,11 @@ class AwsNotice(MetadataNotice):
             return self.at(_seconds(json.loads(action.text)["time"]), action)
         if self._hint is None and (early := self._get("events/recommendations/rebalance")) is not None:
             since = json.loads(early.text)["noticeTime"]
-            self._hint = f"AWS recommends since {since} to leave: the risk of an interruption is elevated"
+            self._hint = f"AWS has sent a rebalance recommendation ({since}): the risk of an interruption is elevated"
         return None
 
     def _get(self, path: str) -> Answer | None:
-        """None for what is not there. A token that has expired (401) is renewed, once."""
+        """Return the answer, or None on 404. An expired token (401) is renewed once."""
         for _ in range(2):
             if self._token is None:
                 self._token = self._new_token()
@@ -45,13 +45,13 @@ class AwsNotice(MetadataNotice):
         raise Unexpected(answer)
 
     def _new_token(self) -> str:
-        asked = {"X-aws-ec2-metadata-token-ttl-seconds": str(_TTL_S)}
-        answer = self.ask("/latest/api/token", asked, method="PUT")
+        headers = {"X-aws-ec2-metadata-token-ttl-seconds": str(_TTL_S)}
+        answer = self.ask("/latest/api/token", headers, method="PUT")
         if answer.status != 200:
             raise Unexpected(answer)
         return answer.text
 
 
-def _seconds(told: str) -> float:
-    """2017-09-18T08:22:00Z as Unix seconds."""
-    return datetime.fromisoformat(told).timestamp()
+def _seconds(time: str) -> float:
+    """Convert a time such as 2017-09-18T08:22:00Z to Unix seconds."""
+    return datetime.fromisoformat(time).timestamp()

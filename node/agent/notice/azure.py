@@ -1,7 +1,7 @@
-"""Azure: Scheduled Events; an event Preempt that names this machine, half a minute's notice at least.
+"""Azure notice: a Scheduled Event of type Preempt that names this machine; at least 30 seconds' notice.
 
-The first call switches the service on and may take two minutes. Events of other machines of a set, and of other
-kinds (Freeze, Reboot, Redeploy), are none of ours.
+The first call enables the service and may take two minutes. Events for other machines of a set and of other types
+(Freeze, Reboot, Redeploy) are ignored.
 Source: learn.microsoft.com, "Azure Metadata Service: Scheduled Events for Linux VMs".
 """
 
@@ -37,7 +37,7 @@ class AzureNotice(MetadataNotice):
         for event in json.loads(answer.text)["Events"]:
             named = [str(name).lower() for name in event.get("Resources", [])]
             if event["EventType"] == "Preempt" and self._name.lower() in named:
-                # Empty once the event has started: it is now.
+                # NotBefore is empty once the event has started, so the time is now.
                 when = event["NotBefore"]
                 return self.at(parsedate_to_datetime(when).timestamp() if when else 0.0, answer)
         return None

@@ -1,4 +1,4 @@
-"""The local cloud's metadata service: a file {"action": "terminate" or "shutdown", "time": <Unix seconds>}."""
+"""Notice of the local cloud: a file {"action": "terminate" or "shutdown", "time": <Unix seconds>}."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""Google Cloud: `instance/preempted` turns TRUE, and the machine is lost 30 seconds later, or after the notice that
-its scheduling asks for; no time is told. A hanging GET: the answer comes with the change.
+"""Google Cloud notice: `instance/preempted` turns TRUE, without a time.
+
+The machine is lost 30 seconds later, or after the notice period set in its scheduling options. The GET request hangs
+until the value changes.
 
 Source: cloud.google.com, "Spot VMs: handle preemption" and "Wait for metadata value changes".
 """
@@ -16,8 +18,8 @@ _HANG_S = 60
 
 
 class GcpNotice(MetadataNotice):
-    pause_s: ClassVar[float] = 1.0  # after an answer: the etag sees to it that no change falls into it
-    _etag = "0"  # no value has it, so that the first answer comes at once
+    pause_s: ClassVar[float] = 1.0  # no change during the pause is missed, since the request carries the last etag
+    _etag = "0"  # matches no value, so that the first answer comes at once
 
     def look(self) -> Notice | None:
         path = "/computeMetadata/v1/instance/preempted"

@@ -1,5 +1,7 @@
-"""What the watchers of the three clouds share: a thread that asks the metadata service, and is never in a hurry to
-believe: only a whole, understood answer is a notice; an error is none, nor does it end the watch."""
+"""Base class of the three clouds' notice watchers: a thread that polls the metadata service.
+
+Only a complete and valid answer counts as a notice. An error does not, and polling goes on after it.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ from spotwave.node.agent.notice.watcher import Notice
 
 log = logging.getLogger("agent.notice")
 
-# A proxy would ask its own machine's service, if any.
+# Never through a proxy: it would query the metadata service of its own machine.
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -34,7 +36,7 @@ class Answer:
 
 
 class MetadataNotice(ABC):
-    """Asks every `pause_s` seconds until there is a notice."""
+    """Polls every `pause_s` seconds until there is a notice."""
 
     pause_s: ClassVar[float]
 
@@ -47,7 +49,7 @@ class MetadataNotice(ABC):
 
     @abstractmethod
     def look(self) -> Notice | None:
-        """Ask once. Raises OSError or ValueError if nothing was learned."""
+        """Query the service once. Raises OSError or ValueError if there is no usable answer."""
 
     def poll(self) -> Notice | None:
         return self._notice
@@ -60,7 +62,7 @@ class MetadataNotice(ABC):
         return self
 
     def stop(self) -> None:
-        """No question after the one that is out."""
+        """Stop polling after the current request."""
         self._stopped.set()
 
     def _watch(self) -> None:
@@ -71,12 +73,12 @@ class MetadataNotice(ABC):
                 away = False
             except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
                 if not away:
-                    log.warning("the metadata service does not answer as it should: %r", error)
+                    log.warning("no valid answer from the metadata service: %r", error)
                 away = True
             self._stopped.wait(self.pause_s)
 
     def ask(self, path: str, headers: Mapping[str, str], *, method: str = "GET", timeout_s: float = 5.0) -> Answer:
-        """Raises OSError if there is no answer; every status is one."""
+        """Send a request and return the answer, whatever its HTTP status. Raises OSError if there is none."""
         request = urllib.request.Request(f"{self._base}{path}", headers=dict(headers), method=method)  # noqa: S310
         try:
             with _DIRECT.open(request, timeout=timeout_s) as answer:
@@ -86,14 +88,17 @@ class MetadataNotice(ABC):
                 return _read(error.code, error.read(), error.headers)
 
     def at(self, when: float, answer: Answer) -> Notice:
-        """A time of the cloud's clock by this machine's, which may be off; at most the promised notice from now."""
+        """Return a notice for `when`, a time of the cloud's clock, converted to this machine's clock.
+
+        The two clocks may differ. The time is at most the promised notice from now.
+        """
         now = time.time()
         left_s = when - (answer.date if answer.date is not None else now)
         return Notice(now + min(max(0.0, left_s), self._notice_s))
 
 
 class Unexpected(ValueError):
-    """An answer, but none of those that are documented."""
+    """An answer of the metadata service that is not documented."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__(f"HTTP {answer.status}")

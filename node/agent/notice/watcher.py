@@ -1,4 +1,4 @@
-"""What every watcher of a machine's interruption notice is."""
+"""Interface of the interruption-notice watchers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Notice:
     """The machine will be lost at `time` (Unix seconds, by this machine's clock)."""
 
     time: float
-    host_down: bool = False  # its host is stopped by its owner: no cloud takes it back
+    host_down: bool = False  # the owner shuts the host down; no cloud reclaims the machine
 
     @property
     def left_s(self) -> float:
@@ -20,17 +20,17 @@ class Notice:
 
 
 class NoticeWatcher(Protocol):
-    """Knows what the cloud's metadata service last said. Never waits, never raises."""
+    """Holds the last answer of the cloud's metadata service. Its methods never block and never raise."""
 
     def poll(self) -> Notice | None:
-        """The interruption notice, once it has been given."""
+        """Return the interruption notice, once there is one."""
 
     def hint(self) -> str | None:
-        """An early sign, for people and for a checkpoint ahead of time: a notice may follow, or may not."""
+        """Return an early warning, used for the log and an early copy. A notice may or may not follow."""
 
 
 class NoNotice:
-    """A cloud that gives none."""
+    """Watcher for a cloud without interruption notices."""
 
     def poll(self) -> Notice | None:
         return None

@@ -1,9 +1,9 @@
-"""What a machine can do by its cloud's own means before anything is installed: standard library, Python 3.9 or later.
+"""Program that calls the cloud's APIs on a machine before anything is installed. Standard library, Python 3.9 or later.
 
-`common.py` and one file per cloud become the one program that the user data carries (blocks/user_data.py)::
+`common.py` and one file per cloud are merged into one program, which is part of the user data (blocks/user_data.py)::
 
-    python3 cloud.py secrets <folder>    the job's secret, a file each
-    python3 cloud.py uv <folder>          the uv program that SPOTWAVE_UV pins
-    python3 cloud.py tell                the log on standard input, without secrets, to the lease and standard output
-    python3 cloud.py end                 the machine ends itself for good
+    python3 cloud.py secrets <folder>    fetch the job's secret and write its files
+    python3 cloud.py uv <folder>         download the uv program that SPOTWAVE_UV pins
+    python3 cloud.py tell                copy the log from stdin to the lease and stdout, without secrets
+    python3 cloud.py end                 end the machine for good
 """

@@ -1,6 +1,6 @@
-"""AWS, on the machine: IMDSv2, the role's credentials, Secrets Manager by Signature Version 4.
+"""AWS calls from the machine: IMDSv2, the role's credentials, Secrets Manager with Signature Version 4.
 
-The instance was launched to terminate when it shuts down, so that its end needs no permission.
+The instance is launched to terminate when it shuts down, so that ending it needs no permission.
 Source: docs.aws.amazon.com, "Create a signed AWS API request" and "Use IMDSv2".
 """
 
@@ -31,7 +31,7 @@ def secret() -> str:
 
 
 def signed(url: str, body: bytes, region: str, credentials: dict[str, str], now: str) -> dict[str, str]:
-    """The headers of a GetSecretValue. `now` as 20260131T235959Z."""
+    """Return the headers of a GetSecretValue request. `now` has the format 20260131T235959Z."""
     headers = {
         "Content-Type": "application/x-amz-json-1.1",
         "Host": urllib.parse.urlsplit(url).netloc,

@@ -1,4 +1,4 @@
-"""Azure, on the machine: the user-assigned identity, Key Vault, and the deletion of oneself.
+"""Azure calls from the machine: the user-assigned identity, Key Vault, and the deletion of the machine itself.
 
 Source: learn.microsoft.com, REST `Virtual Machines - Delete`, `- Deallocate`, Key Vault `Get Secret`.
 """
@@ -28,7 +28,7 @@ def _token(resource: str) -> dict[str, str]:
 
 
 def secret() -> str:
-    # The first question switches Scheduled Events on, which takes up to two minutes: asked now, not waited for.
+    # The first request enables Scheduled Events, which takes up to two minutes: send it now, without waiting.
     with contextlib.suppress(Refused):
         ask(f"{METADATA}/metadata/scheduledevents?api-version=2020-07-01", {"Metadata": "true"}, timeout_s=1)
     url = f"{os.environ['SPOTWAVE_SECRET_AT']}/secrets/{os.environ['SPOTWAVE_SECRET']}?api-version=7.4"
@@ -42,7 +42,10 @@ def _manage(method: str, path: str) -> str:
 
 
 def end() -> bool:
-    """Off by itself, a machine is "stopped (allocated)" and billed in full: asked again and again before that."""
+    """Delete the machine, or else deallocate it, with retries. A machine that only shuts itself down is still billed.
+
+    It is then "stopped (allocated)" and costs the full price.
+    """
     for method, path in (("DELETE", f"?{_API}&forceDeletion=true"), ("POST", f"/deallocate?{_API}")):
         try:
             patiently(lambda method=method, path=path: _manage(method, path))  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""What is the same on every cloud: asking by HTTP, patience, secrets on disk, the way out."""
+"""Functions shared by all clouds: HTTP requests, retries, writing secrets, powering off."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from collections.abc import Callable
 from typing import Any
 
 METADATA = os.environ.get("SPOTWAVE_METADATA", "http://169.254.169.254")
-INDEX = "https://pypi.org/simple/uv/"  # as PEP 503 has it, which mirrors answer too
+INDEX = "https://pypi.org/simple/uv/"  # PEP 503, which mirrors support too
 PAUSES_S = (0.5, 1, 2, 4, 8, 15, 30, 30, 30)  # a role or an identity may need a minute or two to become usable
-_PATIENCE_S = 120.0  # for a deletion that was accepted to reach us
+_PATIENCE_S = 120.0  # wait for an accepted deletion to take effect
 _SENSITIVE = re.compile(r"pass|secret|token|key|cred|auth|sas|cookie", re.IGNORECASE)
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _OUT = urllib.request.build_opener()
 
 
 class Refused(Exception):
-    """What was asked was not given; the message holds no secret and no part of a request's body."""
+    """A request failed. The message holds no secret and no part of the request's body."""
 
 
 def ask(
@@ -40,7 +40,7 @@ def ask(
     body: bytes | None = None,
     timeout_s: float = 30.0,
 ) -> str:
-    """The body of the answer. Raises Refused, with status and error code."""
+    """Send a request and return the body of the answer. Raises Refused with status and error code."""
     request = urllib.request.Request(url, data=body, headers=headers, method=method)  # noqa: S310 - our own settings
     opener = _DIRECT if url.startswith(METADATA) else _OUT
     where = f"{method} {url.partition('?')[0]}"
@@ -54,10 +54,10 @@ def ask(
 
 
 def _code(error: urllib.error.HTTPError) -> str:
-    """The error's code as the clouds' JSON gives it, without the message."""
+    """Return the error code from the cloud's JSON answer, without the message."""
     try:
-        said = json.loads(error.read())
-        inner = said.get("error", said)
+        answer = json.loads(error.read())
+        inner = answer.get("error", answer)
         code = inner if isinstance(inner, str) else inner.get("__type") or inner.get("status") or inner.get("code")
     except (OSError, http.client.HTTPException, ValueError, AttributeError):
         return ""
@@ -65,24 +65,24 @@ def _code(error: urllib.error.HTTPError) -> str:
 
 
 def patiently(action: Callable[[], str]) -> str:
-    """Tried once more after each pause. Raises Refused, or what else the last try raised."""
+    """Call `action`, with a retry after each pause. Raises the exception of the last try."""
     for pause_s in PAUSES_S:
         try:
             return action()
         except (Refused, ValueError, LookupError) as error:
-            print(f"{error}; again in {pause_s} s", file=sys.stderr, flush=True)  # noqa: T201
+            print(f"{error}; next try in {pause_s} s", file=sys.stderr, flush=True)  # noqa: T201
         time.sleep(pause_s)
     return action()
 
 
 def keep(folder: str, secret: str) -> None:
-    """Write the secret's files, readable by us alone. Raises ValueError for what is not {file name: text}."""
+    """Write the secret's files, readable only by this user. Raises ValueError if it is not {file name: text}."""
     files = json.loads(secret)
     os.makedirs(folder, mode=0o700, exist_ok=True)
     os.chmod(folder, 0o700)
     for name, content in files.items():
         if os.path.basename(name) != name or not isinstance(content, str):
-            raise ValueError("the job's secret is no JSON object {file name: text}")
+            raise ValueError("the job's secret must be a JSON object {file name: text}")
         part = os.path.join(folder, f".{name}.part")
         with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
             out.write(content)
@@ -90,9 +90,9 @@ def keep(folder: str, secret: str) -> None:
 
 
 def fetch_uv(folder: str) -> None:
-    """The program `uv` from its wheel on PyPI, of the version and by one of the hashes that SPOTWAVE_UV gives.
+    """Download `uv` from its wheel on PyPI, with the version and one of the hashes given by SPOTWAVE_UV.
 
-    Raises Refused where PyPI offers no such wheel for this machine.
+    Raises Refused if PyPI has no such wheel for this machine or the hash differs.
     """
     version, *hashes = os.environ["SPOTWAVE_UV"].split()
     wanted = rf'href="([^"#]+/uv-{re.escape(version)}-[^"#]*manylinux[^"#]*{platform.machine()}\.whl)[#"]'
@@ -100,7 +100,7 @@ def fetch_uv(folder: str) -> None:
         with _OUT.open(urllib.parse.urljoin(INDEX, link), timeout=120) as answer:
             wheel = answer.read()
         if hashlib.sha256(wheel).hexdigest() not in hashes:
-            raise Refused(f"uv: {link} is not the file that was pinned")
+            raise Refused(f"uv: the hash of {link} is not one of the pinned hashes")
         program = os.path.join(folder, "uv")
         with zipfile.ZipFile(io.BytesIO(wheel)) as parts, open(program, "wb") as out:
             out.write(parts.read(f"uv-{version}.data/scripts/uv"))
@@ -110,7 +110,7 @@ def fetch_uv(folder: str) -> None:
 
 
 def tell(log: str) -> str:
-    """The log without secrets; the lease carries it too, if the API can be reached."""
+    """Return the log without secrets. Also write it to the lease, if the API can be reached."""
     folder = os.environ["SPOTWAVE_SECRETS"]
     api: dict[str, Any] = {}
     secrets = []
@@ -120,7 +120,7 @@ def tell(log: str) -> str:
         if name == "api.json":
             api = json.loads(content)
             secrets += [str(value) for key, value in api.items() if _SENSITIVE.search(key)]
-        # key = value, and the strings of a token that is itself JSON
+        # lines "key = value", and the strings inside a value that is itself JSON
         for key, value in re.findall(r"^\s*([\w-]+)\s*=\s*(.+?)\s*$", content, re.MULTILINE):
             if _SENSITIVE.search(key):
                 secrets += [value, *re.findall(r'"([^"]{8,})"', value)]
@@ -135,7 +135,7 @@ def tell(log: str) -> str:
 
 
 def _renew(api: dict[str, Any], lease_id: str, log: str) -> None:
-    """As node/agent/lease.py does it, with the outcome: lost before there was an agent."""
+    """Renew the lease as node/agent/lease.py does, with the outcome "lost", since there is no agent yet."""
     headers = {"Content-Type": "application/json"}
     if api.get("PREFECT_API_KEY"):
         headers["Authorization"] = f"Bearer {api['PREFECT_API_KEY']}"
@@ -143,7 +143,7 @@ def _renew(api: dict[str, Any], lease_id: str, log: str) -> None:
         headers["Authorization"] = "Basic " + base64.b64encode(api["PREFECT_API_AUTH_STRING"].encode()).decode()
     reason = "the machine could not start: " + " | ".join(log.strip().splitlines()[-5:])
     lease = {"beat": 0, "phase": "ended", "outcome": {"ending": "lost", "reason": reason}}
-    text = json.dumps(lease)  # in pieces: Prefect cuts a value at 500 characters (node.contract.Lease.to_metadata)
+    text = json.dumps(lease)  # in pieces: Prefect truncates values at 500 characters (node.contract.Lease.to_metadata)
     pieces = {
         f"lease-{start // 450}" if start else "lease": text[start : start + 450] for start in range(0, len(text), 450)
     }
@@ -152,11 +152,11 @@ def _renew(api: dict[str, Any], lease_id: str, log: str) -> None:
     try:
         ask(url, headers, "PATCH", json.dumps(body).encode())
     except Refused as error:
-        print(f"the lease was not told: {error}", file=sys.stderr)  # noqa: T201
+        print(f"the lease was not renewed: {error}", file=sys.stderr)  # noqa: T201
 
 
 def power_off() -> None:
-    """By whatever program the image has for it. Last of all: on Azure a machine that is merely off still bills."""
+    """Power off by any program that the image has. Last resort: on Azure a machine that is only off is still billed."""
     for command in (["poweroff"], ["shutdown", "-h", "now"], ["poweroff", "-f"]):
         try:
             if subprocess.run(command, check=False).returncode == 0:
@@ -166,21 +166,21 @@ def power_off() -> None:
 
 
 def main(secret: Callable[[], str], end: Callable[[], bool]) -> int:
-    """`end` returns whether the cloud has accepted to delete the machine."""
-    command, *told = sys.argv[1:]
+    """Run one command. `end` returns whether the cloud has accepted the request to delete the machine."""
+    command, *arguments = sys.argv[1:]
     try:
         if command == "secrets":
-            keep(told[0], patiently(secret))
+            keep(arguments[0], patiently(secret))
         elif command == "uv":
-            fetch_uv(told[0])
+            fetch_uv(arguments[0])
         elif command == "tell":
             print(tell(sys.stdin.read()), end="")  # noqa: T201
         elif command == "end":
             if end():
-                time.sleep(_PATIENCE_S)  # in the middle of it the machine is gone
+                time.sleep(_PATIENCE_S)  # the machine is normally deleted during this wait
             power_off()
         else:
-            raise Refused(f"{command}: no such command")
+            raise Refused("unknown command")
     except (Refused, OSError, ValueError, LookupError) as error:
         print(f"{command}: {error}", file=sys.stderr)  # noqa: T201
         return 1

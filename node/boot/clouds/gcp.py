@@ -1,4 +1,4 @@
-"""Google Cloud, on the machine: the default service account, Secret Manager, and the deletion of oneself.
+"""Google Cloud calls from the machine: the default service account, Secret Manager, deletion of the machine itself.
 
 Source: cloud.google.com, Compute Engine REST `instances.delete`, Secret Manager REST `versions.access`.
 """
@@ -35,7 +35,7 @@ def _delete() -> str:
 
 
 def end() -> bool:
-    """A machine that is merely off is billed for its disk and its address."""
+    """Delete the machine: one that is only off is still billed for its disk and address."""
     try:
         patiently(_delete)
     except (Refused, ValueError, LookupError) as error:

@@ -1,4 +1,4 @@
-"""What runs on the machine of a drill: it counts seconds, keeps the count, and proves after a loss that it goes on."""
+"""Node flow of a drill: counts seconds, saves the count, and shows after a loss that the count resumes."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from spotwave.node.storage.checkpoint import CheckpointCorrupt
 
 TICK_S = 1.0
 SEAL_S = 15.0
-MORE_S = 3.0  # what a machine counts on after it has proven that it resumed
+MORE_S = 3.0  # how long a machine continues to count after it has resumed
 
 
 class Count:
-    """The work of a drill: a number that only grows, and a token that names the job it belongs to.
+    """State of a drill: a number of seconds that only grows, and a token that identifies the job.
 
-    Raises CheckpointCorrupt where the restored checkpoint is not one of this work.
+    Raises CheckpointCorrupt if the restored checkpoint is not one of a drill.
     """
 
     def __init__(self, workspace: Workspace) -> None:
@@ -41,7 +41,7 @@ class Count:
             self.resumed_at = self.seconds
 
     def keep(self, step: str) -> None:
-        """Seal it; `step` names the checkpoint, and a new name is sent at once."""
+        """Seal a checkpoint. `step` names it; a checkpoint with a new step name is sent at once."""
         write_text(self._file, json.dumps({"token": self.token, "seconds": self.seconds}))
         self._workspace.seal(step, {COUNT_FILE: self._file}, {"seconds": self.seconds})
 
@@ -60,27 +60,29 @@ class Count:
 
 @node_job("drill-node")
 def drill_node(workspace: Workspace, wait_s: float) -> dict[str, Any]:
-    """One machine of a drill. Counts until it is taken back, `wait_s` seconds at most; a machine that finds a
-    checkpoint counts on for a moment and completes."""
+    """Count seconds until the machine is reclaimed, at most `wait_s` seconds.
+
+    A machine that finds a checkpoint resumes the count for a few seconds and completes.
+    """
     log = get_run_logger()
     count = Count(workspace)
     workspace.at_stop(lambda: count.keep("end"))
     if count.resumed_from is None:
         count.keep("begin")
         if not workspace.until_saved():
-            log.warning("the checkpoint is not on the remote yet; going on")
+            log.warning("the checkpoint is not on the remote yet; continuing")
     else:
-        log.info("goes on from checkpoint %s, at %d s", count.resumed_from, count.resumed_at)
+        log.info("resumed from checkpoint %s, at %d s", count.resumed_from, count.resumed_at)
     count_on(workspace, count, wait_s if count.resumed_from is None else MORE_S)
     return count.result()
 
 
 def count_on(workspace: Workspace, count: Count, for_s: float) -> None:
-    """Count seconds, and keep the count now and then. Raises StopAsked, TerminationSignal."""
+    """Count seconds and save the count now and then. Raises StopAsked, TerminationSignal."""
     begun, kept = time.monotonic(), time.monotonic()
     while (spent := time.monotonic() - begun) < for_s:
         workspace.tell("count", 100 * spent / for_s, f"{count.seconds} s counted")
-        time.sleep(TICK_S)  # this is the work
+        time.sleep(TICK_S)  # counting is the work itself
         workspace.go_on()
         count.seconds += 1
         if time.monotonic() - kept >= SEAL_S:
@@ -90,9 +92,9 @@ def count_on(workspace: Workspace, count: Count, for_s: float) -> None:
 
 def _read(kept: Path | None) -> tuple[str, int]:
     if kept is None:
-        raise CheckpointCorrupt(f"the checkpoint holds no {COUNT_FILE}: it is not one of a drill")
+        raise CheckpointCorrupt(f"the checkpoint has no {COUNT_FILE}: it is not one of a drill")
     try:
-        told = json.loads(kept.read_text())
-        return str(told["token"]), int(told["seconds"])
+        content = json.loads(kept.read_text())
+        return str(content["token"]), int(content["seconds"])
     except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointCorrupt(f"{COUNT_FILE} is not readable: {error}") from error
+        raise CheckpointCorrupt(f"{COUNT_FILE} cannot be read: {error}") from error

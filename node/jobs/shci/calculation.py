@@ -1,7 +1,7 @@
-"""The input of a heat-bath configuration interaction calculation, and whether it can be run.
+"""Input of a heat-bath configuration interaction calculation, and its validation.
 
-The model carries no numeric bounds: the server would report them in its own words, long after the form was sent.
-`check` looks at everything before anything is launched and says what to change.
+The model has no numeric bounds, because the server would report violations in its own wording, long after the form was
+submitted. Instead `check` validates all input before a machine is launched and says what to change.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pyscf import gto
 from pyscf.data.elements import chemcore
 
 from spotwave.node.input_error import InputError
-from spotwave.node.jobs.shci.basis_sets.basis import Basis, Resolved, resolve, told
+from spotwave.node.jobs.shci.basis_sets.basis import Basis, Resolved, label_of, resolve
 from spotwave.node.jobs.shci.command_program import CommandProgram, check_command
 from spotwave.node.jobs.shci.geometry import Geometry, parse_geometry
 
@@ -33,7 +33,7 @@ __all__ = [
 
 ProgramName = Literal["pyci", "pyscf", "dice", "command"]
 
-# On one line: the UI's form shows a text on one line only.
+# On one line, because the UI's form shows only one line of a text.
 WATER_DIMER = (
     "O -1.551007 -0.114520 0.000000; H -1.934259 0.762503 0.000000; H -0.599677 0.040712 0.000000; "
     "O 1.350625 0.111469 0.000000; H 1.680398 -0.373741 -0.758561; H 1.680398 -0.373741 0.758561"
@@ -42,16 +42,16 @@ WATER_DIMER = (
 EPS1_RANGE = (1e-8, 0.1)
 EPS2_RANGE = (1e-12, 0.1)
 GIB = 1024**3
-# Beside the solver: the run with PySCF and a molecule in hand (measured for the default job: 0.20 GiB), the agent, the
+# Besides the solver: the run with PySCF and the molecule (measured for the default job: 0.20 GiB), the agent, the
 # worker, the system.
 BASE_GIB = 0.5
-# Of the solver itself, integrals aside. Measured for the default job with PyCI on two threads: 1.05 GiB resident, 1.24
-# GiB of private memory, which is what the limit counts (node.jobs.shci.programs.memory_limit), nearly all of it in PT2;
-# 0.21 GiB before. How much PT2 takes depends on eps2 and is not known before: a machine that is too small is
-# followed by a bigger one. Assumed for the other programs.
+# The solver without integrals. Measured for the default job with PyCI on two threads: 1.05 GiB resident, 1.24 GiB of
+# private memory, which is what the limit counts (node.jobs.shci.programs.memory_limit), nearly all of it in PT2; 0.21
+# GiB before PT2. The need of PT2 depends on eps2 and cannot be predicted: if a machine is too small, a larger one
+# follows. The values of the other programs are assumed.
 SOLVER_GIB = {"pyci": 1.25, "dice": 1.25, "pyscf": 0.5, "command": 0.5}
 _IDLE_GIB = 0.25
-_DETERMINANT_BYTES = 128  # in PT2's table: two bit strings, a sum, and the table's own
+_DETERMINANT_BYTES = 128  # in PT2's table: two bit strings, a sum, and the table's overhead
 
 
 def _is_false(value: bool) -> bool:
@@ -59,7 +59,7 @@ def _is_false(value: bool) -> bool:
 
 
 class Calculation(BaseModel):
-    """One SHCI calculation: molecule, orbital basis, program and its two thresholds."""
+    """Input of one SHCI calculation: molecule, orbital basis, program and its two thresholds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -67,7 +67,7 @@ class Calculation(BaseModel):
         default=WATER_DIMER,
         title="Molecule",
         description="Geometry in Angstrom: the text of an XYZ file, or PySCF syntax such as "
-        "'O 0 0 0; H 0 0.757 0.587; H 0 -0.757 0.587' (a Z-matrix works too; so do other programs' inputs).",
+        "'O 0 0 0; H 0 0.757 0.587; H 0 -0.757 0.587' (a Z-matrix works too; so do inputs of other programs).",
         json_schema_extra={"position": 0},
     )
     charge: int = Field(default=0, title="Charge", description="Total charge in units of e.")
@@ -80,14 +80,14 @@ class Calculation(BaseModel):
         default="6-31g",
         title="Basis set",
         description="A name that PySCF knows, e.g. sto-3g, 6-31g, cc-pvdz, aug-cc-pvdz, def2-svp, with its core "
-        'potential where it has one; or one per element: {"Cu": "lanl2dz", "default": "6-31g"}. In the place of a '
+        'potential if it has one; or one per element: {"Cu": "lanl2dz", "default": "6-31g"}. Instead of a '
         "name: the text of a file in NWChem's format.",
     )
-    # Left out of what is stored where it is false: by that, jobs of before it was there are known again.
+    # Omitted from stored data if false, so that older jobs without this field compare equal.
     cartesian: bool = Field(
         default=False,
         title="Cartesian functions",
-        description="6 d and 10 f functions in the place of 5 and 7, as 6-31G* was made for in older work.",
+        description="6 d and 10 f functions instead of 5 and 7, as 6-31G* was made for in older work.",
         exclude_if=_is_false,
     )
     frozen_core: bool = Field(
@@ -98,19 +98,19 @@ class Calculation(BaseModel):
     program: ProgramName = Field(
         default="pyci",
         title="SHCI program",
-        description="pyci: heat-bath CI, installed with Spotwave (Linux). pyscf: PySCF's own selected CI, a stand-in "
-        "where PyCI has no wheel. dice: the program Dice under mpirun, found on the machine. command: your own.",
+        description="pyci: heat-bath CI, installed with Spotwave (Linux). pyscf: PySCF's own selected CI, for systems "
+        "without a PyCI wheel. dice: the program Dice under mpirun, installed on the machine. command: your own.",
     )
     eps1: float = Field(
         default=5e-4,
         title="eps1: variational threshold",
         description="Heat-bath selection: a determinant i enters when |H_ij c_j| > eps1 (Hartree) for some j in the "
-        "wave function. Between 1e-8 and 0.1; smaller is better and dearer.",
+        "wave function. Between 1e-8 and 0.1; smaller is more accurate and more expensive.",
     )
     eps2: float = Field(
         default=5e-6,
         title="eps2: perturbative threshold",
-        description="Epstein-Nesbet PT2 leaves out contributions with |H_ij c_j| < eps2 (Hartree). Between 1e-12 and "
+        description="Epstein-Nesbet PT2 neglects contributions with |H_ij c_j| < eps2 (Hartree). Between 1e-12 and "
         "eps1.",
     )
     command: CommandProgram | None = Field(
@@ -119,21 +119,21 @@ class Calculation(BaseModel):
     keep_fcidump: bool = Field(
         default=False,
         title="Keep FCIDUMP",
-        description="Copy the integral file to the results too (about 35 bytes x n^4/8: 170 MB for 82 orbitals).",
+        description="Also copy the integral file to the results (about 35 bytes x n^4/8: 170 MB for 82 orbitals).",
     )
 
 
 @dataclass(frozen=True)
 class Size:
-    """How big a calculation is, from its input alone."""
+    """Size of a calculation, derived from its input alone."""
 
     n_atoms: int
     n_orbitals: int  #: spatial orbitals = AO basis functions
-    n_electrons: int  #: all electrons that are not in an effective core potential
-    n_frozen: int  #: doubly occupied core orbitals left out of the CI
+    n_electrons: int  #: all electrons except those in effective core potentials
+    n_frozen: int  #: doubly occupied core orbitals excluded from the CI
     n_correlated_orbitals: int
     integrals_gib: float  #: 8 bytes x n^4/8 for the correlated orbitals
-    memory_gib: float  #: estimated peak of the whole machine; `memory_needed` says how
+    memory_gib: float  #: estimated peak of the whole machine (see `memory_needed`)
 
     @property
     def n_correlated_electrons(self) -> int:
@@ -141,23 +141,23 @@ class Size:
 
 
 def check(calculation: Calculation) -> Size:
-    """Everything that can be known to be wrong before a machine is rented; computes no integrals, writes nothing.
+    """Validate the input before a machine is rented. Computes no integrals, writes nothing.
 
-    Raises InputError, one clear line, for the first thing found.
+    Raises InputError with one line for the first problem found.
     """
     _check_thresholds(calculation)
     _check_program(calculation)
     geometry = parse_geometry(calculation.molecule)
-    _check_said(calculation, geometry)
+    _check_stated(calculation, geometry)
     _check_spin(calculation, geometry, resolve(calculation.basis, geometry.elements, cartesian=calculation.cartesian))
     mol = build_molecule(calculation)
     return _size(calculation, mol)
 
 
 def build_molecule(calculation: Calculation) -> gto.Mole:
-    """The molecule as PySCF sees it, C1 symmetry, with the ECP that belongs to the basis where there is one.
+    """Return the molecule for PySCF, in C1 symmetry, with the ECP of the basis set if it has one.
 
-    Raises InputError for a geometry or a basis set that cannot be read.
+    Raises InputError for an unreadable geometry or basis set.
     """
     geometry = parse_geometry(calculation.molecule)
     found = resolve(calculation.basis, geometry.elements, cartesian=calculation.cartesian)
@@ -176,14 +176,14 @@ def build_molecule(calculation: Calculation) -> gto.Mole:
 
 
 def memory_needed(program: ProgramName, n_orbitals: int, n_correlated: int, n_determinants: float) -> float:
-    """Peak memory of the machine in GiB for a calculation with thresholds like the default ones.
+    """Return the machine's peak memory in GiB for a calculation with thresholds similar to the default ones.
 
-    The largest of three stages that follow each other, plus the base processes: (1) SCF: some 30 AO matrices (the AO
-    integrals are recomputed when they do not fit); (2) transformation: the integrals over correlated orbitals with
-    4-fold symmetry go through a file, so two blocks and the AO matrices are enough, at least a fifth of the 8-fold
-    integrals n^4/8; (3) the solver, with its own copy: PyCI holds all n^4, PySCF and Dice about two times n^4/8 (Dice's
-    second copy is its heat-bath table), an unknown program at least one. It needs no more for determinants than there
-    are (`n_determinants`).
+    It is the largest of three successive stages, plus the base processes: (1) SCF: about 30 AO matrices (AO integrals
+    that do not fit are recomputed); (2) transformation: the integrals over correlated orbitals with 4-fold symmetry are
+    written to a file, so two blocks and the AO matrices suffice, at least a fifth of the 8-fold integrals n^4/8; (3)
+    the solver with its own copy: PyCI holds all n^4, PySCF and Dice about two times n^4/8 (Dice's second copy is its
+    heat-bath table), an unknown program at least one. The memory for determinants is limited by their total number
+    (`n_determinants`).
     """
     integrals = _integrals_gib(n_correlated)
     matrices = 30 * 8 * n_orbitals**2 / GIB
@@ -204,13 +204,13 @@ def _size(calculation: Calculation, mol: gto.Mole) -> Size:
     if n_alpha > n_orbitals:
         raise InputError(
             "basis",
-            f"{told(calculation.basis)!r} gives {n_orbitals} orbitals, too few for {n_alpha} electrons of one spin",
-            "Take a larger basis or a lower spin",
+            f"{label_of(calculation.basis)!r} gives {n_orbitals} orbitals, too few for {n_alpha} electrons of one spin",
+            "Use a larger basis or a lower spin",
         )
     if calculation.frozen_core and (n_electrons <= 2 * n_frozen or n_beta < n_frozen):
         raise InputError(
             "frozen_core",
-            f"{n_frozen} frozen orbitals leave nothing to correlate of {n_alpha} + {n_beta} electrons",
+            f"with {n_frozen} frozen orbitals no electron of {n_alpha} + {n_beta} is left to correlate",
             "Set frozen_core to false",
         )
     n_correlated = n_orbitals - n_frozen
@@ -225,7 +225,7 @@ def _size(calculation: Calculation, mol: gto.Mole) -> Size:
             calculation.program,
             n_orbitals,
             n_correlated,
-            # As a float: beyond 1e308 no machine's memory is a matter of determinants.
+            # Limited to 1e300, since larger numbers do not fit a float.
             min(1e300, comb(n_correlated, n_alpha - n_frozen) * comb(n_correlated, n_beta - n_frozen)),
         ),
     )
@@ -239,7 +239,7 @@ def _check_thresholds(calculation: Calculation) -> None:
     if calculation.eps2 > calculation.eps1:
         raise InputError(
             "eps2",
-            f"{calculation.eps2:g} is larger than eps1 = {calculation.eps1:g}, so that no correction would be left",
+            f"{calculation.eps2:g} is larger than eps1 = {calculation.eps1:g}, so no correction would remain",
             f"Choose eps2 at most {calculation.eps1:g}; a hundredth of eps1 is usual",
         )
 
@@ -253,16 +253,16 @@ def _check_program(calculation: Calculation) -> None:
     check_command(command)
 
 
-def _check_said(calculation: Calculation, geometry: Geometry) -> None:
-    """Other programs' inputs say charge and multiplicity too: the parameters do not contradict them."""
-    said = [("charge", calculation.charge, geometry.charge)]
+def _check_stated(calculation: Calculation, geometry: Geometry) -> None:
+    """Check that charge and spin agree with those in the molecule's text, as inputs of other programs state them."""
+    stated = [("charge", calculation.charge, geometry.charge)]
     if geometry.multiplicity is not None:
-        said.append(("spin", calculation.spin, geometry.multiplicity - 1))
-    for name, parameter, of_molecule in said:
+        stated.append(("spin", calculation.spin, geometry.multiplicity - 1))
+    for name, parameter, of_molecule in stated:
         if of_molecule is not None and parameter != of_molecule:
             raise InputError(
                 name,
-                f"{parameter} is not what the molecule's text says, which is {of_molecule}",
+                f"{parameter} differs from the molecule's text, which gives {of_molecule}",
                 f"Set {name} to {of_molecule}, or give the atoms without that line",
             )
 
@@ -278,10 +278,10 @@ def _check_spin(calculation: Calculation, geometry: Geometry, basis: Resolved) -
         raise InputError("charge", f"{charge:+d} leaves {electrons} electrons", f"Choose a charge below {total:+d}")
     if spin > electrons:
         raise InputError(
-            "spin", f"{spin} unpaired electrons of {electrons} in all", f"Choose at most {electrons}, the same parity"
+            "spin", f"{spin} unpaired electrons of {electrons} in total", f"Choose at most {electrons}, of equal parity"
         )
     if (electrons - spin) % 2:
-        # With an odd number of electrons 0 is impossible, and the other way round.
+        # With an odd number of electrons 0 is impossible, and vice versa.
         nearest = spin + 1 if spin == 0 else spin - 1
         raise InputError(
             "spin",

@@ -1,4 +1,4 @@
-"""How an energy is shown: with the digits that its error leaves."""
+"""Format an energy with the digits that its error justifies."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import math
 
 
 def in_digits(value: float, error: float | None) -> str:
-    """An energy with the digits that its error leaves, and the error, both Hartree: -152.25416 +/- 0.0002.
+    """Format an energy and its error, both in Hartree, with significant digits only: -152.25416 +/- 0.0002.
 
-    Eight decimals where there is no estimate.
+    Eight decimals if there is no error estimate.
     """
     if error is None or not math.isfinite(error):
         return f"{value:.8f}"

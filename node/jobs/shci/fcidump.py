@@ -1,9 +1,9 @@
-"""Molecular integrals as an FCIDUMP file: written fast, in bounded memory, with a proof of what is in it.
+"""Write molecular integrals to an FCIDUMP file, in bounded memory, with a proof of its content.
 
 The format is Knowles and Handy's (Comput. Phys. Commun. 54, 75 (1989)) in the dialect that PySCF, PyCI and Dice read:
-the header in one line each, then `value i j k l` in chemists' notation (ij|kl), i >= j, k >= l, ij >= kl, then
-`value i j 0 0` for the one-electron integrals and `value 0 0 0 0` for the core energy. Numbers have as many digits
-as give the same double back.
+header entries on one line each, then `value i j k l` in chemists' notation (ij|kl), i >= j, k >= l, ij >= kl, then
+`value i j 0 0` for the one-electron integrals and `value 0 0 0 0` for the core energy. Numbers are written with as many
+digits as reproduce the same double.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ __all__ = ["IntegralsProof", "same_integrals", "write_fcidump"]
 
 Pairs = NDArray[np.int16]
 
-SMALLEST = 1e-15  #: Hartree; integrals below are rounding noise, and readers take a missing one for zero
-_BLOCK = 1 << 18  # integrals that are turned into text at a time: some 30 MB
+SMALLEST = 1e-15  #: Hartree; smaller integrals are rounding noise and are omitted: readers take missing ones for zero
+_BLOCK = 1 << 18  # integrals converted to text at a time: about 30 MB
 _GIB = 1024**3
 
 
@@ -43,13 +43,13 @@ def write_fcidump(
     orbsym: bool = False,
     max_memory_gib: float,
 ) -> IntegralsProof:
-    """Write the integrals over the orbitals of `hf`, without its lowest `frozen` ones, which go into the core.
+    """Write the integrals over the orbitals of `hf`, except its lowest `frozen` ones, which are part of the core.
 
-    With `orbsym` the orbitals' irreps are labelled in Molpro's numbering, if the molecule has symmetry and the orbitals
-    follow it; otherwise all are 1, which is always true. `path` appears when it is complete. Integrals that do not fit
-    into a good part of `max_memory_gib` are transformed through files next to `path` (16 bytes x n^4/4).
+    With `orbsym` the orbitals' irreps are labelled in Molpro's numbering if molecule and orbitals have symmetry;
+    otherwise all labels are 1, which is always correct. `path` appears only when complete. If the integrals do not fit
+    into a good part of `max_memory_gib`, they are transformed through files next to `path` (16 bytes x n^4/4).
 
-    Raises ValueError when no orbital or no electron would be left.
+    Raises ValueError if no orbital or no electron would remain.
     """
     n_electrons = int(hf.mol.nelectron) - 2 * frozen
     orbitals = np.asarray(hf.mo_coeff[:, frozen:], order="F")
@@ -82,7 +82,7 @@ def write_fcidump(
 
 
 class _Hashing:
-    """A file that knows the SHA-256 of what went through."""
+    """File wrapper that computes the SHA-256 of the written data."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -97,13 +97,13 @@ class _Hashing:
 
 
 def _header(n_orbitals: int, n_electrons: int, spin: int, labels: list[int]) -> str:
-    # Dice wants NORB and NELEC in the first line and &END alone in its own; PySCF at most ten lines.
+    # Dice needs NORB and NELEC on the first line and &END alone on its own; PySCF allows at most ten lines.
     symmetry = ",".join(map(str, labels))
     return f"&FCI NORB={n_orbitals},NELEC={n_electrons},MS2={spin},\n ORBSYM={symmetry},\n ISYM=1,\n&END\n"
 
 
 def _core(hf: HartreeFock, frozen: int, max_memory_gib: float) -> tuple[float, Array]:
-    """Core energy (Hartree) and one-electron integrals over the remaining orbitals, in the field of the frozen ones.
+    """Return core energy (Hartree) and one-electron integrals over the remaining orbitals, in the frozen ones' field.
 
     E_core = E_nuc + Tr D (h + V/2) and h_eff = h + V, with V = J(D) - K(D)/2 of the frozen density D.
     """
@@ -124,7 +124,7 @@ def _core(hf: HartreeFock, frozen: int, max_memory_gib: float) -> tuple[float, A
 
 
 def _irreps(hf: HartreeFock, frozen: int) -> list[int]:
-    """Irreps of the remaining orbitals in Molpro's numbering, all 1 when there is no symmetry to be seen."""
+    """Return irreps of the remaining orbitals in Molpro's numbering; all 1 if there is no symmetry."""
     if hf.labels is None:
         return [1] * (hf.mo_coeff.shape[1] - frozen)
     numbering = ORBSYM_MAP[with_symmetry(hf.mol).groupname]
@@ -154,10 +154,10 @@ def _write_two_electron(
 
 
 def _transformed(hf: HartreeFock, orbitals: Array, max_memory_gib: float) -> Iterator[tuple[int, Array]]:
-    """Rows (ij| of the matrix (ij|kl) over pairs i >= j, in blocks: index of the first row, rows (rows, pairs)."""
+    """Yield rows (ij| of the matrix (ij|kl) over pairs i >= j, in blocks: index of first row, rows (rows, pairs)."""
     n_ao, n = orbitals.shape
     n_pairs = n * (n + 1) // 2
-    # AO integrals (8-fold), half transformed and transformed (4-fold), at the same time.
+    # AO integrals (8-fold), half-transformed and transformed ones (4-fold) exist at the same time.
     incore_gib = (n_ao**4 + 2 * n**2 * n_ao**2 + 2 * n**4) / _GIB
     if incore_gib < max_memory_gib / 2:
         matrix = ao2mo.full(hf.mol.intor("int2e", aosym="s8"), orbitals, verbose=0)

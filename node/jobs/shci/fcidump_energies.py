@@ -1,6 +1,6 @@
-"""What an FCIDUMP says of energies before any program has read it: a proof of orbitals, their order and the integrals.
+"""Energies computed from an FCIDUMP file, to check orbitals, their order and the integrals before a program reads it.
 
-All is computed from the file as it was written, whatever program is to read it.
+They are computed from the written file, whatever program will read it.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-HEADER_LINES = 4  # node.jobs.shci.fcidump writes each of its lines
+HEADER_LINES = 4  # as written by node.jobs.shci.fcidump
 _COLUMNS = {"value": pl.Float64, "i": pl.Int32, "j": pl.Int32, "k": pl.Int32, "l": pl.Int32}
 
 
 def determinant_energy(fcidump: Path, alpha: Collection[int], beta: Collection[int]) -> float:
-    """Hartree; of the determinant with these orbitals (from 0) occupied by an electron of either spin, core energy
-    included.
+    """Return the energy in Hartree of a determinant, including the core energy.
 
+    alpha, beta: orbitals (from 0) occupied by an electron of that spin.
     E = E_core + sum_i n_i h_ii + 1/2 sum_ij [n_i n_j (ii|jj) - (a_i a_j + b_i b_j) (ij|ij)], with a and b the
-    occupations of either spin and n = a + b (Szabo, Ostlund, Modern Quantum Chemistry, 2.179). The file is read in
-    pieces. Integrals that are not in it are zero.
+    occupations of each spin and n = a + b (Szabo, Ostlund, Modern Quantum Chemistry, 2.179). The file is read in
+    pieces. Integrals missing in the file are zero.
     """
     i, j, k, m, value = (pl.col(name) for name in ("i", "j", "k", "l", "value"))
 
@@ -32,7 +32,7 @@ def determinant_energy(fcidump: Path, alpha: Collection[int], beta: Collection[i
     b_i, b_j, b_k = (occupied(orbital, beta) for orbital in (i, j, k))
     core = pl.when((i == 0) & (j == 0)).then(value)
     one = pl.when((i == j) & (i > 0) & (k == 0)).then(value * (a_i + b_i))
-    # Two orbitals that differ stand once in the file, and twice in the sum.
+    # A pair of different orbitals occurs once in the file and twice in the sum.
     coulomb = pl.when((i == j) & (k == m) & (k > 0)).then(
         value * (a_i + b_i) * (a_k + b_k) / pl.when(i == k).then(2.0).otherwise(1.0)
     )
@@ -48,9 +48,9 @@ def determinant_energy(fcidump: Path, alpha: Collection[int], beta: Collection[i
 
 
 def lower_bound(fcidump: Path, n_orbitals: int, n_alpha: int, n_beta: int) -> float:
-    """Hartree; no state of these electrons lies below it.
+    """Return a lower bound in Hartree of the energy of any state with these electrons.
 
-    The electrons repel each other, so E >= E_core + the lowest eigenvalues of the one-electron part, one for each
+    Since the electrons repel each other, E >= E_core + the lowest eigenvalues of the one-electron part, one for each
     electron.
     """
     rows = _lines(fcidump).filter(pl.col("k") == 0).collect(engine="streaming")

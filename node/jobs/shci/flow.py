@@ -1,4 +1,4 @@
-"""What runs on the machine: Hartree-Fock, FCIDUMP, heat-bath CI, each a task that a restart need not repeat."""
+"""Node flow of an SHCI job: Hartree-Fock, FCIDUMP, heat-bath CI. Each is a task that a restart need not repeat."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ from spotwave.node.runtime.workspace import Workspace
 from spotwave.node.untrusted.own_files import clear_way
 
 ITERATIONS_FILE = "iterations.csv"
-VARIATIONAL_TOLERANCE = 1e-8  # Hartree; a resumed run may not end above its checkpoint by more
+VARIATIONAL_TOLERANCE = 1e-8  # Hartree; the final energy of a resumed run must not exceed its checkpoint's by more
 
-# A failure of the calculation itself: another machine would fail in the same way.
+# Errors of the calculation itself: another machine would fail in the same way.
 Mistake = (
     InputError,
     ScfNotConverged,
@@ -64,7 +64,7 @@ Mistake = (
 
 @node_job("shci-node", errors=Mistake)
 def shci_node(workspace: Workspace, calculation: Calculation) -> dict[str, Any]:
-    """One attempt at an SHCI calculation; goes on from the checkpoint that the agent has restored."""
+    """Run one attempt of an SHCI calculation, resuming from the checkpoint that the agent has restored."""
     run = ShciRun(workspace, calculation)
     mean_field = hartree_fock(run)
     workspace.go_on()
@@ -78,9 +78,9 @@ def shci_node(workspace: Workspace, calculation: Calculation) -> dict[str, Any]:
 
 @task(name="hartree_fock", cache_policy=NO_CACHE)
 def hartree_fock(run: ShciRun) -> HartreeFock:
-    """The mean field: computed, or proven to be that of the checkpoint."""
+    """Compute the mean field, or load it from the checkpoint and verify that it belongs to the calculation."""
     log = get_run_logger()
-    # Each step is told when it begins: a machine that dies in it, or is too small for it, is told with its name.
+    # Report each step when it begins, so that the outcome of a machine that is lost or too small names the step.
     run.workspace.tell("hartree_fock", 1, f"{run.size.n_orbitals} orbitals")
     kept = run.workspace.take(SCF_FILE, run.scf)
     if kept is not None:
@@ -91,7 +91,7 @@ def hartree_fock(run: ShciRun) -> HartreeFock:
         run.spent("hartree_fock", mean_field.seconds)
         run.seal("hartree_fock")
         if not run.workspace.until_saved():
-            log.warning("the checkpoint is not on the remote yet; going on")
+            log.warning("the checkpoint is not on the remote yet; continuing")
     run.facts["rhf_energy"] = mean_field.energy
     run.workspace.tell("hartree_fock", 10, f"{mean_field.energy:.10f} Ha")
     return mean_field
@@ -99,11 +99,11 @@ def hartree_fock(run: ShciRun) -> HartreeFock:
 
 @task(name="choose_reference", cache_policy=NO_CACHE)
 def choose_reference(run: ShciRun, mean_field: HartreeFock) -> HartreeFock:
-    """The stability of the mean field, and another in its place where a pilot calculation says that it is better."""
+    """Analyse the stability of the mean field, and replace it if a pilot calculation shows that another is better."""
     log = get_run_logger()
     run.workspace.tell("choose_reference", 10, "stability")
     if run.reference is not None:
-        log.info("%s of the checkpoint", mean_field.method)
+        log.info("using the %s reference of the checkpoint", mean_field.method)
         return mean_field
     begun = time.monotonic()
     solutions = find_solutions(
@@ -132,21 +132,21 @@ def choose_reference(run: ShciRun, mean_field: HartreeFock) -> HartreeFock:
 
 @task(name="write_fcidump", cache_policy=NO_CACHE)
 def write_fcidump(run: ShciRun, mean_field: HartreeFock) -> IntegralsProof:
-    """The integral file: too big to keep and quick to make, so made anew, and proven to be the same."""
+    """Write the integral file. It is too large to keep and quick to compute, so it is recomputed and compared."""
     begun = time.monotonic()
     run.workspace.tell("write_fcidump", 10, f"{run.size.n_orbitals} orbitals")
     proof = write_integrals(
         mean_field, run.fcidump, frozen=run.size.n_frozen, orbsym=True, max_memory_gib=run.memory_gib
     )
-    # As many as the SCF has kept: of functions that depend on each other it drops some.
-    assert run.reference is not None, "it is chosen before there are integrals"
+    # Number of orbitals that the SCF kept: it drops linearly dependent functions.
+    assert run.reference is not None, "the reference is chosen before the integrals are written"
     first = occupied(run.reference.first_determinant)
     run.solver = replace(run.solver, n_orbitals=proof.n_orbitals, first_determinant=first)
     run.facts["first_determinant_energy"] = prove_reference(run.solver, mean_field.energy)
     run.spent("write_fcidump", time.monotonic() - begun)
-    told = run.before.facts.get("integrals") if run.before else None
-    if told is not None and not same_integrals(IntegralsProof.from_dict(told), proof):
-        raise DifferentCalculation("the integrals are not those of the checkpoint: other geometry, basis or orbitals")
+    stored = run.before.facts.get("integrals") if run.before else None
+    if stored is not None and not same_integrals(IntegralsProof.from_dict(stored), proof):
+        raise DifferentCalculation("the integrals differ from the checkpoint's: other geometry, basis or orbitals")
     run.facts["integrals"] = proof.to_dict()
     size_mb = run.fcidump.stat().st_size / 1e6
     note = f"{proof.n_orbitals} orbitals, {proof.n_electrons} electrons, {size_mb:.1f} MB"
@@ -161,14 +161,14 @@ def write_fcidump(run: ShciRun, mean_field: HartreeFock) -> IntegralsProof:
 
 @task(name="run_shci", cache_policy=NO_CACHE)
 def run_shci(run: ShciRun) -> Energies:
-    """The SHCI program, its output in this log and in output/shci.log, its checkpoints sealed as they appear."""
+    """Run the SHCI program. Log its output, also to output/shci.log, and seal its checkpoints as they appear."""
     log = get_run_logger()
     program = program_for(run.calculation)
     begun = time.monotonic()
     run.workspace.tell("run_shci", 20, run.calculation.program)
-    _take_back(run)
-    # The integrals' proof is a fact worth keeping before the first iteration is. Where it is kept already, a checkpoint
-    # would say nothing new, and a job whose program dies again and again would seem to get on.
+    _restore_program_files(run)
+    # Seal the integrals' proof before the first iteration, unless the checkpoint already has it: then a new checkpoint
+    # would contain nothing new, and a job whose program crashes repeatedly would seem to make progress.
     if run.before is None or "integrals" not in run.before.facts:
         run.seal("run_shci", _named(run, program.checkpoint_files(run.solver)))
 
@@ -198,20 +198,20 @@ def run_shci(run: ShciRun) -> Energies:
     return energies
 
 
-def _take_back(run: ShciRun) -> None:
-    """The program's own files out of the restored checkpoint."""
+def _restore_program_files(run: ShciRun) -> None:
+    """Copy the program's own files from the restored checkpoint."""
     for name in run.before.files if run.before else ():
         if name.startswith(f"{PROGRAM_DIR}/"):
             run.workspace.take(name, run.solver.checkpoint / name.removeprefix(f"{PROGRAM_DIR}/"))
 
 
 def _named(run: ShciRun, files: list[Path]) -> dict[str, Path]:
-    """The program's checkpoint files under their names in ours."""
+    """Return the program's checkpoint files under their names in the sealed checkpoint."""
     return {f"{PROGRAM_DIR}/{file.relative_to(run.solver.checkpoint).as_posix()}": file for file in files}
 
 
 def _prove_descent(run: ShciRun, energies: Energies) -> None:
-    """The variational energy only falls: above the checkpoint's, it would be another calculation."""
+    """Check that the variational energy is not above the checkpoint's, as in any continuation of the calculation."""
     before = run.before.facts.get("variational_energy") if run.before else None
     if before is not None and energies.variational_energy > before + VARIATIONAL_TOLERANCE:
         raise DifferentCalculation(

@@ -1,4 +1,4 @@
-"""Reading a molecule: XYZ files, PySCF's syntax and the tables of other programs, without evaluating a user's text."""
+"""Parse a molecule: XYZ files, PySCF's syntax and tables of other programs, without evaluating the user's text."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from spotwave.node.jobs.shci.geometry_formats.tokens import (
     check_symbol,
     element,
     number,
-    told,
+    quoted,
 )
 from spotwave.node.jobs.shci.geometry_formats.unsupported import refuse_formats
 from spotwave.node.jobs.shci.geometry_formats.xyz import is_count, xyz
@@ -30,9 +30,9 @@ from spotwave.node.jobs.shci.geometry_formats.zmatrix import from_zmatrix
 
 __all__ = ["Atom", "Geometry", "InputError", "parse_geometry"]
 
-# Nuclei this close are a typing error: the shortest bond known, in H2+ and its like, is above 0.7 Angstrom.
+# Nuclei closer than this (Angstrom) indicate a typing error: the shortest known bonds, as in H2+, exceed 0.7 Angstrom.
 CLOSEST = 0.2
-_LONGEST = 50_000  # characters: a thousand atoms, many more than can be treated; reading takes their square
+_LONGEST = 50_000  # characters: about a thousand atoms, more than can be computed; parsing time grows quadratically
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Geometry:
     """Atoms in the order of the input; coordinates in Angstrom."""
 
     atoms: list[Atom]
-    charge: int | None = None  #: where the text says it, as other programs' inputs do
+    charge: int | None = None  #: if the text states it, as inputs of other programs do
     multiplicity: int | None = None
 
     @property
@@ -50,7 +50,7 @@ class Geometry:
 
 
 def parse_geometry(text: str) -> Geometry:
-    """Atoms of an XYZ file, of PySCF syntax (Cartesian or Z-matrix), or of another program (docs/geometries.md).
+    """Parse the atoms of an XYZ file, PySCF syntax (Cartesian or Z-matrix), or another program (docs/geometries.md).
 
     Raises InputError("molecule", ...) quoting the line that is wrong.
     """
@@ -60,11 +60,11 @@ def parse_geometry(text: str) -> Geometry:
         )
     draft = _draft(text)
     if not draft.rows:
-        raise InputError("molecule", "holds no atoms", REMEDY)
+        raise InputError("molecule", "contains no atoms", REMEDY)
     if len(draft.rows) == 1 and re.fullmatch("[A-Z]{2}", text.strip()) and all(map(element, text.strip())):
         raise InputError(
             "molecule",
-            f"{text.strip()!r} is an element or a formula, and a formula has no coordinates",
+            f"{text.strip()!r} can be read as an element or as a formula, and a formula has no coordinates",
             f"Write {element(text.strip())} for the atom, and the coordinates of a molecule",
         )
     if len(draft.rows[0].words) == 1:
@@ -74,18 +74,18 @@ def parse_geometry(text: str) -> Geometry:
     if draft.bohr:
         atoms = [(symbol, (x * BOHR, y * BOHR, z * BOHR)) for symbol, (x, y, z) in atoms]
     if not atoms:
-        raise InputError("molecule", "holds dummy atoms alone", REMEDY)
+        raise InputError("molecule", "contains only dummy atoms", REMEDY)
     _check_distances(atoms)
     return Geometry(atoms, draft.charge, draft.multiplicity)
 
 
 def _draft(text: str) -> Draft:
-    # A byte order mark is no part of a text, and U+2212 is the minus that typesetters use.
+    # Remove a byte order mark, and replace U+2212, the typographic minus.
     lines = text.removeprefix("\ufeff").replace("\u2212", "-").splitlines()
     while lines and not lines[0].strip():
         lines.pop(0)
     if len(lines) > 1 and is_count(lines[0]):
-        refuse_formats(lines[2:4])  # an MDL file may begin with a number for its title
+        refuse_formats(lines[2:4])  # the title of an MDL file may begin with a number
         return xyz(lines)
     refuse_formats(lines)
     parts = pieces("\n".join(lines))
@@ -99,13 +99,13 @@ def _from_cartesian(rows: list[Row], variables: list[Row]) -> list[Atom]:
     if variables:
         raise InputError(
             "molecule",
-            f"the line {told(variables[0].line)} gives a variable its value, and there is no Z-matrix",
+            f"the line {quoted(variables[0].line)} assigns a variable, but there is no Z-matrix",
             "Write numbers for the coordinates",
         )
     atoms: list[Atom] = []
     for row in rows:
         if len(row.words) < 4:
-            raise InputError("molecule", f"the line {told(row.line)} has no three coordinates", REMEDY)
+            raise InputError("molecule", f"the line {quoted(row.line)} does not have three coordinates", REMEDY)
         x, y, z = (number(word, row.line) for word in row.words[1:4])
         atoms.append((canonical(row.words[0]), (x, y, z)))
     return atoms
@@ -118,6 +118,6 @@ def _check_distances(atoms: list[Atom]) -> None:
             if not math.isfinite(distance) or distance < CLOSEST:
                 raise InputError(
                     "molecule",
-                    f"atoms {m + 1} ({other}) and {n + 1} ({symbol}) lie {distance:.3f} Angstrom apart",
-                    "Correct the coordinates, which are taken in Angstrom",
+                    f"atoms {m + 1} ({other}) and {n + 1} ({symbol}) are {distance:.3f} Angstrom apart",
+                    "Correct the coordinates, which are read as Angstrom",
                 )

@@ -1,8 +1,8 @@
-"""Are these the same integrals? Bit for bit by SHA-256, or up to the rounding of another processor.
+"""Check whether two sets of integrals are equal, bit for bit by SHA-256 or up to the rounding of another processor.
 
-The same orbitals transformed on another kind of CPU, or by another number of threads, give integrals that differ in
-the last digits, hence another SHA-256 and the same physics. So a proof also holds a few numbers that see every
-integral: random projections with fixed random vectors, and norms.
+The same orbitals transformed on another kind of CPU, or by another number of threads, give integrals that differ in the
+last digits: another SHA-256, but the same physics. So a proof also holds a few numbers that depend on every integral:
+norms, and random projections with fixed random vectors.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ _SEED = 20261120
 _PROJECTIONS = 6
 
 TOLERANCE = 1e-9
-"""Relative to the norm of the integrals. Sums in another order move a projection by about n^2 x 1e-16 of the norm,
-below 1e-11 for hundreds of orbitals; an atom moved by 1e-6 Bohr moves it by 1e-7 or more, another sign of an orbital
-by about 1 unless symmetry makes the sign meaningless."""
+"""Relative to the norm of the integrals. Summation in another order changes a projection by about n^2 x 1e-16 of the
+norm, below 1e-11 for hundreds of orbitals. An atom moved by 1e-6 Bohr changes it by 1e-7 or more, and another sign of
+an orbital by about 1 unless symmetry makes the sign meaningless."""
 
 
 @dataclass(frozen=True)
 class IntegralsProof:
-    """What identifies an FCIDUMP file; travels as JSON."""
+    """Identifies an FCIDUMP file; stored as JSON."""
 
     sha256: str  #: of the file
     n_orbitals: int
@@ -40,7 +40,7 @@ class IntegralsProof:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Raises KeyError or TypeError for anything that `to_dict` did not write."""
+        """Raises KeyError or TypeError for anything not written by `to_dict`."""
         return cls(
             sha256=str(data["sha256"]),
             n_orbitals=int(data["n_orbitals"]),
@@ -52,9 +52,9 @@ class IntegralsProof:
 
 
 class Fingerprint:
-    """Collects x^T M y for fixed random x, y from blocks of rows of M, the two-electron integrals over orbital pairs.
+    """Computes x^T M y for fixed random x, y from blocks of rows of M, the two-electron integrals over orbital pairs.
 
-    The random vectors are functions of the numbers of the pair's orbitals only, normally distributed.
+    The random vectors are normally distributed and depend only on the number of orbitals.
     """
 
     def __init__(self, n_orbitals: int) -> None:
@@ -68,22 +68,22 @@ class Fingerprint:
         self._square = 0.0
 
     def add(self, start: int, rows: Array) -> None:
-        """`rows` (rows, pairs) are those from number `start` on."""
+        """Add `rows` (rows, pairs), of which the first has the number `start`."""
         left = self._left[:, start : start + len(rows)]
         self._sums += np.einsum("ps,sp->p", left, rows @ self._right)
         self._square += float(np.vdot(rows, rows))
 
     def numbers(self, one_electron: Array) -> tuple[float, ...]:
-        """All numbers, given the one-electron integrals (orbitals, orbitals) too."""
+        """Return all numbers, given the one-electron integrals (orbitals, orbitals) as well."""
         lower = one_electron[np.tril_indices(self._n)]
         numbers = [self._square**0.5, *self._sums, float(np.linalg.norm(lower)), *(self._single @ lower)]
         return tuple(float(number) for number in numbers)
 
 
 def same_integrals(a: IntegralsProof, b: IntegralsProof) -> bool:
-    """Whether two files hold the same Hamiltonian: equal bytes, or fingerprints equal to `TOLERANCE`.
+    """Return whether two files hold the same Hamiltonian: equal bytes, or fingerprints equal to `TOLERANCE`.
 
-    A spin, electron or orbital number that differs, a core energy off by 1e-9 of itself: not the same.
+    Numbers of orbitals, electrons and spin must be equal, and the core energies to a relative 1e-9.
     """
     if (a.n_orbitals, a.n_electrons, a.spin) != (b.n_orbitals, b.n_electrons, b.spin):
         return False
@@ -95,5 +95,5 @@ def same_integrals(a: IntegralsProof, b: IntegralsProof) -> bool:
         return False
     ours = np.reshape(a.fingerprint, (2, -1))
     theirs = np.reshape(b.fingerprint, (2, -1))
-    scale = np.maximum(ours[:, :1], 1e-3)  # the norms, each for its own row
+    scale = np.maximum(ours[:, :1], 1e-3)  # the norms, one per row
     return bool(np.all(np.abs(ours - theirs) <= TOLERANCE * scale))

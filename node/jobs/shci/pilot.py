@@ -1,4 +1,4 @@
-"""Which Hartree-Fock solution and determinant to start from: a cheap SHCI of each decides, not its own energy."""
+"""Choose the Hartree-Fock solution and determinant to start from, by a cheap pilot SHCI calculation of each."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from spotwave.node.jobs.shci.scf.stability import is_minimum
 from spotwave.node.runtime.errors import ProgramFailed
 from spotwave.node.untrusted.own_files import remove_tree
 
-_FACTOR = 4.0  # of eps1
+_FACTOR = 4.0  # eps1 of a pilot over that of the calculation
 _EPS2 = 20.0  # eps1 over eps2 of a pilot: its correction takes most of its time
 _ORIGINS = ("start", "occupation", "instability")
-_PURE = 0.25  # of <S^2>
-_SMALLEST = 2e-3  # Hartree; eps1 of a pilot is not below: some thousand determinants of a small molecule
+_PURE = 0.25  # tolerance in <S^2>
+_SMALLEST = 2e-3  # Hartree; smallest eps1 of a pilot: some thousand determinants of a small molecule
 
 
 def pilot_program() -> Program:
-    """PyCI where it has a wheel, whatever program the calculation itself is for: it is with us, and tells energies."""
+    """Return PyCI if it has a wheel, else PySCF, whatever the calculation's program: both come with Spotwave."""
     return PyCI() if sys.platform == "linux" else PySCF()
 
 
@@ -43,15 +43,14 @@ def choose(
     log: Callable[[str], None],
     should_stop: Callable[[], bool],
 ) -> tuple[HartreeFock, Reference]:
-    """The start whose SHCI at a loose threshold has the lowest total energy, and what to tell of it; a single one
-    without any run.
+    """Return the start whose SHCI at a loose threshold has the lowest total energy, and a report of the choice.
 
-    task: of the calculation itself; `folder` is for the pilots' files, and is removed. starts_anywhere: of the
-    calculation's program (node.jobs.shci.programs.base). Raises as `solve` does.
+    A single start is returned without a pilot. task: of the calculation itself. folder: for the pilots' files, which
+    are removed. starts_anywhere: of the calculation's program (node.jobs.shci.programs.base). Raises as `solve` does.
     """
     starts = [list(_starts(solution, frozen, starts_anywhere)) for solution in solutions]
     if sum(map(len, starts)) == 1:
-        return solutions[0].hf, _told([_Tried(starts[0][0])], task.spin)
+        return solutions[0].hf, _report([_Tried(starts[0][0])], task.spin)
     eps1 = min(0.1, max(_FACTOR * task.eps1, _SMALLEST))
     found: list[_Tried] = []
     for number, of_one in enumerate(starts):
@@ -72,38 +71,38 @@ def choose(
                 command=None,
                 first_determinant=occupied(start.first),
             )
-            tried, said = _tried(start, pilot, should_stop)
+            tried, result = _tried(start, pilot, should_stop)
             of = "" if start.first is None else "a lower determinant of "
             log(
                 f"pilot SHCI, eps1 {eps1:g}, from {of}{hf.method} {hf.energy:.6f} Hartree "
-                f"({start.solution.origin}): {said}"
+                f"({start.solution.origin}): {result}"
             )
             found.append(tried)
         remove_tree(dump.parent)
     found.sort(key=lambda one: _rank(one, task.spin))
-    return found[0].start.solution.hf, _told(found, task.spin)
+    return found[0].start.solution.hf, _report(found, task.spin)
 
 
 @dataclass(frozen=True)
 class _Start:
     solution: Solution
     first: FirstDeterminant | None  #: None: the Hartree-Fock determinant
-    untried: bool = False  #: there is a lower determinant, and the program cannot start from it
+    untried: bool = False  #: a lower determinant exists, but the program cannot start from it
 
 
 @dataclass(frozen=True)
 class _Tried:
     start: _Start
-    energy: float | None = None  #: total, Hartree; None without a pilot, or where it failed
+    energy: float | None = None  #: total, Hartree; None without a pilot, or if it failed
     s_squared: float | None = None
 
     def leads_to_another_spin(self, spin: int) -> bool:
-        """Of a start that mixes spins: whether its pilot ended in a state of one other spin, or does not tell. The
-        triplet of a carbon atom is no answer for the singlet.
+        """Return whether the pilot of a spin-mixing start ended in a state of one other spin, or of unknown spin.
 
-        A mixture of several is one: it solves the Hamiltonian only where these spins have one energy, as where a bond
-        is broken. (Of Hartree-Fock's own determinants the lowest is taken, whatever it leads to: for N2 at 4 Angstrom
-        the one of the right spin is an excited state.)
+        Such a state is no answer: the triplet of a carbon atom is not the singlet. A mixture of several spins is
+        accepted, since it solves the Hamiltonian only if these spins have equal energies, as when a bond is broken.
+        Starts from Hartree-Fock's own determinant are never excluded: for N2 at 4 Angstrom the one of the right spin is
+        an excited state.
         """
         if self.start.first is None:
             return False
@@ -115,7 +114,7 @@ class _Tried:
 
 
 def _starts(solution: Solution, frozen: int, starts_anywhere: bool) -> Iterator[_Start]:
-    """From a solution: its own determinant, and the lower one if there is one over the correlated orbitals."""
+    """Yield a solution's own determinant, and the lower one if it exists over the correlated orbitals."""
     first = None
     spins = () if solution.lower is None else (solution.lower.alpha, solution.lower.beta)
     if spins and all(set(range(frozen)) <= set(orbitals) for orbitals in spins):
@@ -127,44 +126,46 @@ def _starts(solution: Solution, frozen: int, starts_anywhere: bool) -> Iterator[
 
 
 def occupied(first: FirstDeterminant | None) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
-    """As a SolverTask has it."""
+    """Return the determinant in the format of `SolverTask`."""
     return None if first is None else (first.alpha, first.beta)
 
 
 def _tried(start: _Start, pilot: SolverTask, should_stop: Callable[[], bool]) -> tuple[_Tried, str]:
-    """What came of it, and what to say."""
+    """Run a pilot. Return its result, and a description for the log."""
     try:
         energies = solve(pilot_program(), pilot, on_line=_quiet, on_iteration=lambda _: None, should_stop=should_stop)
     except ProgramFailed as error:
-        if error.cause is not None:  # the machine's, not this solution's
+        if error.cause is not None:  # the machine's fault, not the solution's
             raise
         return _Tried(start), error.summary
     square = energies.s_squared
-    said = f"{energies.total_energy:.6f} Hartree" + ("" if square is None else f", <S^2> {square:.3f}")
-    return _Tried(start, energies.total_energy, square), said
+    result = f"{energies.total_energy:.6f} Hartree" + ("" if square is None else f", <S^2> {square:.3f}")
+    return _Tried(start, energies.total_energy, square), result
 
 
 def _rank(tried: _Tried, spin: int) -> tuple[bool, float, int]:
-    """Lowest pilot first; of equal ones, which are turned into each other, that with the molecule's symmetry. A
-    determinant that is not Hartree-Fock's mixes spins, so it has to be worth it."""
+    """Return the sort key: lowest pilot energy first; of equal (rotated) solutions the one with molecular symmetry.
+
+    A determinant other than Hartree-Fock's mixes spins, so it must be lower by a margin.
+    """
     handicap = 0.0 if tried.start.first is None else LOWER
     last = tried.energy is None or tried.leads_to_another_spin(spin)
     return last, round((tried.energy or 0.0) + handicap, 5), _ORIGINS.index(tried.start.solution.origin)
 
 
-def _told(found: Sequence[_Tried], spin: int) -> Reference:
-    """The first is kept."""
+def _report(found: Sequence[_Tried], spin: int) -> Reference:
+    """Return the report of all starts, of which the first is kept."""
     kept, *others = found
-    told = kept.start.solution.told(kept.energy, kept.s_squared, kept.start.first)
+    reported = kept.start.solution.told(kept.energy, kept.s_squared, kept.start.first)
     return Reference(
-        **dict(told),
+        **dict(reported),
         others=tuple(one.start.solution.told(one.energy, one.s_squared, one.start.first) for one in others),
         note=_note(kept, others, spin),
     )
 
 
 def _note(kept: _Tried, others: Sequence[_Tried], spin: int) -> str:
-    """What a user should know of the reference; empty where there is nothing to be said."""
+    """Return what a user should know about the reference; empty if there is nothing."""
     start = kept.start
     hf, stability = start.solution.hf, start.solution.stability
     parts = []
@@ -174,7 +175,7 @@ def _note(kept: _Tried, others: Sequence[_Tried], spin: int) -> str:
         parts.append(
             f"{len(others) + 1} starts from {len(energies)} {hf.method} solutions were tried in pilot calculations; "
             f"the solution at {hf.energy:.6f} Hartree was kept."
-            + (f" One at {min(energies):.6f} is lower, and leads to a higher SHCI energy." if lower else "")
+            + (f" One at {min(energies):.6f} is lower, but leads to a higher SHCI energy." if lower else "")
         )
     if start.first is not None:
         parts.append(
@@ -190,12 +191,12 @@ def _note(kept: _Tried, others: Sequence[_Tried], spin: int) -> str:
         )
     if start.untried:
         parts.append(
-            "A determinant over its orbitals with open shells of opposite spins is lower; the program starts from the "
-            "first orbitals of the integral file, and may end in a higher state. The program 'pyci' can start from it."
+            "A determinant over its orbitals with open shells of opposite spins is lower. The program starts from the "
+            "first orbitals of the integral file and may end in a higher state. The program 'pyci' can start from it."
         )
     if not is_minimum(stability):
         parts.append(
-            f"It is no minimum: the lowest eigenvalue of its orbital Hessian is {stability.internal:.4f} Hartree."
+            f"It is not a minimum: the lowest eigenvalue of its orbital Hessian is {stability.internal:.4f} Hartree."
         )
     filled, empty = hf.mo_energy[hf.mo_occ > 0], hf.mo_energy[hf.mo_occ == 0]
     if hf.mol.spin == 0 and len(empty) and filled.max() > empty.min():
@@ -204,4 +205,4 @@ def _note(kept: _Tried, others: Sequence[_Tried], spin: int) -> str:
 
 
 def _quiet(_: str) -> None:
-    """The pilots' lines are nobody's concern; its energies are told."""
+    """Ignore the pilots' output; only their energies are reported."""

@@ -1,4 +1,4 @@
-"""What is told of the Hartree-Fock solution that a calculation starts from: in its checkpoint and in result.json."""
+"""Report of the Hartree-Fock solution that a calculation starts from, stored in its checkpoint and result.json."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class _Told(BaseModel):
 
 
 class Stability(_Told):
-    """Lowest eigenvalues of the orbital Hessian, Hartree; None where no orbital can be rotated into another.
+    """Lowest eigenvalues of the orbital Hessian, Hartree; None if no orbital can be rotated into another.
 
-    internal: within RHF or ROHF; where it is negative, a lower solution of the same kind exists. external: with other
-    orbitals for each spin (UHF); where it alone is negative, several determinants lead the wave function.
+    internal: within RHF or ROHF; if negative, a lower solution of the same kind exists. external: with different
+    orbitals for each spin (UHF); if only this one is negative, several determinants dominate the wave function.
     """
 
     internal: _Hartree | None
@@ -35,7 +35,7 @@ class Stability(_Told):
 
 
 class FirstDeterminant(_Told):
-    """Where a program starts if not from the Hartree-Fock determinant: a lower one over the same orbitals.
+    """Determinant that a program starts from, over the same orbitals but lower than the Hartree-Fock determinant.
 
     alpha, beta: orbitals with an electron of that spin, counted from 0 in the integral file.
     """
@@ -45,19 +45,19 @@ class FirstDeterminant(_Told):
 
 
 class ReportedSolution(_Told):
-    """One solution. origin: the SCF's own start, a determinant of another occupation, or an instability's mode."""
+    """One solution. origin: the initial SCF, a determinant with another occupation, or the mode of an instability."""
 
     energy: _Hartree
-    irrep: Annotated[str, Field(pattern=_IRREP)] | None  #: of the determinant, where there is symmetry
+    irrep: Annotated[str, Field(pattern=_IRREP)] | None  #: of the determinant; None without symmetry
     origin: Origin
     stability: Stability
     first_determinant: FirstDeterminant | None = None
-    pilot_energy: _Hartree | None = None  #: of SHCI at a loose threshold; None where there was nothing to choose
+    pilot_energy: _Hartree | None = None  #: of SHCI at a loose threshold; None if there was only one start
     pilot_s_squared: Annotated[float, Field(strict=True, ge=-1e-6, le=1e6, allow_inf_nan=False)] | None = None
 
 
 class Reference(ReportedSolution):
-    """The one that was kept, and the others."""
+    """The solution that was kept, and the others."""
 
     others: Annotated[tuple[ReportedSolution, ...], Field(max_length=8)] = ()
-    note: Annotated[str, Field(max_length=_LONGEST_NOTE)] = ""  #: what the user should know of it
+    note: Annotated[str, Field(max_length=_LONGEST_NOTE)] = ""  #: remarks for the user

@@ -1,4 +1,4 @@
-"""What an SHCI calculation leaves for people: result.json and the table of its iterations."""
+"""Result files of an SHCI calculation: result.json and the table of its iterations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from spotwave.node.untrusted.own_files import clear_way
 
 
 def write_iterations(path: Path, energies: Energies) -> None:
-    """CSV: number, determinants, variational energy (Hartree), seconds."""
+    """Write a CSV file: number, determinants, variational energy (Hartree), seconds."""
     rows = [(i.number, i.determinants, i.variational_energy, i.seconds) for i in energies.iterations]
     names = {"iteration": pl.Int64, "determinants": pl.Int64, "variational_energy": pl.Float64, "seconds": pl.Float64}
     clear_way(path)
@@ -26,9 +26,9 @@ def write_iterations(path: Path, energies: Energies) -> None:
 
 
 def result_of(run: ShciRun, hf: HartreeFock, proof: IntegralsProof, energies: Energies) -> dict[str, Any]:
-    """result.json; energies in Hartree, geometry in Bohr, times in seconds of all attempts together."""
+    """Return the content of result.json: energies in Hartree, geometry in Bohr, seconds summed over all attempts."""
     calculation, size, reference = run.calculation, run.size, run.reference
-    assert reference is not None, "it is chosen before there are integrals"
+    assert reference is not None, "the reference is chosen before the integrals are written"
     notes = (energies.note, reference.note, of_another_spin(run.solver, energies))
     return {
         "parameters": calculation.model_dump(mode="json"),

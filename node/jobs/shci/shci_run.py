@@ -1,4 +1,4 @@
-"""An SHCI calculation on its desk: what its tasks share, and what a checkpoint of it holds."""
+"""State of a running SHCI calculation that its tasks share, and the content of its checkpoints."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ FCIDUMP = "FCIDUMP"
 
 
 def _reference_of(before: Manifest | None) -> Reference | None:
-    """What the checkpoint tells of the choice that was made. Raises CheckpointCorrupt."""
-    told = before.facts.get("reference") if before else None
-    if told is None:
+    """Return the choice of reference stored in the checkpoint. Raises CheckpointCorrupt."""
+    stored = before.facts.get("reference") if before else None
+    if stored is None:
         return None
     try:
-        reference = Reference.model_validate_json(json.dumps(told))
+        reference = Reference.model_validate_json(json.dumps(stored))
     except ValidationError as error:
-        raise CheckpointCorrupt(f"its reference is none: {error.errors(include_input=False)[0]['msg']}") from None
+        raise CheckpointCorrupt(f"its reference is invalid: {error.errors(include_input=False)[0]['msg']}") from None
     return reference
 
 
 class ShciRun:
-    """The calculation on its desk: what the tasks share, and what a checkpoint of it holds."""
+    """State of a running calculation that its tasks share, and the content of its checkpoints."""
 
     def __init__(self, workspace: Workspace, calculation: Calculation) -> None:
         self.workspace = workspace
@@ -62,16 +62,16 @@ class ShciRun:
 
     @property
     def memory_gib(self) -> float:
-        """What one step may use; the rest is for the operating system, the agent and the worker."""
+        """Memory that one step may use; the rest is for the operating system, the agent and the worker."""
         return max(0.5, 0.75 * self.workspace.brief.memory_gib)
 
     def seal(self, step: str, files: dict[str, Path] | None = None) -> None:
-        """A checkpoint of all that is expensive and small."""
-        # With the choice that an earlier attempt made: a later one must not choose anew, over other integrals.
+        """Seal a checkpoint of everything that is expensive to compute and small."""
+        # Includes an earlier attempt's choice of reference: a new choice would mean other integrals.
         chosen = {} if self.reference is None else {"reference": self.reference.model_dump(mode="json")}
         self.workspace.seal(step, {SCF_FILE: self.scf, **(files or {})}, self.facts | chosen)
 
     def spent(self, step: str, seconds: float) -> None:
-        """Wall seconds of a step, added over the attempts."""
+        """Add to the wall seconds of a step, summed over the attempts."""
         total = self.facts["seconds"].get(step, 0.0) + seconds
         self.facts["seconds"][step] = round(total, 3)

@@ -1,5 +1,4 @@
-"""What the machine does while an SHCI program runs: its lines to the log, its iterations to the bar, its
-checkpoints sealed as they appear."""
+"""Callbacks while an SHCI program runs: log its lines, show its iterations in the bar, seal its new checkpoints."""
 
 from __future__ import annotations
 
@@ -13,17 +12,17 @@ from spotwave.node.untrusted.plain_text import plain
 Tell = Callable[[float, str], None]
 Seal = Callable[[list[Path], float | None], None]
 
-# How the programs announce that the wave function stands and its correction is being summed.
+# Output of the programs when the wave function is complete and its correction begins.
 _PERTURBATIVE = ('"stage": "perturbative"', "PERTURBATION THEORY STEP")
-LINE_CHARS = 4000  # of a program's output
+LINE_CHARS = 4000  # longest logged line of a program's output
 _FOR_MACHINES = '{"event":'
 
 
 class SolverWatch:
     """The callbacks of one `solve`.
 
-    tell: percent and a note. seal: the program's checkpoint files, and their variational energy (Hartree) if known.
-    asked_to_stop: whether the agent wants the work to end (it also signals; this catches a signal that was missed).
+    tell: called with percent and a note. seal: called with the program's checkpoint files, and their variational energy
+    (Hartree) if known. asked_to_stop: whether the agent requests a stop (it also sends a signal, which may be missed).
     """
 
     def __init__(
@@ -39,17 +38,17 @@ class SolverWatch:
         self._program, self._task = program, task
         self._log, self._tell, self._seal, self._asked_to_stop = log, tell, seal, asked_to_stop
         self._iterations: list[Iteration] = []
-        self._sealed = self._marks()  # what an earlier attempt left is sealed already
+        self._sealed = self._marks()  # files of an earlier attempt are already sealed
 
     def line(self, text: str) -> None:
-        """A line of the program's output."""
+        """Handle a line of the program's output."""
         if any(mark in text for mark in _PERTURBATIVE):
             self._tell(percent_done(self._iterations, Stage.PERTURBATIVE), "perturbative correction")
         if not text.startswith(_FOR_MACHINES):
             self._log(plain(text, LINE_CHARS))
 
     def iteration(self, iteration: Iteration) -> None:
-        """An iteration that the program has finished (a restart first repeats those of its checkpoint)."""
+        """Handle an iteration that the program has finished (a restart first repeats those of its checkpoint)."""
         self._iterations.append(iteration)
         note = (
             f"iteration {iteration.number}, {iteration.determinants:,} determinants, "
@@ -59,7 +58,7 @@ class SolverWatch:
         self._seal_what_is_new()
 
     def should_stop(self) -> bool:
-        """Asked a few times a second; some programs leave their checkpoints between iterations."""
+        """Called a few times a second, because some programs write checkpoints between iterations."""
         self._seal_what_is_new()
         return self._asked_to_stop()
 
@@ -68,12 +67,12 @@ class SolverWatch:
         if not marks or marks == self._sealed:
             return
         state = self._program.checkpoint_state(self._task.checkpoint)
-        with suppress(FileNotFoundError):  # removed by the program in this moment: the next look finds what there is
+        with suppress(FileNotFoundError):  # removed by the program just now: the next call finds the current files
             self._seal([Path(path) for path in marks], state.variational_energy if state else None)
             self._sealed = marks
 
     def _marks(self) -> dict[str, tuple[int, int, int]]:
-        """The checkpoint files, told from their successors by inode, size and time."""
+        """Return the checkpoint files with inode, size and time, by which changes are detected."""
         found = {}
         for path in self._program.checkpoint_files(self._task):
             try:

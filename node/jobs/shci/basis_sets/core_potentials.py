@@ -1,4 +1,4 @@
-"""Which effective core potential (ECP) belongs to a basis set, and whether a set without one holds all electrons."""
+"""Find the effective core potential (ECP) of a basis set, and check whether a set without one is all-electron."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pyscf.data.elements import CONFIGURATION
 
 from spotwave.node.jobs.shci.basis_sets.pyscf_library import Ecp, Shells, core_potential, plain
 
-# Where PySCF keeps the potential under another name than the set. ccECP: the file ccECP.dat in the folder of the set;
-# BFD: bfd_pp.dat; cc-pwCVnZ-PP and aug-cc-pVnZ-PP: that of cc-pVnZ-PP, whose files all hold the same one; def2-mTZVP
-# and -mTZVPP: that of all def2 sets; qavg-vSZPs: its companion ecp-q-vSZP, so called in its file.
+# Basis sets whose potential has another name in PySCF. ccECP: the file ccECP.dat in the set's folder; BFD: bfd_pp.dat;
+# cc-pwCVnZ-PP and aug-cc-pVnZ-PP: that of cc-pVnZ-PP, identical in all their files; def2-mTZVP and -mTZVPP: that of all
+# def2 sets; qavg-vSZPs: its companion ecp-q-vSZP, named so in its file.
 _ELSEWHERE = (
     (re.compile(r"(ccecp(?:he|reg|28|36)?)(?:aug)?ccpv[dtq56]z"), r"\1"),
     (re.compile(r"bfdv[dtq5]z"), "bfdpp"),
@@ -20,13 +20,13 @@ _ELSEWHERE = (
     (re.compile(r"def2mtzvpp?"), "def2tzvp"),
     (re.compile(r"qavgvszps"), "ecpqvszp"),
 )
-# Of these every element has one, H and He (with no core electron) too where the set has them.
+# In these sets every element has a potential, including H and He (without core electrons) if the set has them.
 _ALWAYS = re.compile(r"ccecp.*|bfd.*|.*pp(nr)?|stuttgartrscmdf")
-_BUT = re.compile(r"(ma)?def2.*|pob.*")  # end in "pp" for their polarization
+_BUT = re.compile(r"(ma)?def2.*|pob.*")  # exceptions: here "pp" stands for polarization
 
 
 def potential_of(name: str, symbol: str) -> Ecp | None:
-    """The ECP that the basis set was made for with this element, None if PySCF has none."""
+    """Return the ECP that the basis set was made for with this element; None if PySCF has none."""
     key = plain(name)
     for pattern, where in _ELSEWHERE:
         if (match := pattern.fullmatch(key)) is not None:
@@ -35,16 +35,16 @@ def potential_of(name: str, symbol: str) -> Ecp | None:
 
 
 def needs_potential(name: str) -> bool:
-    """Whether the name says that the set was made for an ECP, whatever the element."""
+    """Return whether, judging by its name, the set was made for ECPs, whatever the element."""
     key = plain(name)
     return _ALWAYS.fullmatch(key) is not None and _BUT.fullmatch(key) is None
 
 
 def holds_all_electrons(shells: Shells, symbol: str) -> bool:
-    """Whether a set can describe an atom down to its nucleus, as none can that was made for an ECP.
+    """Return whether a set can describe all electrons of an atom, which no set made for an ECP can.
 
-    It has a function for each occupied shell of the atom, and an s function steeper than Z^2 (2 Z^2 in STO-3G, mostly a
-    hundredth of that in sets for ECPs; 1/Bohr^2). The latter not for H and He, which have no core to leave out.
+    Such a set has a function for each occupied shell of the atom, and an s function steeper than Z^2 (2 Z^2 in STO-3G,
+    mostly a hundredth of that in sets for ECPs; 1/Bohr^2). The latter is not required for H and He, which have no core.
     """
     charge = int(gto.charge(symbol))
     for angular, electrons in enumerate(CONFIGURATION[charge]):

@@ -1,4 +1,4 @@
-"""Basis sets by name: what a name gives an element, why it cannot be used, and which name may have been meant."""
+"""Basis sets by name: the functions of an element, the reason why a name is unusable, and similar names."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from spotwave.node.jobs.shci.basis_sets.core_potentials import (
 )
 from spotwave.node.jobs.shci.basis_sets.pyscf_library import KNOWN, Ecp, Shells, files_of, functions, plain
 
-_FITTING = "is a fitting set, no orbital basis"
+_FITTING = "is a fitting set, not an orbital basis"
 _NO_ORBITAL_BASIS = (
     (re.compile(r".*fit|.*ri|weigend.*|demon|ahlrichs"), _FITTING),
-    (re.compile(r"sapgrasp.*"), "is a set of atomic potentials for a first guess, no orbital basis"),
+    (re.compile(r"sapgrasp.*"), "is a set of atomic potentials for an initial guess, not an orbital basis"),
     (
         re.compile(r"ecpds.*so|ecpqvszp|bfd(pp)?|ccecp(he|reg|28|36)?"),
-        "is a core potential alone, no orbital basis",
+        "is only a core potential, not an orbital basis",
     ),
     (re.compile(r".*gth.*|.*molopt.*"), "is made for GTH pseudopotentials, which Spotwave does not use"),
 )
 
-# As people write them, the usual first; PySCF's own list has no hyphens.
+# In their common spelling, the most common first; PySCF's own list has no hyphens.
 USUAL = (
     "cc-pvdz",
     "def2-svp",
@@ -68,24 +68,24 @@ USUAL = (
 
 
 class Unusable(ValueError):
-    """Why a name cannot be used for an element; the message follows the name in a sentence."""
+    """Reason why a name cannot be used for an element. The message continues a sentence that starts with the name."""
 
     def __init__(self, reason: str, *, unknown: bool = False, no_functions: bool = False) -> None:
         self.unknown = unknown  #: no basis set has this name
-        self.no_functions = no_functions  #: the set is one, but not for this element
+        self.no_functions = no_functions  #: the set exists, but not for this element
         super().__init__(reason)
 
 
 @dataclass(frozen=True)
 class OnAtom:
-    """What an atom of an element gets."""
+    """Functions and core potential of an atom."""
 
     shells: Shells
     ecp: Ecp | None
 
 
 def of_name(name: str, symbol: str) -> OnAtom:
-    """Functions and core potential of a basis set that PySCF has. Raises Unusable."""
+    """Return functions and core potential of one of PySCF's basis sets. Raises Unusable."""
     key = plain(name)
     for pattern, reason in _NO_ORBITAL_BASIS:
         if pattern.fullmatch(key):
@@ -102,7 +102,7 @@ def of_name(name: str, symbol: str) -> OnAtom:
 
 
 def works(name: str, elements: list[str]) -> bool:
-    """Whether the name can be used for every one of them."""
+    """Return whether the name can be used for all of the elements."""
     try:
         return all(of_name(name, symbol) for symbol in elements)
     except Unusable:
@@ -110,9 +110,9 @@ def works(name: str, elements: list[str]) -> bool:
 
 
 def meant(name: str, elements: list[str]) -> list[str]:
-    """Names like this one, at most three, in their usual spelling; each works for the elements."""
+    """Return up to three similar names in their common spelling that work for the elements."""
     spelled = {KNOWN[plain(usual)]: usual for usual in reversed(USUAL)}
-    # Two names of one set are one suggestion, in the spelling that is usual.
+    # Names of the same set give one suggestion, in the common spelling.
     close = get_close_matches(plain(name), list(KNOWN), n=15, cutoff=0.6)
     found: dict[tuple[str, ...], str] = {}
     for key in close:
@@ -122,5 +122,5 @@ def meant(name: str, elements: list[str]) -> list[str]:
 
 
 def examples(elements: list[str]) -> list[str]:
-    """A few usual names that work for the elements."""
+    """Return up to four common names that work for the elements."""
     return list(islice((usual for usual in USUAL if works(usual, elements)), 4))

@@ -1,7 +1,7 @@
 """PySCF's own basis sets and core potentials, found by name in its list and read from its files.
 
-PySCF's `load` takes a name for a path where such a file is, falls back on another package, and evaluates what is no
-number. Here no text of a user becomes a path, and a name means the same on every computer.
+PySCF's `load` takes a name for a path if such a file exists, falls back on another package, and evaluates text that is
+not a number. Here a user's text never becomes a path, and a name means the same on every computer.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ _POLARIZATION = re.compile(r"[1-3]?[pdf]")
 
 
 def plain(name: str) -> str:
-    """A name as PySCF compares it: without case, hyphens, underscores and blanks."""
+    """Return the name in the form that PySCF compares: without case, hyphens, underscores and blanks."""
     return re.sub(r"[-_ ]", "", name.lower())
 
 
 KNOWN: dict[str, tuple[str, ...]] = {
     plain(name): files if isinstance(files, tuple) else (files,) for name, files in ALIAS.items()
-}  #: plain name -> its files, which are read one after the other
+}  #: plain name -> its files, read one after the other
 
 
 def files_of(name: str, symbol: str) -> tuple[str, ...] | None:
-    """The files of a name; None if it means nothing."""
+    """Return the files of a basis set name; None if it is unknown."""
     key = plain(name)
     return KNOWN.get(key) or _pople_files(key, symbol)
 
 
 def _pople_files(key: str, symbol: str) -> tuple[str, ...] | None:
-    """6-31G(d) and the like. Polarization in brackets is for heavy atoms, behind a comma for H and He."""
+    """Return the files of names such as 6-31G(d,p): polarization of heavy atoms, then after the comma of H and He."""
     match = _POPLE.fullmatch(key)
     if match is None:
         return None
     core, diffuse, heavy, light = match.groups()
-    # Another way to write a star (3-21G* is something else, with d functions from Na on only). From Sc to Zn the star
-    # stands for f functions, which the files by letter miss.
+    # (d) is another spelling of a star (but not in 3-21G*, which has d functions only from Na on). From Sc to Zn the
+    # star stands for f functions, which the files by letter lack.
     star = {("d", None): "*", ("d", "p"): "**"}.get((heavy, light))
     if star is not None:
         return KNOWN.get(f"{core}{diffuse}g{star}")
@@ -65,7 +65,7 @@ def _pople_files(key: str, symbol: str) -> tuple[str, ...] | None:
 
 
 def functions(name: str, symbol: str) -> Shells | None:
-    """Of a basis set for an element; None if it has none."""
+    """Return the functions of a basis set for an element; None if it has none."""
     shells: Shells = []
     for file in files_of(name, symbol) or ():
         found = _functions_in(file, symbol)
@@ -81,12 +81,12 @@ def _functions_in(file: str, symbol: str) -> Shells | None:
         return _without_kappa(getattr(import_module(f"pyscf.gto.basis.{file}"), symbol, None))
     try:
         return parse_nwchem.load(str(_FOLDER / file), symbol, False)  # type: ignore[no-any-return]
-    except (BasisNotFoundError, ValueError):  # a file of core potentials alone, or with another kind of lines
+    except (BasisNotFoundError, ValueError):  # a file with only core potentials, or in another format
         return None
 
 
 def _without_kappa(shells: Shells | None) -> Shells | None:
-    """Some sets tell it, for spinors; a checkpoint is read back without."""
+    """Remove kappa, which some sets give for spinors; PySCF's checkpoint files do not keep it."""
     if shells is None:
         return None
     return [[shell[0], *(shell[2:] if isinstance(shell[1], int) else shell[1:])] for shell in shells]
@@ -94,7 +94,7 @@ def _without_kappa(shells: Shells | None) -> Shells | None:
 
 @lru_cache(maxsize=1024)
 def core_potential(name: str, symbol: str) -> Ecp | None:
-    """The effective core potential that stands in the file of this name; None if there is none, or no readable one."""
+    """Return the effective core potential in the file of this name; None if there is none or it cannot be read."""
     for file in KNOWN.get(plain(name), ()):
         if file.endswith(".dat"):
             try:

@@ -1,1 +1,1 @@
-"""The ways in which people write down a molecule: each is read as it is meant, or refused by its name."""
+"""Formats of molecular geometries: each is parsed as intended, or refused with the name of the format."""

@@ -1,4 +1,4 @@
-"""Lines of atoms as PySCF takes them, a Z-matrix's variables behind them, and what is said of the unit."""
+"""Parse lines of atoms in PySCF's syntax, with the variables of a Z-matrix and the length unit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _HEADING = re.compile(r"\s*(?:variables|constants)\s*:?\s*", re.I)
 
 
 def pieces(text: str) -> list[str]:
-    """Lines, and what semicolons part: the UI's form knows one line only."""
+    """Split a text into lines, also at semicolons, since the UI's form allows only one line."""
     return [piece for line in text.splitlines() for piece in line.split(";")]
 
 
@@ -43,5 +43,5 @@ def _cut(line: str, comments: str) -> tuple[str, str, str]:
 
 
 def _begins_variables(rows: list[Row], found: Row, blank: bool) -> bool:
-    """`r 1.0` behind a blank line: no atom of a Z-matrix has two words."""
+    """Return whether `r 1.0` after a blank line begins the variables: no atom of a Z-matrix has two words."""
     return blank and bool(rows) and len(rows[0].words) == 1 and len(found.words) == 2

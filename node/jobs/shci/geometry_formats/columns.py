@@ -1,4 +1,4 @@
-"""Rows with other columns than symbol x y z: whose they are, for they are not read without their heading."""
+"""Refuse rows with other columns than symbol x y z, naming their format: without a heading they are ambiguous."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spotwave.node.jobs.shci.geometry_formats.tokens import (
     is_number,
     nuclear_charge,
     number,
-    told,
+    quoted,
 )
 
 _ROWS = "Write symbol x y z, in Angstrom"
@@ -21,34 +21,34 @@ _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
 
 
 def refuse_columns(rows: list[Row]) -> None:
-    """InputError for rows, without an XYZ file's head, that hold something else or something more."""
+    """Raise InputError for rows, without the header of an XYZ file, that have other or additional columns."""
     for row in rows:
         found = _of_one(row)
         if found:
             name, remedy = found
-            raise InputError("molecule", f"the line {told(row.line)} looks like {name}", remedy)
+            raise InputError("molecule", f"the line {quoted(row.line)} looks like {name}", remedy)
     if len(rows) > 2 and _counts(rows):
         raise InputError(
             "molecule",
-            f"the lines begin with 1 to {len(rows)}: are these elements, or do they number the atoms",
+            f"the lines begin with 1 to {len(rows)}, which may be elements or may number the atoms",
             "Write symbols: symbol x y z, in Angstrom",
         )
     for row in rows:
         if len(row.words) > 4:
             raise InputError(
                 "molecule",
-                f"the line {told(row.line)} has {len(row.words) - 1} columns behind the symbol, not three",
+                f"the line {quoted(row.line)} has {len(row.words) - 1} columns after the symbol, not three",
                 "Write symbol x y z; further columns are read in an XYZ file, with its count line and its comment line",
             )
 
 
 def refuse_in_xyz(rows: list[Row]) -> None:
-    """InputError where every row of an XYZ file has a column of another program's before its coordinates."""
+    """Raise InputError if every row of an XYZ file has another program's column before the coordinates."""
     if any(len(row.words) < 5 for row in rows):
         return
     for is_of, name in ((_gaussian_table, GAUSSIAN_TABLE), (_gamess, GAMESS), (_frozen, FREEZE_CODES)):
         if all(is_of(row.words) for row in rows) and (is_of is not _gaussian_table or _counts(rows)):
-            raise InputError("molecule", f"the line {told(rows[0].line)} looks like {name[0]}", name[1])
+            raise InputError("molecule", f"the line {quoted(rows[0].line)} looks like {name[0]}", name[1])
 
 
 GAMESS = (
@@ -57,7 +57,7 @@ GAMESS = (
 )
 FREEZE_CODES = (
     "a row of a Gaussian input with a freeze code (symbol, 0 or -1, x y z)",
-    "Give the line of charge and multiplicity before it, or leave out the codes; a coordinate is written 0.0",
+    "Give the line of charge and multiplicity before it, or omit the codes; write 0.0 for a coordinate",
 )
 GAUSSIAN_TABLE = (
     "a row of Gaussian's orientation table (centre, atomic number, perhaps type, x y z)",
@@ -66,10 +66,10 @@ GAUSSIAN_TABLE = (
 
 
 def _of_one(row: Row) -> tuple[str, str] | None:
-    """What a row looks like, and what to give instead; None for symbol x y z, and for what looks like nothing."""
+    """Return the format that a row resembles and the remedy; None for symbol x y z and unknown formats."""
     words = row.words
     if any(_DECIMAL_COMMA.fullmatch(word) for word in row.line.split()):
-        return "one with decimal commas", "Write decimal points"
+        return "a row with decimal commas", "Write decimal points"
     if any(_UNCERTAIN.fullmatch(word) for word in words[1:]):
         return CIF
     if len(words) >= 5 and element(words[0]) and not is_number(words[0]) and words[1].isalpha() and element(words[1]):
@@ -77,7 +77,7 @@ def _of_one(row: Row) -> tuple[str, str] | None:
     if len(words) >= 4 and all(map(is_number, words[:3])) and words[3].isalpha():
         return "a row of Turbomole (x y z symbol), which is in Bohr", f"Give it from $coord to $end. Or: {_ROWS}"
     if len(words) >= 5 and _INTEGER.fullmatch(words[0]) and words[1][:1].isalpha() and element(words[1]):
-        return "one of a numbered table (number, symbol, x y z)", f"Leave out the numbers. {_ROWS}"
+        return "a row of a numbered table (number, symbol, x y z)", f"Omit the numbers. {_ROWS}"
     if len(words) < 5 or not all(map(is_number, words[1:])):
         return None
     if _gaussian_table(words):
@@ -89,13 +89,13 @@ def _of_one(row: Row) -> tuple[str, str] | None:
     if len(words) == 6 and words[1].isdigit() and words[2] == str(nuclear_charge(words[0])):
         return "a row of a Molden file (symbol, number, nuclear charge, x y z)", "Give it with its [Atoms] AU or Angs"
     if len(words) >= 7 and all(word in {"0", "1", "-1"} for word in words[2:7:2]):
-        return "a row of MOPAC (symbol, x flag y flag z flag)", f"Leave out the flags. {_ROWS}"
+        return "a row of MOPAC (symbol, x flag y flag z flag)", f"Omit the flags. {_ROWS}"
     return None
 
 
 CIF = (
     "a row of a CIF (label, element, fractions of the cell's axes)",
-    "Crystals are not treated: give a molecule, as an XYZ file",
+    "Crystals are not supported: give a molecule, as an XYZ file",
 )
 
 

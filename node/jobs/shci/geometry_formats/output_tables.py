@@ -1,4 +1,4 @@
-"""Molecules out of files and outputs whose tables have a heading that says what the columns are."""
+"""Parse molecules from files and outputs whose tables have a heading that describes the columns."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from spotwave.node.jobs.shci.geometry_formats.tokens import (
     is_number,
     nuclear_charge,
     number,
+    quoted,
     row,
-    told,
 )
 
 _COORD = re.compile(r"\s*\$coord\b(.*)", re.I)
@@ -31,7 +31,7 @@ _RULE = re.compile(r"\s*-{5,}\s*")
 
 
 def read_table(lines: list[str]) -> Draft | None:
-    """Of a text's lines: what a file or an output says; None where it has no heading that is read here."""
+    """Parse a table with a known heading; None if the lines contain none."""
     for reader in (_turbomole, _molden, _gaussian, _gamess, _pdb):
         draft = reader(lines)
         if draft:
@@ -40,15 +40,15 @@ def read_table(lines: list[str]) -> Draft | None:
 
 
 def _heading(program: str, pattern: re.Pattern[str], lines: list[str]) -> tuple[re.Match[str], list[str]] | None:
-    """The heading and the lines below it."""
+    """Return the heading and the lines below it; None if there is no heading."""
     found = [(n, match) for n, line in enumerate(lines) if (match := pattern.fullmatch(line))]
     if len(found) > 1:
-        raise InputError("molecule", f"holds several tables of {program}", "Give one of them, the last of a relaxation")
+        raise InputError("molecule", f"contains several tables of {program}", "Give one, the last of a relaxation")
     return (found[0][1], lines[found[0][0] + 1 :]) if found else None
 
 
 def _table(below: list[str], columns: re.Pattern[str]) -> Iterator[str]:
-    """The rows between rules or blank lines, without the line that names the columns."""
+    """Yield the rows between rules or blank lines, without the line that names the columns."""
     begun = False
     for line in below:
         if _RULE.fullmatch(line) or not line.strip():
@@ -60,7 +60,7 @@ def _table(below: list[str], columns: re.Pattern[str]) -> Iterator[str]:
 
 
 def _refused(line: str, what: str, remedy: str) -> InputError:
-    return InputError("molecule", f"the line {told(line)} is no row of {what}", remedy)
+    return InputError("molecule", f"the line {quoted(line)} is not a row of {what}", remedy)
 
 
 def _turbomole(lines: list[str]) -> Draft | None:
@@ -69,13 +69,15 @@ def _turbomole(lines: list[str]) -> Draft | None:
         return None
     head, below = found
     if any(re.match(r"\s*\$(?:periodic|lattice|cell)\b", line, re.I) for line in lines):
-        raise InputError("molecule", "the Turbomole file is of a crystal", "Give a molecule: crystals are not treated")
+        raise InputError(
+            "molecule", "the Turbomole file is of a crystal", "Crystals are not supported: give a molecule"
+        )
     options = [word.lower() for word in head[1].split() if not word.lower().startswith("natoms=")]
     if options and options not in (["bohr"], ["angs"], ["angstrom"]):
-        raise InputError("molecule", f"the line {told(head[0])} is not read here", "Take $coord or $coord angs")
+        raise InputError("molecule", f"the line {quoted(head[0])} is not supported", "Use $coord or $coord angs")
     end = next((n for n, line in enumerate(below) if line.lstrip().startswith("$")), None)
     if end is None:
-        raise InputError("molecule", "the Turbomole file has no end of its atoms", "Give it from $coord to $end")
+        raise InputError("molecule", "the end of the Turbomole atoms is missing", "Give it from $coord to $end")
     rows = []
     for line in below[:end]:
         found_row = row(line.split("#")[0])
@@ -95,7 +97,7 @@ def _molden(lines: list[str]) -> Draft | None:
     head, below = found
     unit = {"au": True, "angs": False, "angstrom": False, "bohr": True}.get(head[1].lower())
     if unit is None:
-        raise InputError("molecule", "the Molden file does not say its unit", "Write [Atoms] AU or [Atoms] Angs")
+        raise InputError("molecule", "the Molden file does not state its unit", "Write [Atoms] AU or [Atoms] Angs")
     rows = []
     for line in below:
         if line.lstrip().startswith("["):
@@ -113,8 +115,8 @@ def _check_charge(line: str, symbol: str, charge: str) -> None:
     if not is_number(charge) or number(charge, line) != nuclear_charge(symbol):
         raise InputError(
             "molecule",
-            f"the line {told(line)} has the nuclear charge {charge}, which {symbol} has not",
-            "Correct one of them; a ghost atom is left out",
+            f"the line {quoted(line)} has the nuclear charge {charge}, which is not that of {symbol}",
+            "Correct one of them; omit ghost atoms",
         )
 
 
@@ -130,7 +132,7 @@ def _gaussian(lines: list[str]) -> Draft | None:
             raise _refused(
                 line,
                 "Gaussian's table",
-                "Its rows are centre, atomic number, type, x y z; dummies (0 or -1) are left out",
+                "Its rows are centre, atomic number, type, x y z; omit dummies (0 or -1)",
             )
         rows.append(Row(line, [str(ELEMENTS[int(words[1])]), *words[-3:]]))
     return Draft(rows, bohr=head[1].lower() == "bohr")
@@ -152,29 +154,29 @@ def _gamess(lines: list[str]) -> Draft | None:
 
 
 def _pdb(lines: list[str]) -> Draft | None:
-    """Columns by their place; the element from its own, for CA may be carbon or calcium."""
+    """Parse a PDB file by column position. The element is read from its own columns, since CA is carbon or calcium."""
     atoms = [line for line in lines if _PDB.match(line)]
     if not atoms:
         return None
     for line in lines:
         if line.strip() and not _RECORD.match(line):
-            raise _refused(line, "a PDB file", "Give the file as it is, or an XYZ file")
+            raise _refused(line, "a PDB file", "Give the unchanged file, or an XYZ file")
     if sum(line.startswith("MODEL ") for line in lines) > 1:
-        raise InputError("molecule", "the PDB file holds several models", "Give one of them")
+        raise InputError("molecule", "the PDB file contains several models", "Give one of them")
     rows = []
     for line in atoms:
         words = [line[76:78].strip(), *(line[n : n + 8].strip() for n in (30, 38, 46))]
         if not words[0].isalpha() or not all(map(is_number, words[1:])):
             raise InputError(
                 "molecule",
-                f"the line {told(line)} of a PDB file has no element in columns 77-78, or no coordinates in 31-54",
+                f"the line {quoted(line)} of a PDB file has no element in columns 77-78, or no coordinates in 31-54",
                 "Give an XYZ file",
             )
         if line[16:17].strip() or not (is_number(line[54:60].strip()) and number(line[54:60].strip(), line) == 1):
             raise InputError(
                 "molecule",
-                f"the atom in the line {told(line)} of a PDB file is in several places, or not always there",
-                "Give one place for each atom, as an XYZ file",
+                f"the atom in the line {quoted(line)} of a PDB file has several positions or an occupancy other than 1",
+                "Give one position for each atom, as an XYZ file",
             )
         rows.append(Row(line, words))
     return Draft(rows)

@@ -1,4 +1,4 @@
-"""Molecules out of other programs' inputs, whose atoms stand in a block between lines that say how to read them."""
+"""Parse molecules from other programs' inputs, where the atoms are in a block with delimiters."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from spotwave.node.input_error import InputError
 from spotwave.node.jobs.shci.geometry_formats.atom_lines import plain
 from spotwave.node.jobs.shci.geometry_formats.length_units import agreed, unit_line, unit_of_comment
-from spotwave.node.jobs.shci.geometry_formats.tokens import Draft, Row, told
+from spotwave.node.jobs.shci.geometry_formats.tokens import Draft, Row, quoted
 from spotwave.node.jobs.shci.geometry_formats.xyz import is_count, xyz
 
 _CHARGE = re.compile(r"\s*([+-]?[0-9]{1,3})(?:\s+|\s*,\s*)([0-9]{1,3})\s*")
@@ -22,7 +22,7 @@ _NWCHEM = re.compile(r"\s*geometry\b(?!\s*=)(.*)", re.I)
 
 
 def read_input(parts: list[str]) -> Draft | None:
-    """Of a text's lines: what a program's input says; None where it is no input that is read here."""
+    """Parse the input of a known program; None if the lines are none."""
     for reader in (_orca, _qchem, _psi4, _molpro, _nwchem, _bare_charge):
         draft = reader(parts)
         if draft:
@@ -31,36 +31,34 @@ def read_input(parts: list[str]) -> Draft | None:
 
 
 def charge_line(line: str) -> tuple[int, int] | None:
-    """Charge and multiplicity, where a line has these alone."""
+    """Return charge and multiplicity of a line that has only these, else None."""
     match = _CHARGE.fullmatch(line)
     return (int(match[1]), int(match[2])) if match else None
 
 
 def of_atoms(program: str, lines: list[str], charge: tuple[int, int] | None = None, bohr: bool | None = None) -> Draft:
-    """The atoms of a block, with what is said of them before it."""
+    """Parse the atoms of a block, with charge, multiplicity and unit given before it."""
     if any(re.fullmatch(r"\s*--+\s*", line) for line in lines):
-        raise InputError("molecule", f"the {program} input has fragments, parted by --", "Give one molecule")
+        raise InputError("molecule", f"the {program} input has fragments, separated by --", "Give one molecule")
     draft = plain([line for line in lines if not _SWITCHES.fullmatch(line)], _COMMENTS)
     if charge and charge[1] < 1:
-        raise InputError(
-            "molecule", f"the {program} input has the multiplicity {charge[1]}", "It is 2S + 1, at least 1"
-        )
+        raise InputError("molecule", f"the {program} input has the multiplicity {charge[1]}", "Give 2S + 1, at least 1")
     charge_, multiplicity = charge or (None, None)
     return Draft(draft.rows, draft.variables, agreed([bohr, draft.bohr]), charge_, multiplicity)
 
 
 def _between(program: str, lines: list[str], begin: int, end: str) -> list[str]:
-    """The lines from `begin` to the one that ends the block: a text without it was cut off."""
+    """Return the lines from `begin` to the end of the block. Raises InputError if the text is truncated."""
     for n in range(begin, len(lines)):
         if re.fullmatch(rf"\s*{end}\s*", lines[n], re.I):
             return lines[begin:n]
-    raise InputError("molecule", f"the {program} input has no end of its atoms", "Give the block as a whole")
+    raise InputError("molecule", f"the end of the atoms of the {program} input is missing", "Give the whole block")
 
 
 def _first(program: str, pattern: re.Pattern[str], lines: list[str]) -> tuple[int, re.Match[str]] | None:
     found = [(n, match) for n, line in enumerate(lines) if (match := pattern.match(line))]
     if len(found) > 1:
-        raise InputError("molecule", f"the {program} input holds several molecules", "Give one of them")
+        raise InputError("molecule", f"the {program} input contains several molecules", "Give one of them")
     return found[0] if found else None
 
 
@@ -73,7 +71,7 @@ def _orca(lines: list[str]) -> Draft | None:
     if kind not in {"xyz", "gzmt"} or not charge:
         raise InputError(
             "molecule",
-            f"the line {told(lines[n])} of an ORCA input is not read here",
+            f"the line {quoted(lines[n])} of an ORCA input is not supported",
             "Give the atoms themselves: * xyz charge multiplicity, then symbol x y z, then *",
         )
     bohr = any(re.match(r"\s*!.*\bbohrs?\b", line, re.I) for line in lines) or None
@@ -91,8 +89,8 @@ def _qchem(lines: list[str]) -> Draft | None:
     if not charge:
         raise InputError(
             "molecule",
-            "the Q-Chem input has no charge and multiplicity behind $molecule",
-            "Give them, and then the atoms",
+            "the Q-Chem input has no charge and multiplicity after $molecule",
+            "Give them before the atoms",
         )
     return of_atoms("Q-Chem", block[1:], charge, any(_QCHEM_BOHR.match(line) for line in lines) or None)
 
@@ -110,7 +108,7 @@ def _psi4(lines: list[str]) -> Draft | None:
 
 
 def _braces(first: str, others: list[str]) -> list[str]:
-    """Lines, with a closing brace on one of its own."""
+    """Return the lines, split so that each closing brace is on a line of its own."""
     return [part for line in [first, *others] for part in re.split(r"(?=\})|(?<=\})", line)]
 
 
@@ -120,7 +118,7 @@ def _molpro(lines: list[str]) -> Draft | None:
         return None
     n, head = found
     if not head[1].startswith("{"):
-        raise InputError("molecule", f"the line {told(lines[n])} names a file", "Give the geometry itself")
+        raise InputError("molecule", f"the line {quoted(lines[n])} names a file", "Give the geometry itself")
     block = _between("Molpro", _braces(head[1][1:], lines[n + 1 :]), 0, r"\}")
     while block and not block[0].strip():
         block.pop(0)
@@ -130,13 +128,13 @@ def _molpro(lines: list[str]) -> Draft | None:
     if all(unit_line(line) is None for line in outside):
         raise InputError(
             "molecule",
-            "a Molpro geometry without an XYZ file's head may be in Bohr or in Angstrom",
-            "Write a line bohr or angstrom into its braces",
+            "a Molpro geometry without the header of an XYZ file may be in Bohr or in Angstrom",
+            "Add a line bohr or angstrom inside the braces",
         )
-    return of_atoms("Molpro", [*filter(_says_unit, lines[:n]), *block])
+    return of_atoms("Molpro", [*filter(_states_unit, lines[:n]), *block])
 
 
-def _says_unit(line: str) -> bool:
+def _states_unit(line: str) -> bool:
     return unit_line(line) is not None
 
 
@@ -148,12 +146,12 @@ def _nwchem(lines: list[str]) -> Draft | None:
     units = re.search(r"\bunits\s+(\S+)", head[1], re.I)
     bohr = unit_line(f"units={units[1]}") if units else None
     if units and bohr is None:
-        raise InputError("molecule", f"the line {told(lines[n])} has a unit that is not read", "Take angstrom or bohr")
+        raise InputError("molecule", f"the line {quoted(lines[n])} has an unknown unit", "Use angstrom or bohr")
     return of_atoms("NWChem", _between("NWChem", lines, n + 1, "end"), None, bohr)
 
 
 def _bare_charge(lines: list[str]) -> Draft | None:
-    """Atoms under a line of charge and multiplicity, alone or in a whole Gaussian input."""
+    """Parse atoms after a line of charge and multiplicity, alone or in a whole Gaussian input."""
     head = [n for n, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("%")]
     if not head:
         return None
@@ -169,10 +167,10 @@ def _bare_charge(lines: list[str]) -> Draft | None:
     end = _next_blank(lines, begin + 1)
     atoms, rest = lines[begin + 1 : end], lines[end:]
     if any(line.strip().lower() == "--link1--" for line in rest):
-        raise InputError("molecule", "the Gaussian input holds several jobs", "Give one of them")
+        raise InputError("molecule", "the Gaussian input contains several jobs", "Give one of them")
     zmatrix = bool(atoms) and len(atoms[0].split()) == 1
     if not zmatrix and not route and any(line.strip() for line in rest):
-        raise InputError("molecule", "has lines behind the blank line that ends its atoms", "Leave them out")
+        raise InputError("molecule", "has lines after the blank line that ends its atoms", "Remove them")
     draft = of_atoms("Gaussian", [*atoms, *rest] if zmatrix else atoms, charge, _bohr_of_route(route, title))
     rows = draft.rows if zmatrix else [_without_freeze_code(row) for row in draft.rows]
     return Draft(rows, draft.variables, draft.bohr, draft.charge, draft.multiplicity)
@@ -190,7 +188,7 @@ def _bohr_of_route(route: str, title: str) -> bool | None:
     bohr = bool(words & {"au", "bohr"})
     if unit_of_comment(title) not in {None, bohr}:
         raise InputError(
-            "molecule", f"the title {told(title)} is not what the route says", "Write units=au into the route"
+            "molecule", f"the title {quoted(title)} contradicts the unit of the route", "Write units=au into the route"
         )
     return bohr if route else None
 

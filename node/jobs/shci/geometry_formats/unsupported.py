@@ -1,16 +1,16 @@
-"""Formats that are known and not read: they are refused by their name, with what to give instead."""
+"""Known formats that are not supported: refused by name, with a remedy."""
 
 from __future__ import annotations
 
 import re
 
 from spotwave.node.input_error import InputError
-from spotwave.node.jobs.shci.geometry_formats.tokens import told
+from spotwave.node.jobs.shci.geometry_formats.tokens import quoted
 
 _XYZ = "Give an XYZ file"
-_CRYSTAL = "Crystals are not treated: give a molecule, as an XYZ file"
+_CRYSTAL = "Crystals are not supported: give a molecule, as an XYZ file"
 _N = r"\s+[-+]?[0-9]*\.?[0-9]+"
-# What a line begins with, whose it is, and what to give instead.
+# Pattern of the line's beginning, the format, the remedy.
 _LINES = [
     (r"\s*(?:data_|loop_|_atom_site|_cell_)", "is of a CIF", _CRYSTAL),
     (r".*\bV[23]000\s*$", "is of an MDL file (mol, sdf)", _XYZ),
@@ -27,7 +27,7 @@ _LINES = [
     (
         r"\s*(?:import\s|from\s+\w+\s+import\b|[\w.]*\s*=\s*\w*\.M\(|[\w.]*atom\s*=)",
         "is Python",
-        "Give the atoms alone",
+        "Give only the atoms",
     ),
     (r"\s*InChI=", "is an InChI, which has no coordinates", _XYZ),
     (
@@ -43,4 +43,4 @@ def refuse_formats(lines: list[str]) -> None:
     for line in lines:
         for pattern, name, remedy in _PATTERNS:
             if pattern.match(line):
-                raise InputError("molecule", f"the line {told(line)} {name}", remedy)
+                raise InputError("molecule", f"the line {quoted(line)} {name}", remedy)

@@ -1,4 +1,4 @@
-"""XYZ files: a count, a comment, and so many atoms; extended ones say in the comment what their columns are."""
+"""Parse XYZ files: a count, a comment, then the atoms. Extended files describe their columns in the comment."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import re
 from spotwave.node.input_error import InputError
 from spotwave.node.jobs.shci.geometry_formats.columns import refuse_in_xyz
 from spotwave.node.jobs.shci.geometry_formats.length_units import agreed, unit_line, unit_of_comment
-from spotwave.node.jobs.shci.geometry_formats.tokens import Draft, Row, element, is_number, row, told
+from spotwave.node.jobs.shci.geometry_formats.tokens import Draft, Row, element, is_number, quoted, row
 
-# Some programs write the unit behind the count.
+# Some programs write the unit after the count.
 _COUNT = re.compile(r"\s*([0-9]{1,9})(?:\s+(bohr|atomic|angstroe?m)(?:d0)?)?\s*", re.I)
 _PROPERTIES = re.compile(r"(?<!\w)properties=(\"[^\"]*\"|'[^']*'|\S+)", re.I)
 _LATTICE = re.compile(r"(?<!\w)lattice=", re.I)
@@ -23,7 +23,7 @@ def is_count(line: str) -> bool:
 
 
 def xyz(lines: list[str]) -> Draft:
-    """Of lines that begin with a count."""
+    """Parse lines that begin with a count."""
     head = _COUNT.fullmatch(lines[0])
     count = int(head[1]) if head else 0
     comment = lines[1]
@@ -31,13 +31,13 @@ def xyz(lines: list[str]) -> Draft:
     rest = [line for line in lines[2 + count :] if line.strip()]
     _check_comment(comment)
     if len(atoms) == count and rest and is_count(rest[0]):
-        raise InputError("molecule", "holds several XYZ geometries", "Give one of them")
+        raise InputError("molecule", "contains several XYZ geometries", "Give one of them")
     if len(atoms) == count and _QM9.fullmatch(comment) and len(rest) == _QM9_TAIL:
         rest = []
     if len(atoms) != count or rest or not count:
         raise InputError(
             "molecule",
-            f"the XYZ header {lines[0].strip()!r} announces {count} atoms, {len(atoms) + len(rest)} follow",
+            f"the XYZ header {lines[0].strip()!r} announces {count} atoms, but {len(atoms) + len(rest)} follow",
             "Correct the first line; the second line of an XYZ file is a comment",
         )
     rows = [row(line) for line in atoms]
@@ -56,36 +56,36 @@ def _check_comment(comment: str) -> None:
     if len(words) == 4 and element(words[0]) and all(map(is_number, words[1:])):
         raise InputError(
             "molecule",
-            f"the second line of an XYZ file is a comment, and {told(comment)} is an atom",
-            "Put a line between, which may be empty",
+            f"the second line of an XYZ file is a comment, but {quoted(comment)} is an atom",
+            "Insert a comment line, which may be empty",
         )
     if _LATTICE.search(comment) and not _OPEN.search(comment):
         raise InputError(
             "molecule",
-            "the extended XYZ file has a Lattice: a crystal",
-            'Give a molecule; if it is one, leave the Lattice out or say pbc="F F F"',
+            "the extended XYZ file has a Lattice, so it is a crystal",
+            'Give a molecule; if it is one, remove the Lattice or write pbc="F F F"',
         )
 
 
 def _by_properties(properties: str, rows: list[Row]) -> list[Row]:
-    """symbol x y z of rows whose columns are told by name:type:count, again and again."""
+    """Return rows of symbol x y z from rows whose columns are described by repeated name:type:count."""
     words = properties.split(":")
     names, counts = [name.lower() for name in words[::3]], words[2::3]
     if len(words) % 3 or not all(re.fullmatch("[1-9][0-9]?", one) for one in counts):
         raise InputError(
-            "molecule", f"Properties={told(properties)} is none of an extended XYZ file", "Write name:type:count"
+            "molecule", f"Properties={quoted(properties)} is not valid in an extended XYZ file", "Write name:type:count"
         )
     sizes = [int(one) for one in counts]
     begins = {name: sum(sizes[:n]) for n, name in enumerate(names)}
     symbols = next((begins[name] for name in ("species", "element", "z") if name in begins), None)
     places = begins.get("pos")
     if symbols is None or places is None or sizes[names.index("pos")] != 3:
-        raise InputError("molecule", f"Properties={told(properties)} has no species or no pos:R:3", "Name both")
+        raise InputError("molecule", f"Properties={quoted(properties)} lacks species or pos:R:3", "Give both")
     for one in rows:
         if len(one.words) != sum(sizes):
             raise InputError(
                 "molecule",
-                f"the line {told(one.line)} has {len(one.words)} columns, Properties names {sum(sizes)}",
+                f"the line {quoted(one.line)} has {len(one.words)} columns, but Properties describes {sum(sizes)}",
                 "Correct one of them",
             )
     return [Row(one.line, [one.words[symbols], *one.words[places : places + 3]]) for one in rows]

@@ -1,6 +1,6 @@
 """SHCI programs behind one small protocol (`base.Program`); `run.solve` runs any of them.
 
-Imports little: the programs' own processes load this package too.
+Few imports, since the programs' own processes import this package too.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["Program", "program_for"]
 
 
 def program_for(calculation: Calculation) -> Program:
-    """The program that a calculation asks for; not yet whether it is present (`check_present`)."""
+    """Return the program of a calculation, without checking that it is installed (`check_present`)."""
     from spotwave.node.jobs.shci.programs.command import Command
     from spotwave.node.jobs.shci.programs.dice import Dice
     from spotwave.node.jobs.shci.programs.pyci import PyCI
@@ -24,7 +24,7 @@ def program_for(calculation: Calculation) -> Program:
 
     if calculation.program == "command":
         if calculation.command is None:
-            raise ValueError("program 'command' without a command")
+            raise ValueError("program 'command' needs a command")
         return Command(calculation.command)
     programs: dict[str, type[PyCI] | type[PySCF] | type[Dice]] = {"pyci": PyCI, "pyscf": PySCF, "dice": Dice}
     return programs[calculation.program]()

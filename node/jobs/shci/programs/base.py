@@ -1,6 +1,6 @@
-"""What every SHCI program looks like from outside: a task in, iterations while it runs, energies out.
+"""Common interface of all SHCI programs: a task as input, iterations during the run, energies as output.
 
-Light on purpose: the program processes import it too. Energies in Hartree, times in seconds, memory in GiB.
+Few imports, since the program processes import this too. Energies in Hartree, times in seconds, memory in GiB.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ if TYPE_CHECKING:
 
 
 class Stage(StrEnum):
-    """Where an SHCI calculation stands."""
+    """Stage of an SHCI calculation."""
 
-    VARIATIONAL = "variational"  #: determinants are selected, the Hamiltonian is diagonalised, again and again
-    PERTURBATIVE = "perturbative"  #: the wave function stands; its second-order correction is summed
+    VARIATIONAL = "variational"  #: selection of determinants and diagonalisation, iterated
+    PERTURBATIVE = "perturbative"  #: the wave function is complete; its second-order correction is computed
     FINISHED = "finished"  #: both energies are known
 
 
 @dataclass(frozen=True)
 class SolverTask:
-    """What to solve, where and with how much; the same for every program."""
+    """What to solve, where, and with which resources; the same for every program."""
 
     fcidump: Path
-    output: Path  #: what is in it may be shown to the user
-    checkpoint: Path  #: folder; holds what an earlier attempt left there when the task is a restart
-    log: Path  #: everything that the program says, appended
+    output: Path  #: folder for files that may be shown to the user
+    checkpoint: Path  #: folder; for a restart it holds the files of an earlier attempt
+    log: Path  #: file to which the program's output is appended
     threads: int
-    memory_gib: float  #: what the program may use
+    memory_gib: float  #: memory that the program may use
     eps1: float
     eps2: float
     n_orbitals: int
     n_electrons: int
     spin: int = 0  #: 2S, the number of unpaired electrons
     command: CommandProgram | None = None
-    #: orbitals (from 0) that are occupied at the start, of either spin; None for the first of the file
+    #: orbitals (from 0) occupied at the start, by spin; None for the first orbitals of the file
     first_determinant: tuple[tuple[int, ...], tuple[int, ...]] | None = None
 
     @property
@@ -66,15 +66,15 @@ class SolverTask:
 
 @dataclass(frozen=True)
 class Iteration:
-    """One round of selection and diagonalisation."""
+    """One iteration of selection and diagonalisation."""
 
     number: int
     determinants: int
     variational_energy: float
-    seconds: float  #: since this process of the program began
+    seconds: float  #: since the start of this process of the program
 
     def __post_init__(self) -> None:
-        """Raises ValueError for figures that are none."""
+        """Raises ValueError for implausible values."""
         plausible_values.count("the iteration's number", self.number, plausible_values.MOST_ITERATIONS)
         plausible_values.count("determinants", self.determinants, plausible_values.MOST_DETERMINANTS)
         plausible_values.energy("the variational energy", self.variational_energy)
@@ -83,21 +83,21 @@ class Iteration:
 
 @dataclass(frozen=True)
 class Energies:
-    """The answer of a program."""
+    """The result of a program."""
 
     program: str
     version: str
     variational_energy: float
     total_energy: float  #: with the perturbative correction
     determinants: int | None
-    error_bar: float | None = None  #: standard error of the total energy, of a stochastic correction
-    iterations: list[Iteration] = field(default_factory=list)  #: of all attempts, as far as the program tells
-    note: str = ""  #: what the user should know about these numbers
-    threshold_error: float | None = None  #: Hartree; estimate of what eps2 leaves out of the total energy
-    s_squared: float | None = None  #: <S^2> of the variational wave function, where the program tells
+    error_bar: float | None = None  #: standard error of the total energy, if the correction is stochastic
+    iterations: list[Iteration] = field(default_factory=list)  #: of all attempts, as far as the program reports them
+    note: str = ""  #: remarks for the user about these numbers
+    threshold_error: float | None = None  #: Hartree; estimate of the part of the total energy that eps2 neglects
+    s_squared: float | None = None  #: <S^2> of the variational wave function, if the program reports it
 
     def __post_init__(self) -> None:
-        """Raises ValueError for figures that are none."""
+        """Raises ValueError for implausible values."""
         plausible_values.energy("the variational energy", self.variational_energy)
         plausible_values.energy("the total energy", self.total_energy)
         if self.determinants is not None:
@@ -114,7 +114,7 @@ class Energies:
 
     @property
     def in_words(self) -> str:
-        """The total energy with the digits that are meant."""
+        """The total energy with its significant digits."""
         return in_digits(self.total_energy, self.error_bar or self.threshold_error)
 
     @property
@@ -125,7 +125,7 @@ class Energies:
 
 @dataclass(frozen=True)
 class CheckpointState:
-    """What a checkpoint says about itself; a resumed run must not end above its energy."""
+    """Content of a checkpoint; a resumed run must not end above its energy."""
 
     stage: Stage
     variational_energy: float
@@ -134,11 +134,11 @@ class CheckpointState:
 
 
 class ProgramMissing(RuntimeError):
-    """The program is not on this machine; the message names the remedy."""
+    """The program is not installed on this machine; the message gives the remedy."""
 
 
 class OutputUnreadable(RuntimeError):
-    """The program ended well and did not say its energies; the message quotes the last lines of its log."""
+    """The program ended without an error but reported no energies; the message quotes the last lines of its log."""
 
 
 class CheckpointMismatch(RuntimeError):
@@ -146,26 +146,26 @@ class CheckpointMismatch(RuntimeError):
 
 
 class SolverStopped(StopAsked):
-    """The program was ended because `should_stop` said so; its last checkpoint stands."""
+    """The program was ended because `should_stop` returned True; its last checkpoint remains valid."""
 
 
 class Reader(Protocol):
-    """Understands one run's output, line by line."""
+    """Parses the output of one run, line by line."""
 
     @property
     def stage(self) -> Stage: ...
 
     def line(self, text: str) -> Iteration | None:
-        """Take one line; the iteration that it completes, if it does."""
+        """Parse one line. Return the iteration that it completes, if any."""
         ...
 
     def tick(self) -> None:
-        """Called a few times a second while the program runs: the moment to gather checkpoint files, if the program
-        does not write them as `Program.checkpoint_files` promises them."""
+        """Called a few times a second while the program runs. Collects checkpoint files, if the program does not write
+        them as `Program.checkpoint_files` promises."""
         ...
 
     def energies(self) -> Energies:
-        """The answer, after the last line. Raises ValueError saying what was not there."""
+        """Return the result after the last line. Raises ValueError with what is missing."""
         ...
 
 
@@ -177,50 +177,51 @@ class Program(Protocol):
 
     @property
     def executables(self) -> tuple[str, ...]:
-        """Names to be found on PATH where it shall run; empty when it comes with Spotwave."""
+        """Names that must be on the machine's PATH; empty if the program comes with Spotwave."""
         ...
 
     @property
     def architectures(self) -> tuple[Architecture, ...]:
-        """The CPUs that it runs on; offers of others are left out of the choice."""
+        """CPU architectures that it runs on; offers with others are not considered."""
         ...
 
     @property
     def starts_anywhere(self) -> bool:
-        """Whether it starts from the task's `first_determinant`; else always from the first orbitals of the file."""
+        """Whether it can start from the task's `first_determinant`, not only from the first orbitals of the file."""
         ...
 
     def check_present(self) -> None:
-        """Raises ProgramMissing when it cannot run here."""
+        """Raises ProgramMissing if it cannot run here."""
         ...
 
     def folder(self, task: SolverTask) -> Path:
-        """Where it runs; exists after `prepare`."""
+        """Return the folder that it runs in; exists after `prepare`."""
         ...
 
     def prepare(self, task: SolverTask) -> list[str]:
-        """Write its input, unpack its checkpoint if there is one, and say what to execute.
+        """Write its input, unpack its checkpoint if there is one, and return the command to execute.
 
         Raises ProgramMissing, ProgramFailed (a build), CheckpointMismatch.
         """
         ...
 
     def environment(self, task: SolverTask) -> dict[str, str]:
-        """Variables to set besides those for the number of threads."""
+        """Return variables to set besides those for the number of threads."""
         ...
 
     def reader(self, task: SolverTask) -> Reader: ...
 
     def checkpoint_files(self, task: SolverTask) -> list[Path]:
-        """Complete, closed files that will never be written to again (they may be replaced), to be kept elsewhere,
-        e.g. by hard links. Put back under their names into `task.checkpoint` they make a later run a restart.
+        """Return complete, closed files that are never modified again (they may be replaced), to be kept by hard link.
+
+        A later run that finds them under the same names in `task.checkpoint` is a restart.
         """
         ...
 
     def checkpoint_state(self, folder: Path) -> CheckpointState | None:
-        """What the checkpoint in this folder says; None when there is none or the program does not tell.
+        """Return the content of the checkpoint in this folder; None if there is none or the program gives none.
 
-        Raises CheckpointMismatch for one that cannot be read.
+        Raises CheckpointMismatch if it cannot be read.
         """
         ...
 
@@ -230,10 +231,10 @@ _CONVERGED_FRACTION = 1e-4
 
 
 def percent_done(iterations: Sequence[Iteration], stage: Stage | str, fraction: float = 0.0) -> float:
-    """An estimate between 0 and 100 that never falls while a run goes on.
+    """Estimate the progress between 0 and 100; it never falls during a run.
 
-    The share of new determinants falls from 1 towards 1e-4 about geometrically, so its logarithm tells how far the
-    variational stage is (65 % of the work); `fraction` (0 to 1) is how far the perturbative stage is, where known.
+    The share of new determinants falls roughly geometrically from 1 towards 1e-4, so its logarithm measures how far the
+    variational stage is (65 % of the work). `fraction` (0 to 1) is the progress of the perturbative stage, if known.
     """
     stage = Stage(stage)
     if stage is Stage.FINISHED:
@@ -245,13 +246,13 @@ def percent_done(iterations: Sequence[Iteration], stage: Stage | str, fraction: 
         new = (after.determinants - before.determinants) / max(after.determinants, 1)
         new = min(max(new, _CONVERGED_FRACTION), 1.0)
         best = max(best, math.log(new) / math.log(_CONVERGED_FRACTION))
-    # Each iteration is worth something even where the logarithm sees none, e.g. in the first one.
+    # Each iteration counts a little, even if the logarithm shows no progress, as in the first one.
     begun = 1.0 - 0.8 ** len(iterations)
     return _VARIATIONAL_SHARE * max(best, 0.3 * begun)
 
 
 def last_lines(log: Path, count: int = 20, limit: int = 4000) -> str:
-    """The end of a log, for an error message."""
+    """Return the end of a log, for an error message."""
     try:
         with log.open("rb") as file:
             file.seek(0, 2)

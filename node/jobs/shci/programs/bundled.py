@@ -1,4 +1,4 @@
-"""What the drivers of our own CI programs share: they speak in events and keep one snapshot file."""
+"""Common driver of the CI programs that come with Spotwave: they report events and keep one snapshot file."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from spotwave.node.jobs.shci.programs.snapshot import read_state
 
 
 class BundledProgram:
-    """A program of `node.jobs.shci.programs`, run as a module of its own process; needs nothing on PATH."""
+    """A program of `node.jobs.shci.programs`, run as a module in its own process; needs nothing on PATH."""
 
     name: str
-    snapshot: str  #: its checkpoint, one file that is replaced as a whole
+    snapshot: str  #: name of its checkpoint, one file that is replaced atomically
     executables: tuple[str, ...] = ()
     starts_anywhere = True
     architectures: tuple[Architecture, ...] = EVERY_ARCHITECTURE  # PyCI, PySCF and rclone have Linux wheels for both

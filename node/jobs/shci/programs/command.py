@@ -1,4 +1,4 @@
-"""Any SHCI program: the user's command line, energies by regular expressions, fetched and built if need be."""
+"""A program provided by the user: command line, energies by regular expressions, fetched and built if needed."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ if TYPE_CHECKING:
 MOST_KEPT = 1000  # files of a program's checkpoint
 _FETCH_S = 600.0
 _BUILD_S = 1800.0
-_KEPT = ".kept"  # folder of checkpoint files that stood still
-_STILL = 2.0
+_KEPT = ".kept"  # folder for copies of checkpoint files
+_STILL = 2.0  # seconds without a change after which a file is copied
 
 
 class Command:
-    """One user's program."""
+    """Driver of a user's program."""
 
     name = "command"
     starts_anywhere = False
@@ -72,7 +72,7 @@ class Command:
         return task.output
 
     def prepare(self, task: SolverTask) -> list[str]:
-        """Fetch and build once per machine; a program named with a slash is then looked up in the repository."""
+        """Fetch and build once per machine. A relative program path with a slash refers to the repository."""
         values = {
             "fcidump": str(task.fcidump.absolute()),
             "output": str(task.output.absolute()),
@@ -80,7 +80,7 @@ class Command:
             "threads": str(task.threads),
         }
         words = [word.format(**values) for word in self._words]
-        for kept in self.checkpoint_files(task):  # brought back by an earlier attempt
+        for kept in self.checkpoint_files(task):  # restored from an earlier attempt
             if not (task.checkpoint / kept.name).exists():
                 shutil.copy2(kept, task.checkpoint / kept.name)
         if self._command.git_url:
@@ -104,12 +104,12 @@ class Command:
             return []
         try:
             found = sorted(folder.iterdir())
-        except OSError:  # none yet, or the program has put something else there
+        except OSError:  # no copies yet, or the program has replaced the folder
             return []
         return [path for path in found if not path.name.startswith(".") and is_regular(path)]
 
     def checkpoint_state(self, folder: Path) -> CheckpointState | None:
-        return None  # what is in the files is known to the program alone
+        return None  # only the program knows its files' format
 
     def _fetch_and_build(self, task: SolverTask) -> Path:
         url, commit, build = self._command.git_url or "", self._command.commit or "HEAD", self._command.build
@@ -124,10 +124,10 @@ class Command:
         log = task.log.with_name("build.log")
         git = ["git", "-c", "advice.detachedHead=false"]
         _run([*git, "init", "--quiet"], working, log, _FETCH_S)
-        # A private repository shall fail, not ask; and no address may name a helper to run, as `ext::` does.
+        # A private repository must fail without a prompt, and no address may name a helper to run, as `ext::` does.
         quiet = {"GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": ":".join(GIT_SCHEMES)}
-        agent = {name: value for name, value in os.environ.items() if name == "SSH_AUTH_SOCK"}  # git's, not the build's
-        # "--" keeps an address or a commit that starts with a dash from being taken for an option.
+        agent = {name: value for name, value in os.environ.items() if name == "SSH_AUTH_SOCK"}  # for git, not the build
+        # After "--", an address or a commit that starts with a dash is not taken for an option.
         fetch = [*git, "fetch", "--quiet", "--depth", "1", "--", url, commit]
         _run(fetch, working, log, _FETCH_S, quiet | agent)
         _run([*git, "checkout", "--quiet", "FETCH_HEAD"], working, log, _FETCH_S)
@@ -138,7 +138,7 @@ class Command:
 
 
 class CommandReader:
-    """Looks for energies in each line; the last one found counts."""
+    """Searches each line for energies; the last match counts."""
 
     def __init__(self, command: CommandProgram, version: str, task: SolverTask) -> None:
         self._patterns = {
@@ -152,14 +152,14 @@ class CommandReader:
         self._stage = Stage.VARIATIONAL
         self._iterations: list[Iteration] = []
         self._started = time.monotonic()
-        self._not_kept: dict[str, int] = {}  # name -> time of change of a file that could not be copied
+        self._not_kept: dict[str, int] = {}  # name -> modification time of files that could not be copied
 
     @property
     def stage(self) -> Stage:
         return self._stage
 
     def line(self, text: str) -> Iteration | None:
-        """Every line with a variational energy makes an iteration."""
+        """Make an iteration of every line with a variational energy."""
         found = {name: _number(match[1]) for name, pattern in self._patterns.items() if (match := pattern.search(text))}
         self._found.update({name: value for name, value in found.items() if value is not None})
         energy = found.get("variational_energy")
@@ -171,12 +171,12 @@ class CommandReader:
         return self._iterations[-1]
 
     def tick(self) -> None:
-        """Copy checkpoint files that stood still: the program may write on, a copy is never written to again.
+        """Copy checkpoint files that have not changed for a while. Unlike the originals, copies are never modified.
 
-        Its folder may hold anything: only plain files are looked at, and one that cannot be copied (the disk is full)
-        is left for its next version, since the calculation itself goes on.
+        The folder may contain anything, so only regular files are considered. A file that cannot be copied (full disk)
+        is skipped until its next version, since the calculation itself goes on.
         """
-        if not is_folder(self._checkpoint):  # a link to somewhere else
+        if not is_folder(self._checkpoint):  # e.g. a link to another folder
             return
         try:
             with os.scandir(self._checkpoint) as entries:
@@ -188,7 +188,7 @@ class CommandReader:
             path = self._checkpoint / name
             try:
                 before = path.lstat()
-            except OSError:  # the program may replace or remove what we look at, at any moment
+            except OSError:  # the program may replace or remove files at any moment
                 continue
             if self._not_kept.get(name) == before.st_mtime_ns or problem_with(path, before, capacity) is not None:
                 continue
@@ -216,7 +216,7 @@ class CommandReader:
 
 
 def _keep(path: Path, kept: Path) -> None:
-    """A copy of a file that stood still, if it is new. Raises FileNotFoundError if it is gone."""
+    """Copy a file that has not changed for a while, if it is new. Raises FileNotFoundError if it is gone."""
     before = path.stat()
     copy, partial = kept / path.name, kept / f".{path.name}.part"
     fresh = not is_regular(copy) or copy.stat().st_mtime_ns != before.st_mtime_ns
@@ -247,7 +247,7 @@ def _number(text: str) -> float | None:
 def _run(
     arguments: list[str], folder: Path, log: Path, limit: float, environment: Mapping[str, str] | None = None
 ) -> None:
-    """One step of fetching or building, its output in `log`. Raises ProgramFailed."""
+    """Run one step of fetching or building, with its output in `log`. Raises ProgramFailed."""
     deadline = time.monotonic() + limit
     what = shlex.join(arguments)
 

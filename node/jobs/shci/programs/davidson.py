@@ -1,8 +1,8 @@
-"""The lowest eigenpair of a large symmetric matrix, always the same one for the same input.
+"""Davidson solver for the lowest eigenpair of a large symmetric matrix; deterministic for equal input.
 
-E. R. Davidson, J. Comput. Phys. 17, 87 (1975), with diagonal preconditioning and a thick restart: the subspace is not
-cut down to one vector but to the lowest few Ritz vectors (K. Wu, H. Simon, SIAM J. Matrix Anal. Appl. 22, 602 (2000)),
-without which nearly degenerate states, as of broken bonds, hold each other up.
+E. R. Davidson, J. Comput. Phys. 17, 87 (1975), with diagonal preconditioning and a thick restart: the lowest few Ritz
+vectors are kept instead of one (K. Wu, H. Simon, SIAM J. Matrix Anal. Appl. 22, 602 (2000)). Without it, nearly
+degenerate states, as of broken bonds, slow down the convergence.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 
 Vector = NDArray[np.float64]
 
-KEPT = 4  # Ritz vectors over a restart
+KEPT = 4  # Ritz vectors kept at a restart
 _SMALLEST_GAP = 1e-4  # Hartree, in the preconditioner
-_STILL = 1e-11  # Hartree: an energy that has moved by less over so many iterations stands still
+_STILL = 1e-11  # Hartree: the energy is constant if it has changed by less over the number of iterations below
 _STILL_FOR = 20
-_GOOD_ENOUGH = 1e-5  # of the residual then: the energy's error is its square over the gap
+_GOOD_ENOUGH = 1e-5  # accepted residual with a constant energy: the energy's error is its square over the gap
 
 
 class NotConverged(RuntimeError):
-    """The residual is still too large after the iterations allowed."""
+    """The residual is still too large after the allowed iterations."""
 
 
 def lowest_eigenpair(
@@ -34,10 +34,10 @@ def lowest_eigenpair(
     max_iterations: int = 1000,
     subspace: int = 16,
 ) -> tuple[float, Vector]:
-    """Eigenvalue and normalised eigenvector (first guess `start`), with |H c - E c| < `tolerance`.
+    """Return eigenvalue and normalised eigenvector with |H c - E c| < `tolerance`. start: first guess.
 
-    The energy is then accurate to tolerance^2 / gap. Where the gap is so small that the residual does not get there,
-    an energy that stands still will do, with a residual below 1e-5. Raises NotConverged.
+    The energy is then accurate to tolerance^2 / gap. If the gap is too small for that residual, a constant energy with
+    a residual below 1e-5 is accepted. Raises NotConverged.
     """
     size = len(diagonal)
     if size == 1:
@@ -54,13 +54,13 @@ def lowest_eigenpair(
             return value, vector / np.linalg.norm(vector)
         gap = value - diagonal
         gap[np.abs(gap) < _SMALLEST_GAP] = _SMALLEST_GAP
-        if not space.add(residual / gap):  # the whole space is spanned, or nearly: rounding is all that is left
+        if not space.add(residual / gap):  # the space is spanned completely, apart from rounding
             if norm < 100 * tolerance:
                 return value, vector / np.linalg.norm(vector)
             break
     raise NotConverged(
         f"the eigenvector's residual is {norm:.1e} after {len(energies)} iterations, at {value:.8f} Hartree without "
-        "the core. The lowest states lie too close together: raise eps1, or give the state's own spin"
+        "the core. The lowest states are too close in energy: raise eps1, or set spin to that of the state"
     )
 
 
@@ -69,7 +69,7 @@ def _stands_still(energies: list[float]) -> bool:
 
 
 class _Subspace:
-    """Orthonormal vectors, what the matrix makes of them, and its projection; restarted when full."""
+    """Orthonormal vectors, their products with the matrix, and the projected matrix; restarted when full."""
 
     def __init__(self, apply: Callable[[Vector], Vector], size: int, most: int) -> None:
         self._apply = apply
@@ -79,18 +79,18 @@ class _Subspace:
         self._filled = 0
 
     def lowest(self) -> tuple[float, Vector, Vector]:
-        """The lowest Ritz pair, and its image."""
+        """Return the lowest Ritz pair and its product with the matrix."""
         n = self._filled
         values, mixes = np.linalg.eigh(self._small[:n, :n])
         return float(values[0]), mixes[:, 0] @ self._vectors[:n], mixes[:, 0] @ self._images[:n]
 
     def add(self, new: Vector) -> bool:
-        """Take the vector in; False where it brings nothing new."""
+        """Add a vector. Return False if it is linearly dependent."""
         if self._filled == len(self._vectors):
             self._restart()
         n = self._filled
         new = new / np.linalg.norm(new)
-        for _twice in range(2):  # once is not orthogonal enough
+        for _twice in range(2):  # one orthogonalisation is not accurate enough
             new = new - (self._vectors[:n] @ new) @ self._vectors[:n]
             length = float(np.linalg.norm(new))
             if length < 1e-12:

@@ -1,7 +1,7 @@
 """Dice (https://github.com/sanshar/Dice), the SHCI program of Sharma and co-workers, under mpirun.
 
-Sharma et al., J. Chem. Theory Comput. 13, 1595 (2017). Dice is not part of Spotwave; it has to be on the machine.
-Its correction is deterministic down to eps2 = 1e-6; below, semistochastic, with an error bar.
+Sharma et al., J. Chem. Theory Comput. 13, 1595 (2017). Dice is not part of Spotwave; it must be installed on the
+machine. Its correction is deterministic down to eps2 = 1e-6 and semistochastic, with an error bar, below.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from spotwave.node.jobs.shci.programs.dice_output import DiceReader
 from spotwave.node.untrusted.own_files import remove_tree
 
 _SEMISTOCHASTIC_BELOW = 1e-6  # Hartree; the memory of the deterministic correction grows steeply with 1/eps2
-_LARGE_EPS2 = 1e-5  # down to here the semistochastic correction is deterministic
+_LARGE_EPS2 = 1e-5  # the semistochastic correction is deterministic down to here
 _TARGET_ERROR = 5e-5  # Hartree
 _SEED = 20261120
 _MAX_ITERATIONS = 30
 
 
 class Dice:
-    """Runs in a folder inside the checkpoint folder, since its restart files stand where it runs."""
+    """Driver of Dice. It runs inside the checkpoint folder, since it writes restart files to its working folder."""
 
     name = "dice"
     executables: tuple[str, ...] = ("Dice", "mpirun")
-    architectures: tuple[Architecture, ...] = ("x86_64",)  # what its authors build it for
+    architectures: tuple[Architecture, ...] = ("x86_64",)  # supported by its authors
     starts_anywhere = True
 
     def check_present(self) -> None:
@@ -57,7 +57,7 @@ class Dice:
         if archive is not None:
             archive.require(_identity(task))
             archive.unpack(folder)
-            ranks = archive.ranks  # each rank reads the file that the same rank wrote
+            ranks = archive.ranks  # each rank reads the file written by the same rank
         text = input_text(task, restart=archive is not None)
         (folder / "input.dat").write_text(text)
         (task.output / "dice_input.dat").write_text(text)
@@ -65,7 +65,7 @@ class Dice:
 
     def environment(self, task: SolverTask) -> dict[str, str]:
         return {
-            # A machine of ours has no other user than root; a restart may have more ranks than cores.
+            # Spotwave's machines have no user other than root; a restart may have more ranks than cores.
             "OMPI_ALLOW_RUN_AS_ROOT": "1",
             "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
             "OMPI_MCA_rmaps_base_oversubscribe": "1",
@@ -92,9 +92,9 @@ class Dice:
 
 
 def input_text(task: SolverTask, *, restart: bool) -> str:
-    """Dice's input file: spin orbitals 2i (alpha) and 2i + 1 (beta), counted from 0.
+    """Return Dice's input file. Spin orbitals are 2i (alpha) and 2i + 1 (beta), counted from 0.
 
-    `fullrestart` and not `restart`: the latter takes any stored wave function for the converged one.
+    It uses `fullrestart`, since `restart` takes any stored wave function for the converged one.
     """
     alpha, beta = task.occupied
     occupied = [2 * i for i in alpha] + [2 * i + 1 for i in beta]

@@ -1,7 +1,7 @@
-"""Dice's restart files, gathered into one archive that is replaced as a whole.
+"""Collect Dice's restart files in one archive that is replaced atomically.
 
-Dice rewrites its .bkp files in place after each iteration, so they are copied only when they have stood still, and
-what was copied is dropped if they changed meanwhile.
+Dice rewrites its .bkp files in place after each iteration. So they are copied only when they have not changed for a
+while, and the copy is discarded if they change meanwhile.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ ARCHIVE = "dice.tar"
 _STATE = "state.json"
 _STILL = 2.0  # seconds without a change
 _STATE_BYTES = 16 << 20
-MOST_RANKS = 1024  # processes that a checkpoint may ask for
-_LATE = 1.0  # seconds that a line may take through mpirun and pipes
+MOST_RANKS = 1024  # processes that a checkpoint may require
+_LATE = 1.0  # seconds by which a line may be delayed by mpirun and pipes
 
 Stamp = dict[str, tuple[int, int]]
 
 
 @dataclass
 class Archive:
-    """What an archive says of itself, and where it is."""
+    """Metadata of an archive, and its path."""
 
     task: dict[str, float]
-    ranks: int  #: MPI processes, each with files of its own
+    ranks: int  #: MPI processes, each with its own files
     iterations: list[Iteration]
     path: Path | None = None
     _gathered: Stamp = field(default_factory=dict)
 
     def require(self, task: dict[str, float]) -> None:
-        """Raises CheckpointMismatch unless it is of this task."""
+        """Raises CheckpointMismatch unless the archive belongs to this task."""
         if self.task != task:
             raise CheckpointMismatch(f"the checkpoint is of {self.task}, the calculation is {task}")
 
     def unpack(self, folder: Path) -> None:
-        """Put the restart files where Dice looks for them."""
+        """Extract the restart files to the folder where Dice reads them."""
         if self.path is None:
             raise CheckpointMismatch("there is no archive to unpack")
         with tarfile.open(self.path) as tar:
@@ -52,10 +52,10 @@ class Archive:
             tar.extractall(folder, members=members, filter="data")
 
     def gather(self, folder: Path, target: Path, read_at: list[tuple[float, Iteration]]) -> None:
-        """Archive the .bkp files if they are new and still; `read_at`: when each iteration's line was read.
+        """Archive the .bkp files if they are new and unchanged for a while. read_at: time and iteration of each line.
 
-        Dice prints an iteration, then writes it, and its line may reach us a little later than the files: they hold
-        the last iteration read before they were written or just after.
+        Dice prints an iteration before it writes the files, and the line may arrive slightly after the files. So they
+        belong to the last iteration whose line was read before they were written or just after.
         """
         stamp = _stamp(folder)
         if not stamp or stamp == self._gathered or "0-variational.bkp" not in stamp:
@@ -74,7 +74,7 @@ class Archive:
             if _stamp(folder) == stamp:
                 partial.replace(target)
                 self._gathered = stamp
-        except OSError:  # of a file that shrank or went while it was read; or of a full disk
+        except OSError:  # a file shrank or vanished while it was read, or the disk is full
             if _stamp(folder) == stamp:
                 raise
         finally:
@@ -82,7 +82,7 @@ class Archive:
 
 
 def _pack(archive: Path, files: list[Path], state: bytes) -> None:
-    """Raises OSError, of a file too that became shorter meanwhile."""
+    """Write the archive. Raises OSError, also if a file became shorter meanwhile."""
     with tarfile.open(archive, "w") as tar:
         for path in files:
             tar.add(path, arcname=path.name)
@@ -92,7 +92,7 @@ def _pack(archive: Path, files: list[Path], state: bytes) -> None:
 
 
 def read_archive(path: Path) -> Archive | None:
-    """The archive at `path`, None if there is none. Raises CheckpointMismatch when it cannot be read."""
+    """Read the archive at `path`; None if there is none. Raises CheckpointMismatch if it cannot be read."""
     if not path.exists():
         return None
     try:
@@ -108,7 +108,7 @@ def read_archive(path: Path) -> Archive | None:
 
 
 def _stamp(folder: Path) -> Stamp:
-    """Change time (ns) and size of each restart file."""
+    """Return modification time (ns) and size of each restart file."""
     stamp: Stamp = {}
     for path in folder.glob("*.bkp"):
         try:

@@ -1,4 +1,4 @@
-"""Reads what Dice prints."""
+"""Parse the output of Dice."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spotwave.node.jobs.shci.programs.base import Energies, Iteration, Stage
 from spotwave.node.jobs.shci.programs.dice_checkpoint import Archive
 
 _NUMBER = r"(-?\d+\.\d+(?:[eE][+-]\d+)?)"
-# Iter Root Eps1 #Var.Det. Energy #Davidson Time; a restart first shows what it has read, with a dash and no #Davidson.
+# Iter Root Eps1 #Var.Det. Energy #Davidson Time; a restart first prints the stored one, with a dash, no #Davidson.
 _ITERATION = re.compile(rf"\s*(\d+)\s+0\s+\S+\s+([\d.e+]+)\s+{_NUMBER}\s+\d+\s+{_NUMBER}\s*$")
 _READ_BACK = re.compile(r"\s*\d+\s+0\s+\S+\s+[\d.e+]+\s+-\s")
 _VARIATIONAL = re.compile(rf"\s*0\s+{_NUMBER}\s+{_NUMBER}\s*$")
@@ -21,7 +21,7 @@ _BANNER = re.compile(r".*\bv(\d+\.\d+)\s*$")
 
 
 class DiceReader:
-    """Follows one run of Dice and gathers its restart files when they stand still."""
+    """Parses one run of Dice, and collects its restart files when they do not change."""
 
     def __init__(self, archive: Archive, folder: Path, target: Path) -> None:
         self._archive = archive
@@ -48,7 +48,7 @@ class DiceReader:
                 try:
                     return self._iteration(match)
                 except (ValueError, OverflowError):
-                    return None  # figures that are none
+                    return None  # implausible values
             if match := (_BANNER.match(text) if not self._version else None) or _COMMIT.match(text):
                 self._version.append(match[1])
         if text.startswith("Variational calculation result"):
@@ -57,7 +57,7 @@ class DiceReader:
             self._variational = float(match[1])
         elif text.startswith("PERTURBATION THEORY STEP"):
             self._stage = Stage.PERTURBATIVE
-        elif match := _CORRECTED.match(text):  # the last one counts: first the deterministic part, then all
+        elif match := _CORRECTED.match(text):  # the last match counts: first the deterministic part, then the sum
             self._total = float(match[1])
             self._error_bar = _error_bar(match[2])
         elif text.startswith("Returning without error"):
@@ -74,7 +74,7 @@ class DiceReader:
         if self._total is None:
             raise ValueError("printed no energy with perturbative correction (PTEnergy)")
         if not self._well_ended:
-            raise ValueError("did not say that it returned without error")
+            raise ValueError("did not report that it returned without error")
         return Energies(
             program="dice",
             version=" ".join(self._version),
@@ -97,9 +97,9 @@ class DiceReader:
         return iteration
 
 
-def _error_bar(told: str | None) -> float | None:
-    """Raises nothing: what is no number shows at the end, as an error bar that is none."""
+def _error_bar(text: str | None) -> float | None:
+    """Parse an error bar. Text that is not a number becomes NaN, which is refused with the final result."""
     try:
-        return float(told) if told else None
+        return float(text) if text else None
     except ValueError:
         return math.nan

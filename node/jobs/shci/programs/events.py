@@ -1,4 +1,4 @@
-"""How our own CI programs speak: lines for people, and among them lines of JSON for the driver.
+"""Output of the bundled CI programs: lines of text, and between them JSON lines for the driver.
 
 A JSON line starts with `{"event":` and is one of program, iteration, stage, result, note.
 """
@@ -19,13 +19,13 @@ MOST_NOTES = 20
 
 
 def say(text: str) -> None:
-    """A line for people."""
+    """Print a line of text."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
 def tell(event: str, **data: Any) -> None:
-    """A line for the driver."""
+    """Print an event for the driver."""
     say(json.dumps({"event": event, **data}))
 
 
@@ -34,7 +34,7 @@ def tell_iteration(iteration: Iteration) -> None:
 
 
 class EventReader:
-    """Reads the events of one run."""
+    """Parses the events of one run."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -57,7 +57,7 @@ class EventReader:
             event = data.pop("event")
             if event == "iteration":
                 iteration = Iteration(**data)
-                # A restart repeats what it has read from the checkpoint.
+                # A restart repeats the iterations of its checkpoint.
                 if iteration.number not in self._numbers:
                     self._numbers.add(iteration.number)
                     self._iterations.append(iteration)
@@ -72,11 +72,11 @@ class EventReader:
                 self._result = data
                 self._stage = Stage.FINISHED
         except (ValueError, TypeError, KeyError):
-            return None  # a line cut off by a dying program; a missing result is reported at the end
+            return None  # e.g. a line truncated by a crash; a missing result is reported at the end
         return None
 
     def tick(self) -> None:
-        """Nothing: our programs write their snapshots themselves, before they tell of an iteration."""
+        """Do nothing: bundled programs write their snapshots themselves, before they report an iteration."""
 
     def energies(self) -> Energies:
         if self._result is None:

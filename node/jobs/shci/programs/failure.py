@@ -1,4 +1,4 @@
-"""What the end of a program means: a mistake of the calculation, too small a machine, or a death of its own."""
+"""Classify the end of a program: an error of the calculation, too small a machine, or a crash."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from spotwave.node.runtime.errors import ProgramFailed
 from spotwave.node.runtime.process import ended_by, how_it_ended
 from spotwave.node.runtime.shortage import OomCounter, lacking_in
 
-# How our own programs end where they could say what they lack; others say it in words alone.
+# Exit codes of the bundled programs; other programs report a shortage only as text.
 SHORT_OF_MEMORY = 104
 SHORT_OF_DISK = 105
-CHILD_DIED = 106  # a process that they had started, without a word
+CHILD_DIED = 106  # one of their child processes was killed
 _OUR_OWN = {SHORT_OF_MEMORY: Cause.MEMORY, SHORT_OF_DISK: Cause.DISK, CHILD_DIED: Cause.PROGRAM}
 
 
 def failure(name: str, code: int, log: Path, oom: OomCounter, *, our_own: bool = False) -> ProgramFailed:
-    """The exception for a program that has ended with `code`, which is not 0.
+    """Return the exception for a program that has ended with `code`, which is not 0.
 
-    oom: made before it began. our_own: it ends with the codes above.
+    oom: created before the program started. our_own: whether it uses the exit codes above.
     """
     end = last_lines(log)
     signal, exit_status = ended_by(code)

@@ -1,4 +1,4 @@
-"""The determinant that our own CI programs start from, as an option of theirs: --first 0,1,2:0,1,5"""
+"""Command-line option of the bundled CI programs for their first determinant: --first 0,1,2:0,1,5"""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def first_determinant_options(task: SolverTask) -> list[str]:
 
 
 def add_first_determinant(parser: argparse.ArgumentParser) -> None:
-    """Adds `first`: orbitals, from 0, with an alpha and with a beta electron."""
+    """Add the option `first`: orbitals, from 0, with an alpha and with a beta electron."""
     parser.add_argument(
         "--first", type=_orbitals, required=True, help="orbitals (from 0) with an alpha and a beta electron, 0,1:0,1"
     )

@@ -1,4 +1,4 @@
-"""A ceiling on a program's own memory, so that it fails with words before the kernel kills whoever is nearest."""
+"""Limit a program's memory, so that it fails with a message before the kernel's OOM killer ends some process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from spotwave.node.runtime.shortage import lacking
 
 
 def limit_memory(gib: float) -> None:
-    """Let allocations beyond `gib` fail; 0 or less: no limit. Only Linux counts what matters (private memory)."""
+    """Make allocations beyond `gib` fail; 0 or less: no limit. Only Linux counts the relevant (private) memory."""
     if gib > 0 and sys.platform == "linux":
         size = int(gib * 1024**3)
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
@@ -24,8 +24,11 @@ def limit_memory(gib: float) -> None:
 
 
 def is_for_lack_of_memory(error: Exception) -> bool:
-    """Whether an error is what the ceiling looks like from inside: an allocation that failed, or a thread or process
-    that could not be started, for its stack counts too (C++ says so in words alone)."""
+    """Return whether an error is caused by the limit.
+
+    It may be a failed allocation, or a thread or process that could not start because its stack counts too (C++ reports
+    that only as text).
+    """
     if isinstance(error, OSError) and error.errno == errno.EAGAIN:
         return True
     words = (os.strerror(errno.EAGAIN), "can't start new thread")
@@ -33,9 +36,9 @@ def is_for_lack_of_memory(error: Exception) -> bool:
 
 
 def code_for_lack(error: Exception, memory_gib: float, less: str) -> int | None:
-    """How a program of ours ends that lacks memory or disk, said in its log; None if the error is another.
+    """Return the exit code of a bundled program that lacks memory or disk, after a log line; None for other errors.
 
-    memory_gib: its ceiling. less: what makes do with less memory.
+    memory_gib: its limit. less: how to reduce the memory needed.
     """
     if is_for_lack_of_memory(error):
         say(f"error: more than {memory_gib:g} GiB of memory needed; {less}")

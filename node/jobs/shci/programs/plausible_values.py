@@ -1,4 +1,4 @@
-"""What a program's figures can be: it may print anything, and what is taken for an energy decides a calculation."""
+"""Ranges of plausible values in a program's output, which may contain anything."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MOST_ITERATIONS = 100_000
 
 
 def energy(what: str, value: object) -> float:
-    """Raises ValueError for what is no energy in Hartree."""
+    """Return a valid energy in Hartree. Raises ValueError otherwise."""
     return _number(what, value, -MOST_HARTREE, MOST_HARTREE)
 
 
@@ -20,20 +20,20 @@ def seconds(what: str, value: object) -> float:
 
 
 def s_squared(value: object) -> float:
-    """Raises ValueError for what is no <S^2>, of at most a thousand unpaired electrons."""
+    """Return a valid <S^2>, of at most a thousand unpaired electrons. Raises ValueError otherwise."""
     return _number("<S^2>", value, -1e-6, 1e6)
 
 
 def count(what: str, value: object, most: int) -> int:
-    """Raises ValueError for what is no whole number from 0 to `most`."""
+    """Return a valid whole number from 0 to `most`. Raises ValueError otherwise."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
-        raise ValueError(f"{what} is no whole number from 0 to {most}")
+        raise ValueError(f"{what} is not a whole number from 0 to {most}")
     return value
 
 
 def _number(what: str, value: object, least: float, most: float) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
-        raise ValueError(f"{what} is no number from {least:g} to {most:g}")
+        raise ValueError(f"{what} is not a number from {least:g} to {most:g}")
     if not math.isfinite(value):
         raise ValueError(f"{what} is not finite")
     return float(value)

@@ -1,4 +1,4 @@
-"""PyCI's heat-bath CI, driven from outside: its licence (GPL-3) keeps it in a process of its own."""
+"""Driver of PyCI's heat-bath CI. PyCI's licence (GPL-3) requires a separate process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class PyCI(BundledProgram):
     snapshot = SNAPSHOT
 
     def check_present(self) -> None:
-        if find_spec("pyci") is None:  # looked for, not imported
+        if find_spec("pyci") is None:  # without importing it
             raise ProgramMissing(
                 "program pyci: the package qc-pyci is not installed here. Install it (wheels exist for Linux on x86-64 "
                 "and arm64), or choose the program 'pyscf'"
@@ -40,5 +40,5 @@ class PyCI(BundledProgram):
         ]
 
     def environment(self, task: SolverTask) -> dict[str, str]:
-        # NumPy's own threads would only compete with PyCI's.
+        # NumPy's own threads would compete with PyCI's.
         return {"OPENBLAS_NUM_THREADS": "1"}

@@ -1,8 +1,8 @@
 """Heat-bath CI with PyCI, as a program: python -m spotwave.node.jobs.shci.programs.pyci_program --help
 
-Selection with |H_ij c_j| > eps1 (Holmes, Tubman, Umrigar, J. Chem. Theory Comput. 12, 3674 (2016)) until the energy
-stands still or no determinant is added, then the Epstein-Nesbet second-order correction with eps2. PyCI is GPL-3: it is
-imported here and nowhere else, and this runs in a process of its own.
+Selection with |H_ij c_j| > eps1 (Holmes, Tubman, Umrigar, J. Chem. Theory Comput. 12, 3674 (2016)) until the energy is
+constant or no determinant is added, then the Epstein-Nesbet second-order correction with eps2. PyCI is GPL-3: only this
+module imports it, and it runs in its own process.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from spotwave.node.jobs.shci.programs.spin import bits, s_squared
 
 SNAPSHOT = "pyci.npz"
 _MAX_ITERATIONS = 60
-_STILL = 1e-8  # Hartree between two rounds: the determinants of later ones would be a few at a time, and change nothing
-_COARSER = 10.0  # times eps2: a correction that costs little, and tells what the threshold leaves out
+_STILL = 1e-8  # Hartree between two iterations: later ones would add a few determinants at a time and change nothing
+_COARSER = 10.0  # times eps2: a cheap correction to estimate what the threshold neglects
 _CHECKED_ROWS = 100
-_RESIDUAL = 1e-6  # a stored vector must solve the eigenproblem this well; another Hamiltonian misses by far more
+_RESIDUAL = 1e-6  # limit for a stored vector's residual in the eigenproblem; for another Hamiltonian it is far larger
 
 
 class Calculation:
-    """One run: a fresh one from a single determinant, or the continuation of a snapshot."""
+    """One run: a new one from a single determinant, or the continuation of a snapshot."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self._started = time.perf_counter()
@@ -56,7 +56,7 @@ class Calculation:
             "eps1": options.eps1,
         }
         self._iterations: list[Iteration] = []
-        self._first_of_eps1 = 0  # the iteration that the selection with this eps1 began from
+        self._first_of_eps1 = 0  # the iteration at which the selection with this eps1 began
         if options.electrons > 2 * self._ham.nbasis or self._beta < 0:
             raise CheckpointMismatch(f"{options.electrons} electrons, spin {options.spin} do not fit the orbitals")
         say(f"{self._ham.nbasis} orbitals, {self._alpha} + {self._beta} electrons, {options.threads} threads")
@@ -67,7 +67,7 @@ class Calculation:
         wfn = self._wave_function(state.arrays["determinants"])
         if state.stage is Stage.VARIATIONAL:
             state = self._select(state, wfn)
-        # Always summed here: a total in a snapshot has no proof, and may be of another eps2.
+        # Always recomputed: a total energy in a snapshot cannot be verified, and may be of another eps2.
         total_energy, threshold_error = self._correct(state, wfn)
         self._save(replace(state, stage=Stage.FINISHED, total_energy=total_energy))
         square = s_squared(state.arrays["determinants"], state.arrays["coefficients"], self._ham.nbasis)
@@ -102,7 +102,7 @@ class Calculation:
         state.require(self._task, {"determinants", "coefficients"})
         determinants = state.arrays["determinants"]
         if len(np.unique(determinants.reshape(len(determinants), -1), axis=0)) < len(determinants):
-            raise CheckpointMismatch("the checkpoint's wave function holds a determinant twice")
+            raise CheckpointMismatch("the checkpoint's wave function contains a determinant twice")
         error = self._residual(state)
         if not error < _RESIDUAL:
             raise CheckpointMismatch(f"the checkpoint's wave function does not solve this Hamiltonian ({error:.1e})")
@@ -111,7 +111,7 @@ class Calculation:
             tell_iteration(iteration)
         last = self._iterations[-1]
         if state.is_coarser_than(self._task):
-            say(f"its eps1 was {state.task['eps1']:g}: selection goes on with the smaller one")
+            say(f"its eps1 was {state.task['eps1']:g}: selection continues with the smaller one")
             self._first_of_eps1 = len(self._iterations) - 1
             state = replace(state, task=self._task, stage=Stage.VARIATIONAL)
         say(
@@ -121,7 +121,7 @@ class Calculation:
         return state
 
     def _residual(self, state: Snapshot) -> float:
-        """The largest |H c - E c| of the first rows, which are the determinants nearest to Hartree-Fock."""
+        """Return the largest |H c - E c| of the first rows, which are the determinants nearest to Hartree-Fock."""
         vector = state.arrays["coefficients"]
         rows = min(_CHECKED_ROWS, len(vector))
         values, columns, ends = self._rows(state.arrays["determinants"], rows)
@@ -130,7 +130,7 @@ class Calculation:
         return float(np.abs(product - expected).max())
 
     def _select(self, state: Snapshot, wfn: Any) -> Snapshot:
-        """Grow `wfn` and diagonalise until it is converged; returns the state of `wfn` then."""
+        """Grow `wfn` and diagonalise until it is converged. Return its state."""
         matrix = HciMatrix(self._rows, self._options.threads)
         while True:
             vector = state.arrays["coefficients"]
@@ -158,10 +158,10 @@ class Calculation:
         return len(last) == 2 and last[0] - last[1] < _STILL
 
     def _correct(self, state: Snapshot, wfn: Any) -> tuple[float, float | None]:
-        """Total energy, and what eps2 may have left out of it: both in Hartree.
+        """Return the total energy, and an estimate of the part that eps2 neglects; both in Hartree.
 
-        If what is left out falls in proportion to eps2, it is (E(k eps2) - E(eps2)) / (k - 1): an order of magnitude.
-        Measured: 0.8 of what N2 lacks, twice of what the water dimer does (docs/answers.md).
+        If that part is proportional to eps2, it is (E(k eps2) - E(eps2)) / (k - 1): an order of magnitude. Measured:
+        0.8 of the true value for N2, twice the true value for the water dimer (docs/answers.md).
         """
         tell("stage", stage=Stage.PERTURBATIVE)
         eps1, eps2 = self._options.eps1, self._options.eps2
@@ -178,7 +178,7 @@ class Calculation:
         return pyci.fullci_wfn(self._ham.nbasis, self._alpha, self._beta, determinants)
 
     def _rows(self, determinants: NDArray[np.uint64], count: int) -> Rows:
-        """The first `count` rows of the Hamiltonian over `determinants`, without the core energy."""
+        """Return the first `count` rows of the Hamiltonian over `determinants`, without the core energy."""
         wfn = self._wave_function(determinants)
         op = pyci.sparse_op(self._ham, wfn, nrow=count, ncol=len(wfn), symmetric=False)
         return np.asarray(op.data()), np.asarray(op.indices()), np.asarray(op.indptr())
@@ -207,7 +207,7 @@ def _determinants(wfn: Any) -> NDArray[np.uint64]:
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="pyci_program", description=__doc__)
     parser.add_argument("--fcidump", required=True)
-    parser.add_argument("--checkpoint", required=True, help="folder; a snapshot in it is continued")
+    parser.add_argument("--checkpoint", required=True, help="folder; if it has a snapshot, the run continues it")
     parser.add_argument("--electrons", type=int, required=True)
     parser.add_argument("--spin", type=int, default=0, help="2S, the number of unpaired electrons")
     add_first_determinant(parser)

@@ -1,4 +1,4 @@
-"""PySCF's own selected CI, the stand-in where PyCI has no wheel. Driven from outside, like every program."""
+"""Driver of PySCF's own selected CI, used where PyCI has no wheel."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """PySCF's selected CI as a program: python -m spotwave.node.jobs.shci.programs.pyscf_program --help
 
-Other than heat-bath CI it selects alpha and beta strings and takes all their products, so it needs many more
-determinants for the same threshold; and there is no second-order correction: the total energy is the variational
-one. eps1 is both of its cut-offs (integral times coefficient, and coefficient).
+Unlike heat-bath CI it selects alpha and beta strings and takes all their products, so it needs many more determinants
+for the same threshold. It has no second-order correction: the total energy is the variational one. eps1 is used for
+both of its cut-offs (integral times coefficient, and coefficient).
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from spotwave.node.jobs.shci.programs.snapshot import Snapshot
 
 SNAPSHOT = "pyscf.npz"
 _NOTE = (
-    "PySCF's selected CI stands in for heat-bath CI: it selects strings, not determinants, and has no perturbative "
-    "correction, so the total energy is the variational one and eps2 is not used."
+    "PySCF's selected CI is used instead of heat-bath CI: it selects strings, not determinants, and has no "
+    "perturbative correction, so the total energy is the variational one and eps2 is not used."
 )
 _MAX_ITERATIONS = 60
 _CONVERGED = 1e-8  # Hartree between iterations
-_SAME_ENERGY = 1e-8  # Hartree: what <c|H|c> of a snapshot may differ from its energy
+_SAME_ENERGY = 1e-8  # Hartree: allowed difference of <c|H|c> of a snapshot and its energy
 
 Strings = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 class Calculation:
-    """One run, fresh or continued."""
+    """One run, new or continued."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self._started = time.perf_counter()
@@ -143,7 +143,7 @@ def _vector(coefficients: NDArray[np.float64], strings: Strings) -> Any:
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="pyscf_program", description=__doc__)
     parser.add_argument("--fcidump", required=True)
-    parser.add_argument("--checkpoint", required=True, help="folder; a snapshot in it is continued")
+    parser.add_argument("--checkpoint", required=True, help="folder; if it has a snapshot, the run continues it")
     parser.add_argument("--electrons", type=int, required=True)
     parser.add_argument("--spin", type=int, default=0, help="2S, the number of unpaired electrons")
     add_first_determinant(parser)

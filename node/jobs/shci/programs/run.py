@@ -1,4 +1,4 @@
-"""Runs an SHCI program: its lines to the log and to whoever listens, its end whatever happens."""
+"""Run an SHCI program: pass its lines to the log and the callbacks, and end it in all cases."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ def solve(
     on_iteration: Callable[[Iteration], None],
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Energies:
-    """Run `program` to its end; a checkpoint in `task.checkpoint` makes it a restart.
+    """Run `program` to its end. If `task.checkpoint` holds a checkpoint, it is a restart.
 
-    The callbacks are called in this thread; whatever they raise ends the program first. The program is also ended,
-    with all its processes, when this thread or process dies. `should_stop` is asked about four times a second. Raises
+    The callbacks run in this thread; if one raises, the program is ended first. The program and all its processes are
+    also ended when this thread or process ends. `should_stop` is called about four times a second. Raises
     ProgramMissing, CheckpointMismatch, ProgramFailed, OutputUnreadable, SolverStopped.
     """
     program.check_present()
     for folder in (task.output, task.checkpoint):
         folder_of_ours(folder)
     arguments = program.prepare(task)
-    clear_way(task.log)  # after a build, which may have put anything there
+    clear_way(task.log)  # after a build, which may have created anything there
     reader = program.reader(task)
 
     def tick() -> None:
         reader.tick()
         if should_stop():
-            raise SolverStopped(f"{program.name} was told to stop")
+            raise SolverStopped(f"{program.name} was stopped on request")
 
     oom = OomCounter()
     environment = thread_variables(task.threads) | program.environment(task)
@@ -70,7 +70,7 @@ def solve(
 
 
 def _iteration(reader: Reader, line: str) -> Iteration | None:
-    """A line whose figures are none is a line for people."""
+    """Parse a line. One with implausible values counts as text."""
     try:
         return reader.line(line)
     except (ValueError, OverflowError):

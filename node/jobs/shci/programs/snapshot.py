@@ -1,6 +1,6 @@
-"""The checkpoint of our own CI programs: one file, replaced as a whole, holding wave function and state together.
+"""Checkpoint of the bundled CI programs: one file, replaced atomically, with wave function and state.
 
-One file, so that no reader ever combines the determinants of one iteration with the energy of another.
+Since it is one file, the determinants of one iteration are never combined with the energy of another.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from spotwave.node.jobs.shci.programs import plausible_values
 from spotwave.node.jobs.shci.programs.base import CheckpointMismatch, CheckpointState, Iteration, Stage
 from spotwave.node.untrusted.strict_json import load_object
 
-_STATE_BYTES = 16 << 20  # of iterations: some hundred bytes each
+_STATE_BYTES = 16 << 20  # mostly iterations, about a hundred bytes each
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A wave function and how it came about."""
+    """A wave function and its history."""
 
     task: dict[str, Any]  #: what identifies the calculation; compared before a restart
     stage: Stage
     energy: float  #: variational, Hartree
-    arrays: dict[str, NDArray[Any]]  #: the wave function; which arrays is the program's affair
+    arrays: dict[str, NDArray[Any]]  #: the wave function; the arrays depend on the program
     iterations: list[Iteration] = field(default_factory=list)
-    total_energy: float | None = None  #: Hartree, when the perturbative stage is over
+    total_energy: float | None = None  #: Hartree, after the perturbative stage
 
     def write(self, path: Path) -> None:
-        """Temporary name, fsync, rename, fsync of the folder: after a crash the old file or the new one is there."""
+        """Write atomically: temporary name, fsync, rename, fsync of the folder."""
         state = {
             "task": self.task,
             "stage": self.stage,
@@ -57,7 +57,7 @@ class Snapshot:
             os.close(folder)
 
     def require(self, task: dict[str, Any], arrays: set[str]) -> None:
-        """Raises CheckpointMismatch unless it is of this task, eps1 the same or larger, and has these arrays."""
+        """Raise CheckpointMismatch unless it is of this task, with the same or a larger eps1, and has these arrays."""
         if self.task | {"eps1": None} != task | {"eps1": None} or not self._eps1 >= task["eps1"]:
             raise CheckpointMismatch(f"the checkpoint is of {self.task}, the calculation is {task}")
         if missing := arrays - set(self.arrays):
@@ -69,12 +69,12 @@ class Snapshot:
         return value if isinstance(value, float) else float("nan")
 
     def is_coarser_than(self, task: dict[str, Any]) -> bool:
-        """Whether it was selected with a larger eps1: then it is where to start from, and never finished."""
+        """Return whether it was selected with a larger eps1: then it is a start, and never finished."""
         return self._eps1 > float(task["eps1"])
 
     @classmethod
     def read(cls, path: Path) -> Snapshot:
-        """Raises CheckpointMismatch for a file that is not whole, FileNotFoundError for none."""
+        """Read a snapshot. Raises CheckpointMismatch if it is damaged, FileNotFoundError if missing."""
         state, arrays = _load(path, with_arrays=True)
         try:
             total = state["total_energy"]
@@ -91,7 +91,7 @@ class Snapshot:
 
 
 def read_state(path: Path) -> CheckpointState | None:
-    """What the file says, without loading the wave function; None when there is no file."""
+    """Read the state without the wave function; None if there is no file."""
     if not path.exists():
         return None
     state, _ = _load(path, with_arrays=False)

@@ -1,4 +1,4 @@
-"""<S^2> of a wave function over determinants, which tells whether it is of the spin that was asked for."""
+"""<S^2> of a wave function over determinants, to check that it has the requested spin."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Strings = NDArray[Any]
 
 
 def s_squared(determinants: NDArray[np.uint64], coefficients: NDArray[np.float64], n_orbitals: int) -> float:
-    """S (S + 1) of a spin state; of a mixture, the mean.
+    """Return S (S + 1) of a spin state, or the mean for a mixture.
 
     S^2 = S_z (S_z + 1) + S_- S_+, and S_- S_+ exchanges the spins of two singly occupied orbitals: with the sign of the
-    singly occupied ones between them, where alpha and beta strings are ordered each on its own.
+    singly occupied ones between them, if alpha and beta strings are ordered separately.
 
     determinants: (determinants, 2, words), the bits of the alpha and the beta string. coefficients: (determinants,),
     normalised.
@@ -39,7 +39,7 @@ def s_squared(determinants: NDArray[np.uint64], coefficients: NDArray[np.float64
 
 
 class _Places:
-    """Where a determinant stands."""
+    """Index from a determinant to its number."""
 
     def __init__(self, alpha: Strings, beta: Strings) -> None:
         self._alpha, in_alpha = np.unique(_comparable(alpha), return_inverse=True)
@@ -49,7 +49,7 @@ class _Places:
         self._keys = keys[self._order]
 
     def of(self, alpha: Strings, beta: Strings) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-        """Which of these are there, and the numbers of those that are."""
+        """Return which of these determinants exist, and the numbers of those that do."""
         has_alpha, in_alpha = _look_up(self._alpha, _comparable(alpha))
         has_beta, in_beta = _look_up(self._beta, _comparable(beta))
         there, place = _look_up(self._keys, in_alpha * len(self._beta) + in_beta)
@@ -63,7 +63,7 @@ def _look_up(known: NDArray[Any], wanted: NDArray[Any]) -> tuple[NDArray[np.bool
 
 
 def _comparable(strings: Strings) -> NDArray[Any]:
-    """(strings, words) as one column that can be sorted."""
+    """Return (strings, words) as one sortable column."""
     words = strings.shape[1]
     if words == 1:
         return strings[:, 0]
@@ -71,7 +71,7 @@ def _comparable(strings: Strings) -> NDArray[Any]:
 
 
 def bits(words: int, orbitals: Iterable[int]) -> NDArray[np.uint64]:
-    """(words,): a bit for each of these orbitals, from 0."""
+    """Return (words,): a bit for each of these orbitals, from 0."""
     mask = [0] * words
     for orbital in orbitals:
         mask[orbital // 64] |= 1 << orbital % 64
@@ -83,5 +83,5 @@ def _has(strings: Strings, orbital: int) -> NDArray[np.bool_]:
 
 
 def _ones(strings: Strings) -> NDArray[np.int64]:
-    """(strings,): how many bits are set in each."""
+    """Return (strings,): the number of set bits in each."""
     return np.asarray(np.bitwise_count(strings).sum(axis=1), dtype=np.int64)

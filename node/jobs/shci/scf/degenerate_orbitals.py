@@ -1,8 +1,8 @@
-"""An SCF that goes the same way each time: orbitals of one energy are mixed, ordered and filled by rule.
+"""Make an SCF reproducible: degenerate orbitals are mixed, ordered and filled by fixed rules.
 
-Where an open shell fills a part of a level, which of its orbitals are filled decides where the SCF ends. PySCF leaves
-that to rounding, which differs with each sum over threads: quartet CN at 1.0 Angstrom ended in A1 or in A2, 0.04
-Hartree apart, and the atoms of manganese and copper in one of several solutions.
+If an open shell fills part of a level, the choice of the filled orbitals decides where the SCF ends. PySCF leaves it to
+rounding, which differs with each threaded sum: quartet CN at 1.0 Angstrom ended in A1 or in A2, 0.04 Hartree apart, and
+the atoms of manganese and copper in one of several solutions.
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ from pyscf import lib
 
 from spotwave.node.jobs.shci.scf.orbitals import disentangled
 
-_LEVEL = 1e-8  # Hartree: closer orbitals are of one energy
-_BY_IRREP, _BY_PLACE = 1e-7, 1e-10  # Hartree, far above rounding and far below a difference that means something
+_LEVEL = 1e-8  # Hartree: orbitals closer than this are degenerate
+_BY_IRREP, _BY_PLACE = 1e-7, 1e-10  # Hartree: far above rounding and far below a significant difference
 
 
 def without_ties(field: Any) -> Any:
-    """`field`, changed: its eigenvectors of one eigenvalue are chosen by rule, and filled in the order of their irreps,
-    then as they stand."""
+    """Modify and return `field`: degenerate eigenvectors are chosen by rule, and filled by irrep, then index."""
     field._eigh = _by_rule(field._eigh)
     field.get_occ = _in_order(field, field.get_occ)
     return field

@@ -1,4 +1,4 @@
-"""Energies of many determinants over the same orbitals, from a few integrals: the choice of a first determinant."""
+"""Energies of many determinants over the same orbitals from a few integrals, to choose a first determinant."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class WindowIntegrals:
-    """Over the W orbitals of a window, in the field of the doubly occupied ones outside of it; Hartree."""
+    """Integrals over the W orbitals of a window, in the field of the doubly occupied ones outside of it; Hartree."""
 
     one: Array  #: (W,): h_ii
     coulomb: Array  #: (W, W): (ii|jj)
     exchange: Array  #: (W, W): (ij|ij)
 
     def energies(self, alpha: Array, beta: Array) -> Array:
-        """(determinants,), Hartree, without what they share.
+        """Return energies (determinants,) in Hartree, without their common part.
 
-        alpha, beta: (determinants, W), 1 where an electron of that spin is. E = sum_i n_i h_ii + 1/2 sum_ij
+        alpha, beta: (determinants, W), 1 for an electron of that spin. E = sum_i n_i h_ii + 1/2 sum_ij
         [n_i n_j J_ij - (a_i a_j + b_i b_j) K_ij] (Szabo, Ostlund, Modern Quantum Chemistry, 2.179).
         """
         both = alpha + beta
@@ -35,7 +35,7 @@ class WindowIntegrals:
 def window_integrals(
     mol: gto.Mole, coeff: Array, occupation: Array, window: NDArray[np.int64], *, max_memory_gib: float
 ) -> WindowIntegrals:
-    """coeff: (AO, MO). occupation: (MO,), 2, 1 or 0; singly occupied orbitals must be in the window."""
+    """Compute the integrals. coeff: (AO, MO). occupation: (MO,), 2, 1 or 0; single ones must be in the window."""
     inner = np.setdiff1d(np.flatnonzero(occupation == 2), window)
     orbitals = coeff[:, window]
     densities = [2 * coeff[:, inner] @ coeff[:, inner].T, *(np.outer(one, one) for one in orbitals.T)]

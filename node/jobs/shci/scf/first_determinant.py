@@ -1,8 +1,8 @@
-"""A determinant below Hartree-Fock's, over the same orbitals, for a selected CI to start from.
+"""Find a determinant below Hartree-Fock's, over the same orbitals, as the start of a selected CI.
 
-RHF and ROHF put every open shell into one spin. Two atoms far from each other may each have an open shell of their own,
-with opposite spins: carbon and nitrogen at 4 Angstrom lie 0.2 Hartree below the ROHF determinant of the doublet, and no
-integral above a usual eps1 leads from there to them. Dice has such a search too (its `searchForLowestEnergyDet`).
+RHF and ROHF put every open shell into one spin. Two distant atoms may each have an open shell, with opposite spins:
+carbon and nitrogen at 4 Angstrom are 0.2 Hartree below the ROHF determinant of the doublet, and no integral above a
+usual eps1 connects the two. Dice has such a search too (its `searchForLowestEnergyDet`).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from spotwave.node.jobs.shci.scf.determinant_energies import Array, window_integ
 from spotwave.node.jobs.shci.scf.occupations import frontier, lowest
 
 LOWER = 1e-3
-"""Hartree: what another determinant must gain, over Hartree-Fock's and in the pilot; else the closed shells stay, which
-keep the spin."""
+"""Hartree: what another determinant must gain over Hartree-Fock's, and again in the pilot. Otherwise the closed shells
+are kept, which conserve the spin."""
 _MOST_STEPS = 20
 
 Orbitals = tuple[int, ...]
@@ -27,10 +27,10 @@ Orbitals = tuple[int, ...]
 def lowest_by_exchanges(
     mol: gto.Mole, coeff: Array, occupation: Array, *, max_memory_gib: float
 ) -> tuple[Orbitals, Orbitals] | None:
-    """The orbitals (from 0, as in `coeff`) with an alpha and with a beta electron, of the determinant that steps of one
-    or two electrons near the frontier lead down to; None where it is less than 1 mHartree below the given one.
+    """Search downhill by steps of one or two electrons near the frontier for a determinant below the given one.
 
-    coeff: (AO, MO), in order (node.jobs.shci.scf.orbitals). occupation: (MO,), 2, 1 or 0.
+    Return its orbitals (from 0, as in `coeff`) with an alpha and with a beta electron; None if it gains less than 1
+    mHartree. coeff: (AO, MO), in order (node.jobs.shci.scf.orbitals). occupation: (MO,), 2, 1 or 0.
     """
     window = frontier(occupation)
     integrals = window_integrals(mol, coeff, occupation, window, max_memory_gib=max_memory_gib)
@@ -50,7 +50,7 @@ def lowest_by_exchanges(
 
 
 def _near(alpha: NDArray[np.bool_], beta: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """(determinants, W) of either spin: all that differ by one or two electrons of the same spin as before."""
+    """Return (determinants, W) of each spin: all that differ by one or two electrons with unchanged spins."""
     by_spin = [[_moved(one, count) for count in range(3)] for one in (alpha, beta)]
     pairs = [
         (left, right)
@@ -61,7 +61,7 @@ def _near(alpha: NDArray[np.bool_], beta: NDArray[np.bool_]) -> tuple[NDArray[np
 
 
 def _moved(occupied: NDArray[np.bool_], count: int) -> list[NDArray[np.bool_]]:
-    """All with `count` of the electrons in other orbitals."""
+    """Return all strings with `count` of the electrons in other orbitals."""
     found = []
     for holes in combinations(np.flatnonzero(occupied), count):
         for particles in combinations(np.flatnonzero(~occupied), count):

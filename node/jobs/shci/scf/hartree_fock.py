@@ -1,6 +1,6 @@
-"""The self-consistent field that everything else stands on: computed once, kept in a PySCF checkpoint file.
+"""Restricted Hartree-Fock (RHF or ROHF), the basis of all later steps, stored in a PySCF checkpoint file.
 
-A resumed attempt does not repeat it; it proves by one Fock build that the file belongs to the calculation.
+A resumed attempt does not repeat it, but verifies with one Fock build that the file belongs to the calculation.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from spotwave.node.jobs.shci.scf.mean_field import (
 )
 from spotwave.node.jobs.shci.scf.orbitals import by_irrep, in_order
 
-ENERGY_TOLERANCE = 1e-9  #: Hartree; what a stored energy may differ from the one of its own orbitals
-_STORED_GRADIENT = 2e-4  # Brillouin's theorem, of orbitals that another kind of processor has converged
+ENERGY_TOLERANCE = 1e-9  #: Hartree; allowed difference of a stored energy and that of its own orbitals
+_STORED_GRADIENT = 2e-4  # Brillouin's theorem, for orbitals converged on another kind of processor
 _MAX_CYCLES = 100
 
 
 class ScfNotConverged(RuntimeError):
-    """Neither the usual iterations nor the second-order ones converged; the message says what to try."""
+    """Neither the usual nor the second-order iterations converged; the message says what to try."""
 
 
 class DifferentCalculation(RuntimeError):
-    """A checkpoint that belongs to another calculation, or does not hold together; the message says what differs."""
+    """A checkpoint is inconsistent or belongs to another calculation; the message gives the difference."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,9 @@ def run_hartree_fock(
     log: Callable[[str], None],
     max_cycles: int = _MAX_CYCLES,
 ) -> HartreeFock:
-    """Converge RHF (spin 0) or ROHF within `max_cycles`; `chkfile` exists only when converged.
+    """Converge RHF (spin 0) or ROHF within `max_cycles`. `chkfile` exists only after convergence.
 
-    Raises InputError for an unreadable geometry and ScfNotConverged, after one second-order try.
+    Raises InputError for an unreadable geometry, ScfNotConverged if second-order iterations fail too.
     """
     started = time.perf_counter()
     mol = build_molecule(calculation)
@@ -108,8 +108,10 @@ def run_hartree_fock(
 def solution_from(
     hf: HartreeFock, coeff: Array, occupation: Array, chkfile: Path, *, max_memory_gib: float
 ) -> HartreeFock | None:
-    """Another solution of the same kind: second-order iterations from these orbitals (AO, MO) and this occupation
-    (MO,), the molecule's symmetry not imposed. None where they do not converge; else `chkfile` holds it."""
+    """Find another solution of the same kind by second-order iterations, without imposing the molecule's symmetry.
+
+    coeff: start orbitals (AO, MO). occupation: (MO,). Return None if they do not converge; else `chkfile` holds it.
+    """
     started = time.perf_counter()
     field = second_order(mean_field(hf.mol, max_memory_gib), coeff, occupation, max_cycles=_MAX_CYCLES)
     if not field.converged:
@@ -120,7 +122,7 @@ def solution_from(
 def _kept(
     field: Any, mol: gto.Mole, symmetric: gto.Mole, chkfile: Path, started: float, *, second_order: bool
 ) -> HartreeFock:
-    """The converged field with its orbitals in order, in `chkfile`."""
+    """Store the converged field with ordered orbitals in `chkfile`."""
     coeff, energy, occupation = (np.asarray(each) for each in (field.mo_coeff, field.mo_energy, field.mo_occ))
     labels = irreps(symmetric, coeff)
     if labels is None and symmetric.symmetry:
@@ -150,11 +152,11 @@ def _kept(
 
 
 def load_hartree_fock(calculation: Calculation, chkfile: Path, *, max_memory_gib: float = 4.0) -> HartreeFock:
-    """The mean field of an earlier attempt, after the proof that it is of this calculation.
+    """Load the mean field of an earlier attempt after verifying that it belongs to this calculation.
 
-    Compared: atoms, coordinates (1e-10 Bohr), basis functions and their kind, charge, spin; orthonormal orbitals with
-    the right occupation, in its order; the energy of one Fock build from them, to 1e-9 Hartree; and that they are
-    Hartree-Fock's (the occupied-virtual block of the Fock matrix vanishes). Raises DifferentCalculation.
+    Compared are: atoms, coordinates (1e-10 Bohr), basis functions and their kind, charge, spin; orthonormality, order
+    and occupation of the orbitals; their energy from one Fock build, to 1e-9 Hartree; and that they are Hartree-Fock
+    orbitals (the occupied-virtual block of the Fock matrix vanishes). Raises DifferentCalculation.
     """
     started = time.perf_counter()
     mol = build_molecule(calculation)
@@ -165,19 +167,19 @@ def load_hartree_fock(calculation: Calculation, chkfile: Path, *, max_memory_gib
         raise DifferentCalculation(f"{chkfile.name} is not a readable SCF checkpoint: {error}") from error
     coeff, occupation, energy = stored.mo_coeff, stored.mo_occ, stored.e_tot
     if (np.count_nonzero(occupation > 0), np.count_nonzero(occupation > 1)) != tuple(mol.nelec):
-        raise DifferentCalculation(f"{chkfile.name}: the orbitals are occupied by other numbers of electrons")
+        raise DifferentCalculation(f"{chkfile.name}: the orbitals hold a different number of electrons")
     if np.any(np.diff(occupation) > 0):
-        raise DifferentCalculation(f"{chkfile.name}: the orbitals are not in the order of their occupation")
+        raise DifferentCalculation(f"{chkfile.name}: the orbitals are not ordered by occupation")
     recomputed, deviation, gradient = _proof_of(mol, coeff, occupation, max_memory_gib)
     if deviation > 1e-8:
-        raise DifferentCalculation(f"{chkfile.name}: the orbitals are not orthonormal, by {deviation:.1e}")
+        raise DifferentCalculation(f"{chkfile.name}: the orbitals deviate from orthonormality by {deviation:.1e}")
     if not abs(recomputed - energy) < ENERGY_TOLERANCE:
         raise DifferentCalculation(
-            f"{chkfile.name}: its orbitals have the energy {recomputed:.10f} Hartree, it says {energy:.10f}"
+            f"{chkfile.name}: its orbitals have the energy {recomputed:.10f} Hartree, but it states {energy:.10f}"
         )
     if not gradient < _STORED_GRADIENT:
         raise DifferentCalculation(
-            f"{chkfile.name}: its orbitals are none of Hartree-Fock, the orbital gradient is {gradient:.1e}"
+            f"{chkfile.name}: its orbitals are not Hartree-Fock orbitals, their gradient is {gradient:.1e}"
         )
     symmetric = with_symmetry(mol)
     labels = irreps(symmetric, coeff)
@@ -196,7 +198,7 @@ def load_hartree_fock(calculation: Calculation, chkfile: Path, *, max_memory_gib
 
 
 class _Cycles:
-    """PySCF calls it after every cycle."""
+    """Callback of PySCF after every cycle."""
 
     def __init__(self, log: Callable[[str], None], started: float) -> None:
         self._log = log
@@ -218,11 +220,11 @@ def _same_molecule(stored: gto.Mole, mol: gto.Mole, name: str) -> None:
         ("atoms", _symbols(stored), _symbols(mol)),
     ):
         if there != here:
-            raise DifferentCalculation(f"{name} has {what} {there}, the calculation {here}")
+            raise DifferentCalculation(f"{name} has {what} {there}, but the calculation has {here}")
     moved = float(np.abs(stored.atom_coords() - mol.atom_coords()).max())
     if not moved < 1e-10:
-        raise DifferentCalculation(f"{name} has another geometry: an atom lies {moved:.2e} Bohr away")
-    # The AO labels name every function, its exponents are compared too: a basis may differ in numbers alone.
+        raise DifferentCalculation(f"{name} has another geometry: an atom is {moved:.2e} Bohr away")
+    # AO labels identify the functions, and exponents are compared too, since basis sets may differ only in numbers.
     if stored.ao_labels() != mol.ao_labels() or not _same_exponents(stored, mol):
         raise DifferentCalculation(f"{name} has other basis functions ({stored.nao_nr()}, not {mol.nao_nr()})")
 
@@ -246,8 +248,10 @@ def _same_exponents(stored: gto.Mole, mol: gto.Mole) -> bool:
 
 
 def _proof_of(mol: gto.Mole, coeff: Array, occupation: Array, max_memory_gib: float) -> tuple[float, float, float]:
-    """Of one Fock build: energy in Hartree, the orbitals' largest deviation from orthonormality, and the norm of the
-    orbital gradient (Hartree), which vanishes for Hartree-Fock orbitals alone."""
+    """Return results of one Fock build: energy (Hartree), deviation from orthonormality, norm of the orbital gradient.
+
+    The gradient (Hartree) vanishes only for Hartree-Fock orbitals.
+    """
     field = mean_field(mol, max_memory_gib)
     overlap, core = field.get_ovlp(), field.get_hcore()
     deviation = float(np.abs(coeff.T @ overlap @ coeff - np.eye(coeff.shape[1])).max())

@@ -1,4 +1,4 @@
-"""PySCF's self-consistent fields as we use them: with symmetry, tight, quiet, of second order if need be."""
+"""PySCF's self-consistent fields with Spotwave's settings: symmetry, tight thresholds, second order if needed."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from spotwave.node.jobs.shci.scf.degenerate_orbitals import without_ties
 
 Array = NDArray[np.float64]
 
-_CONVERGENCE = 1e-11  # Hartree per cycle: the stored energy must be reproduced to 1e-9 from its orbitals
+_CONVERGENCE = 1e-11  # Hartree per cycle: the stored energy must be reproducible to 1e-9 from its orbitals
 _GRADIENT = 1e-7
-# The inner iterations of the second-order solver stop near 2e-7; at 1e-6 the energy is good to its square.
+# The inner iterations of the second-order solver stop near 2e-7. The energy's error is quadratic in this gradient.
 _SECOND_ORDER_GRADIENT = 1e-6
-_SOFT_GRADIENT = 1e-4  # along a mode without curvature the gradient stays, and the energy does not move
+_SOFT_GRADIENT = 1e-4  # along a mode without curvature the gradient remains, although the energy no longer changes
 _MIB_PER_GIB = 1024
 
 # Abelian subgroups. In the infinite groups PySCF treats both components of a level alike, and a radical with one
@@ -28,7 +28,7 @@ _SUBGROUPS = {"Dooh": "D2h", "Coov": "C2v", "SO3": "D2h"}
 
 
 def mean_field(mol: gto.Mole, max_memory_gib: float) -> Any:
-    """RHF without unpaired electrons, else ROHF; not yet run."""
+    """Return RHF without unpaired electrons, else ROHF; not yet run."""
     field = scf.RHF(mol) if mol.spin == 0 else scf.ROHF(mol)
     field.verbose = 0
     field.max_memory = max_memory_gib * _MIB_PER_GIB
@@ -46,9 +46,9 @@ def second_order(
     chkfile: Path | None = None,
     callback: Callable[[dict[str, Any]], None] | None = None,
 ) -> Any:
-    """Newton iterations of `field` from these orbitals; `converged`, `e_tot`, `mo_coeff`, ... of what is returned tell.
+    """Run Newton iterations of `field` from the given orbitals, and return the solver with its results.
 
-    Also converged is an energy that stands still with a gradient below 1e-4 Hartree: a soft mode holds the rest up.
+    Also counts as converged: a constant energy with a gradient below 1e-4 Hartree, as with a soft mode.
     """
     newton = field.newton()
     newton.verbose = 0
@@ -57,10 +57,10 @@ def second_order(
     newton.chkfile = None if chkfile is None else str(chkfile)
     energies: list[float] = []
 
-    def note(told: dict[str, Any]) -> None:
-        energies.append(float(told["e_tot"]))
+    def note(state: dict[str, Any]) -> None:
+        energies.append(float(state["e_tot"]))
         if callback is not None:
-            callback(told)
+            callback(state)
 
     newton.callback = note
     newton.kernel(coeff, occupation)
@@ -71,14 +71,14 @@ def second_order(
 
 
 def method(mol: gto.Mole) -> str:
-    """RHF or ROHF."""
+    """Return "RHF" or "ROHF"."""
     return "RHF" if mol.spin == 0 else "ROHF"
 
 
 def with_symmetry(mol: gto.Mole) -> gto.Mole:
-    """The same molecule with its point group, or the largest Abelian part of it; as it is where it has none.
+    """Return the molecule with its point group or the largest Abelian subgroup; unchanged if it has no symmetry.
 
-    Orbitals of different irreps are not mixed, and the integrals that symmetry forbids vanish.
+    Then orbitals of different irreps are not mixed, and integrals forbidden by symmetry vanish.
     """
     symmetric = mol.copy()
     symmetric.symmetry = True
@@ -87,14 +87,16 @@ def with_symmetry(mol: gto.Mole) -> gto.Mole:
         if symmetric.groupname in _SUBGROUPS:
             symmetric.symmetry = _SUBGROUPS[symmetric.groupname]
             symmetric.build(dump_input=False, parse_arg=False)
-    except PointGroupSymmetryError:  # a geometry at the edge of a group
+    except PointGroupSymmetryError:  # a nearly symmetric geometry
         return mol
     return symmetric if symmetric.groupname != "C1" else mol
 
 
 def irreps(symmetric: gto.Mole, coeff: Array) -> NDArray[np.int64] | None:
-    """(MO,): irrep of each orbital in PySCF's numbering, whose product is XOR. None where orbitals mix irreps, or the
-    molecule (`with_symmetry`) has no symmetry."""
+    """Return (MO,): the irrep of each orbital in PySCF's numbering, in which products are XOR.
+
+    None if orbitals mix irreps, or the molecule (`with_symmetry`) has no symmetry.
+    """
     if not symmetric.symmetry:
         return None
     try:
@@ -105,7 +107,7 @@ def irreps(symmetric: gto.Mole, coeff: Array) -> NDArray[np.int64] | None:
 
 
 def irrep_name(symmetric: gto.Mole, labels: NDArray[np.int64] | None, occupation: Array) -> str | None:
-    """Of the determinant with this occupation, e.g. B1g; None where `irreps` found no labels."""
+    """Return the irrep of the determinant with this occupation, e.g. B1g; None if `irreps` found no labels."""
     if labels is None:
         return None
     product = int(np.bitwise_xor.reduce(labels[occupation == 1], initial=0))

@@ -1,6 +1,6 @@
-"""Other determinants over the same orbitals: the lowest of each irrep, which may lie below the one that an SCF found.
+"""Find the lowest determinant of each irrep over the same orbitals, which may be below the one that an SCF found.
 
-An SCF keeps the occupation that it began with, and a selected CI never leaves the irrep of its first determinant.
+An SCF keeps its initial occupation, and a selected CI never leaves the irrep of its first determinant.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from spotwave.node.jobs.shci.scf.determinant_energies import window_integrals
 Array = NDArray[np.float64]
 
 EQUAL = 1e-5
-"""Hartree: determinants that differ by less are of one level, and the first is taken, so that rounding does not choose.
-Their energies are as good as the orbitals, some 1e-7."""
-_NEAREST = 10  # doubly occupied orbitals below the frontier, and empty ones above it, that change their occupation
+"""Hartree: determinants that differ by less count as degenerate, and the first is taken, so that rounding does not
+decide. Their energies are as accurate as the orbitals, about 1e-7."""
+_NEAREST = 10  # number of doubly occupied orbitals below, and of empty ones above the frontier, that may change
 
 
 @dataclass(frozen=True)
 class Determinant:
-    """Occupied like RHF or ROHF, over given orbitals."""
+    """A determinant occupied as in RHF or ROHF, over given orbitals."""
 
     occupation: Array  #: (MO,): 2, 1 or 0
-    irrep: int  #: PySCF's number; 0 for all where there are no labels
-    excitation: float  #: Hartree, above the determinant that was given; negative below
+    irrep: int  #: PySCF's number; 0 for all if there are no labels
+    excitation: float  #: Hartree, relative to the given determinant; negative if below
 
 
 def lowest_determinants(
@@ -39,10 +39,10 @@ def lowest_determinants(
     *,
     max_memory_gib: float,
 ) -> list[Determinant]:
-    """The lowest of each irrep, lowest first, of all that differ by one or two exchanges of occupation near the
-    frontier from the given one. That one is among them if it is the lowest of its irrep.
+    """Return the lowest determinant of each irrep, lowest first.
 
-    coeff: (AO, MO). labels: (MO,), irreps.
+    Considered are all that differ from the given one by at most two exchanges of occupation near the frontier, and the
+    given one itself. coeff: (AO, MO). labels: (MO,), irreps.
     """
     window = frontier(occupation)
     start = occupation[window]
@@ -66,19 +66,21 @@ def lowest_determinants(
 
 
 def lowest(energies: Array) -> int:
-    """The first of those that are as low as any."""
+    """Return the index of the first of the lowest, degenerate energies."""
     return int(np.flatnonzero(energies < energies.min() + EQUAL)[0])
 
 
 def frontier(occupation: Array) -> NDArray[np.int64]:
-    """The orbitals next to the frontier: highest doubly occupied, all singly occupied, lowest empty. occupation: (MO,),
-    of orbitals in order (node.jobs.shci.scf.orbitals), in which those of a level have a place by rule."""
+    """Return the orbitals near the frontier: highest doubly occupied, all singly occupied, lowest empty.
+
+    occupation: (MO,), of ordered orbitals (node.jobs.shci.scf.orbitals), in which degenerate ones have a fixed order.
+    """
     full, single, empty = (np.flatnonzero(occupation == electrons) for electrons in (2, 1, 0))
     return np.concatenate([full[::-1][:_NEAREST], single, empty[:_NEAREST]])
 
 
 def _exchanged(start: Array) -> Array:
-    """(determinants, window): `start`, and all with one or two exchanges of occupation between two orbitals."""
+    """Return (determinants, window): `start`, and all with one or two exchanges of occupation between two orbitals."""
     size = len(start)
     pairs = [(i, j) for i in range(size) for j in range(size) if start[i] > start[j]]
     found = {tuple(start)}
@@ -93,6 +95,6 @@ def _exchanged(start: Array) -> Array:
 
 
 def _products(labels: NDArray[np.int64], window: NDArray[np.int64], candidates: Array) -> NDArray[np.int64]:
-    """(determinants,): the irrep of each, the product over its singly occupied orbitals."""
+    """Return (determinants,): the irrep of each, the product over its singly occupied orbitals."""
     chosen = np.where(candidates == 1, labels[window], 0)
     return np.asarray(np.bitwise_xor.reduce(chosen, axis=1), dtype=np.int64)

@@ -1,7 +1,7 @@
-"""The orbitals that integrals are written over: the same ones whenever the same input is given.
+"""Make the orbitals for the integrals unique, so that the same input always gives the same orbitals.
 
-A converged SCF leaves free how orbitals are ordered, which sign they have, and how those of one energy are mixed. A
-selected CI depends on all but the sign, and the integrals on all of them. So there is a rule for each.
+A converged SCF does not fix the order of orbitals, their signs, and the mixing of degenerate ones. A selected CI
+depends on all but the signs, and the integrals on all of them. So there is a rule for each.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 DEGENERATE = 1e-5
-"""Hartree. Rounded coordinates split a level by some 1e-6, and rounding of sums mixes what lies so close: by 1e-14 over
-the gap. Orbitals of other levels hardly ever come nearer; if they do, they are as good mixed by the rule."""
-_LARGE = 0.37  # of the largest coefficient; symmetry makes coefficients equal, or halves, and not this
+"""Hartree. Rounded coordinates split a level by about 1e-6, and rounding of sums mixes such close orbitals: by 1e-14
+over the gap. Orbitals of different levels are rarely closer; if they are, mixing them by the rule does no harm."""
+_LARGE = 0.37  # fraction of the largest coefficient; symmetry gives equal coefficients or halves, but not this ratio
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,14 @@ class Orbitals:
 
 
 def in_order(coeff: Array, energy: Array, occupation: Array, irreps: NDArray[np.int64], overlap: Array) -> Orbitals:
-    """The same space, orbitals chosen by rule.
+    """Return orbitals that span the same space, chosen by rule.
 
-    Order: by occupation (2, 1, 0), then energy; those of one energy by irrep. An ROHF leaves singly occupied orbitals
-    behind empty ones, and every program takes the first n for its reference. Orbitals of one occupation, energy and
-    irrep are mixed so that they diagonalise a fixed operator that has no symmetry. Signs: the first coefficient that is
-    large is positive.
+    Order: by occupation (2, 1, 0), then energy; degenerate ones by irrep. An ROHF puts singly occupied orbitals after
+    empty ones, and every program takes the first n for its reference. Orbitals of equal occupation, energy and irrep
+    are mixed so that they diagonalise a fixed operator without symmetry. Signs: the first large coefficient is
+    positive.
 
-    irreps: (MO,), any numbering of those that the SCF has kept apart; equal numbers where it has none.
+    irreps: (MO,), any numbering of the irreps that the SCF has kept apart; equal numbers if it has none.
     overlap: (AO, AO).
     """
     order = np.lexsort((energy, -occupation))
@@ -49,13 +49,13 @@ def in_order(coeff: Array, energy: Array, occupation: Array, irreps: NDArray[np.
 
 
 def by_irrep(coeff: Array, energy: Array, occupation: Array, symmetry_orbitals: list[Array], overlap: Array) -> Array:
-    """The same orbitals, those of one occupation and energy mixed so that each is of one irrep, where that is possible.
+    """Return the orbitals with degenerate ones mixed such that each belongs to one irrep, if possible.
 
     An SCF without symmetry mixes the components of a level. symmetry_orbitals: a basis of each irrep, (AO, functions).
     """
     order = np.lexsort((energy, -occupation))
     levels = _levels(energy[order], occupation[order])
-    weighted = np.zeros_like(overlap)  # in orthogonal functions: a projector on each irrep, times its number
+    weighted = np.zeros_like(overlap)  # sum of the projectors on the irreps, each multiplied by its number
     for number, functions in enumerate(symmetry_orbitals, start=1):
         metric = functions.T @ overlap @ functions
         weighted += number * (functions @ np.linalg.solve(metric, functions.T))
@@ -70,20 +70,22 @@ def by_irrep(coeff: Array, energy: Array, occupation: Array, symmetry_orbitals: 
 
 
 def _levels(energy: Array, occupation: Array) -> NDArray[np.int64]:
-    """(MO,): the number of each orbital's level; levels are groups of one occupation and energy."""
+    """Return (MO,): the number of each orbital's level; a level is a group with equal occupation and energy."""
     new = (np.diff(energy) > DEGENERATE) | (np.diff(occupation) != 0)
     return np.concatenate([[0], np.cumsum(new)])
 
 
 def disentangled(coeff: Array, groups: NDArray[np.int64], overlap: Array) -> Array:
-    """`coeff` (functions, MO), changed: the orbitals of one group (MO,) mixed so that they diagonalise a fixed operator
-    without symmetry. overlap: of the functions."""
+    """Modify and return `coeff` (functions, MO): orbitals of one group are mixed to diagonalise a fixed operator.
+
+    The operator has no symmetry. groups: (MO,). overlap: of the functions.
+    """
     several = [group for group, count in zip(*np.unique(groups, return_counts=True), strict=True) if count > 1]
     if not several:
         return coeff
     values, vectors = np.linalg.eigh(overlap)
     root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
-    # Irrational, so that no symmetry of the molecule makes two functions count alike.
+    # Irrational, so that no symmetry of the molecule gives two functions the same weight.
     weights = np.sqrt(np.arange(len(coeff)) + 2.0) % 1.0
     for group in several:
         members = np.flatnonzero(groups == group)

@@ -1,7 +1,7 @@
-"""The Hartree-Fock solutions that a calculation may start from: the first, and the lower or other ones near to it.
+"""Find the Hartree-Fock solutions that a calculation may start from: the first one, and lower or other ones nearby.
 
-An SCF ends on a saddle point, or in a minimum that is not the lowest, for every fourth broken bond or transition-metal
-atom. Followed are internal instabilities, and determinants of another occupation or irrep.
+For about every fourth broken bond or transition-metal atom, an SCF ends on a saddle point, or in a minimum that is not
+the lowest. Internal instabilities, and determinants with another occupation or irrep, are followed.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from spotwave.node.jobs.shci.scf.occupations import lowest_determinants
 from spotwave.node.jobs.shci.scf.stability import analyse
 
 NEAR = 0.1
-"""Hartree: solutions and determinants higher than the lowest by more are not looked at. Correlation changes an order by
-less: the worst known, triplet B2 in 6-31G, by 0.05."""
+"""Hartree: solutions and determinants this far above the lowest are ignored. Correlation changes the order by less: the
+worst known case, triplet B2 in 6-31G, by 0.05."""
 MOST_KEPT = 4
 _MOST_TRIED = 16
-_SAME = 1e-6  # Hartree: as a rule the same solution, turned
+_SAME = 1e-6  # Hartree: energies closer than this are usually of the same solution, rotated
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Lower:
 
 @dataclass(frozen=True)
 class Solution:
-    """A converged mean field, how it was found, and whether it is a minimum."""
+    """A converged mean field, its origin, and its stability."""
 
     hf: HartreeFock
     origin: Origin
@@ -48,8 +48,11 @@ class Solution:
     def told(
         self, pilot_energy: float | None, s_squared: float | None = None, first: FirstDeterminant | None = None
     ) -> ReportedSolution:
-        """pilot_energy: Hartree, None without a pilot; s_squared: of the pilot. first: `lower` over the integral file's
-        orbitals, if it starts from that."""
+        """Return the report of this solution.
+
+        pilot_energy: Hartree, None without a pilot; s_squared: of the pilot. first: `lower` over the integral file's
+        orbitals, if the calculation starts from that.
+        """
         return ReportedSolution(
             energy=self.hf.energy,
             irrep=self.hf.irrep if first is None or self.lower is None else self.lower.irrep,
@@ -64,10 +67,10 @@ class Solution:
 def find_solutions(
     first: HartreeFock, folder: Path, *, max_memory_gib: float, log: Callable[[str], None]
 ) -> list[Solution]:
-    """`first` with its stability, and up to three others within 0.1 Hartree of the lowest; lowest energy first.
+    """Return `first` with its stability, and up to three others within 0.1 Hartree of the lowest; lowest energy first.
 
-    Files of the others are written to `folder`. A lower solution may be the worse start of a CI (for triplet B2 it is):
-    none of them is the answer yet.
+    Files of the others are written to `folder`. A lower solution may be the worse start of a CI, as for triplet B2, so
+    the choice is made later, by pilots.
     """
     folder.mkdir(parents=True, exist_ok=True)
     found: list[Solution] = []
@@ -109,11 +112,11 @@ def _lower(hf: HartreeFock, max_memory_gib: float) -> Lower | None:
 
 
 def _starts(hf: HartreeFock, rotated: Array | None, max_memory_gib: float) -> Iterator[tuple[Array, Array, Origin]]:
-    """Orbitals and occupations that may lead to another solution."""
+    """Yield orbitals and occupations that may lead to another solution."""
     for one in lowest_determinants(hf.mol, hf.mo_coeff, hf.mo_occ, hf.labels, max_memory_gib=max_memory_gib):
         if one.excitation < NEAR and (one.occupation != hf.mo_occ).any():
             yield hf.mo_coeff, one.occupation, "occupation"
-    if rotated is not None:  # last: it breaks the symmetry, also on the way to a solution that has it
+    if rotated is not None:  # last, since it breaks the symmetry even of solutions that have it
         yield rotated, hf.mo_occ, "instability"
 
 

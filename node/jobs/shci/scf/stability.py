@@ -1,7 +1,7 @@
-"""Is a Hartree-Fock solution a minimum? The lowest eigenvalue of the orbital Hessian, and the mode that leads down.
+"""Stability analysis of a Hartree-Fock solution: lowest eigenvalue of the orbital Hessian, and its mode if negative.
 
-R. Seeger, J. Pople, J. Chem. Phys. 66, 3045 (1977). PySCF tells the eigenvalue in its log alone, and has no external
-analysis of ROHF: so its matrix-vector products are used, and its Davidson.
+R. Seeger, J. Pople, J. Chem. Phys. 66, 3045 (1977). PySCF gives the eigenvalue only in its log, and has no external
+analysis of ROHF, so its matrix-vector products and its Davidson solver are used here.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from spotwave.node.jobs.shci.scf.mean_field import mean_field
 Array = NDArray[np.float64]
 
 UNSTABLE = -1e-4
-"""Hartree. Modes that only turn the molecule's degenerate orbitals have zero, and PySCF's Davidson is good to 1e-5."""
+"""Hartree. Modes that only rotate degenerate orbitals of the molecule have zero; PySCF's Davidson is good to 1e-5."""
 _TOLERANCE = 1e-5
 _ROOTS = 3
-_ONE_LEVEL = 1e-3  # Hartree: modes that are so close are of one level
+_ONE_LEVEL = 1e-3  # Hartree: modes closer than this are degenerate
 _SEED = 20261130
 
 
 def is_minimum(stability: Stability) -> bool:
-    """Whether no lower solution of the same kind is near."""
+    """Return whether the solution is stable, so that no lower one of the same kind is near."""
     return stability.internal is None or stability.internal > UNSTABLE
 
 
 def analyse(mol: gto.Mole, coeff: Array, occupation: Array, *, max_memory_gib: float) -> tuple[Stability, Array | None]:
-    """The stability of a solution, and its orbitals (AO, MO) rotated along the lowest internal mode, if it leads down.
+    """Return the stability of a solution, and its orbitals (AO, MO) rotated along the lowest internal mode if negative.
 
-    The molecule's symmetry may be broken. mol: without symmetry.
+    The rotation may break the molecule's symmetry. mol: without symmetry.
     """
     field = mean_field(mol, max_memory_gib)
     hessian = newton_ah.gen_g_hop_rhf if mol.spin == 0 else newton_ah.gen_g_hop_rohf
@@ -52,7 +52,7 @@ def analyse(mol: gto.Mole, coeff: Array, occupation: Array, *, max_memory_gib: f
 
 
 def _lowest(terms: tuple[Array, Callable[[Array], Array], Array]) -> tuple[float | None, Array | None]:
-    """Eigenvalue and eigenvector, given PySCF's gradient, Hessian times vector, and diagonal (both of a half)."""
+    """Return the lowest eigenpair, given PySCF's gradient, Hessian product and diagonal (the latter two halved)."""
     gradient, times, diagonal = terms
     size = len(gradient)
     if size == 0:
@@ -64,7 +64,7 @@ def _lowest(terms: tuple[Array, Callable[[Array], Array], Array]) -> tuple[float
         gap[np.abs(gap) < 1e-8] = 1e-8
         return np.asarray(vector / gap)
 
-    # Unit vectors are of one symmetry each, and so would all that follows be: the last guess has none.
+    # Unit vectors have one symmetry each, and so would all later vectors: the last guess has none.
     guesses = [np.eye(1, size, int(place))[0] for place in np.argsort(diagonal, kind="stable")[:_ROOTS]]
     guesses.append(np.random.default_rng(_SEED).standard_normal(size) / np.sqrt(size))
     values, vectors = lib.davidson(
@@ -80,6 +80,6 @@ def _lowest(terms: tuple[Array, Callable[[Array], Array], Array]) -> tuple[float
         return float(values), np.asarray(vectors)
     values, vectors = np.asarray(values), np.linalg.qr(np.asarray(vectors).T)[0]
     level = vectors[:, values < values[0] + _ONE_LEVEL]
-    # Of several modes down rounding would choose another mixture each time, and another sign: this one is fixed.
+    # For degenerate modes, rounding would choose another mixture and sign each time: this choice is fixed.
     mode = level @ (level.T @ np.cos(np.arange(size) ** 2))
     return float(values[0]), mode / np.linalg.norm(mode)
