@@ -1,6 +1,6 @@
-"""A real agent, worker and rclone, and an API that knows one lease.
+"""Fixtures that run a real agent, worker and rclone against an API with one lease.
 
-The API answers the lease as Prefect does and everything else with 503, which a worker outlives.
+The API answers requests for the lease as Prefect does, and all others with 503, which a worker tolerates.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ LEASE_ID = "5b0c1f6e-0000-4000-8000-000000000001"
 
 @dataclass
 class Api:
-    """What the agent has told, and whether the lease still exists."""
+    """Leases received from the agent, and switches: the lease is deleted, the API is down."""
 
     url: str
     leases: list[Lease] = field(default_factory=list)
@@ -68,7 +68,7 @@ def api() -> Iterator[Api]:
         do_POST = do_GET
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Silent."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         found = Api(f"http://127.0.0.1:{server.server_port}/api")
@@ -81,7 +81,7 @@ def api() -> Iterator[Api]:
 
 @dataclass
 class Running:
-    """An agent at work."""
+    """A running agent."""
 
     process: subprocess.Popen[bytes]
     work: Path

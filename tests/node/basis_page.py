@@ -1,4 +1,4 @@
-"""Every basis set name that PySCF takes, tried for a light and a heavy element; the page that tells what came of it.
+"""Test every basis set name of PySCF for a light and a heavy element, and write the results to docs/basis-sets.md.
 
 python -m tests.node.basis_page --write
 """
@@ -16,7 +16,7 @@ from spotwave.node.jobs.shci.basis_sets.names import Unusable, of_name
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "basis-sets.md"
 ELEMENTS = ("O", "I")
-# Not in its list, and taken by rule.
+# Names outside its list that are accepted by rule.
 POPLE = (
     "6-31G(d)",
     "6-31G(d,p)",
@@ -42,13 +42,13 @@ _BEGIN = "<!-- written by python -m tests.node.basis_page --write -->"
 
 
 def core_electrons(name: str, element: str) -> int | None:
-    """Of the core potential that the name comes with; None without one. Raises InputError."""
+    """Return the core electrons of the name's core potential; None without one. Raises InputError."""
     ecp = resolve(name, [element]).ecps.get(element)
     return None if ecp is None else int(ecp[0])
 
 
 def sweep() -> dict[str, list[str]]:
-    """What becomes of each name for each of the elements: "ok", "ECP n", or why it is refused."""
+    """Return the result of each name for each element: "all electrons", "ECP of n electrons", or why it is refused."""
     return {name: [_outcome(name, element) for element in ELEMENTS] for name in NAMES}
 
 
@@ -65,15 +65,15 @@ def _why(name: str, element: str) -> str:
         of_name(name, element)
     except Unusable as error:
         return str(error)
-    raise AssertionError(f"{name} is refused for {element} and yet works")
+    raise AssertionError(f"{name} is refused for {element} but works")
 
 
 def as_markdown(page: str, found: dict[str, list[str]]) -> str:
-    """The page with the lists below its own words."""
+    """Return the page with the generated lists after its manual part."""
     head, mark, _ = page.partition(_BEGIN)
     assert mark, f"{PAGE.name} has no line {_BEGIN}"
-    refused = {name: told for name, told in found.items() if all(one.startswith("refused") for one in told)}
-    used = {name: told for name, told in found.items() if name not in refused}
+    refused = {name: results for name, results in found.items() if all(one.startswith("refused") for one in results)}
+    used = {name: results for name, results in found.items() if name not in refused}
     lines = [
         f"{head}{_BEGIN}",
         "",
@@ -81,28 +81,28 @@ def as_markdown(page: str, found: dict[str, list[str]]) -> str:
         "",
         "| name | O | I |",
         "|--|--|--|",
-        *(_row(name, told) for name, told in used.items()),
+        *(_row(name, results) for name, results in used.items()),
         "",
         f"## Names that are refused for both ({len(refused)})",
         "",
     ]
-    for why in dict.fromkeys(_general(told[0]) for told in refused.values()):
-        names = [f"`{name}`" for name, told in refused.items() if _general(told[0]) == why]
+    for why in dict.fromkeys(_general(results[0]) for results in refused.values()):
+        names = [f"`{name}`" for name, results in refused.items() if _general(results[0]) == why]
         lines += [f"**{why}** ({len(names)}): {', '.join(names)}", ""]
     return "\n".join(lines)
 
 
-def _row(name: str, told: list[str]) -> str:
-    return f"| `{name}` | {' | '.join(told)} |"
+def _row(name: str, results: list[str]) -> str:
+    return f"| `{name}` | {' | '.join(results)} |"
 
 
-def _general(told: str) -> str:
-    return told.removeprefix("refused: ").removesuffix(f" for {ELEMENTS[0]}")
+def _general(result: str) -> str:
+    return result.removeprefix("refused: ").removesuffix(f" for {ELEMENTS[0]}")
 
 
 if __name__ == "__main__":
-    told = as_markdown(PAGE.read_text(), sweep())
+    page = as_markdown(PAGE.read_text(), sweep())
     if sys.argv[1:] == ["--write"]:
-        PAGE.write_text(told)
+        PAGE.write_text(page)
     else:
-        sys.stdout.write(told)
+        sys.stdout.write(page)

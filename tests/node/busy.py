@@ -1,4 +1,4 @@
-"""Programs that are at their files in the very moment in which these are looked at."""
+"""Run programs that modify their files at the very moment when these are read."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ for n in range(1, 1 << 31):
 
 @contextmanager
 def busy(body: str, path: Path) -> Iterator[None]:
-    """A process that runs `body` over and over; it knows `os`, `time`, the `path` and its turn `n`."""
+    """A process that runs `body` in a loop, with `os`, `time`, the `path` and the loop counter `n`."""
     command = [sys.executable, "-c", _LOOP.format(body=body), str(path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as program:
         try:
             assert program.stdout is not None
             assert program.stdout.readline()
             yield
-            assert program.poll() is None, "it was at it all the time"
+            assert program.poll() is None, "it ran the whole time"
         finally:
             program.kill()

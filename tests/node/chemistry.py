@@ -1,4 +1,4 @@
-"""Small calculations that several tests share."""
+"""Small calculations shared by several tests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NITROGEN = "N 0 0 0; N 0 0 1.2"
 
 
 def quiet(_: str) -> None:
-    """Swallows a line."""
+    """Ignore a log line."""
 
 
 def hartree_fock(calculation: Calculation, folder: Path) -> HartreeFock:
@@ -30,7 +30,7 @@ def solutions_of(calculation: Calculation, folder: Path) -> list[Solution]:
 
 
 def dump(calculation: Calculation, folder: Path) -> IntegralsProof:
-    """Writes folder/FCIDUMP."""
+    """Write folder/FCIDUMP."""
     frozen = check(calculation).n_frozen
     return write_fcidump(
         hartree_fock(calculation, folder), folder / "FCIDUMP", frozen=frozen, max_memory_gib=MEMORY_GIB
@@ -38,7 +38,7 @@ def dump(calculation: Calculation, folder: Path) -> IntegralsProof:
 
 
 def exact_energy(path: Path) -> float:
-    """Full CI of an FCIDUMP file by PySCF, Hartree."""
+    """Return the full CI energy of an FCIDUMP file, by PySCF, in Hartree."""
     data = fcidump.read(str(path), verbose=False)
     electrons = (data["NELEC"] + data["MS2"]) // 2, (data["NELEC"] - data["MS2"]) // 2
     solver = fci.direct_spin1.FCI()
@@ -56,7 +56,7 @@ def task_for(
     name: str = "run",
     memory_gib: float = 2.0,
 ) -> SolverTask:
-    """A task for folder/FCIDUMP with folders of its own."""
+    """Return a task for folder/FCIDUMP with its own folders."""
     own = folder / name
     return SolverTask(
         fcidump=folder / "FCIDUMP",

@@ -1,4 +1,4 @@
-"""Real remotes: a folder, and rclone's own WebDAV and S3 servers, which keep no times or no folders."""
+"""Real remotes for tests: a folder, and rclone's own WebDAV and S3 servers, which keep no times or no folders."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RCLONE = shutil.which("rclone", path=str(Path(sys.executable).parent)) or shutil
 
 @dataclass(frozen=True)
 class Servers:
-    """rclone.conf with the remotes `dav`, `s3`, `wrong` (password), `away` (nobody listens), and its secrets."""
+    """rclone.conf with the remotes `dav`, `s3`, `wrong` (password) and `away` (no server), and its secrets."""
 
     config: Path
     secrets: tuple[str, ...]

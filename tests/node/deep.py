@@ -1,4 +1,4 @@
-"""Folders within folders, more than a path can name."""
+"""Make nested folders whose path is too long to be named."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def put_deep(folder: Path, levels: int) -> None:
-    """Level by level, since no path may be that long."""
+    """Create them level by level, since a single path cannot be that long."""
     folder.mkdir()
     at = os.open(folder, os.O_RDONLY)
     for _ in range(levels):

@@ -1,6 +1,6 @@
-"""Answers as Dice does: reads input.dat and the FCIDUMP's header, prints its tables, leaves its restart files.
+"""Imitates Dice: reads input.dat and the FCIDUMP's header, prints its tables and writes its restart files.
 
-The energies are made up (a geometric series) and depend on eps1 and eps2 only. DICE_MODE: crash, garbage, slow.
+The energies are invented (a geometric series) and depend only on eps1 and eps2. DICE_MODE: crash, garbage, slow.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ STARS = "*" * 62
 
 
 def read_input(path: str) -> dict[str, list[str]]:
-    """Keyword -> its words; the lines of `schedule` and `nocc` under `schedule` and `occupied`."""
+    """Return keyword -> its words; the lines after `schedule` and `nocc` are under `schedule` and `occupied`."""
     lines = [line.split() for line in Path(path).read_text().splitlines() if line.strip() and line[0] != "#"]
     options: dict[str, list[str]] = {}
     rest = iter(lines)
@@ -48,7 +48,7 @@ def main() -> int:
     print("Iter Root       Eps1   #Var. Det.               Energy   #Davidson     Time(s)")
     limit, first = -2.0 - eps1, 0
     if "fullrestart" in options:
-        # As Dice: each rank reads its own file, and the first line shows what was read.
+        # As in Dice: each rank reads its own file, and the first line shows what was read.
         stored = Path(f"{rank}-variational.bkp").read_text().split()
         Path(f"{rank}-hamiltonian.bkp").read_bytes()
         first = int(stored[0]) + 1

@@ -1,4 +1,4 @@
-"""Geometries as people have them, and what becomes of each: docs/geometries.md is written from this list."""
+"""Common geometry formats and the result of parsing each; docs/geometries.md is generated from this list."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ IN_BOHR: Atoms = [
     ("H", 0.0, 1.442 * BOHR, -0.901 * BOHR),
     ("H", 0.0, -1.442 * BOHR, -0.901 * BOHR),
 ]
-# O in the origin, H on x, and the other one at 104.5 degrees in the plane of x and z.
+# O at the origin, one H on the x axis, the other at 104.5 degrees in the xz plane.
 BENT: Atoms = [
     ("O", 0.0, 0.0, 0.0),
     ("H", 0.96, 0.0, 0.0),
@@ -28,7 +28,7 @@ BOHRS = "O 0.0 0.0 0.225\nH 0.0 1.442 -0.901\nH 0.0 -1.442 -0.901"
 
 @dataclass(frozen=True)
 class Case:
-    """A text, and the atoms that are read from it or the words with which it is refused."""
+    """A text, and either the parsed atoms or parts of the error message."""
 
     name: str
     text: str
@@ -36,7 +36,7 @@ class Case:
     refused: tuple[str, ...] = ()
     charge: int | None = None
     multiplicity: int | None = None
-    page: str = ""  #: what the page says beside the atoms
+    page: str = ""  #: remark on the page next to the atoms
 
 
 def _pdb(first: str = "O", element: str = "O", occupancy: str = "1.00", place: str = " ") -> str:
@@ -115,14 +115,14 @@ UNITS = [
     Case("comment: ... units=angstrom ...", f"3\nwater units=angstrom E = -76.0 a.u.\n{ROWS}", WATER),
     Case("comment in which a.u. may be the energy's", f"3\nE = -76.0 a.u.\n{BOHRS}",
          refused=("says 'a.u.'", "units=bohr or units=angstrom")),
-    Case("comment with Bohr and something else", f"3\nconverted from Bohr\n{ROWS}", refused=("says 'Bohr'",)),
+    Case("comment with Bohr and something else", f"3\nconverted from Bohr\n{ROWS}", refused=("mentions 'Bohr'",)),
     Case("comment that speaks of gold", "2\nAu dimer\nAu 0 0 0\nAu 0 0 2.47", [("Au", 0, 0, 0), ("Au", 0, 0, 2.47)]),
     Case("unit behind the count", f"3 bohr\nwater\n{BOHRS}", IN_BOHR),
     Case("a line `units bohr`", f"units bohr\n{BOHRS}", IN_BOHR),
     Case("a line `unit = 'B'`", f"{BOHRS}\nunit = 'B'", IN_BOHR),
     Case("a line `Bohr`", f"Bohr; {BOHRS}".replace("\n", ";"), IN_BOHR),
     Case("a comment `# in Bohr`", f"# in Bohr\n{BOHRS}", IN_BOHR),
-    Case("a comment `# from Bohr`", f"# from Bohr\n{ROWS}", refused=("says 'Bohr'",)),
+    Case("a comment `# from Bohr`", f"# from Bohr\n{ROWS}", refused=("mentions 'Bohr'",)),
     Case("comment with another unit", "1\nunits=nm\nHe 0 0 0.1", refused=("says 'units=nm'",)),
     Case("comment in nm", "1\nhelium, in nm\nHe 0 0 0.1", refused=("says 'nm'",)),
     Case("a line `units=nm`", "units=nm\nHe 0 0 0.1", refused=("unknown element 'units=nm'",)),

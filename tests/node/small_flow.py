@@ -1,4 +1,4 @@
-"""A node flow that needs no chemistry: a step that is saved, then one that lasts for as long as it is let."""
+"""A node flow without chemistry: a step with a checkpoint, then one that runs until it is stopped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A control group of our own in which the kernel kills for want of memory; only root may make one."""
+"""A control group with a memory limit, in which the kernel's OOM killer acts; only root may create one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOUNT = Path("/sys/fs/cgroup")
 
 @contextmanager
 def small_group(mib: int) -> Iterator[Path]:
-    """The file into which a process writes its pid to be in it. Skips the test where there can be none."""
+    """Yield the file to which a process writes its pid to join. Skips the test if no group can be created."""
     name = f"spotwave-test-{os.getpid()}"
     old = (_MOUNT / "memory").is_dir()
     group = (_MOUNT / "memory" if old else _MOUNT) / name
@@ -23,7 +23,7 @@ def small_group(mib: int) -> Iterator[Path]:
     try:
         group.mkdir()
     except OSError as error:
-        pytest.skip(f"no control group can be made here: {error}")
+        pytest.skip(f"no control group can be created here: {error}")
     try:
         try:
             (group / limit).write_text(str(mib << 20))
@@ -36,6 +36,6 @@ def small_group(mib: int) -> Iterator[Path]:
     finally:
         limit_s = time.monotonic() + 10
         while group.exists() and time.monotonic() < limit_s:
-            with suppress(OSError):  # while the last of its processes is dying
+            with suppress(OSError):  # while its last process is ending
                 group.rmdir()
             time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""The machine's guardian on its own, against an API that knows one lease."""
+"""The machine's agent on its own, against an API with one lease."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from tests.security.tls_kit import authority
 agent, api = agent_kit.agent, agent_kit.api
 
 
-def test_a_forgotten_machine_ends_itself_and_says_so(api: Api, agent: Start) -> None:
+def test_a_machine_without_a_run_ends_itself_and_reports_it(api: Api, agent: Start) -> None:
     machine = agent(boot_s=2.0)
     machine.ended()
     assert machine.outcome.ending is Ending.FORGOTTEN
@@ -53,7 +53,7 @@ def test_a_forgotten_machine_ends_itself_and_says_so(api: Api, agent: Start) -> 
     assert (machine.remote / "attempts/1/agent.log").stat().st_size > 0
 
 
-def test_a_fenced_machine_stops_and_touches_nothing(api: Api, agent: Start) -> None:
+def test_a_fenced_machine_stops_and_writes_nothing(api: Api, agent: Start) -> None:
     machine = agent()
     until(lambda: api.leases)
     api.fenced = True
@@ -61,7 +61,7 @@ def test_a_fenced_machine_stops_and_touches_nothing(api: Api, agent: Start) -> N
     assert not (machine.remote / "attempts").exists()
 
 
-def test_a_suspended_machine_saves_and_says_so(api: Api, agent: Start) -> None:
+def test_a_suspended_machine_saves_and_reports_it(api: Api, agent: Start) -> None:
     machine = agent()
     until(lambda: api.leases)
     (machine.remote / "attempts/1").mkdir(parents=True)
@@ -73,7 +73,7 @@ def test_a_suspended_machine_saves_and_says_so(api: Api, agent: Start) -> None:
 
 
 def test_a_machine_past_its_deadline_ends(agent: Start) -> None:
-    machine = agent(deadline=time.time() + 62)  # a minute is kept free for the last copy
+    machine = agent(deadline=time.time() + 62)  # a minute is reserved for the last copy
     machine.ended()
     assert machine.outcome.ending is Ending.DEADLINE
 
@@ -104,7 +104,7 @@ def test_the_outcome_has_the_times_of_the_notice_and_of_the_last_checkpoint(
     assert max(outcome.notice_at, outcome.saved_at) <= time.time()
 
 
-def test_a_notice_that_the_host_is_shut_down_is_none_of_the_cloud(api: Api, agent: Start, tmp_path: Path) -> None:
+def test_a_notice_that_the_host_shuts_down_is_not_an_interruption(api: Api, agent: Start, tmp_path: Path) -> None:
     machine = agent()
     until(lambda: api.leases)
     (tmp_path / "notice.json").write_text(json.dumps({"action": "shutdown", "time": time.time() + 20}))
@@ -112,7 +112,7 @@ def test_a_notice_that_the_host_is_shut_down_is_none_of_the_cloud(api: Api, agen
     assert machine.outcome.ending is Ending.HOST_DOWN
 
 
-def test_no_work_begins_when_no_checkpoint_is_whole(agent: Start, tmp_path: Path) -> None:
+def test_no_work_begins_if_all_checkpoints_are_damaged(agent: Start, tmp_path: Path) -> None:
     damaged = tmp_path / "remote" / "checkpoint" / "001-00001"
     damaged.mkdir(parents=True)
     (damaged / "manifest.json").write_text("{")
@@ -122,12 +122,12 @@ def test_no_work_begins_when_no_checkpoint_is_whole(agent: Start, tmp_path: Path
     assert machine.outcome.ending is Ending.FAILED
     assert "001-00001" in machine.outcome.reason
     assert not (machine.work / "worker.log").exists()
-    assert (damaged / "manifest.json").read_text() == "{", "what is there stays"
+    assert (damaged / "manifest.json").read_text() == "{", "the checkpoint is not removed"
 
 
 @pytest.mark.parametrize(("cloud", "ending"), [("", Ending.HOST_DOWN), ("aws", Ending.INTERRUPTED)])
-def test_an_agent_told_to_shut_down_says_so(api: Api, agent: Start, cloud: str, ending: Ending) -> None:
-    """A computer of one's own that is shut down takes nothing back."""
+def test_an_agent_that_gets_sigterm_reports_why_it_ended(api: Api, agent: Start, cloud: str, ending: Ending) -> None:
+    """On a user's own computer, no cloud reclaims the machine."""
     machine = agent(cloud={"SPOTWAVE_CLOUD": cloud, "SPOTWAVE_METADATA": "http://127.0.0.1:9"})
     until(lambda: api.leases)
     machine.process.terminate()
@@ -135,7 +135,7 @@ def test_an_agent_told_to_shut_down_says_so(api: Api, agent: Start, cloud: str, 
     assert machine.outcome.ending is ending
 
 
-def test_an_early_hint_is_followed_by_a_copy_and_by_nothing_else(agent: Start) -> None:
+def test_an_early_hint_causes_a_copy_but_no_stop(agent: Start) -> None:
     metadata = AwsMetadata("i-0123", region="eu-central-1", zone="eu-central-1a")
     with MetadataService(metadata) as served:
         machine = agent(cloud={"SPOTWAVE_CLOUD": "aws", "SPOTWAVE_METADATA": served.url})
@@ -147,7 +147,7 @@ def test_an_early_hint_is_followed_by_a_copy_and_by_nothing_else(agent: Start) -
         assert (machine.work / "agent.log").read_text().count("copying the current files") == 1
 
 
-def test_a_worker_that_ends_before_its_run_came_is_started_again_a_few_times(api: Api, agent: Start) -> None:
+def test_a_worker_that_ends_before_its_run_is_restarted_a_few_times(api: Api, agent: Start) -> None:
     machine = agent(silence_s=120.0)
     killed: set[int] = set()
 
@@ -165,7 +165,7 @@ def test_a_worker_that_ends_before_its_run_came_is_started_again_a_few_times(api
     assert (machine.work / "agent.log").read_text().count("is restarted") == MOST_STARTS - 1
 
 
-def test_a_machine_that_does_not_believe_the_api_says_so(agent: Start, tmp_path: Path) -> None:
+def test_a_machine_that_does_not_trust_the_api_reports_it(agent: Start, tmp_path: Path) -> None:
     """An API whose certificate is issued by an authority that this machine does not trust."""
     own = authority(tmp_path / "own")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -181,17 +181,17 @@ def test_a_machine_that_does_not_believe_the_api_says_so(agent: Start, tmp_path:
     assert "CERTIFICATE_VERIFY_FAILED" in machine.outcome.reason
 
 
-def test_a_run_that_cannot_tell_an_api_that_is_away_does_not_keep_a_finished_machine(api: Api, agent: Start) -> None:
-    """Its heartbeat goes to the remote, so that no controller calls it silent."""
+def test_a_run_that_cannot_reach_the_api_does_not_keep_a_finished_machine(api: Api, agent: Start) -> None:
+    """Its heartbeat goes to the remote, so that the controller does not treat it as silent."""
     machine = agent(done_s=1.0)
     until((machine.work / "worker.log").exists)
-    engine = subprocess.Popen(["sleep", "600"], start_new_session=True)  # as Prefect's client, trying for hours
+    engine = subprocess.Popen(["sleep", "600"], start_new_session=True)  # stands for Prefect's client, which retries
     try:
         (machine.work / ENGINE_PID_FILE).write_text(str(engine.pid))
         until(lambda: api.leases[-1].phase is Phase.WORKING)
         api.away = True
         until(lambda: "lease not renewed" in (machine.work / "agent.log").read_text())
-        assert machine.process.poll() is None, "silence alone is no reason while the work goes on"
+        assert machine.process.poll() is None, "an unreachable API does not end the machine while work goes on"
         Outcome(Ending.COMPLETED, "all done").write(machine.work / OUTCOME_FILE)
         machine.ended()
         assert machine.outcome.ending is Ending.COMPLETED
@@ -201,7 +201,7 @@ def test_a_run_that_cannot_tell_an_api_that_is_away_does_not_keep_a_finished_mac
         engine.wait()
 
 
-def test_a_run_that_dies_without_a_word_is_told_with_the_step_that_it_was_at(api: Api, agent: Start) -> None:
+def test_a_crash_of_the_run_is_reported_with_its_step(api: Api, agent: Start) -> None:
     machine = agent()
     until((machine.work / "worker.log").exists)
     with subprocess.Popen(["sleep", "600"], start_new_session=True) as engine:
@@ -210,13 +210,13 @@ def test_a_run_that_dies_without_a_word_is_told_with_the_step_that_it_was_at(api
         until(lambda: api.leases[-1].phase is Phase.WORKING)
         engine.kill()
     machine.ended()
-    told = machine.outcome
-    assert (told.ending, told.cause, told.step) == (Ending.LOST, Cause.PROGRAM, "run_shci")
-    assert "memory" not in told.reason, "the kernel has counted nothing"
+    outcome = machine.outcome
+    assert (outcome.ending, outcome.cause, outcome.step) == (Ending.LOST, Cause.PROGRAM, "run_shci")
+    assert "memory" not in outcome.reason, "the OOM killer was not active"
 
 
-def test_a_checkpoint_that_does_not_fit_asks_for_a_bigger_disk(agent: Start, tmp_path: Path) -> None:
-    """Its file is all holes: what it would take here is what counts."""
+def test_a_checkpoint_that_does_not_fit_requires_a_larger_disk(agent: Start, tmp_path: Path) -> None:
+    """The checkpoint's file is sparse: the size it would have on this disk counts."""
     sealed = tmp_path / "remote" / "checkpoint" / "001-00001"
     sealed.mkdir(parents=True)
     with (sealed / "large").open("wb") as stream:
@@ -229,13 +229,13 @@ def test_a_checkpoint_that_does_not_fit_asks_for_a_bigger_disk(agent: Start, tmp
     assert (machine.outcome.ending, machine.outcome.cause) == (Ending.LOST, Cause.DISK)
 
 
-def test_while_the_api_is_away_the_heartbeat_goes_to_the_remote(api: Api, agent: Start) -> None:
+def test_while_the_api_is_unreachable_the_heartbeat_goes_to_the_remote(api: Api, agent: Start) -> None:
     machine = agent()
     until((machine.work / "worker.log").exists)
-    told = machine.remote / "attempts/1" / HEARTBEAT_FILE
-    assert not told.exists(), "the period of the copies is not over, and the API answers"
+    heartbeat = machine.remote / "attempts/1" / HEARTBEAT_FILE
+    assert not heartbeat.exists(), "no regular copy is due yet, and the API answers"
     api.away = True
-    first = until(lambda: Lease.from_json(told.read_text()).beat if told.exists() else None)
+    first = until(lambda: Lease.from_json(heartbeat.read_text()).beat if heartbeat.exists() else None)
     assert first > api.leases[-1].beat
-    until(lambda: Lease.from_json(told.read_text()).beat > first)
+    until(lambda: Lease.from_json(heartbeat.read_text()).beat > first)
     assert machine.process.poll() is None

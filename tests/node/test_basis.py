@@ -1,4 +1,4 @@
-"""Basis sets by name and by element, the core potential with them, Cartesian functions."""
+"""Basis sets by name and by element, with core potentials and Cartesian functions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.node.chemistry import dump, exact_energy, hartree_fock
 WATER = "O 0 0 0.1173; H 0 0.7572 -0.4692; H 0 -0.7572 -0.4692"
 N2 = "N 0 0 0; N 0 0 1.1"
 
-# Hartree, of PySCF and of Psi4 or NWChem alike.
+# Hartree; PySCF agrees with Psi4 or NWChem.
 ENERGIES: list[tuple[dict[str, Any], float]] = [
     ({"molecule": WATER, "basis": "6-31G(d)"}, -76.009108032378),
     ({"molecule": WATER, "basis": "6-31G*"}, -76.009108032378),
@@ -31,7 +31,7 @@ ENERGIES: list[tuple[dict[str, Any], float]] = [
 
 
 @pytest.mark.parametrize(("asked", "energy"), ENERGIES)
-def test_the_energy_is_that_of_other_programs(asked: dict[str, Any], energy: float, tmp_path: Path) -> None:
+def test_energies_agree_with_other_programs(asked: dict[str, Any], energy: float, tmp_path: Path) -> None:
     calculation = Calculation(**asked)
     check(calculation)
     hf = hartree_fock(calculation, tmp_path)
@@ -39,8 +39,8 @@ def test_the_energy_is_that_of_other_programs(asked: dict[str, Any], energy: flo
     assert load_hartree_fock(calculation, hf.chkfile).energy == hf.energy
 
 
-def test_cartesian_functions_are_right_to_the_integrals(tmp_path: Path) -> None:
-    """Full CI of a molecule whose integral file came from 6 d functions, against one without our file."""
+def test_integrals_of_cartesian_functions_are_correct(tmp_path: Path) -> None:
+    """Compare full CI from an integral file with 6 d functions with PySCF's full CI without that file."""
     from pyscf import fci
 
     calculation = Calculation(molecule="He 0 0 0; H 0 0 0.8", charge=1, basis="aug-cc-pvdz", cartesian=True)
@@ -53,8 +53,8 @@ def test_cartesian_functions_are_right_to_the_integrals(tmp_path: Path) -> None:
     assert exact_energy(tmp_path / "FCIDUMP") == pytest.approx(direct, abs=1e-9)
 
 
-def test_what_is_stored_of_a_job_of_before_is_unchanged() -> None:
-    """Jobs are known again by it: nothing new stands in it unless it is asked for."""
+def test_stored_parameters_of_earlier_jobs_are_unchanged() -> None:
+    """Stored parameters identify a job, so new fields appear only if they are set."""
     assert "cartesian" not in Calculation().model_dump(mode="json")
     assert Calculation(basis="sto-3g").model_dump(mode="json")["basis"] == "sto-3g"
     asked = Calculation(basis={"O": "sto-3g", "default": "6-31g"}, cartesian=True)
@@ -62,7 +62,7 @@ def test_what_is_stored_of_a_job_of_before_is_unchanged() -> None:
     assert Calculation.model_validate_json(asked.model_dump_json()).cartesian
 
 
-def test_each_element_has_its_own() -> None:
+def test_each_element_can_have_its_own_basis_set() -> None:
     both = resolve({"Cu": "lanl2dz", "default": "6-31g"}, ["Cu", "O", "O"])
     assert sorted(both.shells) == ["Cu", "O"]
     assert both.ecps["Cu"][0] == 10
@@ -78,8 +78,8 @@ def test_each_element_has_its_own() -> None:
         ({"Cu": "6-31g", "default": "6-31g"}, "the molecule has no Cu"),
         ({"Qq": "6-31g", "default": "6-31g"}, "'Qq' is not an element"),
         ({"o": "6-31g", "default": "6-31g"}, "'o' is not an element"),
-        ({"O": "6-31g"}, "there is none for H. Add it, or 'default'"),
-        ({}, "there is none for H, O"),
+        ({"O": "6-31g"}, "has no entry for H. Add one, or 'default'"),
+        ({}, "has no entry for H, O"),
         ({"O": "6-31gg", "default": "6-31g"}, "'6-31gg' is unknown. Did you mean 6-31g"),
         ({"O": "6-31g", "H": "6-31g", "default": "6-31gg"}, "'6-31gg' is unknown"),
         ("6-31g(d", "'6-31g(d' is unknown"),
@@ -94,7 +94,7 @@ def test_each_element_has_its_own() -> None:
         ("ccecp@3s2p", "not a basis set name"),
     ],
 )
-def test_what_cannot_be_used_is_one_line(basis: Any, text: str) -> None:
+def test_an_unusable_basis_set_is_refused_in_one_line(basis: Any, text: str) -> None:
     with pytest.raises(InputError) as caught:
         resolve(basis, ["O", "H", "H"])
     assert caught.value.parameter == "basis"
@@ -102,18 +102,18 @@ def test_what_cannot_be_used_is_one_line(basis: Any, text: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_no_set_that_was_made_for_a_core_potential_goes_without() -> None:
+def test_a_set_made_for_a_core_potential_is_not_used_without_it() -> None:
     with pytest.raises(InputError, match="core potential of I that PySCF does not have"):
         resolve("minao", ["I"])  # its functions for I are those of cc-pVTZ-PP
     with pytest.raises(InputError, match="core potential of Zn"):
-        resolve("bfd-vtz", ["Zn"])  # PySCF's file has the line of its electrons in another form
-    assert resolve("ccecp-cc-pvdz", ["H"]).ecps["H"][0] == 0, "no core, and a potential all the same"
+        resolve("bfd-vtz", ["Zn"])  # in PySCF's file the line with the electrons has another form
+    assert resolve("ccecp-cc-pvdz", ["H"]).ecps["H"][0] == 0, "a potential without core electrons"
     assert resolve("aug-cc-pvtz-pp", ["Zn"]).ecps["Zn"] == resolve("cc-pvtz-pp", ["Zn"]).ecps["Zn"]
     assert resolve("def2-mtzvp", ["I"]).ecps["I"] == resolve("def2-tzvp", ["I"]).ecps["I"]
     assert resolve("lanl2dz", ["O"]).ecps == {}
 
 
-def test_brackets_are_stars_where_they_mean_the_same() -> None:
+def test_brackets_equal_stars_if_they_mean_the_same() -> None:
     for element in ("H", "O", "Zn"):
         assert resolve("6-31G(d)", [element]) == resolve("6-31g*", [element])
         assert resolve("6-31G(d,p)", [element]) == resolve("6-31g**", [element])
@@ -124,12 +124,12 @@ def test_brackets_are_stars_where_they_mean_the_same() -> None:
 
 @pytest.mark.parametrize("wrong", ["6-31gg", "cc-pvdzz", "lanl2dzz", "def2svpp", "ccecp-cc-pvdzz", "aug-cc-pvxz", "dz"])
 @pytest.mark.parametrize("elements", [["O", "H"], ["I"], ["Zn", "N"]])
-def test_what_is_offered_works(wrong: str, elements: list[str]) -> None:
+def test_suggested_names_work(wrong: str, elements: list[str]) -> None:
     for name in meant(wrong, elements):
         resolve(name, elements)
 
 
-def test_something_is_offered() -> None:
+def test_names_are_suggested() -> None:
     assert meant("6-31gg", ["O", "H"])[0] == "6-31g"
     assert meant("lanl2dzz", ["I"]) == ["lanl2dz"]
     assert [name for name in USUAL if not any(works(name, [one]) for one in ("O", "I", "Zn", "Al"))] == []
@@ -137,12 +137,12 @@ def test_something_is_offered() -> None:
         resolve("cc-pvdz", ["I"])
 
 
-def test_electrons_of_a_core_cannot_be_taken_away() -> None:
+def test_core_electrons_of_a_potential_cannot_be_removed() -> None:
     with pytest.raises(InputError, match="leaves -1 electrons"):
         check(Calculation(molecule="I 0 0 0", basis="def2-svp", charge=26))
 
 
-def test_it_is_told_in_a_few_words() -> None:
+def test_labels_of_basis_sets_are_short() -> None:
     assert label_of("cc-pvdz") == "cc-pvdz"
     assert label_of({"Cu": "lanl2dz", "default": "6-31g"}) == "Cu: lanl2dz, default: 6-31g"
     text = "H S\n 1.0 1.0\n" * 1000
@@ -151,7 +151,7 @@ def test_it_is_told_in_a_few_words() -> None:
     assert label_of(text) != label_of(text + "#")
 
 
-def test_the_table_of_the_result_says_it_where_functions_are_cartesian() -> None:
+def test_the_result_table_mentions_cartesian_functions() -> None:
     energies = {"rhf_energy": -1.0, "variational_energy": -1.1, "total_energy": -1.2, "wall_seconds": {}}
     assert ("functions", "Cartesian: 6 d functions") in parse_result(energies | {"cartesian": True}).rows
     for result in (energies, energies | {"cartesian": False}):

@@ -1,4 +1,4 @@
-"""Every name of PySCF, for a light and a heavy element: used with its core potential, or refused in one line."""
+"""Every basis set name of PySCF for a light and a heavy element: usable with its core potential, or refused."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ def test_each_name_works_with_its_core_potential_or_is_refused_in_one_line(eleme
         s = [shell for shell in shells if shell[0] == 0]
         assert sum(len(shell[1]) - 1 for shell in s) >= OCCUPIED_S[element], name
         assert max(row[0] for shell in s for row in shell[1:]) > gto.charge(element) ** 2, name
-    assert used > 60, "most of them are good for one element at least"
+    assert used > 60, "most of them work for at least one element"
 
 
-def test_the_page_has_every_name_and_what_becomes_of_it() -> None:
+def test_the_page_lists_the_result_of_every_name() -> None:
     page = PAGE.read_text()
     assert page == as_markdown(page, sweep()), "run `python -m tests.node.basis_page --write`"

@@ -1,4 +1,4 @@
-"""A basis set as a file's text: read line by line, with its core potential, or refused with the line that is wrong."""
+"""Basis sets as text: parsed line by line with core potentials, or refused with the wrong line."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ END
 
 
 def of_pyscf(name: str, element: str) -> str:
-    """The set as a text in NWChem's format."""
+    """Return the set as text in NWChem's format."""
     shells, ecp = load(name, element), load_ecp(name, element)
     text = f"BASIS\n{parse_nwchem.convert_basis_to_nwchem(element, shells)}\nEND\n"
     return text + (f"ECP\n{parse_nwchem_ecp.convert_ecp_to_nwchem(element, ecp)}\nEND\n" if ecp else "")
 
 
-def test_it_is_what_pyscf_reads() -> None:
+def test_a_text_gives_the_same_functions_as_pyscf() -> None:
     assert read(HYDROGEN).shells["H"] == load("6-31g", "H")
     assert read(CARBON).shells["C"] == load("sto-3g", "C")
     assert read(CARBON.replace(" SP", " L")).shells == read(CARBON).shells
@@ -64,7 +64,7 @@ def test_it_is_what_pyscf_reads() -> None:
         ]
 
 
-def test_the_energy_is_that_of_the_name(tmp_path: Path) -> None:
+def test_a_text_gives_the_same_energy_as_the_name(tmp_path: Path) -> None:
     text = of_pyscf("lanl2dz", "I")
     calculation = Calculation(molecule="I 0 0 0; I 0 0 2.666", basis=text)
     assert check(calculation).n_electrons == 14
@@ -73,16 +73,16 @@ def test_the_energy_is_that_of_the_name(tmp_path: Path) -> None:
     assert check(mixed).n_electrons == 8
 
 
-def test_a_set_for_a_core_potential_needs_it_in_the_text() -> None:
+def test_a_text_made_for_a_core_potential_must_contain_it() -> None:
     text = of_pyscf("sbkjc", "O")
     assert resolve(text, ["O"]).ecps["O"][0] == 2
     alone = text.partition("ECP")[0]
     with pytest.raises(InputError, match="'O nelec 0'"):
         resolve(alone, ["O"])
-    assert resolve(f"{alone}ECP\nO nelec 0\nEND\n", ["O"]).ecps == {}, "if that is what you want"
+    assert resolve(f"{alone}ECP\nO nelec 0\nEND\n", ["O"]).ecps == {}, "explicitly without a potential"
 
 
-def test_a_text_that_says_cartesian_needs_the_switch() -> None:
+def test_a_cartesian_text_needs_the_parameter() -> None:
     text = of_pyscf("6-31g*", "O").replace("BASIS\n", 'BASIS "ao basis" CARTESIAN PRINT\n')
     with pytest.raises(InputError, match="Set cartesian to true"):
         check(Calculation(molecule="O 0 0 0", spin=2, basis=text))
@@ -94,13 +94,13 @@ def test_a_text_that_says_cartesian_needs_the_switch() -> None:
 BAD = {
     "an element without functions": ("H S\n 1.0 1.0\n", "no functions for O"),
     "a shell without numbers": ("O S\nO P\n1 1\n", "a shell of O without a coefficient"),
-    "zeros alone": ("O S\n1 0\n", "a shell of O without a coefficient"),
+    "only zeros": ("O S\n1 0\n", "a shell of O without a coefficient"),
     "an exponent below zero": ("O S\n-1 1\n", "not positive"),
     "an exponent alone": ("O S\n1\n2\n", "not an exponent with its coefficients"),
     "rows of two lengths": ("O S\n2 1 1\n1 1\n", "a different number of coefficients"),
     "three numbers for SP": ("O SP\n2 1\n", "not an exponent with its coefficients"),
-    "a shell that is none": ("O X\n2 1\n", "the line 'O X' is not a line of a basis set"),
-    "an element that is none": ("Qq S\n2 1\n", "the line 'Qq S' is not a line"),
+    "an invalid shell": ("O X\n2 1\n", "the line 'O X' is not a line of a basis set"),
+    "an unknown element": ("Qq S\n2 1\n", "the line 'Qq S' is not a line"),
     "a word among numbers": ("O S\n2 one\n", "the line '2 one' is not a line of numbers"),
     "numbers before an element": ("2 1\nO S\n2 1\n", "does not belong to an element"),
     "prose": ("This is\nmy basis set\n", "not a line of a basis set"),
@@ -115,8 +115,8 @@ BAD = {
     "a channel twice": ("O S\n1 1\nECP\nO nelec 2\nO ul\n2 1 1\nO ul\n", "second of its kind"),
     "a channel before the electrons": ("O S\n1 1\nECP\nO ul\n2 1 1\n", "not a line of a core potential"),
     "a core without its local part": ("O S\n1 1\nECP\nO nelec 2\nO s\n2 1 1\n", "without its part 'ul'"),
-    "a power of r that is none": ("O S\n1 1\nECP\nO nelec 2\nO ul\n7 1 1\n", "not a power of r"),
-    "a term of spin and orbit": ("O S\n1 1\nECP\nO nelec 2\nO ul\n2 1 1 1\n", "not a power of r"),
+    "an invalid power of r": ("O S\n1 1\nECP\nO nelec 2\nO ul\n7 1 1\n", "not a power of r"),
+    "a spin-orbit term": ("O S\n1 1\nECP\nO nelec 2\nO ul\n2 1 1 1\n", "not a power of r"),
     "terms without a channel": ("O S\n1 1\nECP\nO nelec 2\n2 1 1\n", "does not belong to a channel"),
     "too long": ("O S\n" + "1 1\n" * (LONGEST // 4), f"at most {LONGEST}"),
     "a line too long": ("O S\n1 " + "1 " * 600 + "\n", "characters"),
@@ -124,10 +124,10 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_what_is_no_basis_set_is_refused_with_its_line(case: str) -> None:
-    text, says = BAD[case]
+def test_an_invalid_text_is_refused_with_its_line(case: str) -> None:
+    text, message = BAD[case]
     with pytest.raises(InputError) as caught:
         resolve(text, ["O"])
     assert caught.value.parameter == "basis"
-    assert says in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -1,6 +1,6 @@
-"""SHCI's own domain: nearly degenerate states of broken bonds, where a Davidson that is restarted badly never ends.
+"""Nearly degenerate states of broken bonds, for which a Davidson solver with a bad restart does not converge.
 
-Full CI energies: PySCF 2.14 (shared with psi4 where it has them), Hartree.
+Full CI energies: PySCF 2.14 (equal to psi4 where available), Hartree.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="PyCI has wheels f
 @pytest.mark.parametrize(
     ("molecule", "eps1", "exact", "within", "pure"),
     [
-        # States of all spins lie within 1e-5 here, and the lowest is a mixture of them, which is told.
+        # States of all spins are within 1e-5 here, and the lowest is a mixture of them, which causes a warning.
         ("N 0 0 0; N 0 0 4.0", 1e-3, -107.4380343284, 1e-5, False),
-        # The lowest singlet is 1-Sigma-g+ here, and 1-Delta-g there; the start is of the former's symmetry.
+        # The lowest singlet is 1-Sigma-g+ at 1.8, and 1-Delta-g at 2.0; the start has the symmetry of the former.
         ("C 0 0 0; C 0 0 1.8", 5e-4, -74.5302923, 1e-5, True),
         ("C 0 0 0; C 0 0 2.0", 5e-4, -74.4951427, 1e-5, True),
         pytest.param(
@@ -53,8 +53,8 @@ def test_a_broken_bond_ends_near_full_ci(
     assert energies.s_squared < 0.05 or not pure
 
 
-def test_nearly_degenerate_states_are_told_apart() -> None:
-    """Ten eigenvalues within 1e-4, and a start that is mostly of the wrong one."""
+def test_nearly_degenerate_states_are_distinguished() -> None:
+    """Ten eigenvalues within 1e-4, and a start that is mostly the wrong eigenvector."""
     random = np.random.default_rng(7)
     size = 400
     levels = np.concatenate([-1 - 1e-5 * np.arange(10), np.linspace(0, 3, size - 10)])
@@ -66,8 +66,8 @@ def test_nearly_degenerate_states_are_told_apart() -> None:
     assert np.linalg.norm(matrix @ vector - value * vector) < 1e-5
 
 
-def test_no_convergence_is_told_with_a_remedy() -> None:
+def test_an_unconverged_solver_reports_a_remedy() -> None:
     matrix = np.diag(np.arange(50.0)) + 0.5
-    with pytest.raises(NotConverged, match=r"after 2 iterations, .* raise eps1") as told:
+    with pytest.raises(NotConverged, match=r"after 2 iterations, .* raise eps1") as caught:
         lowest_eigenpair(lambda x: matrix @ x, np.diag(matrix).copy(), np.ones(50), max_iterations=2)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)

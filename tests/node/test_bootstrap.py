@@ -1,4 +1,4 @@
-"""The user data of a cloud's machine, run by emulated computers: from boot until the machine has ended itself."""
+"""The user data of a cloud's machine, run by emulated computers from boot until the machine has ended itself."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MODES = [
 ]
 SECRET = "planted-Zq8-word"
 
-# In the agent's place: says what it found, then does what the test is about.
+# Takes the place of the agent: writes what it found, then does what the test needs.
 AGENT = """
 import json, os, signal, sys, time
 work, secrets = os.environ["SPOTWAVE_WORK"], os.environ["SPOTWAVE_SECRETS"]
@@ -53,7 +53,7 @@ WAITS = AGENT + "while True: time.sleep(0.05)\n"
 
 
 class Cloud(Emulator):
-    """Secret Manager, the instance's deletion, and Prefect's artifacts: all that a machine asks for before work."""
+    """Secret Manager, deletion of the instance, and Prefect's artifacts: all calls of a machine before its work."""
 
     def __init__(self, metadata: GcpMetadata) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ class Cloud(Emulator):
 
 @dataclass
 class Place:
-    """A computer with its cloud, and the remote."""
+    """A computer, its cloud, and the remote."""
 
     cloud: Cloud
     computer: Computer
@@ -96,7 +96,7 @@ class Place:
         return dict(json.loads(path.read_text()))
 
     @property
-    def told(self) -> str:
+    def log(self) -> str:
         return (self.remote / "attempts/1/bootstrap.log").read_text()
 
     @property
@@ -132,8 +132,10 @@ def booted(
             "SPOTWAVE_PROJECT": "chemistry",
             "SPOTWAVE_GRACE": "0",
         }
-        told = replace(brief().brief, remote=str(remote), deadline=time.time() + deadline_s, builds=builds)
-        user_data = render(told, settings=settings, cloud="gcp")
+        settings_of_attempt = replace(
+            brief().brief, remote=str(remote), deadline=time.time() + deadline_s, builds=builds
+        )
+        user_data = render(settings_of_attempt, settings=settings, cloud="gcp")
         assert edit[0] in user_data
         user_data = user_data.replace(*edit) if edit[0] else user_data
         port = int(cloud.url.rpartition(":")[2])
@@ -151,7 +153,7 @@ def booted(
 
 
 @pytest.mark.parametrize("isolated", MODES)
-def test_from_boot_to_the_end_of_itself(tmp_path: Path, isolated: bool) -> None:
+def test_a_machine_from_boot_to_its_end(tmp_path: Path, isolated: bool) -> None:
     with booted(tmp_path, isolated, AGENT) as place:
         assert place.computer.wait(30)
         found = place.found()
@@ -166,8 +168,8 @@ def test_from_boot_to_the_end_of_itself(tmp_path: Path, isolated: bool) -> None:
     assert found["environment"]["HOME"] == str(place.computer.work / "home")
     if isolated:
         assert found["environment"]["SPOTWAVE_SECRETS"] == "/run/spotwave/secrets"
-    assert not (place.remote / "attempts").exists()  # nothing went wrong
-    # The secret is in its own folder alone: in no log, no script, no environment.
+    assert not (place.remote / "attempts").exists()  # no error was reported
+    # The secret is only in its own folder, not in logs, scripts or environments.
     everything = [
         path
         for path in place.computer.folder.rglob("*")
@@ -187,18 +189,18 @@ def test_a_shutdown_reaches_the_agent_and_lets_it_save(tmp_path: Path, isolated:
 
 
 @pytest.mark.parametrize("isolated", MODES)
-def test_an_agent_that_dies_ends_the_machine_and_that_is_told(tmp_path: Path, isolated: bool) -> None:
+def test_a_crash_of_the_agent_ends_the_machine_and_is_reported(tmp_path: Path, isolated: bool) -> None:
     with booted(
         tmp_path, isolated, AGENT + "print(os.environ and 'half way', flush=True)\nos.kill(os.getpid(), 9)\n"
     ) as place:
         assert place.computer.wait(30)
         assert place.deletions == 1
-    assert "half way" in place.told
-    assert "the agent ended with 137" in place.told
+    assert "half way" in place.log
+    assert "the agent ended with exit code 137" in place.log
 
 
 def test_the_deadline_ends_a_machine_whose_agent_and_script_were_killed(tmp_path: Path) -> None:
-    """With systemd's timer, and where there is none."""
+    """With systemd's timer, and without systemd."""
     with ExitStack() as stack:
         places = [
             stack.enter_context(booted(tmp_path / str(isolated), isolated, deadline_s=8))
@@ -215,18 +217,18 @@ def test_the_deadline_ends_a_machine_whose_agent_and_script_were_killed(tmp_path
             assert place.deletions == 1
 
 
-def test_a_start_that_fails_is_told_on_the_remote_and_in_the_lease(tmp_path: Path) -> None:
+def test_a_failed_start_is_reported_on_the_remote_and_in_the_lease(tmp_path: Path) -> None:
     with booted(tmp_path, has_namespaces(), code=False) as place:
         assert place.computer.wait(60)
         assert place.deletions == 1
-    assert "bootstrap failed while fetching the code from the remote" in place.told
-    assert "directory not found" in place.told
-    told = json.loads("".join(dict(place.cloud.lease["metadata_"]).values()))  # type: ignore[call-overload]
-    assert told["outcome"]["ending"] == "lost"
-    assert "bootstrap failed while fetching the code from the remote" in told["outcome"]["reason"]
+    assert "bootstrap failed while fetching the code from the remote" in place.log
+    assert "directory not found" in place.log
+    lease = json.loads("".join(dict(place.cloud.lease["metadata_"]).values()))  # type: ignore[call-overload]
+    assert lease["outcome"]["ending"] == "lost"
+    assert "bootstrap failed while fetching the code from the remote" in lease["outcome"]["reason"]
 
 
-def test_a_disk_too_small_for_the_installation_is_said(tmp_path: Path) -> None:
+def test_a_disk_too_small_for_the_installation_is_reported(tmp_path: Path) -> None:
     with booted(tmp_path, has_namespaces(), baked=False, edit=("free >= 2048", "free >= 1000000000")) as place:
         assert place.computer.wait(60)
         assert place.deletions == 1
@@ -235,19 +237,19 @@ def test_a_disk_too_small_for_the_installation_is_said(tmp_path: Path) -> None:
 
 def test_a_secret_that_cannot_be_read_ends_the_machine(tmp_path: Path) -> None:
     hasty = ("PAUSES_S = (0.5, 1, 2, 4, 8, 15, 30, 30, 30)", "PAUSES_S = (0.01,)")
-    refuses = Fault(lambda request: "/secrets/" in request.path, lambda request, said: Response(b"{}", 403))
+    refuses = Fault(lambda request: "/secrets/" in request.path, lambda request, answer: Response(b"{}", 403))
     with booted(tmp_path, has_namespaces(), edit=hasty, fault=refuses) as place:
         assert place.computer.wait(60)
         assert place.deletions == 1
         assert "HTTP 403" in (place.computer.work / "bootstrap.log").read_text()
 
 
-def test_what_a_program_needs_to_be_built_is_installed_for_it_alone(tmp_path: Path) -> None:
+def test_build_tools_are_installed_only_for_a_program_that_is_built(tmp_path: Path) -> None:
     tools = tmp_path / "tools"
     tools.mkdir()
     (tools / "apt-get").write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/asked\n')
     (tools / "apt-get").chmod(0o755)
-    # Whatever this computer has: as on an image that has none of them.
+    # Ignore the tools of this computer, as if the image had none.
     bare = ("&& ! { command -v git && command -v cmake && command -v g++; }", f"&& export PATH={tools}:$PATH")
     with booted(tmp_path / "plain", has_namespaces(), edit=bare) as place:
         place.found()

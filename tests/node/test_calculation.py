@@ -32,12 +32,12 @@ def test_frozen_core_leaves_fewer_orbitals_and_electrons() -> None:
     assert size.memory_gib > size.integrals_gib
 
 
-def test_the_default_job_is_given_what_it_was_seen_to_take() -> None:
-    """With PyCI: 1.05 GiB resident beside a run of 0.20, and 1.24 GiB of what the solver's ceiling counts."""
+def test_the_default_job_gets_the_memory_that_was_measured() -> None:
+    """Measured with PyCI: 1.05 GiB resident besides a run of 0.20, and 1.24 GiB of what the solver's limit counts."""
     needed = check(Calculation()).memory_gib
     assert needed > 1.05 + 0.20
-    assert 0.75 * needed > 1.24, "what spotwave.node.jobs.shci.flow lets one step use"
-    assert check(Calculation(basis="sto-3g")).memory_gib < 1.0, "its determinants are a million in all"
+    assert 0.75 * needed > 1.24, "the part of the memory that ShciRun gives to one step"
+    assert check(Calculation(basis="sto-3g")).memory_gib < 1.0, "there are only about a million determinants"
 
 
 def test_memory_grows_with_the_fourth_power() -> None:
@@ -72,9 +72,9 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"molecule": "O 0 0 0; H 0 0.757"}, "molecule", "'H 0 0.757' does not have three coordinates"),
     ({"molecule": "O 0 0 0; H 0 zero 1"}, "molecule", "'zero' is not a number, in the line 'H 0 zero 1'"),
     ({"molecule": "O 0 0 nan"}, "molecule", "'nan' is not a number"),
-    ({"molecule": "H 0 0 0; H 0 0 0.01"}, "molecule", "atoms 1 (H) and 2 (H) lie 0.010 Angstrom apart"),
-    ({"molecule": "4\nwater\nO 0 0 0\nH 0 0 1\nH 0 1 0"}, "molecule", "announces 4 atoms, 3 follow"),
-    ({"molecule": "2\nwater\nO 0 0 0\nH 0 0 1\nH 0 1 0"}, "molecule", "announces 2 atoms, 3 follow"),
+    ({"molecule": "H 0 0 0; H 0 0 0.01"}, "molecule", "atoms 1 (H) and 2 (H) are 0.010 Angstrom apart"),
+    ({"molecule": "4\nwater\nO 0 0 0\nH 0 0 1\nH 0 1 0"}, "molecule", "announces 4 atoms, but 3 follow"),
+    ({"molecule": "2\nwater\nO 0 0 0\nH 0 0 1\nH 0 1 0"}, "molecule", "announces 2 atoms, but 3 follow"),
     ({"molecule": "  \n"}, "molecule", "no atoms"),
     ({"molecule": "O; H 1 0.96; H 1 0.96 1 104"}, "molecule", "'H 1 0.96 1 104'"),
     ({"molecule": "O; H 1"}, "molecule", "'H 1' has 2 fields, not 3"),
@@ -110,7 +110,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
 
 
 @pytest.mark.parametrize(("change", "parameter", "text"), BAD)
-def test_bad_input_is_one_clear_line(change: dict[str, Any], parameter: str, text: str) -> None:
+def test_invalid_input_is_reported_in_one_line(change: dict[str, Any], parameter: str, text: str) -> None:
     with pytest.raises(InputError) as caught:
         check(Calculation(**change))
     assert caught.value.parameter == parameter
@@ -120,17 +120,17 @@ def test_bad_input_is_one_clear_line(change: dict[str, Any], parameter: str, tex
     assert caught.value.remedy
 
 
-def test_bad_input_survives_a_pickle() -> None:
+def test_an_input_error_can_be_pickled() -> None:
     error = pickle.loads(pickle.dumps(InputError("basis", "is unknown", "Take another")))
     assert (error.parameter, str(error)) == ("basis", "basis: is unknown. Take another.")
 
 
-def test_good_command_passes() -> None:
+def test_a_valid_command_is_accepted() -> None:
     command = CommandProgram(line="./shci {fcidump} -t {threads} -r {checkpoint} -o {output}")
     assert check(Calculation(program="command", command=command)).n_orbitals == 26
 
 
-def test_heavy_element_gets_its_core_potential() -> None:
+def test_a_heavy_element_gets_its_core_potential() -> None:
     size = check(Calculation(molecule="I 0 0 0", basis="def2-svp", spin=1))
     assert size.n_electrons == 53 - 28
 

@@ -26,7 +26,7 @@ from tests.node.conftest import RCLONE, Servers
 
 
 def sealed(folder: Path, generation: str, content: str = "") -> Path:
-    """A generation with two files, made as a program should: replaced, not rewritten."""
+    """Seal a generation with two files, written as a program should: replaced, not modified in place."""
     work = folder.parent / "work"
     (work / "dice").mkdir(parents=True, exist_ok=True)
     for name in ("scf.chk", "dice/a.bkp"):
@@ -44,11 +44,11 @@ def here(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def there(tmp_path: Path) -> Path:
-    """The folder of a fresh machine."""
+    """Checkpoint folder of a new machine."""
     return tmp_path / "second/checkpoint"
 
 
-def test_names_sort_as_they_were_made() -> None:
+def test_names_sort_in_order_of_creation() -> None:
     made = [generation_name(a, c) for a, c in ((1, 1), (1, 9), (1, 10), (1, 99999), (2, 1), (10, 1))]
     assert made == sorted(made)
     assert made[1] == "001-00009"
@@ -57,14 +57,14 @@ def test_names_sort_as_they_were_made() -> None:
             generation_name(attempt, count)
 
 
-def test_the_next_name_counts_within_the_attempt(here: Path) -> None:
+def test_generations_are_counted_within_the_attempt(here: Path) -> None:
     assert next_generation(here, 1) == "001-00001"
     sealed(here, "001-00004")
     assert next_generation(here, 1) == "001-00005"
     assert next_generation(here, 2) == "002-00001"
 
 
-def test_a_sealed_generation_is_whole(here: Path) -> None:
+def test_a_sealed_generation_can_be_verified(here: Path) -> None:
     path = sealed(here, "001-00001")
     manifest = verify(path, "001-00001")
     assert manifest == read_manifest(path)
@@ -75,14 +75,14 @@ def test_a_sealed_generation_is_whole(here: Path) -> None:
     assert [p.name for p in here.iterdir()] == ["001-00001"]
 
 
-def test_sealing_costs_no_copy_and_outlives_replacement(here: Path) -> None:
+def test_sealing_uses_hard_links_that_survive_replacement(here: Path) -> None:
     first = sealed(here, "001-00001")
     assert os.stat(first / "scf.chk").st_ino == os.stat(here.parent / "work/scf.chk").st_ino
     sealed(here, "001-00002")
     assert verify(first).files != verify(here / "001-00002").files
 
 
-def test_two_generations_are_kept_here(here: Path) -> None:
+def test_two_generations_are_kept_on_the_machine(here: Path) -> None:
     for count in range(1, 5):
         sealed(here, generation_name(1, count))
     assert sorted(p.name for p in here.iterdir()) == ["001-00003", "001-00004"]
@@ -90,7 +90,7 @@ def test_two_generations_are_kept_here(here: Path) -> None:
     assert sorted(p.name for p in here.iterdir()) == ["001-00004"]
 
 
-def test_nothing_half_sealed_stays(here: Path, tmp_path: Path) -> None:
+def test_a_failed_seal_leaves_nothing(here: Path, tmp_path: Path) -> None:
     (tmp_path / "a").write_text("a")
     with pytest.raises(FileNotFoundError):
         seal(here, "001-00001", {"a": tmp_path / "a", "b": tmp_path / "missing"})
@@ -107,7 +107,7 @@ def test_nothing_half_sealed_stays(here: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["size", "bytes", "missing", "no manifest", "half manifest", "fact", "other"])
-def test_damage_is_found(here: Path, damage: str) -> None:
+def test_damage_is_detected(here: Path, damage: str) -> None:
     path = sealed(here, "001-00001")
     file, manifest = path / "dice/a.bkp", path / "manifest.json"
     match damage:
@@ -129,7 +129,7 @@ def test_damage_is_found(here: Path, damage: str) -> None:
         verify(path, path.name)
 
 
-def test_a_fresh_machine_goes_on_where_the_other_was(remote: Remote, here: Path, there: Path) -> None:
+def test_a_new_machine_resumes_from_the_checkpoint(remote: Remote, here: Path, there: Path) -> None:
     assert restore(remote, there) is None
     sealed(here, "001-00001")
     assert push(remote, here, "001-00001")
@@ -146,7 +146,7 @@ def test_a_fresh_machine_goes_on_where_the_other_was(remote: Remote, here: Path,
     assert latest(remote) == "002-00001"
 
 
-def test_two_generations_are_kept_there(local_remote: Remote, here: Path) -> None:
+def test_two_generations_are_kept_on_the_remote(local_remote: Remote, here: Path) -> None:
     for count in range(1, 5):
         sealed(here, generation_name(1, count))
         push(local_remote, here, generation_name(1, count))
@@ -161,7 +161,7 @@ def test_pushing_again_is_safe(local_remote: Remote, here: Path) -> None:
 
 
 def test_latest_never_goes_backwards(local_remote: Remote, here: Path, there: Path) -> None:
-    """A machine taken for dead comes back and pushes what it has, after its successor has."""
+    """A machine that was given up returns and pushes its checkpoint after its successor has pushed."""
     sealed(here, "001-00001")
     push(local_remote, here, "001-00001")
     restore(local_remote, there)
@@ -176,7 +176,7 @@ def test_latest_never_goes_backwards(local_remote: Remote, here: Path, there: Pa
 def test_latest_does_not_go_backwards_during_a_slow_upload(
     local_remote: Remote, here: Path, there: Path, tmp_path: Path
 ) -> None:
-    """The successor pushes while rclone is copying: the copier looks again before it writes LATEST."""
+    """The successor pushes during the upload: LATEST is read again before it is written."""
     sealed(here, "001-00001")
     sealed(there, "002-00001")
     slow = tmp_path / "rclone"
@@ -195,7 +195,7 @@ def test_latest_does_not_go_backwards_during_a_slow_upload(
     assert latest(local_remote) == "002-00001"
 
 
-def test_a_corrupt_newest_falls_back(local_remote: Remote, here: Path, there: Path) -> None:
+def test_a_damaged_newest_generation_is_skipped(local_remote: Remote, here: Path, there: Path) -> None:
     for name in ("001-00001", "001-00002"):
         sealed(here, name)
         push(local_remote, here, name)
@@ -207,13 +207,13 @@ def test_a_corrupt_newest_falls_back(local_remote: Remote, here: Path, there: Pa
     assert len(skipped) == 1
     assert "001-00002" in skipped[0]
     assert "scf.chk" in skipped[0]
-    # What was found corrupt is not what the next machine would fall back to.
+    # A generation found damaged must not become the fallback of the next machine.
     sealed(there, "002-00001")
     push(local_remote, there, "002-00001")
     assert {e.path for e in local_remote.list("checkpoint") if e.is_dir} == {"001-00001", "002-00001"}
 
 
-def test_a_vanished_newest_falls_back(local_remote: Remote, here: Path, there: Path) -> None:
+def test_a_missing_newest_generation_is_skipped(local_remote: Remote, here: Path, there: Path) -> None:
     for name in ("001-00001", "001-00002"):
         sealed(here, name)
         push(local_remote, here, name)
@@ -225,8 +225,8 @@ def test_a_vanished_newest_falls_back(local_remote: Remote, here: Path, there: P
     assert "001-00002" in skipped[0]
 
 
-def test_half_an_upload_is_no_checkpoint(local_remote: Remote, here: Path, there: Path) -> None:
-    """Killed in its first upload: nothing was promised, so the work begins anew."""
+def test_an_incomplete_upload_is_not_a_checkpoint(local_remote: Remote, here: Path, there: Path) -> None:
+    """Killed during its first upload: LATEST does not exist, so the work restarts from the beginning."""
     path = sealed(here, "001-00001")
     local_remote.upload(path / "manifest.json", "checkpoint/001-00001/manifest.json")
     skipped: list[str] = []
@@ -235,7 +235,7 @@ def test_half_an_upload_is_no_checkpoint(local_remote: Remote, here: Path, there
     assert newest(there) is None
 
 
-def test_a_broken_promise_is_an_error(local_remote: Remote, here: Path, there: Path) -> None:
+def test_a_damaged_generation_that_latest_names_is_an_error(local_remote: Remote, here: Path, there: Path) -> None:
     sealed(here, "001-00001")
     push(local_remote, here, "001-00001")
     local_remote.delete("checkpoint/001-00001/scf.chk")
@@ -243,8 +243,8 @@ def test_a_broken_promise_is_an_error(local_remote: Remote, here: Path, there: P
         restore(local_remote, there)
 
 
-def test_a_whole_upload_without_latest_is_used(local_remote: Remote, here: Path, there: Path) -> None:
-    """Killed between the upload and LATEST: its checksums prove it whole."""
+def test_a_complete_upload_without_latest_is_used(local_remote: Remote, here: Path, there: Path) -> None:
+    """Killed between the upload and LATEST: the checksums show that it is complete."""
     path = sealed(here, "001-00001")
     local_remote.upload(path, "checkpoint/001-00001")
     manifest = restore(local_remote, there)
@@ -252,7 +252,7 @@ def test_a_whole_upload_without_latest_is_used(local_remote: Remote, here: Path,
     assert manifest.generation == "001-00001"
 
 
-def test_a_remote_that_is_away_is_not_an_empty_one(servers: Servers, here: Path, there: Path) -> None:
+def test_an_unreachable_remote_does_not_count_as_empty(servers: Servers, here: Path, there: Path) -> None:
     sealed(here, "001-00001")
     remote = Remote(RCLONE, servers.config, "away:jobs/x")
     for call in (lambda: restore(remote, there), lambda: push(remote, here, "001-00001"), lambda: latest(remote)):
@@ -262,7 +262,7 @@ def test_a_remote_that_is_away_is_not_an_empty_one(servers: Servers, here: Path,
     assert [p.name for p in here.iterdir()] == ["001-00001"]
 
 
-def test_what_was_written_into_after_sealing_is_not_sent(local_remote: Remote, here: Path) -> None:
+def test_a_file_modified_after_sealing_is_not_sent(local_remote: Remote, here: Path) -> None:
     sealed(here, "001-00001")
     push(local_remote, here, "001-00001")
     sealed(here, "001-00002")
@@ -294,7 +294,7 @@ def test_an_upload_that_arrives_damaged_is_not_the_latest(local_remote: Remote, 
     assert {e.path for e in local_remote.list("checkpoint") if e.is_dir} == {"001-00001"}
 
 
-def test_the_manifest_is_readable_json(here: Path) -> None:
+def test_the_manifest_is_json(here: Path) -> None:
     data = json.loads((sealed(here, "001-00001") / "manifest.json").read_text())
     assert set(data) == {"generation", "made_at", "step", "facts", "files", "seal"}
     assert len(data["files"]["scf.chk"]["sha256"]) == 64

@@ -1,4 +1,4 @@
-"""The program that the user data carries, as rendered, against metadata services and what a machine asks of clouds."""
+"""The rendered cloud.py of the user data, run against emulated metadata services and cloud APIs."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def metadata_of(cloud: str) -> Metadata:
 
 
 class Services(Emulator):
-    """The calls of the three clouds that a machine makes, for whoever brings the machine's own token."""
+    """The cloud APIs that a machine calls, for requests with the machine's own token."""
 
     def __init__(self, metadata: Metadata) -> None:
         super().__init__()
@@ -52,26 +52,26 @@ class Services(Emulator):
         return f"{request.method} {request.path}{'?' if query else ''}{query}"
 
     def answer(self, request: Request) -> Response:
-        said = request.headers.get("authorization", "")
+        authorization = request.headers.get("authorization", "")
         if isinstance(self._metadata, AwsMetadata):
             asked = request.headers.get("x-amz-target"), json.loads(request.body)
-            if said != aws_signature(request, self._metadata.credentials):
+            if authorization != aws_signature(request, self._metadata.credentials):
                 return Response(b'{"__type": "com.amazon.coral.service#InvalidSignatureException"}', 400)
             assert asked == ("secretsmanager.GetSecretValue", {"SecretId": NAME})
             return Response(json.dumps({"SecretString": json.dumps(SECRET)}).encode())
         if isinstance(self._metadata, GcpMetadata):
-            if said != f"Bearer {self._metadata.token}":
+            if authorization != f"Bearer {self._metadata.token}":
                 return Response(b'{"error": {"code": 403, "status": "PERMISSION_DENIED"}}', 403)
             data = base64.b64encode(json.dumps(SECRET).encode()).decode()
             return Response(json.dumps({"payload": {"data": data}}).encode())
         resource = "https://vault.azure.net" if "/secrets/" in request.path else "https://management.azure.com"
-        if said != f"Bearer {self._metadata.token_for(resource)}":
+        if authorization != f"Bearer {self._metadata.token_for(resource)}":
             return Response(b'{"error": {"code": "Forbidden"}}', 403)
         return Response(json.dumps({"value": json.dumps(SECRET)}).encode(), 200 if request.method == "GET" else 202)
 
 
 def aws_signature(request: Request, credentials: Mapping[str, str]) -> str:
-    """What botocore would have sent."""
+    """Return the signature that botocore would have sent."""
     sent = {"content-type", "x-amz-target", "x-amz-date"}
     theirs = AWSRequest(
         "POST",
@@ -103,7 +103,7 @@ class Machine:
         (programs / "poweroff").chmod(0o755)
         self.off = folder / "off"
         self.environment = {
-            # Nothing but this: the program must never find the host's own poweroff.
+            # Only this folder: the program must never find the host's own poweroff.
             "PATH": str(programs),
             "SPOTWAVE_METADATA": metadata.url,
             "http_proxy": "http://127.0.0.1:9",
@@ -119,7 +119,7 @@ class Machine:
         }
         self.metadata, self.services = metadata, services
 
-    def run(self, *arguments: str, said: str = "", hasty: bool = False) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, stdin: str = "", hasty: bool = False) -> subprocess.CompletedProcess[str]:
         source = self.program.read_text()
         if hasty:
             source = source.replace("PAUSES_S = (0.5, 1, 2, 4, 8, 15, 30, 30, 30)", "PAUSES_S = (0.01, 0.01)")
@@ -129,7 +129,7 @@ class Machine:
         return subprocess.run(
             [sys.executable, "-I", "-S", str(self.program), *arguments],
             env=self.environment,
-            input=said,
+            input=stdin,
             capture_output=True,
             text=True,
             check=False,
@@ -144,7 +144,7 @@ def machine(cloud: str, folder: Path) -> Iterator[Machine]:
         yield Machine(cloud, folder, service, services)
 
 
-def test_the_signature_is_botocores_to_the_byte() -> None:
+def test_the_signature_equals_that_of_botocore() -> None:
     credentials = {"AccessKeyId": "ASIAEXAMPLE", "SecretAccessKey": "wJalrXUtnFEMI/K7MDENG+bPx", "Token": "FwoGZ//x=="}
     url, body, now = "https://secretsmanager.eu-central-1.amazonaws.com/", b'{"SecretId": "a/b"}', "20261121T101112Z"
     ours = signed(url, body, "eu-central-1", credentials, now)
@@ -152,17 +152,17 @@ def test_the_signature_is_botocores_to_the_byte() -> None:
     assert ours["Authorization"] == aws_signature(request, credentials)
 
 
-def asks_for_more(request: Request) -> bool:
-    """Than that Azure may begin to tell of events, whatever it says to that."""
+def is_needed(request: Request) -> bool:
+    """All requests except the one that enables Azure's Scheduled Events, whose answer is ignored."""
     return "scheduledevents" not in request.path
 
 
 @pytest.mark.parametrize("cloud", CLOUDS)
-def test_the_secret_becomes_files_for_us_alone_and_is_said_nowhere(cloud: str, tmp_path: Path) -> None:
+def test_the_secret_is_written_to_private_files_and_never_logged(cloud: str, tmp_path: Path) -> None:
     with machine(cloud, tmp_path) as one:
-        # A role that cannot be used yet: once at the metadata service, once at the secret manager.
-        one.metadata.fail(Fault(asks_for_more, lambda request, said: Response(b"{}", 404), times=1))
-        one.services.fail(Fault(lambda request: True, lambda request, said: Response(b"{}", 403), times=1))
+        # A role that is not usable yet: once at the metadata service, once at the secret manager.
+        one.metadata.fail(Fault(is_needed, lambda request, answer: Response(b"{}", 404), times=1))
+        one.services.fail(Fault(lambda request: True, lambda request, answer: Response(b"{}", 403), times=1))
         done = one.run("secrets", str(tmp_path / "secrets"))
     assert done.returncode == 0, done.stderr
     assert {path.name: path.read_text() for path in (tmp_path / "secrets").iterdir()} == SECRET
@@ -174,10 +174,10 @@ def test_the_secret_becomes_files_for_us_alone_and_is_said_nowhere(cloud: str, t
 
 
 @pytest.mark.parametrize("cloud", CLOUDS)
-def test_a_secret_that_is_refused_is_not_asked_for_for_ever(cloud: str, tmp_path: Path) -> None:
+def test_a_refused_secret_is_not_requested_forever(cloud: str, tmp_path: Path) -> None:
     with machine(cloud, tmp_path) as one:
         refusal = b'{"__type": "AccessDeniedException", "Message": "planted"}'
-        one.services.fail(Fault(lambda request: True, lambda request, said: Response(refusal, 403)))
+        one.services.fail(Fault(lambda request: True, lambda request, answer: Response(refusal, 403)))
         done = one.run("secrets", str(tmp_path / "secrets"), hasty=True)
         assert len(one.services.calls) == 3
     assert done.returncode == 1
@@ -187,11 +187,11 @@ def test_a_secret_that_is_refused_is_not_asked_for_for_ever(cloud: str, tmp_path
     assert not (tmp_path / "secrets").exists()
 
 
-def test_a_secret_that_is_none_of_ours_writes_nothing_outside_its_folder(tmp_path: Path) -> None:
+def test_an_invalid_secret_writes_nothing_outside_its_folder(tmp_path: Path) -> None:
     with machine("gcp", tmp_path) as one:
         data = base64.b64encode(json.dumps({"../escaped": "x"}).encode()).decode()
         body = json.dumps({"payload": {"data": data}}).encode()
-        one.services.fail(Fault(lambda request: True, lambda request, said: Response(body)))
+        one.services.fail(Fault(lambda request: True, lambda request, answer: Response(body)))
         done = one.run("secrets", str(tmp_path / "secrets"), hasty=True)
     assert done.returncode == 1
     assert not (tmp_path / "escaped").exists()
@@ -210,13 +210,13 @@ def test_the_machine_ends_itself(cloud: str, tmp_path: Path) -> None:
         done = one.run("end", hasty=True)
         assert one.services.calls == ENDS[cloud]
     assert done.returncode == 0
-    assert one.off.read_text() == "off\n"  # what was accepted did not happen: the last resort
+    assert one.off.read_text() == "off\n"  # the accepted deletion did not happen, so it powers off
 
 
 @pytest.mark.parametrize("cloud", ["gcp", "azure"])
-def test_an_end_that_is_refused_is_asked_for_again_before_the_power_goes(cloud: str, tmp_path: Path) -> None:
+def test_a_refused_deletion_is_retried_before_the_power_is_switched_off(cloud: str, tmp_path: Path) -> None:
     with machine(cloud, tmp_path) as one:
-        refused = Fault(lambda request: request.method == "DELETE", lambda request, said: Response(b"{}", 503))
+        refused = Fault(lambda request: request.method == "DELETE", lambda request, answer: Response(b"{}", 503))
         one.services.fail(refused)
         assert one.run("end", hasty=True).returncode == 0
         deallocated = [f"POST {RESOURCE}/deallocate?api-version=2024-07-01"] if cloud == "azure" else []
@@ -229,29 +229,29 @@ def test_an_end_that_is_refused_is_asked_for_again_before_the_power_goes(cloud: 
         assert one.services.calls == ENDS[cloud] * 3
 
 
-def test_the_log_is_told_without_secrets(tmp_path: Path) -> None:
+def test_the_log_is_reported_without_secrets(tmp_path: Path) -> None:
     with machine("gcp", tmp_path) as one:
         api = {"PREFECT_API_URL": one.services.url + "/api", "PREFECT_API_KEY": "planted-key-77"}
         (tmp_path / "secrets").mkdir()
         (tmp_path / "secrets/api.json").write_text(json.dumps(api))
         (tmp_path / "secrets/rclone.conf").write_text(SECRET["rclone.conf"] + "[s]\npass = planted-pass\n")
         (tmp_path / "brief.json").write_text(brief().brief.to_json())
-        told: list[Request] = []
+        received: list[Request] = []
 
-        def note(request: Request, said: Response) -> Response:
-            told.append(request)
+        def note(request: Request, answer: Response) -> Response:
+            received.append(request)
             return Response(b"", 204)
 
         one.services.fail(Fault(lambda request: True, note))
         log = "before\nplanted-key-77 ya29.planted-Zq8 planted-pass https://me:planted@host/x\nlast words\n"
-        done = one.run("tell", said=log)
+        done = one.run("tell", stdin=log)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "before\n*** *** *** https://***@host/x\nlast words\n"
-    assert [(request.method, request.path) for request in told] == [
+    assert [(request.method, request.path) for request in received] == [
         ("PATCH", f"/api/artifacts/{brief().brief.lease_id}")
     ]
-    assert told[0].headers["authorization"] == "Bearer planted-key-77"
-    body = json.loads(told[0].body)
+    assert received[0].headers["authorization"] == "Bearer planted-key-77"
+    body = json.loads(received[0].body)
     lease = Lease.from_metadata(body["metadata_"])
     assert lease is not None
     assert lease.phase is Phase.ENDED
@@ -260,11 +260,11 @@ def test_the_log_is_told_without_secrets(tmp_path: Path) -> None:
     assert "last words" in lease.outcome.reason
     assert max(map(len, body["metadata_"].values())) <= PIECE_CHARS
     assert "last words" in body["data"]
-    assert b"planted" not in told[0].body
+    assert b"planted" not in received[0].body
 
 
 @pytest.mark.parametrize("cloud", CLOUDS)
-def test_the_program_is_one_that_python_3_9_reads_with_nothing_installed(cloud: str, tmp_path: Path) -> None:
+def test_the_program_needs_only_python_3_9(cloud: str, tmp_path: Path) -> None:
     with machine(cloud, tmp_path) as one:
         tree = ast.parse(one.program.read_text(), feature_version=(3, 9))
     imported = {

@@ -1,4 +1,4 @@
-"""Where an SCF ends, when an open shell fills a part of a level: rounding must not decide it."""
+"""If an open shell fills part of a level, rounding must not decide where an SCF ends."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SYSTEMS = {
 
 
 def ends(calculation: Calculation, noise: float) -> list[tuple[float, NDArray[np.float64]]]:
-    """Energy (Hartree) and density (AO, AO) of SCFs whose one-electron integrals differ by rounding."""
+    """Return energy (Hartree) and density (AO, AO) of SCFs whose one-electron integrals differ by rounding."""
     molecule = with_symmetry(build_molecule(calculation))
     found = []
     for seed in range(4):
@@ -42,8 +42,8 @@ def test_rounding_does_not_decide_where_an_scf_ends(name: str) -> None:
         assert np.abs(other_density - density).max() < 1e-4, "another component of the level is filled"
 
 
-def test_pyscf_alone_leaves_it_to_rounding() -> None:
-    """What the rule is for: when this fails, it may go."""
+def test_in_pyscf_alone_rounding_decides() -> None:
+    """Shows why the rule exists; if this test fails, the rule can be removed."""
     molecule = with_symmetry(build_molecule(SYSTEMS["Mn"]))
     energies = set()
     for seed in range(8):

@@ -1,4 +1,4 @@
-"""A machine without a network: a real agent, rclone, and Prefect of the machine's own; the test is the controller."""
+"""A machine without a network: a real agent, rclone, and the machine's own Prefect; the test acts as the controller."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ pytestmark = pytest.mark.slow(minutes=0.3)
 
 ROOT = Path(__file__).resolve().parents[2]
 BEAT_S = 0.5
-# No route but the machine's own loopback; elsewhere than on Linux as root, it has no address of an API either.
+# No route except loopback. If not Linux as root, the machine at least has no address of an API.
 NO_NETWORK = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"] if os.geteuid() == 0 else []
 
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated database, which a machine's server would need eight seconds for."""
+    """A migrated database, which saves each machine's server eight seconds."""
     home = tmp_path_factory.mktemp("prefect")
     command = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "-y"]
     environment = {**os.environ, "PREFECT_HOME": str(home)}
@@ -64,7 +64,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass
 class Machine:
-    """A detached machine at work, and its folder on the remote."""
+    """A running detached machine, and its folder on the remote."""
 
     process: subprocess.Popen[bytes]
     work: Path
@@ -90,14 +90,14 @@ class Machine:
 
     def submit(self, entrypoint: str, **parameters: Any) -> None:
         known = {"job_key": "sw-alone", "attempt": 1}
-        told = Submission(entrypoint, {**known, **parameters}, str(self.run_id))
-        told.write(self.letters / RUN_FILE)
+        submission = Submission(entrypoint, {**known, **parameters}, str(self.run_id))
+        submission.write(self.letters / RUN_FILE)
 
     def ended(self, within_s: float = 60) -> None:
         assert self.process.wait(within_s) == 0, (self.work / "console.log").read_text()
 
     def record(self) -> list[dict[str, Any]]:
-        """All parts of the record, in order, as many as the lease tells."""
+        """Return all lines of the record, after a check that the lease gives the number of its parts."""
         parts = sorted((self.letters / RECORD_DIR).iterdir())
         lease = self.lease
         assert lease is not None
@@ -152,7 +152,7 @@ def until(what: str, look: Callable[[], object], within_s: float = 120) -> None:
 
 
 @pytest.mark.thorough
-def test_a_remote_that_is_away_ends_nothing_and_a_fence_everything(boot: Boot) -> None:
+def test_an_unreachable_remote_does_not_end_a_machine_but_a_fence_does(boot: Boot) -> None:
     machine = boot()
     until("the first beat", lambda: machine.is_in(Phase.BOOTING))
     machine.submit("tests.node.small_flow.small", word="abracadabra")
@@ -160,7 +160,7 @@ def test_a_remote_that_is_away_ends_nothing_and_a_fence_everything(boot: Boot) -
     until("its checkpoint is safe", (machine.remote / LATEST_FILE).exists)
 
     away = machine.remote.rename(machine.remote.with_name("away"))
-    machine.remote.write_text("a file is no remote")
+    machine.remote.write_text("a file, so the remote cannot be used")
     log = machine.work / "agent.log"
     until("beats fail", lambda: log.read_text().count("lease not renewed") > 1)
     machine.remote.unlink()
@@ -174,11 +174,11 @@ def test_a_remote_that_is_away_ends_nothing_and_a_fence_everything(boot: Boot) -
     (machine.letters / FENCE_FILE).write_text("{}")
     machine.ended()
     assert not engine.is_running()
-    assert not (machine.letters / OUTCOME_FILE).exists(), "it touches nothing more"
+    assert not (machine.letters / OUTCOME_FILE).exists(), "it writes nothing more"
     assert not machine.is_in(Phase.ENDED)
 
 
-def test_the_real_node_run_in_a_minimal_basis(boot: Boot) -> None:
+def test_the_real_node_flow_in_a_minimal_basis(boot: Boot) -> None:
     machine = boot()
     machine.submit("spotwave.node.jobs.shci.flow.shci_node", calculation={"basis": "sto-3g"})
     machine.ended(180)
@@ -199,7 +199,7 @@ def test_the_real_node_run_in_a_minimal_basis(boot: Boot) -> None:
     runs = {one["prefect.resource.id"] for one in related if one["prefect.resource.role"] == "flow-run"}
     assert runs == {f"prefect.flow-run.{machine.run_id}"}
     run_id = str(machine.run_id)
-    for log in logs:  # what an honest machine says, its controller takes (tasks.machine.replay_record)
+    for log in logs:  # the controller accepts the record (tasks.machine.replay_record)
         assert log_line(log, run_id, {log["task_run_id"]})["message"]
     for event in events:
         its_own = event | {"related": [one for one in event["related"] if one["prefect.resource.id"] in runs]}

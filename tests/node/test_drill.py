@@ -1,4 +1,4 @@
-"""The rehearsed work: it counts, keeps the count, and goes on from it on another machine."""
+"""The node flow of a drill: it counts, saves the count, and resumes it on another machine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ At = Callable[[int], Workspace]
 
 @pytest.fixture
 def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[At]:
-    """The desk of an attempt's machine, which holds the checkpoint of the one before."""
+    """Return the workspace of an attempt's machine, with the checkpoint of the previous attempt."""
 
     def workspace(attempt: int) -> Workspace:
         work = tmp_path / f"machine-{attempt}"
@@ -35,11 +35,11 @@ def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[At]:
         monkeypatch.setenv(ENV_WORK, str(work))
         return Workspace()
 
-    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):  # nobody there: the bar is only for show
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):  # no server: the progress bar is optional
         yield workspace
 
 
-def test_the_next_machine_goes_on(at: At) -> None:
+def test_the_next_machine_resumes_the_count(at: At) -> None:
     first = Count(at(1))
     assert first.resumed_from is None
     first.keep("begin")
@@ -52,7 +52,7 @@ def test_the_next_machine_goes_on(at: At) -> None:
     assert Count(at(9)).token != first.token
 
 
-def test_it_ends_by_itself_and_when_it_is_asked_to(at: At) -> None:
+def test_a_count_ends_after_its_time_or_on_request(at: At) -> None:
     workspace = at(1)
     count = Count(workspace)
     count_on(workspace, count, 0.5)
@@ -63,7 +63,7 @@ def test_it_ends_by_itself_and_when_it_is_asked_to(at: At) -> None:
     assert count.seconds == 1
 
 
-def test_a_checkpoint_of_something_else(at: At) -> None:
+def test_a_checkpoint_of_another_job_is_refused(at: At) -> None:
     workspace = at(1)
     other = workspace.scratch / "scf.chk"
     other.write_text("not a count")

@@ -28,7 +28,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> HartreeFock:
     return hartree_fock(Calculation(basis="sto-3g"), tmp_path_factory.mktemp("small"))
 
 
-def test_pyscf_reads_back_what_it_would_transform(dimer: HartreeFock, tmp_path: Path) -> None:
+def test_pyscf_reads_the_integrals_that_it_would_compute(dimer: HartreeFock, tmp_path: Path) -> None:
     path = tmp_path / "FCIDUMP"
     proof = write_fcidump(dimer, path, frozen=0, max_memory_gib=1.0)
     data = fcidump.read(str(path), verbose=False)
@@ -42,7 +42,7 @@ def test_pyscf_reads_back_what_it_would_transform(dimer: HartreeFock, tmp_path: 
     assert [entry.name for entry in tmp_path.iterdir()] == ["FCIDUMP"]
 
 
-def test_pyci_reads_it_back(dimer: HartreeFock, tmp_path: Path) -> None:
+def test_pyci_reads_the_same_integrals(dimer: HartreeFock, tmp_path: Path) -> None:
     path = tmp_path / "FCIDUMP"
     write_fcidump(dimer, path, frozen=0, max_memory_gib=1.0)
     program = (
@@ -58,7 +58,7 @@ def test_pyci_reads_it_back(dimer: HartreeFock, tmp_path: Path) -> None:
         assert np.abs(read["two"].transpose(0, 2, 1, 3) - two).max() < 1e-12
 
 
-def test_frozen_core_is_folded_in(small: HartreeFock, tmp_path: Path) -> None:
+def test_a_frozen_core_is_included(small: HartreeFock, tmp_path: Path) -> None:
     path = tmp_path / "FCIDUMP"
     proof = write_fcidump(small, path, frozen=2, max_memory_gib=1.0)
     data = fcidump.read(str(path), verbose=False)
@@ -70,7 +70,7 @@ def test_frozen_core_is_folded_in(small: HartreeFock, tmp_path: Path) -> None:
     assert data["ECORE"] == pytest.approx(core, abs=1e-11) == proof.core_energy
     assert np.abs(data["H1"] - one).max() < 1e-12
     assert np.abs(data["H2"] - ao2mo.restore(8, reference.get_h2eff(), 12)).max() < 1e-12
-    # The energy of the Hartree-Fock determinant comes out again.
+    # The integrals reproduce the energy of the Hartree-Fock determinant.
     two = ao2mo.restore(1, data["H2"], 12)
     occupied = range(8)
     energy = data["ECORE"] + 2 * sum(data["H1"][i, i] for i in occupied)
@@ -78,9 +78,11 @@ def test_frozen_core_is_folded_in(small: HartreeFock, tmp_path: Path) -> None:
     assert energy == pytest.approx(small.energy, abs=1e-9)
 
 
-def test_through_files_it_is_the_same(small: HartreeFock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_transformation_through_files_gives_the_same_integrals(
+    small: HartreeFock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = write_fcidump(small, tmp_path / "a", frozen=1, max_memory_gib=1.0)
-    monkeypatch.setattr(module, "_BLOCK", 100)  # and in many blocks
+    monkeypatch.setattr(module, "_BLOCK", 100)  # also use many blocks
     calls: list[str] = []
     original = ao2mo.outcore.full
     monkeypatch.setattr(ao2mo.outcore, "full", lambda *a, **k: (calls.append("file"), original(*a, **k))[1])
@@ -101,14 +103,14 @@ from spotwave.node.jobs.shci.scf.hartree_fock import load_hartree_fock
 folder = Path(sys.argv[1])
 hf = load_hartree_fock(Calculation(basis="aug-cc-pvdz"), folder / "scf.chk", max_memory_gib=0.02)
 write_fcidump(hf, folder / "FCIDUMP", frozen=0, max_memory_gib=float(sys.argv[2]))
-# Not getrusage: after vfork and exec its maximum still knows the parent's memory.
+# Not getrusage: after vfork and exec its maximum still includes the parent's memory.
 print(1024 * int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]))
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
 def test_memory_is_bounded(tmp_path: Path) -> None:
-    """82 orbitals: three arrays of 46, 93 and 93 MB in core, against blocks of a file."""
+    """82 orbitals: three arrays of 46, 93 and 93 MB in memory, compared with blocks of a file."""
     hartree_fock(Calculation(basis="aug-cc-pvdz"), tmp_path)
     peaks = {}
     for limit in ("0.1", "4"):
@@ -123,15 +125,15 @@ def test_orbsym_follows_molpro_numbering(tmp_path: Path) -> None:
     write_fcidump(hf, tmp_path / "with", frozen=0, orbsym=True, max_memory_gib=1.0)
     write_fcidump(hf, tmp_path / "without", frozen=0, max_memory_gib=1.0)
     labels = fcidump.read(str(tmp_path / "with"), verbose=False)["ORBSYM"]
-    # 1a1 2a1 1b2 3a1 1b1 4a1 2b2 in C2v; which of b1 and b2 is the plane is convention.
+    # 1a1 2a1 1b2 3a1 1b1 4a1 2b2 in C2v; the assignment of b1 and b2 to the planes is a convention.
     assert labels in ([1, 1, 3, 1, 2, 1, 3], [1, 1, 2, 1, 3, 1, 2])
     assert fcidump.read(str(tmp_path / "without"), verbose=False)["ORBSYM"] == [1] * 7
     two = ao2mo.restore(1, fcidump.read(str(tmp_path / "with"), verbose=False)["H2"], 7)
     odd = np.array([[a == b for b in labels] for a in labels])
-    assert np.abs(two[~odd][:, odd]).max() < 1e-10  # (ij|kl) vanishes when ij and kl are of different symmetry
+    assert np.abs(two[~odd][:, odd]).max() < 1e-10  # (ij|kl) vanishes if ij and kl have different symmetry
 
 
-def test_linear_molecule_and_atom_have_labels_that_are_true(tmp_path: Path) -> None:
+def test_linear_molecules_and_atoms_have_correct_labels(tmp_path: Path) -> None:
     for molecule in ("N 0 0 0; N 0 0 1.1", "Ne 0 0 0"):
         hf = hartree_fock(Calculation(molecule=molecule, basis="6-31g"), tmp_path)
         write_fcidump(hf, tmp_path / "FCIDUMP", frozen=0, orbsym=True, max_memory_gib=1.0)
@@ -140,21 +142,21 @@ def test_linear_molecule_and_atom_have_labels_that_are_true(tmp_path: Path) -> N
         assert np.abs(data["H1"][differ]).max(initial=0.0) < 1e-9
 
 
-def test_nothing_to_correlate_is_refused(small: HartreeFock, tmp_path: Path) -> None:
+def test_a_calculation_without_correlated_electrons_is_refused(small: HartreeFock, tmp_path: Path) -> None:
     for frozen in (-1, 10, 14):
         with pytest.raises(ValueError, match="impossible"):
             write_fcidump(small, tmp_path / "FCIDUMP", frozen=frozen, max_memory_gib=1.0)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_proof_recognises_other_integrals(small: HartreeFock, tmp_path: Path) -> None:
+def test_the_proof_detects_other_integrals(small: HartreeFock, tmp_path: Path) -> None:
     def proof(hf: HartreeFock) -> IntegralsProof:
         return write_fcidump(hf, tmp_path / "FCIDUMP", frozen=0, max_memory_gib=1.0)
 
     ours = proof(small)
     assert IntegralsProof.from_dict(json.loads(json.dumps(ours.to_dict()))) == ours
     assert same_integrals(ours, ours)
-    # Rounding as on another processor: other bytes, the same integrals.
+    # Rounding differences, as on another processor: other bytes, the same integrals.
     rounded = proof(replace(small, mo_coeff=small.mo_coeff * (1 + 1e-15)))
     assert rounded.sha256 != ours.sha256
     assert same_integrals(ours, rounded)

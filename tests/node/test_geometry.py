@@ -1,4 +1,4 @@
-"""Geometries as people have them are read rightly, or refused by their name."""
+"""Common geometry formats are parsed correctly, or refused with the name of the format."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EVERY = [case for cases in CASES.values() for case in cases]
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in EVERY if case.atoms])
-def test_it_is_read_as_it_is_meant(case: Case) -> None:
+def test_a_supported_format_is_parsed(case: Case) -> None:
     assert case.atoms
     geometry = parse_geometry(case.text)
     assert geometry.elements == [symbol for symbol, *_ in case.atoms]
@@ -30,29 +30,29 @@ def test_it_is_read_as_it_is_meant(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in EVERY if not case.atoms])
-def test_it_is_refused_by_its_name(case: Case) -> None:
+def test_an_unsupported_format_is_refused_by_name(case: Case) -> None:
     assert case.refused
     with pytest.raises(InputError) as caught:
         parse_geometry(case.text)
-    said = str(caught.value)
-    assert said.startswith("molecule: ")
-    assert all(words in said for words in case.refused), said
+    message = str(caught.value)
+    assert message.startswith("molecule: ")
+    assert all(part in message for part in case.refused), message
     assert caught.value.remedy
-    assert said.isprintable()
-    assert len(said) < 400
+    assert message.isprintable()
+    assert len(message) < 400
 
 
-def test_the_page_tells_what_the_tests_carry_through() -> None:
+def test_the_page_lists_the_cases() -> None:
     assert PAGE.read_text() == as_markdown(), "run `python -m tests.node.geometries_page --write`"
 
 
-def test_no_name_stands_twice() -> None:
+def test_names_of_cases_are_unique() -> None:
     assert len({case.name for case in EVERY}) == len(EVERY) > 100
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in EVERY if case.atoms])
-def test_pyscf_takes_what_was_read(case: Case) -> None:
-    """Labels too: it reads their letters as part of the symbol."""
+def test_pyscf_accepts_the_parsed_geometry(case: Case) -> None:
+    """This includes labels, whose letters PySCF reads as part of the symbol."""
     assert case.atoms
     geometry = parse_geometry(case.text)
     charge = geometry.charge or 0
@@ -60,7 +60,7 @@ def test_pyscf_takes_what_was_read(case: Case) -> None:
     if geometry.multiplicity is None:
         spin = {"H He Li": 0, "H He": 1}.get(" ".join(geometry.elements), 0)
     if {"Xe", "Au", "Co"} & set(geometry.elements):
-        return  # not in this basis, or not a singlet
+        return  # not available in this basis, or not a singlet
     calculation = Calculation(molecule=case.text, basis="sto-3g", charge=charge, spin=spin)
     assert check(calculation).n_atoms == len(case.atoms)
     mol = build_molecule(calculation)
@@ -68,7 +68,7 @@ def test_pyscf_takes_what_was_read(case: Case) -> None:
     assert mol.atom_coords(unit="Angstrom") == pytest.approx(np.array([xyz for _, *xyz in case.atoms]), abs=1e-7)
 
 
-def test_our_bohr_is_that_of_pyscf() -> None:
+def test_the_bohr_radius_equals_that_of_pyscf() -> None:
     mol = build_molecule(Calculation(molecule="units bohr; He 0 0 1", basis="sto-3g"))
     assert mol.atom_coords()[0, 2] == pytest.approx(1.0, abs=1e-14)
     assert parse_geometry("units bohr; He 0 0 1").atoms[0][1][2] == pytest.approx(BOHR, abs=1e-14)
@@ -82,17 +82,17 @@ def test_our_bohr_is_that_of_pyscf() -> None:
         ("* xyz 0 1", {"charge": 1, "spin": 1}, "charge"),
     ],
 )
-def test_parameters_do_not_contradict_the_text(head: str, parameters: dict[str, int], parameter: str) -> None:
+def test_parameters_that_contradict_the_text_are_refused(head: str, parameters: dict[str, int], parameter: str) -> None:
     with pytest.raises(InputError, match="differs from the molecule's text") as caught:
         check(Calculation(molecule=f"{head}\n{ROWS}\n*", **parameters))  # type: ignore[arg-type]
     assert caught.value.parameter == parameter
 
 
-def test_parameters_that_agree_with_the_text_are_taken() -> None:
+def test_parameters_that_agree_with_the_text_are_accepted() -> None:
     assert check(Calculation(molecule=f"* xyz 1 2\n{ROWS}\n*", charge=1, spin=1)).n_electrons == 9
 
 
-def test_a_z_matrix_has_the_measures_that_it_names() -> None:
+def test_a_z_matrix_has_the_given_distances_and_angles() -> None:
     text = "C; O 1 1.43; H 2 0.96 1 108.0; H 1 1.09 2 107.0 3 175.0; H 1 1.1 2 112.0 3 -65.0; X 1 1. 2 90. 3 20."
     c, o, h, h1, h2 = (np.array(xyz) for _, xyz in parse_geometry(text).atoms)
     assert np.linalg.norm(o - c) == pytest.approx(1.43)
@@ -107,7 +107,7 @@ def _angle(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> float:
 
 
 def _dihedral(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> float:
-    """IUPAC's: clockwise is positive, seen from b to c."""
+    """Return the dihedral angle by IUPAC's convention: clockwise is positive, seen from b to c."""
     axis = (c - b) / np.linalg.norm(c - b)
     one, two = a - b, d - c
     one, two = one - (one @ axis) * axis, two - (two @ axis) * axis
@@ -132,7 +132,7 @@ def _dihedral(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> flo
         "O 0 0 0;" * 6000,
     ],
 )
-def test_no_text_takes_long(text: str) -> None:
+def test_parsing_is_fast_for_any_text(text: str) -> None:
     began = time.monotonic()
     with contextlib.suppress(InputError):
         parse_geometry(text)

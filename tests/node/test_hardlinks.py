@@ -1,4 +1,4 @@
-"""Hard links of files that another process replaces meanwhile, as the programs do with their checkpoints."""
+"""Hard links to files that another process replaces meanwhile, as programs do with their checkpoints."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_file_that_is_being_replaced_is_linked(tmp_path: Path) -> None:
             assert target.read_text() == "whole"
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="absent"):
         link(tmp_path / "absent", tmp_path / "target")
     (tmp_path / "broken").symlink_to(tmp_path / "absent")

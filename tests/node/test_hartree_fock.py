@@ -38,7 +38,7 @@ def test_reference_energies(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["scf.chk"]
 
 
-def test_load_gives_the_same_mean_field(chkfile: Path) -> None:
+def test_a_loaded_mean_field_is_the_same(chkfile: Path) -> None:
     loaded = load_hartree_fock(STO3G, chkfile)
     assert loaded.energy == pytest.approx(-149.9353759264, abs=1e-8)
     assert loaded.nuclear_repulsion == pytest.approx(36.66284801418409)
@@ -83,7 +83,7 @@ def test_a_changed_file_is_refused(chkfile: Path, tmp_path: Path, dataset: str, 
 
 
 def rotated(coeff: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The highest occupied and the lowest empty orbital, by 0.3 rad."""
+    """Rotate the highest occupied and the lowest empty orbital by 0.3 rad."""
     turn = np.eye(coeff.shape[1])
     turn[9:11, 9:11] = [[np.cos(0.3), -np.sin(0.3)], [np.sin(0.3), np.cos(0.3)]]
     return np.asarray(coeff @ turn)
@@ -99,7 +99,7 @@ def swapped(coeff: NDArray[np.float64]) -> NDArray[np.float64]:
 def test_orbitals_of_another_determinant_are_refused(
     chkfile: Path, tmp_path: Path, change: Callable[[NDArray[np.float64]], NDArray[np.float64]]
 ) -> None:
-    """With their own energy, honestly told: it is none of Hartree-Fock."""
+    """Their stored energy is correct, but they are not Hartree-Fock orbitals."""
     changed = shutil.copy(chkfile, tmp_path / "scf.chk")
     mol = build_molecule(STO3G)
     with h5py.File(changed, "r+") as file:
@@ -111,14 +111,14 @@ def test_orbitals_of_another_determinant_are_refused(
         load_hartree_fock(STO3G, changed)
 
 
-def test_a_broken_file_is_refused(chkfile: Path, tmp_path: Path) -> None:
+def test_a_damaged_file_is_refused(chkfile: Path, tmp_path: Path) -> None:
     broken = tmp_path / "scf.chk"
     broken.write_bytes(chkfile.read_bytes()[:3000])
     with pytest.raises(DifferentCalculation, match="not a readable SCF checkpoint"):
         load_hartree_fock(STO3G, broken)
 
 
-def test_no_convergence_is_an_error_with_advice(tmp_path: Path) -> None:
+def test_an_unconverged_scf_is_an_error_with_advice(tmp_path: Path) -> None:
     lines: list[str] = []
     with pytest.raises(ScfNotConverged, match="Check geometry"):
         run_hartree_fock(STO3G, tmp_path / "scf.chk", max_memory_gib=2.0, log=lines.append, max_cycles=1)
@@ -126,7 +126,7 @@ def test_no_convergence_is_an_error_with_advice(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_second_order_iterations_rescue(tmp_path: Path) -> None:
+def test_second_order_iterations_converge_a_difficult_case(tmp_path: Path) -> None:
     hf = run_hartree_fock(STO3G, tmp_path / "scf.chk", max_memory_gib=2.0, log=quiet, max_cycles=5)
     assert hf.second_order
     assert hf.energy == pytest.approx(-149.9353759264, abs=1e-8)

@@ -1,4 +1,4 @@
-"""How a node flow ends that has no result: what the agent is told, and what Prefect is."""
+"""How a node flow without a result ends: the outcome for the agent, and the state in Prefect."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from spotwave.node.runtime.interruption import cut_short
 from spotwave.node.runtime.workspace import Workspace
 from tests.node.chemistry import quiet
 
-DIED = {"cause": Cause.PROGRAM, "signal": 11}
+CRASH = {"cause": Cause.PROGRAM, "signal": 11}
 
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
-    """At the step run_shci, with a file in its scratch."""
+    """A workspace at the step run_shci, with a file in its scratch folder."""
     brief = Brief("sw-0123456789ab", 1, "/nowhere", "", vcpus=1, memory_gib=1.0, deadline=time.time() + 600)
     brief.write(tmp_path / BRIEF_FILE)
     monkeypatch.setenv(ENV_WORK, str(tmp_path))
@@ -49,20 +49,20 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Works
         yield found
 
 
-def told(workspace: Workspace, error: BaseException) -> tuple[Outcome | None, str | None]:
-    """What the agent is told, and the name of the state; None where the error is raised on."""
+def ended_with(workspace: Workspace, error: BaseException) -> tuple[Outcome | None, str | None]:
+    """Return the outcome for the agent, and the name of the state; None if the error is re-raised."""
     state = cut_short(workspace, error, (TerminationSignal,), Mistake)
     path = workspace.work / OUTCOME_FILE
     return Outcome.read(path) if path.exists() else None, None if state is None else state.name
 
 
-def test_an_exception_that_nobody_foresaw_ends_the_job_once(workspace: Workspace) -> None:
-    """PySCF's own, of an atom whose pseudopotential its guess cannot do."""
+def test_an_unexpected_exception_ends_the_job(workspace: Workspace) -> None:
+    """An exception of PySCF for an atom whose pseudopotential its initial guess does not support."""
     gadolinium = Calculation(molecule="Gd 0 0 0", spin=8, basis="crenbl")
-    with pytest.raises(Exception) as raised:  # noqa: PT011 - the library's affair
+    with pytest.raises(Exception) as raised:  # noqa: PT011 - its type depends on the library
         run_hartree_fock(gadolinium, workspace.scratch / "scf.chk", max_memory_gib=1.0, log=quiet)
-    outcome, state = told(workspace, raised.value)
-    assert state is None, "raised on, so that Prefect logs the traceback"
+    outcome, state = ended_with(workspace, raised.value)
+    assert state is None, "re-raised, so that Prefect logs the traceback"
     assert outcome is not None
     assert (outcome.ending, outcome.cause, outcome.step) == (Ending.FAILED, None, "run_shci")
     assert outcome.reason.startswith("numpy.linalg.LinAlgError: Last 2 dimensions of the array must be square")
@@ -74,25 +74,25 @@ def test_an_exception_that_nobody_foresaw_ends_the_job_once(workspace: Workspace
         (MemoryError(), Ending.LOST, {"cause": Cause.MEMORY}, "OutOfMemory"),
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), Ending.LOST, {"cause": Cause.DISK}, "DiskFull"),
         (OSError(errno.EIO, os.strerror(errno.EIO)), Ending.LOST, {"cause": Cause.PROGRAM}, "Died"),
-        (ProgramFailed("pyci died.\nIts log", **DIED), Ending.LOST, DIED, "Died"),  # type: ignore[arg-type]
+        (ProgramFailed("pyci died.\nIts log", **CRASH), Ending.LOST, CRASH, "Died"),  # type: ignore[arg-type]
         (ProgramFailed("pyci: no convergence", exit_status=3), Ending.FAILED, {}, "Failed"),
         (ScfNotConverged("try a smaller basis"), Ending.FAILED, {}, "Failed"),
-        (httpx.ConnectError("nobody there"), Ending.LOST, {}, "Unheard"),
+        (httpx.ConnectError("connection refused"), Ending.LOST, {}, "Unheard"),
     ],
     ids=repr,
 )
-def test_what_another_machine_may_do_better(
+def test_errors_that_another_machine_may_avoid(
     workspace: Workspace, error: Exception, ending: Ending, facts: dict[str, Any], state: str
 ) -> None:
-    outcome, name = told(workspace, error)
+    outcome, name = ended_with(workspace, error)
     assert name == state
     assert outcome is not None
     assert outcome == Outcome(ending, outcome.reason, step="run_shci", **facts)
     assert "Its log" not in outcome.reason
-    assert (workspace.scratch / "FCIDUMP").exists() == (outcome.cause is not Cause.DISK), "room for the note"
+    assert (workspace.scratch / "FCIDUMP").exists() == (outcome.cause is not Cause.DISK), "space for the outcome file"
 
 
-def test_the_agents_word_and_prefects_signals_come_first(workspace: Workspace) -> None:
-    assert told(workspace, TerminationSignal(15)) == (None, None)
+def test_stop_requests_and_signals_take_precedence(workspace: Workspace) -> None:
+    assert ended_with(workspace, TerminationSignal(15)) == (None, None)
     Outcome(Ending.INTERRUPTED, "a notice").write(workspace.work / STOP_FILE)
-    assert told(workspace, MemoryError()) == (None, "Interrupted")
+    assert ended_with(workspace, MemoryError()) == (None, "Interrupted")

@@ -1,4 +1,4 @@
-"""What must hold between two steps: a job whose figures contradict each other ends."""
+"""Consistency checks between two steps: a job with contradicting values ends."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def ended(energy: float) -> Energies:
     return Energies("mine", "1", energy, energy, 100)
 
 
-def test_what_is_right_passes(task: SolverTask, hf_energy: float) -> None:
+def test_consistent_values_pass(task: SolverTask, hf_energy: float) -> None:
     prove_reference(task, hf_energy)
     prove_energies(task, ended(hf_energy), reference=hf_energy)
     prove_energies(task, ended(exact_energy(task.fcidump)), reference=hf_energy)
 
 
-def test_orbitals_in_another_order_are_no_reference(task: SolverTask, hf_energy: float, tmp_path: Path) -> None:
-    """As every program would have taken them."""
+def test_orbitals_in_another_order_are_refused(task: SolverTask, hf_energy: float, tmp_path: Path) -> None:
+    """The file has swapped orbitals, which no program would notice."""
     header, lines = [], []
     for line in task.fcidump.read_text().splitlines(keepends=True):
         (lines if len(header) == 4 else header).append(line)
@@ -66,7 +66,7 @@ def test_orbitals_in_another_order_are_no_reference(task: SolverTask, hf_energy:
         prove_reference(replace(task, fcidump=other), hf_energy)
 
 
-def test_no_energy_above_the_reference_or_below_the_bound_is_an_answer(task: SolverTask, hf_energy: float) -> None:
+def test_an_energy_above_the_reference_or_below_the_bound_is_refused(task: SolverTask, hf_energy: float) -> None:
     with pytest.raises(Contradiction, match=r"-1\.1000000000 Hartree, above -\d+\.\d+ of the first determinant"):
         prove_energies(task, ended(-1.1), reference=hf_energy)
     bound = lower_bound(task.fcidump, task.n_orbitals, task.n_alpha, task.n_beta)
@@ -78,11 +78,11 @@ def test_no_energy_above_the_reference_or_below_the_bound_is_an_answer(task: Sol
 @pytest.mark.parametrize(
     ("spin", "s_squared", "warned"), [(0, 0.0, False), (0, 0.171, True), (2, 2.01, False), (2, 0.0, True)]
 )
-def test_a_state_of_another_spin_is_told(task: SolverTask, spin: int, s_squared: float, warned: bool) -> None:
+def test_a_state_of_another_spin_causes_a_warning(task: SolverTask, spin: int, s_squared: float, warned: bool) -> None:
     energies = Energies("mine", "1", -1.0, -1.0, 100, s_squared=s_squared)
-    told = of_another_spin(replace(task, spin=spin), energies)
-    assert (told is not None) == warned
-    assert of_another_spin(task, ended(-1.0)) is None, "a program that does not tell"
+    warning = of_another_spin(replace(task, spin=spin), energies)
+    assert (warning is not None) == warned
+    assert of_another_spin(task, ended(-1.0)) is None, "a program that does not report <S^2>"
 
 
 @pytest.mark.parametrize(
@@ -94,9 +94,9 @@ def test_a_state_of_another_spin_is_told(task: SolverTask, spin: int, s_squared:
         (((0, 1, 2, 3, 4, 5, 10), (0, 1, 2, 3, 4, 5, 6)), "does not fit 7 electrons in 10 orbitals"),
     ],
 )
-def test_a_first_determinant_that_is_not_lower_or_not_of_these_electrons_is_refused(
+def test_an_invalid_first_determinant_is_refused(
     task: SolverTask, hf_energy: float, first: tuple[tuple[int, ...], tuple[int, ...]], line: str
 ) -> None:
-    """It may come from a checkpoint."""
+    """The first determinant may come from a checkpoint."""
     with pytest.raises(Contradiction, match=line):
         prove_reference(replace(task, first_determinant=first), hf_energy)

@@ -1,6 +1,7 @@
-"""Energies of other programs, run here: psi4 and NWChem for the mean field (Debian has both), block2 for the SHCI.
+"""Compare energies with other programs that are run here: psi4 and NWChem (both in Debian) for the mean field, block2
+for SHCI.
 
-block2 is no part of the lock file (its licence is GPL-3, and with MKL it is 300 MB): `pip install block2` to run it.
+block2 is not in the lock file (its licence is GPL-3, and with MKL it has 300 MB): `pip install block2` to run it.
 """
 
 from __future__ import annotations
@@ -67,8 +68,8 @@ task scf energy
 """
 
 
-def told_by(command: list[str], folder: Path, pattern: str, output: str | None = None) -> float:
-    """Hartree, from what the program prints or from the file that it writes."""
+def energy_from(command: list[str], folder: Path, pattern: str, output: str | None = None) -> float:
+    """Run the program and return the energy in Hartree from its output or the file that it writes."""
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=True)
     text = done.stdout if output is None else (folder / output).read_text()
     (energy,) = re.findall(pattern, text)
@@ -91,24 +92,24 @@ def filled(template: str, calculation: Calculation) -> str:
 
 @needs("psi4")
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_hartree_fock_is_psi4s(name: str, tmp_path: Path) -> None:
+def test_hartree_fock_agrees_with_psi4(name: str, tmp_path: Path) -> None:
     (tmp_path / "input.dat").write_text(filled(PSI4, SYSTEMS[name]))
-    judged = told_by(["psi4", "-n", "1", "input.dat", "output.dat"], tmp_path, r"found (-\d+\.\d+)", "output.dat")
+    judged = energy_from(["psi4", "-n", "1", "input.dat", "output.dat"], tmp_path, r"found (-\d+\.\d+)", "output.dat")
     assert hartree_fock(SYSTEMS[name], tmp_path).energy == pytest.approx(judged, abs=2e-8)
 
 
 @needs("nwchem")
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_hartree_fock_is_nwchems(name: str, tmp_path: Path) -> None:
+def test_hartree_fock_agrees_with_nwchem(name: str, tmp_path: Path) -> None:
     (tmp_path / "input.nw").write_text(filled(NWCHEM, SYSTEMS[name]))
-    judged = told_by(["nwchem", "input.nw"], tmp_path, r"Total SCF energy = +(-\d+\.\d+)")
+    judged = energy_from(["nwchem", "input.nw"], tmp_path, r"Total SCF energy = +(-\d+\.\d+)")
     assert hartree_fock(SYSTEMS[name], tmp_path).energy == pytest.approx(judged, abs=2e-8)
 
 
 @pytest.mark.skipif(find_spec("block2") is None, reason="block2 is not in this environment (pip install block2)")
 @pytest.mark.parametrize("spin", [0, 2])
-def test_shci_at_a_tiny_threshold_is_block2s(spin: int, tmp_path: Path) -> None:
-    """DMRG with a bond dimension that leaves nothing out."""
+def test_shci_at_a_tiny_threshold_agrees_with_block2(spin: int, tmp_path: Path) -> None:
+    """DMRG with a bond dimension that is large enough to be exact."""
     from pyblock2.driver.core import DMRGDriver, SymmetryTypes
 
     calculation = Calculation(molecule="N 0 0 0; N 0 0 1.4", spin=spin, basis="sto-3g")

@@ -1,4 +1,4 @@
-"""What the lack of memory looks like to our own CI programs."""
+"""Errors of the bundled CI programs that are caused by the memory limit."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ from spotwave.node.jobs.shci.programs.memory_limit import is_for_lack_of_memory
         (FileNotFoundError(errno.ENOENT, "No such file"), False),
     ],
 )
-def test_what_lack_of_memory_looks_like(error: Exception, is_so: bool) -> None:
+def test_errors_caused_by_lack_of_memory_are_recognised(error: Exception, is_so: bool) -> None:
     assert is_for_lack_of_memory(error) is is_so

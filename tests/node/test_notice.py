@@ -1,4 +1,4 @@
-"""The watchers against the emulated metadata services."""
+"""The notice watchers against emulated metadata services."""
 
 from __future__ import annotations
 
@@ -72,14 +72,14 @@ def noticed(watcher: MetadataNotice) -> Notice:
 
 @pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("cloud", CLOUDS)
-def test_no_notice_until_there_is_one_whatever_goes_wrong(cloud: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_are_not_a_notice(cloud: str, monkeypatch: pytest.MonkeyPatch) -> None:
     metadata, _, notice_s = CLOUDS[cloud][0](), *CLOUDS[cloud][1:]
     with service(metadata, monkeypatch) as served:
-        error: Callable[..., Response] = lambda request, said: Response(b"{}", 500)  # noqa: E731
+        error: Callable[..., Response] = lambda request, answer: Response(b"{}", 500)  # noqa: E731
         for answer in (error, cut(), garbage()):
             served.fail(Fault(lambda request: True, answer, times=2))
         with watching(cloud, monkeypatch) as watcher:
-            until(lambda: len(served.calls) >= 8)  # six of them went wrong
+            until(lambda: len(served.calls) >= 8)  # six of them failed
             assert watcher.poll() is None
             assert watcher.hint() is None
             metadata.notice(time.time() + 25)
@@ -103,9 +103,9 @@ def test_aws_renews_its_token_and_gives_the_hint(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("off_s", [600, -600])
-def test_a_machine_whose_clock_is_off_knows_what_is_left(off_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_remaining_time_is_correct_if_the_clock_is_off(off_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
     metadata = aws()
-    metadata.notice(time.time() + off_s + 60)  # by the cloud's clock, which its answers tell
+    metadata.notice(time.time() + off_s + 60)  # by the cloud's clock, which is in its answers
     date = formatdate(time.time() + off_s, usegmt=True)
     monkeypatch.setattr("http.server.BaseHTTPRequestHandler.date_time_string", lambda *_: date)
     with service(metadata, monkeypatch), watching("aws", monkeypatch) as watcher:
@@ -113,7 +113,7 @@ def test_a_machine_whose_clock_is_off_knows_what_is_left(off_s: float, monkeypat
 
 
 @pytest.mark.usefixtures("hasty")
-def test_gcp_hangs_on_one_call_and_misses_no_change(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gcp_waits_in_one_call_and_misses_no_change(monkeypatch: pytest.MonkeyPatch) -> None:
     metadata = gcp()
     with service(metadata, monkeypatch) as served, watching("gcp", monkeypatch) as watcher:
         until(lambda: len(served.calls) == 2)  # the first is answered at once, the second hangs
@@ -121,11 +121,11 @@ def test_gcp_hangs_on_one_call_and_misses_no_change(monkeypatch: pytest.MonkeyPa
         assert 25 < noticed(watcher).left_s <= 30
         assert len(served.calls) == 2
     with service(metadata, monkeypatch), watching("gcp", monkeypatch) as late:
-        assert noticed(late)  # it was TRUE before anybody asked
+        assert noticed(late)  # it was TRUE before the first request
 
 
 @pytest.mark.usefixtures("hasty")
-def test_azure_heeds_its_own_preemption_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_azure_reacts_only_to_its_own_preemption(monkeypatch: pytest.MonkeyPatch) -> None:
     metadata = azure(first_call_s=0.3)
     soon = time.time() + 20
     for kind, resources in (("Freeze", None), ("Reboot", None), ("Redeploy", None), ("Preempt", ["sw-1-10", "sw-2-1"])):
@@ -138,7 +138,7 @@ def test_azure_heeds_its_own_preemption_alone(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.usefixtures("hasty")
-def test_azure_once_started_it_is_now(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_azure_an_event_that_has_started_leaves_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
     metadata = azure()
     metadata.start(metadata.notice(time.time() + 30))
     with service(metadata, monkeypatch), watching("azure", monkeypatch) as watcher:
@@ -147,7 +147,7 @@ def test_azure_once_started_it_is_now(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("cloud", CLOUDS)
-def test_a_service_that_is_away_is_logged_once_and_found_again(
+def test_an_unreachable_service_is_logged_once_and_retried(
     cloud: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     metadata = CLOUDS[cloud][0]()
@@ -157,10 +157,10 @@ def test_a_service_that_is_away_is_logged_once_and_found_again(
             until(lambda: len(served.calls) > 5)
             metadata.notice(time.time() + 25)
             noticed(watcher)
-    assert len([record for record in caplog.records if "does not answer" in record.message]) == 1
+    assert len([record for record in caplog.records if "no valid answer" in record.message]) == 1
 
 
-def test_the_local_cloud_keeps_its_file_and_others_give_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_local_cloud_has_a_notice_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SPOTWAVE_CLOUD", raising=False)
     monkeypatch.delenv("SPOTWAVE_NOTICE", raising=False)
     assert isinstance(notice_watcher(), NoNotice)

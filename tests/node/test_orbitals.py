@@ -1,4 +1,4 @@
-"""The same input gives the same orbitals, and the determinant that a program starts from is Hartree-Fock's."""
+"""The same input gives the same orbitals, and programs start from the Hartree-Fock determinant."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from tests.node.chemistry import hartree_fock
 
 
 def ring(symbol: str, n: int, radius: float) -> str:
-    """Atoms on a circle, Angstrom."""
+    """Return atoms on a circle, Angstrom."""
     return "; ".join(
         f"{symbol} {radius * cos(2 * pi * k / n):.10f} {radius * sin(2 * pi * k / n):.10f} 0" for k in range(n)
     )
 
 
 NEARLY = "B(OH)3, C3h"
-# With pi, e and t spaces, aligned with the axes and askew; a pure rotation group, which has no Abelian part that helps.
+# With pi, e and t levels, aligned with the axes and not; a pure rotation group, without a useful Abelian subgroup.
 DEGENERATE = {
     "N2": Calculation(molecule="N 0 0 0; N 0 0 1.1", basis="6-31g"),
     "N2 askew": Calculation(molecule="N 0.1 0 0; N 0.4 0.4 1.0", basis="6-31g"),
@@ -58,7 +58,7 @@ print(json.dumps(dump(Calculation.model_validate_json(sys.argv[3]), Path(sys.arg
 
 
 def made_by(folder: Path, threads: int, calculation: Calculation) -> IntegralsProof:
-    """In a process of its own, as on another machine."""
+    """Compute the integrals in a separate process, as on another machine."""
     folder.mkdir()
     command = [sys.executable, "-c", MAKE, str(folder), str(threads), calculation.model_dump_json()]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -67,17 +67,17 @@ def made_by(folder: Path, threads: int, calculation: Calculation) -> IntegralsPr
 
 @pytest.mark.parametrize("name", DEGENERATE)
 def test_the_same_input_gives_the_same_integrals(name: str, tmp_path: Path) -> None:
-    """Bit for bit with one thread; up to the order of sums with two."""
+    """Bit for bit with one thread; up to the order of summation with two."""
     first, again = (made_by(tmp_path / f"one-{n}", 1, DEGENERATE[name]) for n in range(2))
     assert first.sha256 == again.sha256
     two = made_by(tmp_path / "two", 2, DEGENERATE[name])
-    if name == NEARLY:  # rounded coordinates: its levels lie so close that the SCF repeats its orbitals to 1e-8 only
+    if name == NEARLY:  # rounded coordinates: levels are so close that the SCF reproduces orbitals only to 1e-8
         assert np.allclose(first.fingerprint, two.fingerprint, rtol=0, atol=1e-6 * first.fingerprint[0])
     else:
         assert same_integrals(first, two)
 
 
-# Energies of Hartree-Fock, Hartree, found by PySCF (shared by psi4 where it finds the same solution).
+# Hartree-Fock energies in Hartree by PySCF (equal to psi4 if it finds the same solution).
 @pytest.mark.parametrize(
     ("molecule", "spin", "basis", "energy"),
     [
@@ -87,10 +87,10 @@ def test_the_same_input_gives_the_same_integrals(name: str, tmp_path: Path) -> N
         ("H 0 0 0", 1, "6-31g", -0.498232910729),
     ],
 )
-def test_the_first_determinant_is_hartree_focks(
+def test_the_first_determinant_is_that_of_hartree_fock(
     molecule: str, spin: int, basis: str, energy: float | None, tmp_path: Path
 ) -> None:
-    """An ROHF leaves singly occupied orbitals behind empty ones (chromium), and programs take the first ones."""
+    """An ROHF leaves singly occupied orbitals after empty ones (chromium), but programs take the first ones."""
     calculation = Calculation(molecule=molecule, spin=spin, basis=basis, frozen_core=molecule.startswith("Cr"))
     hf = hartree_fock(calculation, tmp_path)
     assert energy is None or hf.energy == pytest.approx(energy, abs=1e-4 if basis == "sto-3g" else 1e-6)
@@ -103,15 +103,15 @@ def test_the_first_determinant_is_hartree_focks(
     assert np.array_equal(again.mo_coeff, hf.mo_coeff)
 
 
-def test_the_order_is_occupation_then_energy_then_irrep() -> None:
+def test_orbitals_are_ordered_by_occupation_energy_and_irrep() -> None:
     energy = np.array([-1.0, 0.3, 0.1, -0.2, 0.1 + 1e-9])
     occupation = np.array([2.0, 0.0, 0.0, 1.0, 0.0])
     found = in_order(np.eye(5), energy, occupation, np.array([0, 0, 7, 0, 3]), np.eye(5))
     assert [int(np.argmax(column)) for column in found.coeff.T] == [0, 3, 4, 2, 1]
 
 
-def test_orbitals_of_one_level_are_unmixed_by_the_rule() -> None:
-    """However an SCF has mixed them, and whatever signs it gave."""
+def test_degenerate_orbitals_are_unmixed_by_the_rule() -> None:
+    """Independent of the mixing and the signs that the SCF gave."""
     random = np.random.default_rng(7)
     orthogonal, _ = np.linalg.qr(random.standard_normal((6, 6)))
     energy, occupation, irreps = (

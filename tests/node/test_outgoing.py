@@ -1,4 +1,4 @@
-"""What of a program's folder is sent, and how long a remote is tried that does not take it."""
+"""Which files of a program's folder are sent, and how long copies to a failing remote are retried."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def syncer(work: Path, remote: str, refused_s: float = 0.5) -> Syncer:
     return Syncer(Remote(RCLONE, None, remote, call_s=10.0), work, brief, retry_s=0.2, refused_s=refused_s)
 
 
-def test_so_many_files_at_most_and_ours_first(work: Path) -> None:
+def test_the_number_of_files_is_limited_and_spotwaves_come_first(work: Path) -> None:
     output = work / OUTPUT_DIR
     for number in range(MOST_FILES + 300):
         (output / f"{number:06d}").touch()
@@ -42,33 +42,33 @@ def test_so_many_files_at_most_and_ours_first(work: Path) -> None:
     assert found.left_out_count == 300
     assert len(found.left_out) == MOST_NAMED
     assert found.report.endswith("and 100 more\n")
-    # A program that gives its files new names all the time does not fill the remote either.
+    # A program that keeps renaming its files does not fill the remote either.
     for path in output.glob("0*"):
         path.rename(output / f"again-{path.name}")
     again = survey(output, first=("result.json",), known=set(found.files))
     assert again.files == ["result.json"]
 
 
-def test_a_file_that_the_remote_refuses_does_not_hold_the_machine(work: Path, tmp_path: Path) -> None:
-    """A folder stands there under its name: refused for ever, while others are taken."""
+def test_a_refused_file_does_not_keep_the_machine_running(work: Path, tmp_path: Path) -> None:
+    """The remote has a folder of the same name, so this file is always refused, while others are accepted."""
     for name in ("result.json", "refused"):
         (work / OUTPUT_DIR / name).write_text("{}")
     (tmp_path / "remote/output/refused/below").mkdir(parents=True)
     sync = syncer(work, str(tmp_path / "remote"))
     begun = time.monotonic()
-    assert sync.finish(time.time() + 3600) is None, "the result is there"
+    assert sync.finish(time.time() + 3600) is None, "the result is on the remote"
     assert time.monotonic() - begun < 60
     assert any("not all of the output was sent" in remark for remark in sync.remarks)
     assert (tmp_path / "remote/output/result.json").read_text() == "{}"
 
 
-def test_a_result_that_the_remote_refuses_is_not_there(work: Path, tmp_path: Path) -> None:
+def test_a_refused_result_is_a_failure(work: Path, tmp_path: Path) -> None:
     (work / OUTPUT_DIR / "result.json").write_text("{}")
     (tmp_path / "remote/output/result.json/below").mkdir(parents=True)
     assert syncer(work, str(tmp_path / "remote")).finish(time.time() + 3600) is not None
 
 
-def test_a_checkpoint_that_the_remote_refuses_does_not_keep_the_output(work: Path, tmp_path: Path) -> None:
+def test_a_refused_checkpoint_does_not_block_the_output(work: Path, tmp_path: Path) -> None:
     (work / OUTPUT_DIR / "result.json").write_text("{}")
     (work / "state").write_text("state")
     checkpoint.seal(work / CHECKPOINT_DIR, "001-00001", {"state": work / "state"}, step="run_shci")
@@ -80,9 +80,9 @@ def test_a_checkpoint_that_the_remote_refuses_does_not_keep_the_output(work: Pat
     assert any("the last checkpoint was not sent" in remark for remark in sync.remarks)
 
 
-def test_a_remote_that_is_away_is_tried_until_the_end(work: Path, tmp_path: Path) -> None:
+def test_an_unreachable_remote_is_retried_until_the_end(work: Path, tmp_path: Path) -> None:
     (work / OUTPUT_DIR / "result.json").write_text("{}")
-    (tmp_path / "remote").write_text("a file: nothing can be below it")
+    (tmp_path / "remote").write_text("a file, so nothing can be below it")
     sync = syncer(work, str(tmp_path / "remote/job"), refused_s=0.0)
     until = time.time() + 5
     assert sync.finish(until) is not None
@@ -92,7 +92,7 @@ def test_a_remote_that_is_away_is_tried_until_the_end(work: Path, tmp_path: Path
     assert sync.finish(time.time() + 3600) is None
 
 
-def test_a_file_that_vanishes_while_it_is_sent_is_no_failure(work: Path, tmp_path: Path) -> None:
+def test_a_file_that_vanishes_during_a_copy_is_not_an_error(work: Path, tmp_path: Path) -> None:
     remote = Remote(RCLONE, None, str(tmp_path / "remote"))
     (work / OUTPUT_DIR / "a").write_text("a")
     remote.upload(work / OUTPUT_DIR, OUTPUT_DIR, names=["a", "gone"])
@@ -108,7 +108,7 @@ def test_a_file_that_cannot_be_read_is_left_out(work: Path) -> None:
     assert survey(work / OUTPUT_DIR).left_out == [("'closed'", "it cannot be read")]
 
 
-def test_what_stands_in_the_way_of_a_file_of_ours_is_removed(tmp_path: Path) -> None:
+def test_anything_in_place_of_a_file_is_removed(tmp_path: Path) -> None:
     (tmp_path / "yours").write_text("yours")
     (tmp_path / "folder/deep").mkdir(parents=True)
     (tmp_path / "link").symlink_to(tmp_path / "yours")
@@ -122,7 +122,7 @@ def test_what_stands_in_the_way_of_a_file_of_ours_is_removed(tmp_path: Path) -> 
     assert (tmp_path / "file").read_text() == "ours"
 
 
-def test_a_note_is_read_without_waiting(tmp_path: Path) -> None:
+def test_a_small_file_is_read_without_blocking(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "long").write_bytes(b"x" * (1 << 21))
     (tmp_path / "link").symlink_to(tmp_path / "long")
@@ -134,7 +134,7 @@ def test_a_note_is_read_without_waiting(tmp_path: Path) -> None:
             read_regular(tmp_path / name)
 
 
-def test_a_folder_is_made_again(tmp_path: Path) -> None:
+def test_a_folder_is_created_again(tmp_path: Path) -> None:
     folder = tmp_path / "a/b"
     assert folder_of_ours(folder)
     assert not folder_of_ours(folder)
@@ -146,7 +146,7 @@ def test_a_folder_is_made_again(tmp_path: Path) -> None:
     assert not (tmp_path / "a").exists()
 
 
-def test_folders_within_folders_are_removed_at_any_depth(tmp_path: Path) -> None:
+def test_nested_folders_of_any_depth_are_removed(tmp_path: Path) -> None:
     put_deep(tmp_path / "deep", 1500)
     remove_tree(tmp_path / "deep")
     remove_tree(tmp_path / "absent")

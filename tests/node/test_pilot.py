@@ -1,4 +1,4 @@
-"""Which of several Hartree-Fock solutions is followed, and what is said where another state lies lower."""
+"""Choice of the Hartree-Fock solution, and the remarks if another state is lower."""
 
 from __future__ import annotations
 
@@ -56,61 +56,67 @@ def chosen(calculation: Calculation, folder: Path, *, starts_anywhere: bool = Tr
 
 @on_linux
 def test_a_lower_solution_is_not_followed_blindly(tmp_path: Path) -> None:
-    """Triplet B2: an ROHF at -49.0697 exists, and SHCI from it ends 0.03 Hartree higher."""
+    """Triplet B2: an ROHF solution at -49.0697 exists, and SHCI from it ends 0.03 Hartree higher."""
     boron = Calculation(molecule="B 0 0 0; B 0 0 1.59", spin=2, basis="6-31g", eps1=1e-3, eps2=1e-4)
-    kept, told = chosen(boron, tmp_path)
+    kept, report = chosen(boron, tmp_path)
     assert kept.energy == pytest.approx(-49.058036785, abs=1e-6)
-    assert told.origin == "start"
-    lower = [other for other in told.others if other.energy < kept.energy - 0.01]
+    assert report.origin == "start"
+    lower = [other for other in report.others if other.energy < kept.energy - 0.01]
     assert lower
-    assert told.pilot_energy is not None
-    assert all(other.pilot_energy > told.pilot_energy + 0.01 for other in lower)  # type: ignore[operator]
-    assert all(other.pilot_energy > told.pilot_energy for other in told.others)  # type: ignore[operator]
-    assert told.irrep == "B1g"
-    assert "is lower, but leads to a higher SHCI energy" in told.note
-    assert "It is not a minimum" in told.note
-    assert Reference.model_validate_json(told.model_dump_json()) == told
+    assert report.pilot_energy is not None
+    assert all(other.pilot_energy > report.pilot_energy + 0.01 for other in lower)  # type: ignore[operator]
+    assert all(other.pilot_energy > report.pilot_energy for other in report.others)  # type: ignore[operator]
+    assert report.irrep == "B1g"
+    assert "is lower, but leads to a higher SHCI energy" in report.note
+    assert "It is not a minimum" in report.note
+    assert Reference.model_validate_json(report.model_dump_json()) == report
     assert list((tmp_path / "pilots").iterdir()) == []
 
 
 @on_linux
 def test_the_better_solution_is_kept(tmp_path: Path) -> None:
-    """Manganese: the SCF's own start is 0.27 Hartree too high, and so was the answer."""
+    """Manganese: the initial SCF solution is 0.27 Hartree too high, and so would be the result."""
     manganese = Calculation(molecule="Mn 0 0 0", spin=5, basis="sto-3g", frozen_core=True, eps1=1e-3, eps2=1e-4)
-    kept, told = chosen(manganese, tmp_path)
+    kept, report = chosen(manganese, tmp_path)
     assert kept.energy == pytest.approx(-1137.645156, abs=2e-6)
-    assert told.origin != "start"
-    assert is_minimum(told.stability)
+    assert report.origin != "start"
+    assert is_minimum(report.stability)
 
 
 def test_a_single_solution_needs_no_pilot(tmp_path: Path) -> None:
     water = Calculation(molecule="O 0 0 0; H 0 0.757 0.587; H 0 -0.757 0.587", basis="sto-3g")
-    kept, told = chosen(water, tmp_path)
-    assert (told.origin, told.irrep, told.others, told.pilot_energy, told.note) == ("start", "A1", (), None, "")
-    assert told.stability.internal is not None
-    assert told.stability.internal > 0.1
-    assert kept.energy == told.energy
+    kept, report = chosen(water, tmp_path)
+    assert (report.origin, report.irrep, report.others, report.pilot_energy, report.note) == (
+        "start",
+        "A1",
+        (),
+        None,
+        "",
+    )
+    assert report.stability.internal is not None
+    assert report.stability.internal > 0.1
+    assert kept.energy == report.energy
 
 
 @on_linux
-def test_open_shells_of_opposite_spin_are_found_where_a_bond_is_broken(tmp_path: Path) -> None:
-    """CN at 4 Angstrom, doublet: from the ROHF determinant it was -90.741870, 0.2 Hartree too high, without a word."""
+def test_open_shells_of_opposite_spin_are_found_for_a_broken_bond(tmp_path: Path) -> None:
+    """CN at 4 Angstrom, doublet: from the ROHF determinant the result was -90.741870, 0.2 Hartree too high."""
     broken = Calculation(molecule="C 0 0 0; N 0 0 4.0", spin=1, basis="sto-3g", eps1=1e-3, eps2=1e-5)
-    kept, told = chosen(broken, tmp_path)
-    assert told.first_determinant is not None
-    assert told.pilot_energy == pytest.approx(-90.93777, abs=1e-4)
-    task = ended_with(broken, kept, told, tmp_path)
+    kept, report = chosen(broken, tmp_path)
+    assert report.first_determinant is not None
+    assert report.pilot_energy == pytest.approx(-90.93777, abs=1e-4)
+    task = ended_with(broken, kept, report, tmp_path)
     energies = solve(PyCI(), task, on_line=quiet, on_iteration=lambda _: None)
     labels = fcidump.read(str(task.fcidump), verbose=False)["ORBSYM"]  # Molpro's: 1 is A1, products are XOR from 0
     product = np.bitwise_xor.reduce([labels[orbital] - 1 for one in task.occupied for orbital in one])
-    assert (kept.irrep, told.irrep, product) == ("B2", "A1", 0), "told is that of the first determinant"
+    assert (kept.irrep, report.irrep, product) == ("B2", "A1", 0), "the report has the irrep of the first determinant"
     first = prove_reference(task, kept.energy)
     assert first < kept.energy - 0.2
     assert energies.iterations[0].variational_energy == pytest.approx(first, abs=1e-9)
     assert energies.total_energy == pytest.approx(exact_energy(task.fcidump), abs=1e-5)
     prove_energies(task, energies, reference=first)
-    assert of_another_spin(task, energies) is not None, "doublets, quartets and sextets have one energy here"
-    assert Reference.model_validate_json(told.model_dump_json()) == told
+    assert of_another_spin(task, energies) is not None, "doublets, quartets and sextets are degenerate here"
+    assert Reference.model_validate_json(report.model_dump_json()) == report
 
 
 @on_linux
@@ -119,49 +125,49 @@ def test_open_shells_of_opposite_spin_are_found_where_a_bond_is_broken(tmp_path:
     [("C 0 0 0", 0, "cc-pvdz", -37.70729773), ("C 0 0 0; C 0 0 1.8", 0, "sto-3g", -74.5302923)],
     ids=["C", "C2"],
 )
-def test_a_state_of_another_spin_is_no_answer_though_it_lies_lower(
+def test_a_lower_state_of_another_spin_is_not_chosen(
     molecule: str, spin: int, basis: str, lowest: float, tmp_path: Path
 ) -> None:
-    """Triplets lie lower for both: a determinant of open shells leads to them. The lowest singlets, by full CI."""
+    """Triplets are lower for both, reached from an open-shell determinant. `lowest`: the singlets, by full CI."""
     singlet = Calculation(molecule=molecule, spin=spin, basis=basis, eps1=5e-4, eps2=5e-6)
-    kept, told = chosen(singlet, tmp_path)
-    assert told.first_determinant is None
-    (triplet, *_) = [one for one in told.others if one.pilot_s_squared == pytest.approx(2.0, abs=0.01)]
+    kept, report = chosen(singlet, tmp_path)
+    assert report.first_determinant is None
+    (triplet, *_) = [one for one in report.others if one.pilot_s_squared == pytest.approx(2.0, abs=0.01)]
     assert triplet.first_determinant is not None
     assert triplet.pilot_energy is not None
-    assert told.pilot_energy is not None
-    assert triplet.pilot_energy < told.pilot_energy - 0.01
-    assert "A state of another spin lies lower" in told.note
-    task = ended_with(singlet, kept, told, tmp_path)
+    assert report.pilot_energy is not None
+    assert triplet.pilot_energy < report.pilot_energy - 0.01
+    assert "A state of another spin lies lower" in report.note
+    task = ended_with(singlet, kept, report, tmp_path)
     energies = solve(PyCI(), task, on_line=quiet, on_iteration=lambda _: None)
     assert energies.total_energy == pytest.approx(lowest, abs=2e-4)
     assert of_another_spin(task, energies) is None
 
 
 @on_linux
-def test_a_program_that_always_starts_from_the_first_orbitals_is_told_of_a_lower_determinant(tmp_path: Path) -> None:
+def test_a_lower_determinant_is_reported_if_the_program_cannot_start_from_it(tmp_path: Path) -> None:
     broken = Calculation(molecule="C 0 0 0; N 0 0 4.0", spin=1, basis="sto-3g", eps1=1e-3, eps2=1e-5)
-    _, told = chosen(broken, tmp_path, starts_anywhere=False)
-    assert told.first_determinant is None
-    assert all(other.first_determinant is None for other in told.others)
-    assert "may end in a higher state" in told.note
+    _, report = chosen(broken, tmp_path, starts_anywhere=False)
+    assert report.first_determinant is None
+    assert all(other.first_determinant is None for other in report.others)
+    assert "may end in a higher state" in report.note
 
 
 @on_linux
 def test_the_lowest_irrep_is_found(tmp_path: Path) -> None:
-    """Quartet CN: the SCF's own start is of another irrep, and led to -90.6305; full CI has -90.635349 in A1."""
+    """Quartet CN: the initial SCF has another irrep and leads to -90.6305; full CI gives -90.635349 in A1."""
     quartet = Calculation(molecule="C 0 0 0; N 0 0 1.0", spin=3, basis="sto-3g", eps1=1e-3, eps2=1e-5)
-    kept, told = chosen(quartet, tmp_path)
-    assert (told.irrep, told.origin) == ("A1", "occupation")
-    assert any(other.irrep != "A1" for other in told.others)
-    task = ended_with(quartet, kept, told, tmp_path)
+    kept, report = chosen(quartet, tmp_path)
+    assert (report.irrep, report.origin) == ("A1", "occupation")
+    assert any(other.irrep != "A1" for other in report.others)
+    task = ended_with(quartet, kept, report, tmp_path)
     energies = solve(PyCI(), task, on_line=quiet, on_iteration=lambda _: None)
     assert energies.total_energy == pytest.approx(-90.635349, abs=1e-5)
     assert of_another_spin(task, energies) is None
 
 
-def ended_with(calculation: Calculation, kept: HartreeFock, told: Reference, folder: Path) -> SolverTask:
-    """The task of the calculation itself, its integrals written."""
+def ended_with(calculation: Calculation, kept: HartreeFock, report: Reference, folder: Path) -> SolverTask:
+    """Return the task of the calculation itself, after writing its integrals."""
     task = task_of(calculation, folder)
     write_fcidump(kept, task.fcidump, frozen=0, orbsym=True, max_memory_gib=MEMORY_GIB)
-    return replace(task, first_determinant=occupied(told.first_determinant))
+    return replace(task, first_determinant=occupied(report.first_determinant))

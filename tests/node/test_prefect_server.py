@@ -1,4 +1,4 @@
-"""What `node.agent.prefect_server` is for; the second half of each test shows what happens without it."""
+"""The two fixes of `node.agent.prefect_server`; the second case of each test shows the problem without them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from spotwave.node.agent.prefect_server import count_no_websockets
 
 WAITS_S = 3.0
 
-# Without Prefect: the thread of an event loop has a transaction open; the thread of another connection to the same file
-# waits for its write lock; a cursor of that connection has become garbage, and the loop's thread allocates.
+# Without Prefect: the thread of an event loop has an open transaction; the thread of another connection to the same
+# file waits for its write lock; a cursor of that connection has become garbage, and the loop's thread allocates memory.
 CODE = """
 import gc, sqlite3, sys, threading
 from spotwave.node.agent.prefect_server import collect_apart
@@ -36,37 +36,37 @@ def garbage():
     ring.itself, ring.cursor = ring, other.execute("SELECT 1")
 
 garbage()
-said = []
+result = []
 begins = threading.Event()
 
 def write():
     begins.set()
     try:
         other.execute("INSERT INTO t VALUES (1)")
-        said.append("written")
-    except sqlite3.OperationalError:  # its text is a matter of which thread asks SQLite for it first
-        said.append("refused")
+        result.append("written")
+    except sqlite3.OperationalError:  # its text depends on which thread first asks SQLite for it
+        result.append("refused")
 
 writer = threading.Thread(target=write)
 writer.start()
 begins.wait()
-threading.Event().wait(0.5)  # until SQLite waits for the lock; nothing tells when it does
-kept = [[] for _ in range(200_000)]  # where Python collects by itself, it does so now
+threading.Event().wait(0.5)  # until SQLite waits for the lock, which cannot be observed
+kept = [[] for _ in range(200_000)]  # triggers Python's own garbage collection, if it is enabled
 mine.execute("COMMIT")
 writer.join()
-print(*said)
+print(*result)
 """
 
 
-@pytest.mark.parametrize(("collector", "says"), [("apart", "written"), ("python's own", "refused")])
-def test_garbage_of_a_waiting_connection_holds_up_nobody(tmp_path: Path, collector: str, says: str) -> None:
+@pytest.mark.parametrize(("collector", "expected"), [("apart", "written"), ("python's own", "refused")])
+def test_garbage_of_a_waiting_connection_does_not_block(tmp_path: Path, collector: str, expected: str) -> None:
     command = [sys.executable, "-c", CODE, str(tmp_path / "data.db"), collector, str(WAITS_S)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.stdout.strip() == says, done.stderr
+    assert done.stdout.strip() == expected, done.stderr
 
 
-# Without Prefect: what is there at the first look through everything is left alone from then on, and what comes later
-# is collected as before.
+# Without Prefect: objects that exist at the first full collection are excluded afterwards, and later objects are
+# collected as before.
 LATER = """
 import gc, weakref
 from spotwave.node.agent import prefect_server
@@ -89,21 +89,21 @@ print("collected")
 """
 
 
-def test_what_the_server_is_made_of_is_not_looked_through_again_and_again() -> None:
+def test_objects_of_the_running_server_are_not_scanned_repeatedly() -> None:
     done = subprocess.run([sys.executable, "-c", LATER], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.split() == ["True", "True", "collected"]
 
 
 @pytest.mark.parametrize(("counted", "answered"), [(False, 3), (True, 0)])
-def test_open_websockets_hold_up_no_request(monkeypatch: pytest.MonkeyPatch, counted: bool, answered: int) -> None:
-    monkeypatch.setattr(RequestLimitMiddleware, "__call__", RequestLimitMiddleware.__call__)  # and back at the end
+def test_open_websockets_do_not_block_requests(monkeypatch: pytest.MonkeyPatch, counted: bool, answered: int) -> None:
+    monkeypatch.setattr(RequestLimitMiddleware, "__call__", RequestLimitMiddleware.__call__)  # restored at the end
     if not counted:
         count_no_websockets()
     assert asyncio.run(_answered(limit=2, websockets=2, requests=3)) == answered
 
 
 async def _answered(limit: int, websockets: int, requests: int) -> int:
-    """How many requests are answered while websockets are open."""
+    """Return how many requests are answered while websockets are open."""
     opened, answers = [], []
 
     async def app(scope: dict[str, str], receive: Any, send: Any) -> None:

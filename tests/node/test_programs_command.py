@@ -1,4 +1,4 @@
-"""A program of the user's own, fetched from a git repository and built."""
+"""A program provided by the user, fetched from a git repository and built."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ echo "total energy = -1.5 +- 0.0002"
 
 @pytest.fixture
 def repository(tmp_path: Path) -> tuple[Path, str]:
-    """A git repository whose build makes ./shci; its path and commit."""
+    """A git repository whose build creates ./bin/shci; its path and commit."""
     source = tmp_path / "source"
     source.mkdir()
     (source / "shci.in").write_text(PROGRAM)
@@ -66,7 +66,7 @@ def run(program: CommandProgram, task: SolverTask) -> Energies:
     return solve(Command(program), task, on_line=quiet, on_iteration=lambda iteration: None)
 
 
-def test_fetched_built_once_and_run(tmp_path: Path, repository: tuple[Path, str]) -> None:
+def test_a_program_is_fetched_built_once_and_run(tmp_path: Path, repository: tuple[Path, str]) -> None:
     task = task_in(tmp_path)
     for _ in range(2):
         energies = run(command(repository), task)
@@ -77,26 +77,26 @@ def test_fetched_built_once_and_run(tmp_path: Path, repository: tuple[Path, str]
     assert builds.read_text() == "built\n"
 
 
-def test_a_failing_build_is_quoted_and_tried_again(tmp_path: Path, repository: tuple[Path, str]) -> None:
+def test_a_failed_build_is_quoted_and_retried(tmp_path: Path, repository: tuple[Path, str]) -> None:
     broken = command(repository, build="echo compiling; echo 'shci.cpp:1: error: no MPI' >&2; exit 2")
     for _ in range(2):
         with pytest.raises(ProgramFailed, match=r"exit code 2(.|\n)*error: no MPI"):
             run(broken, task_in(tmp_path))
 
 
-def test_unknown_commit_or_place_is_quoted(tmp_path: Path, repository: tuple[Path, str]) -> None:
+def test_an_unknown_commit_or_repository_is_quoted(tmp_path: Path, repository: tuple[Path, str]) -> None:
     with pytest.raises(ProgramFailed, match=r"git(.|\n)*fetch"):
         run(command(repository, commit="0" * 40), task_in(tmp_path))
     with pytest.raises(ProgramFailed, match="not-there"):
         run(command(repository, git_url=f"file://{tmp_path}/not-there"), task_in(tmp_path))
 
 
-def test_a_build_that_makes_something_else(tmp_path: Path, repository: tuple[Path, str]) -> None:
+def test_a_build_without_the_program_is_an_error(tmp_path: Path, repository: tuple[Path, str]) -> None:
     with pytest.raises(ProgramMissing, match=r"did not produce '.*bin/other'"):
         run(command(repository, line="./bin/other {fcidump}"), task_in(tmp_path))
 
 
-def test_checkpoint_files_that_stand_still_are_kept(tmp_path: Path) -> None:
+def test_unchanged_checkpoint_files_are_kept(tmp_path: Path) -> None:
     task = task_in(tmp_path)
     writer = (
         "sh -c 'echo one > $1/state; touch $1/.hidden; i=0; while [ $i -lt 40 ]; do date +%N >> $1/growing; "
@@ -106,15 +106,15 @@ def test_checkpoint_files_that_stand_still_are_kept(tmp_path: Path) -> None:
     solve(program, task, on_line=quiet, on_iteration=lambda iteration: None)
     (kept,) = program.checkpoint_files(task)
     assert (kept.name, kept.read_text()) == ("state", "one\n")
-    # Brought back as it was sent away, it stands where the program looks for it.
+    # Restored under the same name, it is where the program reads it.
     (task.checkpoint / "state").unlink()
     restart = Command(CommandProgram(line="cat {checkpoint}/state {fcidump}"))
     assert Path(restart.prepare(task)[1]).read_text() == "one\n"
     assert time.time() - kept.stat().st_mtime > 2  # a copy keeps the time of the original
 
 
-def test_a_checkpoint_file_may_go_while_it_is_copied(tmp_path: Path) -> None:
-    """Its program replaces and removes it all the time."""
+def test_a_checkpoint_file_may_vanish_during_a_copy(tmp_path: Path) -> None:
+    """The program replaces and removes the file all the time."""
     task = task_in(tmp_path)
     reader = Command(CommandProgram(line="true {checkpoint} {fcidump}")).reader(task)
     path = task.checkpoint / "state"
@@ -124,4 +124,4 @@ def test_a_checkpoint_file_may_go_while_it_is_copied(tmp_path: Path) -> None:
         for _ in range(LOOKS):
             reader.tick()
     kept = list((task.checkpoint / ".kept").glob("*"))
-    assert [one.name for one in kept if one.stat().st_size != SIZE] == [], "half a file"
+    assert [one.name for one in kept if one.stat().st_size != SIZE] == [], "truncated copies"

@@ -34,13 +34,13 @@ LOOKS = 10_000
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A Dice and an mpirun on PATH that answer as the real ones do; the folder they stand in."""
+    """Put imitations of Dice and mpirun on PATH; return their folder."""
     programs = tmp_path / "bin"
     programs.mkdir()
-    # A program inherits no variable of ours that is not on the list: the stand-in reads its mode from a file.
+    # Programs inherit only listed variables, so the imitation reads its mode from a file.
     mode = f'DICE_MODE="${{DICE_MODE-$(cat {tmp_path}/mode 2>/dev/null)}}"; export DICE_MODE\n'
     dice = f'#!/bin/sh\n{mode}exec {sys.executable} {fake_dice.__file__} "$@"\n'
-    # Every rank runs; only the first one prints, as Dice's do.
+    # Every rank runs; only the first one prints, as with the real Dice.
     mpirun = (
         '#!/bin/sh\n[ "$OMPI_ALLOW_RUN_AS_ROOT" = 1 ] && [ "$1" = -np ] || exit 9\nn=$2; shift 2\n'
         'r=1; while [ $r -lt $n ]; do FAKE_RANK=$r DICE_MODE= "$@" >/dev/null & r=$((r + 1)); done\n'
@@ -86,7 +86,7 @@ def test_input_has_alpha_and_beta_spin_orbitals(tmp_path: Path) -> None:
     assert semistochastic.endswith("io\nfullrestart\n")
 
 
-def test_input_has_the_determinant_to_start_from(tmp_path: Path) -> None:
+def test_input_has_the_first_determinant(tmp_path: Path) -> None:
     task = replace(task_in(tmp_path), n_electrons=4, first_determinant=((0, 2), (1, 3)))
     assert input_text(task, restart=False).splitlines()[1:3] == ["nocc 4", "0 4 3 7"]
 
@@ -110,8 +110,8 @@ def test_semistochastic_run_has_an_error_bar(tmp_path: Path, installed: Path) ->
     assert energies.error_bar == pytest.approx(4.88e-5)
 
 
-def test_restart_from_its_files(tmp_path: Path, installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "mode").write_text("slow")  # four seconds between iterations: time to gather the files
+def test_a_restart_uses_the_collected_files(tmp_path: Path, installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mode").write_text("slow")  # four seconds between iterations, so that the files are collected
     task = task_in(tmp_path / "job", threads=2)
 
     class Interrupted(BaseException):
@@ -127,7 +127,7 @@ def test_restart_from_its_files(tmp_path: Path, installed: Path, monkeypatch: py
     assert state is not None
     assert (state.stage, state.iteration, state.determinants) == (Stage.VARIATIONAL, 1, 1000)
     (kept,) = Dice().checkpoint_files(task)
-    # On another machine with more cores: the same number of ranks, each of which finds its file.
+    # On another machine with more cores: the same number of ranks, each of which reads its file.
     (tmp_path / "mode").write_text("")
     other = task_in(tmp_path / "other", threads=8)
     other.checkpoint.mkdir()
@@ -143,20 +143,22 @@ def test_restart_from_its_files(tmp_path: Path, installed: Path, monkeypatch: py
         run(task)
 
 
-def test_crash_is_quoted(tmp_path: Path, installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_is_quoted(tmp_path: Path, installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mode").write_text("crash")
     with pytest.raises(ProgramFailed, match=r"SIGABRT(.|\n)*std::bad_alloc"):
         run(task_in(tmp_path / "job"))
 
 
-def test_garbage_is_unreadable(tmp_path: Path, installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_output_is_refused(tmp_path: Path, installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mode").write_text("garbage")
     with pytest.raises(OutputUnreadable, match=r"PTEnergy(.|\n)*nan"):
         run(task_in(tmp_path / "job"))
 
 
 @pytest.mark.parametrize("missing", ["Dice", "mpirun"])
-def test_missing_program(tmp_path: Path, installed: Path, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+def test_a_missing_program_is_reported(
+    tmp_path: Path, installed: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
     (installed / missing).unlink()
     monkeypatch.setenv("PATH", str(installed))
     with pytest.raises(ProgramMissing, match=f"'{missing}' is not on PATH"):
@@ -193,11 +195,11 @@ def test_recorded_variational_runs_have_no_total_energy() -> None:
     reader, _ = read("a.out")
     with pytest.raises(ValueError, match="PTEnergy"):
         reader.energies()
-    _, iterations = read("r.out")  # its first line only shows what was read back
+    _, iterations = read("r.out")  # its first line only shows the stored iteration
     assert [(one.number, one.variational_energy) for one in iterations] == [(1, -152.2329517191), (2, -152.2329517191)]
 
 
-def test_our_input_is_like_the_recorded_one(tmp_path: Path) -> None:
+def test_the_input_equals_the_recorded_one(tmp_path: Path) -> None:
     if not RECORDED.exists():
         pytest.skip("the recordings of Dice are not in ../shared/data")
     task = task_in(tmp_path, eps1=5e-4, eps2=1e-7)
@@ -211,8 +213,8 @@ def test_our_input_is_like_the_recorded_one(tmp_path: Path) -> None:
         assert file.readline().split()[0] == "&FCI"
 
 
-def test_restart_files_may_be_rewritten_while_they_are_gathered(tmp_path: Path) -> None:
-    """In place: emptied first. What became of it is not kept; the next look may find them still."""
+def test_restart_files_may_be_rewritten_during_a_copy(tmp_path: Path) -> None:
+    """Dice rewrites files in place, emptying them first. Such a copy is discarded."""
     path, target = tmp_path / "0-variational.bkp", tmp_path / "dice.tar"
     archive = Archive({}, 1, [])
     done = [(0.0, Iteration(1, 1, -1.0, 0.0))]

@@ -40,19 +40,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def small(folder: Path) -> IntegralsProof:
-    """N2 in STO-3G: 10 orbitals, 14 electrons, 14,400 determinants in all."""
+    """N2 in STO-3G: 10 orbitals, 14 electrons, 14,400 determinants in total."""
     return dump(nitrogen(), folder)
 
 
 @pytest.fixture(scope="module")
 def larger(folder: Path) -> tuple[IntegralsProof, Path]:
-    """N2 in 6-31G, all electrons: a second's work for the thresholds of `task_for`."""
+    """N2 in 6-31G, all electrons: takes about a second with the thresholds of `task_for`."""
     own = folder / "6-31g"
     return dump(nitrogen("6-31g"), own), own
 
 
 def program_pids() -> list[int]:
-    """Processes of the PyCI program below this one."""
+    """Return the pids of PyCI programs that are descendants of this process."""
     lines = {process.pid: words(process) for process in psutil.Process().children(recursive=True)}
     return [
         pid
@@ -78,7 +78,7 @@ def test_tiny_thresholds_give_full_ci(folder: Path, small: IntegralsProof) -> No
     assert energies.error_bar is None
 
 
-def test_selection_falls_and_the_correction_helps(folder: Path, small: IntegralsProof) -> None:
+def test_selection_lowers_the_energy_and_the_correction_improves_it(folder: Path, small: IntegralsProof) -> None:
     task = task_for(small, folder, eps1=1e-2, eps2=1e-6, name="coarse")
     lines: list[str] = []
     seen: list[Iteration] = []
@@ -96,7 +96,7 @@ def test_selection_falls_and_the_correction_helps(folder: Path, small: Integrals
 
 
 @pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.thorough), 2])
-def test_killed_and_restarted_it_ends_with_the_same_energies(
+def test_a_restart_after_a_kill_gives_the_same_energies(
     larger: tuple[IntegralsProof, Path], tmp_path: Path, threads: int
 ) -> None:
     proof, folder = larger
@@ -106,7 +106,7 @@ def test_killed_and_restarted_it_ends_with_the_same_energies(
 
     def kill(iteration: Iteration) -> None:
         if iteration.number == 1:
-            for file in PyCI().checkpoint_files(task):  # as the node does: by a hard link
+            for file in PyCI().checkpoint_files(task):  # hard links, as on the machine
                 kept.append(tmp_path / file.name)
                 os.link(file, kept[-1])
             for pid in program_pids():
@@ -115,7 +115,7 @@ def test_killed_and_restarted_it_ends_with_the_same_energies(
     with pytest.raises(ProgramFailed, match=r"killed by SIGKILL(.|\n)*iteration  1"):
         solve(PyCI(), replace(task, threads=threads), on_line=quiet, on_iteration=kill)
     assert program_pids() == []
-    # Another machine: nothing but the files kept, and another number of threads.
+    # Another machine: only the kept files, and another number of threads.
     shutil.rmtree(task.checkpoint)
     task.checkpoint.mkdir()
     for file in kept:
@@ -132,7 +132,7 @@ def test_killed_and_restarted_it_ends_with_the_same_energies(
     assert [one.number for one in again.iterations] == [one.number for one in whole[0]]
 
 
-def test_killed_in_the_correction_it_does_not_select_again(larger: tuple[IntegralsProof, Path]) -> None:
+def test_a_restart_in_the_correction_does_not_select_again(larger: tuple[IntegralsProof, Path]) -> None:
     proof, folder = larger
     task = task_for(proof, folder, eps1=2e-3, eps2=1e-6, name="pt2")
 
@@ -155,11 +155,11 @@ def test_killed_in_the_correction_it_does_not_select_again(larger: tuple[Integra
     assert energies.variational_energy == before.variational_energy
     assert not [line for line in lines if line.startswith("iteration")]
     assert seen[-1].number == before.iteration
-    # And once more: everything is known.
+    # Once more, from a finished snapshot.
     assert solve(PyCI(), task, on_line=quiet, on_iteration=lambda i: None).total_energy == energies.total_energy
 
 
-def test_another_calculations_checkpoint_is_refused(folder: Path, small: IntegralsProof, tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_calculation_is_refused(folder: Path, small: IntegralsProof, tmp_path: Path) -> None:
     task = task_for(small, folder, eps1=1e-2, eps2=1e-4, name="mine")
     run(task)
     with pytest.raises(ProgramFailed, match="the checkpoint is of"):
@@ -177,7 +177,7 @@ def test_another_calculations_checkpoint_is_refused(folder: Path, small: Integra
 
 
 def changed(file: Path, change: Callable[[dict[str, Any], dict[str, Any]], None]) -> None:
-    """Write a snapshot anew; change: of its state and its arrays."""
+    """Rewrite a snapshot. change: function that modifies its state and arrays."""
     with np.load(file) as stored:
         arrays = dict(stored)
     state = json.loads(arrays.pop("state").tobytes())
@@ -185,7 +185,7 @@ def changed(file: Path, change: Callable[[dict[str, Any], dict[str, Any]], None]
     np.savez(file.with_suffix(""), state=np.frombuffer(json.dumps(state).encode(), dtype=np.uint8), **arrays)
 
 
-def test_a_smaller_eps1_goes_on_from_a_finished_snapshot(folder: Path, small: IntegralsProof) -> None:
+def test_a_smaller_eps1_continues_a_finished_snapshot(folder: Path, small: IntegralsProof) -> None:
     fresh = run(task_for(small, folder, eps1=1e-3, eps2=1e-6, name="fine from the beginning"))
     task = task_for(small, folder, eps1=1e-2, eps2=1e-6, name="coarse, then fine")
     coarse = run(task)
@@ -193,14 +193,14 @@ def test_a_smaller_eps1_goes_on_from_a_finished_snapshot(folder: Path, small: In
     assert [one.determinants for one in seen[: len(coarse[0])]] == [one.determinants for one in coarse[0]]
     assert len(seen) > len(coarse[0])
     assert variational < coarse[1] - 1e-5
-    assert fresh[1] - 1e-3 < variational < fresh[1] + 1e-6, "it keeps determinants that a fresh one would not select"
+    assert fresh[1] - 1e-3 < variational < fresh[1] + 1e-6, "it keeps determinants that a new run would not select"
     assert total == pytest.approx(fresh[2], abs=1e-4)
     with pytest.raises(ProgramFailed, match="the checkpoint is of"):
         run(task)  # the wave function is of the smaller eps1 now
 
 
-def test_a_finished_snapshot_is_no_proof_of_its_total(folder: Path, small: IntegralsProof) -> None:
-    """Altered, or of another eps2: the correction is summed anew."""
+def test_the_total_energy_of_a_snapshot_is_recomputed(folder: Path, small: IntegralsProof) -> None:
+    """If it is altered, or of another eps2, the correction is recomputed."""
     task = task_for(small, folder, eps1=1e-2, eps2=1e-6, name="finished")
     _, variational, total = run(task)
     (file,) = PyCI().checkpoint_files(task)
@@ -215,8 +215,8 @@ def test_a_finished_snapshot_is_no_proof_of_its_total(folder: Path, small: Integ
     assert abs(coarse - total) > 1e-5
 
 
-def test_what_the_threshold_leaves_out_is_estimated(folder: Path, small: IntegralsProof) -> None:
-    """The estimate is not below the error, and not beyond any use."""
+def test_the_error_of_the_threshold_is_estimated(folder: Path, small: IntegralsProof) -> None:
+    """The estimate is not below the error, and not uselessly large."""
     right = run(task_for(small, folder, eps1=1e-2, eps2=1e-10, name="everything"))[2]
     errors = []
     for eps2 in (1e-3, 1e-4):
@@ -230,7 +230,7 @@ def test_what_the_threshold_leaves_out_is_estimated(folder: Path, small: Integra
     assert solve(PyCI(), nothing, on_line=quiet, on_iteration=lambda iteration: None).threshold_error is None
 
 
-def test_a_determinant_that_is_there_twice_is_refused(folder: Path, small: IntegralsProof) -> None:
+def test_a_duplicate_determinant_is_refused(folder: Path, small: IntegralsProof) -> None:
     task = task_for(small, folder, eps1=1e-2, eps2=1e-6, name="twice")
     run(task)
     (file,) = PyCI().checkpoint_files(task)
@@ -244,7 +244,7 @@ def test_a_determinant_that_is_there_twice_is_refused(folder: Path, small: Integ
         run(task)
 
 
-def test_it_stops_when_told(larger: tuple[IntegralsProof, Path]) -> None:
+def test_the_program_stops_on_request(larger: tuple[IntegralsProof, Path]) -> None:
     proof, folder = larger
     task = task_for(proof, folder, eps1=1e-5, eps2=1e-7, name="stopped")
     with pytest.raises(SolverStopped):
@@ -258,7 +258,7 @@ def test_it_stops_when_told(larger: tuple[IntegralsProof, Path]) -> None:
     assert program_pids() == []
 
 
-def test_short_of_memory_it_says_so(larger: tuple[IntegralsProof, Path]) -> None:
+def test_lack_of_memory_is_reported(larger: tuple[IntegralsProof, Path]) -> None:
     proof, folder = larger
     task = task_for(proof, folder, eps1=1e-5, eps2=1e-6, name="memory", memory_gib=0.05)
     with pytest.raises(ProgramFailed, match=r"more than 0\.05 GiB|bad_alloc"):

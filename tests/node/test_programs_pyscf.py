@@ -30,7 +30,7 @@ def proof(folder: Path) -> IntegralsProof:
     return dump(nitrogen(), folder)
 
 
-def test_tiny_threshold_gives_full_ci_and_it_says_what_it_is(folder: Path, proof: IntegralsProof) -> None:
+def test_a_tiny_threshold_gives_full_ci_and_a_note(folder: Path, proof: IntegralsProof) -> None:
     lines: list[str] = []
     task = task_for(proof, folder, eps1=1e-6, name="fci")
     energies = solve(PySCF(), task, on_line=lines.append, on_iteration=lambda iteration: None)
@@ -40,7 +40,7 @@ def test_tiny_threshold_gives_full_ci_and_it_says_what_it_is(folder: Path, proof
     assert any("is used instead of heat-bath CI" in line for line in lines)
 
 
-def test_interrupted_it_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+def test_an_interrupted_run_resumes_from_its_checkpoint(tmp_path: Path) -> None:
     proof = dump(nitrogen("6-31g"), tmp_path)
     whole = solve(
         PySCF(), task_for(proof, tmp_path, eps1=3e-2, name="whole"), on_line=quiet, on_iteration=lambda iteration: None
@@ -63,7 +63,7 @@ def test_interrupted_it_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     assert [one.determinants for one in again.iterations] == [one.determinants for one in whole.iterations]
 
 
-def test_a_smaller_eps1_goes_on_from_a_finished_snapshot(tmp_path: Path) -> None:
+def test_a_smaller_eps1_continues_a_finished_snapshot(tmp_path: Path) -> None:
     proof = dump(nitrogen("6-31g"), tmp_path)
     task = task_for(proof, tmp_path, eps1=1e-1, name="coarse, then fine")
     coarse = solve(PySCF(), task, on_line=quiet, on_iteration=quiet_iteration)
@@ -75,7 +75,7 @@ def test_a_smaller_eps1_goes_on_from_a_finished_snapshot(tmp_path: Path) -> None
     assert fine.variational_energy == pytest.approx(fresh.variational_energy, abs=1e-4)
 
 
-def test_it_needs_both_spins(tmp_path: Path) -> None:
+def test_electrons_of_both_spins_are_required(tmp_path: Path) -> None:
     proof = dump(nitrogen().model_copy(update={"molecule": "H 0 0 0", "spin": 1}), tmp_path)
     with pytest.raises(ProgramFailed, match="needs an electron of each spin"):
         solve(PySCF(), task_for(proof, tmp_path), on_line=quiet, on_iteration=lambda iteration: None)
@@ -91,8 +91,8 @@ def test_it_needs_both_spins(tmp_path: Path) -> None:
     ],
     ids=["pyci", "pyscf"],
 )
-def test_it_starts_from_the_determinant_that_it_is_told(program: Program, folder: Path, proof: IntegralsProof) -> None:
-    """An open-shell one that no first orbitals make; the energies that it leads to are full CI's all the same."""
+def test_a_program_starts_from_the_given_determinant(program: Program, folder: Path, proof: IntegralsProof) -> None:
+    """An open-shell determinant, not of the first orbitals; the resulting energies are still those of full CI."""
     first = (0, 1, 2, 3, 4, 5, 7), (0, 1, 2, 3, 4, 6, 8)
     task = replace(task_for(proof, folder, eps1=1e-6, name=program.name), first_determinant=first)
     energies = solve(program, task, on_line=quiet, on_iteration=lambda iteration: None)

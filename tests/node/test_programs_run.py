@@ -1,4 +1,4 @@
-"""What `solve` does with programs that behave badly, and what is left of them."""
+"""`solve` with programs that misbehave, and the processes that remain."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.processes import words
 
 
 def script(folder: Path, text: str) -> CommandProgram:
-    """A program in Python that gets the FCIDUMP's name and leaves `marked` in its arguments."""
+    """Write a Python program that gets the FCIDUMP's path and the number of threads as arguments."""
     path = folder / "program.py"
     path.write_text(text)
     return CommandProgram(
@@ -64,7 +64,7 @@ def run(command: CommandProgram, folder: Path, on_line: Callable[[str], None] = 
 
 
 def left(folder: Path) -> list[list[str]]:
-    """Command lines of living processes that mention the folder."""
+    """Return the command lines of running processes that mention the folder."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -89,7 +89,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
     return condition()
 
 
-def test_lines_and_energies_come_through(tmp_path: Path) -> None:
+def test_lines_and_energies_are_reported(tmp_path: Path) -> None:
     command = script(
         tmp_path,
         "import os, sys\n"
@@ -120,13 +120,13 @@ def test_a_signal_is_named(tmp_path: Path) -> None:
         run(command, tmp_path)
 
 
-def test_garbage_is_unreadable_and_quoted(tmp_path: Path) -> None:
+def test_invalid_output_is_refused_and_quoted(tmp_path: Path) -> None:
     command = script(tmp_path, "print('Evar = -1.0'); print('Etot = many')")
     with pytest.raises(OutputUnreadable, match=r"command\.total_energy(.|\n)*Etot = many"):
         run(command, tmp_path)
 
 
-def test_endless_line_is_cut(tmp_path: Path) -> None:
+def test_an_endless_line_is_truncated(tmp_path: Path) -> None:
     command = script(tmp_path, "import os\nfor _ in range(100): os.write(1, b'y' * 65536)\n")
     lines: list[str] = []
     with pytest.raises(OutputUnreadable):
@@ -135,7 +135,7 @@ def test_endless_line_is_cut(tmp_path: Path) -> None:
     assert max(map(len, lines)) < 2100
 
 
-def test_missing_program_names_the_remedy(tmp_path: Path) -> None:
+def test_a_missing_program_is_reported_with_a_remedy(tmp_path: Path) -> None:
     command = CommandProgram(line="no-such-shci-program {fcidump}")
     with pytest.raises(ProgramMissing, match=r"'no-such-shci-program' is not on PATH(.|\n)*git_url"):
         run(command, tmp_path)
@@ -144,7 +144,7 @@ def test_missing_program_names_the_remedy(tmp_path: Path) -> None:
 SLEEPER = """
 import subprocess, sys, time
 child = "import sys, time; print('child up', flush=True); time.sleep(600)"
-# As mpirun does: the rank has a process group of its own, and as stubborn: it ignores SIGTERM.
+# As with mpirun, the rank has its own process group; it also ignores SIGTERM.
 stubborn = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);" + child
 subprocess.Popen([sys.executable, "-c", stubborn, sys.argv[1]], start_new_session=True)
 time.sleep(600)
@@ -154,7 +154,7 @@ time.sleep(600)
 @pytest.mark.skipif(sys.platform != "linux", reason="descendants in other groups are found on Linux only")
 def test_an_exception_ends_all_processes(tmp_path: Path) -> None:
     class Termination(BaseException):
-        """As Prefect's TerminationSignal."""
+        """Like Prefect's TerminationSignal."""
 
     def listen(line: str) -> None:
         assert len(left(tmp_path)) == 3  # supervisor, program, rank
@@ -167,8 +167,8 @@ def test_an_exception_ends_all_processes(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs the kernel's parent-death signal")
 @pytest.mark.parametrize("victim", ["engine", "supervisor"])
-def test_nothing_outlives_a_kill(tmp_path: Path, victim: str) -> None:
-    """kill -9 of the engine, or of the supervisor: the solver goes too."""
+def test_no_process_survives_a_kill(tmp_path: Path, victim: str) -> None:
+    """kill -9 of the engine, or of the supervisor: the solver ends too."""
     command = script(
         tmp_path, SLEEPER if victim == "engine" else "import time; print('up', flush=True); time.sleep(600)"
     )
@@ -204,7 +204,7 @@ def test_nothing_outlives_a_kill(tmp_path: Path, victim: str) -> None:
         engine.stdout.close()  # type: ignore[union-attr]
 
 
-def test_told_to_stop_it_stops(tmp_path: Path) -> None:
+def test_a_program_stops_on_request(tmp_path: Path) -> None:
     command = script(tmp_path, "import time\nwhile True: print('on and on', flush=True)\n")
     with pytest.raises(SolverStopped):
         solve(
@@ -217,7 +217,7 @@ def test_told_to_stop_it_stops(tmp_path: Path) -> None:
     assert left(tmp_path) == []
 
 
-def test_sigterm_lets_a_program_tidy_up(tmp_path: Path) -> None:
+def test_a_program_can_clean_up_after_sigterm(tmp_path: Path) -> None:
     text = (
         "import pathlib, signal, sys, time\n"
         "def end(*_): pathlib.Path('tidy').write_text('yes'); sys.exit(0)\n"
@@ -233,7 +233,7 @@ def test_sigterm_lets_a_program_tidy_up(tmp_path: Path) -> None:
     assert left(tmp_path) == []
 
 
-def test_every_program_can_be_asked_for() -> None:
+def test_every_program_can_be_selected() -> None:
     names = [program_for(Calculation(program=name)).name for name in ("pyci", "pyscf", "dice")]
     assert names == ["pyci", "pyscf", "dice"]
     command = CommandProgram(line="true {fcidump}")

@@ -1,4 +1,4 @@
-"""A Prefect API that is away or does not answer must not hold up the work."""
+"""An unreachable or silent Prefect API must not block the work."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from spotwave.node.runtime import progress_bar
 from spotwave.node.runtime.progress_bar import ProgressBar
 
 
-def test_an_api_that_never_answers_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_work_does_not_wait_for_a_silent_api(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress_bar, "END_S", 0.1)
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never says a word
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts connections and never answers
         with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{silent.getsockname()[1]}/api"}):
             shown = ProgressBar()
             for percent in range(3):
                 shown.show(percent, "step: on its way")
-            heard, _ = silent.accept()
+            connection, _ = silent.accept()
             shown.end()
-        with heard:
-            assert heard.recv(4), "it was tried"
-            assert shown._thread.is_alive(), "and is waited for by nobody but its own thread"
+        with connection:
+            assert connection.recv(4), "the request was sent"
+            assert shown._thread.is_alive(), "only the bar's own thread waits"
 
 
-def test_an_api_that_is_away_is_tried_again() -> None:
+def test_an_unreachable_api_is_retried() -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
     with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{port}/api"}):
@@ -34,8 +34,8 @@ def test_an_api_that_is_away_is_tried_again() -> None:
         with socket.create_server(("127.0.0.1", port)) as back:
             back.settimeout(30)
             shown.show(2, "step: answered")
-            heard, _ = back.accept()
-            with heard:
-                assert heard.recv(4)
-                heard.sendall(b"HTTP/1.1 500 no\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            connection, _ = back.accept()
+            with connection:
+                assert connection.recv(4)
+                connection.sendall(b"HTTP/1.1 500 no\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
         shown.end()

@@ -24,7 +24,7 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-def test_a_folder_goes_up_and_comes_back(remote: Remote, folder: Path, tmp_path: Path) -> None:
+def test_a_folder_is_uploaded_and_downloaded(remote: Remote, folder: Path, tmp_path: Path) -> None:
     remote.upload(folder, "x/made")
     remote.verify(folder, "x/made")
     remote.download("x/made", tmp_path / "back")
@@ -37,7 +37,7 @@ def test_a_folder_goes_up_and_comes_back(remote: Remote, folder: Path, tmp_path:
     assert Entry("a", 2, False) in remote.list("x/made")
 
 
-def test_a_changed_file_of_the_same_size_goes_up(remote: Remote, folder: Path) -> None:
+def test_a_changed_file_of_the_same_size_is_uploaded(remote: Remote, folder: Path) -> None:
     remote.upload(folder, "made")
     (folder / "a").write_text("ZZ")
     with pytest.raises(RemoteDiffers, match="a"):
@@ -64,7 +64,7 @@ def test_nothing_to_send_is_an_error(remote: Remote, tmp_path: Path) -> None:
     assert remote.list() == []
 
 
-def test_one_file_goes_up_and_is_verified(remote: Remote, folder: Path, tmp_path: Path) -> None:
+def test_a_single_file_is_uploaded_and_verified(remote: Remote, folder: Path, tmp_path: Path) -> None:
     remote.upload(folder / "a", "logs/renamed")
     assert remote.read("logs/renamed") == b"aa"
     remote.upload(folder / "a", "logs/a")
@@ -76,8 +76,8 @@ def test_one_file_goes_up_and_is_verified(remote: Remote, folder: Path, tmp_path
     assert (tmp_path / "deep/back").read_text() == "aa"
 
 
-def test_absent_is_an_answer(remote: Remote, folder: Path, tmp_path: Path) -> None:
-    for _ in range(2):  # a remote that was never written, and one that was
+def test_missing_files_are_reported_as_absent(remote: Remote, folder: Path, tmp_path: Path) -> None:
+    for _ in range(2):  # a remote that was never written to, then one that was
         assert remote.read("none/of/it") is None
         assert remote.list("none/of/it") == []
         remote.delete("none/of/it")
@@ -98,7 +98,7 @@ def test_small_files_are_replaced(remote: Remote) -> None:
     assert remote.read("LATEST") is None
 
 
-def test_purge_takes_one_folder(remote: Remote) -> None:
+def test_purge_removes_one_folder(remote: Remote) -> None:
     remote.write("a/x", b"x")
     remote.write("ab/x", b"x")
     remote.purge("a")
@@ -108,7 +108,7 @@ def test_purge_takes_one_folder(remote: Remote) -> None:
         remote.purge("")
 
 
-def test_hashes_are_those_the_backend_knows(remote: Remote, folder: Path) -> None:
+def test_hashes_are_those_that_the_backend_supports(remote: Remote, folder: Path) -> None:
     remote.upload(folder, "made")
     hashes = remote.hashes("made")
     assert set(hashes) == {"a", "empty", "sub/b c"}
@@ -123,8 +123,10 @@ def test_paths_stay_below_the_root(local_remote: Remote, path: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["away", "wrong", "nowhere"])
-def test_unreachable_is_not_absent(servers: Servers, folder: Path, tmp_path: Path, name: str) -> None:
-    """Nobody listens; the password is wrong; the configuration holds no such remote."""
+def test_an_unreachable_remote_is_not_reported_as_absent(
+    servers: Servers, folder: Path, tmp_path: Path, name: str
+) -> None:
+    """No server; a wrong password; no such remote in the configuration."""
     remote = Remote(RCLONE, servers.config, f"{name}:jobs/x")
     for call in (
         lambda: remote.read("x"),
@@ -138,11 +140,11 @@ def test_unreachable_is_not_absent(servers: Servers, folder: Path, tmp_path: Pat
         with pytest.raises(RemoteError) as caught:
             call()
         assert not isinstance(caught.value, RemoteAbsent | RemoteDiffers)
-        told = f"{caught.value!r} {caught.value.__cause__!r}"
-        assert not any(secret in told for secret in servers.secrets), told
+        message = f"{caught.value!r} {caught.value.__cause__!r}"
+        assert not any(secret in message for secret in servers.secrets), message
 
 
-def test_no_program_is_a_remote_error(tmp_path: Path) -> None:
+def test_a_missing_rclone_is_a_remote_error(tmp_path: Path) -> None:
     with pytest.raises(RemoteError, match="cannot be started"):
         Remote(tmp_path / "no-rclone", None, str(tmp_path)).read("x")
 
@@ -163,14 +165,14 @@ def test_secrets_stay_out_of_arguments_and_environment(servers: Servers, folder:
 def test_the_users_own_configuration_is_not_used(
     servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The machine would not have it: what works here by chance must fail here already."""
+    """The machine would not have it, so what works here by chance must fail here too."""
     monkeypatch.setenv("RCLONE_CONFIG", str(servers.config))
     with pytest.raises(RemoteError, match="dav"):
         Remote(RCLONE, None, "dav:jobs").list()
 
 
 def stuck_rclone(tmp_path: Path) -> Path:
-    """A program that never ends, deaf to SIGTERM, with a child."""
+    """Create a program that never ends and ignores SIGTERM, with a child process."""
     stuck = tmp_path / "stuck"
     stuck.write_text(
         f'#!/bin/bash\ntrap "" TERM\nsleep 600 &\necho "$$ $!" >"{tmp_path}/pids.part"\n'
@@ -206,11 +208,11 @@ def test_a_call_that_hangs_ends_with_all_its_processes(tmp_path: Path) -> None:
     none_left(tmp_path)
 
 
-def test_an_exception_passing_through_ends_rclone(tmp_path: Path) -> None:
+def test_an_exception_during_a_call_ends_rclone(tmp_path: Path) -> None:
     """E.g. Prefect's TerminationSignal, raised by a signal handler in the middle of a copy."""
     code = (
         "import signal; from pathlib import Path; from spotwave.node.storage.remote import Remote\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts with & is deaf to it\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # background processes of a shell ignore it\n"
         f"Remote({str(stuck_rclone(tmp_path))!r}, None, {str(tmp_path)!r}).read('x')"
     )
     caller = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
@@ -243,15 +245,15 @@ def test_a_log_that_grows_can_be_sent(local_remote: Remote, tmp_path: Path) -> N
 
 
 def test_the_last_meaningful_line() -> None:
-    told = (
+    messages = (
         "2026/11/20 16:46:47 ERROR : x: Failed to copy: permission denied\n"
         "2026/11/20 16:46:47 NOTICE: Failed to copyto: permission denied\n\n"
     )
-    assert last_line(told) == "Failed to copyto: permission denied"
+    assert last_line(messages) == "Failed to copyto: permission denied"
     assert last_line("") == ""
 
 
-def test_scrubbing_reaches_into_tokens(tmp_path: Path) -> None:
+def test_secrets_inside_tokens_are_redacted(tmp_path: Path) -> None:
     config = tmp_path / "rclone.conf"
     config.write_text(
         '[drive]\ntype = drive\nscope = drive\ntoken = {"access_token":"ya29.abcdef","expiry":"2026-01-01"}\n'

@@ -1,4 +1,4 @@
-"""What a checkpoint of an SHCI calculation hands from attempt to attempt."""
+"""What a checkpoint of an SHCI calculation passes on from attempt to attempt."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def bench_of(work: Path, attempt: int) -> ShciRun:
+def run_of(work: Path, attempt: int) -> ShciRun:
     brief = Brief("sw-0123456789ab", attempt, "/nowhere", "", vcpus=1, memory_gib=1.0, deadline=time.time() + 600)
     brief.write(work / BRIEF_FILE)
     run = ShciRun(Workspace(), CALCULATION)
@@ -38,21 +38,21 @@ def bench_of(work: Path, attempt: int) -> ShciRun:
     return run
 
 
-def test_the_choice_of_the_first_attempt_is_that_of_the_third(work: Path) -> None:
-    """The second only hands it on; a third that chose anew might end over other integrals."""
-    first = bench_of(work, 1)
+def test_the_choice_of_the_first_attempt_is_kept(work: Path) -> None:
+    """The second attempt only passes it on. A new choice by the third could lead to other integrals."""
+    first = run_of(work, 1)
     assert first.reference is None
     first.reference = CHOSEN
     first.seal("choose_reference")
-    second = bench_of(work, 2)
+    second = run_of(work, 2)
     assert second.reference == CHOSEN
     second.seal("run_shci")
-    assert bench_of(work, 3).reference == CHOSEN
+    assert run_of(work, 3).reference == CHOSEN
 
 
-def test_a_choice_that_is_none_is_refused(work: Path) -> None:
-    first = bench_of(work, 1)
+def test_an_invalid_choice_is_refused(work: Path) -> None:
+    first = run_of(work, 1)
     first.facts["reference"] = {"energy": "low"}
     first.seal("run_shci")
     with pytest.raises(CheckpointCorrupt, match="its reference is invalid"):
-        bench_of(work, 2)
+        run_of(work, 2)

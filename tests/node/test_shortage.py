@@ -1,4 +1,4 @@
-"""How a lack of memory or of disk shows itself, and how a program's own death is told from it: real ends of each."""
+"""Detection of a shortage of memory or disk, as opposed to a crash of a program, with real failures of each kind."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.node.chemistry import dump, nitrogen, quiet, task_for
 from tests.node.small_group import small_group
 from tests.node.test_programs_run import run, script
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="as Linux shows it")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="errors as on Linux")
 
 ABORTS = """
 import os, sys
@@ -29,13 +29,13 @@ sys.stderr.write("terminate called after throwing an instance of 'std::bad_alloc
 sys.stderr.flush()
 os.abort()
 """
-UNDER_A_CEILING = """
+LIMITED = """
 import resource
 resource.setrlimit(resource.RLIMIT_AS, (1 << 28, 1 << 28))
 b"x" * (1 << 30)
 """
 FULL = "with open('/dev/full', 'wb', buffering=0) as disk: disk.write(b'x')"
-SAID_IN_WORDS = "import sys; sys.exit('fork: Cannot allocate memory')"
+REPORTED_AS_TEXT = "import sys; sys.exit('fork: Cannot allocate memory')"
 KILLED = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
 CRASHED = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
 MISTAKEN = "import sys; sys.exit('no convergence, sorry')"
@@ -45,16 +45,16 @@ MISTAKEN = "import sys; sys.exit('no convergence, sorry')"
     ("text", "cause", "signal", "exit_status"),
     [
         (ABORTS, Cause.MEMORY, 6, None),
-        (UNDER_A_CEILING, Cause.MEMORY, None, 1),
-        (SAID_IN_WORDS, Cause.MEMORY, None, 1),
+        (LIMITED, Cause.MEMORY, None, 1),
+        (REPORTED_AS_TEXT, Cause.MEMORY, None, 1),
         (FULL, Cause.DISK, None, 1),
         (KILLED, Cause.PROGRAM, 9, None),
         (CRASHED, Cause.PROGRAM, 11, None),
         (MISTAKEN, None, None, 1),
     ],
-    ids=["std::bad_alloc", "MemoryError", "in words", "full disk", "killed", "crashed", "mistaken"],
+    ids=["std::bad_alloc", "MemoryError", "reported as text", "full disk", "killed", "crashed", "mistaken"],
 )
-def test_what_the_end_of_a_program_means(
+def test_the_cause_of_a_programs_end_is_detected(
     tmp_path: Path, text: str, cause: Cause | None, signal: int | None, exit_status: int | None
 ) -> None:
     with pytest.raises(ProgramFailed) as ended:
@@ -62,19 +62,19 @@ def test_what_the_end_of_a_program_means(
     assert (ended.value.cause, ended.value.signal, ended.value.exit_status) == (cause, signal, exit_status)
 
 
-@pytest.mark.parametrize("whom", ["itself", "a fork of it"])
-def test_the_kernel_kills_for_want_of_memory(tmp_path: Path, whom: str) -> None:
-    """Nobody says a word; the kernel has counted."""
+@pytest.mark.parametrize("victim", ["itself", "a fork of it"])
+def test_the_oom_killer_is_detected(tmp_path: Path, victim: str) -> None:
+    """There is no message; only the kernel's counter shows it."""
     with small_group(32) as procs:
         eats = f"import os; open({str(procs)!r}, 'w').write(str(os.getpid())); b'x' * (1 << 30)"
         forks = f"import subprocess, sys; sys.exit(subprocess.run([sys.executable, '-c', {eats!r}]).returncode and 1)"
         with pytest.raises(ProgramFailed, match="out of memory") as ended:
-            run(script(tmp_path, eats if whom == "itself" else forks), tmp_path)
+            run(script(tmp_path, eats if victim == "itself" else forks), tmp_path)
     assert ended.value.cause is Cause.MEMORY
-    assert ended.value.signal == (9 if whom == "itself" else None)
+    assert ended.value.signal == (9 if victim == "itself" else None)
 
 
-def test_our_own_program_says_what_it_lacks(tmp_path: Path) -> None:
+def test_a_bundled_program_reports_its_shortage(tmp_path: Path) -> None:
     proof = dump(nitrogen(), tmp_path)
     task = task_for(proof, tmp_path, memory_gib=0.02)
     with pytest.raises(ProgramFailed) as ended:
@@ -128,7 +128,7 @@ def something_else() -> None:
         (lambda: Path("/nowhere").read_text(), None),
     ],
 )
-def test_what_is_behind_an_exception(fails: Callable[[], Any], cause: Cause | None) -> None:
-    with pytest.raises(Exception) as raised:  # noqa: PT011 - each its own
+def test_the_shortage_behind_an_exception_is_detected(fails: Callable[[], Any], cause: Cause | None) -> None:
+    with pytest.raises(Exception) as raised:  # noqa: PT011 - the types differ
         fails()
     assert lacking(raised.value) is cause

@@ -1,5 +1,8 @@
-"""Which Hartree-Fock solution a calculation starts from. Energies of atoms and broken bonds, Hartree: the lowest that
-PySCF, psi4 and NWChem found from many starts (recorded in November 2026)."""
+"""Choice of the Hartree-Fock solutions that a calculation may start from.
+
+Energies of atoms and broken bonds in Hartree: the lowest that PySCF, psi4 and NWChem found from many starts (recorded
+in November 2026).
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ from tests.node.chemistry import MEMORY_GIB, hartree_fock, quiet, solutions_of
 @pytest.mark.parametrize(
     ("molecule", "spin", "basis", "energy", "origins"),
     [
-        # From the SCF's own start: -1137.33, -752.0012, -147.1399, -942.7361.
+        # From the initial SCF: -1137.33, -752.0012, -147.1399, -942.7361.
         ("Mn 0 0 0", 5, "sto-3g", -1137.645155674, {"occupation", "instability"}),
         ("Sc 0 0 0", 1, "sto-3g", -752.011474391, {"occupation", "instability"}),
         ("O 0 0 0; O 0 0 4.0", 2, "sto-3g", -147.466139159, {"occupation", "instability"}),
@@ -55,7 +58,7 @@ def test_the_lowest_solution_is_found(
     [
         ("O 0 0 0; H 0 0.757 0.587; H 0 -0.757 0.587", 0, True),
         ("N 0 0 0; N 0 0 2.2", 0, False),
-        # PySCF's own analysis calls it stable: none of its start vectors overlaps with the mode.
+        # PySCF's own analysis calls it stable, because none of its start vectors overlaps with the mode.
         ("Mn 0 0 0", 5, False),
         ("O 0 0 0; H 0 0 0.97", 1, True),
     ],
@@ -78,17 +81,17 @@ def test_stability_is_the_lowest_eigenvalue_of_the_whole_hessian(
 
 
 def lowest_of(gradient: NDArray[np.float64], times: Callable[[Any], Any], _: Any) -> float:
-    """Of the whole matrix, Hartree."""
+    """Return the lowest eigenvalue of the whole matrix, Hartree."""
     matrix = 2 * np.array([times(row) for row in np.eye(len(gradient))])
     return float(np.linalg.eigvalsh((matrix + matrix.T) / 2)[0])
 
 
-def test_nothing_can_be_rotated_in_one_orbital(tmp_path: Path) -> None:
+def test_a_single_orbital_has_no_stability(tmp_path: Path) -> None:
     found = solutions_of(Calculation(molecule="H 0 0 0", spin=1, basis="sto-3g"), tmp_path)
     assert [(one.stability.internal, one.stability.external) for one in found] == [(None, None)]
 
 
-def test_other_determinants_have_the_energy_that_pyscf_gives_them(tmp_path: Path) -> None:
+def test_energies_of_other_determinants_agree_with_pyscf(tmp_path: Path) -> None:
     hf = hartree_fock(Calculation(molecule="C 0 0 0; N 0 0 1.17", spin=1, basis="6-31g"), tmp_path)
     found = lowest_determinants(hf.mol, hf.mo_coeff, hf.mo_occ, hf.labels, max_memory_gib=MEMORY_GIB)
     field = scf.ROHF(hf.mol)
@@ -102,20 +105,20 @@ def test_other_determinants_have_the_energy_that_pyscf_gives_them(tmp_path: Path
         assert np.count_nonzero(one.occupation == 1) == 1
 
 
-def test_an_irrep_with_two_strokes_can_be_told(tmp_path: Path) -> None:
-    """Of a planar radical: the unpaired electron stands out of the plane."""
+def test_an_irrep_with_a_double_prime_can_be_reported(tmp_path: Path) -> None:
+    """In a planar radical, the unpaired electron is out of the plane."""
     radical = Calculation(molecule="O 0 0 0; O 1.33 0 0; H -0.24 0.95 0", spin=1, basis="sto-3g")
     (first, *_) = solutions_of(radical, tmp_path)
-    assert first.told(None).irrep == 'A"'
+    assert first.report(None).irrep == 'A"'
 
 
-def test_a_soft_mode_does_not_hold_hartree_fock_up(tmp_path: Path) -> None:
-    """Triplet nickel: the gradient along one mode stays, and the energy has long been still."""
+def test_a_soft_mode_does_not_prevent_convergence(tmp_path: Path) -> None:
+    """Triplet nickel: the gradient along one mode remains, although the energy no longer changes."""
     nickel = Calculation(molecule="Ni 0 0 0", spin=2, basis="def2-svp")
     assert hartree_fock(nickel, tmp_path).energy == pytest.approx(-1506.562997, abs=2e-6)
 
 
-def test_two_atoms_far_apart_are_in_their_lowest_solution(tmp_path: Path) -> None:
+def test_two_distant_atoms_are_in_their_lowest_solution(tmp_path: Path) -> None:
     """A start without symmetry ends at -0.4753."""
     hf = hartree_fock(Calculation(molecule="H 0 0 0; H 0 0 20", basis="cc-pvdz"), tmp_path)
     assert hf.energy == pytest.approx(-0.720604627, abs=1e-8)
@@ -124,15 +127,15 @@ def test_two_atoms_far_apart_are_in_their_lowest_solution(tmp_path: Path) -> Non
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="PyCI has wheels for Linux only")
 
 
-def test_functions_that_depend_on_each_other_leave_fewer_orbitals(tmp_path: Path) -> None:
-    """PySCF drops them from the SCF; the integrals are over the orbitals that are left."""
+def test_linearly_dependent_functions_give_fewer_orbitals(tmp_path: Path) -> None:
+    """PySCF drops them from the SCF; the integrals are over the remaining orbitals."""
     close = Calculation(molecule="He 0 0 0; He 0 0 0.21", basis="aug-cc-pvqz")
     hf = run_hartree_fock(close, tmp_path / "scf.chk", max_memory_gib=MEMORY_GIB, log=quiet)
     assert hf.mo_coeff.shape[1] < hf.mol.nao_nr()
 
 
-def test_a_lower_determinant_has_the_energy_that_its_integrals_give(tmp_path: Path) -> None:
-    """With a frozen core its orbitals count from the first that is not frozen."""
+def test_the_energy_of_a_lower_determinant_agrees_with_its_integrals(tmp_path: Path) -> None:
+    """With a frozen core, its orbitals are counted from the first that is not frozen."""
     far = Calculation(molecule="C 0 0 0; O 0 0 4.0", basis="sto-3g", frozen_core=True)
     hf = hartree_fock(far, tmp_path)
     found = lowest_by_exchanges(hf.mol, hf.mo_coeff, hf.mo_occ, max_memory_gib=MEMORY_GIB)
@@ -148,14 +151,13 @@ def test_a_lower_determinant_has_the_energy_that_its_integrals_give(tmp_path: Pa
     assert energy == pytest.approx(scf.UHF(hf.mol).energy_tot(dm=np.array(density)), abs=1e-8)
 
 
-def test_a_molecule_at_rest_has_no_lower_determinant(tmp_path: Path) -> None:
+def test_a_molecule_at_equilibrium_has_no_lower_determinant(tmp_path: Path) -> None:
     hf = hartree_fock(Calculation(molecule="N 0 0 0; N 0 0 1.1", basis="6-31g"), tmp_path)
     assert lowest_by_exchanges(hf.mol, hf.mo_coeff, hf.mo_occ, max_memory_gib=MEMORY_GIB) is None
 
 
-def test_a_mode_down_that_is_one_of_several_is_chosen_by_rule(tmp_path: Path) -> None:
-    """N2 at 3 Angstrom: each component of a pi level leads to a solution that breaks the symmetry, and so does each
-    mixture of them."""
+def test_a_degenerate_downhill_mode_is_chosen_by_rule(tmp_path: Path) -> None:
+    """N2 at 3 Angstrom: each component of a pi level leads to a symmetry-broken solution, and so does each mixture."""
     hf = hartree_fock(Calculation(molecule="N 0 0 0; N 0 0 3.0", basis="6-31g"), tmp_path)
     random = np.random.default_rng(3)
     noise = [np.eye(len(hf.mo_occ))] + [

@@ -1,4 +1,4 @@
-"""<S^2> against PySCF's, of arbitrary vectors, in all determinants and in some."""
+"""<S^2> compared with PySCF's, for arbitrary vectors in all or some determinants."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ N = 5
 @pytest.mark.parametrize(("n_alpha", "n_beta"), [(3, 3), (4, 2), (3, 2), (1, 0)])
 @pytest.mark.parametrize("share", [1.0, 0.5])
 @pytest.mark.parametrize("shift", [0, 62], ids=["one word", "two words"])
-def test_it_is_pyscfs(n_alpha: int, n_beta: int, share: float, shift: int) -> None:
+def test_s_squared_agrees_with_pyscf(n_alpha: int, n_beta: int, share: float, shift: int) -> None:
     random = np.random.default_rng(7)
     alpha, beta = (cistring.make_strings(range(N), electrons) for electrons in (n_alpha, n_beta))
     chosen = random.random((len(alpha), len(beta))) < share

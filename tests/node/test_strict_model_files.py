@@ -1,4 +1,4 @@
-"""How a letter is written down."""
+"""Permissions of written files."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 from spotwave.node.untrusted.strict_model import write_text
 
 
-def test_what_is_written_is_its_owners_alone_whatever_the_umask(tmp_path: Path) -> None:
+def test_written_files_are_private_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         write_text(tmp_path / "receipt.json", "{}")
-        (tmp_path / "receipt.json").chmod(0o644)  # as an older version of ours has left it
+        (tmp_path / "receipt.json").chmod(0o644)  # as an older version has left it
         write_text(tmp_path / "receipt.json", "{}\n")
     finally:
         os.umask(before)

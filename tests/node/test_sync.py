@@ -1,4 +1,4 @@
-"""What a machine has sent, for the receipt; and copies within a remote."""
+"""Number of bytes that a machine has sent, for the receipt; and copies within a remote."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def remote(tmp_path: Path) -> Remote:
     return Remote(RCLONE, None, str(tmp_path / "remote"))
 
 
-def test_bytes_are_counted_when_they_are_sent_and_not_again(tmp_path: Path, remote: Remote) -> None:
+def test_sent_bytes_are_counted_once(tmp_path: Path, remote: Remote) -> None:
     work = tmp_path / "work"
     (work / OUTPUT_DIR).mkdir(parents=True)
     brief = Brief("sw-0123456789ab", 1, remote.root, "lease", 1, 1.0, time.time() + 600)

@@ -156,10 +156,10 @@ def _rank(tried: _Tried, spin: int) -> tuple[bool, float, int]:
 def _report(found: Sequence[_Tried], spin: int) -> Reference:
     """Return the report of all starts, of which the first is kept."""
     kept, *others = found
-    reported = kept.start.solution.told(kept.energy, kept.s_squared, kept.start.first)
+    reported = kept.start.solution.report(kept.energy, kept.s_squared, kept.start.first)
     return Reference(
         **dict(reported),
-        others=tuple(one.start.solution.told(one.energy, one.s_squared, one.start.first) for one in others),
+        others=tuple(one.start.solution.report(one.energy, one.s_squared, one.start.first) for one in others),
         note=_note(kept, others, spin),
     )
 

@@ -45,7 +45,7 @@ class Solution:
     stability: Stability
     lower: Lower | None = None
 
-    def told(
+    def report(
         self, pilot_energy: float | None, s_squared: float | None = None, first: FirstDeterminant | None = None
     ) -> ReportedSolution:
         """Return the report of this solution.
