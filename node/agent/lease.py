@@ -75,10 +75,10 @@ class LeaseClient:
 
 
 class LeaseKeeper(threading.Thread):
-    """Renews the lease every `period_s`, or at once when told that something changed.
+    """Renews the lease every `period_s`, and at once after `changed` is called.
 
-    on_fenced: called once, when the lease is found gone.
-    unanswered: called from this thread every five periods while nobody answers; it must not take for ever.
+    on_fenced: called once, when the lease has been deleted.
+    unanswered: called from this thread every five periods while there is no answer; it must not block forever.
     """
 
     def __init__(

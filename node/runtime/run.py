@@ -44,8 +44,11 @@ def node_job(name: str, *, errors: Kinds = ()) -> Callable[[Work], Flow[..., Any
         given = list(inspect.signature(work, eval_str=True).parameters.values())[1:]
 
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-        ours = [inspect.Parameter("job_key", kind, annotation=str), inspect.Parameter("attempt", kind, annotation=int)]
-        signature = inspect.Signature([*ours, *given])
+        common = [
+            inspect.Parameter("job_key", kind, annotation=str),
+            inspect.Parameter("attempt", kind, annotation=int),
+        ]
+        signature = inspect.Signature([*common, *given])
 
         @functools.wraps(work)
         def node_run(*arguments: Any, **named: Any) -> State[Any] | dict[str, Any]:

@@ -99,7 +99,7 @@ def one_of(words: type[StrEnum]) -> Rule:
 
 
 def table(value: Any) -> dict[str, Any]:
-    """Rule for JSON objects of any content."""
+    """Return a JSON object of any content, unchanged. Raises ValueError for other values."""
     if not isinstance(value, dict):
         raise ValueError("not an object")
     return value
