@@ -175,7 +175,7 @@ PROGRAMS = [
          multiplicity=1),
     Case("Q-Chem input with fragments", "$molecule\n0 1\n--\n0 1\nHe 0 0 0\n--\n0 1\nHe 0 0 3\n$end",
          refused=("Q-Chem", "fragments")),
-    Case("Q-Chem input that reads another file", "$molecule\nread\n$end", refused=("Q-Chem", "charge and multiplicity")),
+    Case("Q-Chem input of another job", "$molecule\nread\n$end", refused=("Q-Chem", "charge and multiplicity")),
     Case("Psi4 input", f"molecule h2o {{\n0 1\n{BOHRS}\nunits bohr\nno_com\nsymmetry c1\n}}\nset basis sto-3g",
          IN_BOHR, charge=0, multiplicity=1),
     Case("NWChem input", f"geometry units angstroms noautosym\n{ROWS}\nend\nbasis\nend", WATER),
@@ -205,7 +205,7 @@ PROGRAMS = [
     Case("rows of a CIF with uncertainties", "O1 0.1234(5) 0.2345(6) 0.3456(7)", refused=("CIF", "fractions")),
     Case("numbered rows", "1 O 0.0 0.0 0.119\n2 H 0.0 0.763 -0.477", refused=("numbered table",)),
     Case("MOPAC's flags", "O 0.0 1 0.0 1 0.119 1\nH 0.0 1 0.763 1 -0.477 1", refused=("MOPAC", "flags")),
-    Case("an additional column", "O 0.0 0.0 0.119 -0.8\nH 0.0 0.763 -0.477 0.4", refused=("4 columns after", "XYZ file")),
+    Case("additional column", "O 0.0 0.0 0.119 -0.8\nH 0.0 0.763 -0.477 0.4", refused=("4 columns after", "XYZ file")),
     Case("MDL file (mol, sdf)", "962\n  -OEChem-\n\n  3  2  0  0999 V2000\n    0.0 0.0 0.1 O", refused=("MDL",)),
     Case("mol2 file", "@<TRIPOS>MOLECULE\nwater", refused=("mol2",)),
     Case("VASP file", "water\n1.0\n9 0 0\n0 9 0\n0 0 9\nO H\n1 2\nDirect\n0 0 0", refused=("VASP", "Crystals")),
@@ -261,9 +261,9 @@ ODDITIES = [
     Case("Gaussian's translation vector", "He 0 0 0\nTv 0 0 3", refused=("crystal",)),
 ]  # fmt: skip
 CASES = {
-    "What was always read": OURS,
+    "PySCF syntax": OURS,
     "XYZ files": XYZ,
     "Units": UNITS,
     "Other programs and formats": PROGRAMS,
-    "Oddities": ODDITIES,
+    "Special cases": ODDITIES,
 }
