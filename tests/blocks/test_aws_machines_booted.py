@@ -113,7 +113,7 @@ def test_from_the_launch_by_a_notice_to_the_end_of_itself(aws: AwsEmulator, remo
     assert PLANTED not in str(list(map(words, computer.processes)))
     metadata = aws.fleet.instances[machine.id].metadata
     metadata.rebalance()
-    assert "rebalance recommendation" in told(computer, "hint.json")
+    assert "AWS recommends" in told(computer, "hint.json")
     metadata.expire_tokens()
     before = time.time()
     aws.interrupt(machine.id, 100.0)

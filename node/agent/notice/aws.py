@@ -26,7 +26,7 @@ class AwsNotice(MetadataNotice):
             return self.at(_seconds(json.loads(action.text)["time"]), action)
         if self._hint is None and (early := self._get("events/recommendations/rebalance")) is not None:
             since = json.loads(early.text)["noticeTime"]
-            self._hint = f"AWS has sent a rebalance recommendation ({since}): the risk of an interruption is elevated"
+            self._hint = f"AWS recommends to rebalance (since {since}): the risk of an interruption is elevated"
         return None
 
     def _get(self, path: str) -> Answer | None:
