@@ -82,7 +82,7 @@ def keep(folder: str, secret: str) -> None:
     os.chmod(folder, 0o700)
     for name, content in files.items():
         if os.path.basename(name) != name or not isinstance(content, str):
-            raise ValueError("the job's secret must be a JSON object {file name: text}")
+            raise ValueError("the job's secret is not a JSON object {file name: text}")
         part = os.path.join(folder, f".{name}.part")
         with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
             out.write(content)
