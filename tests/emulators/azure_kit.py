@@ -17,7 +17,7 @@ from tests.emulators.azure import AzureEmulator
 from tests.emulators.azure_world import SUBSCRIPTION
 from tests.emulators.offers import made_offer
 
-BY_NAME = "read from their names; add credentials to the block for restrictions, zones and eviction rates"
+BY_NAME = "derived from their names; add credentials to the block for restrictions, zones and eviction rates"
 
 
 @contextmanager
