@@ -85,7 +85,7 @@ class PrefectAccess(Block):
 
     @field_validator("api_url", "proxy_url")
     @classmethod
-    def _is_an_address(cls, url: str | None, info: ValidationInfo) -> str | None:
+    def _validate_url(cls, url: str | None, info: ValidationInfo) -> str | None:
         url = (url or "").strip().rstrip("/")
         if not url:
             return None
@@ -99,12 +99,12 @@ class PrefectAccess(Block):
 
     @field_validator("ca")
     @classmethod
-    def _is_a_certificate(cls, ca: str | None) -> str | None:
+    def _validate_ca(cls, ca: str | None) -> str | None:
         return tls.checked(ca or "")
 
     @field_validator("proxy_key")
     @classmethod
-    def _is_long_enough(cls, key: SecretStr | None) -> SecretStr | None:
+    def _validate_key(cls, key: SecretStr | None) -> SecretStr | None:
         if key is None or not key.get_secret_value():
             return None
         if len(key.get_secret_value()) < KEY_CHARS:
@@ -154,14 +154,14 @@ class PrefectAccess(Block):
         except ValueError as error:
             return str(error)
         field = "proxy_url" if self.way == "proxy" else "api_url"
-        if not here and _only_nearby(url):
+        if not here and _is_local_name(url):
             return (
                 f"{field}: machines in a cloud cannot reach {url}. Give an address that they can reach, or set the "
                 "Prefect Access block's way to 'proxy' or 'detached'."
             )
         if url.startswith("http://") and not is_loopback(url):
             return f"{field}: {url} would send credentials over the network unencrypted. Use https."
-        if self._as_the_controller() and not self.ca:
+        if self._shares_controllers_address() and not self.ca:
             return tls.unshared(url, here)
         return None
 
@@ -177,7 +177,7 @@ class PrefectAccess(Block):
         except ValueError as error:
             return str(error)
 
-    def _as_the_controller(self) -> bool:
+    def _shares_controllers_address(self) -> bool:
         """Whether machines use the controller's own API address, over TLS."""
         own = get_current_settings().api.url or ""
         return self.way == "direct" and self.api_url in (None, own) and own.startswith("https://")
@@ -185,7 +185,7 @@ class PrefectAccess(Block):
     def _authority(self) -> str | None:
         """Return the certificate authority for machines: the block's `ca`, else the controller's if they share the
         API address."""
-        return self.ca or (tls.controllers_own() if self._as_the_controller() else None)
+        return self.ca or (tls.controllers_own() if self._shares_controllers_address() else None)
 
     def _direct(self) -> dict[str, str]:
         """Return the settings for direct access. Raises ValueError if no API URL is configured."""
@@ -212,7 +212,7 @@ class PrefectAccess(Block):
         return self.proxy_url, self.proxy_key.get_secret_value()
 
 
-def _only_nearby(url: str) -> bool:
+def _is_local_name(url: str) -> bool:
     """Whether only this computer or its local network can resolve the address.
 
     Private IP addresses do not count: networks can be connected.
@@ -240,7 +240,7 @@ def _ask_api(settings: dict[str, str], ca: str | None) -> str | None:
             return f"api_key, auth_string: the Prefect API {url} rejects them. Give the credentials that it expects."
         case 404:
             return f"api_url: {url} has no work pool '{MACHINES_POOL}'. Run `spotwave up` with that API, or correct it."
-    return f"api_url: the Prefect API {url} {_how(result)}. Start it, or correct the address."
+    return f"api_url: the Prefect API {url} {_failure(result)}. Start it, or correct the address."
 
 
 def _ask_proxy(url: str, token: str, ca: str | None) -> str | None:
@@ -252,9 +252,9 @@ def _ask_proxy(url: str, token: str, ca: str | None) -> str | None:
             return f"proxy_key: the proxy {url} has a different key. Start it with this block."
         case 502:
             return f"proxy_url: the proxy {url} runs, but does not reach the Prefect API behind it. Start that API."
-    return f"proxy_url: the proxy {url} {_how(result)}. Start it with `spotwave proxy`, or correct the address."
+    return f"proxy_url: the proxy {url} {_failure(result)}. Start it with `spotwave proxy`, or correct the address."
 
 
-def _how(result: int | str) -> str:
+def _failure(result: int | str) -> str:
     """Describe a failed request; result: an HTTP status, or the reason why there is none."""
     return f"answers HTTP {result}" if isinstance(result, int) else f"does not answer ({result})"

@@ -63,7 +63,7 @@ class RcloneRemote(Block):
 
     @field_validator("path")
     @classmethod
-    def _no_inline_settings(cls, path: str) -> str:
+    def _validate_path(cls, path: str) -> str:
         """Paths appear in user data and process arguments, where anyone could read settings given inline."""
         path = path.strip()
         if not path:
@@ -113,10 +113,10 @@ class RcloneRemote(Block):
         """Write, read back and delete a test file. Raises ValueError: one line with the problem and the remedy."""
         self._check_named()
         try:
-            faithful = self._probe()
+            unchanged = self._probe()
         except RemoteError as error:
             raise ValueError(f"remote: {self.path} cannot be written ({error}); {self._remedy()}") from error
-        if not faithful:
+        if not unchanged:
             raise ValueError(f"remote: {self.path} returns other data than was written to it; choose another path")
 
     def _probe(self) -> bool:

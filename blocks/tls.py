@@ -15,7 +15,7 @@ from spotwave.blocks.endpoints import is_loopback
 FILE = "api-ca.pem"  #: in a machine's secrets folder; node/agent/api_settings.py looks for it
 _LONGEST = 10_000  # characters; the smallest secret manager limit is 25 kB for all secrets of a job
 _ANSWER_S = 10.0
-_UNKNOWN = "has an untrusted certificate; ca: give the certificate of the authority that signed it"
+_UNTRUSTED = "has an untrusted certificate; ca: give the certificate of the authority that signed it"
 _REMEDY = "paste the PEM text of the authority's certificate (-----BEGIN CERTIFICATE-----)"
 
 
@@ -89,7 +89,7 @@ def status(url: str, headers: Mapping[str, str], certificate: str | None) -> int
         with httpx.Client(timeout=_ANSWER_S, trust_env=not is_loopback(url), verify=trusting(certificate)) as client:
             return client.get(url, headers=headers).status_code
     except httpx.HTTPError as error:
-        return _UNKNOWN if is_untrusted(error) else type(error).__name__
+        return _UNTRUSTED if is_untrusted(error) else type(error).__name__
 
 
 def is_untrusted(error: BaseException) -> bool:

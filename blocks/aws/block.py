@@ -109,20 +109,20 @@ class AwsCloud(Cloud):
 
     @field_validator("fault_role")
     @classmethod
-    def _a_role(cls, role: str) -> str:
+    def _validate_role(cls, role: str) -> str:
         from spotwave.blocks.aws.interrupt import checked
 
         return checked(role)
 
     @field_validator("image")
     @classmethod
-    def _an_image(cls, image: str) -> str:
+    def _validate_image(cls, image: str) -> str:
         own_images(image)
         return image
 
     @field_validator("credentials")
     @classmethod
-    def _over_a_safe_line(cls, credentials: AwsCredentials) -> AwsCredentials:
+    def _validate_endpoint(cls, credentials: AwsCredentials) -> AwsCredentials:
         """Validate the endpoint: signed calls carry session tokens, so only https or this computer is allowed."""
         parameters = credentials.aws_client_parameters
         if parameters.endpoint_url:

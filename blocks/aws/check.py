@@ -33,7 +33,7 @@ _USUAL_TYPE: dict[Architecture, str] = {"x86_64": "t3.large", "arm64": "t4g.larg
 
 def findings(clients: Clients, setup: Setup, wanted: Sequence[str]) -> Iterator[Finding]:
     """Yield the findings one by one; a check that fails to run is a finding too."""
-    account = _told("credentials", lambda: _account(clients))
+    account = _checked("credentials", lambda: _account(clients))
     yield account
     if not account.ok:
         return
@@ -43,24 +43,24 @@ def findings(clients: Clients, setup: Setup, wanted: Sequence[str]) -> Iterator[
         yield Finding("regions", False, refused.reason)
         return
     yield _regions(enabled, wanted)
-    yield _told("role", lambda: _role(clients, setup))
-    yield _told("spot role", lambda: _spot_role(clients))
+    yield _checked("role", lambda: _role(clients, setup))
+    yield _checked("spot role", lambda: _spot_role(clients))
     regions = [region for region in enabled if not wanted or region in wanted]
-    looks: dict[str, Callable[[], Finding]] = {}
+    checks: dict[str, Callable[[], Finding]] = {}
     for region in regions:
-        looks[f"quota {region}"] = partial(_quota, clients, region)
-        looks[f"image {region}"] = partial(_image, clients, setup, region)
-        looks[f"network {region}"] = partial(_network, clients, setup, region)
-    yield from gather({what: partial(_told, what, look) for what, look in looks.items()}, AT_MOST)[0].values()
-    yield _told("secret", lambda: _secret(clients))
+        checks[f"quota {region}"] = partial(_quota, clients, region)
+        checks[f"image {region}"] = partial(_image, clients, setup, region)
+        checks[f"network {region}"] = partial(_network, clients, setup, region)
+    yield from gather({what: partial(_checked, what, check) for what, check in checks.items()}, AT_MOST)[0].values()
+    yield _checked("secret", lambda: _secret(clients))
     if regions:
         region = clients.home if clients.home in regions else regions[0]
-        yield _told("launch", lambda: _launch(clients, setup, region))
+        yield _checked("launch", lambda: _launch(clients, setup, region))
 
 
-def _told(what: str, look: Callable[[], Finding]) -> Finding:
+def _checked(what: str, check: Callable[[], Finding]) -> Finding:
     try:
-        return replace(look(), what=what)
+        return replace(check(), what=what)
     except Throttled as refused:
         return Finding(what, None, refused.reason)
     except LaunchRefused as refused:

@@ -71,7 +71,7 @@ class Clients:
 
     def rows(self, service: str, region: str, operation: str, member: str, **parameters: Any) -> Iterator[Any]:
         """Yield the list `member` of all pages of an answer, one call per page. Raises Unavailable."""
-        with _said(service, operation):
+        with _readable_errors(service, operation):
             while True:
                 answer = self._answer(service, region, operation, member, parameters)
                 yield from answer[member]
@@ -169,7 +169,7 @@ def _repeated(refused: LaunchRefused) -> LaunchRefused:
 
 
 @contextmanager
-def _said(service: str, operation: str) -> Iterator[None]:
+def _readable_errors(service: str, operation: str) -> Iterator[None]:
     """Turn the SDK's errors into one line: what failed, the code, the remedy."""
     try:
         yield

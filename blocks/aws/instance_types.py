@@ -49,7 +49,7 @@ def read_types(clients: Clients, regions: Sequence[str], tell: OnProgress) -> Pa
     def shapes(region: str, batch: list[str]) -> list[dict[str, Any]]:
         return list(clients.rows("ec2", region, "describe_instance_types", "InstanceTypes", InstanceTypes=batch))
 
-    offered, silent = gather({region: partial(names, region) for region in regions}, AT_MOST, tell)
+    offered, unread = gather({region: partial(names, region) for region in regions}, AT_MOST, tell)
     questions = {
         f"{batch[0]} to {batch[-1]} in {region}": partial(shapes, region, batch)
         for region, batch in _shared_out(offered)
@@ -59,7 +59,7 @@ def read_types(clients: Clients, regions: Sequence[str], tell: OnProgress) -> Pa
         tell(len(regions) + done, len(regions) + total)
 
     answers, failed = gather(questions, AT_MOST, further)
-    missing = named(silent, "instance types", len(regions)) | named(failed, "instance types", len(questions))
+    missing = named(unread, "instance types", len(regions)) | named(failed, "instance types", len(questions))
     return Part(types_frame(row for rows in answers.values() for row in rows), missing)
 
 

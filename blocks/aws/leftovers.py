@@ -29,15 +29,17 @@ class Leftovers:
         return [leftover for rows in found.values() for leftover in rows]
 
     def _in(self, region: str, job_key: str | None) -> list[Leftover]:
-        ours = {"Name": "tag-key", "Values": [JOB]} if job_key is None else {"Name": f"tag:{JOB}", "Values": [job_key]}
-        free = [ours, {"Name": "status", "Values": ["available"]}]
+        tagged = (
+            {"Name": "tag-key", "Values": [JOB]} if job_key is None else {"Name": f"tag:{JOB}", "Values": [job_key]}
+        )
+        free = [tagged, {"Name": "status", "Values": ["available"]}]
         # An open request would launch an instance. An active one holds an instance, here one that has ended.
-        waiting = [ours, {"Name": "state", "Values": ["open", "active"]}]
+        waiting = [tagged, {"Name": "state", "Values": ["open", "active"]}]
         ask = self._clients.listed
         requests = ask("ec2", region, "describe_spot_instance_requests", "SpotInstanceRequests", Filters=waiting)
         if requests:
-            living = self._living(region, ours)
-            requests = [row for row in requests if row.get("InstanceId") not in living]
+            running = self._running(region, tagged)
+            requests = [row for row in requests if row.get("InstanceId") not in running]
         found = [
             *_read("disk", "VolumeId", region, ask("ec2", region, "describe_volumes", "Volumes", Filters=free)),
             *_read(
@@ -51,8 +53,8 @@ class Leftovers:
         ]
         return [leftover for leftover in found if job_key in (None, leftover.job_key)]
 
-    def _living(self, region: str, ours: dict[str, Any]) -> set[str]:
-        reservations = self._clients.listed("ec2", region, "describe_instances", "Reservations", Filters=[ours])
+    def _running(self, region: str, tagged: dict[str, Any]) -> set[str]:
+        reservations = self._clients.listed("ec2", region, "describe_instances", "Reservations", Filters=[tagged])
         rows = [row for reservation in reservations for row in reservation["Instances"]]
         return {row["InstanceId"] for row in rows if row["State"]["Name"] not in _ENDED}
 

@@ -65,7 +65,7 @@ class Arm:
         """Get a token, which all calls then share. Raises Unavailable."""
 
         def ask() -> None:
-            with _said("the login"):
+            with _readable_errors("the login"):
                 self._credential.get_token(SCOPE)
 
         patiently(ask, "the login")
@@ -87,7 +87,7 @@ class Arm:
         return patiently(lambda: listed(self._get(address), "value", "nextLink", SKU), "Resource SKUs")
 
     def _get(self, address: str) -> bytes:
-        with _said("Resource SKUs"):
+        with _readable_errors("Resource SKUs"):
             answer = self._compute.send_request(HttpRequest("GET", address), stream=True)
             with answer:
                 body: bytes = answer.read()  # before raise_for_status, since it contains the error code
@@ -108,7 +108,7 @@ class Arm:
 
     def _rates(self, token: str | None) -> Any:
         asked = QueryRequest(query=QUERY, options=QueryRequestOptions(top=1000, skip_token=token))
-        with _said("Resource Graph"):
+        with _readable_errors("Resource Graph"):
             page = self._graph.resources(asked)
         if not isinstance(page.data, list):
             raise Garbled("it has no 'data'")
@@ -116,7 +116,7 @@ class Arm:
 
 
 @contextmanager
-def _said(what: str) -> Iterator[None]:
+def _readable_errors(what: str) -> Iterator[None]:
     """Turn the SDK's errors into one line: what failed, the code, the remedy. Raises Unavailable or Garbled."""
     try:
         yield

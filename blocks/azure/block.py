@@ -130,7 +130,7 @@ class AzureCloud(Cloud):
 
     @field_validator("regions")
     @classmethod
-    def _short_names(cls, regions: list[str]) -> list[str]:
+    def _validate_regions(cls, regions: list[str]) -> list[str]:
         """Validate the names, since filters compare them exactly."""
         for region in regions:
             if not _REGION.fullmatch(region):
@@ -139,7 +139,7 @@ class AzureCloud(Cloud):
 
     @field_validator("resource_group")
     @classmethod
-    def _a_group(cls, name: str) -> str:
+    def _validate_group(cls, name: str) -> str:
         """Validate the name, since it becomes part of addresses."""
         if not _GROUP.fullmatch(name):
             raise ValueError(f"resource_group: '{name}' is not a valid name of a resource group; use e.g. 'spotwave'")
@@ -147,7 +147,7 @@ class AzureCloud(Cloud):
 
     @field_validator("network", "identity")
     @classmethod
-    def _an_id(cls, id_: str, info: ValidationInfo) -> str:
+    def _validate_id(cls, id_: str, info: ValidationInfo) -> str:
         pattern = _SUBNET if info.field_name == "network" else _IDENTITY
         if id_ and not pattern.fullmatch(id_):
             raise ValueError(f"{info.field_name}: '{id_}' is not a resource ID; az ... show --query id prints it")
@@ -155,7 +155,7 @@ class AzureCloud(Cloud):
 
     @field_validator("image", "image_arm64")
     @classmethod
-    def _an_image(cls, image: str, info: ValidationInfo) -> str:
+    def _validate_image(cls, image: str, info: ValidationInfo) -> str:
         try:
             return checked(image)
         except ValueError as error:

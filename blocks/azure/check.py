@@ -60,25 +60,25 @@ class Checks:
 
     def findings(self) -> Iterator[Finding]:
         """Yield the findings; raises nothing. Stops after the first if the credentials do not work."""
-        first = self._looked("credentials", self._credentials)
+        first = self._checked("credentials", self._credentials)
         yield first
         if not first.ok:
             return
-        yield self._looked("resource group", self._resource_group)
-        yield self._looked("providers", self._providers)
-        yield self._looked("rights", self._rights)
+        yield self._checked("resource group", self._resource_group)
+        yield self._checked("providers", self._providers)
+        yield self._checked("rights", self._rights)
         yield from self._quotas()
-        yield self._looked("identity", self._identity)
-        yield from (self._looked(f"network {region}", lambda at=region: self._network(at)) for region in self._near())  # type: ignore[misc]
+        yield self._checked("identity", self._identity)
+        yield from (self._checked(f"network {region}", lambda at=region: self._network(at)) for region in self._near())  # type: ignore[misc]
         for architecture in self._account.images:
-            yield self._looked(f"image {architecture}", lambda of=architecture: self._image(of))  # type: ignore[misc]
-        yield self._looked("secrets", self._secrets)
+            yield self._checked(f"image {architecture}", lambda of=architecture: self._image(of))  # type: ignore[misc]
+        yield self._checked("secrets", self._secrets)
 
     @staticmethod
-    def _looked(what: str, look: Callable[[], tuple[bool | None, str]]) -> Finding:
+    def _checked(what: str, check: Callable[[], tuple[bool | None, str]]) -> Finding:
         try:
             with asked("the request"):
-                ok, message = look()
+                ok, message = check()
         except Misconfigured as refused:
             return Finding(what, False, refused.reason)
         except LaunchRefused as refused:
@@ -175,8 +175,8 @@ class Checks:
         if found is None:
             return False, f"the identity {name} does not exist; run az identity create -g {group} -n {name}"
         path = f"{self._subscription}/providers/Microsoft.Authorization/roleAssignments"
-        of_it = f"principalId eq '{found['properties']['principalId']}'"
-        assigned = (self._clients.get(path, _AUTHORIZATION, **{"$filter": of_it}) or {})["value"]
+        of_identity = f"principalId eq '{found['properties']['principalId']}'"
+        assigned = (self._clients.get(path, _AUTHORIZATION, **{"$filter": of_identity}) or {})["value"]
         scopes = [row["properties"]["scope"].lower() for row in assigned]
         here = [scope for scope in scopes if f"{self._group.lower()}/".startswith(f"{scope.rstrip('/')}/")]
         if not here:

@@ -55,7 +55,7 @@ class AzureCredentials(Block):
 
     @field_validator("subscription_id")
     @classmethod
-    def _a_guid(cls, subscription_id: str) -> str:
+    def _validate_subscription(cls, subscription_id: str) -> str:
         """Validate the id, since it becomes part of an address."""
         try:
             return str(UUID(subscription_id))
@@ -66,7 +66,7 @@ class AzureCredentials(Block):
             ) from error
 
     @model_validator(mode="after")
-    def _whole_or_none(self) -> AzureCredentials:
+    def _validate_service_principal(self) -> AzureCredentials:
         parts = {"tenant_id": self.tenant_id, "client_id": self.client_id, "client_secret": self.client_secret}
         empty = [name for name, value in parts.items() if not value]
         if empty and len(empty) < len(parts):

@@ -82,12 +82,12 @@ def read_market(sources: Sources, catalogue: Catalogue | None, tell: OnProgress)
     if catalogue is None:
         catalogue = _catalogue(answers, regions, missing, sources.arm is not None)
         missing = {}
-    prices, dropped, silent = _spot(answers, regions)
+    prices, dropped, unpriced = _spot(answers, regions)
     rows, left_out = offers(prices, catalogue.tables, now)
     dropped = Counter(dropped) + Counter(left_out) + Counter(catalogue.dropped)
     # Noted in the market, not in the catalogue: that is complete, and may be kept for its day.
     unsized = {} if "sizes" in catalogue.tables else {"sizes": _BY_NAME}
-    return vetted("azure", rows, dropped, {**missing, **catalogue.missing, **unsized, **silent})
+    return vetted("azure", rows, dropped, {**missing, **catalogue.missing, **unsized, **unpriced})
 
 
 def _regions(sources: Sources) -> tuple[list[str], dict[str, str]]:

@@ -140,19 +140,19 @@ class GcpCloud(Cloud):
 
     @field_validator("secret_locations")
     @classmethod
-    def _are_regions(cls, locations: list[str]) -> list[str]:
+    def _validate_locations(cls, locations: list[str]) -> list[str]:
         if wrong := next((one for one in locations if not _REGION.fullmatch(one)), None):
             raise ValueError(f"secret_locations: {wrong[:60]!r} is not a region; use e.g. 'europe-west3'")
         return locations
 
     @field_validator("image", "image_arm64")
     @classmethod
-    def _is_an_image(cls, image: str | None) -> str | None:
+    def _validate_image(cls, image: str | None) -> str | None:
         return checked(image) if image else None
 
     @field_validator("credentials", mode="wrap")
     @classmethod
-    def _found_here(cls, given: Any, build: ValidatorFunctionWrapHandler) -> GcpCredentials:
+    def _validate_credentials(cls, given: Any, build: ValidatorFunctionWrapHandler) -> GcpCredentials:
         """Turn a missing login into a ValueError. A GCP Credentials block without a key looks for this computer's own
         login when it is built, and its own kind of error would prevent a list of all clouds."""
         try:

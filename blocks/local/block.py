@@ -120,8 +120,8 @@ class LocalCloud(Cloud):
 
     def force_interruption(self, machine: Machine) -> None:
         # A daemon thread: if this process ends early, the machine has had its notice, and ends itself.
-        taking_back = threading.Thread(target=self.interrupt, args=(machine, self.notice_s), daemon=True)
-        taking_back.start()
+        interruption = threading.Thread(target=self.interrupt, args=(machine, self.notice_s), daemon=True)
+        interruption.start()
 
     @property
     def is_local(self) -> bool:

@@ -57,10 +57,10 @@ def taken(place: Path, by: str | None) -> MachineState | None:
         return MachineState.HOST_DOWN
     if by == "cloud" or action is not None:
         return MachineState.INTERRUPTED
-    return MachineState.HOST_DOWN if _outlived(place) else None
+    return MachineState.HOST_DOWN if _rebooted_since(place) else None
 
 
-def _outlived(place: Path) -> bool:
+def _rebooted_since(place: Path) -> bool:
     """Whether this computer was rebooted after the machine's start and before its noted end."""
     try:
         _, started = root_of(place / ROOT_FILE)

@@ -33,12 +33,12 @@ def _limits(proc: Path, mount: Path) -> Iterator[float]:
             _, _, rest = line.partition(":")
             controllers, _, group = rest.partition(":")
             if not controllers:
-                yield from _along(mount, group, "memory.max")
+                yield from _ancestors(mount, group, "memory.max")
             elif "memory" in controllers.split(","):
-                yield from _along(mount / "memory", group, "memory.limit_in_bytes")
+                yield from _ancestors(mount / "memory", group, "memory.limit_in_bytes")
 
 
-def _along(root: Path, group: str, name: str) -> Iterator[float]:
+def _ancestors(root: Path, group: str, name: str) -> Iterator[float]:
     """Yield every limit from the group upwards; in a container the path may be the host's, and only the root exists."""
     path = PurePosixPath(group.strip("/"))
     for one in (path, *path.parents):

@@ -125,10 +125,10 @@ def _all_stopped(mark: Mapping[str, str], deadline: float) -> set[psutil.Process
 
 def _signal(processes: Iterable[psutil.Process], number: int) -> None:
     """Send a signal to each, and to their process groups: a process that forks and ends stays in its group."""
-    ours, groups = os.getsid(0), set[int]()
+    own_session, groups = os.getsid(0), set[int]()
     for process in processes:
         with suppress(ProcessLookupError, PermissionError):
-            if os.getsid(process.pid) != ours:  # machines have their own sessions
+            if os.getsid(process.pid) != own_session:  # machines have their own sessions
                 groups.add(os.getpgid(process.pid))
     for group in groups:
         with suppress(ProcessLookupError, PermissionError):
