@@ -1,7 +1,7 @@
-"""What a machine holds instead of the controller's credentials: a signed statement of whose attempt it is.
+"""Signed token that identifies one attempt; a machine holds it instead of the controller's credentials.
 
-A JWT (RFC 7519) signed with HMAC-SHA256. It opens the proxy alone, and only while the attempt's lease exists:
-deleting the lease, which fences the machine off, is the revocation.
+A JWT (RFC 7519) signed with HMAC-SHA256. Only the proxy accepts it, and only while the attempt's lease exists:
+deleting the lease, which fences the machine off, revokes the token.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ import jwt
 
 from spotwave.node.contract import attempt_name
 
-KEY_CHARS = 32  #: the shortest key; RFC 7518 section 3.2 asks for 256 bits with HS256
-USER = "machine"  #: the user's name where a token travels as the password of basic authentication
+KEY_CHARS = 32  #: minimum length of the key; RFC 7518 section 3.2 requires 256 bits with HS256
+USER = "machine"  #: user name when a token is sent as the password of basic authentication
 
 _ALGORITHM = "HS256"
 _JOB = re.compile(r"sw-[0-9a-f]{12}")
 
 
 class BadToken(Exception):
-    """Not signed by us, over, or without what a token must tell. The message never quotes the token."""
+    """Wrong signature, expired, or a missing claim. The message never quotes the token."""
 
 
 @dataclass(frozen=True)
 class AttemptToken:
-    """One machine's go at a job; the queue, the Prefect worker and the node run's idempotency key bear its name."""
+    """One machine's attempt at a job. The queue, the Prefect worker and the node run's idempotency key use its name."""
 
     job_key: str
     attempt: int
@@ -40,13 +40,13 @@ class AttemptToken:
         return attempt_name(self.job_key, self.attempt)
 
     def signed(self, key: str) -> str:
-        """The token as text; the same for the same attempt, so that a repeated launch changes nothing."""
+        """Return the token as text; the same for the same attempt, so that a repeated launch changes nothing."""
         claims = {"job": self.job_key, "attempt": self.attempt, "lease": str(self.lease_id), "exp": self.expires}
         return jwt.encode(claims, key, algorithm=_ALGORITHM)
 
     @classmethod
     def read(cls, text: str, key: str) -> AttemptToken:
-        """Raises BadToken."""
+        """Verify and parse a token. Raises BadToken."""
         claims = _claims(text, key, ["job", "attempt", "lease", "exp"])
         job, attempt, lease = claims["job"], claims["attempt"], claims["lease"]
         if not isinstance(job, str) or not _JOB.fullmatch(job) or type(attempt) is not int or attempt < 1:
@@ -58,12 +58,12 @@ class AttemptToken:
 
 
 def question(key: str, expires: int) -> str:
-    """A token that opens nothing: with it `reached` learns whether the proxy knows the same key."""
+    """Return a token without rights; `PrefectAccess.reached` uses it to test whether the proxy has the same key."""
     return jwt.encode({"question": True, "exp": expires}, key, algorithm=_ALGORITHM)
 
 
 def is_ours(text: str, key: str) -> bool:
-    """Whether a token was signed with this key and is not over."""
+    """Whether a token was signed with this key and has not expired."""
     try:
         _claims(text, key, ["exp"])
     except BadToken:
@@ -75,7 +75,7 @@ def _claims(text: str, key: str, needed: list[str]) -> dict[str, Any]:
     try:
         found: dict[str, Any] = jwt.decode(text, key, algorithms=[_ALGORITHM], options={"require": needed})
     except jwt.ExpiredSignatureError:
-        raise BadToken("the token is over") from None
+        raise BadToken("the token has expired") from None
     except jwt.PyJWTError:
-        raise BadToken("the token is not signed by us") from None
+        raise BadToken("the token was not signed by Spotwave") from None
     return found

@@ -1,4 +1,4 @@
-"""Basic authentication (RFC 7617), as Prefect's clients send it."""
+"""HTTP basic authentication (RFC 7617), as Prefect's clients send it."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import base64
 
 
 def basic(auth_string: str) -> str:
-    """The Authorization header of 'user:password'."""
+    """Return the Authorization header for 'user:password'."""
     return "Basic " + base64.b64encode(auth_string.encode()).decode()
 
 
 def credentials(header: str) -> str:
-    """'user:password' of an Authorization header; '' for anything else."""
-    scheme, _, told = header.partition(" ")
+    """Return 'user:password' from an Authorization header; '' for anything else."""
+    scheme, _, encoded = header.partition(" ")
     if scheme.lower() != "basic":
         return ""
     try:
-        return base64.b64decode(told, validate=True).decode()
+        return base64.b64decode(encoded, validate=True).decode()
     except ValueError:
         return ""

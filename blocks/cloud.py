@@ -1,4 +1,4 @@
-"""The contract of every wing (`blocks/<cloud>/`): what a cloud can do. No step needs to know which cloud it has."""
+"""Interface that every cloud provider (`blocks/<cloud>/`) implements, so that callers need not know the cloud."""
 
 from __future__ import annotations
 
@@ -29,128 +29,131 @@ from spotwave.blocks.quota_room import QuotaRoom
 
 
 class Cloud(Block, ABC):
-    """A place that rents machines. Choose one of its kinds: Local Cloud, ..."""
+    """A provider of machines. Choose one of the concrete types: Local Cloud, AWS Cloud, ..."""
 
     _block_type_name = "Cloud"
     _block_type_slug = "cloud"
-    model_config = ConfigDict(hide_input_in_errors=True)  # credentials may be among it
+    model_config = ConfigDict(hide_input_in_errors=True)  # the input may contain credentials
     _block_schema_capabilities: ClassVar[list[str]] = ["cloud"]  # type: ignore[misc]
 
-    kind: ClassVar[str]  #: the word in `Offer.cloud`
-    has_market: ClassVar[bool] = True  #: from a market whose prices are kept, and whose pools are avoided after a loss
-    least_billed_s: ClassVar[float] = 0.0  #: a machine that lived for less is billed for so long; then by the second
-    tells_end_late: ClassVar[bool] = False  #: `billed_until` may come to know an end only minutes after it
+    kind: ClassVar[str]  #: value of `Offer.cloud`
+    has_market: ClassVar[bool] = True  #: has changing prices: snapshots are kept, and a pool that failed is avoided
+    least_billed_s: ClassVar[float] = 0.0  #: minimum billed time of a machine; beyond it billing is per second
+    tells_end_late: ClassVar[bool] = False  #: `billed_until` may return an end only minutes after it happened
 
     def fingerprint(self) -> str:
-        """Of the block's settings, without its secrets: what was read through one document is not another's."""
+        """Return a hash of the block's settings without its secrets; keeps data read with other settings apart."""
         return sha256(self.model_dump_json().encode()).hexdigest()[:12]
 
     def catalogue(self, tell: OnProgress = no_progress) -> Catalogue:
-        """What `market` needs and what changes once a day at most: types, list prices, interruption tables.
+        """Return the part of `market` that changes at most daily: types, list prices, interruption tables.
 
-        Raises `MarketUnavailable`. `tell` hears of the progress, from any thread.
+        Raises `MarketUnavailable`. `tell` is called with the progress, from any thread.
         """
         return Catalogue()
 
     @property
     def has_account(self) -> bool:
-        """Whether the block acts for an account; without one it may still know a public price list."""
+        """Whether the block acts for an account. A block without one can still read public price lists."""
         return True
 
     @abstractmethod
     def market(self, catalogue: Catalogue | None = None, tell: OnProgress = no_progress) -> Market:
-        """Every spot offer of this cloud now; a catalogue of today spares reading it again.
+        """Return all current spot offers of this cloud. Pass today's catalogue to avoid reading it again.
 
-        A region that fails is named in the market's `missing` and left out. Raises `MarketUnavailable` if none
-        answers, or if the cloud cannot be asked at all (credentials).
+        A region that fails is left out and listed in the market's `missing`. Raises `MarketUnavailable` if no region
+        answers, or if the cloud cannot be called at all (credentials).
         """
 
     def interruptions(self, offers: Sequence[Offer]) -> dict[tuple[str, str, str], Rate]:
-        """How often, by pool, for a few leading offers, where that takes a call for each; {} if there is no such
-        call or it fails: an unknown stays unknown."""
+        """Return interruption rates by pool for a few leading offers, if the cloud has one call per pool for this.
+
+        Returns {} if there is no such call or it fails: the rates then stay unknown."""
         return {}
 
     @abstractmethod
     def launch(self, offer: Offer, brief: LaunchBrief) -> Machine:
         """Start a machine for an attempt; idempotent by (job key, attempt, offer).
 
-        Writes the job's secret first, where the cloud has a secret manager. Leaves nothing that bills when it is
-        refused. Raises a `LaunchRefused`.
+        Writes the job's secret first if the cloud has a secret manager. A refused launch leaves nothing that bills.
+        Raises a `LaunchRefused`.
         """
 
     @classmethod
     def quotas_of(cls, offer: Offer) -> Mapping[str, float]:
-        """What a machine of that offer takes of each quota that it may be counted against, by the name that the cloud
-        has for it: vCPUs, GPUs, machines. Asks nobody; {}: nothing is known of quotas."""
+        """Return how much of each quota a machine of this offer uses (vCPUs, GPUs, machines), by the cloud's name of
+        the quota. Makes no call; {} if the quotas are unknown."""
         return {}
 
     def quota_room(self, offers: Sequence[Offer]) -> list[QuotaRoom]:
-        """What the account may have of the quotas that these few offers count against, in few calls; what is not told
-        is left out, and nothing is raised."""
+        """Return the remaining quota of the account for these few offers, with few calls. Unknown quotas are left out;
+        raises nothing."""
         return []
 
     @abstractmethod
     def find(self, job_key: str | None = None) -> list[Machine]:
-        """Every machine of ours (of this job, or all) that may still bill, in every region, by its tags."""
+        """Return every machine created by Spotwave (for this job, or all) that may still bill, in every region, found
+        by its tags."""
 
     @abstractmethod
     def state(self, machine: Machine) -> MachineState:
-        """What the cloud says now. Raises `Throttled` or another `LaunchRefused` where it cannot be asked."""
+        """Return the current state in the cloud. Raises `Throttled` or another `LaunchRefused` if the call fails."""
 
     @abstractmethod
     def terminate(self, machine: Machine) -> None:
-        """Remove the machine and all that bills with it; safe to repeat; returns when nothing of it runs."""
+        """Delete the machine and everything that bills with it. Safe to repeat; returns when nothing of it runs."""
 
     def prices_held(self, machine: Machine, until: datetime) -> list[tuple[datetime, float]]:
-        """What the machine itself was billed at, as (from when, USD/h), the first from its launch on, oldest first.
+        """Return the prices that this machine was billed at, as (from when, USD/h), oldest first, starting at launch.
 
-        Here the price of the launch: right where a running machine keeps its price. Raises a `LaunchRefused`.
+        The default is the launch price, for clouds where a running machine keeps its price. Raises a `LaunchRefused`.
         """
         return [(machine.launched_at, machine.offer.spot_usd_h)]
 
     def billed_until(self, machine: Machine) -> datetime | None:
-        """When the machine ceased to bill, where the cloud tells it of what is gone. Raises a `LaunchRefused`.
+        """Return when the machine stopped billing, if the cloud reports it for deleted machines.
 
-        None: it does not tell, or (`tells_end_late`) not yet.
+        None: it does not report it, or (`tells_end_late`) not yet. Raises a `LaunchRefused`.
         """
         return None
 
     @property
     def is_local(self) -> bool:
-        """Whether its machines run on this computer, and so reach its folders and its loopback addresses."""
+        """Whether its machines run on this computer, and so reach its folders and loopback addresses."""
         return False
 
     def leftovers(self, job_key: str | None = None) -> list[Leftover]:
-        """What is ours (of this job, or all) beside machines: secrets, and disks, addresses, interfaces and spot
-        requests that no living machine uses; in every region, by their tags. Raises a `LaunchRefused`."""
+        """Return resources other than machines that Spotwave created (for this job, or all), found by their tags in
+        every region: secrets, and disks, addresses, interfaces and spot requests that no running machine uses.
+
+        Raises a `LaunchRefused`."""
         return []
 
     def remove(self, leftover: Leftover) -> None:
-        """Delete it; safe to repeat. Raises a `LaunchRefused`."""
+        """Delete the resource; safe to repeat. Raises a `LaunchRefused`."""
 
     def check(self) -> Iterator[Finding]:
-        """Everything that a launch needs, looked at without launching: credentials, regions, quota, role, network,
-        image, secrets. Findings come one by one; raises nothing."""
+        """Check everything that a launch needs, without launching: credentials, regions, quota, role, network, image,
+        secrets. Yields findings one by one; raises nothing."""
         yield from ()
 
     @property
     def interruption_method(self) -> InterruptionMethod:
-        """What `force_interruption` does on this cloud; asks nobody."""
-        return InterruptionMethod("terminated by us, without a notice", notice=False, within_s=300.0)
+        """Description of `force_interruption` on this cloud; makes no call."""
+        return InterruptionMethod("terminated by Spotwave, without notice", notice=False, within_s=300.0)
 
     def force_interruption(self, machine: Machine) -> None:
-        """Have the cloud take the machine back, as `interruption_method` says; safe to repeat. Raises a
-        `LaunchRefused`."""
+        """Interrupt the machine as `interruption_method` describes; safe to repeat. Raises a `LaunchRefused`."""
         self.terminate(machine)
 
     def lacks_program(self, executable: str) -> str | None:
-        """Why a program is not on this cloud's image, or None if it is there or only the machine can tell."""
+        """Return why a program is not on this cloud's image; None if it is, or if only the machine can tell."""
         return None
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The slow-moving half of a cloud's market: tables of the wing's own, and what could not be read of them."""
+    """The part of a cloud's market that rarely changes: provider-specific tables, and what could not be read."""
 
     tables: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     dropped: Mapping[str, int] = field(default_factory=dict)  #: as in `Market.dropped`

@@ -1,4 +1,4 @@
-"""Many questions at once, not too many, and the answers that came."""
+"""Bounded concurrent calls: the results, the failures and the progress."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
-OnProgress = Callable[[int, int], None]  #: told (calls done, calls known of so far), from any thread
+OnProgress = Callable[[int, int], None]  #: called with (calls done, calls known so far), from any thread
 
 
 def no_progress(done: int, total: int) -> None:
-    """Where nobody wants to be told."""
+    """Ignore the progress."""
 
 
 class _Collector:
-    """Python's garbage collector, paused while anybody reads a market.
+    """Pauses Python's garbage collector while any market is being read.
 
-    Hundreds of thousands of small dicts, none of them garbage, set it off again and again: a third of the CPU.
+    Hundreds of thousands of small dicts, none of them garbage, trigger it again and again: a third of the CPU time.
     """
 
     def __init__(self) -> None:
@@ -48,15 +48,15 @@ _collector = _Collector()
 
 
 class Unavailable(Exception):
-    """One place, or one table, did not answer; the message says why, in one line and without secrets."""
+    """A region or table could not be read; the message says why, in one line and without secrets."""
 
 
 def gather(
     questions: Mapping[str, Callable[[], T]], at_most: int, tell: OnProgress = no_progress
 ) -> tuple[dict[str, T], dict[str, str]]:
-    """Ask all, `at_most` at a time: (answers, why the others failed), both by name and in the order asked.
+    """Run all calls, `at_most` at a time. Return (results, reasons of failure), both by name in the given order.
 
-    Only `Unavailable` counts as no answer; any other error is a fault of ours, and raised.
+    Only `Unavailable` counts as a failed call; any other exception is a bug, and is raised.
     """
     answers: dict[str, T] = {}
     failed: dict[str, str] = {}
@@ -81,7 +81,7 @@ def gather(
 
 
 class Progress:
-    """Tells of several gathers that run at once as if they were one."""
+    """Reports several gathers that run at once as one progress."""
 
     def __init__(self, tell: OnProgress) -> None:
         self._tell = tell
@@ -93,9 +93,9 @@ class Progress:
             place = len(self._parts)
             self._parts.append((0, 0))
 
-        def told(done: int, total: int) -> None:
+        def report(done: int, total: int) -> None:
             with self._lock:
                 self._parts[place] = (done, total)
                 self._tell(sum(part[0] for part in self._parts), sum(part[1] for part in self._parts))
 
-        return told
+        return report

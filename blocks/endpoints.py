@@ -1,4 +1,4 @@
-"""Addresses of services: https, and plain http to this computer alone, past any proxy."""
+"""Validation of service addresses: https, or plain http to this computer only, and proxies bypassed for loopback."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ _NO_PROXY = ("no_proxy", "NO_PROXY")
 
 
 def past_proxies(environment: Mapping[str, str]) -> dict[str, str]:
-    """What an environment needs so that no proxy of its own is asked for this computer; nothing if it names none.
+    """Return the variables that exclude loopback addresses from an environment's proxies; {} if it has no proxy.
 
-    In both spellings: Python takes the lower one first (urllib.request.getproxies_environment), Go, of which rclone is
-    made, the upper one (golang.org/x/net/http/httpproxy, FromEnvironment).
+    Both spellings are set: Python prefers the lower-case one (urllib.request.getproxies_environment), Go, in which
+    rclone is written, the upper-case one (golang.org/x/net/http/httpproxy, FromEnvironment).
     """
     if not any(value and name.lower() in _PROXIES for name, value in environment.items()):
         return {}
-    told = ",".join(environment.get(name, "") for name in _NO_PROXY).split(",")
-    hosts = dict.fromkeys(host for one in (*told, *_LOOPBACK) if (host := one.strip()))
+    listed = ",".join(environment.get(name, "") for name in _NO_PROXY).split(",")
+    hosts = dict.fromkeys(host for one in (*listed, *_LOOPBACK) if (host := one.strip()))
     return dict.fromkeys(_NO_PROXY, "*" if "*" in hosts else ",".join(hosts))
 
 
 def is_loopback(url: str) -> bool:
-    """Whether the address is of this computer, which no other can listen in on."""
+    """Whether the address is on this computer, where no other can intercept the traffic."""
     host = urlsplit(url).hostname or ""
     try:
         return ip_address(host).is_loopback
@@ -37,11 +37,11 @@ def is_loopback(url: str) -> bool:
 
 
 def checked(url: str) -> str:
-    """The address without a slash at its end. Raises ValueError for what is no http address, or would carry secrets
-    over a network in the clear."""
-    parts = urlsplit(url)  # which passes over line breaks
+    """Return the address without a trailing slash. Raises ValueError if it is not an http(s) address, or would send
+    secrets unencrypted over a network."""
+    parts = urlsplit(url)  # ignores line breaks, so they are checked below
     if parts.scheme not in ("http", "https") or not parts.hostname or not url.isprintable() or " " in url:
-        raise ValueError(f"'{url}' is no address: write https://host, or http://127.0.0.1:port")
+        raise ValueError(f"'{url}' is not a valid address: write https://host, or http://127.0.0.1:port")
     if parts.scheme == "http" and not is_loopback(url):
         raise ValueError(f"'{url}' is plain http to another computer: use https")
     return url.rstrip("/")

@@ -1,4 +1,4 @@
-"""Why a cloud refuses a launch, as types and fields: what follows from a refusal is never read off its words."""
+"""Exceptions for refused launches. Callers decide by type and fields, never by the text of a message."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Literal
 
 from spotwave.node.storage.secret_patterns import without_secrets
 
-#: What a refused offer and those that are refused with it have in common: 'pool' is cloud, type and zone; 'type' is the
-#: type in its region, 'everywhere' the type in all regions.
+#: What offers that are refused together share: 'pool' is cloud, type and zone; 'type' is the type in its region;
+#: 'everywhere' is the type in all regions.
 Reach = Literal["pool", "zone", "type", "everywhere", "region", "cloud"]
 
 
 class LaunchRefused(Exception):
-    """A cloud said no. The subclass says what follows; only `Misconfigured` ends the job.
+    """A cloud refused a launch. The subclass determines what follows; only `Misconfigured` ends the job.
 
-    `reason`: as its SDK told it, which may quote a signed address or a token; those are left out.
+    `reason`: the message of the cloud's SDK. It may quote a signed address or a token, so secrets are removed.
     """
 
-    reach: Reach = "pool"  #: which other offers would be refused alike (blocks.refusal_scope)
-    quota: str = ""  #: the cloud's name of the quota that is used up: then only offers that take of it
-    left: float | None = None  #: the most that can be left of it; None: the cloud does not tell
-    lasting: bool = False  #: to wait does not help
+    reach: Reach = "pool"  #: which other offers would be refused too (blocks.refusal_scope)
+    quota: str = ""  #: the cloud's name of the exhausted quota; then only offers that use this quota are skipped
+    left: float | None = None  #: upper bound of the remaining quota; None if unknown
+    lasting: bool = False  #: waiting does not help
 
     def __init__(self, reason: str) -> None:
         self.reason = without_secrets(reason)
@@ -30,12 +30,12 @@ class LaunchRefused(Exception):
 
 
 class Capacity(LaunchRefused):
-    """No such machine free in this zone just now: skip the pool."""
+    """No capacity for this type in this zone at the moment: skip the pool."""
 
 
 class Quota(LaunchRefused):
-    """The account may not have more, or has nothing there to launch into (then it is `lasting`): skip what `reach`
-    covers; of a `quota`, what takes as much of it or more."""
+    """The quota is used up, or the account has nothing to launch into there (then it is `lasting`): skip what `reach`
+    covers. If `quota` is set, skip offers that need as much of it or more."""
 
     def __init__(
         self, reason: str, reach: Reach, quota: str = "", left: float | None = None, lasting: bool = False
@@ -48,7 +48,7 @@ class Quota(LaunchRefused):
 
 
 class Closed(LaunchRefused):
-    """A policy of those who run the account forbids it there: skip the region (or what `reach` covers), for good."""
+    """A policy of the account's administrators forbids the launch: skip what `reach` covers, for good."""
 
     lasting = True
 
@@ -58,10 +58,10 @@ class Closed(LaunchRefused):
 
 
 class Throttled(LaunchRefused):
-    """Asked too fast, or not answered: back off, then the same offer with the same token.
+    """Too many requests, or no answer: back off, then retry the same offer with the same token.
 
-    repeated: the wing or its SDK has asked again and again already, so whoever called has nothing to gain from that.
-    scope: whose patience it costs, the region's or, where the API that throttles is one for all regions, the cloud's.
+    repeated: the provider or its SDK has already retried, so the caller should not.
+    scope: whether the limit applies to the region, or to the whole cloud if the API is shared by all regions.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Throttled(LaunchRefused):
 
 @contextmanager
 def of_all_regions() -> Iterator[None]:
-    """Around calls of an API that all regions share: whoever is throttled by it need not try the next region."""
+    """Mark a `Throttled` from an API that all regions share, so that the caller does not try the next region."""
     try:
         yield
     except Throttled as refused:
@@ -89,22 +89,23 @@ def of_all_regions() -> Iterator[None]:
 
 
 class Misconfigured(LaunchRefused):
-    """Credentials, image, network or policy are wrong: no other offer would do better."""
+    """Wrong credentials, image, network or policy: no other offer would do better."""
 
     reach = "cloud"
     lasting = True
 
 
 class Unfit(LaunchRefused):
-    """This instance type cannot be launched as we launch it (disk, image, generation): skip the type, everywhere."""
+    """This instance type does not work with Spotwave's launch settings (disk, image, generation): skip the type,
+    everywhere."""
 
     reach = "everywhere"
     lasting = True
 
 
 class Unclear(LaunchRefused):
-    """The cloud's code is none that we know: skip the pool. The walk is bounded, so it ends."""
+    """Unknown error code of the cloud: skip the pool. The number of offers tried is limited, so this ends."""
 
 
 class MarketUnavailable(Exception):
-    """A cloud's market could not be read at all; the message says why."""
+    """The market of a cloud could not be read at all; the message says why."""

@@ -1,4 +1,4 @@
-"""The kernel's locks on files, which end with the process that holds them."""
+"""Kernel locks on files, which end with the process that holds them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def is_held(lock: Path) -> bool:
-    """Whether somebody holds the lock on this file just now; not if there is no such file."""
+    """Whether a process currently holds the lock on this file; False if the file does not exist."""
     try:
         with lock.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -1,7 +1,7 @@
-"""The GPUs that clouds rent: one name is one card with one memory, whatever each cloud calls it.
+"""GPU models that clouds rent. One name means one card with one memory size, whatever each cloud calls it.
 
-A card with another memory is another card: "A100" has 40 GiB, "A100 80GB" is a name of its own. The memory is what its
-maker states; what a program sees is up to a tenth less (error correction, the driver).
+Memory sizes are told apart: "A100" has 40 GiB, "A100 80GB" is a separate name. The memory is the manufacturer's
+figure; the memory visible to a program is up to a tenth less (error correction, the driver).
 Sources: NVIDIA's and AMD's product pages; EC2 DescribeInstanceTypes (GpuInfo); Compute Engine, "GPU machine types";
 Azure, "GPU accelerated VM sizes".
 """
@@ -14,20 +14,20 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 _NEAREST = 3
-_SAME_MEMORY = 0.2  # of the stated memory: an L4 of 24 GiB says 22.4
+_SAME_MEMORY = 0.2  # tolerance, relative to the stated memory: EC2 reports 22.4 for an L4 of 24 GiB
 
 
 @dataclass(frozen=True)
 class Card:
-    """A GPU as offers name it."""
+    """A GPU, as named in offers."""
 
     name: str
     memory_gib: float
-    model: str = ""  #: what it shares with cards of another memory; empty: its name
-    also: tuple[str, ...] = ()  #: further names for it, where its clouds have any
+    model: str = ""  #: common name of cards that differ only in memory; empty: `name`
+    also: tuple[str, ...] = ()  #: other names that clouds use for it
 
     def part_gib(self, count: float) -> float:
-        """Memory of each GPU of a machine with so many of them, GiB; below 1 it is a part of one."""
+        """Return the memory of each GPU in a machine with `count` of them, GiB; a count below 1 is a part of one."""
         return self.memory_gib * min(1.0, count)
 
 
@@ -43,10 +43,10 @@ CARDS: tuple[Card, ...] = (
     Card("H100", 80, also=("H100 80GB Mega", "H100 Mega 80GB", "H100 80GB Plus")),
     Card("H100 NVL", 94, "H100"),
     Card("H200", 141),
-    Card("K80", 12),  # of the two on a board
+    Card("K80", 12),  # per GPU; a board has two
     Card("L4", 24),
     Card("L40S", 48),
-    Card("M60", 8),  # of the two on a board
+    Card("M60", 8),  # per GPU; a board has two
     Card("MI25", 16, also=("Radeon Instinct MI25",)),
     Card("MI300X", 192),
     Card("P100", 16),
@@ -68,12 +68,12 @@ _GIGABYTES = re.compile(r"(?<=[\s_-])(\d{2,3})\s*gi?b?\b|(\d{2,3})\s*gi?b\b")
 
 
 def card(name: str) -> Card | None:
-    """The card of a name, in whatever spelling: 'A100-40GB', 'nvidia-tesla-a100' and 'a100' are one."""
+    """Return the card for a name in any spelling: 'A100-40GB', 'nvidia-tesla-a100' and 'a100' are the same."""
     return _by_key().get(_key(name))
 
 
 def card_of(model: str, memory_gib: float) -> Card | None:
-    """The card that a cloud calls so and says to have so much memory (GiB); None where no card is like that."""
+    """Return the card with this model name and about this much memory (GiB), as a cloud reports them; None if none."""
     found = card(model)
     if found is None:
         return None
@@ -83,20 +83,20 @@ def card_of(model: str, memory_gib: float) -> Card | None:
 
 
 def nearest(name: str) -> list[str]:
-    """The names that are most like a wrong one, the likeliest first; none where none is."""
+    """Return the names most similar to an unknown one, best first; empty if none is similar."""
     keys = {key: one.name for key, one in _by_key().items()}
     close = difflib.get_close_matches(_key(name), keys, n=2 * _NEAREST, cutoff=0.5)
     return list(dict.fromkeys(keys[key] for key in close))[:_NEAREST]
 
 
 def unknown(name: str) -> str | None:
-    """Why a GPU cannot be asked for by this name, in one line with the remedy; None: it can."""
+    """Return why a GPU cannot be requested by this name, in one line with the remedy; None if it can."""
     if card(name) is not None:
         return None
     shown = " ".join(name.split())[:40]
     close = nearest(name)
-    known = f"the nearest are {', '.join(close)}" if close else f"there are {', '.join(one.name for one in CARDS)}"
-    return f"'{shown}' is not a GPU of any cloud; {known}. Name one of them."
+    known = f"the nearest are {', '.join(close)}" if close else f"known are {', '.join(one.name for one in CARDS)}"
+    return f"'{shown}' is not a GPU of any cloud; {known}. Use one of these names."
 
 
 @lru_cache(maxsize=1)
@@ -110,6 +110,6 @@ def _by_key() -> dict[str, Card]:
 
 @lru_cache(maxsize=1024)
 def _key(name: str) -> str:
-    """Letters and digits alone, without the maker and the form of the board; gigabytes as '80gb'."""
+    """Reduce a name to letters and digits, without manufacturer and form factor; gigabytes become '80gb'."""
     text = _GIGABYTES.sub(lambda found: f" {found[1] or found[2]}gb", name.lower())
     return re.sub(r"[^a-z0-9]", "", _NOISE.sub("", text))

@@ -1,4 +1,4 @@
-"""Public price lists over plain requests: patient with a busy server, never for ever."""
+"""HTTP access to public price lists, with a limited number of retries."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ T = TypeVar("T")
 _TIMEOUT_S = (5.0, 60.0)  # to connect; between two bytes
 _ATTEMPTS = 5
 _LONGEST_WAIT_S = 60
-_CONNECTS = 2  # whoever refuses a connection twice is not there
+_CONNECTS = 2  # a server that refuses two connections is down
 _WHOLE_ATTEMPTS = 3
-_BACKOFF_S = 0.5  # 0.5, 1, 2, 4 s and as much again at random; a Retry-After of the server counts instead
+_BACKOFF_S = 0.5  # 0.5, 1, 2, 4 s plus as much again at random; a Retry-After header takes precedence
 
 
 class _Session(requests.Session):
-    """Reads the environment's proxies and certificates once for each host, not for each of a thousand calls."""
+    """Reads proxies and certificates from the environment once per host instead of once per request."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,12 +42,12 @@ class _Session(requests.Session):
 
 
 def session(at_most: int) -> requests.Session:
-    """A session for `at_most` threads that repeats what was refused as too much, failed on the server or was cut."""
+    """Return a session for `at_most` threads that retries throttled, failed and interrupted requests."""
     found = _Session()
     again = Retry(
         total=_ATTEMPTS,
         connect=_CONNECTS,
-        retry_after_max=_LONGEST_WAIT_S,  # else a server may ask for six hours
+        retry_after_max=_LONGEST_WAIT_S,  # otherwise a server could demand a wait of six hours
         backoff_factor=_BACKOFF_S,
         backoff_jitter=_BACKOFF_S,
         backoff_max=30,
@@ -62,7 +62,7 @@ def session(at_most: int) -> requests.Session:
 
 
 class Garbled(Exception):
-    """An answer broke off, or is not what was asked for; asking again may help."""
+    """A response was cut off or has the wrong format; a retry may help."""
 
 
 def get_json(
@@ -71,19 +71,19 @@ def get_json(
     params: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Any:
-    """The JSON document at `url`. Raises Unavailable with the status or the reason; parameters are never told."""
+    """Return the JSON document at `url`. Raises Unavailable with the status or the reason, without the parameters."""
 
     def ask() -> Any:
         try:
             return json.loads(get_bytes(http, url, params, headers))
         except ValueError as error:
-            raise Garbled("it is no JSON") from error
+            raise Garbled("it is not JSON") from error
 
     return patiently(ask, _place(url))
 
 
 def patiently(ask: Callable[[], T], what: str) -> T:
-    """The answer of `ask`, which may raise Garbled a few times. Raises Unavailable."""
+    """Call `ask` and retry a few times if it raises Garbled. Raises Unavailable."""
     again = retry(
         retry=retry_if_exception_type(Garbled),
         stop=stop_after_attempt(_WHOLE_ATTEMPTS),
@@ -94,7 +94,7 @@ def patiently(ask: Callable[[], T], what: str) -> T:
         return again(ask)()
     except Garbled as error:
         raise Unavailable(
-            f"{what} gave no whole answer in {_WHOLE_ATTEMPTS} attempts: {error}; try again later"
+            f"{what} gave no complete answer in {_WHOLE_ATTEMPTS} attempts: {error}; try again later"
         ) from error
 
 
@@ -105,19 +105,19 @@ def get_bytes(
     headers: Mapping[str, str] | None = None,
     what: str | None = None,
 ) -> bytes:
-    """The body at `url`, asked for once. Raises Garbled if it breaks off, Unavailable for anything else.
+    """Return the body at `url` in one request. Raises Garbled if it is cut off, Unavailable for any other failure.
 
-    what: the service's name for messages; the address without its query if not given.
+    what: the service's name for messages; default is the address without its query.
     """
     who = what or _place(url)
     try:
         with http.get(url, params=params, headers=headers, timeout=_TIMEOUT_S, stream=True) as answer:
             if answer.status_code != requests.codes.ok:
                 raise Unavailable(f"{who} answered {answer.status_code} {answer.reason}; try again later")
-            # In one piece: `content` puts it together from pieces of 10 kB, at twice the CPU.
+            # Read in one call: `content` joins pieces of 10 kB, which takes twice the CPU time.
             return bytes(answer.raw.read(decode_content=True))
     except (ProtocolError, requests.exceptions.ChunkedEncodingError) as error:
-        raise Garbled("the connection was cut") from error  # in the midst of the body, which urllib3 does not repeat
+        raise Garbled("the connection was cut") from error  # within the body, where urllib3 does not retry
     except requests.RequestException as error:
         raise Unavailable(f"{who} cannot be reached: {type(error).__name__}; check the network") from error
     except HTTPError as error:
@@ -125,5 +125,5 @@ def get_bytes(
 
 
 def _place(url: str) -> str:
-    """The address without its query, where keys may stand."""
+    """Return the address without its query, which may contain keys."""
     return url.partition("?")[0]

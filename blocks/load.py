@@ -1,4 +1,4 @@
-"""Loading a saved block, and what is wrong with one that cannot be built any more."""
+"""Loading of saved blocks, with a readable error for one that is no longer valid."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ B = TypeVar("B", bound=Block)
 
 
 class Unusable(ValueError):
-    """A saved block whose fields are not valid, here and now; the message names the field and what is wrong with it."""
+    """A saved block whose fields are no longer valid; the message names the field and what is wrong with it."""
 
 
 def load(block_type: type[B], name: str) -> B:
-    """The document of that name. Raises ValueError if there is none, Unusable if it cannot be built.
+    """Return the block with that name. Raises ValueError if it does not exist, Unusable if it is invalid.
 
-    `Block.load` does the same, but looks up the class of a block inside it (a cloud's credentials) among those of all
-    installed Prefect integrations, and so imports these: a second and 60 MiB in every run. Our fields name the class.
+    `Block.load` does the same, but looks up the class of a nested block (a cloud's credentials) among all installed
+    Prefect integrations, and so imports them: a second and 60 MiB in every run. Here the field's type gives the class.
     """
     slug = block_type.get_block_type_slug()
     with get_client(sync_client=True) as client:
@@ -38,9 +38,9 @@ def load(block_type: type[B], name: str) -> B:
 
 
 def names_of(client: SyncPrefectClient, slug: str) -> list[str]:
-    """The names of the saved blocks of a type; none where the API has never heard of it, as before `spotwave up`.
+    """Return the names of the saved blocks of a type; [] if the type is not registered yet, as before `spotwave up`.
 
-    Prefect 3.9.1 answers 404 to the latter, which its client does not turn into ObjectNotFound in this call
+    Prefect 3.9.1 answers 404 in that case, which its client does not turn into ObjectNotFound in this call
     (client/orchestration/_blocks_types/client.py).
     """
     try:
@@ -53,7 +53,7 @@ def names_of(client: SyncPrefectClient, slug: str) -> list[str]:
 
 
 def _by_its_fields(data: dict[str, Any]) -> dict[str, Any]:
-    """Without the name of its type in each block inside."""
+    """Remove the type slug that Prefect adds to each nested block."""
     return {
         name: _by_its_fields(value) if isinstance(value, dict) else value
         for name, value in data.items()

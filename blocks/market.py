@@ -1,4 +1,4 @@
-"""A dated table of offers, and the one pure predicate that says which are eligible and why not."""
+"""Table of offers, and the function that decides which offers are eligible and why the others are not."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ SCHEMA: dict[str, pl.DataType] = {
 
 
 class Market:
-    """Offers as one polars frame with the columns of `SCHEMA`, one row an offer; and what is not among them.
+    """Offers as a polars frame with the columns of `SCHEMA`, one row per offer, plus what is missing from it.
 
-    dropped: rows left out by reason, as {"aws: price of zero or less": 3}.
-    missing: places that did not answer and why, as {"aws eu-south-2": "not enabled for this account"}.
+    dropped: number of rows left out, by reason, e.g. {"aws: price of zero or less": 3}.
+    missing: places that could not be read and why, e.g. {"aws eu-south-2": "not enabled for this account"}.
     """
 
     def __init__(
         self, frame: pl.DataFrame, dropped: Mapping[str, int] | None = None, missing: Mapping[str, str] | None = None
     ) -> None:
-        """Raises ValueError where a column is missing or of another type."""
+        """Raises ValueError if a column is missing or has another type."""
         if dict(frame.schema) != SCHEMA:
             raise ValueError(f"a market's columns are {list(SCHEMA)}, not {frame.schema}")
         self.frame = frame
@@ -63,7 +63,7 @@ class Market:
 
     @classmethod
     def merged(cls, markets: Iterable[Market]) -> Market:
-        """All offers of all markets."""
+        """Combine all offers of all markets."""
         parts = list(markets)
         dropped: Counter[str] = Counter()
         missing: dict[str, str] = {}
@@ -77,12 +77,12 @@ class Market:
 
     @property
     def seen_at(self) -> datetime | None:
-        """When the oldest of the offers was seen."""
+        """Time of the oldest offer."""
         return self.frame["seen_at"].min()  # type: ignore[return-value]
 
     def judged(self, requirements: Requirements) -> pl.DataFrame:
-        """The frame with two columns more: `why_not` (an Enum; null = eligible), the first requirement that excludes
-        the offer, and `misses` (UInt8), how many do: the nearest offer misses fewest.
+        """Return the frame with two more columns: `why_not` (Enum; null = eligible), the first requirement that
+        excludes the offer, and `misses` (UInt8), the number of unmet requirements, so the nearest offer has the least.
 
         A pure function of offer and requirements: no clock, no network.
         """
@@ -93,22 +93,22 @@ class Market:
             fits = predicate.fill_null(False)
             first = pl.when(fits).then(first).otherwise(pl.lit(number, dtype=pl.UInt8))
             misses = misses + (~fits).cast(pl.UInt8)
-        # As numbers until here: a million strings cost a tenth of a second.
+        # Numbers until here: a million strings would take a tenth of a second.
         reasons = pl.Enum([reason for reason, _ in tests])
         return self.frame.with_columns(why_not=first.cat.to(reasons), misses=misses)
 
     def eligible(self, requirements: Requirements) -> Market:
-        """The offers that meet every requirement."""
+        """Return the offers that meet every requirement."""
         return Market(self.judged(requirements).filter(pl.col("why_not").is_null()).drop("why_not", "misses"))
 
 
 def offers_of(frame: pl.DataFrame) -> list[Offer]:
-    """The rows of a frame (its further columns are ignored) as offers."""
+    """Return the rows of a frame as offers; additional columns are ignored."""
     return [Offer.model_validate(row) for row in frame.select(list(SCHEMA)).to_dicts()]
 
 
 def _tests(r: Requirements) -> list[tuple[str, pl.Expr]]:
-    """Each requirement as (its name and bound, the predicate), in the order in which they are asked."""
+    """Return each requirement as (its name and bound, the predicate), in the order in which they are applied."""
     column = pl.col
     tests: list[tuple[str, pl.Expr]] = [
         ("a price of at least 0", column("spot_usd_h") >= 0),

@@ -1,4 +1,4 @@
-"""What is asked for, what is offered, what runs: the records that every wing and every step speaks in.
+"""Shared records: requirements of a job, offers of the clouds, machines and their states.
 
 Prices are USD per hour, memory and disk GiB, times seconds.
 """
@@ -25,46 +25,46 @@ HOURS_A_MONTH = 730.0  # as all three clouds count
 
 
 class Requirements(BaseModel):
-    """What a job needs of its machine. Ranges are inclusive; an empty list means any."""
+    """A job's requirements on its machine. Ranges are inclusive; an empty list means any."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    min_vcpus: int = Field(1, title="vCPUs, at least", description="Fewest vCPUs.")
-    max_vcpus: int | None = Field(None, title="vCPUs, at most", description="Most vCPUs; empty: any.")
+    min_vcpus: int = Field(1, title="vCPUs, at least", description="Minimum number of vCPUs.")
+    max_vcpus: int | None = Field(None, title="vCPUs, at most", description="Maximum number of vCPUs; empty: any.")
     min_memory_gib: float = Field(
-        1.0, title="Memory (GiB), at least", description="Least memory, GiB. Raised to what the integrals need."
+        1.0, title="Memory (GiB), at least", description="Minimum memory, GiB. Raised if the integrals need more."
     )
     max_memory_gib: float | None = Field(
-        None, title="Memory (GiB), at most", description="Most memory, GiB; empty: any."
+        None, title="Memory (GiB), at most", description="Maximum memory, GiB; empty: any."
     )
     architectures: list[Architecture] = Field(
         ["x86_64", "arm64"], title="Architectures", description="CPU architectures the programs run on."
     )
     gpu: str | None = Field(
-        None, title="GPU", description="GPU name, e.g. 'L4', 'A100' (40 GiB) or 'A100 80GB'; empty: none wanted."
+        None, title="GPU", description="GPU name, e.g. 'L4', 'A100' (40 GiB) or 'A100 80GB'; empty: no GPU."
     )
     gpu_count: int = Field(
-        0, title="GPUs", description="GPUs per machine; 0: offers with a GPU are left out, unless one is asked for."
+        0, title="GPUs", description="GPUs per machine; 0: offers with a GPU are excluded, unless `gpu` is set."
     )
     min_gpu_memory_gib: float | None = Field(
         None,
         title="GPU memory (GiB), at least",
-        description="Least memory of each GPU as its maker states it, GiB; empty: any.",
+        description="Minimum memory of each GPU as its manufacturer states it, GiB; empty: any.",
     )
     disk_gib: float = Field(20.0, title="Disk (GiB)", description="Boot disk, GiB.")
     clouds: list[str] = Field([], title="Clouds", description="Only these clouds, e.g. ['local', 'aws'].")
     regions: list[str] = Field([], title="Regions", description="Only these regions.")
-    not_regions: list[str] = Field([], title="Not these regions", description="Regions to leave out.")
+    not_regions: list[str] = Field([], title="Not these regions", description="Regions to exclude.")
     max_usd_h: float | None = Field(
-        None, title="Price (USD/h), at most", description="Dearest spot price, USD per hour; empty: any."
+        None, title="Price (USD/h), at most", description="Maximum spot price, USD per hour; empty: any."
     )
-    burstable: bool = Field(False, title="Burstable", description="Allow types that throttle their CPU.")
+    burstable: bool = Field(False, title="Burstable", description="Allow types with a throttled CPU.")
     bare_metal: bool = Field(False, title="Bare metal", description="Allow bare-metal types (slow to boot).")
 
     @field_validator("gpu")
     @classmethod
     def _as_offers_name_it(cls, name: str | None) -> str | None:
-        """One name a card. A name that no card has stays, for `check_job` to refuse in a line of ours."""
+        """Normalize the GPU's name. An unknown name is kept, so that `check_job` can refuse it with a clear message."""
         known = card(name) if name else None
         return known.name if known else name or None
 
@@ -74,41 +74,41 @@ class Requirements(BaseModel):
 
 
 class Offer(BaseModel):
-    """One instance type in one place at one price: Linux, spot, with every part that bills by the hour."""
+    """One instance type in one place at one price: Linux, spot, with everything that is billed by the hour."""
 
     model_config = ConfigDict(frozen=True)
 
     cloud: str
     instance_type: str
     region: str
-    zone: str | None = None  #: None: the price holds in the whole region
-    zone_id: str | None = None  #: the zone's name for all accounts, where `zone` is one account's own (AWS)
-    family: str  #: types of one CPU and build: what is measured on one holds for the others
+    zone: str | None = None  #: None: the price applies to the whole region
+    zone_id: str | None = None  #: account-independent name of the zone, if `zone` differs between accounts (AWS)
+    family: str  #: types with the same CPU and build: a measurement on one applies to the others
     vcpus: int
-    cores: float  #: physical cores: half the vCPUs where they are hyperthreads
+    cores: float  #: physical cores: half the vCPUs if those are hyperthreads
     memory_gib: float
     architecture: Architecture
     gpu: str | None = None
     gpu_count: float = 0.0  #: below 1: a part of a GPU
-    gpu_memory_gib: float | None = None  #: of each GPU, or of the part, as its maker states it; None: none, or unknown
+    gpu_memory_gib: float | None = None  #: of each GPU or part, as stated by its manufacturer; None: no GPU, or unknown
     spot_usd_h: float
     on_demand_usd_h: float | None = None
     interruption: Word = "unknown"  #: blocks.interruption: thresholds on the rate
-    interruptions_per_h: float | None = None  #: None: nobody tells
-    interruption_basis: str | None = None  #: who tells the rate, what they say, and what was assumed
-    notice_s: float  #: seconds between notice and loss
+    interruptions_per_h: float | None = None  #: None: unknown
+    interruption_basis: str | None = None  #: source of the rate, its figure, and the assumptions
+    notice_s: float  #: seconds between the notice and the interruption
     burstable: bool = False
     bare_metal: bool = False
-    boot_s: float = 120.0  #: from launch to work, as a rule
-    disk_usd_gib_month: float = 0.0  #: the boot disk's list price; 0 where it costs nothing
-    ip_usd_h: float = 0.0  #: of the public address that a machine needs to be of use
-    egress_usd_gib: float = 0.0  #: what leaves the cloud for the internet
+    boot_s: float = 120.0  #: typical time from launch to work
+    disk_usd_gib_month: float = 0.0  #: list price of the boot disk; 0 if it is free
+    ip_usd_h: float = 0.0  #: price of the public address that a machine needs
+    egress_usd_gib: float = 0.0  #: price of traffic from the cloud to the internet
     seen_at: datetime
 
     @model_validator(mode="before")
     @classmethod
     def _of_an_earlier_version(cls, fields: Any) -> Any:
-        """A machine that was launched before an upgrade must be found after it: it bills."""
+        """Fill in fields that earlier versions lack: a machine launched before an upgrade must still be found."""
         if isinstance(fields, dict):
             return {"family": fields.get("instance_type"), "cores": fields.get("vcpus"), **fields}
         return fields
@@ -122,12 +122,12 @@ class Offer(BaseModel):
 
     @property
     def pool(self) -> tuple[str, str, str]:
-        """What is taken back together: (cloud, instance type, zone or region)."""
+        """Machines that are interrupted together: (cloud, instance type, zone or region)."""
         return (self.cloud, self.instance_type, self.zone or self.region)
 
     @property
     def saving(self) -> float | None:
-        """Against the on-demand price, 0 to 1; None if that is unknown."""
+        """Saving relative to the on-demand price, 0 to 1; None if that price is unknown."""
         return 1 - self.spot_usd_h / self.on_demand_usd_h if self.on_demand_usd_h else None
 
     @property
@@ -136,7 +136,7 @@ class Offer(BaseModel):
 
 
 class Machine(BaseModel):
-    """A machine of ours, found again by its tags alone."""
+    """A machine created by Spotwave; its tags hold all of this."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -148,8 +148,8 @@ class Machine(BaseModel):
     job_key: str
     attempt: int
     launched_at: datetime
-    deadline: float | None = None  #: Unix seconds by which it ends itself; None where its tags do not tell
-    disk_gib: float = 0.0  #: of the boot disk, where one is rented
+    deadline: float | None = None  #: Unix seconds by which it ends itself; None if its tags do not hold it
+    disk_gib: float = 0.0  #: size of the boot disk, if one is rented
 
     @property
     def name(self) -> str:
@@ -157,88 +157,88 @@ class Machine(BaseModel):
 
     @property
     def usd_h(self) -> float:
-        """All that bills by the hour: machine, boot disk, public address; at the prices of the launch."""
+        """Total price per hour of machine, boot disk and public address, at launch prices."""
         offer = self.offer
         return offer.spot_usd_h + offer.ip_usd_h + offer.disk_usd_gib_month * self.disk_gib / HOURS_A_MONTH
 
 
 class MachineState(StrEnum):
-    """What the cloud says of a machine, whether it bills, and who may take it for a failure."""
+    """State of a machine in its cloud; each value notes whether the machine bills and whether that is a failure."""
 
     PENDING = "pending"
-    """Accepted, not yet running. Bills from about now on. Never a failure before the boot deadline."""
+    """Accepted, not yet running. Bills from about now on. Not a failure before the boot deadline."""
     RUNNING = "running"
-    """The cloud runs it. Bills. Says nothing of the work: a running machine with no lease is *silent*."""
+    """Running in the cloud. Bills. The work may still have stopped: a running machine without a lease is *silent*."""
     INTERRUPTED = "interrupted"
-    """The cloud takes or has taken it back. No failure of the job: the watcher starts the next attempt."""
+    """Being or already interrupted by the cloud. Not a failure of the job: the watcher starts the next attempt."""
     HOST_DOWN = "host down"
-    """Stopped together with the computer that it ran on, by whoever owns that. Nothing bills. Neither a failure nor an
-    interruption: the next attempt is begun as if this one had not been."""
+    """Stopped together with its host computer. Nothing bills. Neither a failure nor an interruption: the next attempt
+    starts as if this one had not happened."""
     STOPPING = "stopping"
-    """On its way down, by us or by itself. May still bill. Wait until it is gone before a next attempt."""
+    """Shutting down, by Spotwave or on its own. May still bill. Wait until it is gone before the next attempt."""
     GONE = "gone"
     """Nothing is left that bills. A failure only if its work had not ended: the watcher decides."""
 
 
 @dataclass(frozen=True)
 class LaunchBrief:
-    """What `launch` is given: the public brief, and the secrets that travel apart from it.
+    """Arguments of `launch`: the public brief, and the secrets, which travel separately.
 
-    `secrets` maps file names in the machine's secrets folder to contents; a wing hands them over by its
-    cloud's secret manager, never by user data, tags or arguments.
+    `secrets` maps file names in the machine's secrets folder to contents. A provider passes them through its
+    cloud's secret manager, never in user data, tags or arguments.
     """
 
     brief: Brief
     secrets: Mapping[str, SecretStr]
-    disk_gib: float = 20.0  #: the boot disk, where one is rented
-    round: int = 1  #: which walk of the attempt this is (flows.loop.placement_rounds)
+    disk_gib: float = 20.0  #: size of the boot disk, if one is rented
+    round: int = 1  #: number of the pass over the offers within the attempt (flows.loop.placement_rounds)
 
     @property
     def anew(self) -> str:
-        """What tells a launch from that of an earlier round of the same attempt, in tokens and names: a cloud gives an
-        old token its old answer, though there is room by now. Empty in the first round."""
+        """Suffix that makes tokens and names of later rounds unique; empty in the first round. With an old token a
+        cloud repeats its old answer, even if capacity is available by now."""
         return f" round {self.round}" if self.round > 1 else ""
 
     @property
     def secret_digest(self) -> str:
-        """SHA-256 of `secret_text`: whether it has been written already can be told without it."""
+        """SHA-256 of `secret_text`, to tell whether it is already stored without reading it."""
         return sha256(self.secret_text().encode()).hexdigest()
 
     def secret_text(self) -> str:
-        """What a secret manager keeps of a job, and node/clouds reads: a JSON object {file name: content}."""
+        """Return the secrets as stored for a job and read by node/clouds: a JSON object {file name: content}."""
         files = {name: content.get_secret_value() for name, content in self.secrets.items()}
         return json.dumps(files, sort_keys=True)
 
 
 class Leftover(BaseModel):
-    """Something of ours beside a machine that bills, or should not outlive its job; found by its tags alone."""
+    """A resource other than a machine that bills, or should not outlive its job; found by its tags."""
 
     model_config = ConfigDict(frozen=True)
 
     cloud: str
     kind: Literal["disk", "ip", "nic", "spot request", "secret"]
     id: str
-    region: str = ""  #: empty: it belongs to no region
+    region: str = ""  #: empty: it is not in a region
     zone: str | None = None
     job_key: str
-    created_at: datetime | None = None  #: None where the cloud does not tell
-    deadline: float | None = None  #: Unix seconds by which its machine ends itself; None where its tags do not tell
+    created_at: datetime | None = None  #: None if the cloud does not report it
+    deadline: float | None = None  #: Unix seconds by which its machine ends itself; None if its tags do not hold it
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that `spotwave check` looked at."""
+    """Result of one check of `spotwave check`."""
 
     what: str  #: e.g. "quota us-east-1"
-    ok: bool | None  #: None: it could not be told
-    said: str  #: what was found; for what is not in order also the remedy
+    ok: bool | None  #: None: it could not be determined
+    said: str  #: what was found, and the remedy if it is a problem
 
 
 @dataclass(frozen=True)
 class InterruptionMethod:
-    """How a cloud can be made to take a machine back, so that a user sees a job survive it."""
+    """How a cloud can be made to interrupt a machine, so that a user can see a job survive it."""
 
-    how: str  #: what is done, in words that follow "the machine is"
-    notice: bool  #: whether the machine is told beforehand, as in an interruption of the cloud's own
-    within_s: float  #: by then the machine is gone
-    usd: float = 0.0  #: what the cloud bills for it, at most
+    how: str  #: what is done, worded to follow "the machine is"
+    notice: bool  #: whether the machine gets a notice, as in a real interruption
+    within_s: float  #: the machine is gone within this time
+    usd: float = 0.0  #: the most that the cloud bills for it

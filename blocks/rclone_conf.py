@@ -1,4 +1,4 @@
-"""What an rclone.conf says of its remotes, and the one change to it that often helps."""
+"""Parsing of an rclone.conf, and the one change to it that often helps."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import re
 from configparser import ConfigParser
 from configparser import Error as ConfigError
 
-# Before a file is sent, rclone makes the bucket, unless it is told that it is there: keys that may not create buckets
-# cannot write without (rclone's documentation, Amazon S3, --s3-no-check-bucket; `rclone config providers`).
+# Before rclone sends a file it creates the bucket, unless this option says that the bucket exists. Keys that may not
+# create buckets cannot write without the option
+# (rclone's documentation, Amazon S3, --s3-no-check-bucket; `rclone config providers`).
 _BUCKET_IS_THERE = {
     "s3": "no_check_bucket",
     "google cloud storage": "no_check_bucket",
@@ -18,7 +19,7 @@ _HEADER = re.compile(r"^\[(.+)\]\s*$")
 
 
 def parsed(config: str) -> ConfigParser | None:
-    """None if it is none. The parser's exception, which quotes a line, ends here."""
+    """Return the parsed config, None if it is invalid. The parser's exception is dropped, as it quotes a line."""
     parser = ConfigParser(interpolation=None, strict=False)
     try:
         parser.read_string(config)
@@ -28,7 +29,7 @@ def parsed(config: str) -> ConfigParser | None:
 
 
 def checking_buckets(config: str) -> dict[str, str]:
-    """Sections by which rclone would create a bucket: {section: the option that keeps it from doing so}."""
+    """Return the sections for which rclone would create a bucket: {section: the option that prevents it}."""
     parser = parsed(config)
     if parser is None:
         return {}
@@ -41,7 +42,7 @@ def checking_buckets(config: str) -> dict[str, str]:
 
 
 def with_options(config: str, options: dict[str, str]) -> str:
-    """The text with `option = true` in each of the sections, in the place of what they say of it."""
+    """Return the config with `option = true` in each of the sections, replacing any previous value."""
     lines: list[str] = []
     option: str | None = None
     for line in config.splitlines():

@@ -1,4 +1,4 @@
-"""What a walk along the offers need not ask, or do, twice: answers of a cloud, for a while and in small number."""
+"""Small, short-lived cache of a cloud's answers, so that trying many offers does not repeat calls."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-KEPT_S = 600.0  #: then it is asked anew: an image may be replaced, a network be made
-MOST = 256  #: answers; a walk tries some dozen regions
+KEPT_S = 600.0  #: then the call is repeated: an image may be replaced or a network created
+MOST = 256  #: number of answers; a launch tries some dozen regions
 
 
 class Recent:
-    """Of one block. Keys say what was asked, of which account's settings; secrets are no part of keys or answers.
+    """Cache of one block. Keys hold the request and the account settings; keys and answers hold no secrets.
 
-    Safe to use from several threads, which may then ask the same twice.
+    Thread-safe; two threads may make the same call at once.
     """
 
     def __init__(self, kept_s: float = KEPT_S, most: int = MOST) -> None:
@@ -24,7 +24,7 @@ class Recent:
         self._answers: dict[Hashable, tuple[float, Any]] = {}
 
     def get(self, key: Hashable, ask: Callable[[], T]) -> T:
-        """The answer, asked for where it is not remembered. What `ask` raises is not remembered."""
+        """Return the cached answer, or call `ask` and cache its result. Exceptions of `ask` are not cached."""
         found = self._answers.get(key)
         if found is not None and time.monotonic() < found[0]:
             answer: T = found[1]
@@ -34,18 +34,18 @@ class Recent:
         return answer
 
     def put(self, key: Hashable, answer: object) -> None:
-        """Remember it from now on."""
+        """Cache an answer."""
         self._answers.pop(key, None)
         while len(self._answers) >= self._most:
             self._answers.pop(next(iter(self._answers), None), None)  # the oldest
         self._answers[key] = (time.monotonic() + self._kept_s, answer)
 
     def clear(self) -> None:
-        """Something of it was deleted."""
+        """Drop all answers, after a cached resource was deleted."""
         self._answers.clear()
 
     def __eq__(self, other: object) -> bool:
-        """Two blocks with the same settings are equal, whatever they remember."""
+        """Blocks with equal settings are equal, whatever their cache holds."""
         return isinstance(other, Recent)
 
     __hash__ = None  # type: ignore[assignment]

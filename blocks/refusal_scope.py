@@ -1,4 +1,4 @@
-"""How far a refusal reaches: facts in fields, by which every other offer can be told to be refused alike or not."""
+"""Scope of a refusal, as data: determines which other offers would be refused too."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from spotwave.blocks.models import Offer
 
 
 class Scope(BaseModel):
-    """The offers that a refusal speaks of; a field that is None: any."""
+    """The offers that a refusal applies to; None in a field matches any value."""
 
     model_config = ConfigDict(frozen=True)
 
     cloud: str
     region: str | None = None
-    zone: str | None = None  #: the region's name for an offer without a zone
+    zone: str | None = None  #: the region's name if the offer has no zone
     instance_type: str | None = None
-    quota: str | None = None  #: the cloud's name of what the account may not have more of (`Cloud.quotas_of`)
-    least: float | None = None  #: vCPUs, GPUs or machines of that quota which were refused; fewer may still be free
+    quota: str | None = None  #: the cloud's name of the exhausted quota (`Cloud.quotas_of`)
+    least: float | None = None  #: refused amount of that quota (vCPUs, GPUs or machines); less may still be free
 
     @classmethod
     def of(cls, refused: LaunchRefused, offer: Offer, takes: Mapping[str, float]) -> Scope:
-        """The scope of what a cloud said of an offer, which always lies in it.
+        """Return the scope of a refusal of an offer. It always includes the offer itself.
 
-        takes: what the offer takes of each quota. A quota that is not among them is one of which nothing is known: then
-        the same type is refused in the region, and no other is passed over.
+        takes: how much of each quota the offer uses. If the refused quota is not in it, nothing is known about that
+        quota: then only the same type in the same region counts as refused.
         """
         reach: Reach = "type" if refused.quota and refused.quota not in takes else refused.reach
         least = takes.get(refused.quota)
@@ -44,7 +44,7 @@ class Scope(BaseModel):
         )
 
     def covers(self, offer: Offer, takes: Mapping[str, float]) -> bool:
-        """Whether the offer would be refused alike; takes: what it takes of each quota."""
+        """Whether the offer would be refused too; takes: how much of each quota it uses."""
         return (
             self.cloud == offer.cloud
             and self.region in (None, offer.region)

@@ -1,4 +1,4 @@
-"""Every wing of the house, one line each; a new cloud is one line here."""
+"""Registry of cloud providers and other block types; a new cloud is one line here."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from prefect.blocks.core import Block
 
 from spotwave.blocks.cloud import Cloud
 
-# kind: (slug of its block type, module, class). Imported when needed: a cloud's SDK takes seconds.
+# kind: (slug of its block type, module, class). Imported on demand: a cloud's SDK takes seconds to import.
 WINGS: dict[str, tuple[str, str, str]] = {
     "local": ("local-cloud", "spotwave.blocks.local.block", "LocalCloud"),
     "aws": ("aws-cloud", "spotwave.blocks.aws.block", "AwsCloud"),
     "gcp": ("gcp-cloud", "spotwave.blocks.gcp.block", "GcpCloud"),
     "azure": ("azure-cloud", "spotwave.blocks.azure.block", "AzureCloud"),
 }
-# The block types that are no clouds: slug: (module, class).
+# Block types other than clouds: slug: (module, class).
 _OTHERS: dict[str, tuple[str, str]] = {
     "rclone-remote": ("spotwave.blocks.rclone", "RcloneRemote"),
     "prefect-access": ("spotwave.blocks.access", "PrefectAccess"),
@@ -26,7 +26,7 @@ _OTHERS: dict[str, tuple[str, str]] = {
 
 
 def wing(kind: str) -> type[Cloud]:
-    """The block class of a cloud, e.g. of 'local'. Raises ValueError for an unknown one."""
+    """Return the block class of a cloud, e.g. 'local'. Raises ValueError for an unknown one."""
     if kind not in WINGS:
         raise ValueError(f"clouds: there is no cloud '{kind}'; choose among {', '.join(WINGS)}")
     _, module, name = WINGS[kind]
@@ -35,7 +35,7 @@ def wing(kind: str) -> type[Cloud]:
 
 
 def block_type(slug: str) -> type[Block] | None:
-    """Our block class of that slug, e.g. of 'aws-cloud', or None. Imports no other wing."""
+    """Return Spotwave's block class with that slug, e.g. 'aws-cloud', or None. Imports no other provider."""
     for kind, (its_slug, _, _) in WINGS.items():
         if its_slug == slug:
             return wing(kind)
@@ -47,15 +47,15 @@ def block_type(slug: str) -> type[Block] | None:
 
 
 def block_types() -> list[type[Block]]:
-    """All of ours."""
+    """Return all block classes of Spotwave."""
     slugs = [slug for slug, _, _ in WINGS.values()] + list(_OTHERS)
     return [found for slug in slugs if (found := block_type(slug)) is not None]
 
 
 def register_all() -> None:
-    """Make every block type known to the Prefect API, so that the UI offers its form; safe to repeat.
+    """Register every block type with the Prefect API, so that the UI shows its form; safe to repeat.
 
-    From synchronous code: where an event loop runs, Prefect would only hand out coroutines.
+    Call it from synchronous code: inside an event loop Prefect would only return coroutines.
     """
     for found in block_types():
         found.register_type_and_schema()

@@ -1,14 +1,14 @@
-"""Snapshots of the market, and what our own jobs have learned of it: Parquet and JSON files in a folder or a bucket.
+"""Store of market snapshots and of what past jobs measured: Parquet and JSON files in a folder or a bucket.
 
-    <url>/prices/v1/date=2026-11-21/cloud=aws/030012Z.parquet    offers as in blocks.market.SCHEMA, one row an offer
+    <url>/prices/v1/date=2026-11-21/cloud=aws/030012Z.parquet    offers as in blocks.market.SCHEMA, one row per offer
     <url>/catalogues/v2/aws-<fingerprint>/...                    types and list prices, replaced once a day
     <url>/runs/v1/<job key>.json                                 what a finished job measured
     <url>/losses/v1/2026-11-21/<name>.json                       a pool that refused or lost a machine
 
-A snapshot is never written over: a new one is a new file. Its key-value metadata (key `spotwave`, JSON) holds what was
-dropped and missing, and the seconds it took. `v1` is the schema's version: columns may be added in it (older files read
-as null there), never renamed or given another meaning; that would be v2. Catalogues are another matter: each is of one
-day, so where their tables change the version does, and they are read anew.
+A snapshot is never overwritten: a new one is a new file. Its key-value metadata (key `spotwave`, JSON) holds the
+dropped and missing rows, and the seconds it took. `v1` is the schema's version: columns may be added within it (older
+files read as null there), never renamed or redefined; that would be v2. Catalogues are only kept for a day, so a change
+of their tables changes the version, and they are read again.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ from spotwave.blocks.store_files import StoreUnavailable as StoreUnavailable
 from spotwave.node.untrusted.strict_json import BadJson, load_object
 
 VERSION = "v1"
-CATALOGUES = "v2"  #: of the wings' own tables; one more wherever their columns or meanings change
-MOST_NOTES = 50_000  #: read at once: 10 s on a disk of one's own
+CATALOGUES = "v2"  #: version of the providers' own tables; increment it when their columns or meanings change
+MOST_NOTES = 50_000  #: read at once: 10 s on a local disk
 _METADATA = "spotwave"
-_NOTE_BYTES = 8 << 20  # of a catalogue's: what is missing of it, by place
+_NOTE_BYTES = 8 << 20  # upper bound, set by a catalogue's document: it lists what is missing, by place
 
 
 @dataclass(frozen=True, order=True)
 class Snapshot:
-    """One cloud's market at one time."""
+    """One cloud's market at one point in time."""
 
     taken_at: datetime
     cloud: str
@@ -51,9 +51,9 @@ class Snapshot:
 
 class SnapshotStore(Block):
     """
-    Where snapshots of the market are kept: a folder, or a bucket of any object store that fsspec speaks to.
+    Where market snapshots are kept: a folder, or a bucket of any object store that fsspec supports.
 
-    The deployment `prices/nightly` adds one for every cloud each night; jobs read what earlier jobs measured.
+    The deployment `prices/nightly` adds one for every cloud each night; jobs read the measurements of earlier jobs.
 
     Example:
         A bucket, and all prices of the last week as one polars frame:
@@ -91,29 +91,29 @@ class SnapshotStore(Block):
         return StoreFiles(self.url, place, self.options.get_secret_value())
 
     def publish(self, cloud: str, market: Market, facts: dict[str, Any], taken_at: datetime | None = None) -> Snapshot:
-        """Add a snapshot: written under a temporary name, read back, compared, then renamed.
+        """Add a snapshot: write it under a temporary name, read it back, compare, then rename.
 
-        facts: kept with it, as JSON; what was dropped and missing is added. Raises StoreUnavailable.
+        facts: kept as JSON metadata, with the market's `dropped` and `missing` added. Raises StoreUnavailable.
         """
         taken = (taken_at or datetime.now(UTC)).astimezone(UTC).replace(microsecond=0)
         folder = f"prices/{VERSION}/date={taken:%Y-%m-%d}/cloud={cloud}"
         content = BytesIO()
-        told = json.dumps({"dropped": market.dropped, "missing": market.missing, **facts})
-        market.frame.sort("region", "instance_type", "zone").write_parquet(content, metadata={_METADATA: told})
+        metadata = json.dumps({"dropped": market.dropped, "missing": market.missing, **facts})
+        market.frame.sort("region", "instance_type", "zone").write_parquet(content, metadata={_METADATA: metadata})
         return Snapshot(taken, cloud, self._files.write(f"{folder}/{taken:%H%M%S}Z.parquet", content.getvalue()))
 
     def snapshots(
         self, clouds: Iterable[str] | None = None, since: date | None = None, until: date | None = None
     ) -> list[Snapshot]:
-        """All of them, oldest first; dates are UTC and inclusive. Raises StoreUnavailable."""
+        """Return all snapshots, oldest first; dates are UTC and inclusive. Raises StoreUnavailable."""
         days = self._days(since, until)
         wanted = None if clouds is None else set(clouds)
         found = [_parsed(path) for day in days for path in self._files.list(f"prices/{VERSION}/{day}", ".parquet")]
         return sorted(one for one in found if one is not None and (wanted is None or one.cloud in wanted))
 
     def latest(self, cloud: str, before: datetime | None = None) -> Snapshot | None:
-        """The newest of a cloud (taken before a time), or None. Raises StoreUnavailable."""
-        # Day by day from the newest: a year of nights needs not be listed to find yesterday's.
+        """Return the newest snapshot of a cloud (taken before a time), or None. Raises StoreUnavailable."""
+        # Day by day from the newest, so that a year of nights is not listed to find yesterday's.
         for day in reversed(self._days(None, None if before is None else before.date())):
             names = self._files.list(f"prices/{VERSION}/{day}/cloud={cloud}", ".parquet")
             found = [one for one in map(_parsed, names) if one is not None]
@@ -122,18 +122,18 @@ class SnapshotStore(Block):
         return None
 
     def clouds(self) -> list[str]:
-        """Every cloud that has a snapshot. Raises StoreUnavailable."""
+        """Return every cloud that has a snapshot. Raises StoreUnavailable."""
         return sorted({one.cloud for one in self.snapshots()})
 
     def read(self, snapshot: Snapshot) -> Market:
-        """The market as it was. Raises StoreUnavailable."""
+        """Return the market of a snapshot. Raises StoreUnavailable."""
         content = self._files.read(snapshot.path)
         facts = self._facts(content)
         frame = _as_schema(pl.read_parquet(BytesIO(content)))
         return Market(frame, facts.get("dropped"), facts.get("missing"))
 
     def facts(self, snapshot: Snapshot) -> dict[str, Any]:
-        """What was told when it was published. Raises StoreUnavailable."""
+        """Return the metadata that was published with a snapshot. Raises StoreUnavailable."""
         return self._facts(self._files.read(snapshot.path))
 
     def frame(
@@ -143,9 +143,9 @@ class SnapshotStore(Block):
         until: date | None = None,
         pools: pl.DataFrame | None = None,
     ) -> pl.DataFrame:
-        """Every snapshot in one frame: the columns of SCHEMA, and `taken_at` (UTC). Raises StoreUnavailable.
+        """Return all snapshots as one frame: the columns of SCHEMA, and `taken_at` (UTC). Raises StoreUnavailable.
 
-        pools: only the offers that a row of it names by all of its columns; a month of whole markets is millions.
+        pools: keep only offers that match a row of it in all its columns; a month of whole markets is millions of rows.
         """
 
         def part(one: Snapshot) -> pl.DataFrame:
@@ -159,7 +159,7 @@ class SnapshotStore(Block):
         return pl.concat([empty, *parts])
 
     def keep_catalogue(self, name: str, catalogue: Catalogue, taken_at: datetime) -> None:
-        """Keep a cloud's catalogue; the same name again replaces it. Raises StoreUnavailable."""
+        """Save a cloud's catalogue under a name, replacing an earlier one. Raises StoreUnavailable."""
         folder = f"catalogues/{CATALOGUES}/{name}"
         for table, frame in catalogue.tables.items():
             content = BytesIO()
@@ -167,58 +167,61 @@ class SnapshotStore(Block):
             self._files.write(f"{folder}/{taken_at:%Y%m%dT%H%M%SZ}-{table}.parquet", content.getvalue())
         before = self._files.list(folder, ".parquet")
         fields = {"taken_at": taken_at.isoformat(), "tables": list(catalogue.tables)}
-        # Last, since it is what `catalogue` looks for: a catalogue cut short is none.
+        # Written last, since `catalogue` looks for this note: an interrupted write leaves no catalogue.
         self.note(folder, "catalogue", {**fields, "dropped": catalogue.dropped, "missing": catalogue.missing})
         for path in before:
             if f"/{taken_at:%Y%m%dT%H%M%SZ}-" not in path:
                 self._files.remove(path)
 
     def catalogue(self, name: str) -> tuple[datetime, Catalogue] | None:
-        """A kept catalogue and when it was read, or None. Raises StoreUnavailable."""
+        """Return a saved catalogue and the time it was read, or None. Raises StoreUnavailable."""
         folder = f"catalogues/{CATALOGUES}/{name}"
         found = self.notes(folder)
         if not found:
             return None
-        told, files = found[0], self._files
-        taken_at = datetime.fromisoformat(told["taken_at"])
+        note, files = found[0], self._files
+        taken_at = datetime.fromisoformat(note["taken_at"])
         tables = {
             table: pl.read_parquet(
                 BytesIO(files.read(f"{files.root}/{folder}/{taken_at:%Y%m%dT%H%M%SZ}-{table}.parquet"))
             )
-            for table in told["tables"]
+            for table in note["tables"]
         }
-        return taken_at, Catalogue(tables, told["dropped"], told["missing"])
+        return taken_at, Catalogue(tables, note["dropped"], note["missing"])
 
     def note(self, folder: str, name: str, fields: dict[str, Any]) -> None:
-        """Keep a small JSON document, e.g. note("runs", job key, {...}); the same name again replaces it.
+        """Save a small JSON document, e.g. note("runs", job key, {...}), replacing one of the same name.
 
         Raises StoreUnavailable.
         """
         self._files.write(f"{folder}/{name}.json", json.dumps(fields).encode())
 
     def notes(self, folder: str, unreadable: Callable[[str], object] | None = None) -> list[dict[str, Any]]:
-        """All documents of a folder, by name. One that is no JSON object of finite numbers is told to `unreadable` and
-        left out, where that is given. Raises StoreUnavailable, also for more than anybody can have made."""
+        """Return all documents of a folder, sorted by name. A document that is not a JSON object of finite numbers is
+        left out and reported to `unreadable`, if given. Raises StoreUnavailable, also for an implausible number of
+        documents."""
         files = self._files
         paths = files.list(folder, ".json")
         if len(paths) > MOST_NOTES:
             raise StoreUnavailable(
-                f"url: {folder} in {self.url} holds {len(paths)} documents, and {MOST_NOTES} are read at most. "
-                "Move those away that are not of this tool."
+                f"url: {folder} in {self.url} holds {len(paths)} documents, and at most {MOST_NOTES} are read. "
+                "Move away those that Spotwave has not written."
             )
         found = []
         for path in paths:
             try:
                 found.append(load_object(files.read(path), _NOTE_BYTES))
             except BadJson as error:
-                said = f"url: {PurePosixPath(path).name} in {folder} of {self.url} cannot be read: {error}. Remove it."
+                message = (
+                    f"url: {PurePosixPath(path).name} in {folder} of {self.url} cannot be read: {error}. Remove it."
+                )
                 if unreadable is None:
-                    raise StoreUnavailable(said) from error
-                unreadable(said)
+                    raise StoreUnavailable(message) from error
+                unreadable(message)
         return found
 
     def _days(self, since: date | None, until: date | None) -> list[str]:
-        """Folder names date=..., oldest first."""
+        """Return the folder names date=..., oldest first."""
         earliest = f"date={since:%Y-%m-%d}" if since else ""
         latest = f"date={until:%Y-%m-%d}" if until else "date=~"
         names = {PurePosixPath(path).name for path in self._files.list(f"prices/{VERSION}", "")}
@@ -232,7 +235,7 @@ class SnapshotStore(Block):
 
 
 def _parsed(path: str) -> Snapshot | None:
-    """The snapshot that a path names, None for anything else that lies there."""
+    """Return the snapshot at a path, None if the file is not a snapshot."""
     day, cloud, name = PurePosixPath(path).parts[-3:]
     try:
         taken = datetime.strptime(f"{day} {name}", "date=%Y-%m-%d %H%M%SZ.parquet").replace(tzinfo=UTC)
@@ -242,7 +245,7 @@ def _parsed(path: str) -> Snapshot | None:
 
 
 def _as_schema(frame: pl.DataFrame) -> pl.DataFrame:
-    """Columns that a file of an older version lacks are null; those that a newer one has more are left out."""
+    """Cast to SCHEMA: columns that an older file lacks are null; additional columns of a newer one are dropped."""
     return frame.select(
         (pl.col(name) if name in frame.columns else pl.lit(None)).cast(kept).alias(name)
         for name, kept in SCHEMA.items()
@@ -250,8 +253,8 @@ def _as_schema(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def yesterday(now: datetime) -> datetime:
-    """The time that 'since yesterday' compares with: the start of this UTC day, so that two runs of one day do not
-    compare with each other."""
+    """Return the time that 'since yesterday' compares with: the start of this UTC day, so that two runs of one day are
+    not compared with each other."""
     return now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 

@@ -1,4 +1,4 @@
-"""The files of a store, in a folder or in a bucket of any object store that fsspec speaks to."""
+"""Files of a store, in a folder or in a bucket of any object store that fsspec supports."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from uuid import uuid4
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-# Object stores have no folders; asked for one, s3fs would make the bucket, which nobody has asked for.
+# Object stores have no folders; asked to create one, s3fs would create the bucket, which is not wanted.
 _WITHOUT_FOLDERS = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl"}
-Paths = list[str]  # `list` is a method of StoreFiles, so its annotations need another word
+Paths = list[str]  # alias, since `list` is a method of StoreFiles and hides the built-in in its annotations
 
 
 class StoreUnavailable(OSError):
@@ -20,9 +20,9 @@ class StoreUnavailable(OSError):
 
 
 class StoreFiles:
-    """All below one address. Every method raises StoreUnavailable.
+    """All files below one address. Every method raises StoreUnavailable.
 
-    url: as the user wrote it, for messages; place: the same as fsspec takes it; options: of fsspec.
+    url: as the user wrote it, for messages; place: the same for fsspec; options: passed to fsspec.
     """
 
     def __init__(self, url: str, place: str, options: dict[str, Any]) -> None:
@@ -44,11 +44,11 @@ class StoreFiles:
 
     @property
     def root(self) -> str:
-        """The full path that all others begin with."""
+        """Full path of the store, the prefix of all others."""
         return self._opened[1]
 
     def list(self, folder: str, ending: str) -> Paths:
-        """Full paths of what lies in a folder (of a day: in its clouds' folders too), sorted."""
+        """Return the sorted full paths of the files in a folder; for the folder of a day, of its clouds' subfolders."""
         fs, root = self._opened
         try:
             fs.invalidate_cache()  # another process may have added some
@@ -79,12 +79,12 @@ class StoreFiles:
             fs.pipe_file(temporary, content)
             if fs.cat_file(temporary) != content:
                 fs.rm_file(temporary)
-                raise StoreUnavailable(f"url: what was written to {self.url} reads back differently; nothing is kept")
+                raise StoreUnavailable(f"url: data written to {self.url} reads back differently; nothing is kept")
             fs.mv(temporary, path)
         except StoreUnavailable:
             raise
         except OSError as error:
-            with suppress(OSError):  # a disk that is full needs its place
+            with suppress(OSError):  # frees the space if the disk is full
                 fs.rm_file(temporary)
             raise self._trouble("write", error) from error
         return path
@@ -93,7 +93,7 @@ class StoreFiles:
         fs, _ = self._opened
         try:
             fs.rm_file(path)
-        except FileNotFoundError:  # another process was quicker
+        except FileNotFoundError:  # already removed by another process
             pass
         except OSError as error:
             raise self._trouble("write", error) from error
@@ -103,5 +103,5 @@ class StoreFiles:
 
 
 def _names(fs: AbstractFileSystem) -> tuple[str, ...]:
-    """The schemes of a file system, as ("file", "local")."""
+    """Return the schemes of a file system, e.g. ("file", "local")."""
     return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)

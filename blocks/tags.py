@@ -1,6 +1,6 @@
-"""What is written on everything that we rent, and read back by whoever finds it: no other memory is needed.
+"""Tags on every rented resource. They suffice to find and recover it; no other record is needed.
 
-spotwave           the job key; whatever does not carry it is not ours
+spotwave           the job key; resources without it were not created by Spotwave
 spotwave-attempt   the attempt's number
 spotwave-deadline  Unix seconds by which the machine ends itself
 spotwave-disk      GiB of the boot disk
@@ -23,11 +23,11 @@ ATTEMPT = "spotwave-attempt"
 DEADLINE = "spotwave-deadline"
 DISK = "spotwave-disk"
 OFFER = "spotwave-offer"
-_PIECE = 200  # characters; AWS and Azure take 256 in a tag's value
+_PIECE = 200  # characters; AWS and Azure allow 256 in a tag's value
 
 
 def tags_of(brief: LaunchBrief) -> dict[str, str]:
-    """The short ones, fit for GCP's labels too: lower case, digits and '-' alone."""
+    """Return the short tags, also valid as GCP labels: only lower case, digits and '-'."""
     return {
         JOB: brief.brief.job_key,
         ATTEMPT: str(brief.brief.attempt),
@@ -37,24 +37,24 @@ def tags_of(brief: LaunchBrief) -> dict[str, str]:
 
 
 def packed(offer: Offer) -> str:
-    """An offer in characters that every cloud's tags and metadata take; `unpacked` reads it."""
+    """Encode an offer in characters that the tags and metadata of every cloud accept; `unpacked` decodes it."""
     return base64.urlsafe_b64encode(offer.model_dump_json(exclude_defaults=True).encode()).decode()
 
 
 def unpacked(text: str) -> Offer:
-    """Raises ValueError for what `packed` has not written."""
+    """Decode an offer. Raises ValueError if the text was not written by `packed`."""
     return Offer.model_validate_json(base64.urlsafe_b64decode(text.encode()))
 
 
 def in_pieces(offer: Offer) -> dict[str, str]:
-    """The offer as tags of at most 200 characters each."""
+    """Return the offer as tags of at most 200 characters each."""
     text = packed(offer)
     pieces = [text[start : start + _PIECE] for start in range(0, len(text), _PIECE)]
     return {f"{OFFER}-{number}": piece for number, piece in enumerate(pieces)}
 
 
 def offer_in(tags: Mapping[str, str]) -> str:
-    """The packed offer of `in_pieces`."""
+    """Join the packed offer from the tags of `in_pieces`."""
     names = (f"{OFFER}-{number}" for number in count())
     return "".join(tags[name] for name in takewhile(tags.__contains__, names))
 
@@ -62,10 +62,10 @@ def offer_in(tags: Mapping[str, str]) -> str:
 def machine_from(
     tags: Mapping[str, str], offer: str, *, cloud: str, id_: str, region: str, zone: str | None, launched_at: datetime
 ) -> Machine | None:
-    """The machine that carries these tags and this packed offer.
+    """Build the machine from its tags and its packed offer.
 
-    None if it is not ours. A machine of ours whose tags were damaged is still one of ours: it bills, so it is
-    found, with an offer that tells no more than the place.
+    Returns None if Spotwave did not create it. A machine with damaged tags is still returned, since it bills; its
+    offer then holds only the place.
     """
     job_key = tags.get(JOB)
     if not job_key:
@@ -89,7 +89,7 @@ def machine_from(
 
 
 def deadline_in(tags: Mapping[str, str]) -> float | None:
-    """Unix seconds; None where the tags do not tell."""
+    """Return the deadline in Unix seconds; None if the tags do not hold it."""
     text = tags.get(DEADLINE, "")
     return float(text) if text.isdecimal() else None
 

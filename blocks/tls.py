@@ -1,4 +1,4 @@
-"""Who is believed to be the Prefect API: an authority of the user's own may have signed its TLS certificate."""
+"""TLS trust for the Prefect API, whose certificate may be signed by the user's own certificate authority."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from prefect.settings import get_current_settings
 from spotwave.blocks.endpoints import is_loopback
 
 FILE = "api-ca.pem"  #: in a machine's secrets folder; node/agent/api_settings.py looks for it
-_LONGEST = 10_000  # characters; the vault that takes least has 25 kB for all secrets of a job
+_LONGEST = 10_000  # characters; the smallest secret manager limit is 25 kB for all secrets of a job
 _ANSWER_S = 10.0
-_UNKNOWN = "is not believed; ca: give the certificate of the authority that signed its own"
+_UNTRUSTED = "has an untrusted certificate; ca: give the certificate of the authority that signed it"
 _REMEDY = "paste the PEM text of the authority's certificate (-----BEGIN CERTIFICATE-----)"
 
 
 def checked(certificate: str) -> str | None:
-    """None for an empty text. Raises ValueError for what is no certificate, or more than that."""
+    """Return the PEM text, None if it is empty. Raises ValueError if it is not just a certificate."""
     text = certificate.strip()
     if not text:
         return None
     if "PRIVATE KEY" in text:
-        raise ValueError(f"ca: there is a private key in it, which nobody but the authority may have; {_REMEDY}")
+        raise ValueError(f"ca: it contains a private key, which only the authority may have; {_REMEDY}")
     if len(text) > _LONGEST:
-        raise ValueError(f"ca: has {len(text)} characters, at most {_LONGEST} are sent to machines; {_REMEDY}")
+        raise ValueError(f"ca: it has {len(text)} characters, the maximum for machines is {_LONGEST}; {_REMEDY}")
     try:
         trusting(text)
     except (ssl.SSLError, ValueError) as error:
@@ -36,11 +36,11 @@ def checked(certificate: str) -> str | None:
 
 
 def controllers_own() -> str | None:
-    """The certificates by which the controller believes its Prefect API (PREFECT_API_SSL_CERT_FILE), as PEM text; None
-    where it believes those whom everybody knows. Raises ValueError for a file that cannot be read.
+    """Return the certificates that the controller trusts for its Prefect API (PREFECT_API_SSL_CERT_FILE), as PEM text;
+    None if it trusts the public authorities. Raises ValueError if the file cannot be read.
 
-    SSL_CERT_FILE, which Prefect takes where that is not set (3.9.1: settings/models/api.py), is as a rule the bundle of
-    the system: machines of the local cloud inherit it, and for others it says nothing.
+    If that is not set, Prefect uses SSL_CERT_FILE (3.9.1: settings/models/api.py), which is usually the system's
+    bundle: machines of the local cloud inherit it, and for other machines it does not matter.
     """
     file = get_current_settings().api.ssl_cert_file
     if not file or file == os.environ.get("SSL_CERT_FILE"):
@@ -52,22 +52,22 @@ def controllers_own() -> str | None:
 
 
 def sendable(certificate: str | None) -> str | None:
-    """What of it is sent to machines: all, or nothing of a bundle, which those of the local cloud read themselves.
+    """Return the certificate text for machines; None for a large bundle, which local machines read themselves.
 
-    Raises ValueError for what is no certificate.
+    Raises ValueError if it is not a certificate.
     """
     return checked(certificate) if certificate and len(certificate) <= _LONGEST else None
 
 
 def unshared(url: str, here: bool) -> str | None:
-    """Why machines would not believe the API although the controller does, in a line for the user; None if they do.
+    """Return why machines would not trust the API although the controller does, in one line; None if they would.
 
     here: whether the machines run on this computer.
     """
     if get_current_settings().api.tls_insecure_skip_verify:
         return (
-            f"ca: the controller believes {url} unseen (PREFECT_API_TLS_INSECURE_SKIP_VERIFY), which machines do not; "
-            f"{_REMEDY}"
+            f"ca: the controller does not verify the certificate of {url} (PREFECT_API_TLS_INSECURE_SKIP_VERIFY), but "
+            f"machines do; {_REMEDY}"
         )
     try:
         text = controllers_own()
@@ -79,22 +79,22 @@ def unshared(url: str, here: bool) -> str | None:
 
 
 def trusting(certificate: str | None) -> ssl.SSLContext | bool:
-    """What httpx takes as `verify`: that authority alone, or True for those that everybody knows."""
+    """Return a value for the `verify` of httpx: only that authority, or True for the public ones."""
     return ssl.create_default_context(cadata=certificate) if certificate else True
 
 
 def status(url: str, headers: Mapping[str, str], certificate: str | None) -> int | str:
-    """The HTTP status, or what kept it from coming, in words that cannot quote a header."""
+    """Return the HTTP status, or why there is none, in words that cannot quote a header."""
     try:
         with httpx.Client(timeout=_ANSWER_S, trust_env=not is_loopback(url), verify=trusting(certificate)) as client:
             return client.get(url, headers=headers).status_code
     except httpx.HTTPError as error:
-        return _UNKNOWN if is_untrusted(error) else type(error).__name__
+        return _UNTRUSTED if is_untrusted(error) else type(error).__name__
 
 
 def is_untrusted(error: BaseException) -> bool:
-    """Whether the server's certificate was refused. The cause of httpx's error is httpcore's, which has TLS's own error
-    as its context alone: it is raised `from None`."""
+    """Whether the server's certificate was rejected. The cause of httpx's error is httpcore's, which is raised `from
+    None`, so the TLS error is only found in its context."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):

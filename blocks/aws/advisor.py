@@ -1,4 +1,4 @@
-"""How often spot machines are taken back: the data file of Amazon's Spot Instance Advisor, public and undocumented."""
+"""Interruption rates from the data file of Amazon's Spot Instance Advisor, which is public but undocumented."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LABEL = re.compile(r"(?P<open>[<>]\d+)%|(?P<least>\d+)-(?P<most>\d+)%")
 
 
 def read_interruptions(endpoint: str, tell: OnProgress) -> Part:
-    """The advisor's rate for every type in every region."""
+    """Return the advisor's rate for every type in every region."""
     try:
         found = Part(interruptions_frame(get_json(session(1), endpoint + PATH)))
     except Unavailable as error:
@@ -34,28 +34,28 @@ def read_interruptions(endpoint: str, tell: OnProgress) -> Part:
 
 
 def interruptions_frame(table: Any) -> pl.DataFrame:
-    """The Linux rows of the file. Raises Unavailable for what is no such file.
+    """Return the Linux rows of the file. Raises Unavailable if the file has another format.
 
-    `r` is an index into `ranges`: the share of a type's capacity that was reclaimed over the trailing month. Where that
+    `r` is an index into `ranges`: the share of a type's capacity that was reclaimed over the trailing month. If that
     range is not listed, the rate is null.
     """
     try:
         rates = {one["index"]: _rate(one["label"]) for one in table["ranges"]}
-        told = [
+        indexed = [
             (region, name, rates.get(row.get("r")))
             for region, systems in table["spot_advisor"].items()
             for name, row in systems.get("Linux", {}).items()
         ]
-        rows = [(region, name, rate and rate.per_h, rate and rate.basis) for region, name, rate in told]
+        rows = [(region, name, rate and rate.per_h, rate and rate.basis) for region, name, rate in indexed]
     except (LookupError, TypeError, AttributeError) as error:
-        raise Unavailable("the Spot Advisor's file has changed its form") from error
+        raise Unavailable("the Spot Advisor's file has an unknown format") from error
     if not rows:
-        raise Unavailable("the Spot Advisor's file lists nothing")
+        raise Unavailable("the Spot Advisor's file has no rows")
     return pl.DataFrame(rows, schema=INTERRUPTIONS, orient="row")
 
 
 def _rate(label: str) -> Rate | None:
-    """Of a range's label, as '<5%', '5-10%' or '>20%'; the file's `max` has 11, 16 and 22 for 10, 15 and 20."""
+    """Parse a range's label, e.g. '<5%', '5-10%' or '>20%'; the file's `max` has 11, 16 and 22 for 10, 15 and 20."""
     found = _LABEL.fullmatch(label)
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""One question to every region of the account, whatever the block's market leaves out."""
+"""One call to every region of the account, including those that the block's market leaves out."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _FORBIDDEN = {"UnauthorizedOperation", "AuthFailure", "OptInRequired", "Unrecogn
 
 
 def in_all_regions(clients: Clients, ask: Callable[[str], list[Any]]) -> dict[str, list[Any]]:
-    """What `ask` says of every region of the account. Raises a LaunchRefused if one cannot be asked.
+    """Return the result of `ask` by region, for all regions of the account. Raises a LaunchRefused if one fails.
 
-    But a region that policy forbids to these credentials holds nothing that they have launched.
+    A region that a policy denies to these credentials counts as empty: they cannot have launched anything there.
     """
 
     def asked(region: str) -> list[Any]:

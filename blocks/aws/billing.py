@@ -1,8 +1,8 @@
-"""What a spot instance was billed at: EC2's price history of its pool, and who ended it.
+"""Billed price and billed time of a spot instance: from EC2's price history of its pool, and its termination reason.
 
 Sources: EC2 API, DescribeSpotPriceHistory, DescribeInstances and DescribeSpotInstanceRequests; EC2 User Guide,
-"Billing for interrupted Spot Instances": by the second, the price of the pool as it moves; nothing where EC2 itself
-interrupts it in the first hour.
+"Billing for interrupted Spot Instances": by the second, at the changing price of the pool; free if EC2 itself
+interrupts the instance in its first hour.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _AT = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) GMT\)")
 def prices_held(
     clients: Clients, machine: Machine, row: Mapping[str, Any] | None, until: datetime
 ) -> list[tuple[datetime, float]]:
-    """row: of DescribeInstances, None where it is not told of any more. Raises a LaunchRefused."""
+    """Return the billed prices. row: of DescribeInstances, None if no longer listed. Raises a LaunchRefused."""
     if _taken_back(row) and until - machine.launched_at < FREE:
         return [(machine.launched_at, 0.0)]
     rows = clients.listed(
@@ -39,26 +39,26 @@ def prices_held(
         StartTime=machine.launched_at - _EARLIER,
         EndTime=until,
     )
-    told: list[tuple[datetime, float]] = []
+    prices: list[tuple[datetime, float]] = []
     for one in rows:
         try:
             price = float(one["SpotPrice"])
-        except ValueError:  # "n/a" is among them
+        except ValueError:  # some rows have the price "n/a"
             continue
         if price > 0 and one["AvailabilityZone"] == machine.zone and one["Timestamp"] <= until:
-            told.append((one["Timestamp"], price))
-    told.sort()
-    before = [price for at, price in told if at <= machine.launched_at]
+            prices.append((one["Timestamp"], price))
+    prices.sort()
+    before = [price for at, price in prices if at <= machine.launched_at]
     first = (machine.launched_at, before[-1] if before else machine.offer.spot_usd_h)
-    return [first, *((at, price) for at, price in told if at > machine.launched_at)]
+    return [first, *((at, price) for at, price in prices if at > machine.launched_at)]
 
 
 def billed_until(clients: Clients, machine: Machine, row: Mapping[str, Any] | None) -> datetime | None:
-    """When it was shut down; EC2 bills from "running" to "shutting-down". row: as in `prices_held`.
+    """Return when it was shut down; EC2 bills from "running" to "shutting-down". row: as in `prices_held`.
 
-    The row tells the time where that was our doing or its own. Where EC2 took it back, its spot request does, for some
-    two days (EC2 API, SpotInstanceStatus; EC2 User Guide, "Spot request status": instance-terminated-no-capacity and
-    its like). Raises a LaunchRefused.
+    The row has the time if Spotwave or the machine itself ended it. If EC2 interrupted it, its spot request has the
+    time, for about two days (EC2 API, SpotInstanceStatus; EC2 User Guide, "Spot request status":
+    instance-terminated-no-capacity and similar). Raises a LaunchRefused.
     """
     found = _AT.search((row or {}).get("StateTransitionReason") or "")
     if found:
@@ -70,11 +70,11 @@ def billed_until(clients: Clients, machine: Machine, row: Mapping[str, Any] | No
     rows = clients.listed(
         "ec2", machine.region, "describe_spot_instance_requests", "SpotInstanceRequests", Filters=asked
     )
-    told: list[Mapping[str, Any]] = [one.get("Status") or {} for one in rows]
-    ends: list[datetime] = [one["UpdateTime"] for one in told if str(one.get("Code")).startswith(_TERMINATED)]
+    statuses: list[Mapping[str, Any]] = [one.get("Status") or {} for one in rows]
+    ends: list[datetime] = [one["UpdateTime"] for one in statuses if str(one.get("Code")).startswith(_TERMINATED)]
     return min(ends, default=None)
 
 
 def _taken_back(row: Mapping[str, Any] | None) -> bool:
-    """Whether EC2 itself has ended it."""
+    """Whether EC2 itself ended the instance."""
     return bool(((row or {}).get("StateReason") or {}).get("Code", "").startswith("Server.Spot"))

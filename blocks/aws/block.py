@@ -1,4 +1,4 @@
-"""Amazon's cloud: spot prices and spot machines of every region of an account."""
+"""Block of Amazon EC2: spot prices and spot machines in every region of an account."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
-# The one module of an SDK that the form needs; what asks and reads is imported when it is used, so that knowing the
-# block stays cheap.
+# The only SDK module that the block's form needs. Other SDK modules are imported on use, so that importing the block
+# stays fast.
 from prefect_aws import AwsCredentials
 from pydantic import Field, PrivateAttr, field_validator
 
@@ -40,8 +40,8 @@ class AwsCloud(Cloud):
     Amazon EC2 spot instances: the current Linux price of every instance type in every availability zone.
 
     Its credentials need the policy `deployments/policies/aws-launcher.json`, its machines a role with
-    `deployments/policies/aws-machine.json`; docs/accounts/aws.md sets both up. To read prices, its five
-    ec2:Describe... of regions, zones, types and prices are enough; they are free.
+    `deployments/policies/aws-machine.json`; docs/accounts/aws.md sets both up. To read prices, the five
+    ec2:Describe... permissions for regions, zones, types and prices are enough; these calls are free.
 
     Example:
         The cheapest arm64 machines of two regions:
@@ -62,68 +62,68 @@ class AwsCloud(Cloud):
     _block_type_slug = "aws-cloud"
 
     kind: ClassVar[str] = "aws"
-    least_billed_s: ClassVar[float] = 60.0  # an instance, its disk and its address (EC2, EBS and VPC pricing)
+    least_billed_s: ClassVar[float] = 60.0  # for an instance, its disk and its address (EC2, EBS and VPC pricing)
 
     credentials: AwsCredentials = Field(
         title="Credentials",
-        description="An AWS Credentials block. An endpoint URL in its client parameters holds for every region.",
+        description="An AWS Credentials block. An endpoint URL in its client parameters applies to every region.",
     )
     regions: list[str] = Field(
         default_factory=list,
         title="Regions",
-        description="Only these, e.g. ['us-east-1']. Empty: every region that the account has enabled.",
+        description="Only these regions, e.g. ['us-east-1']. Empty: every region that is enabled for the account.",
     )
     advisor_endpoint: Endpoint = Field(
         "https://spot-bid-advisor.s3.amazonaws.com",
         title="Spot Advisor endpoint",
-        description="Where the public table of interruption frequencies is.",
+        description="Address of the public table of interruption frequencies.",
     )
 
     image: str = Field(
         "ubuntu-24.04",
         title="Image",
-        description="'ubuntu-24.04' or 'al2023', the newest in every region; or AMIs of your own, separated by commas, "
-        "e.g. 'ami-1, ami-2' for x86-64 and arm64: a machine takes the one of its region and architecture.",
+        description="'ubuntu-24.04' or 'al2023', the newest in every region; or your own AMIs, separated by commas, "
+        "e.g. 'ami-1, ami-2' for x86-64 and arm64: a machine uses the one of its region and architecture.",
     )
     instance_profile: str = Field(
         "spotwave-machine",
         min_length=1,
         title="Instance profile",
-        description="Its role is the machine's: it reads the job's secret, and nothing else.",
+        description="Machines get its role, which may read the job's secret and nothing else.",
     )
     subnets: list[str] = Field(
         default_factory=list,
         title="Subnets",
-        description="Ids, of several regions and zones if you like, each with a way out to the internet. Empty: the "
-        "default subnets of the default VPCs.",
+        description="Subnet IDs in any regions and zones, each with access to the internet. Empty: the default subnets "
+        "of the default VPCs.",
     )
 
     fault_role: str = Field(
         "",
         title="Fault injection role",
         description="ARN of the role with which AWS Fault Injection Service may interrupt a machine, for `spotwave "
-        "drill` (docs/drill.md); it bills about USD 0.20 for that. Empty: a drill ends its machine without a notice.",
+        "drill` (docs/drill.md); this costs about USD 0.20. Empty: a drill ends its machine without notice.",
     )
 
     _recent: Recent = PrivateAttr(default_factory=Recent)
 
     @field_validator("fault_role")
     @classmethod
-    def _a_role(cls, role: str) -> str:
+    def _validate_role(cls, role: str) -> str:
         from spotwave.blocks.aws.interrupt import checked
 
         return checked(role)
 
     @field_validator("image")
     @classmethod
-    def _an_image(cls, image: str) -> str:
+    def _validate_image(cls, image: str) -> str:
         own_images(image)
         return image
 
     @field_validator("credentials")
     @classmethod
-    def _over_a_safe_line(cls, credentials: AwsCredentials) -> AwsCredentials:
-        """Signed calls carry session tokens: over https, or to this computer alone."""
+    def _validate_endpoint(cls, credentials: AwsCredentials) -> AwsCredentials:
+        """Validate the endpoint: signed calls carry session tokens, so only https or this computer is allowed."""
         parameters = credentials.aws_client_parameters
         if parameters.endpoint_url:
             checked(parameters.endpoint_url)
@@ -132,9 +132,9 @@ class AwsCloud(Cloud):
         return credentials
 
     def catalogue(self, tell: OnProgress = no_progress) -> Catalogue:
-        """Zones, instance types, on-demand prices and interruption words of every region.
+        """Return zones, instance types, on-demand prices and interruption rates of every region.
 
-        Raises `MarketUnavailable` without credentials, or where no region answers.
+        Raises `MarketUnavailable` if there are no credentials or no region answers.
         """
         from spotwave.blocks.aws.clients import Clients
         from spotwave.blocks.aws.market import read_catalogue
@@ -142,9 +142,9 @@ class AwsCloud(Cloud):
         return read_catalogue(Clients(self.credentials), self.regions, self.advisor_endpoint, tell)
 
     def market(self, catalogue: Catalogue | None = None, tell: OnProgress = no_progress) -> Market:
-        """An offer for every usable type and availability zone, at the price that holds now.
+        """Return an offer for every usable type and availability zone, at the current price.
 
-        Without a catalogue it is read at the same time. Raises `MarketUnavailable` as `catalogue` does.
+        A missing catalogue is read at the same time. Raises `MarketUnavailable` like `catalogue`.
         """
         from spotwave.blocks.aws.clients import Clients
         from spotwave.blocks.aws.market import read_market
@@ -152,8 +152,8 @@ class AwsCloud(Cloud):
         return read_market(Clients(self.credentials), self.regions, self.advisor_endpoint, catalogue, tell)
 
     def machines(self, template: str | None = None) -> Machines:
-        """The account's machines; `template` replaces node/boot/bootstrap.sh. Raises Misconfigured without
-        credentials."""
+        """Return the account's machines; `template` replaces node/boot/bootstrap.sh. Raises Misconfigured if there are
+        no credentials."""
         from spotwave.blocks.aws.machines import Machines
 
         return Machines(self._clients(), self._setup(template), self._recent)

@@ -1,4 +1,4 @@
-"""Everything that a launch needs, looked at without launching, and in bounded time: what `spotwave check` says."""
+"""Checks of `spotwave check` for AWS: everything that a launch needs, without launching, and in bounded time."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _STANDARD_SPOT = "L-34B43A08"
 _SPOT_ROLE = "AWSServiceRoleForEC2Spot"
 _MAKE_SPOT_ROLE = "run `aws iam create-service-linked-role --aws-service-name spot.amazonaws.com`"
 _ARCHITECTURES: tuple[Architecture, ...] = ("x86_64", "arm64")
-# Sold in every region.
+# Available in every region.
 _USUAL_TYPE: dict[Architecture, str] = {"x86_64": "t3.large", "arm64": "t4g.large"}
 
 
 def findings(clients: Clients, setup: Setup, wanted: Sequence[str]) -> Iterator[Finding]:
-    """One by one; what cannot be asked is a finding too."""
-    account = _told("credentials", lambda: _account(clients))
+    """Yield the findings one by one; a check that fails to run is a finding too."""
+    account = _checked("credentials", lambda: _account(clients))
     yield account
     if not account.ok:
         return
@@ -43,24 +43,24 @@ def findings(clients: Clients, setup: Setup, wanted: Sequence[str]) -> Iterator[
         yield Finding("regions", False, refused.reason)
         return
     yield _regions(enabled, wanted)
-    yield _told("role", lambda: _role(clients, setup))
-    yield _told("spot role", lambda: _spot_role(clients))
+    yield _checked("role", lambda: _role(clients, setup))
+    yield _checked("spot role", lambda: _spot_role(clients))
     regions = [region for region in enabled if not wanted or region in wanted]
-    looks: dict[str, Callable[[], Finding]] = {}
+    checks: dict[str, Callable[[], Finding]] = {}
     for region in regions:
-        looks[f"quota {region}"] = partial(_quota, clients, region)
-        looks[f"image {region}"] = partial(_image, clients, setup, region)
-        looks[f"network {region}"] = partial(_network, clients, setup, region)
-    yield from gather({what: partial(_told, what, look) for what, look in looks.items()}, AT_MOST)[0].values()
-    yield _told("secret", lambda: _secret(clients))
+        checks[f"quota {region}"] = partial(_quota, clients, region)
+        checks[f"image {region}"] = partial(_image, clients, setup, region)
+        checks[f"network {region}"] = partial(_network, clients, setup, region)
+    yield from gather({what: partial(_checked, what, check) for what, check in checks.items()}, AT_MOST)[0].values()
+    yield _checked("secret", lambda: _secret(clients))
     if regions:
         region = clients.home if clients.home in regions else regions[0]
-        yield _told("launch", lambda: _launch(clients, setup, region))
+        yield _checked("launch", lambda: _launch(clients, setup, region))
 
 
-def _told(what: str, look: Callable[[], Finding]) -> Finding:
+def _checked(what: str, check: Callable[[], Finding]) -> Finding:
     try:
-        return replace(look(), what=what)
+        return replace(check(), what=what)
     except Throttled as refused:
         return Finding(what, None, refused.reason)
     except LaunchRefused as refused:
@@ -86,7 +86,7 @@ def _role(clients: Clients, setup: Setup) -> Finding:
         profile = clients.call("iam", clients.home, "get_instance_profile", InstanceProfileName=name)["InstanceProfile"]
     except LaunchRefused as refused:
         if code_behind(refused) == "NoSuchEntity":
-            return Finding("", False, f"instance_profile: there is no {name}; create it, see docs/accounts/aws.md")
+            return Finding("", False, f"instance_profile: {name} does not exist; create it, see docs/accounts/aws.md")
         raise
     roles = [role["RoleName"] for role in profile["Roles"]]
     if not roles:
@@ -95,28 +95,28 @@ def _role(clients: Clients, setup: Setup) -> Finding:
 
 
 def _spot_role(clients: Clients) -> Finding:
-    """Amazon's own, which every account needs once for spot."""
+    """Check Amazon's service-linked role for spot, which every account needs."""
     try:
         clients.call("iam", clients.home, "get_role", RoleName=_SPOT_ROLE)
     except LaunchRefused as refused:
         if code_behind(refused) == "NoSuchEntity":
             return Finding("", False, f"this account has never used spot; {_MAKE_SPOT_ROLE}")
         raise
-    return Finding("", True, f"{_SPOT_ROLE} is there")
+    return Finding("", True, f"{_SPOT_ROLE} exists")
 
 
 def _quota(clients: Clients, region: str) -> Finding:
-    """Of the types without GPU; those have quotas of their own."""
+    """Check the spot quota of types without GPU; types with GPU have quotas of their own."""
     try:
         answer = clients.call(
             "service-quotas", region, "get_service_quota", ServiceCode="ec2", QuotaCode=_STANDARD_SPOT
         )
     except LaunchRefused as refused:
-        # A launch does not need to know it.
+        # Not a failure: a launch does not need this permission.
         return Finding("", None, refused.reason)
     vcpus = int(answer["Quota"]["Value"])
     if vcpus < 2:
-        return Finding("", False, f"{vcpus} spot vCPUs; ask for more under Service Quotas, code {_STANDARD_SPOT}")
+        return Finding("", False, f"{vcpus} spot vCPUs; request more under Service Quotas, code {_STANDARD_SPOT}")
     return Finding("", True, f"{vcpus} spot vCPUs")
 
 
@@ -128,7 +128,7 @@ def _image(clients: Clients, setup: Setup, region: str) -> Finding:
         except Unfit:
             lacking.append(architecture)
     if lacking:
-        found.append(f"none for {', '.join(lacking)}: its offers are passed over")
+        found.append(f"none for {', '.join(lacking)}: offers with it are skipped")
     return Finding("", len(lacking) < len(_ARCHITECTURES), f"{setup.image}: {'; '.join(found)}")
 
 
@@ -140,7 +140,7 @@ def _network(clients: Clients, setup: Setup, region: str) -> Finding:
 
 
 def _secret(clients: Clients) -> Finding:
-    """Writes one and deletes it; tagged, so that a reaper finds it if the deletion fails."""
+    """Write a secret and delete it; its tags let the reaper find it if the deletion fails."""
     name = secret_name(f"check-{uuid4().hex[:12]}")
     create_secret(clients, name, "{}", {JOB: "check", DEADLINE: str(int(time.time()))})
     delete_secret(clients, clients.home, name)
@@ -148,7 +148,7 @@ def _secret(clients: Clients) -> Finding:
 
 
 def _launch(clients: Clients, setup: Setup, region: str) -> Finding:
-    """A dry run of the very call, which tells whether the rights suffice, that to pass the role among them."""
+    """Make a dry run of the launch call, which tests all permissions, also the one to pass the role."""
     subnets = subnets_of(clients, region, setup.subnets)
     if not subnets:
         return Finding("", None, f"no subnet in {region} to try a launch in")
@@ -165,7 +165,7 @@ def _launch(clients: Clients, setup: Setup, region: str) -> Finding:
         except LaunchRefused as refused:
             if code_behind(refused) != "DryRunOperation":
                 raise
-        return Finding("", True, f"a spot machine may be launched in {region}")
+        return Finding("", True, f"a spot machine can be launched in {region}")
     return Finding("", None, "no image to try a launch with")
 
 

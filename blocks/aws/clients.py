@@ -1,4 +1,4 @@
-"""Clients of every region from one set of credentials; how many calls at once, how patient, and what errors say."""
+"""AWS clients of all regions from one set of credentials, with bounded concurrency, timeouts and readable errors."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from spotwave.blocks.aws.refusals import refusal, typed
 from spotwave.blocks.concurrent import Unavailable
 from spotwave.blocks.errors import LaunchRefused, MarketUnavailable, Throttled
 
-AT_MOST = 24  #: calls at once, over all regions and services
-HOME = "us-east-1"  #: where the Price List API is, and the region that is asked where any would do
+AT_MOST = 24  #: concurrent calls, over all regions and services
+HOME = "us-east-1"  #: the region of the Price List API, and the default for calls that any region can answer
 _ONCE = Config(retries={"mode": "standard", "total_max_attempts": 1})
 
 _CHECK_KEYS = "check the keys of the AWS Credentials block, and that the region is enabled for the account"
@@ -43,21 +43,21 @@ _GIVE_KEYS = "fill in the AWS Credentials block, or run `aws configure`"
 
 
 class _Broken(Exception):
-    """An answer that cannot be read."""
+    """A response that cannot be parsed."""
 
 
 class Clients:
-    """One botocore session, a client per service and region made when first asked for, and a bound on calls."""
+    """One botocore session, with a client per service and region created on first use, and a limit on calls."""
 
     def __init__(self, credentials: AwsCredentials, at_most: int = AT_MOST, brisk: bool = False) -> None:
-        """Raises MarketUnavailable if there are no credentials, or none that can be read.
+        """Raises MarketUnavailable if there are no credentials, or if they cannot be read.
 
-        brisk: for questions whose answer may as well be that there was none.
+        brisk: shorter timeouts and fewer retries, for calls that may fail without harm.
         """
         self._session = _session(credentials)
         self._parameters = credentials.aws_client_parameters.get_params_override()
         patience = Config(
-            # Standard mode waits up to 1, 2, 4, 8 s at random, and stops early when a whole service is down.
+            # Standard mode waits up to 1, 2, 4, 8 s at random, and gives up early if a whole service is down.
             retries={"mode": "standard", "total_max_attempts": 2 if brisk else 5},
             connect_timeout=5,
             read_timeout=10 if brisk else 30,
@@ -70,8 +70,8 @@ class Clients:
         self.home: str = credentials.region_name or self._session.get_config_variable("region") or HOME
 
     def rows(self, service: str, region: str, operation: str, member: str, **parameters: Any) -> Iterator[Any]:
-        """The list `member` of an answer, all pages of it, one call each. Raises Unavailable."""
-        with _said(service, operation):
+        """Yield the list `member` of all pages of an answer, one call per page. Raises Unavailable."""
+        with _readable_errors(service, operation):
             while True:
                 answer = self._answer(service, region, operation, member, parameters)
                 yield from answer[member]
@@ -79,11 +79,11 @@ class Clients:
                 if not token:
                     return
                 if token == parameters.get("NextToken"):
-                    raise Unavailable(f"{operation} failed: it gives the same page again")
+                    raise Unavailable(f"{operation} failed: it returns the same page again")
                 parameters["NextToken"] = token
 
     def listed(self, service: str, region: str, operation: str, member: str, **parameters: Any) -> list[Any]:
-        """The list `member` of an answer, all pages of it. Raises a LaunchRefused."""
+        """Return the list `member` of all pages of an answer. Raises a LaunchRefused."""
         try:
             return list(self.rows(service, region, operation, member, **parameters))
         except Unavailable as error:
@@ -92,10 +92,10 @@ class Clients:
             raise Throttled(f"aws {region}: {error}", repeated=True) from error
 
     def call(self, service: str, region: str, operation: str, once: bool = False, **parameters: Any) -> dict[str, Any]:
-        """One answer. Raises a LaunchRefused.
+        """Make one call and return its answer. Raises a LaunchRefused.
 
-        once: without botocore's own repetitions, which take a lack of capacity (a 500) for a fault that passes and
-        ask again for up to 12 s.
+        once: without botocore's own retries. These treat a lack of capacity (a 500) as a transient error and retry it
+        for up to 12 s.
         """
         client = self._client(service, region, once)
         try:
@@ -107,11 +107,11 @@ class Clients:
         return answer
 
     def address(self, service: str, region: str) -> str:
-        """Where a service is asked, e.g. https://secretsmanager.us-east-1.amazonaws.com."""
+        """Return the endpoint of a service, e.g. https://secretsmanager.us-east-1.amazonaws.com."""
         return str(self._client(service, region).meta.endpoint_url)
 
     @retry(
-        # botocore repeats what was refused or not answered, but takes half a body for a whole one.
+        # botocore retries refused and unanswered calls, but accepts a truncated body.
         retry=retry_if_exception_type(_Broken),
         stop=stop_after_attempt(3),
         wait=wait_random_exponential(multiplier=0.5, max=5),
@@ -126,7 +126,7 @@ class Clients:
                 answer: dict[str, Any] = getattr(client, operation)(**parameters)
         except ResponseParserError as error:
             raise _Broken from error
-        if member not in answer:  # what is no JSON, botocore gives as the message of an error that was none
+        if member not in answer:  # botocore returns a body that cannot be parsed as the message of an error
             raise _Broken
         return answer
 
@@ -142,7 +142,7 @@ class Clients:
 
 
 def _session(credentials: AwsCredentials) -> Any:
-    """A session of our own, spared what we have no use for, with what the block's credentials come to."""
+    """Return a session with the block's credentials and the faster loader and parsers of fast_botocore."""
     try:
         found = credentials.get_boto3_session().get_credentials()
         frozen = found.get_frozen_credentials() if found is not None else None
@@ -162,15 +162,15 @@ def _session(credentials: AwsCredentials) -> Any:
 
 
 def _repeated(refused: LaunchRefused) -> LaunchRefused:
-    """As botocore gives it up, which has asked five times."""
+    """Mark a refusal as already retried: botocore gives up only after five attempts."""
     if isinstance(refused, Throttled):
         refused.repeated = True
     return refused
 
 
 @contextmanager
-def _said(service: str, operation: str) -> Iterator[None]:
-    """Turns the SDK's errors into one line: what failed, the code, the remedy."""
+def _readable_errors(service: str, operation: str) -> Iterator[None]:
+    """Turn the SDK's errors into one line: what failed, the code, the remedy."""
     try:
         yield
     except ClientError as error:

@@ -1,4 +1,4 @@
-"""What AWS says in the text of an error alone: the code is the same for different mistakes, and no field has it.
+"""Facts that AWS reports only in the text of an error: the code is the same for different errors, and no field helps.
 
 Source of the denials: IAM User Guide, "Troubleshoot access denied error messages".
 """
@@ -22,20 +22,20 @@ class Deny(NamedTuple):
     """A policy that forbids the call."""
 
     kind: str  #: "service control", "identity-based", ...
-    policy: str  #: its id; '' before 2026, when messages began to name it
+    policy: str  #: its id; '' in messages from before 2026, which do not contain it
 
 
 def is_misfit(message: str) -> bool:
-    """InvalidParameter about the type and the image, not about our settings."""
+    """Whether an InvalidParameter is about the type and the image, not about Spotwave's settings."""
     return _MISFIT.search(message) is not None
 
 
 def is_about_profile(message: str) -> bool:
-    """InvalidParameter about the instance profile."""
+    """Whether an InvalidParameter is about the instance profile."""
     return _PROFILE.search(message) is not None
 
 
 def explicit_deny(message: str) -> Deny | None:
-    """UnauthorizedOperation or AccessDenied by a policy of the organization, or of whoever gave the rights."""
+    """Return the policy that caused an UnauthorizedOperation or AccessDenied, None if none is named."""
     found = _DENY.search(message)
     return Deny(found["kind"], found["id"] or "") if found else None

@@ -1,6 +1,6 @@
-"""botocore spared what the wing has no use for; a market of 34 regions took 5 s of CPU without, and takes 2 s with it.
+"""botocore without the parts that Spotwave does not use: a market of 34 regions takes 2 s of CPU time instead of 5 s.
 
-Each class stands in for a public component of a botocore session, and is set on a session of the wing's own.
+Each class replaces a public component of a botocore session, and is set only on the session created in `clients`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 
 from botocore.loaders import create_loader  # type: ignore[import-untyped]
 
-# A client is made for every region, and makes a method for each of EC2's 800 operations. Name here what the wing asks;
-# deployments/policies/aws-launcher.json allows it.
+# A client is created for every region, and a method for each of EC2's 800 operations. List here the operations that
+# Spotwave calls; deployments/policies/aws-launcher.json allows them.
 OPERATIONS = {
     "ec2": {
         "CancelSpotInstanceRequests",
@@ -43,7 +43,7 @@ OPERATIONS = {
 
 
 class Loader:
-    """A botocore data loader: the usual one, with only the operations in use."""
+    """A botocore data loader that wraps the standard one and keeps only the operations in use."""
 
     def __init__(self, usual: Any) -> None:
         self._usual = usual
@@ -60,16 +60,16 @@ class Loader:
 
 @cache
 def loader(data_path: str | None) -> Loader:
-    """Kept, since to read EC2's description takes as long as to read a region's prices."""
+    """Return a cached loader: reading EC2's service model takes as long as reading a region's prices."""
     return Loader(create_loader(data_path))
 
 
 class Parsers:
-    """A botocore response parser factory: the usual one, but for the long answers of EC2."""
+    """A botocore response parser factory that wraps the standard one and replaces it for the long answers of EC2."""
 
     def __init__(self, usual: Any) -> None:
         self._usual = usual
-        # Far cheaper than botocore's own, which guesses at formats.
+        # Far faster than botocore's own, which guesses the format.
         usual.set_parser_defaults(timestamp_parser=_timestamp)
 
     def __getattr__(self, name: str) -> Any:
@@ -81,7 +81,7 @@ class Parsers:
 
 
 def _timestamp(value: str | float) -> datetime:
-    """XML has texts, JSON has Unix seconds."""
+    """Parse a timestamp: text in XML, Unix seconds in JSON."""
     return datetime.fromisoformat(value) if isinstance(value, str) else datetime.fromtimestamp(value, UTC)
 
 
@@ -100,7 +100,7 @@ class _Ec2Parser:
         return self._usual.parse(response, shape)
 
 
-# Three quarters of a type's description.
+# Three quarters of a type's description, none of which is used.
 _UNUSED = re.compile(rb"<(networkInfo|ebsInfo|placementGroupInfo|instanceStorageInfo|validCores)>.*?</\1>", re.DOTALL)
 
 _TOKEN = re.compile(rb"<nextToken>([^<&]*)</nextToken>|<nextToken ?/>")
@@ -108,12 +108,12 @@ _TOKEN = re.compile(rb"<nextToken>([^<&]*)</nextToken>|<nextToken ?/>")
 
 @dataclass(frozen=True)
 class Table:
-    """An answer of EC2 (API 2016-11-15) that is a list of rows of plain texts."""
+    """An EC2 answer (API 2016-11-15) that is a list of rows with text values only."""
 
     action: str
     rows: str  #: the member that holds them
     members: tuple[str, ...]
-    optional: tuple[str, ...] = ()  #: of all rows, or of none
+    optional: tuple[str, ...] = ()  #: members present in all rows or in none
 
     @cached_property
     def patterns(self) -> dict[str, re.Pattern[bytes]]:
@@ -133,10 +133,11 @@ _TABLES = {f"{table.action}Result": table for table in (SPOT_PRICES, OFFERINGS)}
 
 
 def table_answer(body: bytes, table: Table) -> dict[str, Any] | None:
-    """A whole answer as boto3 gives it.
+    """Parse a complete answer into what boto3 would return.
 
-    None where it is not as plain as it always is, every row with the same members: that is for the usual parser.
-    The usual one takes 35 to 50 ms of CPU for 1000 prices, this one 2 ms, and a market has some 60,000.
+    Returns None if the answer is less regular than usual (all rows have the same members); the standard parser then
+    takes over. The standard parser takes 35 to 50 ms of CPU time for 1000 prices, this one 2 ms, and a market has some
+    60,000.
     """
     rows = body.count(b"<item>")
     tokens = _TOKEN.findall(body)

@@ -1,4 +1,4 @@
-"""The image of a machine: the newest of a distribution by its public parameter, or images of the user's own."""
+"""Image of a machine: the newest of a distribution, by its public parameter, or one of the user's own images."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from spotwave.blocks.errors import LaunchRefused, Misconfigured, Quota, Unfit
 from spotwave.blocks.models import Architecture
 
 # Systems Manager, public parameters: https://documentation.ubuntu.com/aws/aws-how-to/instances/find-ubuntu-images and
-# https://docs.aws.amazon.com/linux/al2023/ug/ec2.html. In every region, one of each architecture.
+# https://docs.aws.amazon.com/linux/al2023/ug/ec2.html. Available in every region, one per architecture.
 _PARAMETERS = {
     "ubuntu-24.04": "/aws/service/canonical/ubuntu/server/24.04/stable/current/{arch}/hvm/ebs-gp3/ami-id",
     "al2023": "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{arch}",
 }
-_LOOKS = 3  # botocore takes an answer that was cut short for one that says nothing
+_LOOKS = 3  # attempts: botocore returns a truncated answer as an empty one
 _SPELLED = {"ubuntu-24.04": {"x86_64": "amd64"}, "al2023": {}}
 
 
@@ -25,11 +25,11 @@ _SPELLED = {"ubuntu-24.04": {"x86_64": "amd64"}, "al2023": {}}
 class Image:
     id: str
     root: str  #: its root device, e.g. /dev/sda1
-    disks: dict[str, int]  #: GiB of every disk that comes with it, the root's too, by device
+    disks: dict[str, int]  #: GiB of every disk of the image, including the root's, by device
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> Image:
-        """Of a row of DescribeImages."""
+        """Build it from a row of DescribeImages."""
         disks = {
             one["DeviceName"]: int(one["Ebs"].get("VolumeSize", 1))
             for one in row.get("BlockDeviceMappings", [])
@@ -39,10 +39,10 @@ class Image:
 
 
 def image_for(clients: Clients, region: str, architecture: Architecture, image: str) -> Image:
-    """The image to launch. Raises a LaunchRefused."""
+    """Return the image to launch. Raises a LaunchRefused."""
     own = own_images(image)
     ids = own or [_newest(clients, region, architecture, image)]
-    # By filter: an id of another region would fail the call for all.
+    # With a filter, since an id of another region in ImageIds would fail the whole call.
     rows = clients.listed(
         "ec2",
         region,
@@ -54,7 +54,7 @@ def image_for(clients: Clients, region: str, architecture: Architecture, image: 
     if not rows:
         if own:
             raise Quota(
-                f"aws {region}: image: none of {image} is in this region; copy one there, or name regions",
+                f"aws {region}: image: none of {image} is in this region; copy one there, or set the block's regions",
                 "region",
                 lasting=True,
             )
@@ -72,10 +72,10 @@ def _newest(clients: Clients, region: str, architecture: Architecture, image: st
             answer = clients.call("ssm", region, "get_parameter", Name=name)
             if "Value" in answer.get("Parameter", {}):
                 return str(answer["Parameter"]["Value"])
-        raise Misconfigured(f"aws {region}: image: the parameter of {image} cannot be read; name an ami-... id")
+        raise Misconfigured(f"aws {region}: image: the parameter of {image} cannot be read; use an ami-... id")
     except LaunchRefused as refused:
         if code_behind(refused) == "ParameterNotFound":
             raise Quota(
-                f"aws {region}: image: {image} is not published here; name an ami-... id", "region", lasting=True
+                f"aws {region}: image: {image} is not published here; use an ami-... id", "region", lasting=True
             ) from refused
         raise

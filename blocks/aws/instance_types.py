@@ -1,7 +1,7 @@
 """Shapes of instance types (EC2 API, DescribeInstanceTypeOfferings and DescribeInstanceTypes).
 
-A type's shape is the same everywhere. So every region is asked for the names it has, and each shape is asked for
-once: some calls of a hundred names, all at once, instead of one long chain of pages a region.
+A type's shape is the same everywhere. So every region is asked for its type names, and each shape is read once: some
+calls of a hundred names, all at once, instead of one long chain of pages per region.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ TYPES = {
     "bare_metal": pl.Boolean,
     "no_use": pl.String,
 }
-_NAMES = 100  # to one DescribeInstanceTypes; the API's limit
+_NAMES = 100  # per DescribeInstanceTypes call; the API's limit
 _GPU_MAKERS = {"NVIDIA", "AMD"}  # Habana's accelerators are listed among the GPUs too
 _OTHERS = ("InferenceAcceleratorInfo", "NeuronInfo", "FpgaInfo", "MediaAcceleratorInfo")
-# How an image boots that this wing launches, by architecture: all are of type hvm and on EBS (images.py). Ubuntu and
-# Amazon Linux 2023 are published as uefi-preferred for x86_64, so that either mode will do, and as uefi for arm64.
+# Boot modes of the images that Spotwave launches, by architecture: all are of type hvm and on EBS (images.py). Ubuntu
+# and Amazon Linux 2023 are published as uefi-preferred for x86_64, so both modes work, and as uefi for arm64.
 _BOOTS = {"x86_64": {"uefi", "legacy-bios"}, "arm64": {"uefi"}}
 
 
 def read_types(clients: Clients, regions: Sequence[str], tell: OnProgress) -> Part:
-    """Every type that one of the regions has, as `types_frame` has them."""
+    """Return every type that one of the regions has, as in `types_frame`."""
 
     def names(region: str) -> set[str]:
         operation, member = "describe_instance_type_offerings", "InstanceTypeOfferings"
@@ -49,7 +49,7 @@ def read_types(clients: Clients, regions: Sequence[str], tell: OnProgress) -> Pa
     def shapes(region: str, batch: list[str]) -> list[dict[str, Any]]:
         return list(clients.rows("ec2", region, "describe_instance_types", "InstanceTypes", InstanceTypes=batch))
 
-    offered, silent = gather({region: partial(names, region) for region in regions}, AT_MOST, tell)
+    offered, unread = gather({region: partial(names, region) for region in regions}, AT_MOST, tell)
     questions = {
         f"{batch[0]} to {batch[-1]} in {region}": partial(shapes, region, batch)
         for region, batch in _shared_out(offered)
@@ -59,12 +59,12 @@ def read_types(clients: Clients, regions: Sequence[str], tell: OnProgress) -> Pa
         tell(len(regions) + done, len(regions) + total)
 
     answers, failed = gather(questions, AT_MOST, further)
-    missing = named(silent, "instance types", len(regions)) | named(failed, "instance types", len(questions))
+    missing = named(unread, "instance types", len(regions)) | named(failed, "instance types", len(questions))
     return Part(types_frame(row for rows in answers.values() for row in rows), missing)
 
 
 def _shared_out(offered: Mapping[str, set[str]]) -> list[tuple[str, list[str]]]:
-    """Each name once, in batches, to a region that has it; the richest region takes all that it can."""
+    """Assign each name once, in batches, to a region that has it, beginning with the region with the most types."""
     known: set[str] = set()
     batches = []
     for region in sorted(offered, key=lambda region: (region != HOME, -len(offered[region]))):
@@ -75,7 +75,7 @@ def _shared_out(offered: Mapping[str, set[str]]) -> list[tuple[str, list[str]]]:
 
 
 def types_frame(rows: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
-    """Rows of DescribeInstanceTypes; `no_use` says why a type is never offered, null if it may be."""
+    """Convert rows of DescribeInstanceTypes; `no_use` is the reason why a type is never offered, null if it can be."""
     return pl.DataFrame([_type(row) for row in rows], schema=TYPES, orient="row").unique(
         "instance_type", keep="first", maintain_order=True
     )
@@ -113,9 +113,9 @@ def _architecture(row: Mapping[str, Any]) -> str | None:
 
 
 def _gpu(row: Mapping[str, Any]) -> tuple[str | None, float, float | None]:
-    """Name, count and GiB of each. Where a GPU is shared, Count is 0 and the share stands in GpuPartitionSize.
+    """Return name, count and GiB of each. For a shared GPU, Count is 0 and the share is in GpuPartitionSize.
 
-    One name of EC2's may be two cards, as A100 and V100: the memory tells which.
+    One name of EC2 may be two cards, e.g. A100 and V100: the memory tells them apart.
     """
     gpus = _gpus(row)
     if not gpus:
@@ -125,7 +125,7 @@ def _gpu(row: Mapping[str, Any]) -> tuple[str | None, float, float | None]:
     )
     name = gpus[0].get("Name", "")
     gib = (gpus[0].get("MemoryInfo") or {}).get("SizeInMiB", 0) / 1024
-    # Of a shared GPU the memory is that of the part.
+    # A shared GPU reports the memory of the part.
     known = card_of(name, gib / gpus[0].get("GpuPartitionSize", 1.0))
     if known is None:
         return name, count, gib or None
@@ -136,18 +136,18 @@ def _no_use(row: Mapping[str, Any]) -> str | None:
     if "spot" not in (row.get("SupportedUsageClasses") or []):
         return "type without spot"
     if not boots(row):
-        return "type that our image does not boot on"
+        return "type that Spotwave's images do not boot on"
     if any(row.get(kind) for kind in _OTHERS) or any(gpu.get("Manufacturer") not in _GPU_MAKERS for gpu in _gpus(row)):
-        return "accelerator that is no GPU"
+        return "accelerator that is not a GPU"
     return None
 
 
 def boots(row: Mapping[str, Any]) -> bool:
-    """Whether an image of ours starts on the type, by the type's own description.
+    """Whether Spotwave's images boot on the type, by the type's own description. Missing fields count as fitting.
 
-    CurrentGeneration says nothing of it: m4, c4 and r4 run today's images, as t2 and i3 do. A type that takes
-    paravirtual images (c1, c3, m1, m2, m3, t1) is left out although it lists hvm beside: EC2's own matrix of Linux
-    AMIs by instance type had only PV for most of them. What a row does not tell speaks for it.
+    CurrentGeneration is no criterion: m4, c4 and r4 run current images, as do t2 and i3. A type that accepts
+    paravirtual images (c1, c3, m1, m2, m3, t1) is left out even if it also lists hvm: EC2's own matrix of Linux AMIs by
+    instance type had only PV for most of them.
     """
     virtualization = set(row.get("SupportedVirtualizationTypes") or ["hvm"])
     root = set(row.get("SupportedRootDeviceTypes") or ["ebs"])

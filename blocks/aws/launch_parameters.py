@@ -1,4 +1,4 @@
-"""What RunInstances is asked for: a spot instance that ends for good, with all that came with it (EC2 API)."""
+"""Parameters of RunInstances: a one-time spot instance that is deleted together with its disks (EC2 API)."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from spotwave.blocks.tags import in_pieces, tags_of
 
 
 def token_of(offer: Offer, brief: LaunchBrief) -> str:
-    """Another for another offer: EC2 refuses a token that comes with other parameters. Another for another round, whose
-    deadline and prices differ too. 64 characters at most."""
+    """Return the client token, at most 64 characters. It differs per offer, since EC2 refuses a token with different
+    parameters, and per round, since the deadline and the prices differ."""
     return sha256(f"{brief.brief.name} {offer.label}{brief.anew}".encode()).hexdigest()
 
 
 def launch_parameters(
     offer: Offer, brief: LaunchBrief, image: Image, subnet: str, setup: Setup, user_data: bytes
 ) -> dict[str, Any]:
-    """Of RunInstances. Nothing in it differs between two calls for the same job, attempt and offer."""
+    """Return the parameters of RunInstances; identical for two calls with the same job, attempt and offer."""
     sizes = {**image.disks, image.root: max(math.ceil(brief.disk_gib), image.disks.get(image.root, 1))}
     tags = tag_list({"Name": brief.brief.name, **tags_of(brief), **in_pieces(offer)})
     parameters = {
@@ -30,13 +30,13 @@ def launch_parameters(
         "MinCount": 1,
         "MaxCount": 1,
         "ClientToken": token_of(offer, brief),
-        "SubnetId": subnet,  # fixes the zone
+        "SubnetId": subnet,  # determines the zone
         "InstanceMarketOptions": {
             "MarketType": "spot",
-            # A persistent request would launch it again after its end.
+            # A persistent request would launch another instance after this one ends.
             "SpotOptions": {"SpotInstanceType": "one-time", "InstanceInterruptionBehavior": "terminate"},
         },
-        "InstanceInitiatedShutdownBehavior": "terminate",  # the default stops: its disk would bill on
+        "InstanceInitiatedShutdownBehavior": "terminate",  # the default stops it, and its disk would bill on
         "IamInstanceProfile": {"Name": setup.instance_profile},
         "UserData": user_data,  # botocore encodes it
         "MetadataOptions": {"HttpTokens": "required", "HttpEndpoint": "enabled", "HttpPutResponseHopLimit": 1},
@@ -50,5 +50,5 @@ def launch_parameters(
         "TagSpecifications": [{"ResourceType": made, "Tags": tags} for made in TAGGED],
     }
     if offer.burstable:
-        parameters["CreditSpecification"] = {"CpuCredits": "standard"}  # unlimited bills beyond the offer's price
+        parameters["CreditSpecification"] = {"CpuCredits": "standard"}  # unlimited could bill more than the offer
     return parameters

@@ -1,4 +1,4 @@
-"""What is ours beside instances: disks, interfaces, spot requests that nothing uses, and secrets."""
+"""Unused resources other than instances: disks, interfaces, spot requests and secrets."""
 
 from __future__ import annotations
 
@@ -18,26 +18,28 @@ _ENDED = ["shutting-down", "terminated"]
 
 
 class Leftovers:
-    """Found in every region by tag. A public address of ours goes with its interface and cannot be left."""
+    """Leftovers in every region, found by tag. Public addresses are deleted with their interface, so none remain."""
 
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
 
     def find(self, job_key: str | None = None) -> list[Leftover]:
-        """Of one job, or of all. Raises a LaunchRefused if a region does not answer."""
+        """Return those of one job, or of all. Raises a LaunchRefused if a region does not answer."""
         found = in_all_regions(self._clients, lambda region: self._in(region, job_key))
         return [leftover for rows in found.values() for leftover in rows]
 
     def _in(self, region: str, job_key: str | None) -> list[Leftover]:
-        ours = {"Name": "tag-key", "Values": [JOB]} if job_key is None else {"Name": f"tag:{JOB}", "Values": [job_key]}
-        free = [ours, {"Name": "status", "Values": ["available"]}]
-        # A request that waits would launch, one that is active holds an instance: an ended one here.
-        waiting = [ours, {"Name": "state", "Values": ["open", "active"]}]
+        tagged = (
+            {"Name": "tag-key", "Values": [JOB]} if job_key is None else {"Name": f"tag:{JOB}", "Values": [job_key]}
+        )
+        free = [tagged, {"Name": "status", "Values": ["available"]}]
+        # An open request would launch an instance. An active one holds an instance, here one that has ended.
+        waiting = [tagged, {"Name": "state", "Values": ["open", "active"]}]
         ask = self._clients.listed
         requests = ask("ec2", region, "describe_spot_instance_requests", "SpotInstanceRequests", Filters=waiting)
         if requests:
-            living = self._living(region, ours)
-            requests = [row for row in requests if row.get("InstanceId") not in living]
+            running = self._running(region, tagged)
+            requests = [row for row in requests if row.get("InstanceId") not in running]
         found = [
             *_read("disk", "VolumeId", region, ask("ec2", region, "describe_volumes", "Volumes", Filters=free)),
             *_read(
@@ -51,8 +53,8 @@ class Leftovers:
         ]
         return [leftover for leftover in found if job_key in (None, leftover.job_key)]
 
-    def _living(self, region: str, ours: dict[str, Any]) -> set[str]:
-        reservations = self._clients.listed("ec2", region, "describe_instances", "Reservations", Filters=[ours])
+    def _running(self, region: str, tagged: dict[str, Any]) -> set[str]:
+        reservations = self._clients.listed("ec2", region, "describe_instances", "Reservations", Filters=[tagged])
         rows = [row for reservation in reservations for row in reservation["Instances"]]
         return {row["InstanceId"] for row in rows if row["State"]["Name"] not in _ENDED}
 
@@ -61,7 +63,7 @@ class Leftovers:
         return self._clients.listed("secretsmanager", region, "list_secrets", "SecretList", Filters=filters)
 
     def remove(self, leftover: Leftover) -> None:
-        """Delete it; what is gone already is no error. Raises a LaunchRefused."""
+        """Delete it; no error if it is already gone. Raises a LaunchRefused."""
         if leftover.kind == "secret":
             delete_secret(self._clients, leftover.region, leftover.id)
             return
@@ -87,7 +89,7 @@ class Leftovers:
 
 
 def _read(kind: Any, id_: str, region: str, rows: list[dict[str, Any]]) -> list[Leftover]:
-    """Rows with a tag of ours, as leftovers."""
+    """Return the rows that have Spotwave's tag, as leftovers."""
     found = []
     for row in rows:
         tags = tag_dict(row.get("Tags") or row.get("TagSet"))

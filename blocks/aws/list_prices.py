@@ -1,13 +1,13 @@
-"""What a spot machine costs beside its own price, and how it behaves: Amazon's list prices of us-east-1, as of 2026.
+"""Additional costs and typical times of a spot machine: Amazon's list prices of us-east-1, as of 2026.
 
-They differ by some 20 % between regions, and move the total of small machines alone.
+They differ by some 20 % between regions, which matters only for the total of small machines.
 """
 
 from __future__ import annotations
 
-NOTICE_S = 120.0  #: seconds between the interruption notice and the loss (EC2 User Guide, Spot interruption notices)
+NOTICE_S = 120.0  #: seconds between interruption notice and termination (EC2 User Guide, Spot interruption notices)
 BOOT_S = 60.0  #: rough: from launch to a login, virtual machines
-METAL_BOOT_S = 600.0  #: rough: bare metal goes through its firmware first
+METAL_BOOT_S = 600.0  #: rough: bare metal initializes its firmware first
 
 DISK_USD_GIB_MONTH = 0.08  #: gp3 storage (Amazon EBS pricing)
 IP_USD_H = 0.005  #: a public IPv4 address in use (Amazon VPC pricing)

@@ -1,4 +1,4 @@
-"""EC2 spot instances: launched one at a time, found by tag, watched, ended (EC2 API 2016-11-15)."""
+"""EC2 spot instances: launch, find by tag, state and termination (EC2 API 2016-11-15)."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from spotwave.blocks.tags import JOB, machine_from, offer_in
 from spotwave.blocks.unlisted_machine import state_of_unlisted
 from spotwave.blocks.user_data import of_cloud
 
-MOST_LAUNCHES = 3  #: calls for one machine, where the answer is lost
-PROFILE_S = 60.0  #: how long an instance profile may be unknown to EC2
+MOST_LAUNCHES = 3  #: calls for one machine if the answer is lost
+PROFILE_S = 60.0  #: how long a new instance profile may be unknown to EC2
 PROFILE_PAUSE_S = 2.0
 GONE_WITHIN_S = 240.0  #: how long `terminate` waits
 _BILLING = ["pending", "running", "stopping", "stopped"]
 
 
 class Machines:
-    """The instances of an account; all that is known of them stands in their tags.
+    """The instances of an account; their tags hold everything that is known about them.
 
-    recent: what other launches of a walk have found out and written already.
+    recent: cache shared by the launches of one placement.
     """
 
     def __init__(self, clients: Clients, setup: Setup, recent: Recent | None = None) -> None:
@@ -45,13 +45,13 @@ class Machines:
         self._recent = Recent() if recent is None else recent
 
     def launch(self, offer: Offer, brief: LaunchBrief) -> Machine:
-        """Start the attempt's machine, or find the one that an earlier call with these arguments has started.
+        """Start the attempt's machine, or return the one that an earlier call with these arguments has started.
 
-        The job's secret is written when all else is known to be in order; it belongs to the job, so a refusal leaves
-        it for the next offer. Raises a LaunchRefused.
+        The job's secret is written last, when everything else is in order. It belongs to the job, so after a refusal it
+        stays for the next offer. Raises a LaunchRefused.
         """
         if offer.zone is None:
-            raise Misconfigured(f"aws {offer.region}: an offer without a zone; read the market anew")
+            raise Misconfigured(f"aws {offer.region}: an offer without a zone; read the market again")
         image, subnet = self._image(offer), self._subnet(offer.region, offer.zone)
         wanted = launch_parameters(offer, brief, image, subnet, self._setup, self._user_data(brief))
         secret = ("secret", brief.brief.job_key, brief.secret_digest)
@@ -59,11 +59,11 @@ class Machines:
             self._recent.get(secret, lambda: write_secret(self._clients, brief))
         row = self._run_with_profile(offer, wanted)
         if row["State"]["Name"] not in ("pending", "running"):
-            raise Capacity(f"aws {offer.zone}: the machine of this attempt was lost as soon as it was launched")
-        # What an earlier call has written is what it was launched with.
+            raise Capacity(f"aws {offer.zone}: the machine of this attempt was interrupted right after its launch")
+        # If an earlier call launched it, its tags hold the parameters of that call.
         tags = tag_dict(row.get("Tags") or wanted["TagSpecifications"][0]["Tags"])
         machine = _machine(offer.region, row, tags)
-        assert machine is not None  # its job's tag is among the parameters
+        assert machine is not None  # the parameters hold its job's tag
         return machine
 
     def _image(self, offer: Offer) -> Image:
@@ -85,8 +85,8 @@ class Machines:
         return of_cloud("aws", brief.brief, settings, self._setup.template)
 
     def _run_with_profile(self, offer: Offer, wanted: dict[str, Any]) -> dict[str, Any]:
-        """The instance's row. A profile that was made a moment ago is waited for: EC2 comes to know it within about a
-        minute (IAM User Guide, changes are eventually consistent)."""
+        """Return the instance's row. Waits for an instance profile that was just created: EC2 takes about a minute to
+        see it (IAM User Guide, changes are eventually consistent)."""
         for pause in pauses(first_s=PROFILE_PAUSE_S, longest_s=8.0, within_s=PROFILE_S):
             try:
                 return self._run(offer.region, wanted)
@@ -100,7 +100,7 @@ class Machines:
         raise unknown
 
     def _of_class(self, refused: Quota, offer: Offer) -> Quota:
-        """A refusal for too many vCPUs, of the type's class, and how many there are in all if that may be asked."""
+        """Add the quota of the type's class to a refusal for too many vCPUs, and its limit if it can be read."""
         quota = SPOT_QUOTAS.get(spot_class(offer.instance_type))
         if code_behind(refused) not in VCPUS or quota is None:
             return refused
@@ -114,7 +114,7 @@ class Machines:
         return Quota(f"{refused.reason}, {quota.name!r} ({quota.code})", "region", quota.name, limit)
 
     def _has_profile(self) -> bool:
-        """False only where IAM says that there is none."""
+        """False only if IAM reports that the profile does not exist."""
         name = self._setup.instance_profile
         try:
             self._clients.call("iam", self._clients.home, "get_instance_profile", InstanceProfileName=name)
@@ -123,7 +123,7 @@ class Machines:
         return True
 
     def _run(self, region: str, wanted: dict[str, Any]) -> dict[str, Any]:
-        """The instance's row. A lost answer is asked for again with the same token, and EC2 gives the same instance."""
+        """Return the instance's row. After a lost answer, repeat the call with the same token: same instance."""
         lost = Lost(f"aws {region}: RunInstances: an answer without an instance")
         for pause in pauses(first_s=0.3, most=MOST_LAUNCHES):
             try:
@@ -133,7 +133,7 @@ class Machines:
             except Lost as error:
                 lost = error
             except Misconfigured as refused:
-                # What the call names may have changed since, e.g. the newest image: the token knows better.
+                # A parameter may have changed since, e.g. the newest image: then find the instance by its token.
                 if code_behind(refused) != "IdempotentParameterMismatch":
                     raise
                 if (made := self._made(region, wanted["ClientToken"])) is None:
@@ -154,8 +154,8 @@ class Machines:
         return [row for reservation in reservations for row in reservation["Instances"]]
 
     def find(self, job_key: str | None = None) -> list[Machine]:
-        """In every region of the account, also those that the block's market leaves out. Raises a LaunchRefused if a
-        region does not answer: what may bill must not be overlooked."""
+        """Search every region of the account, including those that the block's market leaves out. Raises a
+        LaunchRefused if a region does not answer, since a machine that bills must not be missed."""
         ours = {"Name": "tag-key", "Values": [JOB]} if job_key is None else {"Name": f"tag:{JOB}", "Values": [job_key]}
         filters = [ours, {"Name": "instance-state-name", "Values": _BILLING}]
         found = in_all_regions(self._clients, lambda region: self._rows(region, filters))
@@ -166,7 +166,7 @@ class Machines:
         )
 
     def state(self, machine: Machine) -> MachineState:
-        """A terminated instance is told of for about an hour. Raises a LaunchRefused."""
+        """See `Cloud.state`; EC2 lists a terminated instance for about an hour. Raises a LaunchRefused."""
         row = self._row(machine)
         return state_of_unlisted(machine) if row is None else state_of(row)
 
@@ -175,18 +175,18 @@ class Machines:
         return prices_held(self._clients, machine, self._row(machine), until)
 
     def billed_until(self, machine: Machine) -> datetime | None:
-        """See `Cloud.billed_until`; a terminated instance is told of for about an hour."""
+        """See `Cloud.billed_until`; EC2 lists a terminated instance for about an hour."""
         return billed_until(self._clients, machine, self._row(machine))
 
     def _row(self, machine: Machine) -> dict[str, Any] | None:
-        # By filter, which gives nothing for an id that is not known (yet, or any more), where InstanceIds fails.
+        # With a filter, which returns nothing for an unknown id, whereas InstanceIds fails.
         rows = self._rows(machine.region, [{"Name": "instance-id", "Values": [machine.id]}])
         return rows[0] if rows else None
 
     def terminate(self, machine: Machine) -> None:
-        """End it, and with it its disk, interface, address and spot request. Returns when it runs no more.
+        """Terminate it with its disk, interface, address and spot request. Returns when it no longer runs.
 
-        The job's secret stays: the next attempt needs it. Raises a LaunchRefused, `Throttled` if it is still shutting
+        The job's secret stays for the next attempt. Raises a LaunchRefused, `Throttled` if it is still shutting
         down after `GONE_WITHIN_S`.
         """
         known = False
@@ -202,7 +202,7 @@ class Machines:
         raise Throttled(f"aws {machine.region}: {machine.id} is still shutting down; terminate it again")
 
     def _end(self, machine: Machine) -> bool:
-        """Whether the service knew it; to end what is ended is no error."""
+        """Terminate it; return whether EC2 knows it. An already terminated one is no error."""
         try:
             self._clients.call("ec2", machine.region, "terminate_instances", InstanceIds=[machine.id])
         except LaunchRefused as refused:
@@ -213,8 +213,8 @@ class Machines:
 
 
 def state_of(row: dict[str, Any]) -> MachineState:
-    """Of a row of DescribeInstances. Codes `Server.*` are the cloud's own doing, `Client.*` the owner's or the
-    machine's (EC2 API, StateReason)."""
+    """Return the state from a row of DescribeInstances. Codes `Server.*` are caused by the cloud, `Client.*` by the
+    owner or the machine (EC2 API, StateReason)."""
     name = row["State"]["Name"]
     code = (row.get("StateReason") or {}).get("Code", "")
     if name == "pending":
@@ -229,7 +229,7 @@ def state_of(row: dict[str, Any]) -> MachineState:
 def pauses(
     *, first_s: float, longest_s: float = 30.0, within_s: float = math.inf, most: int | None = None
 ) -> Iterator[Callable[[], None]]:
-    """A sleep for every try, each twice as long; no more than `most` of them, none begun after `within_s`."""
+    """Yield a sleep function per attempt, each twice as long; at most `most`, and none after `within_s`."""
     end, pause_s, number = time.monotonic() + within_s, first_s, 0
     while time.monotonic() < end and (most is None or number < most):
         yield partial(time.sleep, min(pause_s, longest_s))

@@ -1,4 +1,4 @@
-"""The wing's catalogue and market, each read in one go with everything at once that does not wait for another."""
+"""Catalogue and market of AWS, each read with all independent calls at once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Read = Mapping[str, Callable[[], Part]]
 
 
 def read_catalogue(clients: Clients, wanted: Sequence[str], advisor: str, tell: OnProgress) -> Catalogue:
-    """Zones, types, on-demand prices and interruption rates. Raises MarketUnavailable."""
+    """Return zones, types, on-demand prices and interruption rates. Raises MarketUnavailable."""
     regions, missing = enabled_regions(clients, wanted)
     return _catalogue(_all_at_once(_tables(clients, regions, advisor, Progress(tell))), missing)
 
@@ -31,7 +31,7 @@ def read_catalogue(clients: Clients, wanted: Sequence[str], advisor: str, tell: 
 def read_market(
     clients: Clients, wanted: Sequence[str], advisor: str, catalogue: Catalogue | None, tell: OnProgress
 ) -> Market:
-    """All offers. Without a catalogue its tables are read beside the prices, which do not wait for them.
+    """Return all offers. A missing catalogue is read at the same time as the prices.
 
     Raises MarketUnavailable.
     """
@@ -42,13 +42,13 @@ def read_market(
     else:
         known = catalogue.tables["zones"]["region"].unique(maintain_order=True).to_list()
         regions = [region for region in known if not wanted or region in wanted]
-        missing = {region: "not in the catalogue; read it anew" for region in wanted if region not in known}
+        missing = {region: "not in the catalogue; read it again" for region in wanted if region not in known}
         tables = {}
     tell_prices = progress.part()
     parts = _all_at_once({"spot": lambda: read_spot_prices(clients, regions, now, tell_prices), **tables})
     spot = parts.pop("spot")
     if spot.frame.is_empty():
-        raise MarketUnavailable(f"aws: no region gives prices: {next(iter(spot.missing.values()), 'none is enabled')}")
+        raise MarketUnavailable(f"aws: no region has prices: {next(iter(spot.missing.values()), 'none is enabled')}")
     if catalogue is None:
         catalogue = _catalogue(parts, missing)
     rows, dropped = offers(spot.frame, catalogue.tables, now)
@@ -59,7 +59,7 @@ def read_market(
 def _tables(clients: Clients, regions: Sequence[str], advisor: str, progress: Progress) -> Read:
     parts = [progress.part() for _ in range(4)]
     return {
-        # The longest chain first.
+        # The longest chain of calls first.
         "on_demand": lambda: read_on_demand(clients, regions, parts[0]),
         "types": lambda: read_types(clients, regions, parts[1]),
         "zones": lambda: read_zones(clients, regions, parts[2]),
@@ -68,12 +68,12 @@ def _tables(clients: Clients, regions: Sequence[str], advisor: str, progress: Pr
 
 
 def _all_at_once(read: Read) -> dict[str, Part]:
-    """Every part; the bound on calls is the clients'."""
+    """Read all parts concurrently; the clients limit the number of calls."""
     return gather(read, len(read))[0]
 
 
 def _catalogue(parts: Mapping[str, Part], missing: Mapping[str, str]) -> Catalogue:
-    """Raises MarketUnavailable where no offer can come of it."""
+    """Build the catalogue. Raises MarketUnavailable if it cannot yield any offer."""
     for name, what in (("zones", "zones"), ("types", "instance types")):
         if parts[name].frame.is_empty():
             why = next(iter(parts[name].missing.values()), "the answers are empty")

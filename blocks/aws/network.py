@@ -1,4 +1,4 @@
-"""The subnet of a machine, which fixes its zone: the default VPC's, or one of the user's own."""
+"""Subnet of a machine, which determines its zone: one of the default VPC, or one of the user's own."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from spotwave.blocks.errors import Quota
 
 
 def subnets_of(clients: Clients, region: str, own: list[str]) -> list[dict[str, Any]]:
-    """The region's subnets that machines may stand in, as DescribeSubnets has them. Raises a LaunchRefused.
+    """Return the region's subnets for machines, as rows of DescribeSubnets. Raises a LaunchRefused.
 
-    By filter: an id of another region would fail the call for all.
+    Uses a filter, since an id of another region in SubnetIds would fail the whole call.
     """
     wanted = {"Name": "subnet-id", "Values": own} if own else {"Name": "default-for-az", "Values": ["true"]}
     return clients.listed("ec2", region, "describe_subnets", "Subnets", Filters=[wanted])
 
 
 def subnet_for(listed: list[dict[str, Any]], region: str, zone: str, own: list[str]) -> str:
-    """The id of the zone's subnet, always the same: it is among what the launch's token stands for.
+    """Return the id of the zone's subnet. Always the same one, since the launch token depends on it.
 
-    listed: what `subnets_of` has of the region. Raises a LaunchRefused.
+    listed: the region's subnets from `subnets_of`. Raises a LaunchRefused.
     """
     if not listed:
         raise Quota(f"aws {region}: {no_subnet(own)}", "region", lasting=True)
     here = [str(row["SubnetId"]) for row in listed if row["AvailabilityZone"] == zone]
     if not here:
-        remedy = "name one there" if own else f"run `aws ec2 create-default-subnet --availability-zone {zone}`"
+        remedy = "add one there" if own else f"run `aws ec2 create-default-subnet --availability-zone {zone}`"
         raise Quota(f"aws {zone}: subnets: none in this zone; {remedy}", "zone", lasting=True)
     return next((id_ for id_ in own if id_ in here), min(here))
 
 
 def no_subnet(own: list[str]) -> str:
-    """Why a region is of no use."""
+    """Return why machines cannot run in a region without a subnet."""
     if own:
-        return "subnets: none of the block's is in this region; name one there, or leave the region out"
-    return "subnets: there is no default VPC; run `aws ec2 create-default-vpc`, or name subnets in the block"
+        return "subnets: none of the block's is in this region; add one there, or leave the region out"
+    return "subnets: there is no default VPC; run `aws ec2 create-default-vpc`, or set subnets in the block"

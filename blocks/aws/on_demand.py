@@ -16,7 +16,7 @@ from spotwave.blocks.concurrent import OnProgress, Unavailable, gather
 
 ON_DEMAND = {"region": pl.String, "instance_type": pl.String, "on_demand_usd_h": pl.Float64}
 
-# One product a type: without licences, on shared hardware, and not the zero that a capacity reservation bills.
+# One product per type: without licences, on shared hardware, and not the zero price of a capacity reservation.
 _WANTED = {
     "operatingSystem": "Linux",
     "tenancy": "Shared",
@@ -27,7 +27,7 @@ _WANTED = {
 
 
 def read_on_demand(clients: Clients, regions: Sequence[str], tell: OnProgress) -> Part:
-    """The on-demand price of every type in every region; needs pricing:GetProducts."""
+    """Return the on-demand price of every type in every region; needs pricing:GetProducts."""
 
     def ask(region: str) -> list[tuple[str, float]]:
         fields = {"regionCode": region, **_WANTED}
@@ -35,7 +35,7 @@ def read_on_demand(clients: Clients, regions: Sequence[str], tell: OnProgress) -
         asked = {"ServiceCode": "AmazonEC2", "FormatVersion": "aws_v1", "Filters": filters, "MaxResults": 100}
         found = list(on_demand_prices(clients.rows("pricing", HOME, "get_products", "PriceList", **asked)))
         if not found:
-            raise Unavailable("the price list has none")
+            raise Unavailable("the price list has no prices")
         return found
 
     answers, failed = gather({region: partial(ask, region) for region in regions}, AT_MOST, tell)
@@ -43,7 +43,7 @@ def read_on_demand(clients: Clients, regions: Sequence[str], tell: OnProgress) -
 
 
 def on_demand_frame(prices: Mapping[str, Iterable[tuple[str, float]]]) -> pl.DataFrame:
-    """(instance type, USD/h) by region; the lowest of several counts."""
+    """Convert (instance type, USD/h) by region to a frame, with the lowest of several prices."""
     rows = [(region, name, usd_h) for region, listed in prices.items() for name, usd_h in listed]
     return (
         pl.DataFrame(rows, schema=ON_DEMAND, orient="row")
@@ -52,17 +52,17 @@ def on_demand_frame(prices: Mapping[str, Iterable[tuple[str, float]]]) -> pl.Dat
     )
 
 
-# A product is 7 kB of JSON, nearly all of it reservations. No text of it can hold an unescaped quote, so these match
-# keys alone.
+# A product is 7 kB of JSON, nearly all of it reservations. Its texts cannot contain an unescaped quote, so these
+# patterns only match keys.
 _ATTRIBUTES = re.compile(r'"attributes"\s*:\s*')
 _TERMS = re.compile(r'"OnDemand"\s*:\s*')
 _DECODER = json.JSONDecoder()
 
 
 def on_demand_prices(products: Iterable[str]) -> Iterator[tuple[str, float]]:
-    """(instance type, USD/h) of every product, JSON texts as in PriceList. Zero and other currencies are no price.
+    """Yield (instance type, USD/h) of every product, JSON texts as in PriceList. Zero and other currencies are skipped.
 
-    Raises Unavailable for what is no product.
+    Raises Unavailable if a text is not a product.
     """
     try:
         for text in products:
@@ -71,11 +71,11 @@ def on_demand_prices(products: Iterable[str]) -> Iterator[tuple[str, float]]:
             if usd_h > 0 and "instanceType" in attributes and _is_wanted(attributes):
                 yield attributes["instanceType"], usd_h
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise Unavailable(f"GetProducts gave a product that cannot be read: {type(error).__name__}") from error
+        raise Unavailable(f"GetProducts returned a product that cannot be read: {type(error).__name__}") from error
 
 
 def _part(key: re.Pattern[str], text: str) -> dict[str, Any]:
-    """The object at the key, which alone is decoded; {} if there is none."""
+    """Decode only the object at the key; {} if the key is missing."""
     found = key.search(text)
     part: dict[str, Any] = _DECODER.raw_decode(text, found.end())[0] if found else {}
     return part

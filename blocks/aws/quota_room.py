@@ -1,4 +1,4 @@
-"""How many vCPUs of a class a region grants for spot: what Service Quotas tells, which is the limit and not its use."""
+"""Spot vCPU limits by region and class from Service Quotas, which reports the limit but not the usage."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from spotwave.blocks.quota_room import QuotaRoom
 
 
 def quota_room(clients: Clients, offers: Sequence[Offer]) -> list[QuotaRoom]:
-    """Of the regions and classes of these offers, a call each, all at once; what does not answer is left out."""
+    """Return the quotas for the regions and classes of these offers, one call each; failed calls are left out."""
     wanted = dict.fromkeys((offer.region, spot_class(offer.instance_type)) for offer in offers)
     asked = {f"{region} {name}": partial(_asked, clients, region, name) for region, name in wanted if name}
     return list(gather(asked, AT_MOST)[0].values())

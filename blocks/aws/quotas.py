@@ -1,4 +1,4 @@
-"""Against which of EC2's spot quotas an instance type counts: one for each class of types, in vCPUs, by region.
+"""Spot quotas of EC2: one per class of instance types, in vCPUs, by region.
 
 Source: Amazon EC2 User Guide, Spot Instance quotas; the codes are those of Service Quotas, service `ec2`.
 """
@@ -12,8 +12,8 @@ from typing import NamedTuple
 class SpotQuota(NamedTuple):
     """One quota of a region."""
 
-    name: str  #: the class, as the console writes it
-    code: str  #: of Service Quotas
+    name: str  #: class name, as in the console
+    code: str  #: code in Service Quotas
 
 
 STANDARD = SpotQuota("Standard", "L-34B43A08")
@@ -31,15 +31,15 @@ SPOT_QUOTAS: dict[str, SpotQuota] = {
     )
 }
 _LETTERS = re.compile(r"[a-z]+")
-# By all leading letters of a name (dl1 is no D, inf2 no I, trn1 no T); what is not here goes by its first letter.
+# By all leading letters of a name (dl1 is not D, inf2 not I, trn1 not T); others go by their first letter.
 _OF_LETTERS = {"dl": "DL", "vt": "G and VT", "trn": "Trn", "inf": "Inf", "g": "G and VT", "gr": "G and VT"}
 _OF_FIRST = {"g": "G and VT", "p": "P", "x": "X", "f": "F"} | dict.fromkeys("acdhimrtz", "Standard")
-# They have no spot, and a quota of their own on demand: high memory, HPC, Mac.
+# These have no spot, and their own quota on demand: high memory, HPC, Mac.
 _WITHOUT_SPOT = {"u", "hpc", "mac"}
 
 
 def spot_class(instance_type: str) -> str:
-    """The class that a type's vCPUs count against, e.g. 'Standard' of 'c7i.large'; '' for one of no known class."""
+    """Return the class that a type's vCPUs count against, e.g. 'Standard' for 'c7i.large'; '' if unknown."""
     found = _LETTERS.match(instance_type)
     letters = found[0] if found else ""
     if letters in _WITHOUT_SPOT or not letters:

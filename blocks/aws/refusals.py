@@ -1,4 +1,4 @@
-"""What EC2's error codes mean for a launch (EC2 API, error codes; the table of Karpenter's AWS provider)."""
+"""Mapping of EC2's error codes to launch refusals (EC2 API, error codes; the table of Karpenter's AWS provider)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from spotwave.blocks.errors import (
     Unfit,
 )
 
-# No such machine here now; `Unsupported` and `InvalidAvailabilityZone`: this zone does not have the type.
+# No capacity for this type now; `Unsupported` and `InvalidAvailabilityZone`: the zone does not have the type.
 _CAPACITY = {
     "InsufficientInstanceCapacity",
     "InsufficientHostCapacity",
@@ -39,14 +39,14 @@ _CAPACITY = {
 }
 VCPUS = {"MaxSpotInstanceCountExceeded", "VcpuLimitExceeded"}  #: too many vCPUs of the type's class (blocks.aws.quotas)
 _REGION = {
-    "InstanceLimitExceeded": "ask for more instances under Service Quotas",
-    "VolumeLimitExceeded": "ask for more gp3 storage under Service Quotas, or delete volumes",
-    "AddressLimitExceeded": "ask for more addresses under Service Quotas",
-    "VPCIdNotSpecified": "make a default VPC with `aws ec2 create-default-vpc`, or name subnets in the block",
+    "InstanceLimitExceeded": "request more instances under Service Quotas",
+    "VolumeLimitExceeded": "request more gp3 storage under Service Quotas, or delete volumes",
+    "AddressLimitExceeded": "request more addresses under Service Quotas",
+    "VPCIdNotSpecified": "create a default VPC with `aws ec2 create-default-vpc`, or set subnets in the block",
     "OptInRequired": "enable the region for the account",
     "PendingVerification": "Amazon is verifying the account for this region; wait for its mail",
 }
-_LASTING = {"VPCIdNotSpecified", "OptInRequired"}  # until somebody changes the account
+_LASTING = {"VPCIdNotSpecified", "OptInRequired"}  # until the account is changed
 _TRANSIENT = {
     "InternalError",
     "InternalFailure",
@@ -71,7 +71,7 @@ _MAKE_PROFILE = "instance_profile: create it, see docs/accounts/aws.md"
 _KEYS = "credentials: check the keys of the AWS Credentials block"
 _RENEW = "credentials: renew the session token of the AWS Credentials block"
 _RIGHTS = "credentials: give them the policy deployments/policies/aws-launcher.json"
-_SETTINGS = "image, subnets, instance_profile: check what the block names"
+_SETTINGS = "image, subnets, instance_profile: check these fields of the block"
 _MISCONFIGURED = {
     "UnauthorizedOperation": _RIGHTS,
     "AccessDenied": _RIGHTS,
@@ -87,34 +87,34 @@ _MISCONFIGURED = {
     "ExpiredToken": _RENEW,
     "ExpiredTokenException": _RENEW,
     "RequestExpired": "set the clock of this computer",
-    "IdempotentParameterMismatch": "the block's settings were changed while this attempt was launched; start it anew",
+    "IdempotentParameterMismatch": "the block's settings were changed while this attempt was launched; start it again",
     "InvalidUserData.Malformed": "the machine's bootstrap script is broken",
-    "OperationNotPermitted": "the account may not launch; ask AWS Support",
-    "InvalidSubnetID.NotFound": "subnets: name subnets that exist",
-    "Blocked": "the account is blocked; ask AWS Support",
+    "OperationNotPermitted": "the account may not launch; contact AWS Support",
+    "InvalidSubnetID.NotFound": "subnets: use subnets that exist",
+    "Blocked": "the account is blocked; contact AWS Support",
 }
 _PREFIXES = {
     "AuthFailure": _KEYS,
-    "InvalidAMIID": "image: name an image that exists in the region and that the account may use",
+    "InvalidAMIID": "image: use an image that exists in the region and that the account may use",
     "InvalidParameter": _SETTINGS,
-    "InvalidSubnet": "subnets: check what the block names",
+    "InvalidSubnet": "subnets: check this field of the block",
     "InvalidBlockDeviceMapping": "image: its disks do not fit",
     "Missing": _SETTINGS,
-    "KMS": "the account's default key for disks cannot be used; allow it to the credentials",
+    "KMS": "the account's default key for disks cannot be used; grant the credentials access to it",
 }
-# Of the organization, or of whoever gave the rights; since 2026 with the policy's ARN (IAM User Guide, Troubleshoot
-# access denied error messages). As a rule it is about the region, which RunInstances cannot be told apart from others.
+# Denied by the organization or an administrator; since 2026 with the policy's ARN (IAM User Guide, Troubleshoot access
+# denied error messages). Usually it is about the region, but RunInstances does not tell which denials are.
 _DENIED = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"}
 _SAYS_MORE = ("InvalidParameter", "InvalidBlockDeviceMapping", "Missing")
 _LONG = re.compile(r"[\w+/=-]{40,}")
 
 
 class Lost(Throttled):
-    """No answer, or one that does not tell whether it was done: to be repeated with the same token."""
+    """No answer, or one that leaves open whether the call took effect: repeat it with the same token."""
 
 
 class UnknownProfile(Misconfigured):
-    """EC2 does not know the instance profile: there is none, or it was made a moment ago."""
+    """EC2 does not know the instance profile: it does not exist, or was created a moment ago."""
 
 
 def code_of(error: ClientError) -> str:
@@ -122,7 +122,7 @@ def code_of(error: ClientError) -> str:
 
 
 def code_behind(refused: LaunchRefused) -> str:
-    """The service's own code that became a refusal; '' if it was none."""
+    """Return the error code of the service behind a refusal; '' if there is none."""
     cause = refused.__cause__
     if isinstance(cause, Unavailable):
         cause = cause.__cause__
@@ -130,45 +130,45 @@ def code_behind(refused: LaunchRefused) -> str:
 
 
 def refusal(error: ClientError, where: str) -> LaunchRefused:
-    """The typed reason of an error; where: the zone or region, for people."""
+    """Convert an error to a typed refusal; where: the zone or region, for the message."""
     code, message = code_of(error), str(error.response.get("Error", {}).get("Message", ""))
-    said = f"aws {where}: {error.operation_name}: {code}"
+    reason = f"aws {where}: {error.operation_name}: {code}"
     if code in _CAPACITY:
-        return Capacity(said)
+        return Capacity(reason)
     if code == "InsufficientFreeAddressesInSubnet":
-        return Quota(f"{said}; subnets: the zone's subnet is full, name a larger one", "zone")
+        return Quota(f"{reason}; subnets: the zone's subnet is full, use a larger one", "zone")
     if code in VCPUS:
-        # Which type was asked for, and so which class, the caller knows (`blocks.aws.machines`).
-        return Quota(f"{said}; ask for more spot vCPUs under Service Quotas", "type")
+        # The caller (`blocks.aws.machines`) knows the type, and adds its class.
+        return Quota(f"{reason}; request more spot vCPUs under Service Quotas", "type")
     if code in _REGION:
-        return Quota(f"{said}; {_REGION[code]}", "region", lasting=code in _LASTING)
+        return Quota(f"{reason}; {_REGION[code]}", "region", lasting=code in _LASTING)
     if code in _TOO_FAST:
-        return Throttled(said)
+        return Throttled(reason)
     if code in _TRANSIENT:
-        return Lost(said)
+        return Lost(reason)
     if code.startswith("InvalidInstanceType") or (
         code.startswith("InvalidParameter") and error_text.is_misfit(message)
     ):
-        return Unfit(f"{said}{_short(code, message)}")
+        return Unfit(f"{reason}{_short(code, message)}")
     if code in _DENIED and (deny := error_text.explicit_deny(message)):
         which = f" {deny.policy}" if deny.policy else ""
-        return Closed(f"{said}: an explicit deny in a {deny.kind} policy{which}; ask who runs the account")
+        return Closed(f"{reason}: an explicit deny in a {deny.kind} policy{which}; contact the account's administrator")
     remedy = _MISCONFIGURED.get(code) or next(
         (remedy for prefix, remedy in _PREFIXES.items() if code.startswith(prefix)), None
     )
     if code.startswith("InvalidIamInstanceProfile") or (
         code.startswith("InvalidParameter") and error_text.is_about_profile(message)
     ):
-        return UnknownProfile(f"{said}{_short(code, message)}; {_MAKE_PROFILE}")
+        return UnknownProfile(f"{reason}{_short(code, message)}; {_MAKE_PROFILE}")
     if remedy is not None:
-        return Misconfigured(f"{said}{_short(code, message)}; {remedy}")
+        return Misconfigured(f"{reason}{_short(code, message)}; {remedy}")
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    return Lost(said) if status >= 500 else Unclear(said)
+    return Lost(reason) if status >= 500 else Unclear(reason)
 
 
 @contextmanager
 def typed(where: str, doing: str) -> Iterator[None]:
-    """Turns the SDK's errors into a `LaunchRefused`; doing: the operation, for people."""
+    """Turn the SDK's errors into a `LaunchRefused`; doing: the operation, for the message."""
     try:
         yield
     except ClientError as error:
@@ -180,7 +180,7 @@ def typed(where: str, doing: str) -> Iterator[None]:
 
 
 def _short(code: str, message: str) -> str:
-    """The cloud's own words where the code alone says too little; what might be a key or a request is left out."""
+    """Return the cloud's message if the code alone is too vague; possible keys and request ids are removed."""
     if not code.startswith(_SAYS_MORE) or not message:
         return ""
     return f" ({_LONG.sub('…', ' '.join(message.split()))[:160]})"

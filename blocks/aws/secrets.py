@@ -1,4 +1,4 @@
-"""The job's secret in Secrets Manager: one for all attempts, a version each; read by the machine with its role."""
+"""Job secret in Secrets Manager: one secret per job with a version per attempt; the machine reads it with its role."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DELETING_S = 10.0
 
 
 def write_secret(clients: Clients, brief: LaunchBrief) -> str:
-    """Its name, once this attempt's version is the current one. Safe to repeat. Raises a LaunchRefused."""
+    """Write this attempt's version and return the secret's name. Safe to repeat. Raises a LaunchRefused."""
     name = secret_name(brief.brief.job_key)
     text = brief.secret_text()
     try:
@@ -24,10 +24,10 @@ def write_secret(clients: Clients, brief: LaunchBrief) -> str:
             case "ResourceExistsException":
                 clients.call(_SERVICE, clients.home, "put_secret_value", SecretId=name, SecretString=text)
             case "InvalidRequestException":
-                # A deleted secret keeps its name for a moment.
-                raise Throttled(f"{refused.reason}; the job's former secret is not gone yet", _DELETING_S) from refused
+                # The name of a deleted secret stays in use for a moment.
+                raise Throttled(f"{refused.reason}; its old secret is still being deleted", _DELETING_S) from refused
             case _ if isinstance(refused, Closed):
-                # Not the offer's region, but the one that keeps the secrets of all.
+                # Denied in the region that holds the secrets of all offers, not in the offer's region.
                 raise Misconfigured(f"{refused.reason}, or set a region in the AWS Credentials block") from refused
             case _:
                 raise
@@ -39,7 +39,7 @@ def create_secret(clients: Clients, name: str, text: str, tags: dict[str, str]) 
 
 
 def delete_secret(clients: Clients, region: str, name: str) -> None:
-    """At once and for good; safe to repeat. Raises a LaunchRefused."""
+    """Delete it immediately, without recovery; safe to repeat. Raises a LaunchRefused."""
     try:
         clients.call(_SERVICE, region, "delete_secret", SecretId=name, ForceDeleteWithoutRecovery=True)
     except LaunchRefused as refused:

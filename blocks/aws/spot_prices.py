@@ -1,4 +1,4 @@
-"""Spot prices (EC2 API, DescribeSpotPriceHistory) and what they are joined with: the wing's offers."""
+"""Spot prices (EC2 API, DescribeSpotPriceHistory), joined with the catalogue's tables to offers."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ SPOT: dict[str, pl.DataType] = {
     "price": pl.String(),
     "at": pl.Datetime("us", "UTC"),
 }
-# The second spelling is of accounts that still know EC2-Classic.
+# The second spelling appears in accounts that still have EC2-Classic.
 LINUX = ("Linux/UNIX", "Linux/UNIX (Amazon VPC)")
 _MEMBERS = ("AvailabilityZone", "InstanceType", "ProductDescription", "SpotPrice", "Timestamp")
 
 
 def read_spot_prices(clients: Clients, regions: Sequence[str], now: datetime, tell: OnProgress) -> Part:
-    """The prices that hold at `now` in every region, as `spot_frame` has them.
+    """Return the prices at `now` in every region, as in `spot_frame`.
 
-    From a start time of now on there are no changes; the API adds the last one before it for every pool.
+    After a start time of now there are no changes, but the API adds the last change before it for every pool.
     """
 
     def ask(region: str) -> pl.DataFrame:
@@ -49,7 +49,7 @@ def read_spot_prices(clients: Clients, regions: Sequence[str], now: datetime, te
 
 
 def spot_frame(region: str, rows: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
-    """Rows as boto3 gives them; prices stay the strings they are."""
+    """Convert boto3's rows; prices remain strings."""
     listed = list(rows)
     columns = [[row.get(member) for row in listed] for member in _MEMBERS]
     names = list(SPOT)[1:]
@@ -59,20 +59,20 @@ def spot_frame(region: str, rows: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
 
 
 def saved_rows(text: str) -> list[dict[str, Any]]:
-    """The rows of an answer that `aws ec2 describe-spot-price-history` has printed. Raises ValueError."""
+    """Parse the output of `aws ec2 describe-spot-price-history`. Raises ValueError."""
     try:
         rows: list[dict[str, Any]] = json.loads(text)["SpotPriceHistory"]
         return [{**row, "Timestamp": datetime.fromisoformat(row["Timestamp"])} for row in rows]
     except (ValueError, LookupError, TypeError) as error:
-        raise ValueError(f"this is no one answer of DescribeSpotPriceHistory in JSON: {error}") from error
+        raise ValueError(f"this is not the JSON output of describe-spot-price-history: {error}") from error
 
 
 def offers(
     spot: pl.DataFrame, tables: Mapping[str, pl.DataFrame], now: datetime
 ) -> tuple[pl.DataFrame, dict[str, int]]:
-    """(the rows with the columns of `market.SCHEMA` among others, not vetted yet; how many were left out, by reason).
+    """Return (offers with at least the columns of `market.SCHEMA`, not yet vetted; number of rows left out, by reason).
 
-    spot: as `spot_frame` has it; tables: the catalogue's.
+    spot: as in `spot_frame`; tables: of the catalogue.
     """
     dropped: Counter[str] = Counter()
 
@@ -88,7 +88,7 @@ def offers(
     newest = linux.sort("at", descending=True, nulls_last=True).unique(
         ["region", "zone", "instance_type"], keep="first", maintain_order=True
     )
-    dropped["price that a newer one replaces"] = linux.height - newest.height
+    dropped["price replaced by a newer one"] = linux.height - newest.height
     placed = without(
         newest.join(tables["zones"], on=["region", "zone"], how="left"),
         pl.coalesce("no_zone", because("zone unknown", pl.col("zone_id").is_null())),
@@ -99,7 +99,7 @@ def offers(
     )
     priced = without(
         shaped.with_columns(spot_usd_h=pl.col("price").cast(pl.Float64, strict=False)),
-        because("price that is no number", pl.col("spot_usd_h").is_null()),
+        because("price that is not a number", pl.col("spot_usd_h").is_null()),
     )
     joined = (
         priced.join(tables["on_demand"], on=["region", "instance_type"], how="left")

@@ -1,4 +1,4 @@
-"""What all tables of the wing share: a part of the market as it was read, and the names of what is missing."""
+"""Shared by all tables of the AWS market: a table as it was read, and the names of what is missing."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import polars as pl
 
 @dataclass(frozen=True)
 class Part:
-    """One table, and the places that did not answer: {place: why}."""
+    """One table, and the places that could not be read: {place: why}."""
 
     frame: pl.DataFrame
     missing: dict[str, str] = field(default_factory=dict)
 
 
 def named(failed: dict[str, str], table: str, asked: int) -> dict[str, str]:
-    """Failures by region as `missing` names those of a table: once, where the whole table is missing."""
+    """Return failures by region as entries for `missing`: one entry if the whole table is missing."""
     if failed and len(failed) == asked:
         return {table: next(iter(failed.values()))}
     return {f"{table} of {region}": why for region, why in failed.items()}

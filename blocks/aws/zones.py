@@ -17,9 +17,9 @@ ZONES = {"region": pl.String, "zone": pl.String, "zone_id": pl.String, "no_zone"
 
 
 def enabled_regions(clients: Clients, wanted: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """(regions to ask, why others of the wanted are not asked). Raises MarketUnavailable.
+    """Return (regions to read, reasons why other wanted regions are left out). Raises MarketUnavailable.
 
-    Without AllRegions the answer holds only what is enabled for the account.
+    Without AllRegions the answer holds only the regions enabled for the account.
     """
     try:
         enabled = [row["RegionName"] for row in clients.rows("ec2", clients.home, "describe_regions", "Regions")]
@@ -28,12 +28,12 @@ def enabled_regions(clients: Clients, wanted: Sequence[str]) -> tuple[list[str],
     missing = {region: "not enabled for this account" for region in wanted if region not in enabled}
     regions = [region for region in enabled if not wanted or region in wanted]
     if not regions:
-        raise MarketUnavailable("aws: none of the regions is enabled for this account; name others in the block")
+        raise MarketUnavailable("aws: none of the regions is enabled for this account; set others in the block")
     return regions, missing
 
 
 def read_zones(clients: Clients, regions: Sequence[str], tell: OnProgress) -> Part:
-    """The zones of every region, as `zones_frame` has them."""
+    """Return the zones of every region, as in `zones_frame`."""
 
     def ask(region: str) -> list[dict[str, Any]]:
         return list(clients.rows("ec2", region, "describe_availability_zones", "AvailabilityZones"))
@@ -43,9 +43,9 @@ def read_zones(clients: Clients, regions: Sequence[str], tell: OnProgress) -> Pa
 
 
 def zones_frame(rows: Mapping[str, Iterable[Mapping[str, Any]]]) -> pl.DataFrame:
-    """Rows of DescribeAvailabilityZones by region; `no_zone` says why a zone is of no use, null if it is.
+    """Convert rows of DescribeAvailabilityZones; `no_zone` is the reason why a zone is unusable, null if it is usable.
 
-    Zone names are an account's own, zone ids are the same for all. Local and Wavelength Zones have few types, at
+    Zone names are specific to an account, zone ids are the same for all. Local and Wavelength Zones have few types,
     other prices, and no spot launches by default.
     """
     return pl.DataFrame(

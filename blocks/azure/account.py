@@ -1,4 +1,4 @@
-"""Where in a subscription the machines live: what the block's settings come to."""
+"""Resources of a subscription that machines use, derived from the block's settings: network, identity, images."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ _OWN_SUBNET = "default"
 
 @dataclass(frozen=True)
 class Account:
-    """By resource ids and names; nothing secret."""
+    """Resource ids and names; holds no secrets."""
 
     resource_group: str
-    network: str  #: the subnet's id, '{region}' in it standing for the region; empty: a network of our own
-    identity: str  #: the id of the machines' user-assigned identity
+    network: str  #: the subnet's id, may contain '{region}'; empty: a network created by Spotwave
+    identity: str  #: id of the machines' user-assigned identity
     images: Mapping[Architecture, str]
     endpoint: str
     vault_url: str
 
     def subnet(self, region: str) -> str | None:
-        """The subnet's id in a region, if the user named one."""
+        """Return the subnet's id in a region, None if the block has no subnet."""
         return self.network.replace("{region}", region) if self.network else None
 
 
 def own_network(clients: Clients, account: Account, region: str) -> tuple[str, str]:
-    """The ids of the network that we make in a region, one for all machines there, and of its subnet."""
+    """Return the ids of Spotwave's network in a region, shared by all machines there, and of its subnet."""
     group = f"/subscriptions/{clients.subscription}/resourceGroups/{account.resource_group}"
     network = f"{group}/providers/Microsoft.Network/virtualNetworks/spotwave-{region}"
     return network, f"{network}/subnets/{_OWN_SUBNET}"
 
 
 def subnet_for(clients: Clients, account: Account, region: str) -> str:
-    """The id of the subnet in a region, made on demand where the user named none. Raises the SDK's errors.
+    """Return the id of the subnet in a region; creates it if the block has none. Raises the SDK's errors.
 
-    Making it is safe: the name is ours, the body always the same, so two launches at once make one; networks cost
-    nothing and stay. No security group is needed: a standard public address lets nothing in without one.
+    Concurrent launches can safely create it, since name and body are always the same. Networks cost nothing and stay.
+    No security group is needed: a standard public address blocks all inbound traffic without one.
     """
     if named := account.subnet(region):
         return named
@@ -59,16 +59,17 @@ def subnet_for(clients: Clients, account: Account, region: str) -> str:
         poller.wait(_NETWORK_S)
         if not poller.done():
             name = network.rpartition("/")[2]
-            raise Throttled(f"network: {name} is still being made after {_NETWORK_S:.0f} s", 10.0)
+            raise Throttled(f"network: {name} is still being created after {_NETWORK_S:.0f} s", 10.0)
     return subnet
 
 
 def client_id(clients: Clients, account: Account) -> str:
-    """Of the machines' identity, as its metadata service wants it. Raises UnknownIdentity, or the SDK's errors."""
+    """Return the client id of the machines' identity, for their metadata service. Raises UnknownIdentity, or the SDK's
+    errors."""
     found = clients.get(account.identity, IDENTITY_VERSION)
     if found is None:
         raise UnknownIdentity(
-            f"identity: there is none at {account.identity}; run az identity create -g {account.resource_group}"
+            f"identity: {account.identity} does not exist; run az identity create -g {account.resource_group}"
             f" -n {account.identity.rpartition('/')[2]}, and see docs/accounts/azure.md for its rights"
         )
     return str(found["properties"]["clientId"])

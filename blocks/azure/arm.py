@@ -1,4 +1,4 @@
-"""Azure Resource Manager with one set of credentials: Resource SKUs, and eviction rates by Resource Graph."""
+"""Market data from Azure Resource Manager: Resource SKUs, and eviction rates from Resource Graph."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from spotwave.blocks.azure.credentials import AzureCredentials
 
 _SKUS_VERSION = "2021-07-01"
-# About seven seconds of 429 and 5xx at the most, unless a Retry-After asks for more.
+# Retries of 429 and 5xx take at most about seven seconds, unless a Retry-After asks for more.
 _PATIENCE = {"retry_total": 4, "retry_backoff_factor": 0.5, "retry_backoff_max": 8, "connection_timeout": 5}
 _MOST_PAGES = 200
 
@@ -47,7 +47,7 @@ _REMEDIES = {
 
 
 class Arm:
-    """A subscription's view of Azure, at the management endpoint. Safe to use from several threads."""
+    """A subscription at a management endpoint. Thread-safe."""
 
     def __init__(self, credentials: AzureCredentials, endpoint: str) -> None:
         self._credential = credentials.credential()
@@ -65,16 +65,16 @@ class Arm:
         """Get a token, which all calls then share. Raises Unavailable."""
 
         def ask() -> None:
-            with _said("the login"):
+            with _readable_errors("the login"):
                 self._credential.get_token(SCOPE)
 
         patiently(ask, "the login")
 
     def skus(self, region: str) -> pl.DataFrame:
-        """The Resource SKUs of a region, as `SKU`. Raises Unavailable.
+        """Return the Resource SKUs of a region, as `SKU`. Raises Unavailable.
 
-        Asked for by the client's own pipeline but read as bytes: `resource_skus.list` makes a Python object of every
-        capability, half a second of CPU for a region.
+        Uses the client's own pipeline but reads bytes: `resource_skus.list` creates a Python object per capability,
+        which takes half a second of CPU time per region.
         """
         here = quote(f"location eq '{region}'", safe="")
         first = (
@@ -87,15 +87,15 @@ class Arm:
         return patiently(lambda: listed(self._get(address), "value", "nextLink", SKU), "Resource SKUs")
 
     def _get(self, address: str) -> bytes:
-        with _said("Resource SKUs"):
+        with _readable_errors("Resource SKUs"):
             answer = self._compute.send_request(HttpRequest("GET", address), stream=True)
             with answer:
-                body: bytes = answer.read()  # first: the code of a refusal stands in it
+                body: bytes = answer.read()  # before raise_for_status, since it contains the error code
                 answer.raise_for_status()
             return body
 
     def eviction_rates(self) -> pl.DataFrame:
-        """Every known eviction rate, as `evictions.RATES`. Raises Unavailable."""
+        """Return every known eviction rate, as `evictions.RATES`. Raises Unavailable."""
         found: list[dict[str, Any]] = []
         token: str | None = None
         for _ in range(_MOST_PAGES):
@@ -108,7 +108,7 @@ class Arm:
 
     def _rates(self, token: str | None) -> Any:
         asked = QueryRequest(query=QUERY, options=QueryRequestOptions(top=1000, skip_token=token))
-        with _said("Resource Graph"):
+        with _readable_errors("Resource Graph"):
             page = self._graph.resources(asked)
         if not isinstance(page.data, list):
             raise Garbled("it has no 'data'")
@@ -116,16 +116,16 @@ class Arm:
 
 
 @contextmanager
-def _said(what: str) -> Iterator[None]:
-    """Turns the SDK's errors into one line: what failed, the code, the remedy. Raises Unavailable or Garbled."""
+def _readable_errors(what: str) -> Iterator[None]:
+    """Turn the SDK's errors into one line: what failed, the code, the remedy. Raises Unavailable or Garbled."""
     try:
         yield
     except (DecodeError, IncompleteReadError, ServiceResponseError) as error:
-        raise Garbled(f"the connection was cut, or it is no JSON ({type(error).__name__})") from error
+        raise Garbled(f"the connection was cut, or it is not JSON ({type(error).__name__})") from error
     except HttpResponseError as error:
         status = error.status_code or 0
         if isinstance(error, ClientAuthenticationError) and not status:
-            raise Unavailable(f"{what} failed: no token; {_RENEW}, or the network be down") from error
+            raise Unavailable(f"{what} failed: no token; {_RENEW}, or check the network") from error
         code = f"{status} {error.error.code}" if error.error and error.error.code else f"{status}"
         raise Unavailable(f"{what} failed: {code}; {_REMEDIES.get(status, 'try again later')}") from error
     except AzureError as error:

@@ -1,4 +1,4 @@
-"""Microsoft's cloud: spot prices of every region, with or without an account."""
+"""Block of Microsoft Azure: spot prices of every region, with or without an account, and machines."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 
-# The form needs the credentials' block, which imports no SDK. What asks and reads is imported when it is used: the
-# SDKs take a second, and knowing the block must stay cheap.
+# The block's form only needs the credentials' block, which imports no SDK. SDKs are imported on use: they take a
+# second, and importing the block must stay fast.
 from spotwave.blocks.azure.credentials import AzureCredentials
 from spotwave.blocks.azure.images import checked, images_of
 from spotwave.blocks.azure.quotas import quotas_of
@@ -46,22 +46,22 @@ _IDENTITY = re.compile(
     r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.ManagedIdentity/userAssignedIdentities/[^/]+", re.I
 )
 _NO_ACCOUNT = (
-    "credentials: this Azure Cloud block has none, and so no subscription to rent machines in; save one with an Azure"
+    "credentials: this Azure Cloud block has no credentials, so there is no subscription for machines; add an Azure"
     " Compute Credentials block, see docs/accounts/azure.md"
 )
 
 
 class AzureCloud(Cloud):
     """
-    Azure spot VMs: the current Linux price of every size in every region, and machines of them.
+    Azure spot VMs: the current Linux price of every size in every region, and machines.
 
-    Without credentials it reads the public price list, and the sizes' shapes from their names. With credentials (the
-    Reader role on a subscription) it also knows restrictions, zones, exact shapes and eviction rates. All of these
+    Without credentials it reads the public price list, and derives the sizes' shapes from their names. With credentials
+    (the Reader role on a subscription) it also has restrictions, zones, exact shapes and eviction rates. All of these
     calls are free. To rent machines it needs a resource group, an identity for them and a Key Vault:
-    docs/accounts/azure.md sets them up in ten minutes, under the names that the settings have if left alone.
+    docs/accounts/azure.md sets them up in ten minutes, with the names that are the defaults of the settings below.
 
     Example:
-        The cheapest machines with an A100, by the public price list:
+        The cheapest machines with an A100, from the public price list:
         ```python
         from spotwave.blocks.azure.block import AzureCloud
 
@@ -80,15 +80,15 @@ class AzureCloud(Cloud):
     tells_end_late: ClassVar[bool] = True
 
     credentials: AzureCredentials | None = Field(
-        None, title="Credentials", description="Empty: the public price list alone."
+        None, title="Credentials", description="Empty: only the public price list."
     )
     regions: list[str] = Field(
         default_factory=list,
         title="Regions",
-        description="Only these, e.g. ['eastus']. Empty: every region that sells spot VMs.",
+        description="Only these regions, e.g. ['eastus']. Empty: every region that sells spot VMs.",
     )
     resource_group: str = Field(
-        "spotwave", title="Resource group", description="Where machines live, and all that belongs to them."
+        "spotwave", title="Resource group", description="Resource group of machines and their resources."
     )
     identity: str = Field(
         "",
@@ -99,25 +99,25 @@ class AzureCloud(Cloud):
     vault_url: Endpoint | None = Field(
         None,
         title="Key Vault",
-        description="Address of the vault that hands secrets to machines, e.g. https://mine.vault.azure.net. Empty: "
+        description="Address of the vault that passes secrets to machines, e.g. https://mine.vault.azure.net. Empty: "
         "spotwave- and the first 8 digits of the subscription ID.",
     )
     network: str = Field(
         "",
         title="Subnet",
-        description="Resource ID of a subnet, with {region} where the region's name stands in it. Empty: a network "
-        "spotwave-<region> in the resource group, made by the first launch in a region; it costs nothing.",
+        description="Resource ID of a subnet; {region} in it is replaced by the region's name. Empty: a network "
+        "spotwave-<region> in the resource group, created by the first launch in a region; it costs nothing.",
     )
     image: str = Field(
         "",
         title="Image",
-        description="For x86-64: publisher:offer:sku:version, or the resource ID of an image of your own. Empty: "
+        description="For x86-64: publisher:offer:sku:version, or the resource ID of your own image. Empty: "
         "Ubuntu 24.04.",
     )
     image_arm64: str = Field(
         "",
         title="Image (arm64)",
-        description="The same for arm64. If only one of the two is given, the other architecture is not rented.",
+        description="The same for arm64. If only one of the two is set, the other architecture is not used.",
     )
     management_endpoint: Endpoint = Field(
         "https://management.azure.com", title="Management endpoint", description="Azure Resource Manager."
@@ -130,32 +130,32 @@ class AzureCloud(Cloud):
 
     @field_validator("regions")
     @classmethod
-    def _short_names(cls, regions: list[str]) -> list[str]:
-        """Filters tell them apart letter by letter."""
+    def _validate_regions(cls, regions: list[str]) -> list[str]:
+        """Validate the names, since filters compare them exactly."""
         for region in regions:
             if not _REGION.fullmatch(region):
-                raise ValueError(f"regions: '{region}' is no region; write its short name, e.g. 'eastus'")
+                raise ValueError(f"regions: '{region}' is not a region; use its short name, e.g. 'eastus'")
         return regions
 
     @field_validator("resource_group")
     @classmethod
-    def _a_group(cls, name: str) -> str:
-        """It becomes part of addresses."""
+    def _validate_group(cls, name: str) -> str:
+        """Validate the name, since it becomes part of addresses."""
         if not _GROUP.fullmatch(name):
-            raise ValueError(f"resource_group: '{name}' is no name of one; write e.g. 'spotwave'")
+            raise ValueError(f"resource_group: '{name}' is not a valid name of a resource group; use e.g. 'spotwave'")
         return name
 
     @field_validator("network", "identity")
     @classmethod
-    def _an_id(cls, id_: str, info: ValidationInfo) -> str:
+    def _validate_id(cls, id_: str, info: ValidationInfo) -> str:
         pattern = _SUBNET if info.field_name == "network" else _IDENTITY
         if id_ and not pattern.fullmatch(id_):
-            raise ValueError(f"{info.field_name}: '{id_}' is no resource ID of one; az ... show --query id prints it")
+            raise ValueError(f"{info.field_name}: '{id_}' is not a resource ID; az ... show --query id prints it")
         return id_
 
     @field_validator("image", "image_arm64")
     @classmethod
-    def _an_image(cls, image: str, info: ValidationInfo) -> str:
+    def _validate_image(cls, image: str, info: ValidationInfo) -> str:
         try:
             return checked(image)
         except ValueError as error:
@@ -170,25 +170,26 @@ class AzureCloud(Cloud):
         return is_loopback(self.management_endpoint)
 
     def catalogue(self, tell: OnProgress = no_progress) -> Catalogue:
-        """Regions and on-demand prices; with credentials also sizes, zones, restrictions and eviction rates.
+        """Return regions and on-demand prices; with credentials also sizes, zones, restrictions and eviction rates.
 
-        Raises `MarketUnavailable` if the price list does not answer, or the credentials are not accepted.
+        Raises `MarketUnavailable` if the price list does not answer, or the credentials are rejected.
         """
         from spotwave.blocks.azure.market import read_catalogue
 
         return read_catalogue(self._sources(), tell)
 
     def market(self, catalogue: Catalogue | None = None, tell: OnProgress = no_progress) -> Market:
-        """An offer for every usable size and zone (by region without credentials), at the price in force.
+        """Return an offer for every usable size and zone (by region without credentials), at the current price.
 
-        Without a catalogue it is read at the same time. Raises `MarketUnavailable` as `catalogue` does.
+        A missing catalogue is read at the same time. Raises `MarketUnavailable` like `catalogue`.
         """
         from spotwave.blocks.azure.market import read_market
 
         return read_market(self._sources(with_arm=catalogue is None), catalogue, tell)
 
     def machines(self, template: str | None = None) -> Machines:
-        """The subscription's machines; `template` replaces node/boot/bootstrap.sh. Raises Misconfigured without one."""
+        """Return the subscription's machines; `template` replaces node/boot/bootstrap.sh. Raises Misconfigured if there
+        are no credentials."""
         from spotwave.blocks.azure.machines import Machines
 
         return Machines(*self._access(), template, self._recent)
@@ -262,7 +263,7 @@ class AzureCloud(Cloud):
         yield from Checks(*self._access(), self.regions).findings()
 
     def _access(self) -> tuple[Clients, Account]:
-        """Raises Misconfigured without credentials."""
+        """Return clients and account. Raises Misconfigured if there are no credentials."""
         if self.credentials is None:
             raise Misconfigured(_NO_ACCOUNT)
         from spotwave.blocks.azure.account import Account

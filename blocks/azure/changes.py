@@ -1,7 +1,7 @@
-"""When a machine was deleted, by Resource Graph's record of what changed.
+"""Deletion time of a machine, from Resource Graph's record of changes.
 
-Source: Microsoft Learn, "Get resource changes" (table resourcechanges): a record is there within five minutes as a rule
-and kept for 14 days; `changeAttributes.timestamp` is when the change was made, `targetResourceId` what was changed.
+Source: Microsoft Learn, "Get resource changes" (table resourcechanges): a record usually appears within five minutes
+and is kept for 14 days; `changeAttributes.timestamp` is the time of the change, `targetResourceId` the resource.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from spotwave.blocks.azure.resource_ids import resource_id
 from spotwave.blocks.errors import Throttled, Unclear
 from spotwave.blocks.models import Machine
 
-_MOST = 100  #: deletions of one name within 14 days; a name is used once as a rule
-_WHAT = "asking when it was deleted"
+_MOST = 100  #: deletions of one name within 14 days; a name is usually used once
+_WHAT = "reading the time of deletion"
 
 
 def deleted_at(clients: Clients, machine: Machine) -> datetime | None:
-    """None where there is no record of it, or not yet. Raises a LaunchRefused."""
+    """Return when it was deleted; None if there is no record, or not yet. Raises a LaunchRefused."""
     from azure.mgmt.resourcegraph.models import QueryRequest, QueryRequestOptions
 
     query = QueryRequest(
@@ -33,18 +33,18 @@ def deleted_at(clients: Clients, machine: Machine) -> datetime | None:
         answer = clients.graph.resources(query)
     if not isinstance(answer.data, list):
         raise Throttled(f"{_WHAT} failed: the answer was lost (it has no 'data')", 2.0)
-    # A name may have been used before.
+    # The name may also have been used for an earlier machine.
     return min((at for at in _times(answer.data) if at >= machine.launched_at), default=None)
 
 
 def question(machine_id: str) -> str:
-    """In Kusto's language. Raises Unclear for what is no id of a resource."""
+    """Return the query in Kusto's language. Raises Unclear if `machine_id` is not a resource id."""
     try:
         id_ = str(resource_id(machine_id))
     except ValueError as error:
         raise Unclear(f"{_WHAT} failed: {error}") from error
     if not id_.isprintable():
-        raise Unclear(f"{_WHAT} failed: {id_!r} is no resource ID")
+        raise Unclear(f"{_WHAT} failed: {id_!r} is not a resource ID")
     return (
         f"resourcechanges | where properties.targetResourceId =~ {literal(id_)} "
         "and properties.changeType == 'Delete' | project at = tostring(properties.changeAttributes.timestamp)"
@@ -52,13 +52,13 @@ def question(machine_id: str) -> str:
 
 
 def literal(text: str) -> str:
-    """A string as Kusto reads it: backslash and quote are escaped by a backslash."""
+    """Return a Kusto string literal: backslash and quote are escaped with a backslash."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
 
 
 def _times(rows: Iterable[Mapping[str, Any]]) -> Iterable[datetime]:
-    """Those that can be read."""
+    """Yield the times that can be parsed."""
     for row in rows:
         try:
             at = datetime.fromisoformat(row["at"])

@@ -1,4 +1,4 @@
-"""What a launch needs of the account, looked at without launching; a finding each, with the remedy."""
+"""Checks of `spotwave check` for Azure, without launching: one finding each, with the remedy."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from spotwave.blocks.errors import LaunchRefused, Misconfigured
 from spotwave.blocks.models import Finding
 
 _AT_ONCE = 8
-_CHECK = "check"  # in place of a job key
+_CHECK = "check"  # used in place of a job key
 _RIGHTS = "give the launcher the role in deployments/policies/azure-launcher.json on the resource group"
 _RESOURCES = "2021-04-01"
 _AUTHORIZATION = "2022-04-01"
 _IMAGES = {"images": "2024-07-01", "galleries": "2023-07-03"}
-# What a launch and a termination do, of the launcher's role.
+# The permissions of the launcher's role that a launch and a termination need.
 NEEDED = (
     "Microsoft.Compute/virtualMachines/read",
     "Microsoft.Compute/virtualMachines/write",
@@ -49,7 +49,7 @@ OF_NETWORK = (
 
 
 class Checks:
-    """Every call is bounded by the clients' patience, and there are as many calls as regions at the most."""
+    """Checks of an account. The clients' timeouts bound every call, and at most one call per region is made."""
 
     def __init__(self, clients: Clients, account: Account, regions: Sequence[str]) -> None:
         self._clients = clients
@@ -59,36 +59,36 @@ class Checks:
         self._group = f"{self._subscription}/resourceGroups/{account.resource_group}"
 
     def findings(self) -> Iterator[Finding]:
-        """Raises nothing. Without credentials that work there is no more to see than that."""
-        first = self._looked("credentials", self._credentials)
+        """Yield the findings; raises nothing. Stops after the first if the credentials do not work."""
+        first = self._checked("credentials", self._credentials)
         yield first
         if not first.ok:
             return
-        yield self._looked("resource group", self._resource_group)
-        yield self._looked("providers", self._providers)
-        yield self._looked("rights", self._rights)
+        yield self._checked("resource group", self._resource_group)
+        yield self._checked("providers", self._providers)
+        yield self._checked("rights", self._rights)
         yield from self._quotas()
-        yield self._looked("identity", self._identity)
-        yield from (self._looked(f"network {region}", lambda at=region: self._network(at)) for region in self._near())  # type: ignore[misc]
+        yield self._checked("identity", self._identity)
+        yield from (self._checked(f"network {region}", lambda at=region: self._network(at)) for region in self._near())  # type: ignore[misc]
         for architecture in self._account.images:
-            yield self._looked(f"image {architecture}", lambda of=architecture: self._image(of))  # type: ignore[misc]
-        yield self._looked("secrets", self._secrets)
+            yield self._checked(f"image {architecture}", lambda of=architecture: self._image(of))  # type: ignore[misc]
+        yield self._checked("secrets", self._secrets)
 
     @staticmethod
-    def _looked(what: str, look: Callable[[], tuple[bool | None, str]]) -> Finding:
+    def _checked(what: str, check: Callable[[], tuple[bool | None, str]]) -> Finding:
         try:
-            with asked("asking"):
-                ok, said = look()
+            with asked("the request"):
+                ok, message = check()
         except Misconfigured as refused:
             return Finding(what, False, refused.reason)
         except LaunchRefused as refused:
             return Finding(what, None, refused.reason)
         except (KeyError, TypeError, ValueError) as error:
             return Finding(what, None, f"the answer could not be read ({type(error).__name__})")
-        return Finding(what, ok, said)
+        return Finding(what, ok, message)
 
     def _near(self) -> list[str]:
-        """Regions to look at one by one: those that the block names, else one that everybody has."""
+        """Return the regions to check one by one: those of the block, else one that every subscription has."""
         return self._regions or ["eastus"]
 
     def _credentials(self) -> tuple[bool, str]:
@@ -103,8 +103,11 @@ class Checks:
     def _resource_group(self) -> tuple[bool, str]:
         name = self._account.resource_group
         if self._clients.get(self._group, _RESOURCES) is None:
-            return False, f"there is no resource group {name}; run az group create -n {name} -l {self._near()[0]}"
-        return True, f"{name} is there"
+            return (
+                False,
+                f"{name} does not exist; run az group create -n {name} -l {self._near()[0]}",
+            )
+        return True, f"{name} exists"
 
     def _providers(self) -> tuple[bool, str]:
         names = ("Microsoft.Compute", "Microsoft.Network", "Microsoft.ManagedIdentity", "Microsoft.KeyVault")
@@ -128,11 +131,11 @@ class Checks:
         return True, f"all that a launch needs in {self._account.resource_group}"
 
     def _quotas(self) -> Iterator[Finding]:
-        """Of each region that the block names; of all regions in one line if it names none."""
+        """Yield a finding per region of the block, or one for all regions if the block has none."""
         regions = self._regions
         if not regions:
             try:
-                with asked("asking"):
+                with asked("the request"):
                     listed = self._clients.get(f"{self._subscription}/locations", "2022-12-01") or {}
                 regions = [row["name"] for row in listed["value"] if row["metadata"]["regionType"] == "Physical"]
             except (LaunchRefused, KeyError, TypeError) as error:
@@ -149,13 +152,13 @@ class Checks:
             return
         free = [region for region, (left, _) in answers.items() if left > 0]
         most = max((left for left, _ in answers.values()), default=0)
-        said = f"spot vCPUs left in {len(free)} of {len(regions)} regions, {most} at the most{_more(most)}"
-        yield Finding("quota", bool(free) if answers else None, said)
+        summary = f"spot vCPUs left in {len(free)} of {len(regions)} regions, at most {most}{_more(most)}"
+        yield Finding("quota", bool(free) if answers else None, summary)
 
     def _spot_vcpus(self, region: str) -> tuple[int, int]:
-        """(left, limit)"""
+        """Return (left, limit)."""
         try:
-            with asked("asking"):
+            with asked("the request"):
                 for row in self._clients.compute.usage.list(region):
                     if row.name is not None and row.name.value == SPOT_QUOTA:
                         return int(row.limit - row.current_value), int(row.limit)
@@ -163,27 +166,27 @@ class Checks:
             raise Unavailable(error.reason) from error
         except (TypeError, ValueError) as error:
             raise Unavailable(f"the answer could not be read ({type(error).__name__})") from error
-        raise Unavailable("the region tells no quota of spot vCPUs")
+        raise Unavailable("the region reports no quota of spot vCPUs")
 
     def _identity(self) -> tuple[bool | None, str]:
         identity, group = self._account.identity, self._account.resource_group
         name = identity.rpartition("/")[2]
         found = self._clients.get(identity, IDENTITY_VERSION)
         if found is None:
-            return False, f"there is no {name}; run az identity create -g {group} -n {name}"
+            return False, f"the identity {name} does not exist; run az identity create -g {group} -n {name}"
         path = f"{self._subscription}/providers/Microsoft.Authorization/roleAssignments"
-        of_it = f"principalId eq '{found['properties']['principalId']}'"
-        assigned = (self._clients.get(path, _AUTHORIZATION, **{"$filter": of_it}) or {})["value"]
+        of_identity = f"principalId eq '{found['properties']['principalId']}'"
+        assigned = (self._clients.get(path, _AUTHORIZATION, **{"$filter": of_identity}) or {})["value"]
         scopes = [row["properties"]["scope"].lower() for row in assigned]
         here = [scope for scope in scopes if f"{self._group.lower()}/".startswith(f"{scope.rstrip('/')}/")]
         if not here:
             return False, (
-                f"{name} may not end its machine: give it the role in deployments/policies/azure-machine.json"
+                f"{name} may not delete its machine: give it the role in deployments/policies/azure-machine.json"
             )
-        # The role for the vault may also have been given on the group.
+        # The role for the vault may also be assigned on the group.
         if len(here) < 2 and not any("/vaults/" in scope for scope in scopes):
             return False, f"{name} may not read the secret: give it the role Key Vault Secrets User on the vault"
-        return True, f"{name} is there and has roles"
+        return True, f"{name} exists and has roles"
 
     def _network(self, region: str) -> tuple[bool, str]:
         named = self._account.subnet(region)
@@ -191,35 +194,35 @@ class Checks:
             if self._clients.get(named, NETWORK_VERSION) is None:
                 _, _, _, _, group, _, _, _, network, _, subnet = named.split("/")
                 return False, (
-                    f"network: there is no {network}/{subnet}; run az network vnet create -g {group} -n {network}"
+                    f"network: {network}/{subnet} does not exist; run az network vnet create -g {group} -n {network}"
                     f" -l {region} --subnet-name {subnet}"
                 )
-            return True, "the subnet is there"
+            return True, "the subnet exists"
         network, subnet = own_network(self._clients, self._account, region)
         name = network.rpartition("/")[2]
         if self._clients.get(subnet, NETWORK_VERSION) is None:
-            return True, f"{name} is made by the first launch"
-        return True, f"{name} is there"
+            return True, f"{name} will be created by the first launch"
+        return True, f"{name} exists"
 
     def _image(self, architecture: Any) -> tuple[bool | None, str]:
         image = self._account.images[architecture]
         if image.startswith("/"):
             kind = next((kind for kind in _IMAGES if f"/{kind}/" in image.lower()), None)
             if kind is None:
-                return None, "a shared image: only a launch can tell"
+                return None, "a shared image: only a launch can test it"
             if self._clients.get(image, _IMAGES[kind]) is None:
-                return False, "image: there is none of that ID, or the launcher may not read it"
-            return True, "the image is there"
+                return False, "image: no image has that ID, or the launcher may not read it"
+            return True, "the image exists"
         publisher, offer, sku, _ = image.split(":")
         versions = self._clients.compute.virtual_machine_images.list(self._near()[0], publisher, offer, sku, top=1)
         if not versions:
             return False, f"image: {image} has no version; choose another"
-        return True, f"{offer} {sku} is there"
+        return True, f"{offer} {sku} exists"
 
     def _secrets(self) -> tuple[bool, str]:
         vault = Vault(self._clients)
         vault.put(_CHECK, "{}", {})
-        with suppress(LaunchRefused):  # told by the next check, which finds its name taken
+        with suppress(LaunchRefused):  # the next check reports it, since the name is then in use
             vault.delete(secret_name(_CHECK))
         return True, f"{self._account.vault_url} can be written"
 
@@ -232,4 +235,4 @@ def _allows(granted: dict[str, Any], action: str) -> bool:
 
 
 def _more(left: int) -> str:
-    return "" if left > 0 else "; ask for more in the portal: Quotas, Compute, Total Regional Spot vCPUs"
+    return "" if left > 0 else "; request more in the portal: Quotas, Compute, Total Regional Spot vCPUs"

@@ -1,4 +1,4 @@
-"""The SDK's clients for machines, as patient as we want them: bounded retries, capped waits, nothing done unasked."""
+"""SDK clients for machines, with bounded retries, capped waits and no side effects."""
 
 from __future__ import annotations
 
@@ -37,25 +37,25 @@ if TYPE_CHECKING:
 
 SCOPE = "https://management.azure.com/.default"
 RETRIES = 3
-LONGEST_WAIT_S = 30  # of one Retry-After, which the SDK would sleep out however long it is
+LONGEST_WAIT_S = 30  # limit for a Retry-After, which the SDK would otherwise follow however long it is
 POLL_S = 1.0
 _TIMEOUTS = {"connection_timeout": 5, "read_timeout": 60}
-# Three tries more of 408, 429 and 5xx, about a second and a half in all unless a Retry-After asks for more.
+# Three retries of 408, 429 and 5xx, about a second and a half in all unless a Retry-After asks for more.
 _RETRY: dict[str, Any] = {"retry_total": RETRIES, "retry_backoff_factor": 0.2, "retry_backoff_max": 4}
 
 
 class _ShortWaits(SansIOHTTPPolicy[Any, Any]):
-    """Cuts a Retry-After to `LONGEST_WAIT_S`, for the retries as for the polling of long operations."""
+    """Limits a Retry-After to `LONGEST_WAIT_S`, for retries and for the polling of long operations."""
 
     def on_response(self, request: PipelineRequest[Any], response: PipelineResponse[Any, Any]) -> None:
         headers = response.http_response.headers
         asked = headers.get("Retry-After", "")
         if asked and not (asked.isdigit() and int(asked) <= LONGEST_WAIT_S):
-            headers["Retry-After"] = str(LONGEST_WAIT_S)  # a date, too
+            headers["Retry-After"] = str(LONGEST_WAIT_S)  # also replaces a date
 
 
 class LoopbackBearer(BearerTokenCredentialPolicy[Any, Any]):
-    """Sends tokens over plain http: to this computer alone, see `Endpoint`."""
+    """Sends tokens over plain http, only to this computer; see `Endpoint`."""
 
     def on_request(self, request: PipelineRequest[Any]) -> None:
         request.context.options["enforce_https"] = False
@@ -63,28 +63,28 @@ class LoopbackBearer(BearerTokenCredentialPolicy[Any, Any]):
 
 
 class _LoopbackTransport(RequestsTransport):  # type: ignore[misc]  # untyped
-    """Speaks plain http to this computer, where the Key Vault client insists on https addresses."""
+    """Uses plain http to this computer, since the Key Vault client only accepts https addresses."""
 
     def send(self, request: Any, **kwargs: Any) -> Any:
         if not is_loopback(request.url):
-            raise ValueError("plain http is for this computer alone")
+            raise ValueError("plain http is only allowed to this computer")
         asked_for = request.url
         request.url = "http://" + asked_for.partition("://")[2]
         try:
             return super().send(request, **kwargs)
         finally:
-            request.url = asked_for  # the policies look at it again, for the challenge and for a retry
+            request.url = asked_for  # later policies read it, for the challenge and for a retry
 
 
 def clients_of(credentials: AzureCredentials, endpoint: str, vault_url: str) -> Clients:
-    """Shared by all blocks of these settings: each new one would ask for tokens anew, at every look at a machine."""
+    """Return clients shared by all blocks with these settings, so that their tokens are reused."""
     parts = (credentials.subscription_id, credentials.tenant_id, credentials.client_id, credentials.client_secret)
     return _shared(*parts, endpoint, vault_url)
 
 
 class Clients:
-    """One subscription at one endpoint. Making it calls nobody; the SDKs are imported when used. Safe to use from
-    several threads."""
+    """SDK clients for one subscription at one endpoint. Creating it makes no call; SDKs are imported on use.
+    Thread-safe."""
 
     def __init__(self, credentials: AzureCredentials, endpoint: str, vault_url: str) -> None:
         self.subscription = credentials.subscription_id
@@ -100,8 +100,8 @@ class Clients:
 
     @cached_property
     def resources(self) -> ResourcesOperations:
-        """Any resource by its id. Of the network we need so little that its own client, whose import takes 280 MiB in
-        every controller's run, is not worth it."""
+        """Client for any resource by its id. Network resources use it too, since importing the network client would
+        take 280 MiB in every run of a controller."""
         from azure.mgmt.resource.resources import ResourceManagementClient
 
         return ResourceManagementClient(self.credential, self.subscription, **self._settings()).resources
@@ -119,14 +119,14 @@ class Clients:
         settings: dict[str, Any] = {**_RETRY, **_TIMEOUTS, "per_retry_policies": [_ShortWaits()]}
         address = self.vault_url
         if urlsplit(address).scheme == "http":
-            # All of the client's own policies run as they do elsewhere, its challenge among them; only the last
-            # step is plain, and a loopback address is no name below vault.azure.net.
+            # All of the client's own policies, including its challenge, run as usual; only the transport is plain http,
+            # and a loopback address is not below vault.azure.net.
             address = "https://" + address.partition("://")[2]
             settings |= {"transport": _LoopbackTransport(**_TIMEOUTS), "verify_challenge_resource": False}
         return SecretClient(address, self.credential, **settings)
 
     def get(self, path: str, api_version: str, **query: str) -> dict[str, Any] | None:
-        """A resource of Resource Manager as it is told; None if there is none. Raises the SDK's errors."""
+        """Return a resource from Resource Manager, None if it does not exist. Raises the SDK's errors."""
         asked = HttpRequest("GET", f"{self._endpoint}{path}", params={"api-version": api_version, **query})
         answer = self.compute.send_request(asked)
         if answer.status_code == HTTPStatus.NOT_FOUND:
@@ -136,9 +136,9 @@ class Clients:
         return found
 
     def all(self, path: str, api_version: str) -> Iterator[dict[str, Any]]:
-        """What a list of Resource Manager tells, page by page. Raises the SDK's errors.
+        """Yield the items of a list of Resource Manager, page by page. Raises the SDK's errors.
 
-        DecodeError for what is no list: an empty one would say that nothing is left.
+        Raises DecodeError for anything but a list: an empty one would mean that nothing is left.
         """
         try:
             for page in followed(f"{self._endpoint}{path}?api-version={api_version}", self._endpoint, self._page):
@@ -147,7 +147,7 @@ class Clients:
             raise DecodeError(str(error)) from error
 
     def _page(self, address: str) -> tuple[list[dict[str, Any]], str | None]:
-        """(rows, where the next page is)."""
+        """Return (rows, address of the next page)."""
         answer = self.compute.send_request(HttpRequest("GET", address))
         answer.raise_for_status()
         page = answer.json()
@@ -156,7 +156,8 @@ class Clients:
         return page["value"], page.get("nextLink") or None
 
     def _settings(self) -> dict[str, Any]:
-        """Its own list of policies: the SDK's would register a resource provider unasked, and wait for it for ever."""
+        """Return settings with an explicit list of policies: the SDK's default would register a resource provider and
+        wait for it without limit."""
         if is_loopback(self._endpoint):
             bearer: BearerTokenCredentialPolicy[Any, Any] = LoopbackBearer(self.credential, SCOPE)
         else:

@@ -1,4 +1,4 @@
-"""Who asks Azure Resource Manager: a subscription, and an identity that may read it."""
+"""Block of Azure credentials: a subscription, and an identity that may read it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, SecretStr, field_validator, model_valida
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
-# So that throttled answers are waited for, and a service that is down is given up within seconds.
+# Waits for throttled answers, but gives up within seconds if a service is down.
 _PATIENCE = {"retry_total": 3, "retry_status": 3, "retry_backoff_factor": 0.25, "retry_backoff_max": 4}
 
 
@@ -19,11 +19,11 @@ class AzureCredentials(Block):
     """
     An Azure subscription, and an identity that may read it: a service principal, or the one of this computer.
 
-    The Reader role on the subscription is enough to see which sizes it may use, and their eviction rates. What it
-    needs to rent machines is in docs/accounts/azure.md.
+    The Reader role on the subscription is enough to see which sizes it may use, and their eviction rates.
+    docs/accounts/azure.md lists the permissions to rent machines.
 
     Example:
-        A service principal, as `az ad sp create-for-rbac --role Reader` makes one:
+        A service principal, as created by `az ad sp create-for-rbac --role Reader`:
         ```python
         from spotwave.blocks.azure.credentials import AzureCredentials
 
@@ -39,34 +39,34 @@ class AzureCredentials(Block):
     _block_type_name = "Azure Compute Credentials"
     _block_type_slug = "azure-compute-credentials"
 
-    model_config = ConfigDict(hide_input_in_errors=True)  # a secret may be among it
+    model_config = ConfigDict(hide_input_in_errors=True)  # the input may contain a secret
 
     subscription_id: str = Field(
-        title="Subscription ID", description="Whose sizes and zones count; `az account show --query id` prints it."
+        title="Subscription ID", description="The subscription to use; `az account show --query id` prints it."
     )
-    tenant_id: str | None = Field(None, title="Tenant ID", description="Of the service principal.")
+    tenant_id: str | None = Field(None, title="Tenant ID", description="The service principal's tenant.")
     client_id: str | None = Field(None, title="Client ID", description="The service principal's application ID.")
     client_secret: SecretStr | None = Field(
         None,
         title="Client secret",
-        description="The service principal's password. With tenant and client ID also empty: the environment "
+        description="The service principal's password. If tenant and client ID are also empty: the environment "
         "variables AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_CLIENT_SECRET, or this machine's managed identity.",
     )
 
     @field_validator("subscription_id")
     @classmethod
-    def _a_guid(cls, subscription_id: str) -> str:
-        """It becomes part of an address."""
+    def _validate_subscription(cls, subscription_id: str) -> str:
+        """Validate the id, since it becomes part of an address."""
         try:
             return str(UUID(subscription_id))
         except ValueError as error:
             raise ValueError(
-                "subscription_id: it looks like 00000000-0000-0000-0000-000000000000; "
+                "subscription_id: use the form 00000000-0000-0000-0000-000000000000; "
                 "`az account show --query id` prints it"
             ) from error
 
     @model_validator(mode="after")
-    def _whole_or_none(self) -> AzureCredentials:
+    def _validate_service_principal(self) -> AzureCredentials:
         parts = {"tenant_id": self.tenant_id, "client_id": self.client_id, "client_secret": self.client_secret}
         empty = [name for name, value in parts.items() if not value]
         if empty and len(empty) < len(parts):
@@ -76,12 +76,12 @@ class AzureCredentials(Block):
         return self
 
     def credential(self) -> TokenCredential:
-        """Gives tokens, when asked: making it calls nobody.
+        """Return a credential that gets tokens on demand; creating it makes no call.
 
-        Without a service principal it looks in the environment and asks the managed identity; sources that start
-        programs of the desktop (CLI, PowerShell, editors, brokers) are left out: each takes seconds to say no.
+        Without a service principal it tries the environment variables and the managed identity. Sources that start
+        desktop programs (CLI, PowerShell, editors, brokers) are excluded, since each takes seconds to fail.
         """
-        # Imported here, as all of the SDK: the form needs none of it.
+        # Imported here, like all of the SDK, since the block's form does not need it.
         from azure.identity import ClientSecretCredential, DefaultAzureCredential
 
         if self.tenant_id and self.client_id and self.client_secret:

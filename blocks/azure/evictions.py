@@ -1,6 +1,6 @@
-"""Eviction rates: what to ask Resource Graph, and the vendor's bands in the convention of all clouds.
+"""Eviction rates: the query to Resource Graph, and the conversion of Azure's bands to interruptions per hour.
 
-Source: Azure Resource Graph, table SpotResources: chance of eviction per hour, by data of up to 28 days.
+Source: Azure Resource Graph, table SpotResources: chance of eviction per hour, from up to 28 days of data.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ import polars as pl
 
 from spotwave.blocks.interruption import of_hour
 
-# One row for each region and rate, not one for each size: Resource Graph gives 1,000 rows a page and takes few
-# questions a second, so forty pages one after the other would cost more than the rest of the catalogue.
+# One row per region and rate, not per size: Resource Graph returns 1,000 rows per page and allows only a few queries a
+# second, so forty pages in sequence would take longer than the rest of the catalogue.
 QUERY = """SpotResources
 | where type =~ 'microsoft.compute/skuspotevictionrate/location'
 | summarize sizes=make_list(tostring(sku.name)) by location, rate=tostring(properties.evictionRate)"""
 
-#: size: in lower case; rate: percent per hour, as '0-5' or '20+'
+#: size: lower case; rate: percent per hour, e.g. '0-5' or '20+'
 RATES: dict[str, pl.DataType] = {"region": pl.String(), "size": pl.String(), "rate": pl.String()}
 
-#: the band of each rate, percent per hour
+#: limits of each band, percent per hour
 _BANDS = {"0-5": (0, 5), "5-10": (5, 10), "10-15": (10, 15), "15-20": (15, 20), "20+": (20, 100)}
 
 
 def rates(rows: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
-    """The rows that `QUERY` gives, as `RATES`."""
+    """Convert the rows of `QUERY` to `RATES`."""
     found = list(rows)
     columns = {"region": "location", "rate": "rate", "sizes": "sizes"}
     frame = pl.DataFrame(
@@ -38,10 +38,10 @@ def rates(rows: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
 
 
 def interruptions(known: pl.DataFrame) -> pl.DataFrame:
-    """region, size, interruptions_per_h and interruption_basis; the last two null for a band that we do not know."""
-    told = {band: of_hour(least, most) for band, (least, most) in _BANDS.items()}
-    per_h = {band: rate.per_h for band, rate in told.items()}
-    basis = {band: rate.basis for band, rate in told.items()}
+    """Return region, size, interruptions_per_h and interruption_basis; the last two are null for an unknown band."""
+    by_band = {band: of_hour(least, most) for band, (least, most) in _BANDS.items()}
+    per_h = {band: rate.per_h for band, rate in by_band.items()}
+    basis = {band: rate.basis for band, rate in by_band.items()}
     return known.select(
         "region",
         "size",

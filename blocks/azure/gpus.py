@@ -1,7 +1,7 @@
-"""The GPUs of a size, by its name: Resource SKUs never say which, and count a part of one as one or as none.
+"""GPUs of a size by its name. Resource SKUs do not report the model, and count a part of a GPU as one or none.
 
-Source: Azure documentation, "GPU accelerated VM sizes", the table "Accelerators" of each series; of the sizes of
-RTXPRO6000BSE_v6 that it lacks, Azure's price calculator.
+Source: Azure documentation, "GPU accelerated VM sizes", the table "Accelerators" of each series; for the sizes of
+RTXPRO6000BSE_v6 that are missing there, Azure's price calculator.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from spotwave.blocks.gpus import Card, card
 _SIXTHS = {4: 1 / 6, 8: 1 / 3, 12: 1 / 2, 24: 1.0, 28: 1.0}
 _RTX_PRO = {24: 0.25, 36: 0.25, 72: 0.5, 144: 1.0, 288: 2.0, 128: 1.0, 256: 2.0, 320: 2.0}
 
-# By the name without its tier: (the card, GPUs by the size's number). None: as many as the SKU says, always whole ones.
+# By the name without its tier: (card, GPUs by the number in the size's name). None: count from the SKU, always whole.
 _SERIES: tuple[tuple[str, str, dict[int, float] | None], ...] = (
     (r"NV(\d+)adm?s_A10_v5", "A10", {6: 1 / 6, 12: 1 / 3, 18: 1 / 2, 36: 1.0, 72: 2.0}),
     (r"NV(\d+)adm?s_V710_v5", "V710", _SIXTHS),
@@ -42,22 +42,22 @@ _SERIES: tuple[tuple[str, str, dict[int, float] | None], ...] = (
     (r"NV(\d+)(?:_Promo)?", "M60", None),
 )
 _PATTERNS = [(re.compile(pattern), name, counts) for pattern, name, counts in _SERIES]
-# NP has FPGAs, NM video encoders; Resource SKUs list those among the GPUs.
+# NP has FPGAs, NM video encoders; Resource SKUs list both as GPUs.
 _NO_GPU = re.compile(r"Standard_N[MP]\d")
 
 
 @dataclass(frozen=True)
 class Gpus:
-    """What a name tells."""
+    """GPUs as derived from a size's name."""
 
-    card: Card | None  #: None: a series that is not known here
-    count: float | None = None  #: below 1: a part of one; None: the name does not tell
-    parts: bool = False  #: of a series that is sold in parts: where `count` is None, nobody can tell
+    card: Card | None  #: None: unknown series
+    count: float | None = None  #: below 1: a part of one; None: not in the name
+    parts: bool = False  #: a series that is sold in parts: if `count` is None, the count is unknown
 
 
 @lru_cache(maxsize=4096)
 def gpus(size: str) -> Gpus | None:
-    """The GPUs of a size of the N series; None for all others, and for accelerators that are no GPUs."""
+    """Return the GPUs of a size of the N series; None for other sizes, and for accelerators that are not GPUs."""
     if not size.startswith("Standard_N") or _NO_GPU.match(size):
         return None
     for pattern, name, counts in _PATTERNS:
@@ -69,5 +69,5 @@ def gpus(size: str) -> Gpus | None:
 
 
 def no_gpu(size: str) -> bool:
-    """Whether a size of the N series has accelerators that are no GPUs."""
+    """Whether a size of the N series has accelerators that are not GPUs."""
     return _NO_GPU.match(size) is not None

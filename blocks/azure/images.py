@@ -1,4 +1,4 @@
-"""Which image a machine boots: Ubuntu's of its architecture, another of the marketplace, or one of the user's own."""
+"""Boot image of a machine by architecture: Ubuntu, another marketplace image, or the user's own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from spotwave.blocks.models import Architecture
 
-# Generation 2 both, and tagged for NVMe, which the sizes from v6 on demand.
+# Both are of generation 2 and tagged for NVMe, which sizes from v6 on require.
 UBUNTU: dict[Architecture, str] = {
     "x86_64": "Canonical:ubuntu-24_04-lts:server:latest",
     "arm64": "Canonical:ubuntu-24_04-lts:server-arm64:latest",
@@ -20,21 +20,22 @@ _KINDS = (
 
 
 def checked(image: str) -> str:
-    """Raises ValueError for what names no image."""
+    """Return the image. Raises ValueError if it is not a valid image."""
     low = image.lower()
     if not image or (low.startswith("/") and any(kind in low for kind in _KINDS)):
         return image
     parts = image.split(":")
     if len(parts) != 4 or not all(parts):
         raise ValueError(
-            f"'{image}' is no image: write publisher:offer:sku:version, or the resource ID of an image, a gallery image"
-            " or one of its versions"
+            f"'{image}' is not an image: use publisher:offer:sku:version, or the resource ID of an image, a gallery"
+            " image or one of its versions"
         )
     return image
 
 
 def images_of(x86_64: str, arm64: str) -> dict[Architecture, str]:
-    """By architecture. Who brings an image of one architecture has put something on it that Ubuntu's has not."""
+    """Return the images by architecture. An image set for one architecture excludes the other, since the user's image
+    may contain software that Ubuntu's lacks."""
     if not x86_64 and not arm64:
         return UBUNTU
     own: dict[Architecture, str] = {"x86_64": x86_64, "arm64": arm64}
@@ -42,7 +43,7 @@ def images_of(x86_64: str, arm64: str) -> dict[Architecture, str]:
 
 
 def reference(image: str) -> dict[str, Any]:
-    """The `imageReference` of a VM."""
+    """Return the `imageReference` of a VM."""
     if image.lower().startswith("/communitygalleries/"):
         return {"communityGalleryImageId": image}
     if image.lower().startswith("/sharedgalleries/"):

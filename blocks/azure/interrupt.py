@@ -1,4 +1,4 @@
-"""An eviction on demand: Azure's own, with the notice and the policy of a real one.
+"""Eviction on demand: Azure's simulated eviction, with the notice and the policy of a real one.
 
 Source: Azure Compute REST API, Virtual Machines - Simulate Eviction (204; the eviction follows within 30 minutes).
 """
@@ -14,7 +14,7 @@ REHEARSAL = InterruptionMethod("evicted by Azure (simulateEviction), within 30 m
 
 
 def evict(clients: Clients, machine: Machine) -> None:
-    """Raises a LaunchRefused."""
+    """Request the eviction. Raises a LaunchRefused."""
     its = resource_id(machine.id)
-    with asked("the rehearsed eviction"):
+    with asked("the simulated eviction"):
         clients.compute.virtual_machines.simulate_eviction(its.group, its.name)

@@ -1,7 +1,7 @@
-"""What may outlive a machine: its interface, its public address, its disk.
+"""Resources that may outlive a machine: its interface, public address and disk.
 
-Interface and address carry our tags (the PUT gives them); Azure makes the disk and documents no tags for it, so a
-disk also counts as ours by the name that we gave it, in our resource group alone.
+Interface and address carry Spotwave's tags, set in the PUT. Azure creates the disk and documents no tags for it, so a
+disk is also recognized by its name, but only in the block's resource group.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _DELETE_S = 120.0
 _ROUNDS = 10
 
 Kind = Literal["nic", "ip", "disk"]
-# kind: (its type, the version of its API). Interfaces first: only then an address is free to go.
+# kind: (resource type, API version). Interfaces first: an address can only be deleted after its interface.
 _TYPES: dict[Kind, tuple[str, str]] = {
     "nic": ("Microsoft.Network/networkInterfaces", NETWORK_VERSION),
     "ip": ("Microsoft.Network/publicIPAddresses", NETWORK_VERSION),
@@ -42,7 +42,7 @@ class Part:
     region: str
     zone: str | None
     tags: dict[str, str]
-    user: str | None  #: the id of what it is attached to
+    user: str | None  #: id of the resource that it is attached to
     created_at: datetime | None = None
 
     @property
@@ -56,11 +56,12 @@ class Parts:
         self._group = resource_group.lower()
 
     def leftovers(self, job_key: str | None) -> list[Leftover]:
-        """Of every region, interfaces first: only then an address is free to go. Raises a LaunchRefused."""
+        """Return those of every region, interfaces first, since an address can only be deleted after its interface.
+        Raises a LaunchRefused."""
         with asked("listing disks, interfaces and addresses"):
             parts = list(self._all())
-            # After the parts, so that a machine that was made meanwhile is among them. While it is made, its parts
-            # hang on nothing yet.
+            # Listed after the parts, so that a machine created meanwhile is included: until it is complete, its parts
+            # are not attached yet.
             machines = [resource_id(str(vm.id)).name for vm in self._clients.compute.virtual_machines.list_all()]
         busy = {part.id for part in parts if part.kind == "nic" and part.user}
         return [
@@ -82,14 +83,14 @@ class Parts:
         ]
 
     def remove(self, kind: Kind, id_: str) -> None:
-        """Safe to repeat. Raises a LaunchRefused."""
+        """Delete it; safe to repeat. Raises a LaunchRefused."""
         with asked(f"deleting the {kind}"):
             self._delete(kind, id_)
 
     def sweep(self, group: str, vm: str) -> None:
-        """Delete what is left of a machine that is gone. Raises Throttled if some of it stays, or a LaunchRefused.
+        """Delete the remains of a machine that is gone. Raises Throttled if some remain, or a LaunchRefused.
 
-        Azure deletes it with the machine, but not always at once, and does not let two delete the same thing.
+        Azure deletes them with the machine, but not always at once, and rejects concurrent deletions of one resource.
         """
         for _ in range(_ROUNDS):
             with asked("listing disks, interfaces and addresses"):
@@ -98,11 +99,11 @@ class Parts:
                 return
             for part in left:
                 self._try_to_delete(part)
-            time.sleep(POLL_S / 2)  # no event tells when the cloud has let go of it
-        raise Throttled(f"{', '.join(part.name for part in left)}: not deleted yet; spotwave reap will", 10.0)
+            time.sleep(POLL_S / 2)  # the API has no event for this
+        raise Throttled(f"{', '.join(part.name for part in left)}: not deleted yet; `spotwave reap` deletes them", 10.0)
 
     def _try_to_delete(self, part: Part) -> None:
-        """400, 409, 412: it is in use, or on its way already. Raises a LaunchRefused."""
+        """Delete a part unless it is in use or already being deleted (400, 409, 412). Raises a LaunchRefused."""
         with asked(f"deleting the {part.kind}"):
             try:
                 self._delete(part.kind, part.id)
@@ -122,22 +123,22 @@ class Parts:
         return job_of_part(part.name) if resource_id(part.id).group == self._group else None
 
     def _delete(self, kind: Kind, id_: str) -> None:
-        """Raises the SDK's errors."""
+        """Delete a resource. Raises the SDK's errors."""
         _, version = _TYPES[kind]
         with suppress(ResourceNotFoundError):
             poller = self._clients.resources.begin_delete_by_id(str(resource_id(id_)), version)
-            poller.wait(_DELETE_S)  # or it is surely going after that time
+            poller.wait(_DELETE_S)  # after this time the deletion is certainly in progress
 
 
 def _used(part: Part, busy: set[str]) -> bool:
-    """An address hangs on an interface, and is used if a machine has that."""
+    """Whether a part is in use. An address belongs to an interface, and is in use if that is attached to a machine."""
     if part.kind == "ip" and part.user:
         return str(resource_id(part.user)) in busy
     return bool(part.user)
 
 
 def _part(kind: Kind, found: dict[str, Any]) -> Part:
-    """Of what a list tells."""
+    """Build a part from a row of a list."""
     properties = found.get("properties") or {}
     user = {
         "nic": (properties.get("virtualMachine") or {}).get("id"),

@@ -1,11 +1,11 @@
-"""What a spot machine costs beside its own price, and how it behaves: Microsoft's list prices of East US, as of 2026.
+"""Additional costs and typical times of a spot machine: Microsoft's list prices of East US, as of 2026.
 
-They differ by some 20 % between regions, and move the total of small machines alone.
+They differ by some 20 % between regions, which matters only for the total of small machines.
 """
 
 from __future__ import annotations
 
-NOTICE_S = 30.0  #: seconds between the Preempt event and the loss (Azure Scheduled Events)
+NOTICE_S = 30.0  #: seconds between the Preempt event and the eviction (Azure Scheduled Events)
 BOOT_S = 90.0  #: rough: from launch to a login
 
 DISK_USD_GIB_MONTH = 0.075  #: Standard SSD, by the E10 disk of 128 GiB (Managed Disks pricing)

@@ -1,4 +1,4 @@
-"""Machines on Azure: one PUT makes all of it, a name is its idempotency token, and a DELETE takes all of it away.
+"""Machines on Azure: one PUT creates everything, the name is the idempotency token, and one DELETE removes everything.
 
 Source: Azure Compute REST API, Virtual Machines (Create Or Update, Get, List All, Delete).
 """
@@ -39,25 +39,25 @@ from spotwave.blocks.user_data import of_cloud
 if TYPE_CHECKING:
     from azure.mgmt.compute.models import VirtualMachine
 
-CREATE_S = 600.0  # until the cloud has said yes or no; a machine in between is pending
-IDENTITY_PAUSES_S = (4.0, 8.0, 16.0, 32.0)  # the machines' identity may be unknown for about a minute
+CREATE_S = 600.0  # time limit for the result of a creation; until then the machine is pending
+IDENTITY_PAUSES_S = (4.0, 8.0, 16.0, 32.0)  # a new identity may be unknown for about a minute
 _DELETE_S = 300.0
-_KNOWN_S = 10.0  # by then every replica of Resource Manager knows a machine whose PUT was accepted
+_KNOWN_S = 10.0  # by then every replica of Resource Manager lists a machine whose PUT was accepted
 
 _STATES = {
     "starting": MachineState.PENDING,
     "running": MachineState.RUNNING,
     "stopping": MachineState.STOPPING,
-    # Switched off from inside: it still holds its place, and bills for it. It is never started again.
+    # Shut down from inside: it still occupies its host and bills for it. It is never started again.
     "stopped": MachineState.STOPPING,
     "deallocating": MachineState.STOPPING,
-    # Evicted under a policy that is not ours, or what a machine does to itself that may not delete itself.
+    # Evicted under another policy than Spotwave's, or stopped by a machine that may not delete itself.
     "deallocated": MachineState.INTERRUPTED,
 }
 
 
 class Machines:
-    """`template` replaces node/boot/bootstrap.sh; recent: what other launches of a walk have found out and written."""
+    """Machines of an account; `template` replaces node/boot/bootstrap.sh; recent: cache shared by launches."""
 
     def __init__(
         self, clients: Clients, account: Account, template: str | None = None, recent: Recent | None = None
@@ -71,21 +71,21 @@ class Machines:
         self._vault = Vault(clients)
 
     def launch(self, offer: Offer, brief: LaunchBrief) -> Machine:
-        """See `Cloud.launch`. The name of the VM is the token: a repeated PUT finds what the first has made.
+        """See `Cloud.launch`. The name of the VM is the token: a repeated PUT finds what the first one created.
 
-        An identity that was made a moment ago is waited for: Resource Manager comes to know it within about a minute.
+        Waits for an identity that was just created: Resource Manager takes about a minute to see it.
         """
         for pause_s in IDENTITY_PAUSES_S:
             try:
                 return self._launched(offer, brief)
             except UnknownIdentity:
-                time.sleep(pause_s)  # nobody tells when it is known
+                time.sleep(pause_s)  # there is no event for this
         return self._launched(offer, brief)
 
     def _launched(self, offer: Offer, brief: LaunchBrief) -> Machine:
         name, image = vm_name(brief, offer), self._account.images.get(offer.architecture)
         if image is None:
-            raise Unfit(f"image: the block has one of its own, but none for {offer.architecture}")
+            raise Unfit(f"image: the block has its own images, but none for {offer.architecture}")
         with asked("the launch"):
             there = self._get(name)
         secret = ("secret", self._account.vault_url, brief.brief.job_key, brief.secret_digest)
@@ -113,22 +113,22 @@ class Machines:
         try:
             poller.wait(CREATE_S)
         except AzureError as error:
-            if status_of(error) == 200 and code_of(error):  # the operation failed; else it was only asking for it
+            if status_of(error) == 200 and code_of(error):  # the operation failed; otherwise only the polling
                 raise self._withdrawn(name, refusal(error, "the launch")) from error
         return self._adopted(name, brief, accepted=True)
 
     def find(self, job_key: str | None = None) -> list[Machine]:
-        """See `Cloud.find`. By List All and not by Resource Graph, which lags behind by up to minutes."""
+        """See `Cloud.find`. Uses List All instead of Resource Graph, which lags by up to minutes."""
         with asked("listing the machines"):
             found = [self._machine(vm) for vm in self._clients.compute.virtual_machines.list_all()]
         return [one for one in found if one is not None and job_key in (None, one.job_key)]
 
     def state(self, machine: Machine) -> MachineState:
-        """See `Cloud.state`. An evicted machine is deleted by its policy, and nothing of it tells why: it is gone,
-        and its last words on the remote tell more. So is one that has deleted itself. Neither leaves a trace that
-        could be read at once, so a machine that is not found is gone only when it is old enough to be known."""
+        """See `Cloud.state`. An evicted machine is deleted by its policy, as is one that deletes itself, and Azure
+        reports no reason: both count as gone, and the result on the remote tells them apart. Neither leaves a record
+        that is readable at once, so a machine that is not found is only gone if it is old enough to be listed."""
         its = resource_id(machine.id)
-        with asked("asking for the state"):
+        with asked("reading the state"):
             vm = self._get(its.name, its.group)
         return state_of_unlisted(machine) if vm is None else _state(vm)
 
@@ -138,7 +138,7 @@ class Machines:
         self._remove(its.group, its.name)
 
     def billed_until(self, machine: Machine) -> datetime | None:
-        """See `Cloud.billed_until`: when it was deleted, by whomever, as minutes later is known. Raises a
+        """See `Cloud.billed_until`: when it was deleted, by any caller; known some minutes later. Raises a
         LaunchRefused."""
         return deleted_at(self._clients, machine)
 
@@ -168,7 +168,7 @@ class Machines:
         return self._recent.get(key, lambda: client_id(self._clients, self._account))
 
     def _get(self, name: str, group: str | None = None) -> VirtualMachine | None:
-        """With its instance view. Raises the SDK's errors."""
+        """Return the VM with its instance view, None if missing. Raises the SDK's errors."""
         try:
             return self._clients.compute.virtual_machines.get(group or self._group, name, expand="instanceView")
         except ResourceNotFoundError as error:
@@ -179,9 +179,9 @@ class Machines:
     def _adopted(
         self, name: str, brief: LaunchBrief, *, refused: LaunchRefused | None = None, accepted: bool = False
     ) -> Machine:
-        """The machine of that name, once the cloud has said yes to it; what a launch whose answer was lost has made.
+        """Return the machine of that name once Azure has created it; also finds it after a lost answer.
 
-        refused: what to raise if there is none; accepted: its PUT was taken, so it must show up in a moment.
+        refused: raised if there is no machine; accepted: the PUT was accepted, so the machine must appear shortly.
         """
         begun = time.monotonic()
         while True:
@@ -191,7 +191,7 @@ class Machines:
                 told = refused if isinstance(refused, Throttled) else refusal(error, "the launch")
                 if isinstance(
                     told, Throttled
-                ):  # there may be a machine: with the same name the launch comes here again
+                ):  # there may be a machine: with the same name the next launch gets here again
                     told.repeated = False
                 raise told from error
             if vm is None:
@@ -200,10 +200,10 @@ class Machines:
                     continue
                 if refused is not None:
                     raise refused
-                raise self._withdrawn(name, Unclear("the launch failed: the machine vanished while it was made"))
+                raise self._withdrawn(name, Unclear("the launch failed: the machine disappeared during its creation"))
             machine = self._machine(vm)
             if machine is None or (machine.job_key, machine.attempt) != (brief.brief.job_key, brief.brief.attempt):
-                raise Misconfigured(f"the launch failed: there is a machine {name} in {self._group} that is not ours")
+                raise Misconfigured(f"the launch failed: {name} in {self._group} was not created by Spotwave")
             state = vm.properties.provisioning_state if vm.properties is not None else None
             if state in ("Failed", "Canceled"):
                 raise self._withdrawn(name, _why(vm))
@@ -211,10 +211,10 @@ class Machines:
                 raise Throttled(f"the launch failed: an earlier {name} is still being deleted", 10.0)
             if state not in ("Creating", "Updating") or time.monotonic() - begun > CREATE_S:
                 return machine
-            time.sleep(POLL_S)  # the operation's address was in the answer that was lost
+            time.sleep(POLL_S)  # the operation cannot be polled: its address was in the lost answer
 
     def _withdrawn(self, name: str, refused: LaunchRefused) -> LaunchRefused:
-        """The refusal, after what a failed creation leaves (machine, interface, address, disk) is deleted."""
+        """Delete the remains of a failed creation (machine, interface, address, disk) and return the refusal."""
         try:
             self._remove(self._group, name)
         except LaunchRefused as error:
@@ -263,7 +263,7 @@ def _state(vm: VirtualMachine) -> MachineState:
 
 
 def _why(vm: VirtualMachine) -> LaunchRefused:
-    """A failed creation's code, as its instance view has it: ProvisioningState/failed/AllocationFailed."""
+    """Return the refusal for a failed creation; its instance view has the code: ProvisioningState/failed/<code>."""
     codes = [code.split("/") for code in _codes(vm)]
     code = next((parts[2] for parts in codes if len(parts) == 3 and parts[0] == "ProvisioningState"), "")
     return of_code(200, code, "", "the launch")

@@ -1,4 +1,4 @@
-"""The wing's catalogue and market: one round of questions each, all at once after the regions are known."""
+"""Catalogue and market of Azure, each read in one round of concurrent calls once the regions are known."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from spotwave.blocks.market import Market
 from spotwave.blocks.price_sanity import vetted
 
 if TYPE_CHECKING:
-    # A second of SDK that the public price list does without.
+    # Imports a second's worth of SDK, which the public price list does not need.
     from spotwave.blocks.azure.arm import Arm
 
-AT_MOST = 24  #: calls at once, over all services
+AT_MOST = 24  #: concurrent calls, over all services
 
-# Sizes that every region sells: together they name all regions, and outlive the retirement of one.
+# Sizes available in every region: together they list all regions, even after one of them is retired.
 _UBIQUITOUS = ("Standard_D2s_v3", "Standard_D2s_v5", "Standard_D2as_v5")
-_BY_NAME = "read from their names; add credentials to the block for restrictions, zones and eviction rates"
+_BY_NAME = "derived from their names; add credentials to the block for restrictions, zones and eviction rates"
 _PRICES: dict[str, pl.DataType] = {
     "region": pl.String(),
     "size": pl.String(),
@@ -39,7 +39,7 @@ _PRICES: dict[str, pl.DataType] = {
 
 @dataclass(frozen=True)
 class Part:
-    """What one question brought."""
+    """Result of one call."""
 
     frame: pl.DataFrame = field(default_factory=pl.DataFrame)
     dropped: Mapping[str, int] = field(default_factory=dict)
@@ -47,26 +47,26 @@ class Part:
 
 @dataclass(frozen=True)
 class Sources:
-    """Who is asked. Without `arm` the public price list alone."""
+    """The services to read from. Without `arm` only the public price list."""
 
     retail: RetailPrices
     arm: Arm | None
     wanted: Sequence[str]  #: regions; empty: all that sell spot
 
 
-Questions = dict[tuple[str, str], Callable[[], Part]]  #: by table and region ("": of all regions)
+Questions = dict[tuple[str, str], Callable[[], Part]]  #: by table and region ("": all regions)
 Answers = tuple[dict[tuple[str, str], Part], dict[tuple[str, str], str]]
 
 
 def read_catalogue(sources: Sources, tell: OnProgress) -> Catalogue:
-    """Regions, on-demand prices and, with credentials, sizes and eviction rates. Raises MarketUnavailable."""
+    """Return regions, on-demand prices and, with credentials, sizes and eviction rates. Raises MarketUnavailable."""
     now = datetime.now(UTC)
     regions, missing = _regions(sources)
     return _catalogue(_asked(_slow(sources, regions, now), tell), regions, missing, sources.arm is not None)
 
 
 def read_market(sources: Sources, catalogue: Catalogue | None, tell: OnProgress) -> Market:
-    """All offers. Without a catalogue its tables are read beside the prices. Raises MarketUnavailable."""
+    """Return all offers. A missing catalogue is read at the same time as the prices. Raises MarketUnavailable."""
     now = datetime.now(UTC)
     if catalogue is None:
         regions, missing = _regions(sources)
@@ -74,7 +74,7 @@ def read_market(sources: Sources, catalogue: Catalogue | None, tell: OnProgress)
     else:
         known = catalogue.tables["regions"]["region"].to_list()
         regions = [region for region in known if not sources.wanted or region in sources.wanted]
-        missing = {region: "not in the catalogue; read it anew" for region in sources.wanted if region not in known}
+        missing = {region: "not in the catalogue; read it again" for region in sources.wanted if region not in known}
         slow = {}
     spot: Questions = {("spot", region): _priced(sources, region, "spot", now) for region in regions}
     # The longest chains of pages first.
@@ -82,16 +82,17 @@ def read_market(sources: Sources, catalogue: Catalogue | None, tell: OnProgress)
     if catalogue is None:
         catalogue = _catalogue(answers, regions, missing, sources.arm is not None)
         missing = {}
-    prices, dropped, silent = _spot(answers, regions)
+    prices, dropped, unpriced = _spot(answers, regions)
     rows, left_out = offers(prices, catalogue.tables, now)
     dropped = Counter(dropped) + Counter(left_out) + Counter(catalogue.dropped)
-    # Of the market, not of the catalogue: that is whole, and may be kept for its day.
+    # Noted in the market, not in the catalogue: that is complete, and may be kept for its day.
     unsized = {} if "sizes" in catalogue.tables else {"sizes": _BY_NAME}
-    return vetted("azure", rows, dropped, {**missing, **catalogue.missing, **unsized, **silent})
+    return vetted("azure", rows, dropped, {**missing, **catalogue.missing, **unsized, **unpriced})
 
 
 def _regions(sources: Sources) -> tuple[list[str], dict[str, str]]:
-    """Those wanted, or all that sell a ubiquitous size; a login beside it, so that a wrong secret is said once."""
+    """Return the wanted regions, or all that sell a ubiquitous size. Also logs in, so that a wrong secret is reported
+    only once."""
     asked: dict[str, Callable[[], pl.DataFrame]] = {}
     if not sources.wanted:
         asked = {size: _named(sources.retail, size) for size in _UBIQUITOUS}
@@ -105,8 +106,8 @@ def _regions(sources: Sources) -> tuple[list[str], dict[str, str]]:
     names = sorted({region for frame in found.values() for region in frame["armRegionName"].drop_nulls() if region})
     if not names:
         why = next(iter(failed.values()), "its answer is empty; check the prices endpoint of the block")
-        raise MarketUnavailable(f"azure: the price list names no region: {why}")
-    missing = {"regions": f"some may be left out: {next(iter(failed.values()))}"} if failed else {}
+        raise MarketUnavailable(f"azure: the price list has no region: {why}")
+    missing = {"regions": f"some may be missing: {next(iter(failed.values()))}"} if failed else {}
     return names, missing
 
 
@@ -123,7 +124,7 @@ def _logged_in(arm: Arm) -> Callable[[], pl.DataFrame]:
 
 
 def _slow(sources: Sources, regions: Sequence[str], now: datetime) -> Questions:
-    """What goes into the catalogue."""
+    """Return the calls for the catalogue."""
     questions: Questions = {("on-demand", region): _priced(sources, region, "on-demand", now) for region in regions}
     if sources.arm is not None:
         questions |= {("sizes", region): _sized(sources.arm, region) for region in regions}
@@ -134,7 +135,7 @@ def _slow(sources: Sources, regions: Sequence[str], now: datetime) -> Questions:
 def _priced(sources: Sources, region: str, kind: Kind, now: datetime) -> Callable[[], Part]:
     def ask() -> Part:
         frame, dropped = usable(sources.retail.items(in_region(region, kind)), kind, now)
-        # Windows and spot among the on-demand prices are no loss to anybody.
+        # On-demand answers always contain Windows and spot rows, so these are not counted.
         return Part(frame, dropped if kind == "spot" else {})
 
     return ask
@@ -144,7 +145,7 @@ def _sized(arm: Arm, region: str) -> Callable[[], Part]:
     def ask() -> Part:
         found = sizes(arm.skus(region), region)
         if found.is_empty():
-            raise Unavailable("Resource SKUs list no size there; check the region's name")
+            raise Unavailable("Resource SKUs has no size there; check the region's name")
         return Part(found)
 
     return ask
@@ -154,7 +155,7 @@ def _evicted(arm: Arm) -> Callable[[], Part]:
     def ask() -> Part:
         found = arm.eviction_rates()
         if found.is_empty():
-            raise Unavailable("Resource Graph knows none; give the identity the Reader role on the subscription")
+            raise Unavailable("Resource Graph has no rates; give the identity the Reader role on the subscription")
         return Part(found)
 
     return ask
@@ -167,7 +168,7 @@ def _asked(questions: Questions, tell: OnProgress) -> Answers:
 
 
 def _catalogue(answers: Answers, regions: Sequence[str], missing: Mapping[str, str], with_sizes: bool) -> Catalogue:
-    """Raises MarketUnavailable if no offer can come of it."""
+    """Build the catalogue. Raises MarketUnavailable if it cannot yield any offer."""
     failed = _failed(answers, "sizes")
     if with_sizes and len(failed) == len(regions):
         raise MarketUnavailable(f"azure: no sizes are listed: {next(iter(failed.values()))}")
@@ -191,12 +192,12 @@ def _catalogue(answers: Answers, regions: Sequence[str], missing: Mapping[str, s
 
 
 def _spot(answers: Answers, regions: Sequence[str]) -> tuple[pl.DataFrame, Counter[str], dict[str, str]]:
-    """Spot prices, what was dropped of them, and the regions without any. Raises MarketUnavailable without one."""
+    """Return spot prices, rows dropped, and regions without prices. Raises MarketUnavailable if there are none."""
     frame = _table(answers, "spot", _PRICES)
     missing = _failed(answers, "spot")
     if frame.is_empty():
         why = next(iter(missing.values()), "the answers are empty; check the prices endpoint and regions of the block")
-        raise MarketUnavailable(f"azure: no region gives spot prices: {why}")
+        raise MarketUnavailable(f"azure: no region has spot prices: {why}")
     priced = set(frame["region"].unique())
     missing |= {
         region: "the price list has no spot price there; check the region's name"

@@ -1,4 +1,4 @@
-"""The wing's tables joined into offers: prices of regions, sizes of the subscription, on-demand prices, evictions."""
+"""Joins the tables of Azure into offers: prices of regions, sizes of the subscription, on-demand prices, evictions."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ ZONE_NOT_ALLOWED = "zone not available for this subscription"
 def offers(
     spot: pl.DataFrame, tables: Mapping[str, pl.DataFrame], now: datetime
 ) -> tuple[pl.DataFrame, dict[str, int]]:
-    """The columns of the market's schema, a row for each zone (or region, of a regional size); and what was left out.
+    """Return (rows with the market's columns, one per zone, or per region for a regional size; rows dropped by reason).
 
-    spot: region, size, name, usd_h, as `prices.usable` gives them.
+    spot: region, size, name, usd_h, as from `prices.usable`.
     tables: "on_demand" as `spot`; with credentials also "sizes" as `skus.SIZES` and "evictions" as `evictions.RATES`.
     """
     dropped: Counter[str] = Counter()
     if "sizes" in tables:
         known = tables["sizes"]
-        # A region whose sizes did not come is named as missing; its prices are no fault of theirs.
+        # A region whose sizes could not be read is already in `missing`, so its prices are not counted as dropped.
         spot = spot.filter(pl.col("region").is_in(known["region"].unique().implode()))
         joined = spot.join(known, on=["region", "size"], how="left")
         why_not = pl.when(pl.col("instance_type").is_null()).then(pl.lit(NOT_LISTED)).otherwise(pl.col("why_not"))
@@ -58,7 +58,7 @@ def offers(
     return rows.with_columns(
         cloud=pl.lit("azure"),
         zone=pl.col("region") + "-" + pl.col("zones"),
-        # Zones are one subscription's own, and Azure gives no name for them that holds for all.
+        # Zones are specific to a subscription, and Azure has no account-independent name for them.
         zone_id=pl.lit(None, dtype=pl.String),
         family=pl.col("instance_type").replace_strict(families, default=None, return_dtype=pl.String),
         spot_usd_h=pl.col("usd_h"),
@@ -74,7 +74,7 @@ def offers(
 
 
 def _by_name(spot: pl.DataFrame) -> pl.DataFrame:
-    """What the names of the sizes tell, in the columns of `SIZES` that there are then."""
+    """Return the shapes that follow from the sizes' names, with the columns of `SIZES` that are known then."""
     names = spot["name"].unique().to_list()
     shapes = [(name, found) for name in names if (found := shape(name)) is not None]
     columns = ("vcpus", "cores", "memory_gib", "architecture", "gpu", "gpu_count", "gpu_memory_gib", "burstable")

@@ -1,4 +1,4 @@
-"""Azure Retail Prices: what to ask, and which rows are the price of a Linux machine by the hour.
+"""Azure Retail Prices: the queries, and the selection of hourly prices of Linux machines.
 
 Source: Azure Retail Prices REST API, 2023-01-01-preview. No credentials; values in filters are case-sensitive.
 """
@@ -18,7 +18,7 @@ from spotwave.blocks.http import get_bytes, patiently
 Kind = Literal["spot", "on-demand"]
 
 _PATH = "/api/retail/prices?api-version=2023-01-01-preview&$filter="
-# A list that is being renewed still gives last month's prices on the first of the next.
+# On the first of a month, a list that is being updated still has the prices of the last month.
 _GRACE = timedelta(days=1)
 
 # The fields of an item that are read.
@@ -39,7 +39,7 @@ ITEM: dict[str, pl.DataType] = {
 
 
 def in_region(region: str, kind: Kind) -> str:
-    """The filter for a region. On-demand prices cannot be asked for alone: spot and Windows come with them."""
+    """Return the filter for a region. There is no filter for on-demand only: spot and Windows are included."""
     asked = (
         f"serviceName eq 'Virtual Machines' and priceType eq 'Consumption' and armRegionName eq '{_literal(region)}'"
     )
@@ -47,7 +47,7 @@ def in_region(region: str, kind: Kind) -> str:
 
 
 def of_size(size: str) -> str:
-    """The filter for a size's spot prices, in every region."""
+    """Return the filter for a size's spot prices in every region."""
     return (
         "serviceName eq 'Virtual Machines' and priceType eq 'Consumption' "
         f"and armSkuName eq '{_literal(size)}' and contains(skuName, 'Spot')"
@@ -66,8 +66,8 @@ class RetailPrices:
         self._endpoint = endpoint
 
     def items(self, asked: str) -> pl.DataFrame:
-        """All items that meet a filter, as `ITEM`. Raises Unavailable."""
-        # Spaces as %20: the service does not take them as '+'.
+        """Return all items that match a filter, as `ITEM`. Raises Unavailable."""
+        # Spaces as %20, since the service does not accept '+'.
         first = f"{self._endpoint}{_PATH}{quote(asked, safe='')}"
         return all_pages(first, self._endpoint, self._page)
 
@@ -77,10 +77,10 @@ class RetailPrices:
 
 
 def usable(items: pl.DataFrame, kind: Kind, now: datetime) -> tuple[pl.DataFrame, dict[str, int]]:
-    """The prices in force of Linux machines, one for each region and size, and the rows left out by reason.
+    """Return the current prices of Linux machines, one per region and size, and the number of rows dropped, by reason.
 
-    items: as `ITEM`; now: aware. Columns: region, size (lower case: the join ignores case), name, usd_h.
-    Which operating system a price is for stands in the product's name alone.
+    items: as `ITEM`; now: timezone-aware. Columns: region, size (lower case: the join ignores case), name, usd_h.
+    Only the product's name tells the operating system of a price.
     """
     column = pl.col
     rows = items.with_columns(
@@ -103,8 +103,8 @@ def usable(items: pl.DataFrame, kind: Kind, now: datetime) -> tuple[pl.DataFrame
         *other,
         ("no size named", column("armSkuName").str.len_chars() == 0),
         ("price of zero or less", column("retailPrice") <= 0),
-        ("price of a date to come", column("start") > now),
-        ("price of a date past", (column("end") < now - _GRACE).fill_null(False)),
+        ("price not yet in force", column("start") > now),
+        ("price no longer in force", (column("end") < now - _GRACE).fill_null(False)),
     ]
     verdict = pl.lit(None, dtype=pl.String)
     for reason, unfit in reversed(tests):
@@ -118,7 +118,7 @@ def usable(items: pl.DataFrame, kind: Kind, now: datetime) -> tuple[pl.DataFrame
         usd_h=column("retailPrice"),
         start=column("start"),
     )
-    # Newest first, then dearest: of two that hold at once, the one that promises less.
+    # Newest first, then the most expensive: of two current prices, the more cautious one.
     newest = good.sort(["start", "usd_h"], descending=True).unique(
         ["region", "size"], keep="first", maintain_order=True
     )

@@ -1,4 +1,4 @@
-"""How many spot vCPUs a region still grants (Azure Compute REST API, Usage - List)."""
+"""Remaining quota of spot vCPUs in a region (Azure Compute REST API, Usage - List)."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _AT_ONCE = 8
 
 
 def quota_room(clients: Clients, offers: Sequence[Offer]) -> list[QuotaRoom]:
-    """Of the regions of these offers, a call each, all at once; what does not answer is left out."""
+    """Return the quotas of the regions of these offers, one concurrent call each; failed calls are left out."""
     regions = dict.fromkeys(offer.region for offer in offers)
     return list(gather({region: partial(_asked, clients, region) for region in regions}, _AT_ONCE)[0].values())
 
 
 def _asked(clients: Clients, region: str) -> QuotaRoom:
     try:
-        with asked("asking for the quota"):
+        with asked("reading the quota"):
             for row in clients.compute.usage.list(region):
                 if row.name is not None and row.name.value == SPOT_QUOTA:
                     limit = float(row.limit)
@@ -34,4 +34,4 @@ def _asked(clients: Clients, region: str) -> QuotaRoom:
                     )
     except (LaunchRefused, TypeError, ValueError) as error:
         raise Unavailable(f"{region}: {type(error).__name__}") from error
-    raise Unavailable(f"{region}: it tells no quota of spot vCPUs")
+    raise Unavailable(f"{region}: it reports no quota of spot vCPUs")

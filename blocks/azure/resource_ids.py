@@ -1,7 +1,7 @@
-"""Names and ids of what the wing rents: a machine's name tells its attempt, and the names of its parts the machine.
+"""Names and ids of rented resources: a machine's name contains its attempt, the names of its parts the machine's name.
 
-Resource Manager takes ids in any case and gives them in another (lists shout the resource group), so they are
-compared, and kept, in lower case.
+Resource Manager accepts ids in any case and returns them in another (lists have the resource group in upper case), so
+they are compared and kept in lower case.
 """
 
 from __future__ import annotations
@@ -31,40 +31,40 @@ class ResourceId:
 
 
 def resource_id(text: str) -> ResourceId:
-    """Of the resource, or of the one that it belongs to. Raises ValueError for what is no id."""
+    """Parse the id of a resource; for a child resource, return its parent's. Raises ValueError for anything else."""
     found = _ID.fullmatch(text.lower())
     if found is None:
         raise ValueError(
-            f"'{text}' is no resource ID; it looks like /subscriptions/.../resourceGroups/.../providers/..."
+            f"'{text}' is not a resource ID; use the form /subscriptions/.../resourceGroups/.../providers/..."
         )
     return ResourceId(found["subscription"], found["group"], found["type"], found["name"])
 
 
 def vm_name(brief: LaunchBrief, offer: Offer) -> str:
-    """The same for the same attempt, round and pool, and so the launch's idempotency token.
+    """Return the VM's name, the same for the same attempt, round and pool, and so the launch's idempotency token.
 
-    By the pool and not the whole offer: its price and the time it was seen differ when the market was read again.
+    It depends on the pool, not on the whole offer, whose price and time change when the market is read again.
     """
     pool = "/".join(offer.pool)
     return f"{brief.brief.name}-{sha256(f'{pool}{brief.anew}'.encode()).hexdigest()[:8]}"
 
 
 def part(vm: str, kind: str) -> str:
-    """The name of a machine's disk, nic or ip."""
+    """Return the name of a machine's disk, nic or ip."""
     return f"{vm}-{kind}"
 
 
 def is_part(name: str, vm: str) -> bool:
-    """Whether a resource is a part of that machine; Azure may add to the names that it was given."""
+    """Whether a resource is a part of that machine; Azure may append to the given names."""
     return name.lower().startswith(f"{vm}-")
 
 
 def job_of_part(name: str) -> str | None:
-    """The job key in the name of a part, for resources that Azure made without our tags."""
+    """Return the job key in the name of a part, for resources that Azure created without tags."""
     found = _PART.match(name.lower())
     return found["job_key"] if found else None
 
 
 def zone_number(zone: str | None) -> list[str]:
-    """The zones of a VM in an offer's zone 'eastus-1': ['1']; of a regional offer none."""
+    """Return the VM's `zones` for an offer's zone: ['1'] for 'eastus-1'; [] for a regional offer."""
     return [zone.rpartition("-")[2]] if zone else []

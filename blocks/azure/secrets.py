@@ -1,8 +1,8 @@
-"""The job's secret in the Key Vault: written before a launch, read by the machine, gone at the end of the job.
+"""Job secret in the Key Vault: written before a launch, read by the machine, deleted at the end of the job.
 
-A vault keeps what is deleted for days, under its name (soft delete): nobody reads it there, but the name is taken.
-Whoever may purge frees it at once; whoever writes a name that is only deleted recovers it first. The role Key Vault
-Secrets Officer holds all three rights: delete, purge, recover; a vault with purge protection grants no purge.
+A vault keeps deleted secrets for days (soft delete): they cannot be read, but their names stay in use. A purge frees
+the name at once; to write to the name of a deleted secret, it must first be recovered. The role Key Vault Secrets
+Officer allows all three: delete, purge, recover; a vault with purge protection allows no purge.
 Sources: Azure documentation, "Azure Key Vault soft-delete overview"; REST API, "Set Secret".
 """
 
@@ -30,7 +30,7 @@ from spotwave.blocks.tags import DEADLINE, JOB, deadline_in, tags_of
 MAX_BYTES = 25_000  # of a secret's value (Key Vault documentation, "About secrets")
 _SETTLE_S = 60.0
 _ROLE = "give the launcher the role Key Vault Secrets Officer on the vault"
-_NAMELESS = "no such vault answers; run az keyvault create, see docs/accounts/azure.md"
+_NAMELESS = "no vault has this address; run az keyvault create, see docs/accounts/azure.md"
 
 
 def secret_name(job_key: str) -> str:
@@ -38,33 +38,33 @@ def secret_name(job_key: str) -> str:
 
 
 class Vault:
-    """Safe to use from several threads."""
+    """Secrets of Spotwave in a Key Vault. Thread-safe."""
 
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
 
     def write(self, brief: LaunchBrief) -> None:
-        """A new version of the job's secret: {file name: content} as JSON. Raises a LaunchRefused."""
+        """Write a new version of the job's secret: {file name: content} as JSON. Raises a LaunchRefused."""
         tags = tags_of(brief)
         self.put(tags[JOB], brief.secret_text(), {key: tags[key] for key in (JOB, DEADLINE)})
 
     def put(self, key: str, content: str, tags: dict[str, str]) -> None:
-        """Under the secret's name for that job key. Raises a LaunchRefused."""
+        """Write a secret under the name for that job key. Raises a LaunchRefused."""
         if (size := len(content.encode())) > MAX_BYTES:
             raise Misconfigured(
-                f"secrets: they have {size} bytes, and a Key Vault takes {MAX_BYTES}; shorten rclone.conf"
+                f"secrets: they have {size} bytes, but a Key Vault allows {MAX_BYTES}; shorten rclone.conf"
             )
         name, secrets = secret_name(key), self._clients.secrets
-        told: dict[str, Any] = {"tags": tags, "content_type": "application/json"}
+        settings: dict[str, Any] = {"tags": tags, "content_type": "application/json"}
         with _asked("writing the secret"):
             try:
-                secrets.set_secret(name, content, **told)
+                secrets.set_secret(name, content, **settings)
             except ResourceExistsError:
                 self._recover(name)
-                secrets.set_secret(name, content, **told)
+                secrets.set_secret(name, content, **settings)
 
     def delete(self, name: str) -> None:
-        """Also what is only deleted, where the vault lets us purge it; safe to repeat. Raises a LaunchRefused."""
+        """Delete the secret and purge it if the vault allows it; safe to repeat. Raises a LaunchRefused."""
         secrets = self._clients.secrets
         with _asked("deleting the secret"):
             try:
@@ -77,13 +77,13 @@ class Vault:
             except ResourceNotFoundError:
                 pass
             except HttpResponseError as error:
-                # Without the right, or under purge protection, it stays until the vault's retention is over, unread
-                # and free. 409: it is on its way out already.
+                # Without the permission, or with purge protection, it stays until the vault's retention ends,
+                # unreadable and free of charge. 409: it is already being purged.
                 if status_of(error) not in (400, 403, 409):
                     raise
 
     def ours(self, job_key: str | None) -> list[Leftover]:
-        """Every living secret with our tag. Raises a LaunchRefused."""
+        """Return every secret with Spotwave's tag that is not deleted. Raises a LaunchRefused."""
         with _asked("listing the secrets"):
             living = list(self._clients.secrets.list_properties_of_secrets())
         return [
@@ -104,7 +104,7 @@ class Vault:
             poller = self._clients.secrets.begin_recover_deleted_secret(name, _polling_interval=POLL_S)
             poller.wait(_SETTLE_S)
         except ResourceNotFoundError as error:
-            raise Throttled(f"writing the secret failed: {name} is just being deleted for good", 10.0) from error
+            raise Throttled(f"writing the secret failed: {name} is being purged", 10.0) from error
 
 
 @contextmanager
@@ -121,7 +121,7 @@ def _refusal(error: AzureError, what: str) -> LaunchRefused:
     if isinstance(error, ClientAuthenticationError) or status_of(error) == 403:
         return Misconfigured(f"{what} failed: {status_of(error) or 'no token'}; vault_url: {_ROLE}")
     if status_of(error) == 409:
-        return Throttled(f"{what} failed: 409; the vault is still busy with it", 10.0)
+        return Throttled(f"{what} failed: 409; the vault is still processing an earlier call", 10.0)
     if 400 <= status_of(error) < 429:
-        return Misconfigured(f"{what} failed: {status_of(error)}; vault_url: is it the address of a Key Vault?")
+        return Misconfigured(f"{what} failed: {status_of(error)}; vault_url: check that it is a Key Vault's address")
     return refusal(error, what)

@@ -1,6 +1,6 @@
-"""The shape of a size by its name alone, for who has no credentials: only of series that keep to a rule.
+"""Shape of a size from its name alone, for blocks without credentials; only for series with regular names.
 
-Memory for each vCPU as the size documentation gives it, series by series; checked against recorded Resource SKUs.
+Memory per vCPU is from the size documentation, series by series; checked against recorded Resource SKUs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Shape:
 
 @lru_cache(maxsize=4096)
 def shape(size: str) -> Shape | None:
-    """vCPUs, cores, memory (GiB), architecture and GPUs of a size; None where its name does not tell them for sure."""
+    """Return vCPUs, cores, memory (GiB), architecture and GPUs of a size; None if its name is ambiguous."""
     name = parsed(size)
     if name is None or name.tier != "Standard":
         return None
@@ -49,18 +49,18 @@ def shape(size: str) -> Shape | None:
 
 
 def _gib_a_vcpu(name: Name) -> float | None:
-    """GiB for each vCPU of the whole machine."""
+    """Return GiB per vCPU of the full machine."""
     features, version = name.features, name.version
     if name.rest != f"_v{version}":
         return None
     match name.series:
         case "D" if version >= 3 and re.fullmatch(r"a?p?l?d?s?", features):
             if "p" in features and version == 5 and name.number > 48 and "l" not in features:
-                return None  # the largest of them has less
+                return None  # the largest sizes have less
             return 2.0 if "l" in features else 4.0
         case "E" if version >= 3 and re.fullmatch(r"a?p?b?d?s?", features):
             if name.number > (20 if "p" in features and version == 5 else 48):
-                return None  # large ones have what is left of the host
+                return None  # large sizes have irregular memory
             return 8.0
         case "F" if version == 2 and features == "s":
             return 2.0
@@ -74,11 +74,11 @@ def _gib_a_vcpu(name: Name) -> float | None:
 
 
 def _without_threads(name: Name) -> bool:
-    """F of AMD from v6 on: a vCPU is a whole core (which is why there are sizes with one)."""
+    """Whether a vCPU is a whole core: true for F of AMD from v6 on (and why there are sizes with one vCPU)."""
     return name.series == "F" and name.version >= 6
 
 
-# Of series with a GPU, each size: (memory in GiB, vCPUs for each core), by name without the number.
+# Sizes of series with a GPU: (memory in GiB, vCPUs per core), by name without the number.
 _GPU_SIZES: dict[str, tuple[dict[int, float], int]] = {
     "NCas_T4_v3": ({4: 28, 8: 56, 16: 110, 64: 440}, 1),
     "NCads_A100_v4": ({24: 220, 48: 440, 96: 880}, 1),

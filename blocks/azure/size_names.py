@@ -1,4 +1,4 @@
-"""What the name of a size tells: Standard_<series><number>[-<constrained>]<features>[_<accelerator>][_v<version>].
+"""Parser for names of sizes: Standard_<series><number>[-<constrained>]<features>[_<accelerator>][_v<version>].
 
 Source: Azure documentation, "Azure virtual machine sizes naming conventions".
 """
@@ -20,21 +20,21 @@ _VERSION = re.compile(r"_v(\d+)")
 class Name:
     tier: str
     series: str  #: e.g. D, E, NC
-    number: int  #: vCPUs of the whole machine, but not in series of before v3
-    constrained: int | None  #: vCPUs left of them: E8-4ds_v5 has 4, and the memory of 8
+    number: int  #: vCPUs of the full machine, except in series before v3
+    constrained: int | None  #: enabled vCPUs: E8-4ds_v5 has 4, and the memory of 8
     features: str  #: e.g. ads: AMD, local disk, premium storage
     rest: str  #: e.g. _v5, _A100_v4
 
     @property
     def version(self) -> int:
-        """1 where the name has none."""
+        """Version number; 1 if the name has none."""
         found = _VERSION.search(self.rest)
         return int(found[1]) if found else 1
 
 
 @lru_cache(maxsize=4096)
 def parsed(size: str) -> Name | None:
-    """The parts of a name as Standard_E8-4ds_v5; None if it is not built like that."""
+    """Parse a name such as Standard_E8-4ds_v5; None if it has another format."""
     found = _NAME.fullmatch(size)
     if found is None:
         return None
@@ -44,7 +44,7 @@ def parsed(size: str) -> Name | None:
 
 @lru_cache(maxsize=4096)
 def family(size: str) -> str:
-    """The name without its numbers: Standard_E8-4ds_v5 -> Edsv5, Standard_NC24ads_A100_v4 -> NCads_A100_v4."""
+    """Return the name without its numbers: Standard_E8-4ds_v5 -> Edsv5, Standard_NC24ads_A100_v4 -> NCads_A100_v4."""
     name = parsed(size)
     if name is None:
         return size
@@ -55,6 +55,6 @@ def family(size: str) -> str:
 
 @lru_cache(maxsize=4096)
 def is_burstable(size: str) -> bool:
-    """Whether the size lives on CPU credits: all of series B do."""
+    """Whether the size uses CPU credits, which applies to all of series B."""
     name = parsed(size)
     return name is not None and name.series == "B"

@@ -1,4 +1,4 @@
-"""Resource SKUs: the shape of every size in a region, where it may be deployed, and why not.
+"""Resource SKUs: the shape of every size in a region, where it may be deployed, and why not elsewhere.
 
 Source: Azure Compute REST API, Resource Skus - List (2021-07-01). Capabilities are names and values, both text.
 """
@@ -34,10 +34,10 @@ _ARCHITECTURES = {"x64": "x86_64", "Arm64": "arm64"}
 NOT_ALLOWED = "not available for this subscription"
 NOT_SPOT = "a size that cannot be deployed as spot"
 NO_SHAPE = "a size listed without vCPUs or memory"
-NO_GPU = "accelerator that is no GPU"
+NO_GPU = "accelerator that is not a GPU"
 NO_SHARE = "GPUs of unknown number or share"
 
-#: zones: empty where the size is regional; zones_lost: how many restrictions have taken away
+#: zones: empty if the size is regional; zones_lost: number of zones removed by restrictions
 SIZES: dict[str, pl.DataType] = {
     "region": pl.String(),
     "size": pl.String(),
@@ -57,20 +57,20 @@ SIZES: dict[str, pl.DataType] = {
 
 
 def sizes(skus: pl.DataFrame, region: str) -> pl.DataFrame:
-    """The sizes of a region, as `SIZES`, of its SKUs, as `SKU`; `why_not` says why one is of no use, else null."""
+    """Convert the SKUs of a region to `SIZES`; `why_not` is the reason why a size is unusable, else null."""
     machines = (
         skus.filter(pl.col("resourceType") == "virtualMachines")
         .unique("name", keep="first", maintain_order=True)
         .with_row_index("row")
     )
-    told = _told(machines)
+    columns = _columns(machines)
     count = pl.col("GPUs").cast(pl.Float64, strict=False).fill_null(0.0)
     named = pl.DataFrame(
-        [_of_name(*row) for row in told.select("name", count.alias("count")).iter_rows()],
+        [_of_name(*row) for row in columns.select("name", count.alias("count")).iter_rows()],
         schema={name: SIZES[name] for name in ("gpu", "gpu_count", "gpu_memory_gib", "burstable", "why_not")},
         orient="row",
     )
-    rows = pl.concat([told, named], how="horizontal").with_columns(
+    rows = pl.concat([columns, named], how="horizontal").with_columns(
         region=pl.lit(region),
         size=pl.col("name").str.to_lowercase(),
         instance_type=pl.col("name"),
@@ -90,8 +90,8 @@ def sizes(skus: pl.DataFrame, region: str) -> pl.DataFrame:
     return rows.with_columns(why_not=why_not).select(pl.col(name).cast(kind) for name, kind in SIZES.items())
 
 
-def _told(machines: pl.DataFrame) -> pl.DataFrame:
-    """What the SKUs say, in columns, in their order."""
+def _columns(machines: pl.DataFrame) -> pl.DataFrame:
+    """Return the SKUs' capabilities, zones and restrictions as columns, in the same order."""
     capabilities = (
         machines.select("row", "capabilities")
         .explode("capabilities")
@@ -130,15 +130,15 @@ def _told(machines: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _of_name(size: str, told: float) -> tuple[str | None, float | None, float | None, bool, str | None]:
-    """GPU, count, GiB of each, burstable, and why the size is of no use. told: GPUs, as the SKU has them."""
+def _of_name(size: str, listed: float) -> tuple[str | None, float | None, float | None, bool, str | None]:
+    """Return GPU, count, GiB of each, burstable, and why the size is unusable. listed: number of GPUs in the SKU."""
     if no_gpu(size):
         return None, 0.0, None, False, NO_GPU
     found = gpus(size)
     if found is None:
-        return None, told, None, is_burstable(size), None
-    # Never none: a graphics machine must not pass for a dear one without.
-    count = found.count or (None if found.parts else told or None)
+        return None, listed, None, is_burstable(size), None
+    # Never 0: a graphics machine must not look like an expensive one without GPU.
+    count = found.count or (None if found.parts else listed or None)
     if count is None:
         return None, None, None, False, NO_SHARE
     if found.card is None:

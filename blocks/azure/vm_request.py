@@ -1,4 +1,4 @@
-"""The one PUT that makes a machine with its disk, interface and address, all of which go when it goes."""
+"""Body of the one PUT that creates a machine with its disk, interface and address, all deleted together with it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from spotwave.blocks.azure.resource_ids import part, vm_name, zone_number
 from spotwave.blocks.models import LaunchBrief, Offer
 from spotwave.blocks.tags import DISK, in_pieces, tags_of
 
-_NETWORK_VERSION = "2022-11-01"  # the newest that the compute API's `networkApiVersion` knows
+_NETWORK_VERSION = "2022-11-01"  # the newest that the compute API's `networkApiVersion` accepts
 _DISK = "StandardSSD_LRS"
 _USER = "azureuser"
-_LEAST_DISK_GIB = 30  # of the Ubuntu image; a disk is never smaller than its image
+_LEAST_DISK_GIB = 30  # size of the Ubuntu image; a disk cannot be smaller than its image
 
 
 @dataclass(frozen=True)
 class Place:
-    """What a launch needs of the account, by resource id; the image as `images.checked` takes it."""
+    """Resources of the account that a launch uses, by resource id; the image as for `images.checked`."""
 
     subnet: str
     identity: str
@@ -31,13 +31,13 @@ class Place:
 
 
 def body(offer: Offer, brief: LaunchBrief, place: Place, user_data: bytes) -> dict[str, Any]:
-    """The VM as the Compute API takes it (Virtual Machines - Create Or Update, with network interface configuration).
+    """Return the VM for the Compute API (Virtual Machines - Create Or Update, with network interface configuration).
 
-    The defaults that cost money are overruled one by one: disk, interface and address would be detached, not deleted
+    Overrides every default that costs money: disk, interface and address would be detached instead of deleted
     (Detach), and an evicted machine would keep all three (Deallocate).
     """
     name, gib = vm_name(brief, offer), max(_LEAST_DISK_GIB, round(brief.disk_gib))
-    tags = {**tags_of(brief), DISK: str(gib)}  # what is rented, and so what bills
+    tags = {**tags_of(brief), DISK: str(gib)}  # the rented size, which is what bills
     address = {
         "name": part(name, "ip"),
         "sku": {"name": "Standard"},
@@ -62,7 +62,7 @@ def body(offer: Offer, brief: LaunchBrief, place: Place, user_data: bytes) -> di
             "hardwareProfile": {"vmSize": offer.instance_type},
             "priority": "Spot",
             "evictionPolicy": "Delete",
-            "billingProfile": {"maxPrice": -1},  # never evicted for its price, and never above pay-as-you-go
+            "billingProfile": {"maxPrice": -1},  # no eviction because of its price, and never above pay-as-you-go
             "storageProfile": {
                 "imageReference": reference(place.image),
                 "osDisk": {
@@ -94,9 +94,9 @@ def _system(name: str, user_data: bytes) -> dict[str, Any]:
 
 @cache
 def _throw_away_key() -> str:
-    """A public key whose private half nobody has: Azure demands one, and nobody is to log in.
+    """Return a public key whose private key is discarded: Azure requires one, but logins are not wanted.
 
-    Each process makes its own. The PUT says If-None-Match, so a repeated one is refused by the name alone and the
+    Each process creates its own. The PUT has If-None-Match, so a repeated one is rejected by the name alone and the
     machine adopted; the two bodies are never compared.
     """
     public = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()

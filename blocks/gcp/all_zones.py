@@ -1,4 +1,4 @@
-"""What is ours in all zones of the project, by its label."""
+"""Resources created by Spotwave in all zones of the project, found by label."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _EMPTY = ("", "NO_RESULTS_ON_PAGE")
 
 
 def our_instances(clients: Clients, kind: str, job_key: str | None, patience_s: float) -> Iterator[tuple[str, Any]]:
-    """(zone, item) of every instance or disk of this job, or of all. kind: 'instances' or 'disks'.
+    """Yield (zone, item) for every instance or disk of this job, or of all. kind: 'instances' or 'disks'.
 
-    A zone that could not be looked into is not an empty one: raises Throttled; else FAILURES.
+    Raises Throttled if a zone could not be read, since it may not be empty; otherwise FAILURES.
     """
     listed = getattr(clients, kind).aggregated_list(
         {
@@ -28,11 +28,11 @@ def our_instances(clients: Clients, kind: str, job_key: str | None, patience_s: 
     )
     for page in listed.pages:
         if page.unreachables:
-            raise Throttled(f"Compute Engine cannot look into {', '.join(page.unreachables)} just now")
+            raise Throttled(f"Compute Engine cannot read {', '.join(page.unreachables)} at the moment")
         for scope, of_scope in page.items.items():
             if of_scope.warning.code not in _EMPTY:
                 raise Throttled(f"Compute Engine warns of {scope}: {of_scope.warning.code}")
             for item in getattr(of_scope, kind):
-                # The label again: what carries another must never be taken for ours, whatever the filter let through.
+                # Check the label again, so that a faulty filter never claims resources of others.
                 if (its_job := item.labels.get(JOB)) and job_key in (None, its_job):
                     yield scope.rpartition("/")[2], item

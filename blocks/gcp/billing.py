@@ -1,4 +1,4 @@
-"""Google's public price list of Compute Engine, SKU by SKU."""
+"""Google's public price list of Compute Engine, one row per SKU."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from spotwave.blocks.errors import MarketUnavailable
 from spotwave.blocks.gcp.clients import Clients, why
 from spotwave.blocks.http import get_json
 
-_COMPUTE_ENGINE = "6F81-5844-456A"  # the service, by which the price list names it
-_PAGE = 5000  # the most that there is
-_MOST_PAGES = 200  # five times what it could be; a token that leads in a circle must end somewhere
+_COMPUTE_ENGINE = "6F81-5844-456A"  # the service's id in the price list
+_PAGE = 5000  # the API's maximum
+_MOST_PAGES = 200  # five times the plausible number; ends a circle of page tokens
 FIELDS = (
     "skus(description,category(resourceGroup,usageType),serviceRegions,"
     "pricingInfo/pricingExpression(usageUnit,tieredRates/unitPrice)),"
@@ -23,9 +23,9 @@ FIELDS = (
 
 
 def read_skus(clients: Clients, tell: OnProgress) -> Iterator[dict[str, Any]]:
-    """All SKUs of Compute Engine (Cloud Billing API, services.skus.list), in USD, as their pages come.
+    """Yield all SKUs of Compute Engine (Cloud Billing API, services.skus.list), in USD, page by page.
 
-    A list that breaks off is of no use: the dearer of two SKUs could be in the rest. Raises MarketUnavailable.
+    An incomplete list is an error: of two SKUs, the more expensive one could be missing. Raises MarketUnavailable.
     """
     count = 0
     try:
@@ -44,14 +44,14 @@ def read_skus(clients: Clients, tell: OnProgress) -> Iterator[dict[str, Any]]:
 
 
 def _pages(clients: Clients, tell: OnProgress) -> Iterator[list[dict[str, Any]]]:
-    """Raises Unavailable and GoogleAuthError."""
+    """Yield the pages. Raises Unavailable and GoogleAuthError."""
     url = f"{clients.endpoints.billing}/v1/services/{_COMPUTE_ENGINE}/skus"
     asked = {"pageSize": str(_PAGE), "currencyCode": "USD", "fields": FIELDS}
     with clients.billing() as http:
         for page in range(1, _MOST_PAGES + 1):
             listed = get_json(http, url, asked)
             if not isinstance(listed, dict):
-                raise Unavailable(f"page {page} is no price list")
+                raise Unavailable(f"page {page} is not a price list")
             token = listed.get("nextPageToken")
             tell(page, page + bool(token))
             yield listed.get("skus") or []

@@ -1,4 +1,4 @@
-"""Google's cloud: spot prices of every region of a project, and the machines rented there."""
+"""Block of Google Compute Engine: spot prices in every region of a project, and the machines rented there."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
-# The one module of an SDK that the form needs; what asks and reads is imported when it is used, so that knowing the
-# block stays cheap: google.cloud.compute_v1 alone takes seconds.
+# The only SDK module that the block's form needs. Other SDK modules are imported on use, so that importing the block
+# stays fast: google.cloud.compute_v1 alone takes seconds.
 from google.auth.exceptions import DefaultCredentialsError
 from prefect_gcp import GcpCredentials
 from pydantic import Field, PrivateAttr, ValidatorFunctionWrapHandler, field_validator
@@ -39,17 +39,17 @@ if TYPE_CHECKING:
     from spotwave.blocks.gcp.machines import Machines
 
 _REGION = re.compile(r"[a-z]+-[a-z]+[0-9]+")
-_PATIENCE_S = 30.0  # of one call with its repetitions
-_QUOTA_PATIENCE_S = 10.0  # a choice does not need to know it
+_PATIENCE_S = 30.0  # time limit of one call including retries
+_QUOTA_PATIENCE_S = 10.0  # shorter, since the choice of an offer does not depend on quotas
 
 
 class GcpCloud(Cloud):
     """
     Google Compute Engine spot VMs: every machine type in every zone, priced from the public price list.
 
-    For prices it needs credentials that may compute.machineTypes.list in the project, and the Cloud Billing API
-    enabled there; for machines the role, the service account and the APIs that docs/accounts/gcp.md sets up. The
-    defaults below fit a project as Google makes it. `spotwave check` tells what is missing.
+    For prices it needs credentials with compute.machineTypes.list in the project, and the Cloud Billing API enabled
+    there. For machines it needs the role, the service account and the APIs that docs/accounts/gcp.md sets up. The
+    defaults below suit a new project as Google creates it. `spotwave check` reports what is missing.
 
     Example:
         The cheapest spot VMs with an L4 in two regions:
@@ -74,41 +74,44 @@ class GcpCloud(Cloud):
 
     credentials: GcpCredentials = Field(title="Credentials", description="A GCP Credentials block.")
     project: str | None = Field(
-        None, title="Project", description="The project that is asked, by its id. Empty: the credentials' own."
+        None, title="Project", description="ID of the project to use. Empty: the project of the credentials."
     )
     compute_endpoint: Endpoint = Field(
-        "https://compute.googleapis.com", title="Compute endpoint", description="Where the Compute Engine API is."
+        "https://compute.googleapis.com", title="Compute endpoint", description="Address of the Compute Engine API."
     )
     billing_endpoint: Endpoint = Field(
         "https://cloudbilling.googleapis.com",
         title="Billing endpoint",
-        description="Where the Cloud Billing API is, which has the price list.",
+        description="Address of the Cloud Billing API, which has the price list.",
     )
     regions: list[str] = Field(
-        default_factory=list, title="Regions", description="Only these, e.g. ['us-central1']. Empty: every region."
+        default_factory=list,
+        title="Regions",
+        description="Only these regions, e.g. ['us-central1']. Empty: every region.",
     )
     image: str = Field(
         "ubuntu-24.04",
         title="Image",
-        description="'ubuntu-24.04', 'debian-12' (both architectures), or an image of your own for x86_64: "
+        description="'ubuntu-24.04', 'debian-12' (both architectures), or your own image for x86_64: "
         "'projects/PROJECT/global/images/NAME', or '.../images/family/FAMILY'.",
     )
     image_arm64: str | None = Field(
         None,
         title="Image for arm64",
-        description="The same for arm64. Empty: as above where that is one of the two words; else arm64 is left out.",
+        description="The same for arm64. Empty: as 'Image' if that is one of the two names, else arm64 is left out.",
     )
     service_account: str = Field(
         "default",
         title="Service account",
-        description="The machines' role, an address. 'default': the project's default Compute Engine service account.",
+        description="Email address of the machines' service account. 'default': the project's default Compute Engine "
+        "service account.",
     )
-    network: str = Field("default", title="Network", description="Its name, or 'projects/HOST/global/networks/NAME'.")
+    network: str = Field("default", title="Network", description="A name, or 'projects/HOST/global/networks/NAME'.")
     subnetwork: str | None = Field(
         None,
         title="Subnetwork",
-        description="Its name, the same in every region, or 'projects/HOST/regions/{region}/subnetworks/NAME'. Empty: "
-        "the network makes them itself.",
+        description="A name, the same in every region, or 'projects/HOST/regions/{region}/subnetworks/NAME'. Empty: "
+        "for a network that creates its subnetworks automatically.",
     )
     public_ip: bool = Field(
         True, title="Public IP", description="Give machines an external address. Without one they need Cloud NAT."
@@ -116,72 +119,72 @@ class GcpCloud(Cloud):
     secret_locations: list[str] = Field(
         default_factory=list,
         title="Secret locations",
-        description="Where the secrets of jobs are kept, e.g. ['europe-west3']. Empty: wherever Google likes; where a "
-        "policy of the organization forbids that, in the region of each machine.",
+        description="Where the secrets of jobs are stored, e.g. ['europe-west3']. Empty: replicated automatically, "
+        "or in the region of each machine if a policy of the organization forbids that.",
     )
     secret_endpoint: Endpoint = Field(
         "https://secretmanager.googleapis.com",
         title="Secret endpoint",
-        description="Where Secret Manager is, which hands a job's secrets to its machines.",
+        description="Address of Secret Manager, which passes a job's secrets to its machines.",
     )
     iam_endpoint: Endpoint = Field(
-        "https://iam.googleapis.com", title="IAM endpoint", description="Where the IAM API is; only checks ask it."
+        "https://iam.googleapis.com", title="IAM endpoint", description="Address of the IAM API; used only by checks."
     )
     projects_endpoint: Endpoint = Field(
         "https://cloudresourcemanager.googleapis.com",
         title="Projects endpoint",
-        description="Where the Cloud Resource Manager API is; only checks ask it.",
+        description="Address of the Cloud Resource Manager API; used only by checks.",
     )
 
     _recent: Recent = PrivateAttr(default_factory=Recent)
 
     @field_validator("secret_locations")
     @classmethod
-    def _are_regions(cls, locations: list[str]) -> list[str]:
+    def _validate_locations(cls, locations: list[str]) -> list[str]:
         if wrong := next((one for one in locations if not _REGION.fullmatch(one)), None):
-            raise ValueError(f"secret_locations: {wrong[:60]!r} is not a region; write e.g. 'europe-west3'")
+            raise ValueError(f"secret_locations: {wrong[:60]!r} is not a region; use e.g. 'europe-west3'")
         return locations
 
     @field_validator("image", "image_arm64")
     @classmethod
-    def _is_an_image(cls, image: str | None) -> str | None:
+    def _validate_image(cls, image: str | None) -> str | None:
         return checked(image) if image else None
 
     @field_validator("credentials", mode="wrap")
     @classmethod
-    def _found_here(cls, given: Any, build: ValidatorFunctionWrapHandler) -> GcpCredentials:
-        """A GCP Credentials block without a key looks for this computer's own login as soon as it is built; where there
-        is none it raises an error of its own kind, which would hide every other cloud from whoever lists them."""
+    def _validate_credentials(cls, given: Any, build: ValidatorFunctionWrapHandler) -> GcpCredentials:
+        """Turn a missing login into a ValueError. A GCP Credentials block without a key looks for this computer's own
+        login when it is built, and its own kind of error would prevent a list of all clouds."""
         try:
             found = build(given)
         except DefaultCredentialsError as error:
             raise ValueError(
-                "the GCP Credentials block has no key, and this computer no login: paste a service account's key"
+                "the GCP Credentials block has no key, and this computer has no login: paste a service account's key"
             ) from error
         assert isinstance(found, GcpCredentials)
         return found
 
     def catalogue(self, tell: OnProgress = no_progress) -> Catalogue:
-        """The machine types of every zone.
+        """Return the machine types of every zone.
 
-        Raises `MarketUnavailable` without credentials, or where none are listed.
+        Raises `MarketUnavailable` if there are no credentials or no types are listed.
         """
         from spotwave.blocks.gcp.machine_types import read_catalogue
 
         return read_catalogue(self.clients(), self.regions, tell)
 
     def market(self, catalogue: Catalogue | None = None, tell: OnProgress = no_progress) -> Market:
-        """An offer for every type and zone with a spot SKU for each of its parts, at the list price.
+        """Return an offer for every type and zone with a spot SKU for each of its parts, at the list price.
 
-        Without a catalogue it is read at the same time. Raises `MarketUnavailable` as `catalogue` does, and without
-        the price list.
+        A missing catalogue is read at the same time. Raises `MarketUnavailable` like `catalogue`, and if the price list
+        cannot be read.
         """
         from spotwave.blocks.gcp.market import read_market
 
         return read_market(self.clients(), self.regions, catalogue, tell)
 
     def interruptions(self, offers: Sequence[Offer]) -> dict[tuple[str, str, str], Rate]:
-        """By the preemption rates of the last seven days, for ten pools at most, a call each; all at once."""
+        """Return rates from the preemptions of the last seven days, for at most ten pools, one concurrent call each."""
         from spotwave.blocks.gcp.preemption_history import read_interruptions
 
         try:
@@ -191,12 +194,12 @@ class GcpCloud(Cloud):
 
     @property
     def is_local(self) -> bool:
-        """An emulated Compute Engine boots on this computer."""
+        """Whether the endpoint is an emulator, whose machines boot on this computer."""
         return is_loopback(self.compute_endpoint)
 
     def machines(self, template: str | None = None, patience_s: float = _PATIENCE_S) -> Machines:
-        """The project's machines. template: in the place of node/boot/bootstrap.sh; patience_s: of one call with its
-        repetitions. Raises Misconfigured without credentials."""
+        """Return the project's machines. template: replaces node/boot/bootstrap.sh; patience_s: time limit of one call
+        including retries. Raises Misconfigured if there are no credentials."""
         from spotwave.blocks.gcp.machines import Machines
         from spotwave.blocks.gcp.refusals import refusing
 
@@ -256,7 +259,7 @@ class GcpCloud(Cloud):
             preempt(self.clients(), machine, _PATIENCE_S)
 
     def leftovers(self, job_key: str | None = None) -> list[Leftover]:
-        """Secrets, and disks that no machine uses."""
+        """Return secrets, and disks that no machine uses."""
         from spotwave.blocks.gcp.leftovers import leftovers
         from spotwave.blocks.gcp.refusals import refusing
 
@@ -272,7 +275,7 @@ class GcpCloud(Cloud):
             remove(self.clients(), leftover, _PATIENCE_S)
 
     def check(self) -> Iterator[Finding]:
-        """Credentials, the launcher's permissions, the machines' role, network, images, regions, quota, secrets."""
+        """Check credentials, launcher's permissions, machines' role, network, images, regions, quota and secrets."""
         from spotwave.blocks.gcp.check import check
 
         yield from check(self.clients, self._setup, self.regions)

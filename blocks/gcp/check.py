@@ -1,4 +1,4 @@
-"""What a launch needs, looked at without launching: one finding a line, with the remedy."""
+"""Checks of `spotwave check` for Google Cloud, without launching: one line per finding, with the remedy."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from spotwave.blocks.gcp.instance import Setup
 from spotwave.blocks.gcp.refusals import refusal, refusing
 from spotwave.blocks.models import Architecture, Finding
 
-_PATIENCE_S = 10.0  # of one call; there are about a dozen
+_PATIENCE_S = 10.0  # time limit of one call; there are about a dozen
 _TIMEOUT_S = 20.0
 _PAGE = "docs/accounts/gcp.md"
 _ARCHITECTURES: tuple[Architecture, ...] = ("x86_64", "arm64")
 _FEW_VCPUS = 8.0
 _PROBE = "spotwave-check"
 
-# What deployments/policies/gcp-launcher.yaml grants; what only serves prices is not among them.
+# What deployments/policies/gcp-launcher.yaml grants, except for the permissions needed only for prices.
 PERMISSIONS = (
     "compute.disks.create",
     "compute.disks.delete",
@@ -55,14 +55,14 @@ class _Quota(NamedTuple):
 
 
 def check(connect: Callable[[], Clients], setup: Setup, regions: list[str]) -> Iterator[Finding]:
-    """Findings of a block. connect: makes its clients, or raises MarketUnavailable; regions: it is limited to. Raises
-    nothing."""
+    """Yield the findings for a block; raises nothing. connect: creates its clients, or raises MarketUnavailable;
+    regions: the block's regions."""
     try:
         with refusing():
             clients = connect()
             project = clients.projects.get(project=clients.project, **Clients.call(_PATIENCE_S))
     except LaunchRefused as refused:
-        yield Finding("credentials", False, refused.reason)  # the rest would only say so again
+        yield Finding("credentials", False, refused.reason)  # all other checks would fail for the same reason
         return
     yield Finding("credentials", True, f"project {clients.project}")
     yield _permissions(clients)
@@ -90,32 +90,32 @@ def _service_account(clients: Clients, named: str, default: str) -> Finding:
     what = "machines' role"
     address = default if named == "default" else named
     if not address:
-        return Finding(what, False, f"the project has no default service account; make one as {_PAGE} says, and name "
+        return Finding(what, False, f"the project has no default service account; create one as in {_PAGE}, and enter "
                        "it in 'Service account'")  # fmt: skip
     url = f"{clients.endpoints.iam}/v1/projects/-/serviceAccounts/{address}:testIamPermissions"
-    said = _tested(clients, url, "https://iam.googleapis.com/", ["iam.serviceAccounts.actAs"])
-    if said == 404:
-        return Finding(what, False, f"there is no {address}; correct 'Service account'")
-    if isinstance(said, str | int):
-        return Finding(what, None, f"{address}: {said}; run: gcloud services enable iam.googleapis.com")
-    if not said:
+    result = _tested(clients, url, "https://iam.googleapis.com/", ["iam.serviceAccounts.actAs"])
+    if result == 404:
+        return Finding(what, False, f"{address} does not exist; correct 'Service account'")
+    if isinstance(result, str | int):
+        return Finding(what, None, f"{address}: {result}; run: gcloud services enable iam.googleapis.com")
+    if not result:
         return Finding(
             what, False, f"the launcher may not act as {address}; grant it roles/iam.serviceAccountUser there"
         )
-    return Finding(what, True, f"{address}; only a machine can tell whether it may read secrets and delete itself")
+    return Finding(what, True, f"{address}; only a machine can test whether it may read secrets and delete itself")
 
 
 def _network(clients: Clients, setup: Setup) -> Finding:
     if setup.subnetwork or "/" in setup.network:
-        return Finding("network", None, f"{setup.subnetwork or setup.network}: not looked up, only used")
+        return Finding("network", None, f"{setup.subnetwork or setup.network}: used as it is, not checked")
     try:
         clients.networks.get(project=clients.project, network=setup.network, **Clients.call(_PATIENCE_S))
     except NotFound:
         remedy = f"gcloud compute networks create {setup.network} --subnet-mode=auto"
-        return Finding("network", False, f"there is no network '{setup.network}'; run: {remedy}")
+        return Finding("network", False, f"the network '{setup.network}' does not exist; run: {remedy}")
     except FAILURES as error:
         return Finding("network", None, refusal(error).reason)
-    way = "external addresses" if setup.public_ip else "no external addresses: Cloud NAT must be there"
+    way = "external addresses" if setup.public_ip else "no external addresses: Cloud NAT is required"
     return Finding("network", True, f"{setup.network}, {way}")
 
 
@@ -135,7 +135,7 @@ def _image(clients: Clients, setup: Setup, architecture: Architecture) -> Findin
     except FAILURES as error:
         return Finding(what, False, refusal(error).reason)
     if found.architecture not in ("", architecture.upper()):
-        return Finding(what, False, f"{path} is for {found.architecture.lower()}; name another")
+        return Finding(what, False, f"{path} is for {found.architecture.lower()}; choose another image")
     return Finding(what, True, path)
 
 
@@ -156,19 +156,19 @@ def _regions(clients: Clients, wanted: list[str]) -> Iterator[Finding]:
         free = f"{quota.limit - quota.usage:g} of {quota.limit:g} vCPUs are free ({quota.metric})"
         yield Finding(f"quota {name}", name not in few, f"{free}{_more(name in few)}")
     if not wanted:
-        said = f"{len(asked)} regions, {len(few)} of them with fewer than {_FEW_VCPUS:g} vCPUs free"
-        yield Finding("quota", len(few) < len(asked), f"{said}{_more(len(few) == len(asked))}")
+        summary = f"{len(asked)} regions, {len(few)} of them with fewer than {_FEW_VCPUS:g} vCPUs free"
+        yield Finding("quota", len(few) < len(asked), f"{summary}{_more(len(few) == len(asked))}")
 
 
 def _quota(region: Any) -> _Quota:
-    """The one that spot VMs count against: their own, where the project was granted any."""
+    """Return the quota that spot VMs count against: the preemptible one if the project has any."""
     found = {quota.metric: _Quota(quota.metric, quota.limit, quota.usage) for quota in region.quotas}
     own = found.get("PREEMPTIBLE_CPUS")
     return own if own is not None and own.limit > 0 else found.get("CPUS", _Quota("CPUS", 0.0, 0.0))
 
 
 def _secret(clients: Clients, named: list[str], regions: list[str]) -> Finding:
-    """Where it is kept as a launch would have it: where the block says, else everywhere, else in a region."""
+    """Store a secret where a launch would: in the block's locations, else replicated automatically, else regional."""
     tried = [named] if named else [[], *([region] for region in regions[:1])]
     for locations in tried:
         where = f" in {', '.join(locations)}" if locations else ""
@@ -182,28 +182,28 @@ def _secret(clients: Clients, named: list[str], regions: list[str]) -> Finding:
             continue
         except LaunchRefused as refused:
             return Finding("secrets", False, refused.reason)
-        return Finding("secrets", True, f"one was made{where} and deleted again")
+        return Finding("secrets", True, f"one was created{where} and deleted again")
     forbids = f"{secrets.LOCATIONS_POLICY} of the organization forbids them"
     if named or regions:
         field = "secret_locations" if named else "regions"
         return Finding("secrets", False, f"{forbids} in {', '.join(tried[-1])}; correct {field} in the GCP Cloud block")
-    return Finding("secrets", None, f"{forbids} everywhere; there will be one in each region that is tried")
+    return Finding("secrets", None, f"{forbids} everywhere; each region tried will get its own")
 
 
 def _tested(clients: Clients, url: str, audience: str, permissions: Any) -> set[str] | str | int:
-    """Which of the permissions the credentials have; 404, or in words why that could not be told."""
+    """Return the granted permissions; 404 if the resource is missing, or the reason why the test failed."""
     try:
         with clients.session(audience) as http:
             answer = http.post(url, json={"permissions": list(permissions)}, timeout=_TIMEOUT_S)
             if answer.status_code == requests.codes.not_found:
                 return 404
             if answer.status_code != requests.codes.ok:
-                return f"it cannot be asked ({answer.status_code})"
+                return f"it cannot be tested ({answer.status_code})"
             return set(answer.json().get("permissions", []))
     except FAILURES as error:
-        return f"it cannot be asked ({type(error).__name__})"
+        return f"it cannot be tested ({type(error).__name__})"
     except ValueError:
-        return "the answer is no JSON"
+        return "the answer is not JSON"
 
 
 def _grant(role: str) -> str:
@@ -211,4 +211,4 @@ def _grant(role: str) -> str:
 
 
 def _more(wanted: bool) -> str:
-    return "; ask for more under 'IAM & Admin, Quotas'" if wanted else ""
+    return "; request more under 'IAM & Admin, Quotas'" if wanted else ""

@@ -1,4 +1,4 @@
-"""The SDK's clients, bound to a block's credentials and endpoints, and what their errors mean in one line."""
+"""SDK clients with a block's credentials and endpoints, their retries, and one-line texts for their errors."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from spotwave.blocks.errors import MarketUnavailable
 
 FAILURES = (GoogleAPICallError, RetryError, GoogleAuthError, requests.RequestException, ParseError)
 
-_TIMEOUT_S = 60.0  # of one try
+_TIMEOUT_S = 60.0  # of one attempt
 _TRANSIENT = (
     TooManyRequests,
     InternalServerError,
@@ -44,11 +44,11 @@ _TRANSIENT = (
     requests.ConnectionError,
     requests.Timeout,
     requests.exceptions.ChunkedEncodingError,
-    ParseError,  # an answer that broke off, or came from somebody in between
+    ParseError,  # an answer that was cut off, or sent by a proxy
 )
 _BUSY = {"rateLimitExceeded", "userRateLimitExceeded"}
-#: Reasons of a lack of capacity. They come in operations, and at once with a 503, which then is no lost answer
-#: (Compute Engine docs, "Troubleshooting resource availability").
+#: Reasons for a lack of capacity. They appear in operations, and also with an immediate 503, which then is not a lost
+#: answer (Compute Engine docs, "Troubleshooting resource availability").
 OUT_OF_STOCK = frozenset(
     {
         "ZONE_RESOURCE_POOL_EXHAUSTED",
@@ -61,18 +61,18 @@ OUT_OF_STOCK = frozenset(
     }
 )
 _QUOTA_USED_UP = frozenset({"QUOTA_EXCEEDED", "quotaExceeded", "limitExceeded"})
-_NOT_READY = "resourceNotReady"  # e.g. a machine that is still being made, when it is to be deleted
+_NOT_READY = "resourceNotReady"  # e.g. deletion of a machine that is still being created
 _REMEDIES = {
     401: "check the key in the GCP Credentials block",
     403: "enable the Compute Engine API, and grant roles/compute.viewer in the project",
-    404: "check the project's name",
-    429: "the project's quota of requests is used up; try later",
+    404: "check the project's id",
+    429: "the project's request quota is used up; try later",
 }
 
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Where Google's services are."""
+    """Addresses of Google's services."""
 
     compute: str
     billing: str
@@ -82,7 +82,7 @@ class Endpoints:
 
 
 class Clients:
-    """One block's. Raises MarketUnavailable without credentials or project."""
+    """SDK clients of one block. Raises MarketUnavailable if there are no credentials or no project."""
 
     def __init__(self, credentials: GcpCredentials, project: str | None, endpoints: Endpoints) -> None:
         try:
@@ -94,15 +94,15 @@ class Clients:
             ) from error
         found = project or credentials.project
         if not found:
-            raise MarketUnavailable("gcp: no project is named; fill in 'Project' in the GCP Cloud block")
+            raise MarketUnavailable("gcp: no project is set; fill in 'Project' in the GCP Cloud block")
         self.project: str = found
         self.endpoints = endpoints
 
     @staticmethod
     def call(patience_s: float, again: Callable[[Exception], bool] | None = None) -> dict[str, Any]:
-        """How a call of the SDK repeats, and when it gives up. By itself it would repeat reading for ten minutes.
+        """Return the retry and timeout arguments of an SDK call. The SDK's default retries reads for ten minutes.
 
-        again: which errors are worth another try; what is transient if not given.
+        again: decides which errors to retry; default is `is_transient`.
         """
         return {
             "retry": Retry(predicate=again or is_transient, initial=0.5, maximum=8.0, timeout=patience_s),
@@ -123,7 +123,7 @@ class Clients:
 
     @cached_property
     def instances(self) -> Any:
-        """Never its `insert` and `delete`: those ask the real Google for their operations, whatever the endpoint."""
+        """Do not use its `insert` and `delete`: their operations are polled at Google's real endpoint in any case."""
         from google.cloud.compute_v1 import InstancesClient
 
         return InstancesClient(**self._options())
@@ -175,11 +175,11 @@ class Clients:
         )
 
     def billing(self) -> requests.Session:
-        """For the price list: signs its requests, and repeats them as `blocks.http` does."""
+        """Return a session for the price list that signs its requests and retries them like `blocks.http`."""
         return self.session("https://cloudbilling.googleapis.com/")
 
     def session(self, audience: str) -> requests.Session:
-        """Signs its requests for one service, and repeats those that only read."""
+        """Return a session that signs its requests for one service and retries GET requests."""
         signing: requests.Session = AuthorizedSession(  # type: ignore[no-untyped-call]
             self._token_for(audience)
         )
@@ -194,8 +194,8 @@ class Clients:
         }
 
     def _token_for(self, audience: str) -> Any:
-        """Of a service account's key: a token for one service alone, signed here without asking anybody (Google's
-        AIP-4111). It lasts an hour, longer than any reading."""
+        """Return credentials for one service. With a service account's key, a token is signed locally without a call
+        (Google's AIP-4111). It is valid for an hour, longer than any read takes."""
         if not isinstance(self._credentials, service_account.Credentials):
             return self._credentials
         signed = jwt.Credentials.from_signing_credentials(self._credentials, audience)  # type: ignore[no-untyped-call]
@@ -204,10 +204,10 @@ class Clients:
 
 
 def why(error: Exception) -> str:
-    """One of `FAILURES` in a line. The service's own message stays out: it quotes the request."""
+    """Describe one of `FAILURES` in a line, without the service's own message, which quotes the request."""
     if isinstance(error, RetryError):
         cause = error.cause
-        return f"{why(cause) if isinstance(cause, FAILURES) else 'no answer'}, however often it was asked"
+        return f"{why(cause) if isinstance(cause, FAILURES) else 'no answer'}, also after retries"
     if isinstance(error, GoogleAPICallError):
         code = int(error.code or 0)
         reason = "".join(f" {one}" for one in reasons(error)[:1])
@@ -216,32 +216,32 @@ def why(error: Exception) -> str:
     if isinstance(error, GoogleAuthError):
         return f"the credentials are refused ({type(error).__name__}); check the GCP Credentials block"
     if isinstance(error, ParseError):
-        return "the answer is no JSON of Compute Engine's"
+        return "the answer is not JSON of Compute Engine"
     return f"the endpoint cannot be reached: {type(error).__name__}"
 
 
 def reasons(error: GoogleAPICallError) -> list[str]:
-    """Google's own words for an error, e.g. ['quotaExceeded']; Secret Manager gives none."""
+    """Return Google's reasons for an error, e.g. ['quotaExceeded']; Secret Manager gives none."""
     return [str(one["reason"]) for one in error.errors if isinstance(one, dict) and one.get("reason")]
 
 
 def is_throttled(error: Exception) -> bool:
-    """Asked too fast. Compute Engine has said so with 403 too."""
+    """Whether the error means too many requests. Compute Engine has also used 403 for this."""
     return isinstance(error, TooManyRequests) or (isinstance(error, Forbidden) and bool(_BUSY & set(reasons(error))))
 
 
 def is_lost(error: Exception) -> bool:
-    """Nobody knows whether it was done: no answer, or one that gives no reason for a refusal."""
+    """Whether the call may have taken effect: no answer, or one without a reason for a refusal."""
     if isinstance(error, GoogleAPICallError) and (OUT_OF_STOCK | _QUOTA_USED_UP) & set(reasons(error)):
         return False
     return isinstance(error, _TRANSIENT) and not isinstance(error, TooManyRequests)
 
 
 def in_doubt(error: Exception) -> bool:
-    """Whether what was asked for may have been done, after all repetitions."""
+    """Whether the call may have taken effect after all retries."""
     return is_lost(error.cause or error) if isinstance(error, RetryError) else is_lost(error)
 
 
 def is_transient(error: Exception) -> bool:
-    """Another try of the same may do better."""
+    """Whether a retry may succeed."""
     return is_lost(error) or is_throttled(error) or (isinstance(error, BadRequest) and _NOT_READY in reasons(error))

@@ -1,4 +1,4 @@
-"""What Google says in the text of an error alone: its codes are too coarse, and no field has it.
+"""Facts that Google reports only in the text of an error: its codes are too coarse, and no field holds them.
 
 Sources: Compute Engine docs, "Troubleshooting VM creation" and "Resource availability"; Resource Manager docs,
 "Restricting resource locations".
@@ -21,7 +21,7 @@ _MISFIT = re.compile(
 )
 _DISK_TOO_SMALL = re.compile(r"disk size.*(smaller|less) than", re.IGNORECASE)
 _API_DISABLED = re.compile(r"has not been used|is disabled")
-# The block's field that a message about something missing or refused is about; the first that fits.
+# The block's field that a message about a missing or refused resource refers to; the first match counts.
 _FIELDS = [
     ("service_account", re.compile(r"serviceaccount", re.IGNORECASE)),
     ("subnetwork", re.compile(r"/subnetworks/|subnetwork", re.IGNORECASE)),
@@ -33,7 +33,7 @@ _FIELDS = [
 
 
 def quota_metric(message: str) -> str:
-    """The name of the quota that is used up; '' if it is not given."""
+    """Return the name of the exhausted quota; '' if the message does not contain it."""
     return found[1] if (found := _METRIC.search(message)) else ""
 
 
@@ -42,32 +42,32 @@ def quota_limit(message: str) -> float | None:
 
 
 def is_whole_project(message: str) -> bool:
-    """Whether the quota is one of all regions together."""
+    """Whether the quota applies to all regions together."""
     return _WHOLE_PROJECT.search(message) is not None
 
 
 def is_location_policy(message: str) -> bool:
-    """412, as for other policies of the organization."""
+    """Whether a 412 is caused by the location policy; other policies of the organization have the same status."""
     return _LOCATION.search(message) is not None
 
 
 def is_type_not_in_zone(message: str) -> bool:
-    """400: what the list of types had a moment ago, or has in another zone."""
+    """Whether a 400 means that the zone does not have the type; the list of types may be out of date."""
     return _TYPE_NOT_IN_ZONE.search(message) is not None
 
 
 def is_type_missing(message: str) -> bool:
-    """404 of the machine's type or its disk's."""
+    """Whether a 404 is about the machine type or the disk type."""
     return _TYPE_MISSING.search(message) is not None
 
 
 def is_zone_missing(message: str) -> bool:
-    """404 of the zone itself."""
+    """Whether a 404 is about the zone itself."""
     return "/zones/" in message and _IN_A_ZONE.search(message) is None
 
 
 def is_misfit(message: str) -> bool:
-    """400: the type does not go with its disk or its image."""
+    """Whether a 400 means that the type does not fit its disk or its image."""
     return _MISFIT.search(message) is not None
 
 
@@ -76,10 +76,10 @@ def is_disk_too_small(message: str) -> bool:
 
 
 def is_api_disabled(message: str) -> bool:
-    """403 of Secret Manager, which gives no reason in a field."""
+    """Whether a 403 of Secret Manager, which has no field for the reason, means that the API is disabled."""
     return _API_DISABLED.search(message) is not None
 
 
 def field_of(message: str) -> str:
-    """The block's field that it is about; '' if it names none."""
+    """Return the block's field that the message refers to; '' if there is none."""
     return next((field for field, pattern in _FIELDS if pattern.search(message)), "")

@@ -1,11 +1,11 @@
-"""What a machine boots from: the image of its architecture, and the kind of disk its series takes."""
+"""Boot image of a machine by architecture, and the boot disk type by machine series."""
 
 from __future__ import annotations
 
 from spotwave.blocks.errors import Unfit
 from spotwave.blocks.models import Architecture
 
-#: Public images by the word in the block's field `image` (Compute Engine docs, Operating system details).
+#: Public images by the name in the block's field `image` (Compute Engine docs, Operating system details).
 KNOWN: dict[str, dict[Architecture, str]] = {
     "ubuntu-24.04": {
         "x86_64": "projects/ubuntu-os-cloud/global/images/family/ubuntu-2404-lts-amd64",
@@ -18,24 +18,24 @@ KNOWN: dict[str, dict[Architecture, str]] = {
 }
 _ORIGIN = "https://www.googleapis.com/compute/v1/"
 
-# Series that boot from Hyperdisk alone (Compute Engine docs, Machine series comparison); all others take the balanced
-# persistent disk. The wrong one of the two is refused for good, not for now.
+# Series that only boot from Hyperdisk (Compute Engine docs, Machine series comparison); all others use the balanced
+# persistent disk. A launch with the wrong one fails permanently.
 _HYPERDISK = ("a3-ultragpu-", "a4", "c4", "g4-", "h4d-", "m4", "n4", "x4-")
 
 
 def checked(image: str) -> str:
-    """The image's path below a project, or a known word. Raises ValueError."""
+    """Return the image's path from 'projects/' on, or its known name. Raises ValueError."""
     text = image.strip().removeprefix(_ORIGIN)
     if text in KNOWN or (text.startswith("projects/") and "/global/images/" in text):
         return text
     raise ValueError(
-        f"image: '{image}' is none; write {' or '.join(map(repr, KNOWN))}, "
+        f"image: '{image}' is not valid; use {' or '.join(map(repr, KNOWN))}, "
         "'projects/PROJECT/global/images/NAME' or 'projects/PROJECT/global/images/family/FAMILY'"
     )
 
 
 def image_of(image: str, image_arm64: str | None, architecture: Architecture) -> str:
-    """The path of the image for an architecture. Raises Unfit where the block names none."""
+    """Return the path of the image for an architecture. Raises Unfit if the block has none for it."""
     named = (image_arm64 or image) if architecture == "arm64" else image
     if named in KNOWN:
         return KNOWN[named][architecture]
@@ -45,6 +45,6 @@ def image_of(image: str, image_arm64: str | None, architecture: Architecture) ->
 
 
 def disk_type_of(instance_type: str) -> str:
-    """The cheapest kind of boot disk that is fast enough to work on."""
+    """Return the cheapest boot disk type that is fast enough."""
     hyperdisk = instance_type.startswith(_HYPERDISK) or instance_type.endswith("-metal")
     return "hyperdisk-balanced" if hyperdisk else "pd-balanced"

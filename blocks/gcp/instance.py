@@ -1,4 +1,4 @@
-"""What Compute Engine is asked for: the instance's body, its name and its token; the same for every repetition."""
+"""Request body, name and token of an instance; identical for every repetition of a launch."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from spotwave.blocks.tags import OFFER, packed, tags_of
 if TYPE_CHECKING:
     from google.cloud.compute_v1 import Instance
 
-_GRACE_S = 600  # after the deadline: the machine's own guard ends it earlier, with all that it has to save
-_SCOPE = "https://www.googleapis.com/auth/cloud-platform"  # what its service account may do is for IAM to say
+_GRACE_S = 600  # after the deadline: time for the machine's own guard to end it and save its data
+_SCOPE = "https://www.googleapis.com/auth/cloud-platform"  # IAM restricts the service account's permissions
 
 
 @dataclass(frozen=True)
 class Setup:
-    """The fields of the block that every machine is made by."""
+    """The block's fields that apply to every machine."""
 
     image: str
     image_arm64: str | None
@@ -34,22 +34,22 @@ class Setup:
 
 
 def name_of(offer: Offer, brief: LaunchBrief) -> str:
-    """The instance's name, which is also the second key of idempotency: the attempt's, and a few digits of the offer,
-    since another offer of the same attempt, or the same in another round, must not meet the remains of the first.
-    DNS-safe, 63 characters at most."""
+    """Return the instance's name, which also ensures idempotency: the attempt's name and a short hash of the offer and
+    the round, since a launch with another offer or in another round must not collide with remains of the first.
+    DNS-safe, at most 63 characters."""
     return f"{brief.brief.name}-{sha256(f'{offer.label}{brief.anew}'.encode()).hexdigest()[:6]}"
 
 
 def token_of(offer: Offer, brief: LaunchBrief) -> str:
-    """The requestId: Compute Engine ignores a second request with the same, and gives the first one's operation."""
+    """Return the requestId: Compute Engine answers a second request with the same id with the first one's operation."""
     return str(uuid5(NAMESPACE_URL, f"spotwave:{brief.brief.job_key}:{brief.brief.attempt}:{offer.label}{brief.anew}"))
 
 
 def instance_of(setup: Setup, offer: Offer, zone: str, brief: LaunchBrief, user_data: str) -> Instance:
-    """A spot VM that leaves nothing behind, however it ends. Raises Unfit.
+    """Return a spot VM that leaves nothing behind when it ends. Raises Unfit.
 
-    The cloud itself ends it, should nothing on it be alive to do so: at a point in time, not after a duration. So
-    every repetition sends the same, and one that comes late does not put the end off.
+    Compute Engine deletes it at a fixed time if the machine has not ended itself by then. A fixed time, unlike a
+    duration, keeps repeated requests identical, and a late one does not postpone the end.
     """
     from google.cloud import compute_v1 as sdk
 
@@ -61,7 +61,7 @@ def instance_of(setup: Setup, offer: Offer, zone: str, brief: LaunchBrief, user_
         labels=labels,
         scheduling=sdk.Scheduling(
             provisioning_model="SPOT",
-            instance_termination_action="DELETE",  # the default stops it, and its disk goes on billing
+            instance_termination_action="DELETE",  # the default stops it, and its disk continues to bill
             on_host_maintenance="TERMINATE",
             automatic_restart=False,
             termination_time=termination.isoformat().replace("+00:00", "Z"),
@@ -87,7 +87,7 @@ def instance_of(setup: Setup, offer: Offer, zone: str, brief: LaunchBrief, user_
 
 
 def subnetwork_of(named: str, region: str) -> str:
-    """A subnetwork's name, or its path with {region} in it."""
+    """Return the path of a subnetwork from its name, or from a path that may contain {region}."""
     path = named if "/" in named else f"regions/{{region}}/subnetworks/{named}"
     return path.replace("{region}", region)
 

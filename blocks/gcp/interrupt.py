@@ -1,7 +1,7 @@
-"""A preemption on demand: a simulated host maintenance, for which a spot VM is preempted instead of moved.
+"""Preemption on demand: a simulated host maintenance, for which a spot VM is preempted instead of migrated.
 
-Source: Compute Engine API v1, instances.simulateMaintenanceEvent; the guide "Simulate a host maintenance event" names
-spot VMs as a use of it.
+Source: Compute Engine API v1, instances.simulateMaintenanceEvent; the guide "Simulate a host maintenance event" lists
+spot VMs as a use case.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ REHEARSAL = InterruptionMethod(
 
 
 def preempt(clients: Clients, machine: Machine, patience_s: float) -> None:
-    """Returns when it has been accepted. Raises FAILURES, and a LaunchRefused that the operation tells at once."""
+    """Request the preemption; returns once accepted. Raises FAILURES, or a LaunchRefused if the operation fails."""
     operation = clients.instances.simulate_maintenance_event_unary(
         project=clients.project, zone=str(machine.zone), instance=machine.id, **Clients.call(patience_s)
     )

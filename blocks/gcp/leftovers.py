@@ -1,6 +1,6 @@
-"""What may outlive its machine: the job's secret, and disks that no machine uses.
+"""Resources that may outlive their machine: the job's secret, and disks that no machine uses.
 
-The external address is an ephemeral one, and the interface a part of the machine: both go with it.
+The external address is ephemeral and the interface is part of the machine: both are deleted with it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _GOING_S = 60.0
 
 
 def leftovers(clients: Clients, job_key: str | None, patience_s: float) -> list[Leftover]:
-    """Raises a LaunchRefused."""
+    """Return those of one job, or of all. Raises a LaunchRefused."""
     with refusing():
         disks = [
             Leftover(
@@ -49,7 +49,7 @@ def leftovers(clients: Clients, job_key: str | None, patience_s: float) -> list[
 
 
 def remove(clients: Clients, leftover: Leftover, patience_s: float) -> None:
-    """Raises a LaunchRefused."""
+    """Delete it; no error if it is already gone. Raises a LaunchRefused."""
     with refusing():
         if leftover.kind == "secret":
             secrets.delete(clients, leftover.id, patience_s)

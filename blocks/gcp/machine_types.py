@@ -1,4 +1,4 @@
-"""The machine types of every zone, as Compute Engine lists them for a project."""
+"""Machine types of every zone, as Compute Engine lists them for a project."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ TYPES: dict[str, pl.DataType] = {
     "vcpus": pl.Int32(),
     "memory_gib": pl.Float64(),
     "burstable": pl.Boolean(),
-    "architecture": pl.String(),  #: the API's word, empty where it says nothing
+    "architecture": pl.String(),  #: as in the API, empty if not given
     "accelerator": pl.String(),  #: null: none
     "accelerators": pl.Int32(),
-    "ssd_partitions": pl.Int32(),  #: of local SSD that comes with the type
+    "ssd_partitions": pl.Int32(),  #: local SSDs bundled with the type
 }
 _READ = list(TYPES)
 _READ.remove("region")
 
-PATIENCE_S = 45.0  #: of one page with all repetitions; the SDK by itself would repeat for ten minutes
-_PAGE = 500  # the most that there is
-# A quarter of what a row holds (system parameter $fields of Google's APIs).
+PATIENCE_S = 45.0  #: time limit of one page including retries; the SDK's default is ten minutes
+_PAGE = 500  # the API's maximum
+# A quarter of the full row (system parameter $fields of Google's APIs).
 FIELDS = (
     "items/*/warning/code,"
     "items/*/machineTypes(name,guestCpus,memoryMb,isSharedCpu,architecture,accelerators,bundledLocalSsds,deprecated/state),"
@@ -42,9 +42,10 @@ Row = tuple[Any, ...]
 
 
 def read_catalogue(clients: Clients, wanted: list[str], tell: OnProgress) -> Catalogue:
-    """The table 'machine_types', a row a type and zone with the columns of `TYPES`, of the wanted regions or all.
+    """Return the table 'machine_types', one row per type and zone with the columns of `TYPES`, for the wanted regions
+    or all.
 
-    Where the list breaks off, what came stands, and `missing` says so. Raises MarketUnavailable where nothing came.
+    An incomplete list is kept and noted in `missing`. Raises MarketUnavailable if nothing was received.
     """
     rows: list[Row] = []
     dropped: Counter[str] = Counter()
@@ -62,27 +63,27 @@ def read_catalogue(clients: Clients, wanted: list[str], tell: OnProgress) -> Cat
     except FAILURES as error:
         if not rows:
             raise MarketUnavailable(f"gcp: no machine types are listed: {why(error)}") from error
-        missing["machine types"] = f"the list breaks off after page {pages}: {why(error)}"
+        missing["machine types"] = f"the list is cut off after page {pages}: {why(error)}"
     types = _table(rows)
     known = set(types["region"].unique())
     missing |= {region: "no machine types there; check its name" for region in wanted if region not in known}
     types = types.filter(pl.col("region").is_in(wanted)) if wanted else types
     if types.is_empty():
-        raise MarketUnavailable(f"gcp: no machine types are listed for the project {clients.project}; check its name")
+        raise MarketUnavailable(f"gcp: no machine types are listed for the project {clients.project}; check its id")
     return Catalogue(tables={"machine_types": types}, dropped=dict(dropped), missing=missing)
 
 
 def _table(rows: list[Row]) -> pl.DataFrame:
     columns = dict(zip(_READ, zip(*rows, strict=True), strict=True)) if rows else {name: () for name in _READ}
     read = pl.DataFrame(columns, {name: TYPES[name] for name in _READ}, strict=False)
-    # A page that was asked for twice would count its rows twice.
+    # A page that was requested twice would count its rows twice.
     read = read.unique(["instance_type", "zone"], keep="first").sort("zone", "instance_type")
     return read.with_columns(region=pl.col("zone").str.replace("-[a-z]+$", "")).select(list(TYPES))
 
 
 def _rows(zone: str, types: Any, dropped: Counter[str]) -> Iterator[Row]:
     for one in types:
-        # DEPRECATED, OBSOLETE or DELETED: no longer for new machines, or about to be.
+        # DEPRECATED, OBSOLETE or DELETED: not available for new machines, now or soon.
         if one.deprecated.state not in ("", "ACTIVE"):
             dropped["deprecated machine type"] += 1
             continue
@@ -91,7 +92,7 @@ def _rows(zone: str, types: Any, dropped: Counter[str]) -> Iterator[Row]:
             one.name,
             zone,
             one.guest_cpus,
-            one.memory_mb / 1024,  # MiB, whatever the name says
+            one.memory_mb / 1024,  # in MiB, despite the name
             one.is_shared_cpu,
             one.architecture,
             gpus[0].guest_accelerator_type if gpus else None,
@@ -101,11 +102,11 @@ def _rows(zone: str, types: Any, dropped: Counter[str]) -> Iterator[Row]:
 
 
 def _pages(clients: Clients) -> Iterator[Any]:
-    """Compute Engine API, machineTypes.aggregatedList, as bare protobuf messages: the SDK's own are 20 times slower."""
+    """Yield pages of machineTypes.aggregatedList as raw protobuf messages: the SDK's own are 20 times slower."""
     try:
         yield from _asked(clients, [("x-goog-fieldmask", FIELDS)])
     except BadRequest:
-        # Nothing but speed depends on the mask.
+        # The mask only improves speed.
         yield from _asked(clients, [])
 
 

@@ -1,4 +1,4 @@
-"""Compute Engine's spot VMs: launched, found by label, watched, deleted."""
+"""Compute Engine spot VMs: launch, find by label, state and deletion."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from spotwave.blocks.tags import ATTEMPT, JOB, OFFER, machine_from, packed, tags
 from spotwave.blocks.unlisted_machine import state_of_unlisted
 from spotwave.blocks.user_data import of_cloud
 
-CREATED_S = 300.0  #: a stockout takes seconds to be told, bare metal minutes to be made
-DELETED_S = 180.0  #: then it is surely on its way
-PATIENCE_S = 30.0  #: of one call with its repetitions
+CREATED_S = 300.0  #: a stockout is reported within seconds, bare metal takes minutes to create
+DELETED_S = 180.0  #: after this time the deletion is certainly in progress
+PATIENCE_S = 30.0  #: time limit of one call including retries
 
 _STATES = {
     "PROVISIONING": MachineState.PENDING,
     "STAGING": MachineState.PENDING,
     "PENDING": MachineState.PENDING,
-    # The seconds after a notice are the machine's: it is saving, and must not be taken for lost.
+    # After a preemption notice the machine still saves its data, so it does not count as lost yet.
     "STOPPING": MachineState.STOPPING,
     "PENDING_STOP": MachineState.STOPPING,
     "SUSPENDING": MachineState.STOPPING,
     "DEPROVISIONING": MachineState.STOPPING,
 }
-_DOWN = ("TERMINATED", "STOPPED", "SUSPENDED")  # its vCPUs cost nothing any more, its disk does
+_DOWN = ("TERMINATED", "STOPPED", "SUSPENDED")  # vCPUs no longer bill, the disk does
 
 
 class Machines:
-    """A project's; `template` replaces node/boot/bootstrap.sh; recent: what other launches of a walk have written."""
+    """A project's VMs; `template` replaces node/boot/bootstrap.sh; recent: cache shared by launches of a placement."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Machines:
     def launch(self, offer: Offer, brief: LaunchBrief) -> Machine:
         """Start a machine, or return the one that was started for this job, attempt and offer.
 
-        A request whose answer was lost is repeated with the same token. Raises a LaunchRefused; then nothing bills.
+        A request with a lost answer is repeated with the same token. Raises a LaunchRefused; then nothing bills.
         """
         try:
             return self._launched(offer, brief)
@@ -67,8 +67,8 @@ class Machines:
 
     def _launched(self, offer: Offer, brief: LaunchBrief) -> Machine:
         if offer.zone is None:
-            raise Unfit(f"{offer.label}: names no zone")
-        image_of(self._setup.image, self._setup.image_arm64, offer.architecture)  # else nothing is written for it
+            raise Unfit(f"{offer.label}: the offer has no zone")
+        image_of(self._setup.image, self._setup.image_arm64, offer.architecture)  # raises before a secret is written
         with of_all_regions(), refusing():
             secret = self._secrets.write(brief, offer.region)
         body = instance_of(self._setup, offer, offer.zone, brief, self._user_data(brief, secret))
@@ -86,7 +86,7 @@ class Machines:
         if codes_in(operation) & EXISTS:
             return self._adopted(offer.zone, brief, body.name)
         if not is_done(operation):
-            raise self._undone(offer.zone, body.name, Unclear(f"not made within {CREATED_S:.0f} s"))
+            raise self._undone(offer.zone, body.name, Unclear(f"not created within {CREATED_S:.0f} s"))
         if (failed := refusal_in(operation)) is not None:
             raise self._undone(offer.zone, body.name, failed)
         machine = machine_from(
@@ -96,20 +96,20 @@ class Machines:
             id_=body.name,
             region=offer.region,
             zone=offer.zone,
-            launched_at=_time(operation.end_time or operation.insert_time),  # it runs, and bills, when that is done
+            launched_at=_time(operation.end_time or operation.insert_time),  # it runs and bills once this is done
         )
         assert machine is not None
         return machine
 
     def find(self, job_key: str | None = None) -> list[Machine]:
-        """By label, in all zones; stopped ones too, since their disks bill. Raises a LaunchRefused."""
+        """Search all zones by label; includes stopped VMs, since their disks bill. Raises a LaunchRefused."""
         with refusing():
             found = all_zones.our_instances(self._clients, "instances", job_key, self._patience_s)
             machines = [machine for zone, instance in found if (machine := _machine(instance, zone)) is not None]
         return sorted(machines, key=lambda machine: (machine.job_key, machine.attempt, machine.id))
 
     def state(self, machine: Machine) -> MachineState:
-        """A deleted instance is not found; the zone's log tells whether it was taken back. Raises a LaunchRefused."""
+        """Return the state; for a deleted instance, the zone's log has preemptions. Raises a LaunchRefused."""
         with refusing():
             try:
                 status = str(self._get(str(machine.zone), machine.id).status)
@@ -119,10 +119,10 @@ class Machines:
                 return _STATES.get(status, MachineState.RUNNING)
             if PREEMPTED in endings_of(self._clients, machine, self._patience_s):
                 return MachineState.INTERRUPTED
-            return MachineState.STOPPING  # switched off by itself: its disk waits to be deleted
+            return MachineState.STOPPING  # it shut itself down: its disk still has to be deleted
 
     def terminate(self, machine: Machine) -> None:
-        """Delete the instance; its boot disk and its address go with it. Raises a LaunchRefused."""
+        """Delete the instance with its boot disk and its address. Raises a LaunchRefused."""
         with refusing():
             self._delete(str(machine.zone), machine.id)
 
@@ -142,7 +142,7 @@ class Machines:
         return of_cloud("gcp", brief.brief, settings, self._template).decode()
 
     def _insert(self, zone: str, body: Any, token: str) -> Any:
-        """The operation as it begins. Raises FAILURES."""
+        """Start the insert and return its operation. Raises FAILURES."""
         from google.cloud.compute_v1 import InsertInstanceRequest
 
         request = InsertInstanceRequest(
@@ -151,28 +151,28 @@ class Machines:
         return self._clients.instances.insert_unary(request, **Clients.call(self._patience_s, is_lost))
 
     def _adopted(self, zone: str, brief: LaunchBrief, name: str) -> Machine:
-        """The machine that has the name already, if it is this attempt's."""
+        """Return the machine that already has the name, if it belongs to this attempt."""
         with refusing():
             try:
                 instance = self._get(zone, name)
             except NotFound:
-                raise Unclear(f"alreadyExists: {name} is there, and is not") from None
+                raise Unclear(f"alreadyExists: {name} exists, but cannot be found") from None
         tags = tags_of(brief)
         machine = _machine(instance, zone)
         if machine is None or any(instance.labels.get(key) != tags[key] for key in (JOB, ATTEMPT)):
-            raise Unclear(f"alreadyExists: {name} is somebody else's")
+            raise Unclear(f"alreadyExists: {name} belongs to another owner")
         return machine
 
     def _undone(self, zone: str, name: str, refused: LaunchRefused) -> LaunchRefused:
-        """Nothing of a failed launch may bill. What to raise: where there was no answer to that either, Throttled, so
-        that the same token is tried again and finds what was made; where it is deleted, never the same token again, and
-        nothing else of a region that did not answer for so long."""
+        """Delete the remains of a failed launch, so that nothing bills, and return the error to raise. If the deletion
+        fails too, that is Throttled, so that the same token is tried again and finds the machine. If the deletion
+        succeeds after a lost answer, it is Throttled with `repeated`: no retry of the token, and the region is left."""
         try:
             self._delete(zone, name)
         except (*FAILURES, LaunchRefused):
             return Throttled(f"{refused.reason}; {name} may be running in {zone}")
         if isinstance(refused, Throttled):
-            told = f"{refused.reason}, however often it was asked; what it may have made is deleted"
+            told = f"{refused.reason}, also after retries; anything that was created is deleted"
             return Throttled(told, repeated=True)
         return refused
 
@@ -188,7 +188,7 @@ class Machines:
         )
 
     def _delete(self, zone: str, name: str) -> None:
-        """Raises FAILURES, and a LaunchRefused that the operation tells."""
+        """Delete the instance and wait. Raises FAILURES, or a LaunchRefused if the operation fails."""
         try:
             operation = self._clients.instances.delete_unary(
                 project=self._clients.project, zone=zone, instance=name, **Clients.call(self._patience_s)

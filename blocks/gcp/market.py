@@ -1,4 +1,4 @@
-"""The wing's market: machine types and price list read side by side, then joined."""
+"""Market of Google Cloud: machine types and price list, read concurrently and joined."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from spotwave.blocks.price_sanity import vetted
 
 
 def read_market(clients: Clients, wanted: list[str], catalogue: Catalogue | None, tell: OnProgress) -> Market:
-    """All offers. Without a catalogue the machine types are read while the price list is. Raises MarketUnavailable."""
+    """Return all offers. A missing catalogue is read at the same time as the prices. Raises MarketUnavailable."""
     progress = Progress(tell)
     tell_prices, tell_types = progress.part(), progress.part()
     read: dict[str, Callable[[], Any]] = {"prices": lambda: unit_prices(read_skus(clients, tell_prices))}

@@ -1,4 +1,4 @@
-"""Machine types times unit prices: pure functions from the two tables to offers."""
+"""Machine types times unit prices: pure functions from these two tables to offers."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ _NEEDS: dict[str, pl.DataType] = {
 }
 _ARCHITECTURES = {"X86_64": "x86_64", "ARM64": "arm64"}
 Row = Mapping[str, Any]
-Need = tuple[str, str, float]  # part, SKU, how much of it
+Need = tuple[str, str, float]  # part, SKU, amount
 
 
 def offers(types: pl.DataFrame, prices: pl.DataFrame, seen_at: datetime) -> tuple[pl.DataFrame, dict[str, int]]:
-    """An offer for every machine type and zone: (rows with the columns of the market, how many were dropped and why).
+    """Return (an offer for every machine type and zone, with the market's columns; number of rows dropped, by reason).
 
-    types: as machine_types.py reads them; prices: as skus.py does. The price of a machine is the sum of its parts,
-    vCPUs x core + GiB x RAM + GPUs x GPU + GiB x local SSD (Compute Engine, VM instance pricing); one without a spot
-    SKU for each part in its region is no offer.
+    types: from machine_types.py; prices: from skus.py. The price of a machine is the sum of its parts,
+    vCPUs x core + GiB x RAM + GPUs x GPU + GiB x local SSD (Compute Engine, VM instance pricing). A machine without a
+    spot SKU for each part in its region is dropped.
     """
     shapes, needs = _shaped(types)
     placed = types.select("instance_type", "region").unique()
@@ -88,12 +88,12 @@ def offers(types: pl.DataFrame, prices: pl.DataFrame, seen_at: datetime) -> tupl
 
 
 def _sum(usd: str) -> pl.Expr:
-    """Of all parts; null where one has no price."""
+    """Sum the prices of all parts; null if one has no price."""
     return pl.when(pl.col(usd).is_null().any()).then(None).otherwise((pl.col("amount") * pl.col(usd)).sum())
 
 
 def _shaped(types: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """What each type is, and what it is billed by. A type is the same in all zones: some hundreds of rows."""
+    """Return the shape and the billed parts of each type. A type is the same in all zones: some hundreds of rows."""
     shapes: list[tuple[Any, ...]] = []
     needs: list[tuple[Any, ...]] = []
     for row in types.unique("instance_type", keep="first", maintain_order=True).iter_rows(named=True):
@@ -118,7 +118,7 @@ def _shaped(types: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def _why_not(row: Row) -> str | None:
-    """Why a price would be a guess, most of all one far too low."""
+    """Return why the price of a type would be a guess, probably far too low; None if it is known."""
     name, family = row["instance_type"], family_of(row["instance_type"])
     if not family.sku:
         return "family without known SKUs"
@@ -136,7 +136,7 @@ def _why_not(row: Row) -> str | None:
 
 
 def _needs(row: Row, gpu_count: float) -> list[Need]:
-    """The parts that a type is billed by, the first that has no price being the one to name."""
+    """Return the parts that a type is billed by; the first without a price is the reported one."""
     name, family = row["instance_type"], family_of(row["instance_type"])
     if name in WHOLE_VM:
         return [(WHOLE, WHOLE_VM[name], 1.0)]
@@ -159,7 +159,7 @@ def _gpu_count(row: Row) -> float:
 
 
 def _ssd_gib(row: Row) -> float:
-    """GiB of bundled local SSD."""
+    """Return the GiB of bundled local SSD."""
     name: str = row["instance_type"]
     partition = SSD_GIB_OF_FAMILY.get(name.partition("-")[0], SSD_GIB)
     return SSD_GIB_OF_TYPE.get(name, int(row["ssd_partitions"]) * partition)

@@ -1,4 +1,4 @@
-"""Compute Engine's operations: waiting for one, and what the log of a zone tells of a machine's end."""
+"""Compute Engine's operations: wait for one, and find a machine's end in the operations log of its zone."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from spotwave.blocks.gcp.clients import Clients, is_transient
 from spotwave.blocks.models import Machine
 
 _HELD_S = 150.0  # the server holds the call for up to two minutes
-_PACE_S = 0.5  # a busy server may answer at once that it is not done
-_PAGE, _MOST_PAGES = 500, 40  # the log goes back some two weeks
+_PACE_S = 0.5  # minimum interval, since a busy server may answer immediately
+_PAGE, _MOST_PAGES = 500, 40  # the log covers about two weeks
 
 PREEMPTED, DELETED = "compute.instances.preempted", "delete"
 
 
 def finished(clients: Clients, zone: str, operation: Any, patience_s: float) -> Any:
-    """The operation when it is done, or as it stands after `patience_s`. Raises FAILURES."""
+    """Return the operation when it is done, or in its state after `patience_s`. Raises FAILURES."""
     end = time.monotonic() + patience_s
     while not is_done(operation) and (left := end - time.monotonic()) > 0:
         asked = time.monotonic()
@@ -29,7 +29,7 @@ def finished(clients: Clients, zone: str, operation: Any, patience_s: float) -> 
                 project=clients.project, zone=zone, operation=operation.name, **call
             )
         except requests.Timeout:
-            continue  # the server still holds the call: no failure, patience is over
+            continue  # the server still holds the call: not a failure, only the time limit
         if not is_done(operation):
             time.sleep(min(left, max(0.0, _PACE_S - (time.monotonic() - asked))))
     return operation
@@ -44,17 +44,17 @@ def is_done(operation: Any) -> bool:
 
 
 def endings_of(clients: Clients, machine: Machine, patience_s: float) -> set[str]:
-    """Which of `PREEMPTED` and `DELETED` the zone's log knows of the machine.
+    """Return which of `PREEMPTED` and `DELETED` the zone's log contains for the machine.
 
-    Both, if it was deleted while it was being taken back. Raises FAILURES.
+    Both, if it was deleted while being preempted. Raises FAILURES.
     """
     return {operation.operation_type for operation in _endings(clients, machine, patience_s)}
 
 
 def ended_at(clients: Clients, machine: Machine, patience_s: float) -> datetime | None:
-    """When it was deleted, by us or by itself; None if the log does not know. Raises FAILURES.
+    """Return when it was deleted, by Spotwave or by itself; None if the log does not contain it. Raises FAILURES.
 
-    A preemption is in the log from its notice on, and the machine bills for the seconds that it has left.
+    The log has a preemption from its notice on, and the machine bills for the remaining seconds.
     """
     deleted = [one for one in _endings(clients, machine, patience_s) if one.operation_type == DELETED and is_done(one)]
     return min((datetime.fromisoformat(one.end_time) for one in deleted if one.end_time), default=None)

@@ -1,4 +1,4 @@
-"""How often spot VMs of a type are preempted in a zone, from Compute Engine's own history."""
+"""Preemption rates of spot VMs by type and zone, from Compute Engine's own history."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from spotwave.blocks.gcp.clients import FAILURES, Clients, why
 from spotwave.blocks.interruption import Rate, of_stops
 from spotwave.blocks.models import Offer
 
-AT_MOST = 10  #: offers, each a call: enough to rank the leading ones anew
-_PATIENCE_S = 10.0  # of one call with all its repetitions: what it tells is good to know, no more
+AT_MOST = 10  #: offers, one call each: enough to re-rank the leading ones
+_PATIENCE_S = 10.0  # time limit of one call including retries; short, since the result is optional
 _DAYS = 7
 
 Pool = tuple[str, str, str]
 
 
 def read_interruptions(clients: Clients, offers: Sequence[Offer]) -> dict[Pool, Rate]:
-    """The rate for each pool of the first `AT_MOST` offers with a zone; pools without an answer are left out."""
+    """Return the rate for each pool of the first `AT_MOST` offers with a zone; pools without an answer are left out."""
     pools = list(dict.fromkeys(offer.pool for offer in offers if offer.zone))[:AT_MOST]
     if not pools:
         return {}
@@ -29,8 +29,8 @@ def read_interruptions(clients: Clients, offers: Sequence[Offer]) -> dict[Pool, 
 
 
 def _rate(client: Any, project: str, pool: Pool) -> Rate:
-    """Of the mean of the last daily preemption rates (Compute Engine API, advice.capacityHistory): preempted over all
-    spot VMs that stopped running, without a word of how long those had run.
+    """Return the mean of the last daily preemption rates (Compute Engine API, advice.capacityHistory): preempted VMs
+    over all spot VMs that stopped running; the API does not report how long those had run.
 
     Raises Unavailable, also for a type or zone without a history.
     """

@@ -1,5 +1,5 @@
-"""What the project may still have of the quotas that spot VMs count against (Compute Engine API v1: regions.list and
-projects.get, `quotas`). Families whose quota is not among them (C4, C4D, N4, C3D) stay unknown."""
+"""Remaining quotas of the project that spot VMs count against (Compute Engine API v1: regions.list and projects.get,
+`quotas`). Families whose quota is not listed there (C4, C4D, N4, C3D) stay unknown."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PREEMPTIBLE = "PREEMPTIBLE_CPUS"
 
 
 def quota_room(clients: Clients, patience_s: float) -> list[QuotaRoom]:
-    """Of every region, and of the project: two calls; what does not answer is left out."""
+    """Return the quotas of every region and of the project with two calls; a failed call is left out."""
     found: list[QuotaRoom] = []
     try:
         for region in clients.regions.list(project=clients.project, **Clients.call(patience_s)):
@@ -29,13 +29,13 @@ def quota_room(clients: Clients, patience_s: float) -> list[QuotaRoom]:
 
 
 def _of_region(rooms: list[QuotaRoom]) -> list[QuotaRoom]:
-    """Spot counts against its own quota, where the project was granted any, else against the ordinary ones."""
+    """Return the quotas for spot: the preemptible one if the project has any, else the ordinary ones."""
     own = [room for room in rooms if room.name == _PREEMPTIBLE and room.limit > 0]
     return own or [room for room in rooms if room.name != _PREEMPTIBLE]
 
 
 def _rooms(region: str, quotas: Iterable[Any]) -> Iterator[QuotaRoom]:
-    """Of CPUs and, for the project, GPUs."""
+    """Yield the quotas of CPUs and, for the project, GPUs."""
     for quota in quotas:
         name = str(quota.metric)
         if (name.endswith("CPUS") or name in EVERYWHERE) and quota.limit >= 0:

@@ -1,4 +1,4 @@
-"""What Compute Engine's and Secret Manager's refusals mean for a walk along the offers."""
+"""Mapping of errors of Compute Engine and Secret Manager to launch refusals."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from spotwave.blocks.gcp.quotas import EVERYWHERE, quota_named
 EXISTS = {"RESOURCE_ALREADY_EXISTS", "alreadyExists"}
 GONE = {"RESOURCE_NOT_FOUND", "notFound"}
 
-# Codes of operations, and reasons of plain answers (Compute Engine docs, Troubleshooting VM creation, Resource
-# availability; UNSUPPORTED_OPERATION was seen of machines that were preempted while they were made).
+# Codes of operations, and reasons in direct answers (Compute Engine docs, Troubleshooting VM creation, Resource
+# availability; UNSUPPORTED_OPERATION was observed for machines preempted during their creation).
 _CAPACITY = {*OUT_OF_STOCK, "UNSUPPORTED_OPERATION"}
 _QUOTA = {"QUOTA_EXCEEDED", "quotaExceeded", "limitExceeded"}
 _ADDRESSES = {"IP_SPACE_EXHAUSTED", "IP_SPACE_EXHAUSTED_WITH_DETAILS"}
@@ -49,20 +49,20 @@ _INVALID = {
 _RETRY_S = 5.0
 
 _ROLE = "give the launcher its role (docs/accounts/gcp.md)"
-# By the block's field that the message is about (blocks.gcp.error_text).
+# By the block's field that the message refers to (blocks.gcp.error_text).
 _REMEDIES = {
     "service_account": "service_account: it does not exist, or the launcher may not act as it; grant it "
     "roles/iam.serviceAccountUser on the machines' service account (docs/accounts/gcp.md)",
-    "subnetwork": "subnetwork: there is none of that name in the region; correct it",
-    "network": "network: there is none of that name in the project; correct it, or name a subnetwork",
+    "subnetwork": "subnetwork: it does not exist in the region; correct it",
+    "network": "network: it does not exist in the project; correct it, or set a subnetwork",
     "image": "image: it does not exist, or may not be read; correct 'Image' in the GCP Cloud block",
-    "max_hours": "max_hours: the deadline is too near or too far; Compute Engine takes 30 s to 120 days",
+    "max_hours": "max_hours: the deadline is too near or too far; Compute Engine accepts 30 s to 120 days",
     "project": "project: it does not exist, or Compute Engine is not enabled in it; correct it",
 }
 
 
 class OverQuota(Quota):
-    """A quota as Google names it: metric and dimensions (Compute Engine API v1, QuotaExceededInfo)."""
+    """A quota as Google describes it: metric and dimensions (Compute Engine API v1, QuotaExceededInfo)."""
 
     def __init__(
         self, reason: str, reach: Reach, metric: str, dimensions: Mapping[str, str], limit: float | None
@@ -71,13 +71,13 @@ class OverQuota(Quota):
         self.dimensions = dimensions
 
     def of_type(self, instance_type: str) -> Quota:
-        """The same by the name that `blocks.gcp.quotas` has for it, where that type was asked for."""
+        """Return the refusal with the quota's name in `blocks.gcp.quotas`, for a launch of that type."""
         return Quota(self.reason, self.reach, quota_named(self.quota, self.dimensions, instance_type), self.left)
 
 
 @contextmanager
 def refusing() -> Iterator[None]:
-    """Failures of the SDK leave as refusals; what they quote of the request stays behind."""
+    """Convert failures of the SDK to refusals, and drop the original error, which quotes the request."""
     try:
         yield
     except (*FAILURES, MarketUnavailable) as error:
@@ -85,28 +85,28 @@ def refusing() -> Iterator[None]:
 
 
 def refusal(error: Exception) -> LaunchRefused:
-    """For one of `FAILURES`, or a `Clients` that could not be made."""
+    """Convert one of `FAILURES`, or a failure to create `Clients`."""
     if isinstance(error, RetryError):
         cause = error.cause
-        silent = Throttled("gcp: no answer, however often it was asked")
-        told = refusal(cause) if isinstance(cause, FAILURES) else silent
-        if isinstance(told, Throttled):
-            told.repeated = True
-        return told
+        no_answer = Throttled("gcp: no answer, also after retries")
+        refused = refusal(cause) if isinstance(cause, FAILURES) else no_answer
+        if isinstance(refused, Throttled):
+            refused.repeated = True
+        return refused
     if isinstance(error, MarketUnavailable):
         return Misconfigured(str(error))
     if isinstance(error, GoogleAPICallError):
         return _of_answer(error)
     if isinstance(error, GoogleAuthError):
-        word = type(error).__name__
+        kind = type(error).__name__
         if error.retryable:
-            return Throttled(f"gcp: the credentials could not be renewed ({word})")
-        return Misconfigured(f"gcp: the credentials are refused ({word}); check the GCP Credentials block")
+            return Throttled(f"gcp: the credentials could not be renewed ({kind})")
+        return Misconfigured(f"gcp: the credentials are refused ({kind}); check the GCP Credentials block")
     return Throttled(f"gcp: the endpoint cannot be reached ({type(error).__name__})")
 
 
 def refusal_in(operation: Any) -> LaunchRefused | None:
-    """What a finished operation says of its failure; None if it succeeded. A 200 on the request says nothing yet."""
+    """Return the failure of a finished operation; None if it succeeded. An accepted request (200) may still fail."""
     for error in operation.error.errors:
         quotas = [detail.quota_info for detail in error.error_details if detail.quota_info.metric_name]
         if error.code in _QUOTA and quotas:
@@ -146,11 +146,11 @@ def _of_answer(error: GoogleAPICallError) -> LaunchRefused:
 
 def _judged(code: str, message: str) -> LaunchRefused:
     if code in _CAPACITY:
-        return Capacity(f"{code}: none free in the zone just now")
+        return Capacity(f"{code}: no capacity in the zone at the moment")
     if code in _QUOTA:
         return _over_quota(code, error_text.quota_metric(message), {}, message)
     if code in _ADDRESSES:
-        return Quota(f"{code}: the subnetwork has no address left", "region")
+        return Quota(f"{code}: the subnetwork has no free address", "region")
     if code in _TOO_FAST:
         return Throttled(code, _RETRY_S)
     if code in _POLICY and error_text.is_location_policy(message):
@@ -166,32 +166,32 @@ def _judged(code: str, message: str) -> LaunchRefused:
         if code == "accessNotConfigured":
             return Misconfigured("gcp: an API is not enabled; run: gcloud services enable compute.googleapis.com "
                                  "secretmanager.googleapis.com")  # fmt: skip
-        return Misconfigured(f"gcp: {code}: the credentials may not do that; {_ROLE}")
+        return Misconfigured(f"gcp: {code}: the credentials lack the permission; {_ROLE}")
     if code in GONE:
         return _missing(code, message)
     if code in _INVALID:
         return _invalid(code, message)
-    return Unclear(f"{code}: a refusal that is not known")
+    return Unclear(f"{code}: an unknown error code")
 
 
 def _over_quota(code: str, metric: str, dimensions: Mapping[str, str], message: str) -> OverQuota:
     everywhere = metric in EVERYWHERE or error_text.is_whole_project(message)
     whose = dimensions.get("vm_family") or dimensions.get("gpu_family") or ""
-    said = (
-        f"{code}: quota {metric or 'of a name not told'}{f' of {whose}' if whose else ''} of the "
-        f"{'project' if everywhere else 'region'} is used up; ask for more under 'IAM & Admin, Quotas'"
+    reason = (
+        f"{code}: quota {metric or 'of unknown name'}{f' of {whose}' if whose else ''} of the "
+        f"{'project' if everywhere else 'region'} is used up; request more under 'IAM & Admin, Quotas'"
     )
     limit = error_text.quota_limit(message)
-    return OverQuota(said, "cloud" if everywhere else "region" if metric else "pool", metric, dimensions, limit)
+    return OverQuota(reason, "cloud" if everywhere else "region" if metric else "pool", metric, dimensions, limit)
 
 
 def _invalid(code: str, message: str) -> LaunchRefused:
     if error_text.is_type_not_in_zone(message):
         return Capacity(f"{code}: the zone does not have this type")
     if error_text.is_disk_too_small(message):
-        return Misconfigured(f"gcp: {code}: disk_gib: smaller than the image; ask for more")
+        return Misconfigured(f"gcp: {code}: disk_gib: smaller than the image; increase it")
     if error_text.is_misfit(message):
-        return Unfit(f"{code}: the type does not go with its disk or image")
+        return Unfit(f"{code}: the type is incompatible with its disk or image")
     return Misconfigured(f"gcp: {code}: {_field(message)}")
 
 
@@ -199,7 +199,7 @@ def _missing(code: str, message: str) -> LaunchRefused:
     if error_text.is_type_missing(message):
         return Capacity(f"{code}: the zone does not have this type")
     if error_text.is_zone_missing(message):
-        return Capacity(f"{code}: there is no such zone for this project")
+        return Capacity(f"{code}: the zone does not exist for this project")
     return Misconfigured(f"gcp: {code}: {_field(message)}")
 
 
@@ -208,13 +208,13 @@ def _field(message: str) -> str:
 
 
 def _message(error: GoogleAPICallError) -> str:
-    """The service's own; the SDK puts method and address before it, where zone and project stand."""
-    told = [str(one["message"]) for one in error.errors if isinstance(one, dict) and one.get("message")]
-    return told[0] if told else str(error.message).partition(": ")[2]
+    """Return the service's message. The SDK's own begins with method and address, which contain zone and project."""
+    messages = [str(one["message"]) for one in error.errors if isinstance(one, dict) and one.get("message")]
+    return messages[0] if messages else str(error.message).partition(": ")[2]
 
 
 def _retry_after(error: GoogleAPICallError) -> float:
-    """Seconds, as the answer asks; a date in their place is not worth reading."""
+    """Return the Retry-After of the answer in seconds, or the default; dates are not supported."""
     headers = getattr(error.response, "headers", None) or {}
     text = str(headers.get("Retry-After", ""))
     return float(text) if text.isdigit() else _RETRY_S

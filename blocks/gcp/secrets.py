@@ -1,8 +1,8 @@
 """A job's secret in Secret Manager: one secret per job, a version for each attempt's content.
 
-Where an organization's policy forbids what is kept everywhere, there is one for each region that is tried instead, with
-the region in its name, since the locations of a secret cannot be changed (Secret Manager, "Choose a replication
-policy"). A machine is told the name of its own.
+If a policy of the organization forbids automatic replication, each region that is tried has its own secret, with the
+region in its name, since the locations of a secret cannot be changed (Secret Manager, "Choose a replication policy").
+The machine gets the name of its secret in its settings.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from spotwave.blocks.models import LaunchBrief
 from spotwave.blocks.recent_answers import Recent
 from spotwave.blocks.tags import JOB
 
-_KEPT = timedelta(days=1)  # after the deadline, when nobody has deleted it: it deletes itself
+_KEPT = timedelta(days=1)  # it expires this long after the deadline, if it was not deleted
 LOCATIONS_POLICY = "constraints/gcp.resourceLocations"
 
 
 class ForbiddenLocation(Exception):
-    """A policy of the organization forbids a secret where it was to be kept."""
+    """A policy of the organization forbids a secret in the requested location."""
 
 
 def name_of(job_key: str, region: str | None = None) -> str:
@@ -32,7 +32,7 @@ def name_of(job_key: str, region: str | None = None) -> str:
 
 
 class Secrets:
-    """A project's. locations: where they are kept; empty: wherever Google likes, or else in the machine's region."""
+    """Secrets of a project. locations: where to store them; empty: automatic replication, else the machine's region."""
 
     def __init__(self, clients: Clients, locations: Sequence[str], recent: Recent, patience_s: float) -> None:
         self._clients = clients
@@ -41,9 +41,9 @@ class Secrets:
         self._patience_s = patience_s
 
     def write(self, brief: LaunchBrief, region: str) -> str:
-        """The name of the secret that a machine in this region reads, once it has this attempt's content.
+        """Write this attempt's content and return the name of the secret for a machine in this region.
 
-        Raises FAILURES, or a LaunchRefused where the policy forbids it.
+        Raises FAILURES, or a LaunchRefused if a policy forbids the location.
         """
         if self._locations:
             try:
@@ -51,7 +51,7 @@ class Secrets:
             except ForbiddenLocation:
                 raise Misconfigured(
                     f"gcp: secret_locations: {LOCATIONS_POLICY} of the organization forbids "
-                    f"{', '.join(self._locations)}; name locations that it allows, or none"
+                    f"{', '.join(self._locations)}; choose locations that it allows, or none"
                 ) from None
         if not self._recent.get(self._everywhere, lambda: False):
             try:
@@ -62,12 +62,12 @@ class Secrets:
             return self._written(brief, region, [region])
         except ForbiddenLocation:
             raise Closed(
-                f"gcp {region}: {LOCATIONS_POLICY} of the organization forbids a secret there, as it does everywhere"
+                f"gcp {region}: {LOCATIONS_POLICY} of the organization forbids a secret there, and also everywhere"
             ) from None
 
     @property
     def _everywhere(self) -> tuple[str, str]:
-        """Under which it is remembered that the policy forbids it."""
+        """Cache key for the fact that the policy forbids automatic replication."""
         return ("no secret everywhere", self._clients.project)
 
     def _written(self, brief: LaunchBrief, region: str | None, locations: Sequence[str]) -> str:
@@ -76,7 +76,7 @@ class Secrets:
         return self._recent.get(key, lambda: self._new_version(brief, name, locations))
 
     def _new_version(self, brief: LaunchBrief, name: str, locations: Sequence[str]) -> str:
-        """Never read, so that the launcher needs no right to read any secret: who does not remember writes it anew."""
+        """Add a version. The launcher never reads secrets, so it needs no such permission, and may write one twice."""
         secrets, call = self._clients.secrets, Clients.call(self._patience_s)
         parent = f"projects/{self._clients.project}/secrets/{name}"
         request = {"parent": parent, "payload": {"data": brief.secret_text().encode()}}
@@ -92,7 +92,7 @@ class Secrets:
 def create(
     clients: Clients, name: str, job_key: str, expiry: datetime, locations: Sequence[str], patience_s: float
 ) -> None:
-    """An empty one, unless it is there; in these locations, or everywhere. Raises FAILURES, ForbiddenLocation."""
+    """Create an empty secret in these locations, or everywhere, if missing. Raises FAILURES, ForbiddenLocation."""
     replicas = [{"location": location} for location in locations]
     replication: dict[str, Any] = {"user_managed": {"replicas": replicas}} if locations else {"automatic": {}}
     secret = {"replication": replication, "labels": {JOB: job_key}, "expire_time": expiry}
@@ -100,7 +100,7 @@ def create(
     try:
         clients.secrets.create_secret(request=request, **Clients.call(patience_s))
     except Conflict:
-        return  # by an earlier attempt, or by a call whose answer was lost
+        return  # created by an earlier attempt, or by a call with a lost answer
     except GoogleAPICallError as error:
         if _is_of_locations(error):
             raise ForbiddenLocation from error
@@ -108,14 +108,14 @@ def create(
 
 
 def _is_of_locations(error: GoogleAPICallError) -> bool:
-    """A 400, FAILED_PRECONDITION, that names the constraint as the type of a violation (google.rpc.PreconditionFailure;
-    as told in firebase/firebase-tools#6454)."""
+    """Whether it is a 400, FAILED_PRECONDITION, with the constraint as the type of a violation
+    (google.rpc.PreconditionFailure; as reported in firebase/firebase-tools#6454)."""
     violations = [one for detail in error.details if isinstance(detail, dict) for one in detail.get("violations") or ()]
     return any(isinstance(one, dict) and one.get("type") == LOCATIONS_POLICY for one in violations)
 
 
 def ours(clients: Clients, job_key: str | None, patience_s: float) -> Iterator[Any]:
-    """Every secret of this job, or of all. Raises FAILURES."""
+    """Yield every secret of this job, or of all. Raises FAILURES."""
     listed = clients.secrets.list_secrets(
         request={
             "parent": f"projects/{clients.project}",
@@ -129,7 +129,7 @@ def ours(clients: Clients, job_key: str | None, patience_s: float) -> Iterator[A
 
 
 def delete(clients: Clients, name: str, patience_s: float) -> None:
-    """With all its versions; safe to repeat. Raises FAILURES."""
+    """Delete a secret with all its versions; safe to repeat. Raises FAILURES."""
     try:
         clients.secrets.delete_secret(
             request={"name": f"projects/{clients.project}/secrets/{name}"}, **Clients.call(patience_s)

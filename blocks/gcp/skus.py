@@ -1,4 +1,4 @@
-"""The price list as unit prices: what a core, a GiB, a GPU costs by the hour in each region, spot and on demand."""
+"""Unit prices from the price list: USD per hour for a core, a GiB, a GPU in each region, spot and on demand."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ PRICES: dict[str, pl.DataType] = {
     "on_demand_usd": pl.Float64(),
 }
 
-# A description, e.g. 'Spot Preemptible N2D AMD Instance Core running in Paris'. The place in it is a city or a
-# continent, sometimes two names of one: `serviceRegions` says where a SKU holds.
+# A description, e.g. 'Spot Preemptible N2D AMD Instance Core running in Paris'. Its place is a city or a continent,
+# sometimes with two names for one; the regions of a SKU are taken from `serviceRegions`.
 _DESCRIPTION = re.compile(
     r"""
     (?P<spot>(?:Spot\ )?Preemptible\ )?
@@ -37,18 +37,18 @@ _DESCRIPTION = re.compile(
     """,
     re.VERBOSE,
 )
-# Sold otherwise than as a predefined machine by the hour.
+# SKUs of other products than a predefined machine by the hour.
 _OTHERWISE = re.compile(
     r"custom|sole tenancy|reserved|reservation|commit|premium|upgrade|dws|calendar|flex|suspend", re.IGNORECASE
 )
 _GROUPS = {"CPU", "RAM", "GPU", "N1Standard", "F1Micro", "G1Small", "LocalSSD"}
 _USAGES = {"OnDemand", "Preemptible"}
 
-_GIB_OF_GB = 1.073741824  # 2^30 bytes cost so much more than 10^9: C4D's RAM is in GBy, all else in GiBy
-_HOURS_A_MONTH = 730.0  # Google's own
+_GIB_OF_GB = 1.073741824  # ratio of 2^30 to 10^9 bytes: C4D's RAM is in GBy, all else in GiBy
+_HOURS_A_MONTH = 730.0  # as Google counts
 _HOURS = {"h": 1.0}
 _GIB_HOURS = {"GiBy.h": 1.0, "GBy.h": _GIB_OF_GB, "GiBy.mo": 1 / _HOURS_A_MONTH, "GBy.mo": _GIB_OF_GB / _HOURS_A_MONTH}
-# By part: the units a price may be in, as factors to USD/h for one of it; and the one where none is named.
+# By part: the allowed units of a price, as factors to USD/h for one part; and the default unit.
 _UNITS = {
     CORE: (_HOURS, "h"),
     GPU: (_HOURS, "h"),
@@ -59,15 +59,15 @@ _UNITS = {
 
 
 class Kind(NamedTuple):
-    """What a SKU is the price of."""
+    """The thing that a SKU is the price of."""
 
     part: str  #: CORE, RAM, GPU, SSD or WHOLE
-    sku: str  #: which, e.g. 'N2D AMD' or 'Tesla A100', as families.py names it
+    sku: str  #: name as in families.py, e.g. 'N2D AMD' or 'Tesla A100'
     spot: bool
 
 
 def classified(sku: Mapping[str, Any]) -> Kind | None:
-    """What an element of Cloud Billing's services.skus.list prices; None for what no predefined machine is made of."""
+    """Return what an element of services.skus.list prices; None if it is not a part of a predefined machine."""
     category = sku.get("category") or {}
     group, usage = category.get("resourceGroup"), category.get("usageType")
     if group not in _GROUPS or usage not in _USAGES:
@@ -76,7 +76,7 @@ def classified(sku: Mapping[str, Any]) -> Kind | None:
     found = _DESCRIPTION.fullmatch(text)
     if found is None or _OTHERWISE.search(text):
         return None
-    # Some spot SKUs are filed as on demand.
+    # Some spot SKUs are listed as on demand.
     spot = usage == "Preemptible" or bool(found["spot"] or found["attached"])
     if group == "GPU":
         name = found["gpu"]
@@ -91,10 +91,11 @@ def classified(sku: Mapping[str, Any]) -> Kind | None:
 
 
 def unit_prices(skus: Iterable[Mapping[str, Any]]) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Prices in USD/h of one core, GiB of RAM, GPU, GiB of local SSD or whole VM: (a frame of `PRICES`, what was
-    dropped by reason). Null where a thing is not sold that way.
+    """Return (prices in USD/h of one core, GiB of RAM, GPU, GiB of local SSD or whole VM, as a frame of `PRICES`;
+    number of SKUs dropped, by reason). Null if there is no such SKU.
 
-    Where one thing has two SKUs in a region, as in us-east4 ('Virginia' and 'Northern Virginia'), the dearer counts.
+    If a region has two SKUs for one thing, as us-east4 does ('Virginia' and 'Northern Virginia'), the more expensive
+    one counts.
     """
     columns: list[tuple[str, str, str, bool, float]] = []
     dropped: Counter[str] = Counter()
@@ -120,11 +121,11 @@ def unit_prices(skus: Iterable[Mapping[str, Any]]) -> tuple[pl.DataFrame, dict[s
 
 
 def _usd_h(sku: Mapping[str, Any], part: str) -> float | str:
-    """USD/h for one of the part, or why there is none."""
+    """Return USD/h for one unit of the part, or why there is no price."""
     try:
-        expression = sku["pricingInfo"][-1]["pricingExpression"]  # a timeline: the last holds now
+        expression = sku["pricingInfo"][-1]["pricingExpression"]  # a timeline: the last entry is current
         prices = [rate["unitPrice"] for rate in expression["tieredRates"]]
-        # Tiers may begin with some that is free. A zero stands nowhere in the JSON.
+        # The first tiers may be free. The JSON omits zeros.
         usd, currency = next(
             (
                 (usd, price.get("currencyCode", "USD"))

@@ -1,4 +1,4 @@
-"""The local cloud: machines that are process trees on this computer."""
+"""Block of the local cloud, whose machines are process trees on this computer."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from spotwave.blocks.models import Finding, InterruptionMethod, LaunchBrief, Mac
 
 class LocalCloud(Cloud):
     """
-    Machines that are process trees on this computer: nothing to rent, everything else as in a cloud.
+    Machines that are process trees on this computer: nothing is rented, everything else works as in a cloud.
 
-    It offers a few sizes, up to the whole computer, free unless prices are set, and can take machines back
-    as clouds do, to see a job survive it. What its machines hold is given out once: a launch for which the vCPUs or
-    the memory left do not suffice is refused.
+    It offers a few sizes, up to the whole computer, free unless prices are set. It can interrupt machines as clouds do,
+    to show that a job survives it. vCPUs and memory are never shared: a launch is refused if the machines in use leave
+    too few vCPUs or too little memory.
 
     Example:
-        Two sizes, with prices for trying out budgets, and an interruption with half a minute of notice:
+        Two sizes, with prices to try out budgets, and an interruption with half a minute of notice:
         ```python
         from spotwave.blocks.local.block import LocalCloud
 
@@ -52,12 +52,12 @@ class LocalCloud(Cloud):
     folder: str | None = Field(
         None,
         title="Folder",
-        description="Where machines live, a folder each. Empty: 'machines' in Spotwave's home.",
+        description="Folder of the machines, with a subfolder each. Empty: 'machines' in Spotwave's home.",
     )
     prices: dict[str, NonNegativeFloat] = Field(
-        default_factory=dict, title="Prices (USD/h)", description="USD per hour by instance type; 0 where not named."
+        default_factory=dict, title="Prices (USD/h)", description="USD per hour by instance type; 0 if not listed."
     )
-    notice_s: float = Field(30.0, ge=0, title="Notice (s)", description="Seconds between notice and loss.")
+    notice_s: float = Field(30.0, ge=0, title="Notice (s)", description="Seconds between notice and interruption.")
     max_vcpus: int | None = Field(
         None, ge=1, title="vCPUs, at most", description="vCPUs of the largest machine; empty: this computer's."
     )
@@ -68,23 +68,24 @@ class LocalCloud(Cloud):
         None,
         ge=1,
         title="vCPUs, pretended",
-        description="For tests and demonstrations: as many machines at once as if this computer had so many vCPUs, and "
-        "memory in proportion; they share what it has, and none is larger than it. Empty: what it has.",
+        description="For tests and demonstrations: allow as many machines at once as if this computer had this number "
+        "of vCPUs, with memory in proportion. They share the real ones, and each is at most as large as this computer. "
+        "Empty: the real number.",
     )
 
     def machines(self, template: str | None = None) -> Machines:
-        """The machines in the block's folder; `template` replaces node/boot/bootstrap.sh."""
+        """Return the machines in the block's folder; `template` replaces node/boot/bootstrap.sh."""
         folder = absolute(self.folder) if self.folder else home() / "machines"
         return Machines(Path(folder).resolve(), template, self.room)
 
     @property
     def room(self) -> LocalCapacity:
-        """What the machines of the folder may hold together, whichever block launched them."""
+        """Total capacity for the machines in the folder, whichever block launched them."""
         vcpus = self.pretend_vcpus or host_vcpus()
         return LocalCapacity(vcpus, host_memory_gib() * vcpus / host_vcpus())
 
     def market(self, catalogue: Catalogue | None = None, tell: OnProgress = no_progress) -> Market:
-        """Offers local-1, local-2, local-4, ... up to this computer, whatever of it is free just now."""
+        """Return the offers local-1, local-2, local-4, ... up to this computer, whether or not they are free now."""
         vcpus = min(host_vcpus(), self.max_vcpus or host_vcpus())
         memory_gib = min(host_memory_gib(), self.max_memory_gib or host_memory_gib())
         return local_market(self.prices, self.notice_s, vcpus, memory_gib)
@@ -105,11 +106,11 @@ class LocalCloud(Cloud):
         return self.machines().billed_until(machine)
 
     def interrupt(self, machine: Machine, notice_s: float | None) -> None:
-        """Take the machine back `notice_s` seconds after a notice, or at once without one (None)."""
+        """Interrupt the machine `notice_s` seconds after a notice, or at once without one (None)."""
         self.machines().interrupt(machine, notice_s)
 
     def shut_down(self, machine: Machine, notice_s: float) -> None:
-        """Stop the machine as this computer is: `notice_s` seconds after a notice, and no interruption."""
+        """Stop the machine like a shutdown of this computer: `notice_s` seconds after a notice, not an interruption."""
         self.machines().shut_down(machine, notice_s)
 
     @property
@@ -118,9 +119,9 @@ class LocalCloud(Cloud):
         return InterruptionMethod(how, notice=True, within_s=self.notice_s)
 
     def force_interruption(self, machine: Machine) -> None:
-        # A daemon: should this process end early, the machine has its notice, and ends itself.
-        taking_back = threading.Thread(target=self.interrupt, args=(machine, self.notice_s), daemon=True)
-        taking_back.start()
+        # A daemon thread: if this process ends early, the machine has had its notice, and ends itself.
+        interruption = threading.Thread(target=self.interrupt, args=(machine, self.notice_s), daemon=True)
+        interruption.start()
 
     @property
     def is_local(self) -> bool:
@@ -131,12 +132,12 @@ class LocalCloud(Cloud):
         vcpus, memory_gib = self.room.free(self.find())
         free = f"{vcpus} of {self.room.vcpus} vCPUs and {memory_gib:.1f} GiB are free"
         pretended = "" if self.pretend_vcpus is None else " (pretended)"
-        told = f"process trees on this computer, of up to {largest} vCPUs; {free}{pretended}"
-        yield Finding("machines", largest > 0, told)
+        message = f"process trees on this computer, of up to {largest} vCPUs; {free}{pretended}"
+        yield Finding("machines", largest > 0, message)
         bash = shutil.which("bash")
-        yield Finding("bash", bash is not None, bash or "there is none on this computer; install it")
+        yield Finding("bash", bash is not None, bash or "not found on this computer; install it")
 
     def lacks_program(self, executable: str) -> str | None:
         if shutil.which(executable):
             return None
-        return f"there is no program {executable} on this computer; install it or give its full path"
+        return f"the program {executable} is not on this computer; install it or give its full path"

@@ -1,4 +1,4 @@
-"""What the machines of this computer may hold together: its vCPUs and its memory, each given out once."""
+"""Capacity of this computer for local machines: its vCPUs and its memory, never shared."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from dataclasses import dataclass
 
 from spotwave.blocks.models import Machine, Offer
 
-_SHOWN = 3  # of the machines that hold something
+_SHOWN = 3  # number of machines named in a message
 
 
 @dataclass(frozen=True)
 class LocalCapacity:
-    """As much as there is, or as is pretended."""
+    """The real capacity, or the pretended one."""
 
     vcpus: int
     memory_gib: float
 
     def free(self, held: Sequence[Machine]) -> tuple[int, float]:
-        """(vCPUs, memory in GiB) beside those machines. What a machine's tags tell is taken for no more than there is,
-        and for no less than nothing."""
+        """Return the (vCPUs, memory in GiB) left by those machines. Values from their tags are clamped to the range
+        from 0 to the capacity."""
         vcpus = sum(min(max(0, one.offer.vcpus), self.vcpus) for one in held)
         memory_gib = sum(min(max(0.0, one.offer.memory_gib), self.memory_gib) for one in held)
         return max(0, self.vcpus - vcpus), max(0.0, self.memory_gib - memory_gib)
 
     def lacks(self, offer: Offer, held: Sequence[Machine]) -> str | None:
-        """Why the offer finds no room beside those machines; None if it does."""
+        """Return why there is no room for the offer beside those machines; None if there is."""
         vcpus, memory_gib = self.free(held)
         if offer.vcpus <= vcpus and offer.memory_gib <= memory_gib + 0.001:
             return None
         names = ", ".join(one.id for one in held[:_SHOWN]) + (", ..." if len(held) > _SHOWN else "")
         return (
-            f"local: {offer.instance_type} takes {offer.vcpus} vCPUs and {offer.memory_gib:.2f} GiB; of this "
+            f"local: {offer.instance_type} needs {offer.vcpus} vCPUs and {offer.memory_gib:.2f} GiB; of this "
             f"computer's {self.vcpus} and {self.memory_gib:.2f}, {vcpus} and {memory_gib:.2f} are free"
             + (f" beside {names}" if held else "")
         )

@@ -1,4 +1,4 @@
-"""A local machine's first process: its environment, its limits, its start, and its end where it is our child."""
+"""First process of a local machine: its environment, resource limits, start, and reaping as a child process."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from spotwave.node.contract import ENV_NOTICE, ENV_PYTHON, ENV_RCLONE, ENV_SECRE
 
 CONSOLE_LOG = "console.log"
 
-ENV_LAST_ACT = "SPOTWAVE_LAST_ACT"  # its number as an open file, for node/boot/bootstrap.sh
-ENV_TAGS = "SPOTWAVE_TAGS"  # machine.json, so that processes can be named after their folder is gone
+ENV_LAST_ACT = "SPOTWAVE_LAST_ACT"  # file descriptor of the last-act file, for node/boot/bootstrap.sh
+ENV_TAGS = "SPOTWAVE_TAGS"  # content of machine.json, to identify processes after their folder was deleted
 
-# Passed on from the controller: how to find programs, the way out, and whom to believe there. Of PREFECT_* only the
-# latter, a file of certificates; never credentials.
+# Inherited from the controller: search paths, proxies and trusted certificates. Of PREFECT_* only the certificate file;
+# never credentials.
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "LD_LIBRARY_PATH")
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "PREFECT_API_SSL_CERT_FILE")
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
 
-# Signals ignored or blocked by the controller (nohup, a shell's &) would stay so for the whole tree.
-# The limits are inherited by whatever the machine starts: its number (blocks/local/processes.py), how many processes
-# this user may have before the machine can start no more (which does not bind root), and how much private memory each
-# of them may have: no more than the machine has by its offer, so that one that is too small shows it here as elsewhere.
+# Signals ignored or blocked by the controller (nohup, a shell's &) would stay so in the whole tree.
+# All processes of the machine inherit the limits: its number (blocks/local/processes.py), how many processes this user
+# may have before the machine can start no more (not enforced for root), and how much private memory each process may
+# have. That is the memory of the offer, so that a machine that is too small fails here as it would in a cloud.
 _FRESH_START = """
 import os, resource, signal, sys
 limits = (resource.RLIMIT_RTTIME, resource.RLIMIT_NPROC, resource.RLIMIT_DATA)
@@ -47,13 +47,13 @@ signal.pthread_sigmask(signal.SIG_SETMASK, [])
 os.execv(sys.argv[4], sys.argv[4:])
 """
 
-MORE_PROCESSES = 4096  #: threads included; a machine needs a few hundred
+MORE_PROCESSES = 4096  #: including threads; a machine needs a few hundred
 
-_children: dict[int, subprocess.Popen[bytes]] = {}  # started by this process, hence for it to reap
+_children: dict[int, subprocess.Popen[bytes]] = {}  # started, and so to be reaped, by this process
 
 
 class Limits(NamedTuple):
-    """What the first process, and so all of a machine, is started under; in the order of _FRESH_START."""
+    """Resource limits of the first process, inherited by the whole machine; in the order of _FRESH_START."""
 
     number: int  #: the machine's (blocks/local/processes.py)
     processes: int  #: of this user
@@ -65,10 +65,10 @@ class Limits(NamedTuple):
 
 
 def environment_of(place: Path, machine: Machine, rclone: str) -> Mapping[str, str]:
-    """A machine's environment: as little of the controller's as can be."""
+    """Return a machine's environment, with as little of the controller's as possible."""
     inherited = {key: os.environ[key] for key in (*_INHERITED, *_CERTIFICATES, *_PROXIES) if key in os.environ}
     return {
-        "TMPDIR": str(place / "tmp"),  # where `up` has named none: not one that all users share
+        "TMPDIR": str(place / "tmp"),  # unless `up` has set one: not the directory that all users share
         **inherited,
         **past_proxies(inherited),
         **dict.fromkeys(_THREADS, str(machine.offer.vcpus)),
@@ -82,9 +82,9 @@ def environment_of(place: Path, machine: Machine, rclone: str) -> Mapping[str, s
 
 
 def start(place: Path, bash: str, environment: Mapping[str, str], limits: Limits) -> None:
-    """Start the first process, in a session of its own, and note who it is.
+    """Start the first process in its own session, and write its pid to a file.
 
-    Its last act goes into a file that is open and has a block of the disk: by then this may be full or read-only.
+    The last-act file is opened and allocated before, since the disk may be full or read-only at the end.
     """
     with (place / CONSOLE_LOG).open("ab") as console, (place / LAST_ACT_FILE).open("wb", buffering=0) as last_act:
         last_act.write(b".")
@@ -107,7 +107,7 @@ def start(place: Path, bash: str, environment: Mapping[str, str], limits: Limits
 
 
 def _tasks_of_ours() -> int:
-    """Processes and threads of this user: what RLIMIT_NPROC counts."""
+    """Return the number of processes and threads of this user, as RLIMIT_NPROC counts them."""
     found = psutil.process_iter(["uids", "num_threads"])
     return sum(
         one.info["num_threads"] or 1 for one in found if one.info["uids"] and one.info["uids"].real == os.getuid()
@@ -115,7 +115,7 @@ def _tasks_of_ours() -> int:
 
 
 def reap() -> None:
-    """A first process that has ended stays a zombie until its launcher, if that is us, has looked."""
+    """Reap ended first processes that this process has started; until then they are zombies."""
     for pid, process in list(_children.items()):
         if process.poll() is not None:
             _children.pop(pid, None)

@@ -1,4 +1,4 @@
-"""The two locks of local machines; both are the kernel's, and fall with their holder."""
+"""Locks of local machines. They are kernel locks, which are released when their holder ends."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from spotwave.blocks.file_lock import is_held
 
 @contextmanager
 def counting(folder: Path) -> Iterator[None]:
-    """One launcher at a time among the machines of that folder, so that two cannot both take what is left.
+    """Hold the folder's lock, so that two launches cannot both take the remaining capacity.
 
-    It is on the folder itself: nothing more lies in it. Raises OSError.
+    The lock is on the folder itself, so it needs no file. Raises OSError.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -27,12 +27,12 @@ def counting(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def locked(place: Path) -> Iterator[None]:
-    """One at a time launches a machine or notes its end (and a child between fork and exec still holds the lock)."""
+    """Hold the machine's lock while launching it or noting its end (a child between fork and exec also holds it)."""
     with (place / "launch.lock").open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def is_locked(place: Path) -> bool:
-    """Whether somebody does so just now."""
+    """Whether a process currently holds the machine's lock."""
     return is_held(place / "launch.lock")

@@ -1,4 +1,4 @@
-"""Who ended a local machine, and when: what its folder and this computer's clock tell."""
+"""Cause and time of a local machine's end, from its folder and this computer's boot time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from spotwave.node.contract import SHUTDOWN, write_text
 
 
 def noted(place: Path) -> dict[str, Any]:
-    """What ended.json tells; nothing if it is not there, or not what we wrote."""
+    """Return the content of ended.json; {} if it is missing or invalid."""
     try:
         return end_of(place / ENDED_FILE)
     except (FileNotFoundError, ValueError):
@@ -34,16 +34,16 @@ def noted(place: Path) -> dict[str, Any]:
 
 
 def note(place: Path, fields: dict[str, Any]) -> None:
-    """Add to ended.json; the cloud, the controller and who looks may do so at once. Raises OSError."""
+    """Add to ended.json under the machine's lock, since several processes may write at once. Raises OSError."""
     with locked(place):
         write_text(place / ENDED_FILE, json.dumps({**noted(place), **fields}))
 
 
 def own_end(place: Path) -> float:
-    """When a machine has ended whose end nobody saw: by its own last act, else when it was last told to end (who told
-    it was killed in the midst of that), else now. Unix seconds."""
+    """Return the Unix time of an end that was not observed: of the machine's last act, else of the last request to end
+    it (whose process was killed meanwhile), else now."""
     now = time.time()
-    with suppress(FileNotFoundError):  # of an earlier version
+    with suppress(FileNotFoundError):  # machine of an earlier version
         last_act = (place / LAST_ACT_FILE).stat()
         if last_act.st_size > 1:
             return min(now, last_act.st_mtime)
@@ -51,17 +51,17 @@ def own_end(place: Path) -> float:
 
 
 def taken(place: Path, by: str | None) -> MachineState | None:
-    """Why a machine that has ended did so, where that was neither its own doing nor ours. by: whom, as is noted."""
+    """Return why a machine was ended from outside, None if it or Spotwave ended it. by: as noted in ended.json."""
     action = notice_of(place / NOTICE_FILE)
     if by == "host" or (by != "cloud" and action == SHUTDOWN):
         return MachineState.HOST_DOWN
     if by == "cloud" or action is not None:
         return MachineState.INTERRUPTED
-    return MachineState.HOST_DOWN if _outlived(place) else None
+    return MachineState.HOST_DOWN if _rebooted_since(place) else None
 
 
-def _outlived(place: Path) -> bool:
-    """Whether this computer has been started anew since the machine, which had not ended by then."""
+def _rebooted_since(place: Path) -> bool:
+    """Whether this computer was rebooted after the machine's start and before its noted end."""
     try:
         _, started = root_of(place / ROOT_FILE)
     except (FileNotFoundError, ValueError):

@@ -1,4 +1,4 @@
-"""The notes in a local machine's folder, read as what they are: files that its own processes may have written."""
+"""Files in a local machine's folder, parsed as untrusted input, since the machine's own processes can write them."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _BY = ("cloud", "host", "us", "itself")
 
 
 def is_name(id_: str) -> bool:
-    """Whether it can be a machine's id, which is a folder's name."""
+    """Whether a text is valid as a machine's id, which is also a folder name."""
     return _NAME.fullmatch(id_) is not None
 
 
 def machine_of(tags: str | bytes, id_: str) -> Machine | None:
-    """The machine of that id that the tags tell; None for any other, or none."""
+    """Parse the tags of the machine with that id; None if they are invalid or belong to another one."""
     try:
         machine = Machine.model_validate(load_object(tags))
     except (BadJson, ValidationError):
@@ -39,13 +39,13 @@ def machine_of(tags: str | bytes, id_: str) -> Machine | None:
 
 
 def root_of(path: Path) -> tuple[int, float]:
-    """root.json: (pid, start in Unix seconds) of the first process. Raises FileNotFoundError, ValueError."""
-    told = load_file(path)
-    return _PID(told.get("pid")), _TIME(told.get("started"))
+    """Parse root.json: (pid, start in Unix seconds) of the first process. Raises FileNotFoundError, ValueError."""
+    fields = load_file(path)
+    return _PID(fields.get("pid")), _TIME(fields.get("started"))
 
 
 def notice_of(path: Path) -> str | None:
-    """notice.json: what will be done to the machine; "" where it does not tell, None where there is no notice."""
+    """Parse notice.json: the action announced to the machine; "" if invalid, None if there is no notice."""
     try:
         action = load_file(path).get("action")
     except FileNotFoundError:
@@ -56,15 +56,15 @@ def notice_of(path: Path) -> str | None:
 
 
 def end_of(path: Path) -> dict[str, Any]:
-    """ended.json: by whom, when it was first asked to, and when it had, in Unix seconds; as far as it tells.
+    """Parse ended.json: by whom, when it was first requested, and when it had ended, in Unix seconds; all optional.
 
     Raises FileNotFoundError, ValueError.
     """
-    told = load_file(path)
+    fields = load_file(path)
     found: dict[str, Any] = {}
-    if "by" in told:
-        if told["by"] not in _BY:
+    if "by" in fields:
+        if fields["by"] not in _BY:
             raise ValueError(f"ended.json: by is not one of {', '.join(_BY)}")
-        found["by"] = told["by"]
-    found |= {name: _TIME(told[name]) for name in ("asked", "at") if name in told}
+        found["by"] = fields["by"]
+    found |= {name: _TIME(fields[name]) for name in ("asked", "at") if name in fields}
     return found

@@ -1,14 +1,14 @@
-"""The local cloud's machines: a folder each, and a process tree that carries its mark.
+"""Machines of the local cloud: a folder each, and a process tree whose processes carry the machine's mark.
 
 ::
 
-    <folder>/<job key>-<attempt>-<instance type>/     made at once or not at all: the idempotency token
+    <folder>/<job key>-<attempt>-<instance type>/     created atomically: the idempotency token
         machine.json   the tags        root.json     the first process: {"pid", "started"}
-        secrets/       0700            notice.json   "metadata service": when it will be taken back
+        secrets/       0700            notice.json   "metadata service": the announced interruption
         work/          the machine's   ended.json    who ended it: {"by": "cloud" | "host" | "us" | "itself",
                                                  "asked", "at"}
-        console.log    what its processes say        bootstrap.sh   the user data
-        last-act       a byte of the launcher's, and one of the machine's as the last thing that it does
+        console.log    output of all its processes   bootstrap.sh   the user data
+        last-act       one byte of the launcher's, and one that the machine writes as its last act
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ from spotwave.node.untrusted.strict_json import read_file
 
 
 class Machines:
-    """The machines in a folder; `template` replaces node/boot/bootstrap.sh. room: what they may hold together;
-    None: any."""
+    """The machines in a folder; `template` replaces node/boot/bootstrap.sh. room: their total capacity; None:
+    unlimited."""
 
     def __init__(self, folder: Path, template: str | None = None, room: LocalCapacity | None = None) -> None:
         self.folder = folder
@@ -66,20 +66,20 @@ class Machines:
         self._room = room
 
     def place(self, machine: Machine) -> Path:
-        """The machine's folder. Raises ValueError for an id that leads elsewhere: what is there would be removed."""
+        """Return the machine's folder. Raises ValueError for an id that is a path: its target would be deleted."""
         if not is_name(machine.id):
-            raise ValueError(f"{plain(machine.id, 60)!r} is no machine's id")
+            raise ValueError(f"{plain(machine.id, 60)!r} is not a valid machine id")
         return self.folder / machine.id
 
     def launch(self, offer: Offer, brief: LaunchBrief) -> Machine:
         """Start a machine, or return the one that was started for this job, attempt and offer.
 
-        Holds at any line: a launcher killed here leaves a folder, and the next one finishes its work.
-        Raises Capacity where the machines that live leave too little, Misconfigured.
+        Safe to interrupt at any line: if the launcher is killed, the next launch completes the folder.
+        Raises Capacity if the running machines leave too little, Misconfigured.
         """
         bash = shutil.which("bash")
         if bash is None:
-            raise Misconfigured("local: there is no bash on this computer")
+            raise Misconfigured("local: bash is not installed on this computer")
         try:
             rclone = rclone_binary()
             script = render(brief.brief, settings={}, template=self._template)
@@ -95,7 +95,7 @@ class Machines:
             raise Misconfigured(f"local: {error}") from error
 
     def _lacking(self, place: Path, offer: Offer) -> str | None:
-        """Why there is no room for it; None if there is, or if it was started before."""
+        """Return why there is no room for it; None if there is, or if it was started before."""
         if self._room is None or (place / ROOT_FILE).exists():
             return None
         living = self.find()
@@ -104,7 +104,7 @@ class Machines:
     def _launched(self, place: Path, offer: Offer, brief: LaunchBrief, script: str, bash: str, rclone: str) -> Machine:
         machine = _tags(place) or _new(place, offer, brief)
         if (place / ROOT_FILE).exists() or marked(self._mark(machine.id)):
-            return machine  # started before, perhaps by a launcher that died right after
+            return machine  # started before, perhaps by a launcher that was killed right after
         write_secrets(place / "secrets", brief.secrets)
         write_text(place / "bootstrap.sh", script)
         environment = {**environment_of(place, machine, rclone), **self._mark(machine.id)}
@@ -114,23 +114,23 @@ class Machines:
         return machine
 
     def find(self, job_key: str | None = None) -> list[Machine]:
-        """Machines with a live process, told by the tags in its environment; the folder may be gone.
+        """Return the machines with a running process, found by the tags in its environment; the folder may be gone.
 
-        A process has no environment to be read in the moment of an exec; then its folder tells.
+        The environment cannot be read during an exec; then the folder is used.
         """
         found: dict[str, Machine] = {}
         for process, environment in environments():
             id_ = environment.get(ENV_MACHINE, "")
-            if not id_ and (number := number_on(process)) is not None:  # it has cleared its environment
+            if not id_ and (number := number_on(process)) is not None:  # the process has cleared its environment
                 if (machine := self._numbered(number)) is not None:
                     found[machine.id] = machine
                 continue
             if id_ in found or not self._mark(id_).items() <= environment.items():
                 continue
-            if (machine := machine_of(environment.get(ENV_TAGS, ""), id_)) is not None:  # else not started by us
+            if (machine := machine_of(environment.get(ENV_TAGS, ""), id_)) is not None:  # else not a machine
                 found[id_] = machine
         for root in self.folder.glob(f"*/{ROOT_FILE}"):
-            if (root.parent / ENDED_FILE).exists():  # of 10,000 folders, most
+            if (root.parent / ENDED_FILE).exists():  # fast path: true for most of 10,000 folders
                 continue
             machine = _tags(root.parent)
             if machine is not None and machine.id not in found and self._root_alive(machine):
@@ -139,9 +139,9 @@ class Machines:
         return sorted(machines, key=lambda machine: (machine.job_key, machine.attempt))
 
     def state(self, machine: Machine) -> MachineState:
-        """Running while the first process lives, during a notice too, as clouds do; afterwards who ended it."""
+        """Return RUNNING while the first process runs, as clouds do even during a notice; then by who ended it."""
         place = self.place(machine)
-        alive, by = self._root_alive(machine), noted(place).get("by")  # in this order: it may end just now
+        alive, by = self._root_alive(machine), noted(place).get("by")  # in this order, since it may end in between
         if alive:
             return MachineState.STOPPING if by else MachineState.RUNNING
         self._note_end(machine)
@@ -152,18 +152,18 @@ class Machines:
         return MachineState.GONE
 
     def terminate(self, machine: Machine) -> None:
-        """Power off, remove secrets and disk; logs and tags stay. Raises StillRunning if a process does not end."""
+        """Power off, delete secrets and disk; logs and tags stay. Raises StillRunning if a process does not end."""
         self._power_off(machine, "us")
         place = self.place(machine)
-        # A rented machine's disk goes with it; here hundreds of MB of integrals would pile up.
+        # The disk of a rented machine is deleted with it; here hundreds of MB of integrals would accumulate.
         for folder in (place / "home", place / "tmp", *(path for path in place.glob("work/*") if path.is_dir())):
-            remove_tree(folder)  # whatever a program has made of it
+            remove_tree(folder)  # whatever permissions a program has set in it
 
     def billed_until(self, machine: Machine) -> datetime | None:
-        """When the last process of the machine was gone; None while one lives, or where its folder is gone.
+        """Return when the machine's last process had ended; None while one runs, or if its folder is gone.
 
-        One that ended itself has dated that (node/boot/bootstrap.sh); one that was killed from outside ended
-        when we saw it.
+        A machine that ended itself has recorded the time (node/boot/bootstrap.sh). For one that was killed from
+        outside, it is the time at which that was observed.
         """
         self._note_end(machine)
         at = noted(self.place(machine)).get("at")
@@ -172,14 +172,14 @@ class Machines:
         return max(machine.launched_at, datetime.fromtimestamp(min(at, time.time()), UTC))
 
     def interrupt(self, machine: Machine, notice_s: float | None) -> None:
-        """Take the machine back `notice_s` seconds from now, or at once without notice (None); returns when done.
+        """Interrupt the machine `notice_s` seconds from now, or at once without notice (None); returns when done.
 
         Raises StillRunning if a process does not end.
         """
         self._take(machine, notice_s, "terminate", "cloud")
 
     def shut_down(self, machine: Machine, notice_s: float) -> None:
-        """Stop the machine with its host, for the sake of the host alone: as `interrupt`, but nobody has taken it back.
+        """Stop the machine because its host shuts down: like `interrupt`, but it does not count as an interruption.
 
         Raises StillRunning if a process does not end.
         """
@@ -191,39 +191,39 @@ class Machines:
             write_text(self.place(machine) / NOTICE_FILE, json.dumps(notice))
             deadline = time.monotonic() + notice_s
             while self._root_alive(machine) and (left := deadline - time.monotonic()) > 0:
-                time.sleep(min(0.1, left))  # the root may be nobody's child here: there is nothing to wait on
+                time.sleep(min(0.1, left))  # it may not be a child of this process, so it cannot be waited for
         self._power_off(machine, by)
 
     def _power_off(self, machine: Machine, by: str) -> None:
         place = self.place(machine)
         if place.exists():
-            with suppress(OSError):  # a full disk must keep no machine
+            with suppress(OSError):  # a full disk must not prevent the power off
                 note(place, {"by": by, "asked": noted(place).get("asked", time.time())})
         gone = kill_marked(self._mark(machine.id))
         reap()
         if place.exists() and (gone is not None or "at" not in noted(place)):
-            with suppress(OSError):  # then it is dated when it is looked at, as one that ended itself
+            with suppress(OSError):  # then the next look records the time, as for one that ended itself
                 note(place, {"by": by, "at": gone or own_end(place)})
         shutil.rmtree(place / "secrets", ignore_errors=True)
 
     def _note_end(self, machine: Machine) -> None:
-        """Of a machine that has ended without us, or whose terminator was killed before it could tell: once, and when
-        nothing of it runs any more."""
+        """Record the end of a machine that ended without `terminate`, or whose terminating process was killed before
+        it could do so. Done once, and only when none of its processes runs any more."""
         place = self.place(machine)
         told = noted(place)
         if "at" in told or not (place / ROOT_FILE).exists() or self._root_alive(machine):
             return
         if marked(self._mark(machine.id)):
-            return  # what outlives the first process is ended by `terminate`
-        with suppress(OSError):  # a full disk: at the next look
+            return  # `terminate` ends processes that outlive the first one
+        with suppress(OSError):  # disk full: retried at the next look
             note(place, {"by": told.get("by", "itself"), "at": own_end(place)})
 
     def _mark(self, id_: str) -> dict[str, str]:
-        """What every process of a machine carries: two homes on one host may hold machines of the same name."""
+        """Return the variables in all processes of a machine: two homes on one host may have machines of one name."""
         return {ENV_MACHINE: id_, ENV_WORK: str(self.folder / id_ / "work")}
 
     def _numbered(self, number: int) -> Machine | None:
-        """Whose processes carry this number."""
+        """Return the machine whose processes have this number."""
         for root in self.folder.glob(f"*/{ROOT_FILE}"):
             if number_of(self._mark(root.parent.name)) == number:
                 return _tags(root.parent)
@@ -234,7 +234,7 @@ class Machines:
         try:
             pid, started = root_of(self.place(machine) / ROOT_FILE)
         except (FileNotFoundError, ValueError):
-            # Its launcher died early, its folder is gone, or what is there is not what we wrote.
+            # Its launcher was killed early, its folder is gone, or the file is invalid.
             return bool(marked(self._mark(machine.id)))
         return is_alive(pid, started, self._mark(machine.id))
 

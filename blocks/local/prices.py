@@ -1,4 +1,4 @@
-"""The local cloud's market: a few sizes of machine, up to the whole host."""
+"""Market of the local cloud: a few sizes of machine, up to the whole host."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from spotwave.blocks.models import Architecture, Offer
 KIND = "local"
 REGION = "here"
 INTERRUPTIONS_PER_H = 0.001
-BOOT_S = 10.0  # measured: from launch to a worker that polls
+BOOT_S = 10.0  # measured: from launch to the worker's first poll
 _ARCHITECTURES: dict[str, Architecture] = {"x86_64": "x86_64", "amd64": "x86_64", "arm64": "arm64", "aarch64": "arm64"}
 
 
 def host_vcpus() -> int:
-    """The CPUs that this process may use."""
+    """Return the number of CPUs that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def sizes(vcpus: int) -> list[int]:
-    """Powers of two below the host's CPUs, then all of them: 6 -> 1, 2, 4, 6."""
+    """Return the powers of two below the host's CPUs, then all of them: 6 -> 1, 2, 4, 6."""
     return [*(2**n for n in range(vcpus.bit_length()) if 2**n < vcpus), vcpus]
 
 
 def local_market(prices: Mapping[str, float], notice_s: float, vcpus: int, memory_gib: float) -> Market:
-    """Offers `local-<vCPUs>`, memory in proportion. `prices`: USD/h by instance type, 0 where not named.
+    """Return the offers `local-<vCPUs>`, memory in proportion. `prices`: USD/h by instance type, 0 if not listed.
 
-    There is no spot discount here, so on-demand costs the same; nobody but us takes a machine back, so
-    interruptions are rare. Raises MarketUnavailable on a CPU that no program of ours is built for.
+    On-demand costs the same, since there is no spot discount. Interruptions are rare, since only the user causes them.
+    Raises MarketUnavailable on a CPU architecture that Spotwave does not support.
     """
     architecture = _ARCHITECTURES.get(platform.machine().lower())
     if architecture is None:

@@ -1,9 +1,9 @@
-"""A local machine is a process tree. Its processes are known by a mark in their environment, and by a number.
+"""Processes of a local machine, identified by a mark in their environment and by a number.
 
-The mark outlives what parenthood does not: a daemon that left its session and lost its parent still carries it. The
-number is a resource limit that limits nothing (of realtime scheduling, 142 years and more): every child inherits it,
-also of a program that clears its environment, closes its files and leaves its folder. Only who sets that very limit
-anew, and left its parent and its environment too, is not found.
+Unlike parenthood, the mark persists: a daemon that left its session and lost its parent still has it. The number is a
+resource limit with no practical effect (of realtime scheduling, 142 years and more). Every child inherits it, even from
+a program that clears its environment, closes its files and leaves its folder. Only a process that resets this very
+limit, and has also left its parent and its environment, is not found.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from hashlib import sha256
 import psutil
 
 _LEAST_NUMBER = 1 << 52
-KILL_S = 30.0  # a process that SIGKILL has not ended by then hangs in the kernel
-SAME_START_S = 1.0  # start times are computed from the boot time, which a clock adjustment moves a little
+KILL_S = 30.0  # a process that survives SIGKILL for so long is blocked in the kernel
+SAME_START_S = 1.0  # start times are computed from the boot time, which a clock adjustment shifts a little
 
 
 class StillRunning(Exception):
-    """Processes that could not be ended; the message has their ids."""
+    """Some processes could not be ended; the message has their ids."""
 
 
 def environments() -> Iterator[tuple[psutil.Process, Mapping[str, str]]]:
-    """Every live process whose environment we may read."""
+    """Yield every running process whose environment can be read."""
     for process in psutil.process_iter():
         try:
             if process.status() != psutil.STATUS_ZOMBIE:
                 yield process, process.environ()
         except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
-            continue  # gone meanwhile, or another user's
+            continue  # ended meanwhile, or belongs to another user
 
 
 def number_of(mark: Mapping[str, str]) -> int:
-    """The same for the same mark; microseconds, as the limit wants it."""
-    told = "\0".join(f"{key}={mark[key]}" for key in sorted(mark))
-    return _LEAST_NUMBER + int.from_bytes(sha256(told.encode()).digest()[:6])
+    """Return the number for a mark, always the same; in microseconds, the unit of the limit."""
+    text = "\0".join(f"{key}={mark[key]}" for key in sorted(mark))
+    return _LEAST_NUMBER + int.from_bytes(sha256(text.encode()).digest()[:6])
 
 
 def marked(mark: Mapping[str, str]) -> list[psutil.Process]:
-    """The live processes that carry all of `mark` in their environment, or its number."""
+    """Return the running processes that have all of `mark` in their environment, or its number."""
     wanted, number = mark.items(), number_of(mark)
     return [
         process
@@ -53,7 +53,7 @@ def marked(mark: Mapping[str, str]) -> list[psutil.Process]:
 
 
 def number_on(process: psutil.Process) -> int | None:
-    """What this process carries; None if nothing, or if it is another user's, gone, or of a system without limits."""
+    """Return the number of this process; None if it has none, is not readable, or the system has no such limits."""
     if not hasattr(psutil, "RLIMIT_RTTIME"):
         return None
     try:
@@ -64,17 +64,17 @@ def number_on(process: psutil.Process) -> int | None:
 
 
 def is_alive(pid: int, started: float, mark: Mapping[str, str]) -> bool:
-    """Whether this very process runs: not a zombie, and not a later one with the same id.
+    """Whether this same process runs: not a zombie, and not a later one with the same id.
 
-    `started` is its start time, Unix seconds. Both are read from the machine's own folder, where it may write: a
-    process that does not carry its mark is somebody else's.
+    `started` is its start time, Unix seconds. Both are read from the machine's own folder, which the machine can write:
+    so a process without its mark does not count.
     """
     try:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
         environment = process.environ()
-        if not environment:  # in the moment of an exec
+        if not environment:  # during an exec
             return abs(process.create_time() - started) < SAME_START_S
         return mark.items() <= environment.items()
     except (psutil.NoSuchProcess, psutil.AccessDenied):
@@ -82,15 +82,16 @@ def is_alive(pid: int, started: float, mark: Mapping[str, str]) -> bool:
 
 
 def kill_marked(mark: Mapping[str, str], timeout_s: float = KILL_S) -> float | None:
-    """Power off: SIGKILL to all that carry the mark and to their descendants, until none remains.
+    """Power off: send SIGKILL to all processes with the mark and their descendants, until none remains.
 
-    When the last of them was gone, Unix seconds; None if there was none. Raises StillRunning after `timeout_s` seconds.
+    Returns when the last of them had ended, Unix seconds; None if there were none. Raises StillRunning after
+    `timeout_s` seconds.
     """
     deadline = time.monotonic() + timeout_s
     doomed: set[psutil.Process] = set()
     gone: float | None = None
     quiet = 0
-    while quiet < 2:  # one empty look may fall between a fork and its exec
+    while quiet < 2:  # one empty result may fall between a fork and its exec
         found = _all_stopped(mark, deadline)
         doomed |= found
         left = [process for process in doomed if _runs(process)]
@@ -103,13 +104,13 @@ def kill_marked(mark: Mapping[str, str], timeout_s: float = KILL_S) -> float | N
             time.sleep(0.05)  # an exec takes less
         if (found or doomed) and time.monotonic() > deadline:
             raise StillRunning(
-                f"processes {sorted(p.pid for p in doomed | found)} are still there after {timeout_s:g} s"
+                f"processes {sorted(p.pid for p in doomed | found)} are still running after {timeout_s:g} s"
             )
     return gone
 
 
 def _all_stopped(mark: Mapping[str, str], deadline: float) -> set[psutil.Process]:
-    """All of a machine's processes, none of which can start another any more (or as many as were stopped in time)."""
+    """Stop and return all processes of a machine, so that none can start another (or as many as possible in time)."""
     me, stopped = psutil.Process(), set[psutil.Process]()
     while True:
         found = set(marked(mark)) - {me}
@@ -123,11 +124,11 @@ def _all_stopped(mark: Mapping[str, str], deadline: float) -> set[psutil.Process
 
 
 def _signal(processes: Iterable[psutil.Process], number: int) -> None:
-    """To each, and to their groups at once: one that forks and ends is always a step ahead, but in its group."""
-    ours, groups = os.getsid(0), set[int]()
+    """Send a signal to each, and to their process groups: a process that forks and ends stays in its group."""
+    own_session, groups = os.getsid(0), set[int]()
     for process in processes:
         with suppress(ProcessLookupError, PermissionError):
-            if os.getsid(process.pid) != ours:  # a machine has sessions of its own
+            if os.getsid(process.pid) != own_session:  # machines have their own sessions
                 groups.add(os.getpgid(process.pid))
     for group in groups:
         with suppress(ProcessLookupError, PermissionError):
@@ -145,9 +146,9 @@ def _descendants(process: psutil.Process) -> list[psutil.Process]:
 
 
 def _outlasting(processes: list[psutil.Process], timeout_s: float) -> set[psutil.Process]:
-    """Those that still run then; returns as soon as there are none.
+    """Return those that still run after `timeout_s`; returns as soon as there are none.
 
-    By looks at them: most are nobody's children here, and one that another process has to reap ends as a zombie.
+    Polls: most are not children of this process, and one that another process has to reap ends as a zombie.
     """
     deadline = time.monotonic() + timeout_s
     while (left := {process for process in processes if _runs(process)}) and time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""What the tests of AWS's machines share: offers, briefs, and a bootstrap that does next to nothing."""
+"""Shared by the tests of AWS machines: offers, briefs, and a minimal bootstrap script."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.emulators.aws_cloud import cloud_at
 from tests.emulators.offers import made_offer
 
 KEY = machine_kit.JOB_KEY
-PLANTED = "planted-9f1c"  # in the job's secret, and nowhere else
+PLANTED = "planted-9f1c"  # occurs only in the job's secret
 
 TEMPLATE = machine_kit.CLOUD_HEAD
 

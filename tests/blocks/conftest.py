@@ -15,14 +15,14 @@ from tests.emulators.gcp import GcpEmulator
 
 @pytest.fixture(scope="session")
 def api() -> Iterator[None]:
-    """A real Prefect server of its own, once for the tests of this room."""
+    """A real Prefect server, one for all tests of this folder."""
     with prefect_server():
         yield
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """Where local machines live; none survives the test."""
+    """Folder of local machines; all are terminated after the test."""
     folder = tmp_path.resolve() / "machines"
     yield folder
     for machine in Machines(folder).find():

@@ -1,4 +1,4 @@
-"""What the tests of machines share: a bootstrap of their own, offers and briefs, a local machine's processes."""
+"""Shared by the tests of machines: bootstrap scripts, offers and briefs, and access to a local machine's processes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ cat >"$SPOTWAVE_WORK/brief.json" <<'BRIEF'
 BRIEF
 """
 
-# Of a machine in a cloud: what its user data carries, written down.
+# For a machine in a cloud: writes the content of its user data to files.
 CLOUD_HEAD = """#!/usr/bin/env bash
 set -eu
 @SETTINGS@
@@ -52,10 +52,10 @@ cat >pins.txt <<'PINS'
 PINS
 """
 
-# A machine that works until it is ended.
+# Runs until it is terminated.
 IDLE = HEAD + 'touch "$SPOTWAVE_WORK/up"\nwhile true; do sleep 0.1; done\n'
 
-# One with a daemon: another session, no parent, deaf to SIGTERM, and starting new children all the time.
+# Has a daemon in another session, without a parent, that ignores SIGTERM and keeps starting children.
 DAEMON = """
 import os, signal, time
 if os.fork():
@@ -79,7 +79,7 @@ while True:
 """
 WITH_DAEMON = HEAD + f"\"$SPOTWAVE_PYTHON\" - <<'PY'\n{DAEMON}\nPY\n" + 'touch "$SPOTWAVE_WORK/up"\nsleep 600\n'
 
-# One that heeds a notice: it saves and ends by itself.
+# Reacts to a notice: saves and ends itself.
 HEEDING = (
     HEAD
     + """touch "$SPOTWAVE_WORK/up"
@@ -101,8 +101,8 @@ def brief(
     disk_gib: float = 20.0,
     **public: Any,
 ) -> LaunchBrief:
-    """`public`: fields of the machine's brief that are to differ."""
-    told = Brief(
+    """`public`: fields of the machine's brief to override."""
+    default = Brief(
         job_key=job_key,
         attempt=attempt,
         remote=f"/nowhere/{job_key}",
@@ -112,22 +112,24 @@ def brief(
         deadline=time.time() + 600,
     )
     files = {"api.json": '{"PREFECT_API_URL": "x"}', "rclone.conf": "[a]\n"} if secrets is None else secrets
-    return LaunchBrief(replace(told, **public), {name: SecretStr(content) for name, content in files.items()}, disk_gib)
+    return LaunchBrief(
+        replace(default, **public), {name: SecretStr(content) for name, content in files.items()}, disk_gib
+    )
 
 
 def old(machine: Machine) -> Machine:
-    """As if it had been launched long ago."""
+    """Return the machine as if it had been launched an hour ago."""
     return machine.model_copy(update={"launched_at": datetime.now(UTC) - timedelta(hours=1)})
 
 
 def same(one: Machine, other: Machine) -> bool:
-    """Of a launch some clouds give a time that is a moment off."""
+    """Compare machines, tolerating a launch time that some clouds report slightly differently."""
     near = abs(one.launched_at - other.launched_at) < timedelta(seconds=5)
     return near and one.model_copy(update={"launched_at": other.launched_at}) == other
 
 
 def until(look: Callable[[], T], timeout_s: float = 30.0) -> T:
-    """Poll until the look is true, and return it."""
+    """Poll until the result is true, and return it."""
     deadline = time.monotonic() + timeout_s
     while not (seen := look()):
         assert time.monotonic() < deadline, f"still {seen!r} after {timeout_s} s"
@@ -140,7 +142,7 @@ def up(place: Path) -> None:
 
 
 def running(folder: Path, template: str) -> tuple[Machines, Machine]:
-    """A local machine that is up."""
+    """Launch a local machine and wait until it is up."""
     machines = Machines(folder, template)
     machine = machines.launch(offer(), brief())
     up(machines.place(machine))
@@ -148,18 +150,18 @@ def running(folder: Path, template: str) -> tuple[Machines, Machine]:
 
 
 def processes(machines: Machines, machine: Machine) -> list[psutil.Process]:
-    """Of this machine, and not of one of the same name that another test runs just now in a folder of its own."""
+    """Return this machine's processes, but not those of a machine of the same name in the folder of another test."""
     return marked({ENV_MACHINE: machine.id, ENV_WORK: str(machines.place(machine) / "work")})
 
 
 def root_pid(machines: Machines, machine: Machine) -> int:
-    """Of its first process."""
+    """Return the pid of the machine's first process."""
     return int(json.loads((machines.place(machine) / "root.json").read_text())["pid"])
 
 
 def race(code: str, arguments: Sequence[Sequence[str]], given: str) -> list[str]:
-    """What processes print, sorted, that run the code at the same moment: each prints `ready`, and is then given its
-    standard input."""
+    """Run the code in several processes at the same moment and return their sorted output. Each prints `ready` first,
+    and then gets its standard input."""
     racers = [
         subprocess.Popen([sys.executable, "-c", code, *one], cwd=ROOT, stdin=PIPE, stdout=PIPE, text=True)
         for one in arguments

@@ -36,7 +36,7 @@ ATTEMPT: dict[str, Any] = {
 KEY = SecretStr("a key of at least thirty-two characters")
 
 
-def told(access: PrefectAccess) -> dict[str, str]:
+def settings_of(access: PrefectAccess) -> dict[str, str]:
     return dict(json.loads(access.secrets(**ATTEMPT)[SECRET_API].get_secret_value()))
 
 
@@ -44,29 +44,29 @@ def proxied(url: str = "https://machines.example.org") -> PrefectAccess:
     return PrefectAccess(way="proxy", proxy_url=url, proxy_key=KEY)
 
 
-def test_empty_is_what_the_controller_uses() -> None:
+def test_empty_block_uses_the_controllers_settings() -> None:
     with temporary_settings(OWN):
-        assert told(PrefectAccess()) == {
+        assert settings_of(PrefectAccess()) == {
             "PREFECT_API_URL": "http://127.0.0.1:4299/api",
             "PREFECT_API_AUTH_STRING": "own:auth",
         }
 
 
-def test_another_address_of_the_same_server() -> None:
+def test_other_address_of_the_same_server() -> None:
     with temporary_settings(OWN):
-        access = told(PrefectAccess(api_url=" https://prefect.example.org/api/ "))
+        access = settings_of(PrefectAccess(api_url=" https://prefect.example.org/api/ "))
     assert access == {"PREFECT_API_URL": "https://prefect.example.org/api", "PREFECT_API_AUTH_STRING": "own:auth"}
 
 
-def test_what_the_block_names_replaces_all_of_the_controllers_credentials() -> None:
+def test_block_credentials_replace_all_of_the_controllers() -> None:
     with temporary_settings(OWN):
-        access = told(PrefectAccess(api_url="https://api.prefect.cloud/api/x", api_key=SecretStr("pnu_key")))
+        access = settings_of(PrefectAccess(api_url="https://api.prefect.cloud/api/x", api_key=SecretStr("pnu_key")))
     assert access == {"PREFECT_API_URL": "https://api.prefect.cloud/api/x", "PREFECT_API_KEY": "pnu_key"}
 
 
-def test_through_the_proxy_a_machine_holds_a_token_and_nothing_of_the_controllers() -> None:
+def test_proxied_machine_gets_a_token_but_no_controller_credentials() -> None:
     with temporary_settings(OWN):
-        access = told(proxied(" https://machines.example.org/api/ "))
+        access = settings_of(proxied(" https://machines.example.org/api/ "))
     assert access.keys() == {"PREFECT_API_URL", "PREFECT_API_AUTH_STRING"}
     assert access["PREFECT_API_URL"] == "https://machines.example.org/api"
     user, _, text = access["PREFECT_API_AUTH_STRING"].partition(":")
@@ -74,38 +74,38 @@ def test_through_the_proxy_a_machine_holds_a_token_and_nothing_of_the_controller
     token = AttemptToken.read(text, KEY.get_secret_value())
     assert (token.name, str(token.lease_id)) == ("sw-0123456789ab-2", ATTEMPT["lease_id"])
     assert token.expires == ATTEMPT["deadline"] + MARGIN_S
-    with pytest.raises(BadToken, match="not signed by us"):
+    with pytest.raises(BadToken, match="not signed by Spotwave"):
         AttemptToken.read(text, PrefectAccess.new_key().get_secret_value())
     with temporary_settings(OWN):
-        assert told(proxied()) == access, "a repeated launch must not differ"
+        assert settings_of(proxied()) == access, "a repeated launch must not differ"
 
 
-def test_a_token_ends() -> None:
+def test_token_expires() -> None:
     ended = ATTEMPT | {"deadline": time.time() - MARGIN_S - 1}
     settings = json.loads(proxied().secrets(**ended)[SECRET_API].get_secret_value())
-    with pytest.raises(BadToken, match="over"):
+    with pytest.raises(BadToken, match="has expired"):
         AttemptToken.read(settings["PREFECT_API_AUTH_STRING"].partition(":")[2], KEY.get_secret_value())
 
 
-def test_detached_machines_are_told_nothing() -> None:
+def test_detached_machine_gets_no_settings() -> None:
     access = PrefectAccess(way="detached")
     with temporary_settings(OWN):
-        assert told(access) == {}
+        assert settings_of(access) == {}
     with temporary_settings({PREFECT_API_URL: None}):
         assert (access.detached, access.problem(here=False), access.reached()) == (True, None, None)
     assert not PrefectAccess().detached
 
 
-def test_documents_of_before_the_ways_still_load() -> None:
+def test_blocks_saved_before_there_were_ways_still_load() -> None:
     old = {"api_url": "https://prefect.example.org/api", "api_key": None, "auth_string": "user:password"}
     access = PrefectAccess.model_validate(old)
     assert access.way == "direct"
-    assert told(access)["PREFECT_API_AUTH_STRING"] == "user:password"
-    # A form of the UI leaves empty texts.
+    assert settings_of(access)["PREFECT_API_AUTH_STRING"] == "user:password"
+    # The UI's form sends empty texts.
     assert PrefectAccess.model_validate(old | {"proxy_url": "", "proxy_key": ""}).proxy_key is None
 
 
-def test_no_api_at_all_is_an_error_with_advice() -> None:
+def test_missing_api_is_an_error_with_a_remedy() -> None:
     with temporary_settings({PREFECT_API_URL: None}):
         with pytest.raises(ValueError, match="make up"):
             PrefectAccess().secrets(**ATTEMPT)
@@ -119,7 +119,7 @@ def test_no_api_at_all_is_an_error_with_advice() -> None:
         (PrefectAccess(), True, None),
         (PrefectAccess(), False, "api_url: machines in a cloud cannot reach http://127.0.0.1:4299/api."),
         (PrefectAccess(api_url="https://prefect.example.org/api"), False, None),
-        (PrefectAccess(api_url="https://10.1.2.3/api"), False, None),  # networks can be joined
+        (PrefectAccess(api_url="https://10.1.2.3/api"), False, None),  # networks can be connected
         (PrefectAccess(api_url="https://laptop.local/api"), False, "api_url: machines in a cloud cannot reach"),
         (PrefectAccess(api_url="https://laptop/api"), False, "api_url: machines in a cloud cannot reach"),
         (PrefectAccess(api_url="https://[::1]/api"), False, "api_url: machines in a cloud cannot reach"),
@@ -134,7 +134,7 @@ def test_no_api_at_all_is_an_error_with_advice() -> None:
         (PrefectAccess(way="proxy", proxy_url="https://x.org"), True, "proxy_key: give the key"),
     ],
 )  # fmt: skip
-def test_what_can_be_known_to_be_wrong(access: PrefectAccess, here: bool, problem: str | None) -> None:
+def test_problems_found_without_a_request(access: PrefectAccess, here: bool, problem: str | None) -> None:
     with temporary_settings(OWN):
         found = access.problem(here)
     if problem is None:
@@ -145,7 +145,7 @@ def test_what_can_be_known_to_be_wrong(access: PrefectAccess, here: bool, proble
         assert "\n" not in found
 
 
-def test_a_proxy_that_is_not_there_is_told_of() -> None:
+def test_unreachable_proxy_is_reported() -> None:
     found = proxied("http://127.0.0.1:9").reached()
     assert found == (
         "proxy_url: the proxy http://127.0.0.1:9 does not answer (ConnectError). Start it with `spotwave proxy`, or "
@@ -156,7 +156,7 @@ def test_a_proxy_that_is_not_there_is_told_of() -> None:
     )
 
 
-def test_an_address_needs_a_scheme() -> None:
+def test_address_needs_a_scheme() -> None:
     with pytest.raises(ValueError, match="api_url"):
         PrefectAccess(api_url="prefect.example.org")
     with pytest.raises(ValueError, match="proxy_url"):
@@ -166,7 +166,7 @@ def test_an_address_needs_a_scheme() -> None:
     assert PrefectAccess(api_url="  ").api_url is None
 
 
-def test_a_short_key_is_refused() -> None:
+def test_short_key_is_rejected() -> None:
     with pytest.raises(ValidationError, match="proxy_key: give at least 32 characters"):
         PrefectAccess(proxy_key=SecretStr("x" * 31))
     keys = {PrefectAccess.new_key().get_secret_value() for _ in range(10)}
@@ -181,12 +181,12 @@ def test_secrets_are_not_shown() -> None:
     assert "pnu_key" not in shown
     assert KEY.get_secret_value() not in shown
     with pytest.raises(ValidationError) as error:
-        PrefectAccess.model_validate({"proxy_key": "too short to be told"})
-    assert "too short to be told" not in str(error.value)
+        PrefectAccess.model_validate({"proxy_key": "too short to be shown"})
+    assert "too short to be shown" not in str(error.value)
 
 
-def test_at_the_controllers_own_address_machines_believe_whom_it_believes(tmp_path: Path) -> None:
-    """Prefect's own setting; a block that names an authority, another address or the proxy goes by itself."""
+def test_machines_trust_the_controllers_authority_at_its_own_address(tmp_path: Path) -> None:
+    """Uses Prefect's own setting, unless the block has an authority, another address or the proxy."""
     own, other = authority(tmp_path / "own"), authority(tmp_path / "other")
     url = "https://prefect.example.org/api"
     with temporary_settings({**OWN, PREFECT_API_URL: url, PREFECT_API_SSL_CERT_FILE: str(own.file)}):
@@ -195,7 +195,7 @@ def test_at_the_controllers_own_address_machines_believe_whom_it_believes(tmp_pa
         assert sent(PrefectAccess(api_url="https://prefect.intern.example.org/api")) is None
         assert sent(proxied()) is None
         assert sent(PrefectAccess(way="detached")) is None
-        with temporary_settings(OWN):  # plain http to this computer: nobody has to be believed
+        with temporary_settings(OWN):  # plain http to this computer needs no certificate
             assert sent(PrefectAccess()) is None
         for here in (True, False):
             assert PrefectAccess().problem(here) is None
@@ -206,12 +206,12 @@ def test_at_the_controllers_own_address_machines_believe_whom_it_believes(tmp_pa
     [
         (None, True, "PREFECT_API_SSL_CERT_FILE: /"),
         ("no certificate", True, "ca: cannot be read as a certificate"),
-        ("-----BEGIN PRIVATE KEY-----", True, "ca: there is a private key in it"),
+        ("-----BEGIN PRIVATE KEY-----", True, "ca: it contains a private key"),
         ("x" * 20_000, False, "ca: PREFECT_API_SSL_CERT_FILE has 20000 characters, too many for machines"),
-        ("x" * 20_000, True, None),  # which machines of the local cloud read themselves
+        ("x" * 20_000, True, None),  # local machines read the file themselves
     ],
 )
-def test_an_authority_that_cannot_reach_machines_is_told_of(
+def test_authority_that_cannot_be_sent_to_machines_is_reported(
     text: str | None, here: bool, problem: str | None, tmp_path: Path
 ) -> None:
     file = tmp_path / "own.pem"
@@ -223,13 +223,13 @@ def test_an_authority_that_cannot_reach_machines_is_told_of(
     assert found == problem if problem is None else (found or "").startswith(problem), found
 
 
-def test_who_believes_unseen_is_asked_for_the_authority() -> None:
+def test_controller_without_verification_needs_an_authority_in_the_block() -> None:
     own = {**OWN, PREFECT_API_URL: "https://prefect.example.org/api", PREFECT_API_TLS_INSECURE_SKIP_VERIFY: True}
     with temporary_settings(own):
-        assert (PrefectAccess().problem(True) or "").startswith("ca: the controller believes")
+        assert (PrefectAccess().problem(True) or "").startswith("ca: the controller does not verify")
 
 
 def sent(access: PrefectAccess) -> str | None:
-    """The certificates that machines are given."""
+    """Return the certificates that machines get."""
     found = access.secrets(**ATTEMPT).get(FILE)
     return None if found is None else found.get_secret_value().strip()

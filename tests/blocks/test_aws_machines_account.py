@@ -1,4 +1,4 @@
-"""What is beside machines: leftovers, the check, and the policies to paste."""
+"""Resources beside machines: leftovers, checks, and the policies for the user's account."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ POLICIES = Path(__file__).parents[2] / "deployments/policies"
 TAGS = {"spotwave": KEY, "spotwave-deadline": "1800000000"}
 
 
-def test_what_was_left_behind_is_found_in_every_region_and_removed_for_good(aws: AwsEmulator) -> None:
+def test_leftovers_are_found_in_every_region_and_deleted(aws: AwsEmulator) -> None:
     at = machines(aws)
     machine = at.launch(offer(), brief())
     lost = at.launch(offer(zone="eu-west-1a"), brief("sw-lost"))
@@ -50,7 +50,7 @@ def test_what_was_left_behind_is_found_in_every_region_and_removed_for_good(aws:
         block.remove(one)
         block.remove(one)
     assert block.leftovers() == []
-    # The living machine has kept all of its own, and strangers have kept theirs.
+    # The running machine still has all its resources, and so have other owners.
     assert at.find() == [machine]
     at.terminate(machine)
     assert {item.id for item in aws.ledger.left()} == set(strangers)
@@ -62,7 +62,7 @@ def checked(emulator: AwsEmulator, **fields: Any) -> dict[str, Finding]:
     return {one.what: one for one in found}
 
 
-def test_the_check_names_all_that_is_missing_each_with_its_remedy(aws: AwsEmulator) -> None:
+def test_check_reports_everything_missing_with_its_remedy(aws: AwsEmulator) -> None:
     aws.account.profiles.clear()
     aws.account.has_used_spot = False
     aws.account.quota_vcpus["eu-west-1"] = 0
@@ -72,7 +72,7 @@ def test_the_check_names_all_that_is_missing_each_with_its_remedy(aws: AwsEmulat
     aws.fail(fault("CreateSecret", refused("AccessDeniedException", 400)))
     found = checked(aws, regions=["us-east-1", "eu-west-1", "me-south-1"], image="ami-1")
     said = {name: one.said for name, one in found.items() if one.ok is not True}
-    assert found["image us-east-1"].said == "ami-1: arm64 ami-1; none for x86_64: its offers are passed over"
+    assert found["image us-east-1"].said == "ami-1: arm64 ami-1; none for x86_64: offers with it are skipped"
     assert set(said) == {
         "regions",
         "role",
@@ -85,16 +85,16 @@ def test_the_check_names_all_that_is_missing_each_with_its_remedy(aws: AwsEmulat
         "launch",
     }
     assert said["regions"] == "me-south-1 not enabled; enable them for the account, or leave out"
-    assert said["role"] == "instance_profile: there is no spotwave-machine; create it, see docs/accounts/aws.md"
+    assert said["role"] == "instance_profile: spotwave-machine does not exist; create it, see docs/accounts/aws.md"
     assert "aws iam create-service-linked-role" in said["spot role"]
-    assert said["quota eu-west-1"].startswith("0 spot vCPUs; ask for more")
+    assert said["quota eu-west-1"].startswith("0 spot vCPUs; request more")
     assert "copy one there" in said["image eu-west-1"]
     assert "aws ec2 create-default-vpc" in said["network eu-west-1"]
     assert "aws-launcher.json" in said["secret"]
     assert found["quota us-east-1"].ok is None
 
 
-def test_the_check_raises_nothing_whatever_the_services_say(aws: AwsEmulator) -> None:
+def test_check_raises_nothing_whatever_the_services_answer(aws: AwsEmulator) -> None:
     aws.account.subnets["us-east-1"] = []
     for action in ("GetInstanceProfile", "GetServiceQuota", "GetParameter", "CreateSecret"):
         aws.fail(fault(action, garbage()))
@@ -104,7 +104,7 @@ def test_the_check_raises_nothing_whatever_the_services_say(aws: AwsEmulator) ->
     assert {found[name].ok for name in ("role", "spot role", "quota us-east-1", "image us-east-1")} <= {False, None}
 
 
-def test_a_right_that_is_missing_for_the_launch_itself_is_found_without_one(aws: AwsEmulator) -> None:
+def test_missing_launch_permission_is_found_without_a_launch(aws: AwsEmulator) -> None:
     aws.fail(fault("RunInstances", refused("UnauthorizedOperation")))
     assert checked(aws)["launch"].said.endswith(
         "credentials: give them the policy deployments/policies/aws-launcher.json"
@@ -112,7 +112,7 @@ def test_a_right_that_is_missing_for_the_launch_itself_is_found_without_one(aws:
     assert aws.count("RunInstances") == 1
 
 
-def test_a_check_is_not_patient(aws: AwsEmulator) -> None:
+def test_check_uses_short_timeouts(aws: AwsEmulator) -> None:
     block = cloud_at(aws)
     parameters = block.credentials.aws_client_parameters.model_copy(update={"config": None})
     credentials = block.credentials.model_copy(update={"aws_client_parameters": parameters})
@@ -136,13 +136,13 @@ def actions(name: str) -> set[str]:
     return {action for listed in found for action in ([listed] if isinstance(listed, str) else listed)}
 
 
-def test_the_launchers_policy_allows_what_the_wing_asks_and_no_more() -> None:
+def test_launchers_policy_allows_exactly_the_operations_in_use() -> None:
     asked = {
         f"{'servicequotas' if service == 'service-quotas' else service}:{operation}"
         for service, operations in OPERATIONS.items()
         for operation in operations
     }
-    # Of other clients than the wing's own, or rights without a call of their own.
+    # Used by other clients, or permissions without a call of their own.
     beside = {
         "pricing:GetProducts",
         "ec2:CreateTags",
@@ -156,7 +156,7 @@ def test_the_launchers_policy_allows_what_the_wing_asks_and_no_more() -> None:
     assert all(":Describe" in name or ":Get" in name or ":List" in name for name in everywhere[0]["Action"])
 
 
-def test_a_machine_may_read_secrets_of_jobs_and_nothing_else() -> None:
+def test_machine_policy_allows_only_secrets_of_jobs() -> None:
     assert actions("aws-machine.json") == {"secretsmanager:GetSecretValue"}
     (only,) = statements("aws-machine.json")
     assert only["Resource"] == "arn:aws:secretsmanager:*:*:secret:spotwave/*"

@@ -1,4 +1,4 @@
-"""Instances that boot: the real user data, its secret by its role, notices, and every way for a machine to end."""
+"""Instances that boot: the real user data, the secret read with the role, notices, and every way to end a machine."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.processes import words
 
 NODE = Path(str(files("spotwave.node")))
 
-# In the agent's place: tells what it has, watches for the notice as the agent does, and ends well when it comes.
+# Replaces the agent: reports its secret and environment, polls for the notice as the agent does, then ends.
 AGENT = """
 import hashlib, json, os, signal, sys, time
 from spotwave.node.agent.notice import notice_watcher
@@ -66,7 +66,7 @@ def aws(tmp_path: Path) -> Iterator[AwsEmulator]:
 
 @pytest.fixture
 def remote(tmp_path: Path) -> Path:
-    """The job's folder, with a wheel as the controller puts it there, but for the agent."""
+    """The job's folder with a wheel as from the controller, but with the test's agent."""
     folder = tmp_path / "remote"
     (folder / "code").mkdir(parents=True)
     with zipfile.ZipFile(folder / "code/spotwave-0.1.0-py3-none-any.whl", "w") as wheel:
@@ -79,7 +79,7 @@ def remote(tmp_path: Path) -> Path:
 
 
 def real_but(old: str, new: str) -> str:
-    """The real bootstrap, without the comments that make it too long, but for one line."""
+    """Return the real bootstrap with one line replaced, and without comments, which would make it too long."""
     script = re.sub(r"(?m)^ *#(?!!).*\n", "", (NODE / "boot/bootstrap.sh").read_text())
     assert script.count(old) == 1
     return script.replace(old, new)
@@ -90,8 +90,8 @@ def brief_at(remote: Path, deadline_s: float = 600.0) -> LaunchBrief:
     return replace(what, brief=replace(what.brief, remote=str(remote)))
 
 
-def told(computer: Computer, name: str) -> Any:
-    """A note of its agent."""
+def note(computer: Computer, name: str) -> Any:
+    """Return the content of a file that its agent has written."""
     path = computer.work / name
     until(path.exists)
     return json.loads(path.read_text())
@@ -101,11 +101,11 @@ def state(aws: AwsEmulator, machine: Machine) -> MachineState:
     return machines(aws).state(machine)
 
 
-def test_from_the_launch_by_a_notice_to_the_end_of_itself(aws: AwsEmulator, remote: Path) -> None:
+def test_notice_lets_the_machine_save_and_end_itself(aws: AwsEmulator, remote: Path) -> None:
     what = brief_at(remote)
     machine = machines(aws, None).launch(offer(), what)
     computer = aws.computers[machine.id]
-    found = told(computer, "found.json")
+    found = note(computer, "found.json")
     secret = what.secrets["rclone.conf"].get_secret_value()
     assert found["secret"] == sha256(secret.encode()).hexdigest()
     assert state(aws, machine) is MachineState.RUNNING
@@ -113,11 +113,11 @@ def test_from_the_launch_by_a_notice_to_the_end_of_itself(aws: AwsEmulator, remo
     assert PLANTED not in str(list(map(words, computer.processes)))
     metadata = aws.fleet.instances[machine.id].metadata
     metadata.rebalance()
-    assert "AWS recommends" in told(computer, "hint.json")
+    assert "AWS recommends" in note(computer, "hint.json")
     metadata.expire_tokens()
     before = time.time()
     aws.interrupt(machine.id, 100.0)
-    assert before + 98 < told(computer, "notice.json") < time.time() + 101
+    assert before + 98 < note(computer, "notice.json") < time.time() + 101
     until(lambda: state(aws, machine) is MachineState.GONE)
     assert not computer.alive
     assert aws.left() == ["secret"]
@@ -126,19 +126,19 @@ def test_from_the_launch_by_a_notice_to_the_end_of_itself(aws: AwsEmulator, remo
         assert PLANTED not in path.read_text(errors="replace")
 
 
-def test_a_terminated_machine_may_save_and_nothing_of_it_is_left(aws: AwsEmulator, remote: Path) -> None:
+def test_terminated_machine_can_save_and_leaves_nothing(aws: AwsEmulator, remote: Path) -> None:
     at = machines(aws, None)
     machine = at.launch(offer(), brief_at(remote))
     computer = aws.computers[machine.id]
-    told(computer, "found.json")
+    note(computer, "found.json")
     at.terminate(machine)
     assert not computer.alive
-    assert told(computer, "saved.json") == 15
+    assert note(computer, "saved.json") == 15
     assert state(aws, machine) is MachineState.GONE
     assert aws.left() == ["secret"]
 
 
-def test_a_machine_that_cannot_read_its_secret_ends_itself(aws: AwsEmulator) -> None:
+def test_machine_that_cannot_read_its_secret_ends_itself(aws: AwsEmulator) -> None:
     quick = real_but("limited 900 python3 cloud.py secrets", "limited 1 python3 cloud.py secrets")
     aws.fleet.keys = lambda key: None  # type: ignore[method-assign]
     machine = machines(aws, quick).launch(offer(), brief())
@@ -146,8 +146,8 @@ def test_a_machine_that_cannot_read_its_secret_ends_itself(aws: AwsEmulator) -> 
     assert aws.left() == ["secret"]
 
 
-def test_had_the_launch_not_asked_otherwise_a_disk_would_bill_on(aws: AwsEmulator) -> None:
-    """The service's defaults, which the emulator must have for the tests above to mean something."""
+def test_default_parameters_would_leave_a_disk_that_bills(aws: AwsEmulator) -> None:
+    """The emulator must have the service's defaults, or the tests above would prove nothing."""
     asked = {
         "ImageId": aws.account.images["us-east-1"][0]["ImageId"],
         "InstanceType": "c7i.large",

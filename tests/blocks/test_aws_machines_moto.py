@@ -1,4 +1,4 @@
-"""The wing against moto as it is: what we send is understood by a model of EC2 that is not ours."""
+"""AWS machines against an unmodified moto, as an independent model of EC2."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow(minutes=0.2)
 
 @pytest.fixture
 def moto_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    # It makes a region when that is first asked, which takes a while for all 38.
+    # It creates a region on first use, which takes long for all 38.
     few = [region for region in RegionsAndZonesBackend.regions if region.name in ("us-east-1", "eu-west-1")]
     monkeypatch.setattr(RegionsAndZonesBackend, "regions", few)
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
@@ -30,7 +30,7 @@ def moto_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     server.stop()
 
 
-def test_moto_launches_finds_and_ends_what_we_ask_for(moto_url: str) -> None:
+def test_moto_launches_finds_and_terminates_a_machine(moto_url: str) -> None:
     account = {
         "endpoint_url": moto_url,
         "aws_access_key_id": "AKIDEXAMPLE",
@@ -38,7 +38,7 @@ def test_moto_launches_finds_and_ends_what_we_ask_for(moto_url: str) -> None:
         "region_name": "us-east-1",
     }
     boto3.client("iam", **account).create_instance_profile(InstanceProfileName="spotwave-machine")
-    # Of the public images it knows Amazon's own alone.
+    # Of the public images, moto only has Amazon's own.
     block = cloud_at_url(moto_url, attempts=2, image="al2023")
     at = block.machines(TEMPLATE)
     machine = at.launch(offer("m6g.large", "us-east-1b"), brief())

@@ -1,4 +1,4 @@
-"""The market of AWS as the block reads it, by the real SDK, from an emulator with every documented trap in it."""
+"""AWS market, read with the real SDK from an emulator that contains every documented special case."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ def test_every_usable_pool_is_offered_once_and_the_rest_is_counted(aws: AwsEmula
     assert market.missing == {}
     assert market.dropped == {
         "aws: Local or Wavelength Zone": 1,
-        "aws: accelerator that is no GPU": 9,  # dl1, inf2 and f2, three zones each
+        "aws: accelerator that is not a GPU": 9,  # dl1, inf2 and f2, three zones each
         "aws: instance type unknown": 1,
         "aws: price above 1.2 times on-demand": 1,
         "aws: price of zero or less": 1,
-        "aws: price that a newer one replaces": 1,
-        "aws: price that is no number": 1,
-        "aws: type that our image does not boot on": 3,  # m1
+        "aws: price replaced by a newer one": 1,
+        "aws: price that is not a number": 1,
+        "aws: type that Spotwave's images do not boot on": 3,  # m1
         "aws: type without spot": 1,
         "aws: zone not available": 1,
         "aws: zone unknown": 1,
     }
-    # 22 usable types in three zones less three bad prices, the first 20 in two, the first 10 and r8g in two.
+    # 22 usable types in three zones minus three bad prices, the first 20 in two, the first 10 and r8g in two.
     assert len(market) == 22 * 3 - 3 + 20 * 2 + 11 * 2
     assert market.frame.select("instance_type", "zone").is_unique().all()
     assert market.seen_at is not None
@@ -62,7 +62,7 @@ def test_every_usable_pool_is_offered_once_and_the_rest_is_counted(aws: AwsEmula
     assert dict(market.frame.schema) == SCHEMA
 
 
-def test_each_offer_has_the_price_of_its_own_zone_and_region(frame: pl.DataFrame) -> None:
+def test_each_offer_has_the_price_of_its_zone_and_region(frame: pl.DataFrame) -> None:
     types = small_world().types
     for row in frame.iter_rows(named=True):
         known = types[row["instance_type"]]
@@ -89,7 +89,7 @@ def test_each_offer_has_the_price_of_its_own_zone_and_region(frame: pl.DataFrame
         ("p4de.24xlarge", {"gpu": "A100 80GB", "gpu_count": 8.0, "gpu_memory_gib": 80.0}),
     ],
 )
-def test_a_type_is_described_as_it_is(frame: pl.DataFrame, name: str, expected: dict[str, Any]) -> None:
+def test_shape_of_a_type(frame: pl.DataFrame, name: str, expected: dict[str, Any]) -> None:
     offer = only(frame, name)
     assert {key: offer[key] for key in expected} == expected
 
@@ -104,25 +104,25 @@ def test_a_type_is_described_as_it_is(frame: pl.DataFrame, name: str, expected: 
         ("m7i.large", 0.6, ">20 %"),
     ],
 )
-def test_a_share_of_a_month_is_a_rate_per_hour(frame: pl.DataFrame, name: str, middle: float, band: str) -> None:
+def test_monthly_share_is_converted_to_an_hourly_rate(frame: pl.DataFrame, name: str, middle: float, band: str) -> None:
     offer = only(frame, name)
     assert offer["interruptions_per_h"] == pytest.approx(middle / 720)
     assert offer["interruption"] == "low"
     assert offer["interruption_basis"].startswith(f"Spot Instance Advisor: {band} of capacity reclaimed in a month")
 
 
-@pytest.mark.parametrize("name", ["m7i.xlarge", "m6g.large"])  # an index that no range has; not in the file
-def test_what_the_advisor_does_not_tell_is_unknown(frame: pl.DataFrame, name: str) -> None:
+@pytest.mark.parametrize("name", ["m7i.xlarge", "m6g.large"])  # an index without a range; missing in the file
+def test_type_missing_in_the_advisor_has_unknown_rate(frame: pl.DataFrame, name: str) -> None:
     offer = only(frame, name)
-    told = (offer["interruption"], offer["interruptions_per_h"], offer["interruption_basis"])
-    assert told == ("unknown", None, None)
+    found = (offer["interruption"], offer["interruptions_per_h"], offer["interruption_basis"])
+    assert found == ("unknown", None, None)
 
 
-def test_a_type_that_one_region_alone_has_is_known_there(frame: pl.DataFrame) -> None:
+def test_type_in_only_one_region_is_found_there(frame: pl.DataFrame) -> None:
     assert set(frame.filter(instance_type="r8g.large")["region"]) == {"ap-south-1"}
 
 
-def test_a_catalogue_spares_all_calls_but_the_prices(aws: AwsEmulator) -> None:
+def test_catalogue_saves_all_calls_except_prices(aws: AwsEmulator) -> None:
     cloud = cloud_at(aws)
     whole = cloud.market()
     catalogue = pickle.loads(pickle.dumps(cloud.catalogue()))
@@ -137,13 +137,13 @@ def test_a_catalogue_spares_all_calls_but_the_prices(aws: AwsEmulator) -> None:
     assert (again.dropped, again.missing) == (whole.dropped, whole.missing)
 
 
-def test_each_shape_is_asked_for_once_and_where_it_is(aws: AwsEmulator) -> None:
+def test_each_shape_is_read_once_in_a_region_that_has_it(aws: AwsEmulator) -> None:
     cloud_at(aws).catalogue()
     asked = Counter(name for name in aws.calls if name.startswith("DescribeInstanceTypes "))
     assert asked == {"DescribeInstanceTypes us-east-1": 1, "DescribeInstanceTypes ap-south-1": 1}
 
 
-def test_only_the_regions_that_are_wanted_are_asked(aws: AwsEmulator) -> None:
+def test_only_wanted_regions_are_read(aws: AwsEmulator) -> None:
     cloud = cloud_at(aws, regions=["eu-west-1", "me-south-1"])
     market = cloud.market()
     assert set(market.frame["region"]) == {"eu-west-1"}
@@ -154,13 +154,13 @@ def test_only_the_regions_that_are_wanted_are_asked(aws: AwsEmulator) -> None:
 
 
 def test_progress_ends_with_all_calls_done(aws: AwsEmulator) -> None:
-    told: list[tuple[int, int]] = []
-    cloud_at(aws).market(tell=lambda done, total: told.append((done, total)))
-    assert [done for done, _ in told] == sorted(done for done, _ in told)
-    assert told[-1][0] == told[-1][1] == 3 * 4 + 2 + 1
+    reports: list[tuple[int, int]] = []
+    cloud_at(aws).market(tell=lambda done, total: reports.append((done, total)))
+    assert [done for done, _ in reports] == sorted(done for done, _ in reports)
+    assert reports[-1][0] == reports[-1][1] == 3 * 4 + 2 + 1
 
 
-def test_many_pages_come_together() -> None:
+def test_many_pages_are_joined() -> None:
     small = small_world()
     region, zones = "us-east-1", [f"us-east-1{letter}" for letter in "abc"]
     names = [f"c7i.{number}xlarge" for number in range(450)]
@@ -178,36 +178,36 @@ def test_many_pages_come_together() -> None:
         assert len(market) == 450 * 3
         assert emulator.calls.count("DescribeSpotPriceHistory us-east-1") == 2
         assert emulator.calls.count("DescribeInstanceTypes us-east-1") == 5
-    assert set(market.missing) == {"aws on-demand prices", "aws interruption table"}  # this world has neither
+    assert set(market.missing) == {"aws on-demand prices", "aws interruption table"}  # not in this world
     assert market.frame["on_demand_usd_h"].is_null().all()
 
 
-def test_no_more_calls_are_out_at_once_than_allowed() -> None:
+def test_number_of_concurrent_calls_is_limited() -> None:
     with AwsEmulator(latency_s=0.02) as emulator:
         clients = Clients(cloud_at(emulator).credentials, at_most=3)
         read_market(clients, [], emulator.url, None, no_progress)
-        assert 3 <= emulator.most_at_once <= 3 + 1  # the advisor's file is no call of the account
+        assert 3 <= emulator.most_at_once <= 3 + 1  # the advisor's file does not count against the limit
 
 
-def test_the_cheapest_arm64_machine_can_be_asked_for(aws: AwsEmulator) -> None:
+def test_cheapest_arm64_machine_can_be_selected(aws: AwsEmulator) -> None:
     wanted = cloud_at(aws).market().eligible(Requirements(architectures=["arm64"], min_vcpus=4))
     assert set(wanted.frame["family"]) == {"m6g"}
 
 
-def test_a_call_in_the_clear_is_refused_but_on_this_computer(aws: AwsEmulator) -> None:
+def test_plain_http_is_only_allowed_to_this_computer(aws: AwsEmulator) -> None:
     fields = cloud_at(aws).credentials.model_dump(exclude={"aws_client_parameters"})
-    for parameters, said in (
+    for parameters, message in (
         ({"endpoint_url": "http://ec2.example.org"}, "plain http"),
-        ({"endpoint_url": "ec2.example.org"}, "no address"),
+        ({"endpoint_url": "ec2.example.org"}, "not a valid address"),
         ({"use_ssl": False}, "Use SSL"),
     ):
-        with pytest.raises(ValidationError, match=said):
+        with pytest.raises(ValidationError, match=message):
             AwsCloud.model_validate({"credentials": {**fields, "aws_client_parameters": parameters}})
     with pytest.raises(ValidationError, match="plain http"):
         AwsCloud(credentials=cloud_at(aws).credentials, advisor_endpoint="http://example.org")
 
 
-def test_knowing_the_block_does_not_import_what_reads_the_market() -> None:
+def test_importing_the_block_does_not_import_the_market_modules() -> None:
     wing = "spotwave.blocks.aws"
     code = f"import sys, {wing}.block; print([name for name in sys.modules if name.startswith('{wing}.')])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""The parsing functions alone, on rows as boto3 gives them; and the short way through an answer against botocore's."""
+"""Parsing functions on rows as from boto3, and the fast parser compared with botocore's."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.emulators.aws_world import small_world
 NOW = datetime(2026, 1, 10, tzinfo=UTC)
 PRICES = "DescribeSpotPriceHistory"
 
-NO_BOOT = "type that our image does not boot on"
+NO_BOOT = "type that Spotwave's images do not boot on"
 
 
 def rendered(rows: list[dict[str, Any]], token: str = "") -> bytes:
@@ -38,7 +38,7 @@ def as_botocore_reads(action: str, body: bytes) -> Any:
 
 
 @pytest.mark.parametrize("token", ["", "DescribeSpotPriceHistory:1000"])
-def test_the_short_way_reads_what_botocore_reads(token: str) -> None:
+def test_fast_parser_reads_the_same_as_botocore(token: str) -> None:
     body = rendered(small_world().history["us-east-1"], token)
     found, expected = table_answer(body, SPOT_PRICES), as_botocore_reads(PRICES, body)
     assert found is not None
@@ -47,7 +47,7 @@ def test_the_short_way_reads_what_botocore_reads(token: str) -> None:
     assert found["NextToken"] == expected["NextToken"] == token
 
 
-def test_offerings_are_read_the_short_way_too() -> None:
+def test_fast_parser_reads_offerings() -> None:
     rows = [{"InstanceType": name, "LocationType": "region", "Location": "us-east-1"} for name in small_world().types]
     action = OFFERINGS.action
     body = xml(action, OFFERINGS.rows, [fragment(action, OFFERINGS.rows, row) for row in rows], "")
@@ -56,7 +56,7 @@ def test_offerings_are_read_the_short_way_too() -> None:
     assert found[OFFERINGS.rows] == rows == as_botocore_reads(action, body)[OFFERINGS.rows]
 
 
-def test_an_answer_without_rows_or_zone_ids_is_read_too() -> None:
+def test_fast_parser_reads_answers_without_rows_or_zone_ids() -> None:
     assert table_answer(rendered([]), SPOT_PRICES) == {
         "SpotPriceHistory": [],
         "NextToken": "",
@@ -85,11 +85,11 @@ def a_history() -> list[dict[str, Any]]:
     ],
     ids=["no end", "half", "no price", "entity", "no time", "nothing", "html"],
 )
-def test_what_is_not_plain_is_left_to_botocore(spoilt: bytes) -> None:
+def test_irregular_answer_is_left_to_botocore(spoilt: bytes) -> None:
     assert table_answer(spoilt, SPOT_PRICES) is None
 
 
-def test_a_type_is_read_alike_without_what_nobody_asks() -> None:
+def test_type_is_the_same_without_the_unused_parts() -> None:
     action, member = "DescribeInstanceTypes", "InstanceTypes"
     known = [{**row, "NetworkInfo": {"EnaSupport": "required"}} for row in small_world().types.values()]
     body = xml(action, member, [fragment(action, member, row) for row in known])
@@ -114,17 +114,17 @@ def test_a_type_is_read_alike_without_what_nobody_asks() -> None:
         ({"ProcessorInfo": {"SupportedArchitectures": ["i386"]}}, NO_BOOT),
         ({"ProcessorInfo": {"SupportedArchitectures": ["arm64"]}, "SupportedBootModes": ["legacy-bios"]}, NO_BOOT),
         ({"SupportedVirtualizationTypes": None, "SupportedBootModes": None, "SupportedRootDeviceTypes": None}, None),
-        ({"NeuronInfo": {"TotalNeuronDeviceMemoryInMiB": 1}}, "accelerator that is no GPU"),
-        ({"InferenceAcceleratorInfo": {"Accelerators": [{"Count": 1}]}}, "accelerator that is no GPU"),
-        ({"MediaAcceleratorInfo": {"Accelerators": [{"Count": 1}]}}, "accelerator that is no GPU"),
+        ({"NeuronInfo": {"TotalNeuronDeviceMemoryInMiB": 1}}, "accelerator that is not a GPU"),
+        ({"InferenceAcceleratorInfo": {"Accelerators": [{"Count": 1}]}}, "accelerator that is not a GPU"),
+        ({"MediaAcceleratorInfo": {"Accelerators": [{"Count": 1}]}}, "accelerator that is not a GPU"),
         ({"GpuInfo": None, "FpgaInfo": None, "NeuronInfo": None}, None),
     ],
 )
-def test_a_type_of_no_use_says_why(changes: dict[str, Any], why: str | None) -> None:
+def test_unusable_type_has_a_reason(changes: dict[str, Any], why: str | None) -> None:
     assert types_frame([shape("c7i.large", 2, 4, **changes)])["no_use"].to_list() == [why]
 
 
-def test_the_newest_price_of_a_pool_counts_in_whatever_order_rows_come() -> None:
+def test_newest_price_of_a_pool_counts_in_any_order_of_rows() -> None:
     zone = zone_row("us-east-1", "a")
     row = {"AvailabilityZone": "us-east-1a", "InstanceType": "c7i.large", "ProductDescription": "Linux/UNIX"}
     rows = [
@@ -140,10 +140,10 @@ def test_the_newest_price_of_a_pool_counts_in_whatever_order_rows_come() -> None
     for order in (rows, rows[::-1]):
         found, dropped = offers(spot_frame("us-east-1", order), tables, NOW)
         assert found["spot_usd_h"].to_list() == [0.01]
-        assert {reason: count for reason, count in dropped.items() if count} == {"price that a newer one replaces": 2}
+        assert {reason: count for reason, count in dropped.items() if count} == {"price replaced by a newer one": 2}
 
 
-def test_other_systems_are_left_out_and_counted() -> None:
+def test_other_operating_systems_are_dropped_and_counted() -> None:
     rows = small_world().history["us-east-1"]
     tables = {
         "zones": zones_frame(small_world().zones),
@@ -155,7 +155,7 @@ def test_other_systems_are_left_out_and_counted() -> None:
     assert dropped["operating system other than Linux"] == 3
 
 
-def test_an_on_demand_price_is_dollars_an_hour_or_none() -> None:
+def test_on_demand_price_is_usd_per_hour_or_missing() -> None:
     good = product_row("us-east-1", "c7i.large", 0.0893)
     other = json.loads(json.dumps(good).replace('"USD"', '"CNY"'))
     upfront = json.loads(json.dumps(good).replace('"Hrs"', '"Quantity"'))
@@ -170,14 +170,14 @@ def test_an_on_demand_price_is_dollars_an_hour_or_none() -> None:
     ]
 
 
-def test_a_product_that_cannot_be_read_is_told() -> None:
+def test_unreadable_product_is_reported() -> None:
     for text in ('{"terms": {"OnDemand": {', '{"OnDemand": {"a": {"priceDimensions": {"b": {"unit": "Hrs"}}}}}'):
         with pytest.raises(Unavailable, match="cannot be read"):
             list(on_demand_prices([text]))
 
 
 @pytest.mark.parametrize("table", [{}, [], {"ranges": [], "spot_advisor": []}, {"ranges": [], "spot_advisor": {}}, "x"])
-def test_an_advisor_file_of_another_form_is_told(table: Any) -> None:
+def test_advisor_file_with_another_format_is_reported(table: Any) -> None:
     with pytest.raises(Unavailable, match="Spot Advisor"):
         interruptions_frame(table)
 
@@ -185,6 +185,6 @@ def test_an_advisor_file_of_another_form_is_told(table: Any) -> None:
 @pytest.mark.parametrize(
     "text", ['{"SpotPriceHistory": []} {"SpotPriceHistory": []}', "[]", "{}", '{"SpotPriceHistory": [{}]}', ""]
 )
-def test_a_saved_answer_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"^this is no one answer of DescribeSpotPriceHistory in JSON"):
+def test_invalid_saved_answer_is_rejected(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^this is not the JSON output of describe-spot-price-history"):
         saved_rows(text)

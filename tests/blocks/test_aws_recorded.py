@@ -1,4 +1,4 @@
-"""The parsing functions on answers that were recorded from Amazon; skipped where the recordings are not."""
+"""Parsing functions on answers recorded from Amazon; skipped if the recordings are missing."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ NONE = pl.DataFrame(schema=INTERRUPTIONS)
 
 def text_of(name: str) -> str:
     if not DATA.exists():
-        pytest.skip("recorded data is not here")
+        pytest.skip("recorded data is missing")
     return gzip.decompress((DATA / name).read_bytes()).decode()
 
 
@@ -55,15 +55,15 @@ def all_types() -> pl.DataFrame:
     return types_frame(row for page in pages for row in page)
 
 
-def test_two_documents_in_one_file_are_refused_with_one_line() -> None:
+def test_two_documents_in_one_file_are_rejected_in_one_line() -> None:
     text = text_of("raw_t1.micro.json.gz")
-    with pytest.raises(ValueError, match="no one answer of DescribeSpotPriceHistory in JSON: Extra data") as told:
+    with pytest.raises(ValueError, match="not the JSON output of describe-spot-price-history: Extra data") as error:
         saved_rows(text)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(("name", "changes", "zones"), [("m5.large", 774, 5), ("p3.2xlarge", 288, 3)])
-def test_of_a_history_one_linux_price_a_zone_remains(name: str, changes: int, zones: int) -> None:
+def test_history_is_reduced_to_one_linux_price_per_zone(name: str, changes: int, zones: int) -> None:
     rows = saved_rows(text_of(f"raw_{name}.json.gz"))
     listed = [{"ZoneName": f"us-east-1{letter}", "ZoneId": letter, "State": "available"} for letter in "abcdef"]
     tables = {
@@ -76,7 +76,7 @@ def test_of_a_history_one_linux_price_a_zone_remains(name: str, changes: int, zo
     linux = [row for row in rows if row["ProductDescription"] == "Linux/UNIX"]
     assert len(linux) == changes
     assert dropped["operating system other than Linux"] == len(rows) - changes
-    assert dropped["price that a newer one replaces"] == changes - zones
+    assert dropped["price replaced by a newer one"] == changes - zones
     newest = {row["AvailabilityZone"]: row for row in sorted(linux, key=lambda row: row["Timestamp"])}
     assert dict(found.select("zone", "spot_usd_h").iter_rows()) == {
         zone: float(row["SpotPrice"]) for zone, row in newest.items()
@@ -87,13 +87,13 @@ def test_the_types_of_2025() -> None:
     types = all_types()
     assert types.height == 865
     assert types["instance_type"].is_unique().all()
-    # The five without an architecture are Macs, on demand alone as well.
+    # The five without an architecture are Macs, which are also only sold on demand.
     assert dict(types.group_by("architecture").len().iter_rows()) == {"x86_64": 629, "arm64": 231, None: 5}
     assert dict(types.group_by("no_use").len().iter_rows()) == {
         None: 803,
-        "type that our image does not boot on": 19,
+        "type that Spotwave's images do not boot on": 19,
         "type without spot": 22,
-        "accelerator that is no GPU": 21,
+        "accelerator that is not a GPU": 21,
     }
     usable = types.filter(pl.col("no_use").is_null())
     names = ["A100", "A10G", "H100", "K80", "L4", "L40S", "Radeon Pro V520", "T4", "T4g", "V100", "V100 32GB"]
@@ -113,8 +113,8 @@ def test_older_answers_with_nulls_are_read(path: str) -> None:
     assert types_frame(rows).height == len(rows)
 
 
-def test_an_evening_in_seventeen_regions() -> None:
-    """9,281 Linux rows of 9,100 pools; zones stand there by their ids, which serve as names here."""
+def test_recorded_prices_of_seventeen_regions() -> None:
+    """9,281 Linux rows of 9,100 pools. The recording has zone ids instead of names, so these are used as names here."""
     rows = list(csv.DictReader(io.StringIO(text_of("spot_prices_2022-05-31_17_regions.csv.gz"))))
     by_region: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
@@ -140,20 +140,20 @@ def test_an_evening_in_seventeen_regions() -> None:
     found, dropped = offers(spot, tables, datetime.now().astimezone())
     market = vetted("aws", found, dropped)
     assert dropped["operating system other than Linux"] == len(rows) - 9281
-    assert dropped["price that a newer one replaces"] == 9281 - 9100
+    assert dropped["price replaced by a newer one"] == 9281 - 9100
     assert len(market) + sum(market.dropped.values()) == len(rows)
     assert len(market) == 8734
     assert market.dropped == {
-        "aws: accelerator that is no GPU": 113,
+        "aws: accelerator that is not a GPU": 113,
         "aws: instance type unknown": 53,  # three years later
         "aws: operating system other than Linux": 24081,
-        "aws: price that a newer one replaces": 181,
-        "aws: type that our image does not boot on": 200,
+        "aws: price replaced by a newer one": 181,
+        "aws: type that Spotwave's images do not boot on": 200,
     }
-    # Of previous generations are m4, c4, r3, r4, d2 and i2: all hvm alone, and sold that evening.
+    # Older generations that were still sold then, all only hvm: m4, c4, r3, r4, d2 and i2.
     assert {"m4", "c4", "r3", "r4", "d2", "i2", "t2", "i3", "h1", "x1"} <= set(market.frame["family"])
     assert not {"c1", "c3", "m1", "m2", "m3", "t1"} & set(market.frame["family"])
-    # In ten thousand hours: even the worst band is one loss in seven weeks, as the Advisor counts.
+    # Per ten thousand hours: in the Advisor's figures, even the worst band is one interruption in seven weeks.
     rates = market.frame.select(pl.col("interruptions_per_h") * 10_000, "interruption")
     counts = rates.group_by(pl.col("interruptions_per_h").round(2), "interruption").len()
     assert dict(((rate, word), count) for rate, word, count in counts.iter_rows()) == {
@@ -166,8 +166,8 @@ def test_an_evening_in_seventeen_regions() -> None:
     }
 
 
-def test_every_recorded_type_is_judged_by_its_own_description() -> None:
-    """Said once more, in plain Python, over the whole table."""
+def test_boot_check_agrees_with_every_recorded_description() -> None:
+    """The same rule, written in plain Python, over the whole table."""
     expected = {}
     for number in range(1, 10):
         for row in json.loads(text_of(f"describe_instance_types_2025/page{number}.json.gz")):
@@ -179,12 +179,12 @@ def test_every_recorded_type_is_judged_by_its_own_description() -> None:
                 and bool(machine)
                 and bool(ours & set(row["SupportedBootModes"]))
             )
-    # Those without spot and those with other accelerators are left out for that; no type is named as unbootable else.
-    unbootable = all_types().filter(no_use="type that our image does not boot on")["instance_type"].to_list()
+    # Types without spot or with other accelerators have those reasons; all others that do not boot are listed.
+    unbootable = all_types().filter(no_use="type that Spotwave's images do not boot on")["instance_type"].to_list()
     assert sorted(unbootable) == sorted(name for name, boots in expected.items() if not boots and "mac" not in name)
 
 
-def test_the_advisor_of_2024() -> None:
+def test_recorded_advisor_of_2024() -> None:
     table = json.loads(text_of("spot-advisor-data_2024-02.json.gz"))
     frame = interruptions_frame(table)
     assert frame["region"].n_unique() == 29
@@ -194,6 +194,6 @@ def test_the_advisor_of_2024() -> None:
     assert counts == {middle: indices[index] for index, middle in enumerate((0.025, 0.075, 0.125, 0.175, 0.6))}
 
 
-def test_a_recorded_product_has_its_on_demand_price() -> None:
+def test_recorded_product_has_its_on_demand_price() -> None:
     text = text_of("recorded_api_json/GetProducts__m5_large.json.gz")
     assert list(on_demand_prices([text])) == [("m5.large", 0.096)]

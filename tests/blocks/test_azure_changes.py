@@ -1,4 +1,4 @@
-"""When a machine was deleted, as Resource Graph tells it minutes later."""
+"""Deletion time of a machine, which Resource Graph reports minutes later."""
 
 from __future__ import annotations
 
@@ -36,18 +36,20 @@ def machine(cloud: AzureCloud) -> Machine:
 
 
 def ended_at(azure: AzureEmulator, machine: Machine) -> datetime:
-    """By the ledger."""
+    """Return when the machine ended, from the ledger."""
     (item,) = [one for one in azure.ledger.items("machine") if one.id == machine.id]
     assert item.ended is not None
     return datetime.fromtimestamp(item.ended, UTC)
 
 
-def near(told: datetime | None, right: datetime) -> bool:
-    return told is not None and abs(told - right) < timedelta(seconds=0.1)
+def near(found: datetime | None, right: datetime) -> bool:
+    return found is not None and abs(found - right) < timedelta(seconds=0.1)
 
 
-def test_told_however_it_ended(azure: AzureEmulator, cloud: AzureCloud, machine: Machine) -> None:
-    assert cloud.billed_until(machine) is None, "it lives"
+def test_deletion_time_of_terminated_and_evicted_machines(
+    azure: AzureEmulator, cloud: AzureCloud, machine: Machine
+) -> None:
+    assert cloud.billed_until(machine) is None, "it is still running"
     cloud.terminate(machine)
     assert near(cloud.billed_until(machine), ended_at(azure, machine))
     evicted = cloud.launch(offer(), brief(attempt=2))
@@ -56,7 +58,7 @@ def test_told_however_it_ended(azure: AzureEmulator, cloud: AzureCloud, machine:
     assert near(cloud.billed_until(evicted), ended_at(azure, evicted))
 
 
-def test_not_told_at_once(azure: AzureEmulator, cloud: AzureCloud, machine: Machine) -> None:
+def test_deletion_time_is_unknown_at_first(azure: AzureEmulator, cloud: AzureCloud, machine: Machine) -> None:
     changes = azure.resources.changes
     changes.lag_s = 3600.0
     cloud.terminate(machine)
@@ -66,8 +68,10 @@ def test_not_told_at_once(azure: AzureEmulator, cloud: AzureCloud, machine: Mach
     assert near(cloud.billed_until(machine), ended_at(azure, machine))
 
 
-def test_a_name_that_was_used_before(azure: AzureEmulator, cloud: AzureCloud, machine: Machine) -> None:
-    """Its earlier end is not this machine's, nor is that of one that comes after it."""
+def test_deletions_of_other_machines_with_the_same_name(
+    azure: AzureEmulator, cloud: AzureCloud, machine: Machine
+) -> None:
+    """Ignores the deletion of an earlier and of a later machine."""
     machine = machine.model_copy(update={"launched_at": machine.launched_at - timedelta(minutes=5)})
     changes, born = azure.resources.changes, machine.launched_at.timestamp()
     changes.note("Delete", machine.id, born - 60)
@@ -79,35 +83,37 @@ def test_a_name_that_was_used_before(azure: AzureEmulator, cloud: AzureCloud, ma
 
 
 @pytest.mark.parametrize("name", ["a' or 1 == 1 //", "a\\' or 1 == 1 //", "a\\", "a | take 1", 'a" or "', "ä"])
-def test_a_hostile_id_is_an_id_like_others(cloud: AzureCloud, machine: Machine, name: str) -> None:
+def test_hostile_id_is_escaped(cloud: AzureCloud, machine: Machine, name: str) -> None:
     cloud.terminate(machine)
     other = machine.model_copy(update={"id": f"{machine.id.rpartition('/')[0]}/{name}"})
     assert cloud.billed_until(other) is None
 
 
 @pytest.mark.parametrize("id_", ["", "nothing", "/subscriptions/s/resourcegroups/g/providers/a/b/c\n| take 1"])
-def test_what_is_no_id_is_not_asked_for(azure: AzureEmulator, cloud: AzureCloud, machine: Machine, id_: str) -> None:
-    with pytest.raises(Unclear, match="no resource ID"):
+def test_invalid_id_is_not_queried(azure: AzureEmulator, cloud: AzureCloud, machine: Machine, id_: str) -> None:
+    with pytest.raises(Unclear, match="not a resource ID"):
         cloud.billed_until(machine.model_copy(update={"id": id_}))
     assert "graph" not in azure.calls
 
 
-def test_strings_as_kusto_reads_them() -> None:
+def test_kusto_string_literals() -> None:
     assert literal("plain") == "'plain'"
     assert literal("a'b\\c") == r"'a\'b\\c'"
 
 
 @pytest.mark.parametrize("answer", [server_error(), throttled(), cut(), garbage(), refused(403, "AuthorizationFailed")])
-def test_a_refusal_is_one(azure: AzureEmulator, cloud: AzureCloud, machine: Machine, answer: Answer) -> None:
+def test_failed_query_raises_launch_refused(
+    azure: AzureEmulator, cloud: AzureCloud, machine: Machine, answer: Answer
+) -> None:
     cloud.terminate(machine)
     azure.fail(instead("graph", answer))
-    with pytest.raises(LaunchRefused, match="asking when it was deleted"):
+    with pytest.raises(LaunchRefused, match="reading the time of deletion"):
         cloud.billed_until(machine)
     azure.heal()
     assert cloud.billed_until(machine) is not None
 
 
-def test_a_busy_service_is_asked_again(azure: AzureEmulator, cloud: AzureCloud, machine: Machine) -> None:
+def test_throttled_query_is_retried(azure: AzureEmulator, cloud: AzureCloud, machine: Machine) -> None:
     cloud.terminate(machine)
     azure.fail(instead("graph", throttled(), times=1))
     begun = time.monotonic()
@@ -115,7 +121,7 @@ def test_a_busy_service_is_asked_again(azure: AzureEmulator, cloud: AzureCloud, 
     assert time.monotonic() - begun < 30
 
 
-def test_an_answer_without_rows(azure: AzureEmulator, cloud: AzureCloud, machine: Machine) -> None:
+def test_answer_without_usable_rows(azure: AzureEmulator, cloud: AzureCloud, machine: Machine) -> None:
     cloud.terminate(machine)
     azure.fail(fault("graph", empty(), times=1))
     assert cloud.billed_until(machine) is None

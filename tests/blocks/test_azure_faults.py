@@ -1,4 +1,4 @@
-"""Azure's market in parts, and not at all: what fails is named, with the remedy, and the rest stands."""
+"""Failures of Azure are reported with the remedy, and the rest of the market is kept."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.emulators.azure_world import small_world
 from tests.emulators.server import Answer, cut, garbage
 
 
-def test_a_busy_or_broken_service_is_asked_again(azure: AzureEmulator) -> None:
+def test_throttled_or_failed_call_is_retried(azure: AzureEmulator) -> None:
     for answer, call in (
         (throttled(), "spot eastus"),
         (throttled(), "skus eastus"),
@@ -44,7 +44,7 @@ def test_a_busy_or_broken_service_is_asked_again(azure: AzureEmulator) -> None:
 
 
 @pytest.mark.parametrize("answer", [cut(), garbage()])
-def test_resource_graph_is_asked_again(azure: AzureEmulator, answer: Answer) -> None:
+def test_resource_graph_is_retried(azure: AzureEmulator, answer: Answer) -> None:
     azure.fail(fault("graph", answer, times=1))
     market = block(azure, "eastus").market()
 
@@ -52,21 +52,21 @@ def test_resource_graph_is_asked_again(azure: AzureEmulator, answer: Answer) -> 
     assert set(rows(market, "Standard_D2s_v5")["interruption"]) == {"medium"}
 
 
-def test_a_region_that_does_not_answer_is_named(azure: AzureEmulator) -> None:
+def test_failed_region_is_reported(azure: AzureEmulator) -> None:
     azure.fail(fault("spot eastus", garbage()))
     azure.fail(fault("skus westeurope", refused(403, "AuthorizationFailed")))
     market = block(azure).market()
 
     assert set(market.frame["region"]) == {"brazilsouth"}
     assert market.missing == {
-        "azure eastus": f"the price list at {azure.url} gave no whole answer in 3 attempts: it is no list in JSON; "
-        "try again later",
+        "azure eastus": f"the price list at {azure.url} gave no complete answer in 3 attempts: "
+        "it is not a list in JSON; try again later",
         "azure westeurope": "Resource SKUs failed: 403 AuthorizationFailed; "
         "give the identity the Reader role on the subscription",
     }
 
 
-def test_a_table_that_does_not_answer_is_named_and_the_rest_stands(azure: AzureEmulator) -> None:
+def test_failed_table_is_reported_and_the_rest_is_kept(azure: AzureEmulator) -> None:
     azure.fail(fault("prices", refused(400, "BadRequest")))
     azure.fail(fault("graph", empty()))
     market = block(azure).market()
@@ -75,12 +75,12 @@ def test_a_table_that_does_not_answer_is_named_and_the_rest_stands(azure: AzureE
     assert market.frame["on_demand_usd_h"].null_count() == 110
     assert set(market.frame["interruption"]) == {"unknown"}
     assert market.missing == {
-        "azure eviction rates": "Resource Graph knows none; give the identity the Reader role on the subscription",
+        "azure eviction rates": "Resource Graph has no rates; give the identity the Reader role on the subscription",
         "azure on-demand prices": f"the price list at {azure.url} answered 400 Bad Request; try again later",
     }
 
 
-def test_one_regions_on_demand_prices_may_be_missing(azure: AzureEmulator) -> None:
+def test_on_demand_prices_of_one_region_may_be_missing(azure: AzureEmulator) -> None:
     azure.fail(fault("prices eastus", refused(400, "BadRequest")))
     market = public(azure).market()
 
@@ -89,33 +89,33 @@ def test_one_regions_on_demand_prices_may_be_missing(azure: AzureEmulator) -> No
     assert rows(market, "Standard_D2s_v5", "westeurope")["on_demand_usd_h"].null_count() == 0
 
 
-def test_regions_that_sell_nothing_are_named(azure: AzureEmulator) -> None:
+def test_regions_without_prices_are_reported(azure: AzureEmulator) -> None:
     cloud = public(azure, "eastus", "nowhere")
     market = cloud.market()
     catalogue = public(azure, "eastus").catalogue()
 
     assert market.missing["azure nowhere"] == "the price list has no spot price there; check the region's name"
-    assert cloud.market(catalogue).missing["azure nowhere"] == "not in the catalogue; read it anew"
+    assert cloud.market(catalogue).missing["azure nowhere"] == "not in the catalogue; read it again"
 
 
-def test_regions_are_known_while_one_of_the_sizes_answers(azure: AzureEmulator) -> None:
+def test_regions_are_known_if_one_of_the_sizes_answers(azure: AzureEmulator) -> None:
     azure.fail(fault("regions Standard_D2s_v3", refused(400, "BadRequest")))
     azure.fail(fault("regions Standard_D2s_v5", empty()))
     market = public(azure).market()
 
     assert market.frame["region"].n_unique() == 3
-    assert market.missing["azure regions"].startswith("some may be left out: the price list at")
+    assert market.missing["azure regions"].startswith("some may be missing: the price list at")
 
 
 @pytest.mark.parametrize(
     ("call", "answer", "why"),
     [
-        ("regions", empty(), "the price list names no region: its answer is empty; check the prices endpoint"),
-        ("regions", refused(400, "x"), "the price list names no region: the price list at .* answered 400 Bad Request"),
-        ("spot", empty(), "no region gives spot prices: the answers are empty; check the prices endpoint"),
-        ("spot", refused(403, "x"), "no region gives spot prices: the price list at .* answered 403 Forbidden"),
+        ("regions", empty(), "the price list has no region: its answer is empty; check the prices endpoint"),
+        ("regions", refused(400, "x"), "the price list has no region: the price list at .* answered 400 Bad Request"),
+        ("spot", empty(), "no region has spot prices: the answers are empty; check the prices endpoint"),
+        ("spot", refused(403, "x"), "no region has spot prices: the price list at .* answered 403 Forbidden"),
         ("skus", refused(403, "AuthorizationFailed"), "no sizes are listed: .* 403 AuthorizationFailed; give the"),
-        ("skus", empty(), "no sizes are listed: Resource SKUs list no size there; check the region"),
+        ("skus", empty(), "no sizes are listed: Resource SKUs has no size there; check the region"),
         (
             "login",
             refused(400, "invalid_request"),
@@ -123,7 +123,9 @@ def test_regions_are_known_while_one_of_the_sizes_answers(azure: AzureEmulator) 
         ),
     ],
 )
-def test_no_market_without_its_parts(azure: AzureEmulator, call: str, answer: Answer, why: str) -> None:
+def test_market_is_unavailable_without_a_required_part(
+    azure: AzureEmulator, call: str, answer: Answer, why: str
+) -> None:
     azure.fail(fault(call, answer))
 
     with pytest.raises(MarketUnavailable, match=f"^azure: {why}") as error:
@@ -131,7 +133,7 @@ def test_no_market_without_its_parts(azure: AzureEmulator, call: str, answer: An
     assert "\n" not in str(error.value)
 
 
-def test_an_unknown_subscription_is_said(azure: AzureEmulator) -> None:
+def test_unknown_subscription_is_reported(azure: AzureEmulator) -> None:
     cloud = block(azure)
     cloud.credentials = AzureCredentials(subscription_id="00000000-0000-0000-0000-000000000bad")
 
@@ -144,14 +146,14 @@ def test_links_to_another_host_are_not_followed(azure: AzureEmulator) -> None:
         azure.elsewhere = stranger.url
         azure.world = replace(small_world(), items_a_page=20, skus_a_page=10)
         cloud = block(azure, "eastus")
-        with pytest.raises(MarketUnavailable, match=r"leads on to another host, 127\.0\.0\.1:.* set the endpoint"):
+        with pytest.raises(MarketUnavailable, match=r"links to another host, 127\.0\.0\.1:.* set the endpoint"):
             cloud.market()
         assert stranger.calls == []
 
 
-def test_nobody_at_home(azure: AzureEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_price_list(azure: AzureEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spotwave.blocks.http._BACKOFF_S", 0.0)
     cloud = AzureCloud(prices_endpoint="http://127.0.0.1:9", regions=["eastus"])
 
-    with pytest.raises(MarketUnavailable, match=r"^azure: no region gives spot prices: .* cannot be reached"):
+    with pytest.raises(MarketUnavailable, match=r"^azure: no region has spot prices: .* cannot be reached"):
         cloud.market(public(azure).catalogue())

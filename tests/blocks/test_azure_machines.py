@@ -17,8 +17,8 @@ from tests.emulators.server import Fault, garbage
 
 
 def test_one_request_creates_everything_and_everything_is_deleted_with_the_machine(azure: AzureEmulator) -> None:
-    told = brief()
-    block(azure).launch(offer(), told)
+    what = brief()
+    block(azure).launch(offer(), what)
     (vm,) = azure.arm.puts
     properties = vm["properties"]
     assert (vm["location"], vm["zones"]) == ("eastus", ["1"])
@@ -34,14 +34,14 @@ def test_one_request_creates_everything_and_everything_is_deleted_with_the_machi
     assert nic["properties"]["deleteOption"] == address["properties"]["deleteOption"] == "Delete"
     assert address["sku"] == {"name": "Standard"}
     assert ip["properties"]["subnet"]["id"].endswith("/virtualNetworks/spotwave-eastus/subnets/default")
-    assert nic["tags"] == address["tags"] == tags_of(told) | {DISK: "30"}
+    assert nic["tags"] == address["tags"] == tags_of(what) | {DISK: "30"}
     assert vm["tags"].items() >= nic["tags"].items()
     linux = properties["osProfile"]["linuxConfiguration"]
     assert linux["disablePasswordAuthentication"] is True
     assert linux["ssh"]["publicKeys"][0]["keyData"].startswith("ssh-rsa ")
 
 
-def test_the_machine_knows_its_identity_and_where_resource_manager_is(azure: AzureEmulator) -> None:
+def test_user_data_has_the_identity_and_the_api_endpoint(azure: AzureEmulator) -> None:
     block(azure).launch(offer(), brief())
     user_data = base64.b64decode(azure.arm.puts[0]["properties"]["osProfile"]["customData"]).decode()
     for name, value in {"SPOTWAVE_API_AT": azure.url, "SPOTWAVE_IDENTITY": CLIENT_ID}.items():
@@ -52,13 +52,13 @@ def test_the_machine_knows_its_identity_and_where_resource_manager_is(azure: Azu
     ("size", "architecture", "sku"),
     [("Standard_D2s_v5", "x86_64", "server"), ("Standard_D4ps_v5", "arm64", "server-arm64")],
 )
-def test_the_image_is_of_the_architecture(azure: AzureEmulator, size: str, architecture: str, sku: str) -> None:
+def test_image_matches_the_architecture(azure: AzureEmulator, size: str, architecture: str, sku: str) -> None:
     block(azure).launch(offer(size, architecture=architecture), brief())  # type: ignore[arg-type]
     image = azure.arm.puts[0]["properties"]["storageProfile"]["imageReference"]
     assert image == {"publisher": "Canonical", "offer": "ubuntu-24_04-lts", "sku": sku, "version": "latest"}
 
 
-def test_an_image_and_a_network_of_ones_own(azure: AzureEmulator) -> None:
+def test_own_image_and_own_network(azure: AzureEmulator) -> None:
     group = f"/subscriptions/{'0' * 8}-0000-0000-0000-000000000001/resourceGroups/mine/providers"
     image = f"{group}/Microsoft.Compute/galleries/g/images/baked/versions/1.0.0"
     network = f"{group}/Microsoft.Network/virtualNetworks/net-{{region}}/subnets/jobs"
@@ -76,13 +76,13 @@ def test_an_image_and_a_network_of_ones_own(azure: AzureEmulator) -> None:
         cloud.launch(offer("Standard_D4ps_v5", architecture="arm64"), brief(attempt=2))
 
 
-def test_a_regional_offer_names_no_zone(azure: AzureEmulator) -> None:
+def test_regional_offer_sets_no_zone(azure: AzureEmulator) -> None:
     machine = block(azure).launch(offer(zone=None, region="brazilsouth"), brief())
     assert "zones" not in azure.arm.puts[0]
     assert (machine.region, machine.zone) == ("brazilsouth", None)
 
 
-def test_a_network_is_made_once_for_a_region(azure: AzureEmulator) -> None:
+def test_network_is_created_once_per_region(azure: AzureEmulator) -> None:
     cloud = block(azure)
     cloud.launch(offer(), brief())
     cloud.launch(offer(), brief(attempt=2))
@@ -90,26 +90,26 @@ def test_a_network_is_made_once_for_a_region(azure: AzureEmulator) -> None:
     assert azure.count("virtualNetworks.put") == 2
 
 
-def test_a_machines_own_vcpus_are_no_reason_to_refuse_its_launch_again(azure: AzureEmulator) -> None:
-    cloud, told = block(azure), brief()
-    first = cloud.launch(offer(), told)
+def test_repeated_launch_is_not_refused_for_the_machines_own_vcpus(azure: AzureEmulator) -> None:
+    cloud, what = block(azure), brief()
+    first = cloud.launch(offer(), what)
     azure.settings.spot_vcpus["eastus"] = 2
-    assert cloud.launch(offer(), told) == first
+    assert cloud.launch(offer(), what) == first
     assert len(azure.arm.puts) == azure.count("virtualMachines.put") == 1
 
 
 @pytest.mark.parametrize(
     "fault_", [instead("operations.get", refused(404, "NotFound")), fault("operations.get", garbage())]
 )
-def test_a_launch_that_cannot_be_watched_is_adopted(azure: AzureEmulator, fault_: Fault) -> None:
+def test_launch_that_cannot_be_polled_is_adopted(azure: AzureEmulator, fault_: Fault) -> None:
     cloud = block(azure)
-    cloud.launch(offer(), brief())  # makes the network
+    cloud.launch(offer(), brief())  # creates the network
     azure.fail(fault_)
     machine = cloud.launch(offer(), brief(attempt=2))
     assert list(azure.resources.vms)[1:] == [machine.id]
 
 
-def test_a_machine_that_is_not_known_everywhere_yet_is_waited_for(azure: AzureEmulator) -> None:
+def test_launch_waits_until_the_machine_is_listed(azure: AzureEmulator) -> None:
     unknown = instead("virtualMachines.get", refused(404, "ResourceNotFound"), times=3)
     unknown.meets = lambda request: (
         bool(azure.arm.puts) and "/virtualMachines/" in request.path and request.method == "GET"
@@ -120,17 +120,17 @@ def test_a_machine_that_is_not_known_everywhere_yet_is_waited_for(azure: AzureEm
     assert list(azure.resources.vms) == [machine.id]
 
 
-def test_a_machine_of_the_same_name_that_is_not_ours_is_left_alone(azure: AzureEmulator) -> None:
+def test_machine_of_the_same_name_from_another_owner_is_kept(azure: AzureEmulator) -> None:
     cloud = block(azure)
     machine = cloud.launch(offer(), brief())
     del azure.resources.vms[machine.id].tags[JOB]
-    with pytest.raises(Misconfigured, match="not ours"):
+    with pytest.raises(Misconfigured, match="not created by Spotwave"):
         cloud.launch(offer(), brief())
     assert cloud.find() == []
     assert machine.id in azure.resources.vms
 
 
-def test_termination_takes_along_what_was_only_detached(azure: AzureEmulator) -> None:
+def test_termination_also_deletes_detached_parts(azure: AzureEmulator) -> None:
     cloud = block(azure)
     machine = cloud.launch(offer(), brief())
     for part in azure.resources.parts.values():
@@ -139,7 +139,7 @@ def test_termination_takes_along_what_was_only_detached(azure: AzureEmulator) ->
     assert azure.left() == ["secret"]
 
 
-def test_an_interface_that_azure_still_holds_is_tried_again(azure: AzureEmulator) -> None:
+def test_deletion_of_a_reserved_interface_is_retried(azure: AzureEmulator) -> None:
     cloud = block(azure)
     machine = cloud.launch(offer(), brief())
     for part in azure.resources.parts.values():
@@ -149,7 +149,7 @@ def test_an_interface_that_azure_still_holds_is_tried_again(azure: AzureEmulator
     assert azure.left() == ["secret"]
 
 
-def test_without_an_account_there_is_nothing_to_launch_and_nothing_to_find() -> None:
+def test_block_without_an_account_launches_and_finds_nothing() -> None:
     cloud = AzureCloud()
     with pytest.raises(Misconfigured, match=r"credentials: .* Azure Compute Credentials"):
         cloud.launch(offer(), brief())
@@ -159,9 +159,7 @@ def test_without_an_account_there_is_nothing_to_launch_and_nothing_to_find() -> 
     assert not cloud.is_local
 
 
-def test_a_machine_that_may_not_delete_itself_at_least_stops_billing(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_machine_that_may_not_delete_itself_is_deallocated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with emulated(monkeypatch, AzureEmulator(folder=tmp_path)) as azure:
         azure.fail(instead("virtualMachines.delete", refused(403, "AuthorizationFailed")))
         ends = CLOUD_HEAD + 'python3 -c "import cloud; cloud.PAUSES_S = (); cloud.end()"\n'

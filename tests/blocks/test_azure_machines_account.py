@@ -30,7 +30,7 @@ def findings(cloud: AzureCloud) -> dict[str, Finding]:
     return {finding.what: finding for finding in cloud.check()}
 
 
-def test_a_job_that_comes_back_recovers_its_secret(azure: AzureEmulator) -> None:
+def test_resumed_job_recovers_its_deleted_secret(azure: AzureEmulator) -> None:
     cloud = block(azure)
     cloud.launch(offer(), brief(secrets={"a": "1"}))
     azure.vault.may_purge = False
@@ -43,7 +43,7 @@ def test_a_job_that_comes_back_recovers_its_secret(azure: AzureEmulator) -> None
     assert json.loads(azure.secrets[NAME]) == {"a": "2"}
 
 
-def test_a_deleted_secret_is_purged_where_we_may(azure: AzureEmulator) -> None:
+def test_deleted_secret_is_purged_if_allowed(azure: AzureEmulator) -> None:
     cloud = block(azure)
     cloud.launch(offer(), brief())
     (secret,) = cloud.leftovers("sw-0123456789ab")
@@ -59,9 +59,9 @@ def azure_deadline(azure: AzureEmulator) -> str:
 
 @pytest.mark.parametrize(
     ("status", "remedy"),
-    [(403, "Key Vault Secrets Officer"), (404, "address of a Key Vault"), (409, "just being deleted")],
+    [(403, "Key Vault Secrets Officer"), (404, "check that it is a Key Vault's address"), (409, "is being purged")],
 )
-def test_a_vault_that_does_not_take_it_refuses_the_launch(azure: AzureEmulator, status: int, remedy: str) -> None:
+def test_launch_is_refused_if_the_vault_rejects_the_secret(azure: AzureEmulator, status: int, remedy: str) -> None:
     azure.fail(instead("secrets.put", refused(status, "Forbidden")))
     with pytest.raises(Throttled if status == 409 else Misconfigured, match=remedy) as caught:
         block(azure).launch(offer(), brief(secrets={"a": PLANTED}))
@@ -69,7 +69,7 @@ def test_a_vault_that_does_not_take_it_refuses_the_launch(azure: AzureEmulator, 
     assert azure.arm.puts == []
 
 
-def test_a_vault_that_is_not_there_and_secrets_too_long_for_one(azure: AzureEmulator) -> None:
+def test_missing_vault_and_too_long_secrets(azure: AzureEmulator) -> None:
     nowhere = AzureCloud(**{**dict(block(azure)), "vault_url": "http://127.0.0.1:9"})
     with pytest.raises(Misconfigured, match="az keyvault create"):
         nowhere.launch(offer(), brief())
@@ -77,7 +77,7 @@ def test_a_vault_that_is_not_there_and_secrets_too_long_for_one(azure: AzureEmul
         block(azure).launch(offer(), brief(secrets={"a": "x" * MAX_BYTES}))
 
 
-def test_an_interface_and_an_address_that_were_left_know_their_deadline(azure: AzureEmulator) -> None:
+def test_leftover_interface_and_address_have_the_deadline(azure: AzureEmulator) -> None:
     cloud = block(azure)
     machine = cloud.launch(offer(), brief())
     for part in azure.resources.parts.values():
@@ -89,13 +89,13 @@ def test_an_interface_and_an_address_that_were_left_know_their_deadline(azure: A
 
 
 @pytest.mark.parametrize("body", ["{}", '{"value": null}', '{"value": [], "nextLink": "http://127.0.0.2/more"}'])
-def test_an_answer_that_is_not_a_list_is_not_taken_for_an_empty_one(azure: AzureEmulator, body: str) -> None:
+def test_invalid_list_does_not_count_as_empty(azure: AzureEmulator, body: str) -> None:
     azure.fail(instead("disks.list", lambda request, said: Response(body.encode())))
     with pytest.raises(Throttled, match="listing disks, interfaces and addresses failed: the answer was lost"):
         block(azure).leftovers()
 
 
-def test_the_parts_of_a_machine_that_is_being_made_are_no_leftovers(azure: AzureEmulator) -> None:
+def test_parts_of_a_machine_under_creation_are_no_leftovers(azure: AzureEmulator) -> None:
     cloud = block(azure)
     machine = cloud.launch(offer(), brief())
     for part in azure.resources.parts.values():
@@ -104,19 +104,19 @@ def test_the_parts_of_a_machine_that_is_being_made_are_no_leftovers(azure: Azure
     cloud.terminate(machine)
 
 
-def test_what_is_not_ours_is_no_leftover(azure: AzureEmulator) -> None:
+def test_resources_of_others_are_no_leftovers(azure: AzureEmulator) -> None:
     cloud = block(azure)
     machine = cloud.launch(offer(), brief())
     for part in azure.resources.parts.values():
         part.delete_with_user, part.tags = False, {"team": "other"}
     azure.resources.delete(azure.resources.vms[machine.id])
     azure.vault.living[NAME].tags = {}
-    assert [one.kind for one in cloud.leftovers()] == ["nic", "ip", "disk"]  # by our names, in our group
+    assert [one.kind for one in cloud.leftovers()] == ["nic", "ip", "disk"]  # by name, in the block's group
     elsewhere = AzureCloud(**{**dict(cloud), "resource_group": "other"})
     assert elsewhere.leftovers() == []
 
 
-def test_all_is_well_and_each_line_says_what(azure: AzureEmulator) -> None:
+def test_check_without_problems(azure: AzureEmulator) -> None:
     found = findings(block(azure, "eastus", "westeurope"))
     assert list(found) == [
         *("credentials", "resource group", "providers", "rights", "quota eastus", "quota westeurope", "identity"),
@@ -125,10 +125,10 @@ def test_all_is_well_and_each_line_says_what(azure: AzureEmulator) -> None:
     assert all(finding.ok for finding in found.values())
     assert azure.secrets == {}
     assert azure.resources.vms == {}
-    assert findings(block(azure))["quota"].said == "spot vCPUs left in 3 of 3 regions, 100 at the most"
+    assert findings(block(azure))["quota"].said == "spot vCPUs left in 3 of 3 regions, at most 100"
 
 
-def test_what_is_missing_is_told_with_its_remedy(azure: AzureEmulator) -> None:
+def test_check_reports_what_is_missing_with_its_remedy(azure: AzureEmulator) -> None:
     azure.settings.groups.add("mine")
     azure.settings.providers["Microsoft.Compute"] = "NotRegistered"
     azure.settings.actions = [action for action in NEEDED if "disks/delete" not in action]
@@ -160,18 +160,18 @@ def test_what_is_missing_is_told_with_its_remedy(azure: AzureEmulator) -> None:
 @pytest.mark.parametrize(
     ("scopes", "remedy"),
     [
-        ([], "may not end its machine"),
-        ([GROUP.replace("spotwave", "other")], "may not end its machine"),
-        ([GROUP.replace("spotwave", "spot")], "may not end its machine"),
+        ([], "may not delete its machine"),
+        ([GROUP.replace("spotwave", "other")], "may not delete its machine"),
+        ([GROUP.replace("spotwave", "spot")], "may not delete its machine"),
         ([GROUP], "may not read the secret"),
     ],
 )
-def test_an_identity_without_its_roles(azure: AzureEmulator, scopes: list[str], remedy: str) -> None:
+def test_identity_without_its_roles(azure: AzureEmulator, scopes: list[str], remedy: str) -> None:
     azure.settings.role_scopes = scopes
     assert remedy in findings(block(azure, "eastus"))["identity"].said
 
 
-def test_a_check_that_gets_no_answer_raises_nothing(azure: AzureEmulator) -> None:
+def test_check_without_an_answer_raises_nothing(azure: AzureEmulator) -> None:
     azure.fail(instead("usages.get", server_error(), times=4))
     found = findings(block(azure, "eastus"))
     assert found["quota eastus"].ok is None
@@ -189,12 +189,12 @@ def test_a_check_that_gets_no_answer_raises_nothing(azure: AzureEmulator) -> Non
         ("vault_url", "http://vault.example.org"),
     ],
 )
-def test_a_setting_that_cannot_be_right_is_refused_in_the_form(setting: str, wrong: str) -> None:
+def test_invalid_setting_is_rejected_by_the_block(setting: str, wrong: str) -> None:
     with pytest.raises(ValidationError, match=setting):
         AzureCloud.model_validate({setting: wrong})
 
 
-def test_the_roles_to_paste_are_what_is_needed() -> None:
+def test_role_definitions_contain_the_needed_permissions() -> None:
     launcher, machine = (json.loads((POLICIES / f"azure-{who}.json").read_text()) for who in ("launcher", "machine"))
     assert {*NEEDED, *OF_NETWORK} <= set(launcher["Actions"])
     assert "Microsoft.Compute/virtualMachines/delete" in machine["Actions"]

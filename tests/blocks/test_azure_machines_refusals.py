@@ -76,7 +76,7 @@ def refusal(azure: AzureEmulator, cloud: AzureCloud | None = None) -> LaunchRefu
         (200, "", "", Unclear, None),
     ],
 )
-def test_every_code_has_its_reason(
+def test_every_code_has_its_exception(
     status: int, code: str, message: str, kind: type[LaunchRefused], scope: str | None
 ) -> None:
     found = of_code(status, code, message, "the launch")
@@ -94,9 +94,7 @@ def test_messages_that_quote_the_request_are_not_passed_on() -> None:
 
 
 @pytest.mark.parametrize(("zone", "code"), [("eastus-1", "ZonalAllocationFailed"), (None, "AllocationFailed")])
-def test_a_creation_that_fails_later_is_deleted_with_its_parts(
-    azure: AzureEmulator, zone: str | None, code: str
-) -> None:
+def test_creation_that_fails_later_is_deleted_with_its_parts(azure: AzureEmulator, zone: str | None, code: str) -> None:
     azure.exhausted.add(("Standard_D2s_v5", zone or "eastus"))
     cloud = block(azure)
     with pytest.raises(Capacity, match=code):
@@ -108,14 +106,14 @@ def test_a_creation_that_fails_later_is_deleted_with_its_parts(
     assert cloud.launch(offer(zone="eastus-2"), brief()).zone == "eastus-2"
 
 
-def test_a_failed_creation_whose_answer_was_lost_tells_why_all_the_same(azure: AzureEmulator) -> None:
+def test_failed_creation_with_a_lost_answer_reports_the_reason(azure: AzureEmulator) -> None:
     azure.exhausted.add(("Standard_D2s_v5", "eastus-1"))
     azure.fail(fault("virtualMachines.put", garbage(), times=1))
     assert isinstance(refusal(azure), Capacity)
     assert set(azure.left()) <= {"secret"}
 
 
-def test_a_quota_that_was_used_up_meanwhile(azure: AzureEmulator) -> None:
+def test_quota_used_up_by_another_launch(azure: AzureEmulator) -> None:
     message = QUOTA.format("LowPriorityCores")
     azure.fail(instead("virtualMachines.put", refused(409, "OperationNotAllowed", message)))
     found = refusal(azure)
@@ -123,15 +121,15 @@ def test_a_quota_that_was_used_up_meanwhile(azure: AzureEmulator) -> None:
     assert found.reach == "region"
 
 
-def test_a_wrong_size_for_the_image_skips_the_size(azure: AzureEmulator) -> None:
+def test_incompatible_size_and_image_skip_the_size(azure: AzureEmulator) -> None:
     with pytest.raises(Unfit):
-        block(azure).launch(offer("Standard_D4ps_v5"), brief())  # of arm64, but not said to be
+        block(azure).launch(offer("Standard_D4ps_v5"), brief())  # is arm64, but the offer says x86_64
     with pytest.raises(Unfit):
         block(azure).launch(offer("Standard_B2ms"), brief())
     assert set(azure.left()) <= {"secret"}
 
 
-def test_a_long_retry_after_is_cut(azure: AzureEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_retry_after_is_capped(azure: AzureEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
     monkeypatch.setattr("azure.core.pipeline.transport._base.time.sleep", slept.append)
     azure.fail(instead("virtualMachines.list", throttled(6 * 3600)))
@@ -151,20 +149,20 @@ def test_a_long_retry_after_is_cut(azure: AzureEmulator, monkeypatch: pytest.Mon
         ("virtualMachines.put", "PlatformImageNotFound", "image:"),
     ],
 )
-def test_what_only_the_user_can_fix_says_how(azure: AzureEmulator, call: str, code: str, remedy: str) -> None:
+def test_error_that_only_the_user_can_fix_has_a_remedy(azure: AzureEmulator, call: str, code: str, remedy: str) -> None:
     azure.fail(instead(call, refused(409 if "Missing" in code else 403, code, "register 'Microsoft.Compute'")))
     found = refusal(azure)
     assert isinstance(found, Misconfigured)
     assert remedy in found.reason
     assert azure.count("virtualMachines.put") <= 1
-    assert not any(call.startswith("POST") for call in azure.calls)  # nothing registered unasked
+    assert not any(call.startswith("POST") for call in azure.calls)  # no provider was registered
 
 
 @pytest.mark.parametrize(
     ("code", "words"),
-    [("RequestDisallowedByAzure", "Microsoft opens"), ("RequestDisallowedByPolicy", "('Allowed locations')")],
+    [("RequestDisallowedByAzure", "Microsoft allows"), ("RequestDisallowedByPolicy", "('Allowed locations')")],
 )
-def test_a_region_that_is_closed_leaves_the_others(azure: AzureEmulator, code: str, words: str) -> None:
+def test_closed_region_does_not_affect_others(azure: AzureEmulator, code: str, words: str) -> None:
     azure.settings.closed["eastus"] = code
     found = refusal(azure)
     assert isinstance(found, Closed)
@@ -174,9 +172,7 @@ def test_a_region_that_is_closed_leaves_the_others(azure: AzureEmulator, code: s
     assert block(azure).launch(offer(region="westeurope", zone="westeurope-1"), brief()).region == "westeurope"
 
 
-def test_an_identity_that_was_made_a_moment_ago_is_waited_for(
-    azure: AzureEmulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_launch_waits_for_a_new_identity(azure: AzureEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
     monkeypatch.setattr("spotwave.blocks.azure.machines.IDENTITY_PAUSES_S", (0.0, 0.0))
     monkeypatch.setattr("spotwave.blocks.azure.machines.time.sleep", slept.append)
@@ -190,7 +186,7 @@ def test_an_identity_that_was_made_a_moment_ago_is_waited_for(
     assert len(azure.resources.vms) == 1
 
 
-def test_a_constrained_size_counts_as_the_whole(azure: AzureEmulator) -> None:
+def test_constrained_size_counts_as_the_full_size(azure: AzureEmulator) -> None:
     azure.settings.spot_vcpus["eastus"] = 6
     found = block(azure)
     with pytest.raises(Quota) as caught:
@@ -200,10 +196,10 @@ def test_a_constrained_size_counts_as_the_whole(azure: AzureEmulator) -> None:
     found.launch(offer("Standard_D4as_v5").model_copy(update={"vcpus": 4}), brief())
 
 
-def test_a_missing_resource_group_identity_or_token(azure: AzureEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_resource_group_identity_or_token(azure: AzureEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spotwave.blocks.azure.machines.IDENTITY_PAUSES_S", ())
     azure.settings.identities.clear()
-    assert "identity: there is none" in refusal(azure).reason
+    assert "does not exist; run az identity create" in refusal(azure).reason
     azure.settings.groups.clear()
     found = refusal(azure)
     assert isinstance(found, Misconfigured)

@@ -1,4 +1,4 @@
-"""Azure's market, read with the real SDK from an emulator."""
+"""Azure market, read with the real SDK from an emulator."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.emulators.azure_world import big_world, small_world
 def test_every_usable_size_is_offered_in_every_zone(azure: AzureEmulator) -> None:
     market = block(azure).market()
 
-    # Sixteen sizes less the one that is no spot; the first region has two more, one of them in two zones.
+    # Sixteen sizes minus the one without spot; the first region has two more, one of them in two zones.
     assert dict(market.frame.group_by("region").len().iter_rows()) == {
         "eastus": 15 * 3 + 3 + 2,
         "westeurope": 15 * 3,
@@ -28,7 +28,7 @@ def test_every_usable_size_is_offered_in_every_zone(azure: AzureEmulator) -> Non
     assert len(offers_of(market.frame)) == len(market)
 
 
-def test_an_offer_has_all_of_its_parts(azure: AzureEmulator) -> None:
+def test_offer_has_all_fields(azure: AzureEmulator) -> None:
     market = block(azure, "eastus").market()
     offer = offers_of(rows(market, "Standard_D2s_v5"))[0]
 
@@ -44,11 +44,11 @@ def test_an_offer_has_all_of_its_parts(azure: AzureEmulator) -> None:
     assert offer.egress_usd_gib > 0
 
 
-def test_interruptions_are_the_middle_of_the_band_per_hour(azure: AzureEmulator) -> None:
+def test_interruption_rate_is_the_middle_of_the_band(azure: AzureEmulator) -> None:
     azure.world.evictions += [("standard_f4s_v2", "eastus", "15-20"), ("standard_l8s_v3", "eastus", "a new bucket")]
     market = block(azure, "eastus").market()
-    told = market.frame.select("instance_type", "interruptions_per_h", "interruption").unique()
-    rates = {name: (per_h, word) for name, per_h, word in told.iter_rows()}
+    columns = market.frame.select("instance_type", "interruptions_per_h", "interruption").unique()
+    rates = {name: (per_h, word) for name, per_h, word in columns.iter_rows()}
 
     assert rates["Standard_D2s_v5"] == (0.025, "medium")
     assert rates["Standard_D4as_v5"] == (0.125, "high")
@@ -58,7 +58,7 @@ def test_interruptions_are_the_middle_of_the_band_per_hour(azure: AzureEmulator)
     assert rates["Standard_D2s_v3"] == (None, "unknown")
 
 
-def test_the_traps_of_the_lists_are_counted_one_by_one(azure: AzureEmulator) -> None:
+def test_special_rows_of_the_lists_are_counted_by_reason(azure: AzureEmulator) -> None:
     market = block(azure, "eastus").market()
 
     assert market.dropped == {
@@ -68,8 +68,8 @@ def test_the_traps_of_the_lists_are_counted_one_by_one(azure: AzureEmulator) -> 
         "azure: no size named": 1,
         "azure: not priced by the hour": 1,
         "azure: older price of the same size": 1,
-        "azure: price of a date past": 1,
-        "azure: price of a date to come": 1,
+        "azure: price no longer in force": 1,
+        "azure: price not yet in force": 1,
         "azure: price of zero or less": 1,
         "azure: a size that cannot be deployed as spot": 1,
         "azure: a size listed without vCPUs or memory": 1,
@@ -77,13 +77,13 @@ def test_the_traps_of_the_lists_are_counted_one_by_one(azure: AzureEmulator) -> 
         "azure: not available for this subscription": 1,
         "azure: zone not available for this subscription": 1,
     }
-    # However the price list spells it, and without the zone that the subscription may not use.
+    # Any spelling in the price list, and without the zone that the subscription may not use.
     assert rows(market, "Standard_DS14_v2")["zone"].to_list() == ["eastus-1", "eastus-2"]
     assert rows(market, "Standard_NV6ads_A10_v5")["gpu_count"].to_list() == pytest.approx([1 / 6] * 3)
     assert rows(market, "Standard_M8-2ms")["vcpus"].to_list() == [2, 2, 2]
 
 
-def test_a_catalogue_spares_all_but_the_prices(azure: AzureEmulator) -> None:
+def test_catalogue_saves_all_calls_except_prices(azure: AzureEmulator) -> None:
     cloud = block(azure)
     catalogue = pickle.loads(pickle.dumps(cloud.catalogue()))
     azure.calls.clear()
@@ -119,14 +119,14 @@ def test_pages_are_followed_to_the_end(azure: AzureEmulator, monkeypatch: pytest
     assert Counter(paged.calls)["spot westeurope"] == 5
 
 
-def test_progress_is_told(azure: AzureEmulator) -> None:
-    told: list[tuple[int, int]] = []
-    block(azure).market(tell=lambda done, total: told.append((done, total)))
+def test_progress_is_reported(azure: AzureEmulator) -> None:
+    reports: list[tuple[int, int]] = []
+    block(azure).market(tell=lambda done, total: reports.append((done, total)))
 
-    assert told == [(done, 10) for done in range(1, 11)]
+    assert reports == [(done, 10) for done in range(1, 11)]
 
 
-def test_without_credentials_names_give_the_shapes(azure: AzureEmulator) -> None:
+def test_without_credentials_shapes_come_from_names(azure: AzureEmulator) -> None:
     market = public(azure).market()
 
     assert not {"login", "graph", "skus"} & {call.partition(" ")[0] for call in azure.calls}
@@ -142,7 +142,7 @@ def test_without_credentials_names_give_the_shapes(azure: AzureEmulator) -> None
         assert rows(market, size).select(columns).rows() == rows(with_account, size).select(columns).unique().rows()
 
 
-def test_a_catalogue_without_credentials(azure: AzureEmulator) -> None:
+def test_catalogue_without_credentials(azure: AzureEmulator) -> None:
     cloud = public(azure, "westeurope")
     market = cloud.market(cloud.catalogue())
 
@@ -150,7 +150,7 @@ def test_a_catalogue_without_credentials(azure: AzureEmulator) -> None:
     assert market.missing == {"azure sizes": BY_NAME}
 
 
-def test_a_large_world_is_read_by_many_at_once_and_not_by_too_many() -> None:
+def test_large_market_is_read_with_limited_concurrency() -> None:
     with AzureEmulator(big_world(regions=12, sizes=520), latency_s=0.005) as azure:
         market = public(azure).market()
 
@@ -160,5 +160,5 @@ def test_a_large_world_is_read_by_many_at_once_and_not_by_too_many() -> None:
     assert azure.most_at_once <= AT_MOST
 
 
-def test_a_public_catalogue_is_whole_and_may_be_kept(azure: AzureEmulator) -> None:
+def test_public_catalogue_is_complete(azure: AzureEmulator) -> None:
     assert public(azure).catalogue().missing == {}

@@ -1,4 +1,4 @@
-"""What the name of an Azure size tells, and what it does not."""
+"""Information in the names of Azure sizes."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ def test_family_is_the_name_without_its_numbers(size: str, expected: str) -> Non
         ("Standard_NV18ads_A10_v5", Shape(18, 9, 220, "x86_64", "A10", 0.5, 12)),
     ],
 )
-def test_shapes_that_a_name_tells(size: str, expected: Shape) -> None:
+def test_shape_from_a_name(size: str, expected: Shape) -> None:
     assert shape(size) == expected
 
 
 @pytest.mark.parametrize(
     "size",
     [
-        "Standard_D11_v2",  # its number counts sizes, not vCPUs
-        "Standard_D64ps_v5",  # has less than its series
+        "Standard_D11_v2",  # its number is an index, not the vCPUs
+        "Standard_D64ps_v5",  # has less memory than its series
         "Standard_E96s_v5",
         "Standard_E104i_v5",
         "Standard_M8-2ms",
@@ -60,5 +60,5 @@ def test_shapes_that_a_name_tells(size: str, expected: Shape) -> None:
         "standard_d4s_v5",
     ],
 )
-def test_a_name_that_does_not_tell_a_shape(size: str) -> None:
+def test_name_without_a_known_shape(size: str) -> None:
     assert shape(size) is None

@@ -1,4 +1,4 @@
-"""Which rows of Azure's price list are the price of a Linux machine by the hour."""
+"""Selection of the hourly prices of Linux machines from Azure's price list."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def spot(usd_h: float = 0.02, **other: Any) -> dict[str, Any]:
     return item("eastus", "Standard_D2s_v5", usd_h, kind=" Spot", **other)
 
 
-def test_linux_spot_is_kept_under_its_name_in_lower_case() -> None:
+def test_linux_spot_price_is_kept_with_its_size_in_lower_case() -> None:
     kept, dropped = usable(frame(spot(0.0192)), "spot", NOW)
 
     assert kept.to_dicts() == [
@@ -51,19 +51,19 @@ def test_linux_spot_is_kept_under_its_name_in_lower_case() -> None:
         (spot(armSkuName=None), "no size named"),
         (spot(0.0), "price of zero or less"),
         (spot(retailPrice=None), "price of zero or less"),
-        (spot(effectiveStartDate="2025-08-01T00:00:00Z"), "price of a date to come"),
-        (spot(effectiveStartDate="soon"), "price of a date to come"),
-        (spot(effectiveEndDate="2025-06-30T23:59:00Z"), "price of a date past"),
+        (spot(effectiveStartDate="2025-08-01T00:00:00Z"), "price not yet in force"),
+        (spot(effectiveStartDate="soon"), "price not yet in force"),
+        (spot(effectiveEndDate="2025-06-30T23:59:00Z"), "price no longer in force"),
     ],
 )
-def test_each_trap_has_a_reason_of_its_own(row: dict[str, Any], reason: str) -> None:
+def test_each_unusable_row_has_its_reason(row: dict[str, Any], reason: str) -> None:
     kept, dropped = usable(frame(row), "spot", NOW)
 
     assert kept.is_empty()
     assert dropped == {reason: 1}
 
 
-def test_of_two_prices_the_newest_in_force_holds() -> None:
+def test_newest_current_price_counts() -> None:
     kept, dropped = usable(
         frame(
             spot(0.01, effectiveStartDate="2024-01-01T00:00:00Z"),
@@ -75,10 +75,10 @@ def test_of_two_prices_the_newest_in_force_holds() -> None:
     )
 
     assert kept["usd_h"].to_list() == [0.02]
-    assert dropped == {"price of a date to come": 1, "older price of the same size": 1}
+    assert dropped == {"price not yet in force": 1, "older price of the same size": 1}
 
 
-def test_a_price_that_ended_today_holds_until_the_list_is_renewed() -> None:
+def test_price_that_ended_today_counts_until_the_list_is_updated() -> None:
     ended = "2025-07-14T23:59:00Z"
     kept, _ = usable(frame(spot(0.01, effectiveEndDate=ended)), "spot", NOW)
     renewed, _ = usable(
@@ -94,14 +94,14 @@ def test_a_price_that_ended_today_holds_until_the_list_is_renewed() -> None:
     assert renewed["usd_h"].to_list() == [0.02]
 
 
-def test_on_demand_prices_are_the_others() -> None:
+def test_on_demand_prices_are_the_rows_without_spot() -> None:
     kept, dropped = usable(frame(spot(), item("eastus", "Standard_D2s_v5", 0.096)), "on-demand", NOW)
 
     assert kept["usd_h"].to_list() == [0.096]
     assert dropped == {"a spot price": 1}
 
 
-def test_sizes_that_share_a_meter_are_told_apart_by_size() -> None:
+def test_sizes_with_one_meter_are_distinguished_by_size() -> None:
     shared = {"kind": " Spot", "meterName": "D14/DS14 v2 Spot"}
     kept, _ = usable(
         frame(
@@ -116,12 +116,12 @@ def test_sizes_that_share_a_meter_are_told_apart_by_size() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"null", b'{"error": 1}', b'{"Items": 5}', b'{"Items": null}'])
-def test_what_is_no_page_is_garbled(body: bytes) -> None:
+def test_invalid_page_is_garbled(body: bytes) -> None:
     with pytest.raises(Garbled):
         listed(body, "Items", "NextPageLink", ITEM)
 
 
-def test_an_empty_page_is_a_page() -> None:
+def test_empty_page_is_valid() -> None:
     rows, link = listed(b'{"Items":[],"NextPageLink":null}', "Items", "NextPageLink", ITEM)
 
     assert rows.is_empty()
@@ -140,5 +140,5 @@ def test_an_empty_page_is_a_page() -> None:
         ("/api/retail/prices", False),
     ],
 )
-def test_the_same_host_is_told_from_another(link: str, same: bool) -> None:
+def test_same_host(link: str, same: bool) -> None:
     assert same_host(link, "https://prices.azure.com") is same

@@ -1,4 +1,4 @@
-"""The same rules on lists that Azure has really given."""
+"""Price and size rules on lists recorded from Azure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DATA = Path(__file__).parents[3] / "shared" / "data" / "azure"
 def recorded(name: str) -> bytes:
     path = DATA / f"{name}.gz"
     if not path.exists():
-        pytest.skip("recorded data is not here")
+        pytest.skip("recorded data is missing")
     return gzip.decompress(path.read_bytes())
 
 
@@ -70,7 +70,7 @@ def table(name: str) -> list[dict[str, str]]:
             },
         ),
         (
-            # A month later, when most of them had ended.
+            # A month later, when most of the prices had ended.
             "items_first_2025-03.json",
             datetime(2025, 4, 15, tzinfo=UTC),
             "spot",
@@ -84,7 +84,7 @@ def table(name: str) -> list[dict[str, str]]:
                 "dedicated host": 2,
                 "Low Priority (of Azure Batch)": 55,
                 "not a spot price": 62,
-                "price of a date past": 40,
+                "price no longer in force": 40,
             },
         ),
         (
@@ -116,8 +116,8 @@ def test_every_item_is_kept_or_counted(
     assert kept + sum(dropped.values()) == 1000
 
 
-def test_the_kept_items_are_the_linux_spot_prices() -> None:
-    """Said once more, in plain Python: both are right, or both are wrong in the same way."""
+def test_kept_items_are_the_linux_spot_prices() -> None:
+    """The same rules, written in plain Python."""
     name = "items_2024-08.json"
     raw: list[dict[str, Any]] = json.loads(recorded(name))
     expected = {
@@ -163,8 +163,8 @@ def test_skus_of_a_region_with_zones() -> None:
     }
 
 
-def test_the_gpus_of_every_recorded_size_of_the_n_series() -> None:
-    """As many as recorded, but for parts, which count there as one or none."""
+def test_gpus_of_every_recorded_size_of_the_n_series() -> None:
+    """Counts agree with the recording, except for parts of a GPU, which it counts as one or none."""
     for row in table("autoscaler_azure_instance_types.csv"):
         size, recorded_count = row["InstanceType"], int(row["GPU"])
         if not size.startswith("Standard_N"):
@@ -191,7 +191,7 @@ def test_skus_of_a_region_without_zones() -> None:
 def test_skus_with_restrictions() -> None:
     found = {row["instance_type"]: row for row in of_skus("skewer_eastus.json", "x").to_dicts()}
 
-    # NV6 may be used nowhere: its zones are 2 and 3, and the restriction is on all three.
+    # NV6 cannot be used anywhere: its zones are 2 and 3, and the restriction is on all three.
     assert {name: row["why_not"] for name, row in found.items()} == {
         "Standard_D2_v2": None,
         "Standard_D13_v2_Promo": NOT_ALLOWED,
@@ -201,26 +201,26 @@ def test_skus_with_restrictions() -> None:
     assert found["Standard_D2_v2"]["zones"] == ["1", "2", "3"]
 
 
-def test_shapes_by_name_are_the_recorded_ones() -> None:
-    """Of 1,370 recorded sizes the names of 740 tell a shape; vCPUs there are those of the whole machine."""
+def test_shapes_by_name_agree_with_the_recording() -> None:
+    """Of 1,370 recorded sizes, 740 have names with a known shape; the recorded vCPUs are those of the full machine."""
     wrong, known = [], 0
     for row in table("autoscaler_azure_instance_types.csv"):
         name, found = parsed(row["InstanceType"]), shape(row["InstanceType"])
         if found is None or name is None:
             continue
         known += 1
-        told = (name.number, round(found.memory_gib * 1024), found.architecture, found.gpu_count > 0)
+        derived = (name.number, round(found.memory_gib * 1024), found.architecture, found.gpu_count > 0)
         architecture = {"amd64": "x86_64", "arm64": "arm64"}[row["Architecture"]]
-        if told != (int(row["VCPU"]), int(row["MemoryMb"]), architecture, int(row["GPU"]) > 0):
+        if derived != (int(row["VCPU"]), int(row["MemoryMb"]), architecture, int(row["GPU"]) > 0):
             wrong.append(row["InstanceType"])
         assert found.vcpus == (name.constrained or name.number)
 
     assert known == 740
-    assert wrong == ["Standard_F64-16ams_v7"]  # recorded with 80 vCPUs: a slip of the record
+    assert wrong == ["Standard_F64-16ams_v7"]  # recorded with 80 vCPUs: an error of the recording
 
 
-def test_shapes_by_name_are_those_of_another_record() -> None:
-    """Of 797 recorded sizes the names of 389 tell a shape."""
+def test_shapes_by_name_agree_with_another_recording() -> None:
+    """Of 797 recorded sizes, 389 have names with a known shape."""
     known = [(row, found) for row in table("vm-skus.csv") if (found := shape(row["Name"])) is not None]
 
     assert len(known) == 389

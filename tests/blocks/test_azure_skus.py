@@ -1,4 +1,4 @@
-"""Resource SKUs as sizes: shapes, zones, and what restrictions take away."""
+"""Resource SKUs as sizes: shapes, zones and restrictions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def read(*rows: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {row["instance_type"]: row for row in sizes(page, "eastus").to_dicts()}
 
 
-def test_a_constrained_size_has_the_vcpus_that_are_available() -> None:
+def test_constrained_size_has_its_available_vcpus() -> None:
     size = read(sku("eastus", "Standard_E8-4ds_v5", 8, 64, "312", vCPUsAvailable="4"))["Standard_E8-4ds_v5"]
 
     assert (size["vcpus"], size["cores"], size["memory_gib"]) == (4, 2.0, 64.0)
@@ -44,15 +44,15 @@ def test_architectures_and_gpus() -> None:
     assert found["Standard_B2s_v2"]["burstable"]
 
 
-def test_a_graphics_machine_never_passes_for_one_without() -> None:
-    """Resource SKUs name no GPUs of V710, V620 and one MI300X size; of the FPGAs of NP they do."""
+def test_size_with_gpu_never_looks_like_one_without() -> None:
+    """Resource SKUs list no GPUs for V710, V620 and one MI300X size, but count the FPGAs of NP as GPUs."""
     found = read(
         sku("eastus", "Standard_NV4ads_V710_v5", 4, 16),
         sku("eastus", "Standard_NG32adms_V620_v1", 32, 176, GPUs="0"),
         sku("eastus", "Standard_ND96is_MI300X_v5", 96, 1850),
-        sku("eastus", "Standard_NV20ads_A10_v5", 20, 230, GPUs="1"),  # a part that no list names
+        sku("eastus", "Standard_NV20ads_A10_v5", 20, 230, GPUs="1"),  # a part with an undocumented size
         sku("eastus", "Standard_NX7q_v9", 7, 70),
-        sku("eastus", "Standard_NX8q_v9", 8, 80, GPUs="2"),  # whole ones, of a card that is not known
+        sku("eastus", "Standard_NX8q_v9", 8, 80, GPUs="2"),  # whole GPUs of an unknown card
         sku("eastus", "Standard_NP10s", 10, 168, GPUs="1"),
     )
     gpus = {name: (row["gpu"], row["gpu_count"], row["gpu_memory_gib"], row["why_not"]) for name, row in found.items()}
@@ -68,7 +68,7 @@ def test_a_graphics_machine_never_passes_for_one_without() -> None:
     }
 
 
-def test_restrictions_take_zones_or_the_whole_size() -> None:
+def test_restrictions_exclude_zones_or_the_whole_size() -> None:
     found = read(
         not_allowed(sku("eastus", "Standard_A", 2, 8, "321"), zones="2"),
         not_allowed(not_allowed(sku("eastus", "Standard_B", 2, 8, "321"), zones="2"), zones="31"),
@@ -81,7 +81,7 @@ def test_restrictions_take_zones_or_the_whole_size() -> None:
     assert found["Standard_C"]["why_not"] == NOT_ALLOWED
 
 
-def test_what_is_of_no_use_says_why() -> None:
+def test_unusable_size_has_a_reason() -> None:
     found = read(
         sku("eastus", "Standard_B2ms", 2, 8, LowPriorityCapable="False"),
         {**sku("eastus", "Standard_X", 2, 8), "capabilities": None, "locationInfo": None, "restrictions": None},
@@ -91,7 +91,7 @@ def test_what_is_of_no_use_says_why() -> None:
     assert {name: row["why_not"] for name, row in found.items()} == {"Standard_B2ms": NOT_SPOT, "Standard_X": NO_SHAPE}
 
 
-def test_a_regional_size_has_no_zone_and_no_list_is_no_size() -> None:
+def test_regional_size_has_no_zone_and_an_empty_list_no_size() -> None:
     assert read(sku("eastus", "Standard_D2s_v5", 2, 8))["Standard_D2s_v5"]["zones"] == []
     none = sizes(pl.DataFrame(schema=SKU), "eastus")
     assert (none.height, dict(none.schema)) == (0, SIZES)

@@ -1,4 +1,4 @@
-"""Blocks against a real Prefect server: registered, saved, loaded by name, masked."""
+"""Blocks on a real Prefect server: registration, saving, loading by name, masking of secrets."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ def test_blocks_are_saved_loaded_and_masked() -> None:
         assert "tOpSeCrEt" not in shown
         types = {t["slug"]: t for t in client.request("POST", "/block_types/filter", json={}).json()}
     for block_type in block_types():
-        told = types[block_type.get_block_type_slug()]
-        assert told["description"]
-        assert f"from {block_type.__module__} import {block_type.__name__}" in told["code_example"]
+        registered = types[block_type.get_block_type_slug()]
+        assert registered["description"]
+        assert f"from {block_type.__module__} import {block_type.__name__}" in registered["code_example"]
 
 
 @pytest.mark.usefixtures("api")
 @pytest.mark.parametrize("apart", [True, False], ids=["a block of their own", "inside"])
-def test_a_cloud_is_loaded_with_its_credentials_and_without_the_other_clouds(apart: bool) -> None:
-    """Each integration takes seconds and memory."""
+def test_cloud_is_loaded_with_its_credentials_and_without_other_integrations(apart: bool) -> None:
+    """Importing an integration takes seconds and memory."""
     keys = AwsCredentials(aws_access_key_id="AKIDEXAMPLE", aws_secret_access_key=SecretStr("tOpSeCrEt"))
     if apart:
         keys.save("keys")
@@ -72,14 +72,14 @@ def test_a_cloud_is_loaded_with_its_credentials_and_without_the_other_clouds(apa
     assert done.stdout.strip() == "{'prefect_aws'}", done.stderr
 
 
-def test_every_field_explains_itself_in_the_form() -> None:
+def test_every_field_has_a_title_and_a_description() -> None:
     for block_type in block_types():
         for name, field in block_type.model_fields.items():
             assert field.title, (block_type, name)
             assert field.description, (block_type, name)
 
 
-def test_wings_are_known_by_their_kind() -> None:
+def test_clouds_are_registered_by_their_kind() -> None:
     for kind in WINGS:
         assert wing(kind).kind == kind
     with pytest.raises(ValueError, match="nimbus"):

@@ -1,4 +1,4 @@
-"""Compute Engine's machines, launched by the real SDK on the emulator; nothing boots here."""
+"""Compute Engine machines, launched by the real SDK on the emulator; they do not boot here."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def brief() -> LaunchBrief:
     return a_brief(disk_gib=20.5)
 
 
-def test_what_is_launched_is_a_spot_vm_that_leaves_nothing_behind(
+def test_launch_request_is_a_spot_vm_that_leaves_nothing_behind(
     google: GcpEmulator, cloud: GcpCloud, brief: LaunchBrief
 ) -> None:
     machine = cloud.launch(offer(), brief)
@@ -108,7 +108,7 @@ def test_what_is_launched_is_a_spot_vm_that_leaves_nothing_behind(
         ),
     ],
 )
-def test_image_and_disk_go_with_the_type(
+def test_image_and_disk_match_the_type(
     google: GcpEmulator,
     brief: LaunchBrief,
     instance_type: str,
@@ -124,16 +124,14 @@ def test_image_and_disk_go_with_the_type(
     assert re.fullmatch(f"projects/{image}", asked["sourceImage"])
 
 
-def test_an_image_of_ones_own_for_one_architecture_leaves_out_the_other(
-    google: GcpEmulator, brief: LaunchBrief
-) -> None:
+def test_own_image_for_one_architecture_excludes_the_other(google: GcpEmulator, brief: LaunchBrief) -> None:
     cloud = cloud_at(google.url, image="projects/spotwave-test/global/images/baked")
     with pytest.raises(Unfit, match="Image for arm64"):
         cloud.launch(offer("t2a-standard-4", architecture="arm64"), brief)
     assert google.ledger.items() == []
 
 
-def test_an_unknown_image_name_is_rejected() -> None:
+def test_unknown_image_name_is_rejected() -> None:
     with pytest.raises(ValidationError, match=r"ubuntu-24\.04"):
         cloud_at("http://127.0.0.1:1", image="ubuntu")
 
@@ -149,9 +147,7 @@ def test_network_address_and_service_account_come_from_the_block(google: GcpEmul
     assert google.left() == ["disk", "machine", "secret"]
 
 
-def test_a_name_that_is_taken_by_this_attempt_is_adopted(
-    google: GcpEmulator, cloud: GcpCloud, brief: LaunchBrief
-) -> None:
+def test_existing_machine_of_this_attempt_is_adopted(google: GcpEmulator, cloud: GcpCloud, brief: LaunchBrief) -> None:
     first = cloud.launch(offer(), brief)
     google.compute.forget_requests()
     again = cloud.launch(offer(), brief)
@@ -159,25 +155,27 @@ def test_a_name_that_is_taken_by_this_attempt_is_adopted(
     assert len(google.ledger.items("machine")) == 1
 
 
-def test_a_name_that_is_taken_by_another_is_not(google: GcpEmulator, cloud: GcpCloud, brief: LaunchBrief) -> None:
+def test_existing_machine_of_another_owner_is_not_adopted(
+    google: GcpEmulator, cloud: GcpCloud, brief: LaunchBrief
+) -> None:
     first = cloud.launch(offer(), brief)
     google.compute.forget_requests()
     google.compute.instances[A, first.id].tags["spotwave"] = "sw-somebody"
-    with pytest.raises(Unclear, match="somebody else's"):
+    with pytest.raises(Unclear, match="belongs to another owner"):
         cloud.launch(offer(), brief)
-    assert "machine" in google.left(), "it is not ours to delete"
+    assert "machine" in google.left(), "another owner's machine must not be deleted"
 
 
-def test_a_launch_that_never_answers_leaves_nothing(google: GcpEmulator, cloud: GcpCloud, brief: LaunchBrief) -> None:
+def test_launch_without_an_answer_leaves_nothing(google: GcpEmulator, cloud: GcpCloud, brief: LaunchBrief) -> None:
     google.fail(fault(gcp.INSERT, server_error()))
     with pytest.raises(Throttled, match="deleted") as caught:
         cloud.machines(patience_s=0.6).launch(offer(), brief)
-    assert caught.value.repeated, "nobody asks for the same again"
-    assert len(google.ledger.items("machine")) == 1, "it was made all the same"
+    assert caught.value.repeated, "no retry is requested"
+    assert len(google.ledger.items("machine")) == 1, "it was created nevertheless"
     assert google.left() == ["secret"]
 
 
-def test_a_launch_that_can_neither_be_heard_nor_undone_is_found_again(
+def test_launch_without_answer_or_deletion_is_found_by_the_next(
     google: GcpEmulator, cloud: GcpCloud, brief: LaunchBrief
 ) -> None:
     google.fail(fault(gcp.INSERT, server_error()))
@@ -190,17 +188,17 @@ def test_a_launch_that_can_neither_be_heard_nor_undone_is_found_again(
     assert len(google.ledger.items("machine")) == 1
 
 
-def test_a_machine_that_is_not_made_in_time_is_given_up(
+def test_machine_that_is_not_created_in_time_is_deleted(
     google: GcpEmulator, cloud: GcpCloud, brief: LaunchBrief, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machines, "CREATED_S", 0.3)
     google.compute.delay_s = 0.8
-    with pytest.raises(Unclear, match="not made within"):
+    with pytest.raises(Unclear, match="not created within"):
         cloud.launch(offer(), brief)
     assert google.left() == ["secret"]
 
 
-def test_an_operation_that_cannot_be_asked_for_leaves_nothing(
+def test_operation_that_cannot_be_polled_leaves_nothing(
     google: GcpEmulator, cloud: GcpCloud, brief: LaunchBrief
 ) -> None:
     google.refuse(gcp.WAIT, gcp.error(403, "forbidden", "no"), times=1)
@@ -209,7 +207,7 @@ def test_an_operation_that_cannot_be_asked_for_leaves_nothing(
     assert google.left() == ["secret"]
 
 
-def test_the_secret_expires_and_the_launcher_does_not_read_it(
+def test_secret_expires_and_is_not_read_by_the_launcher(
     google: GcpEmulator, cloud: GcpCloud, brief: LaunchBrief
 ) -> None:
     cloud.launch(offer(), brief)
@@ -217,9 +215,9 @@ def test_the_secret_expires_and_the_launcher_does_not_read_it(
     assert secret.body["labels"] == {"spotwave": JOB}
     expiry = datetime.fromisoformat(secret.body["expireTime"]).timestamp()
     assert expiry - brief.brief.deadline == pytest.approx(86_400, abs=1)
-    assert gcp.ACCESS not in " ".join(google.calls), "the launcher needs no right to read"
+    assert gcp.ACCESS not in " ".join(google.calls), "the launcher needs no permission to read"
 
 
-def test_the_sdk_knows_what_is_sent() -> None:
-    """A field that the SDK renames would be left out in silence."""
+def test_sdk_has_the_fields_that_are_sent() -> None:
+    """The SDK would silently drop a field that it has renamed."""
     assert {"termination_time", "instance_termination_action"} <= set(sdk.Scheduling.meta.fields)

@@ -1,4 +1,4 @@
-"""`check`: what is missing is told in one line, with the remedy."""
+"""`check` reports what is missing in one line each, with the remedy."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tests.test_rooms import ROOT
 def _found(google: GcpEmulator, **fields: Any) -> dict[str, Finding]:
     found = {finding.what: finding for finding in cloud_at(google.url, **fields).check()}
     assert all("\n" not in finding.said for finding in found.values())
-    assert google.ledger.left() == [], "a check leaves nothing behind"
+    assert google.ledger.left() == [], "a check must leave nothing behind"
     return found
 
 
 @pytest.mark.parametrize(
-    ("fields", "what", "said"),
+    ("fields", "what", "message"),
     [
         ({"project": "another"}, "credentials", "project"),
         ({"network": "nowhere"}, "network", "gcloud compute networks create nowhere"),
@@ -34,20 +34,20 @@ def _found(google: GcpEmulator, **fields: Any) -> dict[str, Finding]:
         ({"service_account": "nobody@x.iam.gserviceaccount.com"}, "machines' role", "Service account"),
     ],
 )
-def test_a_setting_that_is_wrong(google: GcpEmulator, fields: dict[str, Any], what: str, said: str) -> None:
+def test_wrong_setting_is_reported(google: GcpEmulator, fields: dict[str, Any], what: str, message: str) -> None:
     finding = _found(google, **fields)[what]
     assert finding.ok is False
-    assert said in finding.said
+    assert message in finding.said
 
 
-def test_an_image_for_one_architecture_is_no_fault(google: GcpEmulator) -> None:
+def test_image_for_one_architecture_is_no_failure(google: GcpEmulator) -> None:
     found = _found(google, image="projects/spotwave-test/global/images/baked")
     assert found["image x86_64"].ok
     assert found["image arm64"].ok is None
     assert "Image for arm64" in found["image arm64"].said
 
 
-def test_permissions_that_are_lacking_are_named(google: GcpEmulator) -> None:
+def test_missing_permissions_are_listed(google: GcpEmulator) -> None:
     google.world.lacks |= {"compute.instances.create", "iam.serviceAccounts.actAs"}
     found = _found(google)
     assert found["launcher's role"].ok is False
@@ -56,7 +56,7 @@ def test_permissions_that_are_lacking_are_named(google: GcpEmulator) -> None:
     assert "roles/iam.serviceAccountUser" in found["machines' role"].said
 
 
-def test_what_cannot_be_asked_is_not_told_to_be_in_order(google: GcpEmulator) -> None:
+def test_failed_check_is_not_reported_as_ok(google: GcpEmulator) -> None:
     google.refuse(gcp.PERMISSIONS, newer_error(403, "PERMISSION_DENIED", "disabled"))
     google.refuse(gcp.ACCOUNT_PERMISSIONS, newer_error(403, "PERMISSION_DENIED", "disabled"))
     google.refuse(gcp.REGIONS, error(403, "forbidden", "no"))
@@ -80,7 +80,7 @@ def test_quota(google: GcpEmulator, quotas: dict[str, tuple[float, float]], ok: 
     finding = _found(google, regions=["us-central1"])["quota us-central1"]
     assert finding.ok is ok
     assert metric in finding.said
-    assert ("ask for more" in finding.said) is not ok
+    assert ("request more" in finding.said) is not ok
     assert _found(google)["quota"].ok, "one of three regions does not matter"
 
 
@@ -93,23 +93,23 @@ def test_secrets_that_cannot_be_written(google: GcpEmulator) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "ok", "said"),
+    ("fields", "ok", "message"),
     [
-        ({}, None, "one in each region that is tried"),
-        ({"regions": ["europe-west4"]}, True, "one was made in europe-west4 and deleted again"),
+        ({}, None, "each region tried will get its own"),
+        ({"regions": ["europe-west4"]}, True, "one was created in europe-west4 and deleted again"),
         ({"secret_locations": ["europe-west4"]}, True, "in europe-west4 and deleted"),
         ({"secret_locations": ["us-central1"]}, False, "correct secret_locations"),
         ({"regions": ["us-central1"]}, False, "correct regions"),
     ],
 )
-def test_a_policy_on_locations(google: GcpEmulator, fields: dict[str, Any], ok: bool | None, said: str) -> None:
+def test_location_policy(google: GcpEmulator, fields: dict[str, Any], ok: bool | None, message: str) -> None:
     google.world.closed = {"us-central1", "us-east1"}
     finding = _found(google, **fields)["secrets"]
     assert finding.ok is ok
-    assert said in finding.said
+    assert message in finding.said
 
 
-def test_a_project_that_is_not_named(google: GcpEmulator) -> None:
+def test_missing_project(google: GcpEmulator) -> None:
     cloud = cloud_at(google.url)
     nameless = cloud.model_copy(update={"credentials": cloud.credentials.model_copy(update={"project": None})})
     (finding,) = nameless.check()
@@ -117,7 +117,7 @@ def test_a_project_that_is_not_named(google: GcpEmulator) -> None:
     assert "Project" in finding.said
 
 
-def test_the_role_to_paste_has_what_is_checked() -> None:
+def test_role_definitions_contain_the_checked_permissions() -> None:
     role = yaml.safe_load((ROOT / "deployments/policies/gcp-launcher.yaml").read_text())
     assert set(PERMISSIONS) <= set(role["includedPermissions"])
     machine = yaml.safe_load((ROOT / "deployments/policies/gcp-machine.yaml").read_text())

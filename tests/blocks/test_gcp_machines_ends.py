@@ -1,4 +1,4 @@
-"""Ends of Compute Engine's machines, and what is left of them, as no other cloud has it."""
+"""Ends of Compute Engine machines and their leftovers, in cases that no other cloud has."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def cloud(google: GcpEmulator) -> GcpCloud:
     return cloud_at(google.url)
 
 
-def test_a_slow_deletion_is_left_to_finish(
+def test_slow_deletion_continues_after_the_call(
     google: GcpEmulator, cloud: GcpCloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine = cloud.launch(offer(), brief())
@@ -37,7 +37,7 @@ def test_a_slow_deletion_is_left_to_finish(
 
 
 @pytest.mark.parametrize("how", ["warning", "unreachable"])
-def test_a_zone_that_is_not_seen_is_not_an_empty_one(google: GcpEmulator, cloud: GcpCloud, how: str) -> None:
+def test_unreadable_zone_does_not_count_as_empty(google: GcpEmulator, cloud: GcpCloud, how: str) -> None:
     if how == "warning":
         google.compute.warnings[EUROPE] = "UNREACHABLE"
     else:
@@ -48,7 +48,7 @@ def test_a_zone_that_is_not_seen_is_not_an_empty_one(google: GcpEmulator, cloud:
         cloud.leftovers()
 
 
-def test_state_after_a_preemption_that_has_not_deleted_it(google: GcpEmulator, cloud: GcpCloud) -> None:
+def test_state_of_a_preempted_machine_that_was_not_deleted(google: GcpEmulator, cloud: GcpCloud) -> None:
     machine = cloud.launch(offer(), brief())
     instance = google.compute.instances[A, machine.id]
     instance.body["scheduling"]["instanceTerminationAction"] = "STOP"
@@ -56,10 +56,10 @@ def test_state_after_a_preemption_that_has_not_deleted_it(google: GcpEmulator, c
     assert instance.status == "TERMINATED"
     assert cloud.state(machine) is MachineState.INTERRUPTED
     cloud.terminate(machine)
-    assert cloud.state(machine) is MachineState.INTERRUPTED, "the zone's log still says so"
+    assert cloud.state(machine) is MachineState.INTERRUPTED, "the zone's log still has the preemption"
 
 
-def test_a_disk_that_was_left_behind_says_where_it_is(google: GcpEmulator, cloud: GcpCloud) -> None:
+def test_leftover_disk_has_its_zone(google: GcpEmulator, cloud: GcpCloud) -> None:
     machine = cloud.launch(offer(), brief())
     google.compute.instances[A, machine.id].boot_disk["autoDelete"] = False
     cloud.terminate(machine)
@@ -68,7 +68,7 @@ def test_a_disk_that_was_left_behind_says_where_it_is(google: GcpEmulator, cloud
     assert all(one.created_at is not None for one in found)
 
 
-def test_a_disk_in_use_is_not_removed(google: GcpEmulator, cloud: GcpCloud) -> None:
+def test_disk_in_use_is_not_deleted(google: GcpEmulator, cloud: GcpCloud) -> None:
     machine = cloud.launch(offer(), brief())
     mistaken = Leftover(cloud="gcp", kind="disk", id=machine.id, region="us-central1", zone=A, job_key=JOB_KEY)
     with pytest.raises(Misconfigured):
@@ -76,12 +76,12 @@ def test_a_disk_in_use_is_not_removed(google: GcpEmulator, cloud: GcpCloud) -> N
     assert "disk" in google.left()
 
 
-def test_a_leftover_without_an_answer_is_throttled(google: GcpEmulator, cloud: GcpCloud) -> None:
+def test_throttled_list_of_leftovers_is_retried(google: GcpEmulator, cloud: GcpCloud) -> None:
     google.refuse(gcp.LIST_SECRETS, error(403, "rateLimitExceeded", "slow down"), times=1)
-    assert cloud.leftovers() == [], "asked again"
+    assert cloud.leftovers() == [], "the call is retried"
 
 
-def test_compute_engine_itself_ends_a_machine_on_which_nothing_is_alive(tmp_path: Path) -> None:
+def test_compute_engine_ends_a_machine_that_does_not_end_itself(tmp_path: Path) -> None:
     with GcpEmulator(folder=tmp_path) as google:
         idle = cloud_at(google.url).machines(CLOUD_HEAD + "touch up\nexec sleep 600\n")
         machine = idle.launch(offer(), brief(deadline=time.time() - 600 + 5))

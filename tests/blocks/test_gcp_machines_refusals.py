@@ -1,4 +1,4 @@
-"""Every way in which Compute Engine refuses a machine, and what it means for the walk along the offers."""
+"""Every refusal of Compute Engine is mapped to the exception that tells what to skip."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _refused(cloud: GcpCloud, **of: Any) -> LaunchRefused:
         ("RESOURCE_NOT_FOUND", "The resource 'projects/p/zones/z/machineTypes/n9' was not found", Capacity),
         ("IP_SPACE_EXHAUSTED_WITH_DETAILS", "", Quota),
         ("QUOTA_EXCEEDED", _QUOTA.format("PREEMPTIBLE_CPUS", "in region us-central1"), Quota),
-        ("RATE_LIMIT_EXCEEDED", "", Throttled),  # the token is used up: never the same again
+        ("RATE_LIMIT_EXCEEDED", "", Throttled),  # the token is used up and must not be repeated
         ("CONDITION_NOT_MET", "Constraint constraints/compute.vmExternalIpAccess violated", Misconfigured),
         ("PERMISSIONS_ERROR", "Required 'compute.images.useReadOnly' permission", Misconfigured),
         ("RESOURCE_NOT_FOUND", "The resource 'projects/p/global/images/x' was not found", Misconfigured),
@@ -74,7 +74,7 @@ def test_errors_of_the_operation_become_refusals(
     assert type(refused) is kind
     assert code in refused.reason
     assert set(google.left()) <= {"secret"}
-    assert google.count(gcp.INSERT) == 1, "nobody repeats what is refused for good"
+    assert google.count(gcp.INSERT) == 1, "a permanent refusal is not retried"
 
 
 @pytest.mark.parametrize(
@@ -121,9 +121,7 @@ def test_errors_of_the_answer_become_refusals(
     ],
 )
 @pytest.mark.parametrize("way", ["answer", "operation"])
-def test_how_far_a_quota_reaches(
-    google: GcpEmulator, cloud: GcpCloud, metric: str, where: str, scope: str, way: str
-) -> None:
+def test_scope_of_a_quota(google: GcpEmulator, cloud: GcpCloud, metric: str, where: str, scope: str, way: str) -> None:
     if way == "answer":
         google.refuse(gcp.INSERT, error(403, "quotaExceeded", _QUOTA.format(metric, where)))
     else:
@@ -142,25 +140,25 @@ def test_how_far_a_quota_reaches(
         ("cpus_all_regions", {}, "CPUS_ALL_REGIONS"),
     ],
 )
-def test_a_quota_is_read_from_metric_and_dimensions(
+def test_quota_is_read_from_metric_and_dimensions(
     google: GcpEmulator, cloud: GcpCloud, metric: str, dimensions: dict[str, str], quota: str
 ) -> None:
     where = "in region us-central1" if dimensions else "globally"
     info = {"metricName": f"compute.googleapis.com/{metric}", "limitName": "x", "dimensions": dimensions, "limit": 8}
-    said = f"Quota '{metric.upper()}' exceeded.  Limit: 8.0 {where}."
-    google.compute.broken.append(Broken("QUOTA_EXCEEDED", said, status=403, details=[{"quotaInfo": info}]))
+    message = f"Quota '{metric.upper()}' exceeded.  Limit: 8.0 {where}."
+    google.compute.broken.append(Broken("QUOTA_EXCEEDED", message, status=403, details=[{"quotaInfo": info}]))
     refused = _refused(cloud)
     assert isinstance(refused, Quota)
     assert (refused.quota, refused.left) == (quota, 8.0)
     assert refused.reach == ("region" if dimensions else "cloud")
 
 
-def test_a_quota_without_a_named_family_is_of_the_types_family(google: GcpEmulator, cloud: GcpCloud) -> None:
+def test_quota_without_a_family_applies_to_the_types_family(google: GcpEmulator, cloud: GcpCloud) -> None:
     google.refuse(gcp.INSERT, error(403, "quotaExceeded", _QUOTA.format("CPUS_PER_VM_FAMILY", "in region us-central1")))
     assert _refused(cloud, instance_type="c4d-standard-8").quota == "CPUS_PER_VM_FAMILY C4D"
 
 
-def test_a_type_that_the_zone_does_not_have_leaves_the_other_zones(google: GcpEmulator, cloud: GcpCloud) -> None:
+def test_type_missing_in_one_zone_does_not_affect_others(google: GcpEmulator, cloud: GcpCloud) -> None:
     google.world.zones[A] = [row for row in google.world.zones[A] if row["name"] != "n2-standard-4"]
     assert isinstance(_refused(cloud), Capacity)
     assert cloud.launch(offer(zone=B), brief()).zone == B
@@ -175,51 +173,51 @@ def test_a_type_that_the_zone_does_not_have_leaves_the_other_zones(google: GcpEm
         ({"project": "another"}, "project"),
     ],
 )
-def test_a_wrong_setting_is_named_with_its_remedy(google: GcpEmulator, fields: dict[str, str], remedy: str) -> None:
+def test_wrong_setting_is_reported_with_its_remedy(google: GcpEmulator, fields: dict[str, str], remedy: str) -> None:
     refused = _refused(cloud_at(google.url, **fields))
     assert isinstance(refused, Misconfigured)
     assert remedy in refused.reason
     assert google.ledger.items("machine") == []
 
 
-def test_a_policy_against_external_addresses_names_the_way_out(google: GcpEmulator) -> None:
+def test_policy_against_external_addresses_has_a_remedy(google: GcpEmulator) -> None:
     google.world.no_external_ip = True
     assert "Public IP" in _refused(cloud_at(google.url)).reason
     assert cloud_at(google.url, public_ip=False).launch(offer(), brief()).zone == A
 
 
-def test_a_disk_that_is_smaller_than_the_image(google: GcpEmulator, cloud: GcpCloud) -> None:
+def test_disk_smaller_than_the_image(google: GcpEmulator, cloud: GcpCloud) -> None:
     with pytest.raises(Misconfigured, match="disk_gib"):
         cloud.launch(offer(), replace(brief(), disk_gib=5))
 
 
-def test_a_throttled_launch_says_how_long_to_wait(google: GcpEmulator, cloud: GcpCloud) -> None:
-    said = error(429, "rateLimitExceeded", "Rate Limit Exceeded")
-    google.refuse(gcp.INSERT, Response(said.body, 429, headers={"Retry-After": "17"}), times=1)
+def test_throttled_launch_has_the_time_to_wait(google: GcpEmulator, cloud: GcpCloud) -> None:
+    answer = error(429, "rateLimitExceeded", "Rate Limit Exceeded")
+    google.refuse(gcp.INSERT, Response(answer.body, 429, headers={"Retry-After": "17"}), times=1)
     with pytest.raises(Throttled) as caught:
         cloud.launch(offer(), brief())
     assert caught.value.retry_after_s == 17
 
 
 @pytest.mark.parametrize(
-    "said",
+    "answer",
     [
         newer_error(403, "PERMISSION_DENIED", _DISABLED),
         newer_error(400, "FAILED_PRECONDITION", "Constraint constraints/gcp.resourceLocations violated"),
     ],
 )
-def test_no_machine_without_its_secret(google: GcpEmulator, cloud: GcpCloud, said: Response) -> None:
-    google.refuse(gcp.ADD_VERSION, said)
+def test_no_machine_without_its_secret(google: GcpEmulator, cloud: GcpCloud, answer: Response) -> None:
+    google.refuse(gcp.ADD_VERSION, answer)
     assert type(_refused(cloud)) is Misconfigured
     assert google.compute.inserts == []
 
 
-def test_an_offer_without_a_zone(cloud: GcpCloud) -> None:
+def test_offer_without_a_zone(cloud: GcpCloud) -> None:
     with pytest.raises(Unfit, match="zone"):
         cloud.launch(offer().model_copy(update={"zone": None}), brief())
 
 
-def test_a_project_that_is_not_named(cloud: GcpCloud) -> None:
+def test_missing_project(cloud: GcpCloud) -> None:
     nameless = cloud.credentials.model_copy(update={"project": None})
     with pytest.raises(Misconfigured, match="Project"):
         cloud.model_copy(update={"credentials": nameless}).launch(offer(), brief())

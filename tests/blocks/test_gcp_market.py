@@ -1,4 +1,4 @@
-"""Compute Engine's market: prices put together from their parts, types, interruptions."""
+"""Compute Engine market: prices summed from their parts, types, interruptions."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def found(market: Market) -> dict[tuple[str, str], Offer]:
         ("n1-standard-4", US_A, 4 * 0.007 + 15 * 0.001),
         ("n2-standard-4", US_A, 4 * 0.01 + 16 * 0.002),
         ("n2-standard-4", EUROPE, 4 * 0.01 + 16 * 0.002),
-        ("n2d-standard-4", US_A, 4 * 0.006 + 16 * 0.001),  # the last price of a timeline, the first tier that costs
-        ("n2-standard-4", EAST, 4 * 0.011 + 16 * 0.003),  # two names of one place: the dearer core, the dearer GiB
+        ("n2d-standard-4", US_A, 4 * 0.006 + 16 * 0.001),  # last price of a timeline, first tier that is not free
+        ("n2-standard-4", EAST, 4 * 0.011 + 16 * 0.003),  # two names for one place: the higher price of each part
         ("e2-micro", US_A, 0.25 * 0.008 + 1 * 0.001),
         ("e2-small", US_A, 0.5 * 0.008 + 2 * 0.001),
         ("e2-medium", US_A, 1 * 0.008 + 4 * 0.001),
@@ -61,13 +61,13 @@ def found(market: Market) -> dict[tuple[str, str], Offer]:
         ("m4-ultramem-224", US_A, 224 * 0.03 + 5952 * 0.002),
     ],
 )
-def test_a_price_is_the_sum_of_its_parts(
+def test_price_is_the_sum_of_its_parts(
     found: dict[tuple[str, str], Offer], instance_type: str, zone: str, usd_h: float
 ) -> None:
     assert found[instance_type, zone].spot_usd_h == pytest.approx(usd_h, rel=1e-9)
 
 
-def test_on_demand_is_composed_alike_and_unknown_where_a_part_is(found: dict[tuple[str, str], Offer]) -> None:
+def test_on_demand_price_is_a_sum_too_and_unknown_without_a_part(found: dict[tuple[str, str], Offer]) -> None:
     assert found["n2-standard-4", US_A].on_demand_usd_h == pytest.approx(4 * 0.072)
     assert found["g2-standard-4", US_A].on_demand_usd_h == pytest.approx(4 * 0.336)
     assert found["n2d-standard-4", US_A].on_demand_usd_h is None
@@ -92,7 +92,7 @@ def test_on_demand_is_composed_alike_and_unknown_where_a_part_is(found: dict[tup
         ("n2-standard-4", {"gpu_memory_gib": None, "interruptions_per_h": None, "interruption_basis": None}),
     ],
 )
-def test_what_a_type_is(found: dict[tuple[str, str], Offer], instance_type: str, expected: dict[str, Any]) -> None:
+def test_shape_of_a_type(found: dict[tuple[str, str], Offer], instance_type: str, expected: dict[str, Any]) -> None:
     assert found[instance_type, US_A].model_dump(include=set(expected)) == expected
 
 
@@ -119,7 +119,7 @@ def test_dropped_types_are_counted_by_reason(market: Market, found: dict[tuple[s
         assert (lacking, EUROPE) not in found
 
 
-def test_lists_are_read_to_their_ends(google: GcpEmulator, market: Market) -> None:
+def test_all_pages_of_the_lists_are_read(google: GcpEmulator, market: Market) -> None:
     google.most_types, google.most_skus = 7, 20
     paged = cloud_at(google.url).market()
     assert paged.frame.drop("seen_at").equals(market.frame.drop("seen_at"))
@@ -129,7 +129,7 @@ def test_lists_are_read_to_their_ends(google: GcpEmulator, market: Market) -> No
     assert len([call for call in google.calls if call.startswith(SKUS)]) == -(-len(google.world.skus) // 20)
 
 
-def test_a_catalogue_of_today_spares_the_machine_types(google: GcpEmulator, market: Market) -> None:
+def test_catalogue_saves_reading_the_machine_types(google: GcpEmulator, market: Market) -> None:
     cloud = cloud_at(google.url)
     kept = pickle.loads(pickle.dumps(cloud.catalogue()))
     assert google.calls == ["machineTypes"]
@@ -145,41 +145,41 @@ def test_only_the_wanted_regions(google: GcpEmulator) -> None:
     assert wanted.missing == {"gcp mars-north1": "no machine types there; check its name"}
 
 
-def test_progress_ends_with_everything_done(google: GcpEmulator) -> None:
+def test_progress_ends_with_all_calls_done(google: GcpEmulator) -> None:
     google.most_types, google.most_skus = 20, 60
-    told: list[tuple[int, int]] = []
-    cloud_at(google.url).market(tell=lambda done, total: told.append((done, total)))
-    assert told[-1] == (len(google.calls), len(google.calls))
-    assert [done for done, _ in told] == list(range(1, len(google.calls) + 1))
-    assert all(done <= total for done, total in told)
+    reports: list[tuple[int, int]] = []
+    cloud_at(google.url).market(tell=lambda done, total: reports.append((done, total)))
+    assert reports[-1] == (len(google.calls), len(google.calls))
+    assert [done for done, _ in reports] == list(range(1, len(google.calls) + 1))
+    assert all(done <= total for done, total in reports)
 
 
-def test_interruptions_are_the_mean_of_the_last_week(google: GcpEmulator) -> None:
+def test_interruption_rate_is_the_mean_of_the_last_week(google: GcpEmulator) -> None:
     offers = [
-        offer("n2-standard-4", US_A),  # 4 % of late, 90 % before
+        offer("n2-standard-4", US_A),  # 4 % in the last week, 90 % before
         offer("n2-standard-8", US_A),
         offer("e2-standard-2", US_A),
         offer("n1-standard-4", US_A),  # no days
         offer("n2-standard-4", US_B),  # no history
         offer().model_copy(update={"zone": None}),
     ]
-    told = cloud_at(google.url).interruptions(offers)
-    # Shares of the machines that stopped; each is taken to have run for 8.2 h, of which Google says nothing.
-    assert {pool: rate.per_h for pool, rate in told.items()} == {
+    rates = cloud_at(google.url).interruptions(offers)
+    # Shares of the machines that stopped; each is assumed to have run for 8.2 h, which Google does not publish.
+    assert {pool: rate.per_h for pool, rate in rates.items()} == {
         ("gcp", "n2-standard-4", US_A): pytest.approx(0.04 / 8.2),
         ("gcp", "n2-standard-8", US_A): pytest.approx(0.1 / 8.2),
         ("gcp", "e2-standard-2", US_A): pytest.approx(0.3 / 8.2),
     }
-    said = "4 % of the spot VMs that stopped in 7 days were preempted; taken to have run 8.2 h each"
-    assert told["gcp", "n2-standard-4", US_A].basis == f"Compute Engine history: {said}"
+    basis = "4 % of the spot VMs that stopped in 7 days were preempted; assumed to have run 8.2 h each"
+    assert rates["gcp", "n2-standard-4", US_A].basis == f"Compute Engine history: {basis}"
 
 
-def test_a_share_above_one_is_ignored(google: GcpEmulator) -> None:
+def test_share_above_one_is_ignored(google: GcpEmulator) -> None:
     google.world.preemption_rates["n2-standard-4", US_A] = [0.1, 7.0]
     assert cloud_at(google.url).interruptions([offer("n2-standard-4", US_A)]) == {}
 
 
-def test_interruptions_are_asked_for_ten_offers_at_most(google: GcpEmulator) -> None:
+def test_interruptions_are_read_for_at_most_ten_offers(google: GcpEmulator) -> None:
     google.fail(fault(HISTORY, refused(403)))
     offers = [offer(f"n2-standard-{size}", US_A) for size in range(15)]
     assert cloud_at(google.url).interruptions(offers) == {}

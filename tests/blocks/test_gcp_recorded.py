@@ -1,4 +1,4 @@
-"""On prices and names that Google really gave; skipped where the recorded data is not here."""
+"""Price composition on prices and names recorded from Google; skipped if the recorded data is missing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def recorded(name: str) -> Any:
     """A recorded file: a JSON document, or the rows of a CSV."""
     path = DATA / name
     if not path.exists():
-        pytest.skip("recorded data is not here")
+        pytest.skip("recorded data is missing")
     with gzip.open(path, "rt", encoding="utf-8") as stream:
         if ".json" in path.name:
             return json.load(stream)
@@ -44,7 +44,7 @@ def composed(types: pl.DataFrame, skus: list[dict[str, Any]]) -> pl.DataFrame:
     return frame
 
 
-def test_every_n1_price_of_2024_is_composed_to_the_last_digit() -> None:
+def test_every_n1_price_of_2024_is_composed_exactly() -> None:
     expected = {
         (row["MachineType"], row["Region"], row["Usage"]): float(row["cyclenerd_price"])
         for row in recorded("crosscheck_n1_2024-09.csv.gz")
@@ -68,14 +68,14 @@ def test_every_n1_price_of_2024_is_composed_to_the_last_digit() -> None:
     assert {key: usd for key, usd in expected.items() if found.get(key) != pytest.approx(usd, rel=1e-9)} == {}
 
 
-def test_a_list_with_a_known_total_for_an_n1() -> None:
+def test_list_with_a_known_total_for_an_n1() -> None:
     skus = recorded("fixtures__test_get_machine_hour_n1_standard_pricelist.json.gz")
     n1 = {"instance_type": "n1-standard-2", "region": "us-central1", "vcpus": 2, "memory_gib": 7.5}
     assert composed(types_of([n1]), skus)["spot_usd_h"].to_list() == [pytest.approx(2 * 0.0088 + 7.5 * 0.001128)]
 
 
-def test_a_list_with_a_known_total_for_eight_h100_mega() -> None:
-    """Its GPU is called 'Plus'; it has no local SSD, which the machine has, so one is added."""
+def test_list_with_a_known_total_for_eight_h100_mega() -> None:
+    """The list calls its GPU 'Plus', and lacks the machine's local SSD, so one is added."""
     skus = recorded("fixtures__test_get_machine_hour_h100_mega_pricelist.json.gz")
     a3 = {
         "instance_type": "a3-megagpu-8g",
@@ -100,7 +100,7 @@ def test_lists_of_custom_machines_price_no_predefined_one(usage: str) -> None:
 
 
 def test_every_spot_pattern_of_2026_is_classified() -> None:
-    """All but ten custom ones, and four of addresses and networks, which are no parts of a predefined machine."""
+    """Except ten of custom machines, and four of addresses and networks, which are no parts of a predefined machine."""
     rows = [row for row in recorded("cyclenerd_sku_mapping.csv.gz") if row["MAPPING"].endswith(".spot")]
     parts = {"cpu": CORE, "ram": RAM, "gpu": GPU, "ssd": SSD}
     wrong: dict[str, Any] = {}
@@ -130,7 +130,7 @@ def test_every_family_of_the_patterns_is_known_by_the_same_name() -> None:
 
 
 def as_sku(row: dict[str, str], part: str | None) -> dict[str, Any]:
-    """A SKU whose description begins as the pattern does."""
+    """Return a SKU with a description that matches the pattern."""
     text = row["SKU_DESCRIPTION"].rstrip("%")
     if part in (CORE, RAM) and not text.endswith(("Core", "Ram")):
         text += " Core" if part == CORE else " Ram"

@@ -37,16 +37,16 @@ WHERE = "running in Americas"
         (f"N2 Instance Core {WHERE}", "InterregionEgress", "OnDemand", None),
     ],
 )
-def test_a_description_says_what_is_priced(description: str, group: str, usage: str, kind: Any) -> None:
+def test_description_determines_what_is_priced(description: str, group: str, usage: str, kind: Any) -> None:
     assert classified(sku(description, group, 1.0, ["us-central1"], usage)) == kind
 
 
 @pytest.mark.parametrize("broken", [{}, {"category": None}, {"category": {"resourceGroup": "CPU"}}])
-def test_what_has_no_category_prices_nothing(broken: dict[str, Any]) -> None:
+def test_sku_without_a_category_is_ignored(broken: dict[str, Any]) -> None:
     assert classified(broken) is None
 
 
-def test_units_and_nanos_add_up_and_either_may_be_absent() -> None:
+def test_units_and_nanos_are_added_and_either_may_be_missing() -> None:
     core = f"Spot Preemptible N2 Instance Core {WHERE}"
     for usd in (2.25, 3.0, 0.25, 1e-9):
         prices, dropped = unit_prices([sku(core, "CPU", usd, ["us-central1", "us-west1"])])
@@ -57,7 +57,7 @@ def test_units_and_nanos_add_up_and_either_may_be_absent() -> None:
         ]
 
 
-def test_no_skus_are_no_prices() -> None:
+def test_no_skus_give_no_prices() -> None:
     prices, dropped = unit_prices([])
     assert (prices.height, dropped) == (0, {})
 
@@ -78,9 +78,9 @@ def test_no_skus_are_no_prices() -> None:
         ("x", ""),
     ],
 )
-def test_a_type_is_billed_as_the_longest_known_beginning_of_its_name(instance_type: str, name: str) -> None:
+def test_type_is_billed_by_the_longest_known_prefix_of_its_name(instance_type: str, name: str) -> None:
     assert family_of(instance_type).sku == name
 
 
-def test_families_of_arm_have_whole_cores() -> None:
+def test_arm_families_have_whole_cores() -> None:
     assert all(family.threads == 1 for family in FAMILIES.values() if family.arm)

@@ -1,4 +1,4 @@
-"""One name, one card, one memory, on every cloud; and what a size has of it."""
+"""GPU names are the same on every cloud, with one memory size per name; and the GPUs of each size."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from tests.emulators.azure_world import sku
         ("RTX 6000 96GB", "RTX PRO 6000"),
     ],
 )
-def test_a_card_has_one_name(name: str, expected: str) -> None:
+def test_every_spelling_maps_to_one_card(name: str, expected: str) -> None:
     found = card(name)
     assert found is not None
     assert found.name == expected
@@ -54,21 +54,21 @@ def test_no_two_cards_share_a_name() -> None:
     ("name", "likely"),
     [("A1000", "A100"), ("L40", "L40S"), ("A100 60GB", "A100 80GB"), ("H 10", "H100"), ("T4x", "T4")],
 )
-def test_a_wrong_name_is_told_the_nearest(name: str, likely: str) -> None:
-    told = unknown(name)
-    assert told is not None
-    assert told.startswith(f"'{name}' is not a GPU of any cloud; the nearest are {nearest(name)[0]}")
+def test_unknown_name_gets_the_nearest_ones(name: str, likely: str) -> None:
+    message = unknown(name)
+    assert message is not None
+    assert message.startswith(f"'{name}' is not a GPU of any cloud; the nearest are {nearest(name)[0]}")
     assert likely in nearest(name)
-    assert "\n" not in told
-    assert Requirements(gpu=name).gpu == name  # refused where a line can be written for it, by check_job
+    assert "\n" not in message
+    assert Requirements(gpu=name).gpu == name  # refused later by check_job, with a clear message
 
 
-def test_a_name_like_no_other_is_told_them_all() -> None:
-    told = unknown("x\n" + 99 * "?")
-    assert told is not None
-    assert "there are A10, A100" in told
-    assert "\n" not in told
-    assert len(told) < 400
+def test_name_without_similar_ones_gets_the_whole_list() -> None:
+    message = unknown("x\n" + 99 * "?")
+    assert message is not None
+    assert "known are A10, A100" in message
+    assert "\n" not in message
+    assert len(message) < 400
 
 
 @pytest.mark.parametrize(
@@ -80,35 +80,35 @@ def test_a_name_like_no_other_is_told_them_all() -> None:
         ("V100", 32.0, "V100 32GB"),
         ("L4", 22888 / 1024, "L4"),
         ("B300", 275040 / 1024, "B300"),
-        ("L4", 48.0, None),  # what is called so and is another is none
+        ("L4", 48.0, None),  # the same name with another memory is another card
         ("X1", 16.0, None),
     ],
 )
-def test_of_cards_that_a_cloud_calls_alike_the_memory_tells_which(model: str, gib: float, expected: str | None) -> None:
+def test_memory_distinguishes_cards_with_one_name(model: str, gib: float, expected: str | None) -> None:
     found = card_of(model, gib)
     assert (found and found.name) == expected
 
 
-def test_an_a100_is_the_same_card_on_three_clouds() -> None:
+def test_a100_is_the_same_card_on_three_clouds() -> None:
     page, _ = listed(
         json.dumps({"value": [sku("eastus", "Standard_ND96asr_v4", 96, 900, GPUs="8")]}).encode(), "value", "next", SKU
     )
     amazon = types_frame([aws_rows.shape("p4d.24xlarge", 96, 1152, GpuInfo=aws_rows.gpus("A100", 8, 40960))])
     google = card(GPUS["nvidia-tesla-a100"][0])
     assert google is not None
-    told = [
+    found = [
         *amazon.select("gpu", "gpu_memory_gib").rows(),
         *sizes(page, "eastus").select("gpu", "gpu_memory_gib").rows(),
         (google.name, google.memory_gib),
     ]
-    assert told == [("A100", 40.0)] * 3
+    assert found == [("A100", 40.0)] * 3
 
 
 def test_every_gpu_of_compute_engine_is_a_card() -> None:
     assert all(card(name) is not None and card(name) is card(accelerator) for accelerator, (name, _) in GPUS.items())
 
 
-def test_a_card_that_is_not_known_keeps_the_name_and_memory_that_ec2_tells() -> None:
+def test_unknown_card_keeps_the_name_and_memory_from_ec2() -> None:
     found = types_frame([aws_rows.shape("p9.48xlarge", 192, 2048, GpuInfo=aws_rows.gpus("C400", 8, 409600))])
     assert found.select("gpu", "gpu_count", "gpu_memory_gib").rows() == [("C400", 8.0, 400.0)]
 
@@ -152,7 +152,7 @@ def test_a_card_that_is_not_known_keeps_the_name_and_memory_that_ec2_tells() -> 
         ("ND128isrG5_GB300_v6", "GB300", 4, 288),
     ],
 )
-def test_what_a_size_of_azure_has(size: str, name: str, count: float, gib: float) -> None:
+def test_gpus_of_an_azure_size(size: str, name: str, count: float, gib: float) -> None:
     found = gpus(f"Standard_{size}")
     assert found is not None
     assert found.card is not None
@@ -177,7 +177,7 @@ def test_what_a_size_of_azure_has(size: str, name: str, count: float, gib: float
         ("NC16ads_A10_v4", "A10"),
     ],
 )
-def test_what_a_size_has_as_many_of_as_its_sku_says(size: str, name: str) -> None:
+def test_gpus_of_an_azure_size_with_the_count_in_its_sku(size: str, name: str) -> None:
     found = gpus(f"Standard_{size}")
     assert found is not None
     assert (found.card and found.card.name, found.count, found.parts) == (name, None, False)

@@ -1,4 +1,4 @@
-"""Interruptions in one convention: per hour, the middle of what is published, with what it rests on."""
+"""Conversion of published interruption figures to a rate per hour, with its basis."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from spotwave.blocks.interruption import (
     word_of,
 )
 
-# Of benchmarks/interruption_rates.py: events and hours on record.
+# From benchmarks/interruption_rates.py: recorded events and hours.
 N1_PREEMPTIONS, N1_VMS, N1_HOURS = 363, 1442, 11_847
 GPU_ENDS, GPU_HOURS = 3412, 9050
 
 
 @pytest.mark.parametrize(
-    ("told", "per_h"),
+    ("converted", "per_h"),
     [
         (of_hour(0, 5), 0.025),
         (of_hour(5, 10), 0.075),
@@ -41,23 +41,23 @@ GPU_ENDS, GPU_HOURS = 3412, 9050
         (of_stops(0.0, 7), 0.0),
     ],
 )
-def test_what_is_published_as_interruptions_per_hour(told: Rate, per_h: float) -> None:
-    assert told.per_h == pytest.approx(per_h, rel=0.02)
+def test_published_figures_are_converted_to_interruptions_per_hour(converted: Rate, per_h: float) -> None:
+    assert converted.per_h == pytest.approx(per_h, rel=0.02)
 
 
-def test_a_rate_tells_who_says_so_what_and_what_was_assumed() -> None:
+def test_basis_has_source_figure_and_assumption() -> None:
     assert of_hour(20, 100).basis == "Azure Resource Graph: >20 % evicted per hour; its middle"
     assert of_month(5, 10).basis == (
         "Spot Instance Advisor: 5-10 % of capacity reclaimed in a month; its middle, spread evenly over 720 h"
     )
 
 
-def test_what_nobody_tells_is_as_it_was_recorded() -> None:
+def test_rates_without_a_source_are_the_recorded_ones() -> None:
     assert pytest.approx(N1_PREEMPTIONS / N1_HOURS, rel=0.1) == UNKNOWN_PER_H
     assert pytest.approx(GPU_ENDS / GPU_HOURS, rel=0.1) == UNKNOWN_GPU_PER_H
 
 
-def test_a_share_of_stopped_machines_gives_the_recorded_rate_back() -> None:
+def test_share_of_stopped_machines_gives_the_recorded_rate() -> None:
     assert pytest.approx(N1_HOURS / N1_VMS, rel=0.01) == STOPPED_VM_H
     assert of_stops(N1_PREEMPTIONS / N1_VMS, 1).per_h == pytest.approx(N1_PREEMPTIONS / N1_HOURS, rel=0.01)
 
@@ -78,17 +78,17 @@ def test_words_are_thresholds_on_the_rate(per_h: float, expected: str) -> None:
     assert pl.DataFrame({"interruptions_per_h": [per_h]}).select(word()).item() == expected
 
 
-def test_a_column_of_words() -> None:
+def test_column_of_words() -> None:
     frame = pl.DataFrame({"interruptions_per_h": [None, 0.5]}, schema={"interruptions_per_h": pl.Float64})
     assert frame.select(word())["interruption"].to_list() == ["unknown", "high"]
 
 
-def test_the_rate_that_offers_are_ranked_by() -> None:
+def test_rate_for_the_ranking_of_offers() -> None:
     rows = [
-        ("low", 0.5, 0.0),  # what is told counts
+        ("low", 0.5, 0.0),  # a published rate takes precedence
         ("unknown", None, 0.0),
         ("unknown", None, 0.25),
-        ("low", None, 0.0),  # of a snapshot from before there were rates
+        ("low", None, 0.0),  # from a snapshot of before there were rates
         ("medium", None, 8.0),
         ("high", None, 0.0),
     ]
@@ -98,17 +98,17 @@ def test_the_rate_that_offers_are_ranked_by() -> None:
     assert [word_of(one) for one in found[3:]] == ["low", "medium", "high"]
 
 
-def test_a_lifetime_that_was_cut_short_counts_its_hours_and_no_event() -> None:
+def test_truncated_lifetime_counts_its_hours_and_no_event() -> None:
     vms = pl.DataFrame({"hours": [2.0, 4.0, 24.0], "preempted": [True, False, True]})
     whole = of_lifetimes(vms, "")
-    assert (whole.events, whole.hours) == (1, 2.0 + 4.0 + LIMIT_H)  # the last by the limit of 24 h
+    assert (whole.events, whole.hours) == (1, 2.0 + 4.0 + LIMIT_H)  # the last was ended by the limit of 24 h
     young = of_lifetimes(vms, "", 0.0, 3.0)
     assert (young.events, young.hours) == (1, 2.0 + 3.0 + 3.0)
     old = of_lifetimes(vms, "", 3.0, LIMIT_H)
     assert (old.events, old.hours) == (0, 1.0 + LIMIT_H - 3.0)
 
 
-def test_an_availability_that_lasts_to_the_end_of_its_trace_has_not_ended() -> None:
+def test_availability_until_the_end_of_the_trace_is_no_event() -> None:
     runs = pl.DataFrame(
         {
             "trace": ["a", "a", "a", "b", "b"],
@@ -121,11 +121,11 @@ def test_an_availability_that_lasts_to_the_end_of_its_trace_has_not_ended() -> N
     assert of_traces(runs, meta).rows() == [("a", 1, 10.0), ("b", 1, 5.0)]
 
 
-def test_without_the_recordings_it_says_so_and_ends_well(
+def test_benchmark_without_recordings_is_skipped(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.argv", ["interruption_rates", "--data", str(tmp_path)])
     main()
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert told.err.startswith("interruption_rates: skipped, gcp_preemption_lifetimes_2019.csv.gz")
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith("interruption_rates: skipped, gcp_preemption_lifetimes_2019.csv.gz")

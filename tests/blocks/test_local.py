@@ -1,4 +1,4 @@
-"""Local machines as only this computer has them: processes, folders, signals, notices, reboots."""
+"""Local machines, in what only they have: processes, folders, signals, environment."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.blocks.machine_kit import (
 ROOT = Path(__file__).parents[2]
 
 
-def test_a_terminated_machine_leaves_its_console_and_its_work(folder: Path) -> None:
+def test_terminated_machine_keeps_its_console_and_its_work(folder: Path) -> None:
     machines, machine = running(folder, IDLE)
     place = machines.place(machine)
     assert Brief.from_json((place / "work/brief.json").read_text()).job_key == machine.job_key
@@ -45,7 +45,7 @@ def test_a_terminated_machine_leaves_its_console_and_its_work(folder: Path) -> N
     assert (place / "work/brief.json").exists()
 
 
-def test_secrets_are_the_owners_alone(folder: Path) -> None:
+def test_only_the_owner_can_read_secrets(folder: Path) -> None:
     machines = Machines(folder, IDLE)
     machine = machines.launch(offer(), brief())
     place = machines.place(machine)
@@ -58,7 +58,7 @@ def test_secrets_are_the_owners_alone(folder: Path) -> None:
     assert "PREFECT_API_URL" not in readable
 
 
-def test_the_environment_is_the_machines_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_has_no_settings_of_the_controller(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_API_KEY", "the controller's")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "the controller's")
     machines = Machines(folder, IDLE)
@@ -73,10 +73,10 @@ def test_the_environment_is_the_machines_own(folder: Path, monkeypatch: pytest.M
     assert Path(environment["SPOTWAVE_PYTHON"]).exists()
 
 
-def test_proxies_and_certificates_are_passed_on_and_the_temporary_folder_is_its_own(
+def test_proxies_and_certificates_are_inherited_and_the_temporary_folder_is_separate(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And no temporary folder that all users share: Prefect's runner takes one of a fixed name there."""
+    """A temporary folder that all users share must not be used: Prefect's runner creates a fixed name there."""
     monkeypatch.delenv("TMPDIR", raising=False)
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
     monkeypatch.setenv("PREFECT_API_SSL_CERT_FILE", "/etc/ssl/own.pem")
@@ -94,8 +94,8 @@ def test_proxies_and_certificates_are_passed_on_and_the_temporary_folder_is_its_
     assert not own.exists()
 
 
-def test_signals_reach_a_machine_whose_controller_ignores_them(folder: Path) -> None:
-    """A controller started by nohup or a shell's `&` ignores them, and ignoring is inherited."""
+def test_machine_gets_signals_that_its_controller_ignores(folder: Path) -> None:
+    """A controller started with nohup or a shell's `&` ignores them, and child processes inherit that."""
     code = (
         "import signal, sys; from pathlib import Path\n"
         "for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP): signal.signal(s, signal.SIG_IGN)\n"
@@ -108,12 +108,12 @@ def test_signals_reach_a_machine_whose_controller_ignores_them(folder: Path) -> 
     (machine,) = machines.find()
     up(machines.place(machine))
     root = root_pid(machines, machine)
-    os.killpg(root, signal.SIGINT)  # the group, as a terminal does: bash ends if its child ended by it
+    os.killpg(root, signal.SIGINT)  # to the group, as from a terminal: bash ends if its child was ended by it
     until(lambda: machines.state(machine) is MachineState.GONE)
 
 
-def test_a_terminated_machine_is_not_launched_again(folder: Path) -> None:
-    """The token is spent, as in a cloud."""
+def test_terminated_machine_is_not_launched_again(folder: Path) -> None:
+    """Its token is used up, as in a cloud."""
     machines = Machines(folder, IDLE)
     first = machines.launch(offer(), brief())
     machines.terminate(first)
@@ -121,7 +121,7 @@ def test_a_terminated_machine_is_not_launched_again(folder: Path) -> None:
     assert machines.state(first) is MachineState.GONE
 
 
-def test_two_launchers_racing_start_one_machine(folder: Path) -> None:
+def test_two_concurrent_launches_start_one_machine(folder: Path) -> None:
     count = HEAD + 'echo started >>"$SPOTWAVE_WORK/starts"\ntouch "$SPOTWAVE_WORK/up"\nsleep 600\n'
     code = (
         "import sys; from pathlib import Path\n"
@@ -129,17 +129,17 @@ def test_two_launchers_racing_start_one_machine(folder: Path) -> None:
         "print('ready', flush=True); template = sys.stdin.read()\n"
         "print(Machines(Path(sys.argv[1]), template).launch(offer(), brief()).model_dump_json())"
     )
-    told = set(race(code, [[str(folder)]] * 2, count))
-    assert len(told) == 1
-    machine = Machine.model_validate_json(told.pop())
+    outputs = set(race(code, [[str(folder)]] * 2, count))
+    assert len(outputs) == 1
+    machine = Machine.model_validate_json(outputs.pop())
     machines = Machines(folder)
     assert machines.find() == [machine]
     up(machines.place(machine))
     assert (machines.place(machine) / "work/starts").read_text() == "started\n"
 
 
-def test_a_launch_cut_short_is_finished_by_the_next(folder: Path) -> None:
-    """Killed after the folder, and after the tags: nothing ran yet."""
+def test_interrupted_launch_is_completed_by_the_next(folder: Path) -> None:
+    """The launcher was killed after it created the folder, or after it wrote the tags: no process ran yet."""
     machines = Machines(folder, IDLE)
     (folder / "sw-0123456789ab-1-local-1").mkdir(parents=True)
     machine = machines.launch(offer(), brief())
@@ -153,8 +153,8 @@ def test_a_launch_cut_short_is_finished_by_the_next(folder: Path) -> None:
     up(place)
 
 
-def test_a_launch_killed_right_after_the_start_is_adopted(folder: Path) -> None:
-    """The process runs, but nobody has noted its id: it is known by its mark."""
+def test_machine_is_adopted_if_its_launcher_was_killed_after_the_start(folder: Path) -> None:
+    """The process runs, but its id was not recorded: it is found by its mark."""
     machines, machine = running(folder, IDLE)
     before = {process.pid for process in processes(machines, machine)} & {os.getpid(), *psutil.pids()}
     (machines.place(machine) / "root.json").unlink()
@@ -172,13 +172,13 @@ def test_daemons_end_with_the_machine(folder: Path) -> None:
     os.kill(root_pid(machines, machine), signal.SIGKILL)
     until(lambda: machines.state(machine) is MachineState.GONE)
     assert psutil.pid_exists(daemon)
-    assert machines.find() == [machine]  # something of it still runs
+    assert machines.find() == [machine]  # the daemon still runs
     machines.terminate(machine)
     assert processes(machines, machine) == []
     assert machines.find() == []
 
 
-def test_a_machine_whose_folder_is_gone_is_found_and_terminated(folder: Path) -> None:
+def test_machine_without_its_folder_is_found_and_terminated(folder: Path) -> None:
     machines, machine = running(folder, WITH_DAEMON)
     shutil.rmtree(machines.place(machine))
     assert machines.find("sw-0123456789ab") == [machine]
@@ -187,31 +187,31 @@ def test_a_machine_whose_folder_is_gone_is_found_and_terminated(folder: Path) ->
     assert machines.state(machine) is MachineState.GONE
 
 
-def test_a_killed_machine_is_gone(folder: Path) -> None:
-    """By somebody else, without a word: not an interruption that the cloud knows of."""
+def test_killed_machine_is_gone(folder: Path) -> None:
+    """A kill by another program is not an interruption by the cloud."""
     machines, machine = running(folder, IDLE)
     os.killpg(root_pid(machines, machine), signal.SIGKILL)
     until(lambda: machines.state(machine) is MachineState.GONE)
     until(lambda: machines.find() == [])
 
 
-def test_a_machine_that_ends_itself_is_gone(folder: Path) -> None:
+def test_machine_that_ends_itself_is_gone(folder: Path) -> None:
     machines = Machines(folder, HEAD)
     machine = machines.launch(offer(), brief())
     until(lambda: machines.state(machine) is MachineState.GONE)
     until(lambda: machines.find() == [])
 
 
-def test_another_process_with_the_same_id_is_not_the_machine() -> None:
+def test_other_process_with_the_same_id_is_not_the_machine() -> None:
     me = psutil.Process()
-    assert not is_alive(me.pid, me.create_time(), {ENV_MACHINE: "x"}), "its folder names a process without its mark"
+    assert not is_alive(me.pid, me.create_time(), {ENV_MACHINE: "x"}), "a process without the machine's mark"
     assert not is_alive(me.pid, me.create_time() - 100, {ENV_MACHINE: "x"})
     with subprocess.Popen(["sleep", "60"], env={**os.environ, ENV_MACHINE: "x"}) as its_own:
         assert is_alive(its_own.pid, psutil.Process(its_own.pid).create_time(), {ENV_MACHINE: "x"})
         its_own.kill()
 
 
-def test_two_homes_do_not_see_each_other(folder: Path, tmp_path: Path) -> None:
+def test_two_homes_are_independent(folder: Path, tmp_path: Path) -> None:
     here, there = Machines(folder, IDLE), Machines(tmp_path.resolve() / "other", IDLE)
     machine, twin = here.launch(offer(), brief()), there.launch(offer(), brief())
     try:

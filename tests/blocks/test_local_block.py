@@ -1,4 +1,4 @@
-"""The local cloud's block: what it offers, how much memory there is, where its machines live."""
+"""Block of the local cloud: offers, available memory, folders."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from spotwave.blocks.models import MachineState
 from tests.blocks.machine_kit import HEAD, IDLE, brief, offer, until
 
 
-def test_a_launch_that_cannot_work_is_misconfigured(folder: Path) -> None:
+def test_impossible_launch_is_misconfigured(folder: Path) -> None:
     folder.write_text("not a folder")
     with pytest.raises(Misconfigured, match="local"):
         Machines(folder, IDLE).launch(offer(), brief())
@@ -27,7 +27,7 @@ def test_a_launch_that_cannot_work_is_misconfigured(folder: Path) -> None:
         Machines(folder, "echo nothing").launch(offer(), brief())
 
 
-def test_the_block_launches_finds_and_ends_its_machines(folder: Path) -> None:
+def test_block_launches_finds_and_terminates_its_machines(folder: Path) -> None:
     cloud = LocalCloud(folder=str(folder), notice_s=7, prices={"local-1": 0.5}, max_vcpus=1, max_memory_gib=0.5)
     (only,) = offers_of(cloud.market().frame)
     assert (only.instance_type, only.vcpus, only.memory_gib, only.notice_s) == ("local-1", 1, 0.5, 7)
@@ -41,26 +41,26 @@ def test_the_block_launches_finds_and_ends_its_machines(folder: Path) -> None:
     assert cloud.state(machine) is MachineState.GONE
 
 
-def test_no_process_of_a_machine_has_more_memory_than_the_machine(folder: Path) -> None:
+def test_processes_are_limited_to_the_machines_memory(folder: Path) -> None:
     eats = 'python3 -c "bytes(3 << 29)" || echo "exit status $?"'
     machines = Machines(folder, HEAD + f'{eats}\ntouch "$SPOTWAVE_WORK/up"\nsleep 600\n')
-    for gib, said in ((1.0, "MemoryError"), (2.0, "")):
+    for gib, expected in ((1.0, "MemoryError"), (2.0, "")):
         machine = machines.launch(offer(f"local-{gib:g}", memory_gib=gib), brief())
         until((machines.place(machine) / "work/up").exists)
-        told = (machines.place(machine) / "console.log").read_text()
-        assert said in told
-        assert ("exit status 1" in told) == bool(said)
+        console = (machines.place(machine) / "console.log").read_text()
+        assert expected in console
+        assert ("exit status 1" in console) == bool(expected)
         machines.terminate(machine)
 
 
-def test_a_computer_has_no_more_memory_than_its_container(tmp_path: Path) -> None:
-    """The tightest limit of those around us, by either version of control groups; `max` and huge are none."""
+def test_memory_is_limited_by_the_container(tmp_path: Path) -> None:
+    """The tightest limit counts, in both versions of control groups; `max` and huge numbers mean no limit."""
     here = host_memory_gib()
     groups, mount = tmp_path / "cgroup", tmp_path / "mount"
     (mount / "memory/outer/inner").mkdir(parents=True)
     (mount / "outer").mkdir()
     groups.write_text("4:cpu,memory:/outer/inner\n0::/outer\n")
-    assert host_memory_gib(groups, mount) == here, "nothing to be read there"
+    assert host_memory_gib(groups, mount) == here, "no limit file exists"
     (mount / "memory/outer/inner/memory.limit_in_bytes").write_text("9223372036854771712\n")
     (mount / "outer/memory.max").write_text("max\n")
     assert host_memory_gib(groups, mount) == here
@@ -70,7 +70,7 @@ def test_a_computer_has_no_more_memory_than_its_container(tmp_path: Path) -> Non
     assert host_memory_gib(groups, mount) == 0.25
 
 
-def test_sizes_reach_up_to_the_host() -> None:
+def test_sizes_go_up_to_the_host() -> None:
     assert [sizes(n) for n in (1, 2, 3, 4, 6)] == [[1], [1, 2], [1, 2, 3], [1, 2, 4], [1, 2, 4, 6]]
     offers = offers_of(LocalCloud().market().frame)
     assert {o.spot_usd_h for o in offers} == {0.0}

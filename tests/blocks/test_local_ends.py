@@ -1,4 +1,4 @@
-"""When a local machine ended, as its bill is told it."""
+"""Time of a local machine's end, as used for its bill."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from spotwave.blocks.models import Machine, MachineState
 from tests.blocks.machine_kit import HEAD, IDLE, WITH_DAEMON, brief, offer, processes, root_pid, running, until, up
 from tests.faults.disks import fill, forget_read_only, free, make_read_only, may_mount, mounted
 
-NEAR_S = 0.4  # a process that is nobody's child here is seen to end by looks at it
-ENDS_ITSELF = HEAD + 'touch "$SPOTWAVE_WORK/up"\nsleep 0.5\nprintf . >&"$SPOTWAVE_LAST_ACT"\n'  # as the bootstrap
+NEAR_S = 0.4  # tolerance: the end of a process that is not a child is found by polling
+ENDS_ITSELF = HEAD + 'touch "$SPOTWAVE_WORK/up"\nsleep 0.5\nprintf . >&"$SPOTWAVE_LAST_ACT"\n'  # like the bootstrap
 
 
-def told_end(machines: Machines, machine: Machine) -> float:
+def end_of(machines: Machines, machine: Machine) -> float:
     at = machines.billed_until(machine)
     assert at is not None
     return at.timestamp()
 
 
 def much_later(ends: list[float]) -> None:
-    """So late that the time of the look could not be taken for that of the end."""
+    """Wait long enough to distinguish the time of the check from that of the end."""
     until(lambda: time.time() > ends[0] + 2 * NEAR_S)
 
 
 @pytest.mark.parametrize("by", ["us", "cloud", "host"])
-def test_the_end_is_the_moment_at_which_the_power_was_cut(folder: Path, by: str) -> None:
+def test_end_is_the_moment_of_the_power_off(folder: Path, by: str) -> None:
     machines, machine = running(folder, WITH_DAEMON)
     assert machines.billed_until(machine) is None
     with watched(machines, machine) as ends:
@@ -46,35 +46,35 @@ def test_the_end_is_the_moment_at_which_the_power_was_cut(folder: Path, by: str)
             machines.shut_down(machine, 0.0)
         else:
             machines.interrupt(machine, None)
-    told = told_end(machines, machine)
-    assert abs(told - ends[0]) < NEAR_S
+    recorded = end_of(machines, machine)
+    assert abs(recorded - ends[0]) < NEAR_S
     machines.terminate(machine)
     machines.state(machine)
-    assert told_end(machines, machine) == told, "once and for all"
+    assert end_of(machines, machine) == recorded, "it does not change later"
 
 
-def test_a_machine_that_ends_itself_records_the_time(folder: Path) -> None:
-    """However late anybody looks."""
+def test_machine_that_ends_itself_records_the_time(folder: Path) -> None:
+    """The recorded time does not depend on when it is read."""
     machines, machine = running(folder, ENDS_ITSELF)
     with watched(machines, machine) as ends:
         pass
     much_later(ends)
-    assert abs(told_end(machines, machine) - ends[0]) < NEAR_S
+    assert abs(end_of(machines, machine) - ends[0]) < NEAR_S
     assert machines.state(machine) is MachineState.GONE
     machines.terminate(machine)
-    assert abs(told_end(machines, machine) - ends[0]) < NEAR_S
+    assert abs(end_of(machines, machine) - ends[0]) < NEAR_S
     later = machines.launch(offer(), brief(attempt=2))
     up(machines.place(later))
     with watched(machines, later) as ends:
         pass
     much_later(ends)
     machines.terminate(later)
-    assert abs(told_end(machines, later) - ends[0]) < NEAR_S, "terminated before anybody looked"
+    assert abs(end_of(machines, later) - ends[0]) < NEAR_S, "terminated before its state was read"
 
 
 @pytest.mark.skipif(not may_mount(), reason="only root may mount")
 @pytest.mark.parametrize("spoilt", ["full", "read-only"])
-def test_the_time_of_its_end_is_recorded_on_a_disk_that_is_full_or_read_only(folder: Path, spoilt: str) -> None:
+def test_end_is_recorded_on_a_full_or_read_only_disk(folder: Path, spoilt: str) -> None:
     folder.mkdir()
     with mounted(folder, 1):
         machines = Machines(folder, ENDS_ITSELF)
@@ -91,18 +91,18 @@ def test_the_time_of_its_end_is_recorded_on_a_disk_that_is_full_or_read_only(fol
             free(folder)
         else:
             forget_read_only(machines.place(machine))
-        assert abs(told_end(machines, machine) - ends[0]) < NEAR_S
+        assert abs(end_of(machines, machine) - ends[0]) < NEAR_S
 
 
-def test_the_real_bootstrap_dates_its_end(folder: Path) -> None:
-    """That of a machine which finds no code on its remote, and gives up."""
+def test_real_bootstrap_records_its_end(folder: Path) -> None:
+    """The machine finds no code on its remote, and gives up."""
     machines = Machines(folder)
     machine = machines.launch(offer(), brief())
     with watched(machines, machine) as ends:
         pass
     assert "bootstrap failed" in (machines.place(machine) / "console.log").read_text()
     much_later(ends)
-    assert abs(told_end(machines, machine) - ends[0]) < NEAR_S
+    assert abs(end_of(machines, machine) - ends[0]) < NEAR_S
 
 
 KILLED_IN_THE_MIDST = """
@@ -116,8 +116,8 @@ machines.Machines(pathlib.Path(sys.argv[1])).terminate(Machine.model_validate_js
 
 
 @pytest.mark.parametrize("looked_at", [True, False], ids=["looked at", "terminated again"])
-def test_a_terminator_that_is_killed_before_it_has_dated_the_end(folder: Path, looked_at: bool) -> None:
-    """The next one comes later, and the machine has not lived until then."""
+def test_end_is_recorded_if_the_terminating_process_was_killed(folder: Path, looked_at: bool) -> None:
+    """The next call comes later, but the machine had ended before."""
     machines, machine = running(folder, WITH_DAEMON)
     with watched(machines, machine) as ends:
         begun = time.time()
@@ -128,32 +128,32 @@ def test_a_terminator_that_is_killed_before_it_has_dated_the_end(folder: Path, l
         assert machines.state(machine) is MachineState.GONE
     else:
         machines.terminate(machine)
-    assert begun <= told_end(machines, machine) <= ends[0]
+    assert begun <= end_of(machines, machine) <= ends[0]
 
 
-def test_a_machine_that_was_killed_ended_when_it_was_seen(folder: Path) -> None:
+def test_end_of_a_killed_machine_is_when_it_was_observed(folder: Path) -> None:
     machines, machine = running(folder, IDLE)
     with watched(machines, machine) as ends:
         os.killpg(root_pid(machines, machine), signal.SIGKILL)
     until(lambda: machines.state(machine) is MachineState.GONE)
     seen = time.time()
     much_later([seen])
-    assert ends[0] - 0.01 <= told_end(machines, machine) <= seen
+    assert ends[0] - 0.01 <= end_of(machines, machine) <= seen
 
 
-def test_what_outlives_the_first_process_bills(folder: Path) -> None:
+def test_processes_that_outlive_the_first_one_bill(folder: Path) -> None:
     machines, machine = running(folder, WITH_DAEMON)
     os.kill(root_pid(machines, machine), signal.SIGKILL)
     until(lambda: machines.state(machine) is MachineState.GONE)
     assert machines.billed_until(machine) is None
     before = time.time()
     machines.terminate(machine)
-    assert before <= told_end(machines, machine) <= time.time()
+    assert before <= end_of(machines, machine) <= time.time()
 
 
 @contextmanager
 def watched(machines: Machines, machine: Machine) -> Iterator[list[float]]:
-    """When the first process ended, by the kernel; there after the block."""
+    """Yield a list that has, after the block, the time at which the kernel reported the first process's end."""
     root = next(one for one in processes(machines, machine) if one.ppid() == os.getpid())
     descriptor, ends = os.pidfd_open(root.pid), list[float]()
 

@@ -1,4 +1,4 @@
-"""Local machines that are taken back, or go down with the computer."""
+"""Interruption of local machines, and shutdown of their computer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from spotwave.blocks.models import MachineState
 from tests.blocks.machine_kit import HEEDING, IDLE, WITH_DAEMON, brief, offer, processes, root_pid, running, until, up
 
 
-def test_a_notice_that_is_heeded(folder: Path) -> None:
+def test_machine_reacts_to_a_notice(folder: Path) -> None:
     machines, machine = running(folder, HEEDING)
     machines.interrupt(machine, notice_s=120)  # returns as soon as the machine has ended
     notice = json.loads((machines.place(machine) / "work/saved.json").read_text())
@@ -28,7 +28,7 @@ def test_a_notice_that_is_heeded(folder: Path) -> None:
     assert machines.state(machine) is MachineState.GONE
 
 
-def test_a_notice_that_is_ignored(folder: Path) -> None:
+def test_machine_ignores_a_notice(folder: Path) -> None:
     machines, machine = running(folder, WITH_DAEMON)
     place = machines.place(machine)
     taking = threading.Thread(target=machines.interrupt, args=(machine, 1.5))
@@ -36,13 +36,13 @@ def test_a_notice_that_is_ignored(folder: Path) -> None:
     until((place / "notice.json").exists)
     seen = machines.state(machine)
     taking.join()
-    assert seen is MachineState.RUNNING  # as clouds say until the time has come
+    assert seen is MachineState.RUNNING  # as in clouds, until the time of the notice
     assert machines.state(machine) is MachineState.INTERRUPTED
     assert processes(machines, machine) == []
     assert not (place / "secrets").exists()
 
 
-def test_taken_back_without_notice(folder: Path) -> None:
+def test_interruption_without_notice(folder: Path) -> None:
     machines, machine = running(folder, WITH_DAEMON)
     machines.interrupt(machine, None)
     assert not (machines.place(machine) / "notice.json").exists()
@@ -50,10 +50,10 @@ def test_taken_back_without_notice(folder: Path) -> None:
     assert processes(machines, machine) == []
 
 
-def test_shut_down_with_the_computer_is_not_taken_back(folder: Path) -> None:
-    """Whether it heeds the notice or not; and a notice of the cloud's own says nothing any more."""
-    heeding, deaf = Machines(folder, HEEDING), Machines(folder, WITH_DAEMON)
-    for machines, attempt, notice_s in ((heeding, 1, 120.0), (deaf, 2, 0.5)):
+def test_shutdown_with_the_computer_is_no_interruption(folder: Path) -> None:
+    """Whether or not the machine reacts to the notice."""
+    heeding, ignoring = Machines(folder, HEEDING), Machines(folder, WITH_DAEMON)
+    for machines, attempt, notice_s in ((heeding, 1, 120.0), (ignoring, 2, 0.5)):
         machine = machines.launch(offer(), brief(attempt=attempt))
         place = machines.place(machine)
         up(place)
@@ -66,7 +66,7 @@ def test_shut_down_with_the_computer_is_not_taken_back(folder: Path) -> None:
         assert machines.state(machine) is MachineState.GONE
 
 
-def test_a_machine_that_a_reboot_has_ended_was_not_taken_back(folder: Path) -> None:
+def test_machine_ended_by_a_reboot_was_not_interrupted(folder: Path) -> None:
     machines, machine = running(folder, IDLE)
     place = machines.place(machine)
     os.killpg(root_pid(machines, machine), signal.SIGKILL)
@@ -76,4 +76,4 @@ def test_a_machine_that_a_reboot_has_ended_was_not_taken_back(folder: Path) -> N
     assert machines.state(machine) is MachineState.HOST_DOWN
     ended = json.loads((place / "ended.json").read_text())
     (place / "ended.json").write_text(json.dumps({**ended, "at": psutil.boot_time() - 60}))
-    assert machines.state(machine) is MachineState.GONE, "it had ended before"
+    assert machines.state(machine) is MachineState.GONE, "it had ended before the reboot"

@@ -1,4 +1,4 @@
-"""What this computer has is given out once, whoever launches at the same moment."""
+"""Capacity of this computer is never given out twice, also to concurrent launches."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ TWO = LocalCapacity(2, 4.0)
 
 
 def launched(machines: Machines, *sizes: int) -> list[Machine]:
-    """One machine of each size, of jobs of their own."""
+    """Launch one machine of each size, for different jobs."""
     return [machines.launch(offer(f"local-{n}", n), brief(f"sw-{at:012x}")) for at, n in enumerate(sizes)]
 
 
-def test_what_a_machine_holds_is_not_given_out_again(folder: Path) -> None:
-    """The largest machine is refused first, then all; what ends gives its place back. And a refusal leaves nothing."""
+def test_capacity_of_a_machine_is_not_given_out_again(folder: Path) -> None:
+    """The larger machine is refused first, then any. A machine that ends frees its capacity; refusals leave nothing."""
     machines = Machines(folder, IDLE, TWO)
     first, *_ = launched(machines, 1)
-    with pytest.raises(Capacity, match=rf"local-2 takes 2 vCPUs and .* 1 and 3\.00 are free beside {first.id}"):
+    with pytest.raises(Capacity, match=rf"local-2 needs 2 vCPUs and .* 1 and 3\.00 are free beside {first.id}"):
         machines.launch(offer("local-2", 2), brief("sw-ffffffffffff"))
     second = machines.launch(offer(), brief("sw-ffffffffffff"))
     with pytest.raises(Capacity, match=r"0 and 2\.00 are free"):
         machines.launch(offer(), brief("sw-eeeeeeeeeeee"))
-    assert machines.launch(offer(), brief("sw-ffffffffffff")) == second, "it has its place"
+    assert machines.launch(offer(), brief("sw-ffffffffffff")) == second, "it already has its capacity"
     assert sorted(path.name for path in folder.iterdir()) == sorted([first.id, second.id])
     machines.terminate(first)
     assert machines.launch(offer(), brief("sw-eeeeeeeeeeee")).job_key == "sw-eeeeeeeeeeee"
 
 
-def test_memory_is_given_out_once_too() -> None:
+def test_memory_is_not_given_out_twice() -> None:
     a, b = offer(), offer().model_copy(update={"memory_gib": 3.5})
     held = [Machine.model_construct(id="sw-1-1-local-1", offer=a)]
     assert TWO.lacks(a, held) is None
@@ -47,13 +47,13 @@ def test_memory_is_given_out_once_too() -> None:
 
 
 @pytest.mark.parametrize("claim", [float("nan"), float("inf"), -5.0])
-def test_what_a_machine_says_that_it_holds_is_bounded(claim: float) -> None:
+def test_capacity_in_a_machines_tags_is_clamped(claim: float) -> None:
     liar = offer().model_copy(update={"memory_gib": claim, "vcpus": -7})
     vcpus, memory_gib = TWO.free([Machine.model_construct(id="x", offer=liar)])
     assert (vcpus, 0 <= memory_gib <= 4) == (2, True)
 
 
-def test_of_two_launchers_in_the_same_moment_one_wins(folder: Path) -> None:
+def test_one_of_two_concurrent_launches_is_refused(folder: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
         "from spotwave.blocks.errors import Capacity\n"
@@ -65,24 +65,24 @@ def test_of_two_launchers_in_the_same_moment_one_wins(folder: Path) -> None:
         "try: print(machines.launch(offer('local-2', 2), brief(sys.argv[2])).id)\n"
         "except Capacity: print('refused')"
     )
-    told = race(code, [[str(folder), f"sw-{number:012x}"] for number in range(2)], "go\n")
-    assert [machine.id for machine in Machines(folder).find()] == [one for one in told if one != "refused"]
-    assert "refused" in told
+    outputs = race(code, [[str(folder), f"sw-{number:012x}"] for number in range(2)], "go\n")
+    assert [machine.id for machine in Machines(folder).find()] == [one for one in outputs if one != "refused"]
+    assert "refused" in outputs
 
 
-def test_all_sizes_are_offered_however_busy_it_is_and_in_sum_there_is_no_more() -> None:
+def test_memory_of_all_offers_does_not_exceed_the_computers() -> None:
     for memory_gib in (7.77, 23.457, 0.29):
         smallest = offers_of(local_market({}, 30.0, 3, memory_gib).frame)[0]
         assert 3 * smallest.memory_gib <= memory_gib
 
 
-def test_a_computer_is_what_it_is_unless_the_block_says_otherwise(folder: Path) -> None:
+def test_capacity_is_the_computers_unless_the_block_pretends_more(folder: Path) -> None:
     honest = LocalCloud(folder=str(folder))
     assert honest.room == LocalCapacity(host_vcpus(), pytest.approx(host_memory_gib()))  # type: ignore[arg-type]
     sizes = [one.vcpus for one in offers_of(honest.market().frame)]
     much = honest.model_copy(update={"pretend_vcpus": 10 * host_vcpus()})
     assert much.room.memory_gib == pytest.approx(10 * host_memory_gib())
-    assert [one.vcpus for one in offers_of(much.market().frame)] == sizes, "none is larger than this computer"
+    assert [one.vcpus for one in offers_of(much.market().frame)] == sizes, "no offer is larger than this computer"
     assert honest.machines(IDLE).launch(offers_of(honest.market().frame)[-1], brief())
     (found, _) = honest.check()
     assert f"0 of {host_vcpus()} vCPUs" in found.said

@@ -61,7 +61,7 @@ def an_offer(**changes: Any) -> Offer:
         ({"gpu": "A10", "gpu_count": 1 / 6, "gpu_memory_gib": 4}, {"gpu": "A10"}, "gpu_count = 1"),
         ({"gpu": "L4", "gpu_count": 1, "gpu_memory_gib": 24}, {"min_gpu_memory_gib": 24}, None),
         ({"gpu": "L4", "gpu_count": 1, "gpu_memory_gib": 24}, {"min_gpu_memory_gib": 40}, "min_gpu_memory_gib = 40"),
-        ({"gpu_count": 1}, {"min_gpu_memory_gib": 1}, "min_gpu_memory_gib = 1"),  # unknown is not enough
+        ({"gpu_count": 1}, {"min_gpu_memory_gib": 1}, "min_gpu_memory_gib = 1"),  # unknown memory does not fit
         ({}, {"min_gpu_memory_gib": 16}, "gpu_count = 1"),
         ({}, {"gpu": ""}, None),
         ({"burstable": True}, {}, "burstable = no"),
@@ -70,9 +70,7 @@ def an_offer(**changes: Any) -> Offer:
         ({"bare_metal": True}, {"bare_metal": True}, None),
     ],
 )
-def test_the_first_requirement_not_met_is_named(
-    offer: dict[str, Any], asked: dict[str, Any], reason: str | None
-) -> None:
+def test_first_unmet_requirement_is_reported(offer: dict[str, Any], asked: dict[str, Any], reason: str | None) -> None:
     judged = Market.of([an_offer(**offer)]).judged(Requirements.model_validate(asked))
     assert judged["why_not"].to_list() == [reason]
 
@@ -121,7 +119,7 @@ def random_requirements(dice: random.Random) -> Requirements:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_eligible_is_what_no_reason_speaks_against(seed: int) -> None:
+def test_eligible_offers_are_those_without_a_reason(seed: int) -> None:
     dice = random.Random(seed)
     market, asked = random_market(dice), random_requirements(dice)
     judged = market.judged(asked)
@@ -140,14 +138,14 @@ def test_eligible_is_what_no_reason_speaks_against(seed: int) -> None:
         assert asked.max_usd_h is None or row.spot_usd_h <= asked.max_usd_h
 
 
-def test_offers_survive_the_table() -> None:
+def test_offers_are_unchanged_by_the_table() -> None:
     offers = [an_offer(), an_offer(zone=None, gpu="L4", gpu_count=2, interruptions_per_h=0.05, on_demand_usd_h=0.4)]
     assert offers_of(Market.of(offers).frame) == offers
     assert len(Market.of([])) == 0
     assert Market.of([]).seen_at is None
 
 
-def test_markets_are_merged_and_dated_by_their_oldest() -> None:
+def test_merged_market_has_the_time_of_its_oldest_offer() -> None:
     old = Market.of([an_offer(seen_at=NOW - timedelta(hours=1))])
     merged = Market.merged([old, Market.of([an_offer()]), Market.of([])])
     assert len(merged) == 2
@@ -155,13 +153,13 @@ def test_markets_are_merged_and_dated_by_their_oldest() -> None:
     assert len(Market.merged([])) == 0
 
 
-def test_another_table_is_refused() -> None:
+def test_table_with_other_columns_is_rejected() -> None:
     with pytest.raises(ValueError, match="columns"):
         Market(pl.DataFrame({"cloud": ["aws"]}))
     with pytest.raises(ValueError, match="columns"):
         Market(Market.of([an_offer()]).frame.with_columns(vcpus=pl.col("vcpus").cast(pl.Int64)))
 
 
-def test_an_offer_of_an_earlier_version_is_still_read() -> None:
+def test_offer_of_an_earlier_version_is_still_read() -> None:
     fields = an_offer().model_dump(exclude={"family", "cores", "boot_s", "disk_usd_gib_month", "zone_id"})
     assert Offer.model_validate(fields).cores == 4

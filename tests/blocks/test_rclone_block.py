@@ -39,12 +39,12 @@ def test_local_folders_are_made_absolute(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 @pytest.mark.parametrize("path", [":sftp,pass=word:folder", "drive,token=abc:folder", ":memory:", " "])
-def test_settings_do_not_belong_into_the_path(path: str) -> None:
+def test_settings_in_the_path_are_rejected(path: str) -> None:
     with pytest.raises(ValueError, match="path"):
         RcloneRemote(path=path)
 
 
-def test_a_jobs_folder_is_written_and_read(tmp_path: Path) -> None:
+def test_jobs_folder_is_written_and_read(tmp_path: Path) -> None:
     block = RcloneRemote(path=str(tmp_path / "remote"))
     block.check_writable()
     assert list((tmp_path / "remote").iterdir()) == []
@@ -55,7 +55,7 @@ def test_a_jobs_folder_is_written_and_read(tmp_path: Path) -> None:
         assert [e.path for e in remote.list()] == ["sw-1"]
 
 
-def test_the_configuration_lives_as_long_as_the_context() -> None:
+def test_config_file_exists_only_within_the_context() -> None:
     with RcloneRemote(config=SecretStr(CONF), path="drive:x").job("sw-1") as remote:
         assert remote.config is not None
         assert remote.config.read_text() == CONF
@@ -64,20 +64,20 @@ def test_the_configuration_lives_as_long_as_the_context() -> None:
     assert not remote.config.parent.exists()
 
 
-def test_machines_get_the_configuration() -> None:
+def test_machines_get_the_config() -> None:
     assert RcloneRemote(path="/data").secrets() == {}
     secrets = RcloneRemote(config=SecretStr(CONF), path="drive:x").secrets()
     assert secrets[SECRET_RCLONE].get_secret_value() == CONF
 
 
 def complaint(block: RcloneRemote) -> str:
-    with pytest.raises(ValueError) as caught:  # noqa: PT011  the callers look at the message
+    with pytest.raises(ValueError) as caught:  # noqa: PT011  callers check the message
         block.check_writable()
-    told = str(caught.value)
-    assert told.startswith("remote: ")
-    assert "\n" not in told
-    assert "tOpSeCrEtWord" not in f"{told} {caught.value.__cause__!r} {caught.value.__context__!r}"
-    return told
+    message = str(caught.value)
+    assert message.startswith("remote: ")
+    assert "\n" not in message
+    assert "tOpSeCrEtWord" not in f"{message} {caught.value.__cause__!r} {caught.value.__context__!r}"
+    return message
 
 
 def bucket(s3: S3Emulator, *lines: str, more: str = "") -> RcloneRemote:
@@ -93,24 +93,24 @@ def bucket(s3: S3Emulator, *lines: str, more: str = "") -> RcloneRemote:
     return RcloneRemote(config=SecretStr(config), path="mine:bucket/spotwave")
 
 
-def test_keys_that_may_not_create_buckets_are_told_what_helps() -> None:
+def test_keys_that_may_not_create_buckets_get_a_working_remedy() -> None:
     with S3Emulator() as s3:
-        told = complaint(bucket(s3, "no_check_bucket = false", more="[drive]\ntype = drive\n"))
-        assert "s3:CreateBucket" in told
-        assert "add `no_check_bucket = true` to its section [mine], in the rclone.conf" in told
-        assert "rclone touch" not in told, "which fails alike"
+        message = complaint(bucket(s3, "no_check_bucket = false", more="[drive]\ntype = drive\n"))
+        assert "s3:CreateBucket" in message
+        assert "add `no_check_bucket = true` to its section [mine], in the rclone.conf" in message
+        assert "rclone touch" not in message, "it would fail in the same way"
         bucket(s3, "no_check_bucket = true").check_writable()
         s3.may_write = False
-        assert "no_check_bucket" not in complaint(bucket(s3)), "it would not help"
+        assert "no_check_bucket" not in complaint(bucket(s3)), "the option would not help"
         assert s3.objects == {}
 
 
-def test_what_cannot_be_written_is_told_with_the_remedy(tmp_path: Path) -> None:
+def test_unwritable_remote_is_reported_with_the_remedy(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     assert "choose a folder" in complaint(RcloneRemote(path=str(tmp_path / "file/remote")))
     assert "connection refused" in complaint(RcloneRemote(config=SecretStr(CONF), path="drive:x"))
     assert "rclone config show other" in complaint(RcloneRemote(config=SecretStr(CONF), path="other:x"))
-    assert "does not hold" in complaint(RcloneRemote(path="drive:x"))
+    assert "is not in the rclone.conf" in complaint(RcloneRemote(path="drive:x"))
     assert "cannot be read" in complaint(
         RcloneRemote(config=SecretStr("pass = tOpSeCrEtWord\n" + CONF), path="drive:x")
     )

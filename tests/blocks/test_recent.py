@@ -15,7 +15,7 @@ def counting(asked: list[str], word: str) -> Callable[[], str]:
     return ask
 
 
-def test_an_answer_is_asked_for_once_while_it_is_fresh() -> None:
+def test_answer_is_cached_while_it_is_fresh() -> None:
     recent, asked = Recent(), list[str]()
     assert [recent.get("a", counting(asked, "x")) for _ in range(3)] == ["x"] * 3
     assert asked == ["x"]
@@ -28,7 +28,7 @@ def test_an_answer_is_asked_for_once_while_it_is_fresh() -> None:
     assert asked == ["x", "y", "z", "z"]
 
 
-def test_a_refusal_is_not_remembered() -> None:
+def test_exception_is_not_cached() -> None:
     recent = Recent()
 
     def refuse() -> str:
@@ -39,7 +39,7 @@ def test_a_refusal_is_not_remembered() -> None:
     assert recent.get("a", lambda: "x") == "x"
 
 
-def test_the_oldest_go_first() -> None:
+def test_oldest_answers_are_dropped_first() -> None:
     recent, asked = Recent(most=2), list[str]()
     for word in ("a", "b", "c", "b", "a"):
         recent.get(word, counting(asked, word))

@@ -1,4 +1,4 @@
-"""Interruptions on demand, asked for by the real SDKs: each cloud's own, with its notice."""
+"""Interruptions on demand, requested with the real SDKs: each cloud's own, with its notice."""
 
 from __future__ import annotations
 
@@ -32,26 +32,28 @@ ROLE = "arn:aws:iam::123456789012:role/spotwave-fault"
 POLICIES = Path(__file__).parents[2] / "deployments/policies"
 
 
-def said(metadata: Callable[[Request], Response], path: str, headers: dict[str, str], method: str = "GET") -> str:
-    """What a machine reads at its metadata service; '' for a 404."""
+def read_metadata(
+    metadata: Callable[[Request], Response], path: str, headers: dict[str, str], method: str = "GET"
+) -> str:
+    """Return what a machine reads from its metadata service; '' for a 404."""
     path, _, version = path.partition("?api-version=")
     query = {"api-version": version} if version else {}
-    told = metadata(Request(method, path, query, headers, b"", "http://169.254.169.254"))
-    assert told.status in (200, 404), told
-    return told.body.decode() if told.status == 200 else ""
+    answer = metadata(Request(method, path, query, headers, b"", "http://169.254.169.254"))
+    assert answer.status in (200, 404), answer
+    return answer.body.decode() if answer.status == 200 else ""
 
 
 def aws_notice(aws: AwsEmulator, machine: Machine) -> str:
     metadata = aws.fleet.instances[machine.id].metadata
-    token = said(metadata, "/latest/api/token", {"x-aws-ec2-metadata-token-ttl-seconds": "60"}, "PUT")
-    return said(metadata, "/latest/meta-data/spot/instance-action", {"x-aws-ec2-metadata-token": token})
+    token = read_metadata(metadata, "/latest/api/token", {"x-aws-ec2-metadata-token-ttl-seconds": "60"}, "PUT")
+    return read_metadata(metadata, "/latest/meta-data/spot/instance-action", {"x-aws-ec2-metadata-token": token})
 
 
 def launched(aws: AwsEmulator, cloud: AwsCloud) -> Machine:
     return cloud.machines(AWS_TEMPLATE).launch(aws_offer(zone="eu-west-1a"), aws_brief())
 
 
-def test_aws_with_a_role_gives_notice_and_leaves_no_template(aws: AwsEmulator) -> None:
+def test_aws_with_a_role_gives_notice_and_deletes_its_template(aws: AwsEmulator) -> None:
     cloud = aws_at(aws, attempts=2, fault_role=ROLE)
     machine = launched(aws, cloud)
     assert cloud.interruption_method.notice
@@ -59,14 +61,14 @@ def test_aws_with_a_role_gives_notice_and_leaves_no_template(aws: AwsEmulator) -
     assert aws_notice(aws, machine) == ""
     cloud.force_interruption(machine)
     assert json.loads(aws_notice(aws, machine))["action"] == "terminate"
-    assert cloud.state(machine) is MachineState.RUNNING, "two minutes are the machine's"
+    assert cloud.state(machine) is MachineState.RUNNING, "the machine has two minutes left"
     assert aws.fis.templates == {}
     asked = [call for call in aws.calls if "xperiment" in call]
-    assert {call.partition(" ")[2] for call in asked} == {"eu-west-1"}, "where the machine is"
+    assert {call.partition(" ")[2] for call in asked} == {"eu-west-1"}, "the machine's region"
     assert asked[-1].startswith("DeleteExperimentTemplate")
 
 
-def test_aws_tells_that_the_role_may_not(aws: AwsEmulator) -> None:
+def test_aws_reports_missing_permissions_of_the_role(aws: AwsEmulator) -> None:
     cloud = aws_at(aws, attempts=2, fault_role=ROLE)
     machine = launched(aws, cloud)
     aws.fis.allowed = False
@@ -76,7 +78,7 @@ def test_aws_tells_that_the_role_may_not(aws: AwsEmulator) -> None:
     assert aws_notice(aws, machine) == ""
 
 
-def test_aws_without_a_role_ends_the_machine_and_says_so(aws: AwsEmulator) -> None:
+def test_aws_without_a_role_terminates_the_machine(aws: AwsEmulator) -> None:
     cloud = aws_at(aws, attempts=2)
     machine = launched(aws, cloud)
     assert not cloud.interruption_method.notice
@@ -87,12 +89,12 @@ def test_aws_without_a_role_ends_the_machine_and_says_so(aws: AwsEmulator) -> No
 
 
 @pytest.mark.parametrize("role", ["spotwave-fault", "arn:aws:iam::1:role/x", "arn:aws:iam::123456789012:user/x"])
-def test_what_is_no_role(role: str) -> None:
-    with pytest.raises(ValidationError, match="is no ARN of a role"):
+def test_invalid_role_is_rejected(role: str) -> None:
+    with pytest.raises(ValidationError, match="is not a role's ARN"):
         AwsCloud(credentials=AwsCredentials(), fault_role=role)
 
 
-def test_the_policy_of_a_drill_names_what_is_asked(aws: AwsEmulator) -> None:
+def test_drill_policy_allows_exactly_the_calls_made(aws: AwsEmulator) -> None:
     cloud = aws_at(aws, attempts=2, fault_role=ROLE)
     cloud.force_interruption(launched(aws, cloud))
     policy = json.loads((POLICIES / "aws-drill.json").read_text())
@@ -103,7 +105,7 @@ def test_the_policy_of_a_drill_names_what_is_asked(aws: AwsEmulator) -> None:
         if action.startswith("fis:")
     }
     asked = {call.partition(" ")[0] for call in aws.calls if "xperiment" in call}
-    assert allowed == asked | {"TagResource"}, "what is created with tags needs that too"
+    assert allowed == asked | {"TagResource"}, "also needed to create resources with tags"
 
 
 def test_google_preempts(google: GcpEmulator) -> None:
@@ -112,7 +114,7 @@ def test_google_preempts(google: GcpEmulator) -> None:
     (instance,) = google.compute.instances.values()
     cloud.force_interruption(machine)
     preempted, flavour = "/computeMetadata/v1/instance/preempted", {"metadata-flavor": "Google"}
-    until(lambda: said(instance.metadata, preempted, flavour) == "TRUE")
+    until(lambda: read_metadata(instance.metadata, preempted, flavour) == "TRUE")
     until(lambda: cloud.state(machine) is MachineState.INTERRUPTED)
     with pytest.raises(LaunchRefused):
         cloud.force_interruption(machine)
@@ -123,19 +125,19 @@ def test_azure_evicts(azure: AzureEmulator) -> None:
     machine = cloud.launch(azure_offer(), a_brief())
     name = machine.id.rpartition("/")[2]
     azure.fail(instead(f"virtualMachines.post {name}", refused(403, "AuthorizationFailed"), times=1))
-    with pytest.raises(Misconfigured, match="the rehearsed eviction failed: 403"):
+    with pytest.raises(Misconfigured, match="the simulated eviction failed: 403"):
         cloud.force_interruption(machine)
     cloud.force_interruption(machine)
     metadata = azure.resources.vms[machine.id].metadata
     events = "/metadata/scheduledevents?api-version=2020-07-01"
-    assert '"Preempt"' in said(metadata, events, {"metadata": "true"})
+    assert '"Preempt"' in read_metadata(metadata, events, {"metadata": "true"})
     assert cloud.state(machine) is MachineState.RUNNING, "the notice comes first"
     cloud.terminate(machine)
     with pytest.raises(LaunchRefused):
         cloud.force_interruption(machine)
 
 
-def test_this_computer_gives_notice_and_does_not_wait(tmp_path: Path) -> None:
+def test_local_cloud_gives_notice_and_returns_at_once(tmp_path: Path) -> None:
     cloud = LocalCloud(folder=str(tmp_path / "machines"), notice_s=30)
     (offer, *_) = cloud.market().frame.to_dicts()
     machine = cloud.machines(HEEDING).launch(Offer.model_validate(offer), a_brief())

@@ -1,4 +1,4 @@
-"""The store of snapshots: what goes in comes out, nothing is half written, nothing is written over."""
+"""Snapshot store: snapshots are read back unchanged, never incomplete and never overwritten."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KEYS = {"key": "k", "secret": "s"}
 
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[str]:
-    """The address of an S3 service with a bucket 'prices'."""
+    """The address of an S3 server with a bucket 'prices'."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -49,7 +49,7 @@ def a_market(usd: float = 0.1, cloud: str = "aws") -> Market:
     return Market(Market.of(offers).frame, {"aws: no price": 3}, {"aws mx-central-1": "not enabled"})
 
 
-def test_what_is_published_is_read(store: SnapshotStore) -> None:
+def test_published_snapshot_is_read_back(store: SnapshotStore) -> None:
     market = a_market()
     published = store.publish("aws", market, {"seconds": 1.5}, NIGHT)
     assert store.snapshots() == [published]
@@ -60,7 +60,7 @@ def test_what_is_published_is_read(store: SnapshotStore) -> None:
     assert published.path.endswith("prices/v1/date=2026-05-04/cloud=aws/030012Z.parquet")
 
 
-def test_one_frame_of_all(store: SnapshotStore) -> None:
+def test_frame_of_all_snapshots(store: SnapshotStore) -> None:
     for day in range(3):
         for cloud in ("aws", "gcp"):
             store.publish(cloud, a_market(0.1 + day, cloud), {}, NIGHT + timedelta(days=day))
@@ -72,7 +72,7 @@ def test_one_frame_of_all(store: SnapshotStore) -> None:
     assert store.frame(pools=one_pool)["spot_usd_h"].to_list() == pytest.approx([0.2, 2.2, 4.2])
 
 
-def test_the_latest(store: SnapshotStore) -> None:
+def test_latest_snapshot(store: SnapshotStore) -> None:
     assert store.latest("aws") is None
     first = store.publish("aws", a_market(), {}, NIGHT)
     second = store.publish("aws", a_market(0.2), {}, NIGHT + timedelta(hours=5))
@@ -89,7 +89,7 @@ def test_notes(store: SnapshotStore) -> None:
     assert store.notes("runs/v1") == [{"core_h": 3}]
 
 
-def test_what_is_half_written_is_no_snapshot(tmp_path: Path) -> None:
+def test_incomplete_file_is_no_snapshot(tmp_path: Path) -> None:
     store = SnapshotStore(url=str(tmp_path))
     published = store.publish("aws", a_market(), {}, NIGHT)
     (Path(published.path).parent / "040000Z.parquet.1a2b3c4d.part").write_bytes(b"PAR1")
@@ -97,7 +97,7 @@ def test_what_is_half_written_is_no_snapshot(tmp_path: Path) -> None:
     assert store.snapshots() == [published]
 
 
-def test_a_file_of_an_older_version_reads_with_nulls(tmp_path: Path) -> None:
+def test_file_of_an_older_version_reads_with_nulls(tmp_path: Path) -> None:
     store = SnapshotStore(url=str(tmp_path))
     published = store.publish("aws", a_market(), {}, NIGHT)
     later = ["zone_id", "boot_s", "gpu_memory_gib", "interruption_basis"]
@@ -105,7 +105,7 @@ def test_a_file_of_an_older_version_reads_with_nulls(tmp_path: Path) -> None:
     assert set(store.read(published).frame.select(later).null_count().row(0)) == {2}
 
 
-def test_a_catalogue_of_other_tables_is_read_anew(tmp_path: Path) -> None:
+def test_catalogue_of_another_version_is_not_used(tmp_path: Path) -> None:
     store = SnapshotStore(url=str(tmp_path))
     store.keep_catalogue("aws-0", Catalogue({"types": pl.DataFrame({"gpu": ["A100"]})}), NIGHT)
     assert store.catalogue("aws-0") is not None
@@ -113,13 +113,13 @@ def test_a_catalogue_of_other_tables_is_read_anew(tmp_path: Path) -> None:
     assert store.catalogue("aws-0") is None
 
 
-def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+def test_unwritable_place_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreUnavailable, match=r"^url: cannot write .*Check the place"):
         SnapshotStore(url=str(tmp_path / "file")).publish("aws", a_market(), {}, NIGHT)
 
 
-def test_an_address_that_nobody_speaks() -> None:
+def test_unknown_scheme_is_reported() -> None:
     with pytest.raises(StoreUnavailable, match=r"^url: 'ftps3://x' cannot be opened"):
         SnapshotStore(url="ftps3://x").snapshots()
 
@@ -135,7 +135,7 @@ def test_secrets_of_the_store_are_never_shown(bucket: str) -> None:
     assert "hush" not in shown
 
 
-def test_a_catalogue_is_kept_and_replaced(store: SnapshotStore) -> None:
+def test_catalogue_is_saved_and_replaced(store: SnapshotStore) -> None:
     assert store.catalogue("aws-1") is None
     for night in (NIGHT, NIGHT + timedelta(days=1)):
         types = pl.DataFrame({"type": ["m5.large"], "vcpus": [night.day]})

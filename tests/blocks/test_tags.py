@@ -1,4 +1,4 @@
-"""A machine is known by its tags alone, and one whose tags were damaged is still found: it bills."""
+"""Machines are recovered from their tags; one with damaged tags is still found, since it bills."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def read(tags: dict[str, str]) -> Machine | None:
     return machine_from(tags, offer_in(tags), cloud="aws", id_="i-1", region="here", zone="here-1", launched_at=SEEN)
 
 
-def test_all_that_matters_comes_back() -> None:
+def test_machine_is_recovered_from_its_tags() -> None:
     given = brief()
     tags = {**tags_of(given), **in_pieces(LONG), "Name": "of the user's own", "spotwave-offer-of-old": "x"}
     assert all(len(value) <= 200 for value in tags.values())
@@ -29,7 +29,7 @@ def test_all_that_matters_comes_back() -> None:
     assert machine.disk_gib == given.disk_gib
 
 
-def test_what_is_not_ours_is_no_machine_and_what_is_damaged_still_one() -> None:
+def test_resource_without_tags_is_no_machine_but_one_with_damaged_tags_is() -> None:
     assert read({"Name": "somebody's"}) is None
     assert read({"spotwave": ""}) is None
     for damaged in ({}, {"spotwave-attempt": "first", "spotwave-deadline": "never"}, {"spotwave-offer-0": "%"}):

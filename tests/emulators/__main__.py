@@ -1,8 +1,8 @@
-"""All three clouds on this computer, until the standard input is closed.
+"""Run all three emulated clouds on this computer until the standard input is closed.
 
     python -m tests.emulators [--latency 0.12] [--big] [--only aws]
 
-Prints one line of JSON: the address of each, by kind. The clouds are as big as the real ones with --big.
+Prints one line of JSON: the address of each, by kind. With --big the clouds have the size of the real ones.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.emulators.gcp import GcpEmulator
 
 
 def emulators(big: bool, latency_s: float, only: list[str]) -> dict[str, AwsEmulator | AzureEmulator | GcpEmulator]:
-    """One of each kind in `only`, their long answers rendered."""
+    """Create one emulator of each kind in `only`, with long answers rendered in advance."""
     makers = {
         "aws": lambda: AwsEmulator(aws_world.big_world() if big else None, latency_s),
         "gcp": lambda: GcpEmulator(gcp_world.big_world() if big else None, latency_s),
@@ -33,7 +33,7 @@ def emulators(big: bool, latency_s: float, only: list[str]) -> dict[str, AwsEmul
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--latency", type=float, default=0.0, help="seconds a call")
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds per call")
     parser.add_argument("--big", action="store_true")
     parser.add_argument("--only", choices=["aws", "gcp", "azure"], action="append")
     options = parser.parse_args()

@@ -1,7 +1,7 @@
-"""Amazon's services as boto3 meets them: EC2's query protocol, those that speak JSON, and the Spot Advisor's file.
+"""Emulator of Amazon's services for boto3: EC2's query protocol, the JSON services, and the Spot Advisor's file.
 
-The region and the service of a call stand in its signature. Every request goes by its Action, so that one more is one
-more method: of prices here, of machines in aws_ec2.py, of what an account has in aws_account.py.
+Region and service of a call are in its signature. Requests are dispatched by their Action to methods: for prices here,
+for machines in aws_ec2.py, for resources of the account in aws_account.py.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ from tests.emulators.server import Request, Response
 
 __all__ = ["AwsEmulator", "calls_of", "done_but_500", "empty", "fault", "refused", "server_error", "throttled"]
 
-LAUNCHER = {"AKIDEXAMPLE": "its-secret"}  #: access keys and secret keys that Secrets Manager knows
+LAUNCHER = {"AKIDEXAMPLE": "its-secret"}  #: access keys and secret keys that Secrets Manager accepts
 
 
 class AwsEmulator(EmulatedCloud):
     """All regions of `world`. Calls: 'DescribeSpotPriceHistory us-east-1', 'GetProducts eu-west-1', 'advisor'.
 
-    boots: whether instances run their user data; where they do not, they only bill. folder: where machines live.
-    `account` is what it has beforehand, `fleet` what was launched.
+    boots: whether instances run their user data; otherwise they only bill. folder: folder of the machines.
+    `account` has the resources that exist before a launch, `fleet` what was launched.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class AwsEmulator(EmulatedCloud):
         self._advisor = json.dumps(advisor).encode()
 
     def warm(self) -> None:
-        """Render the long answers now, so that a benchmark measures the client alone."""
+        """Render the long answers in advance, so that a benchmark only measures the client."""
         for region in self.world.regions:
             self._history(region, True, (LINUX,))
             self._products(_price_filters(region))
@@ -164,12 +164,12 @@ class AwsEmulator(EmulatedCloud):
             return xml(
                 "DescribeSpotPriceHistory", "SpotPriceHistory", *page(form, self._of_pool(region, form, types), 1000)
             )
-        # Whatever its start time is, it is after the last change in the world.
+        # Any start time is after the last change in the world.
         rows = self._history(region, "StartTime" in form, tuple(members(form, "ProductDescription")))
         return xml("DescribeSpotPriceHistory", "SpotPriceHistory", *page(form, rows, largest=1000))
 
     def _of_pool(self, region: str, form: dict[str, str], types: set[str]) -> list[bytes]:
-        """The changes between two times, and the last one before them."""
+        """Return the changes between two times, and the last one before them."""
         since, until = (datetime.fromisoformat(form[name]) for name in ("StartTime", "EndTime"))
         rows = [
             row
@@ -185,12 +185,12 @@ class AwsEmulator(EmulatedCloud):
         return [fragment("DescribeSpotPriceHistory", "SpotPriceHistory", row) for row in told]
 
     def reprice(self, id_: str, usd_h: float) -> None:
-        """The price of a machine's pool moves, now."""
+        """Change the price of a machine's pool now."""
         self.fleet.reprice(id_, usd_h)
         self._history.cache_clear()
 
     def _read_history(self, region: str, current: bool, products: tuple[str, ...]) -> list[bytes]:
-        """All changes, or the newest of every pool; newest first, but for rows that are always there."""
+        """Return all changes, or the newest of every pool; newest first, except for rows marked `Always`."""
         rows = [row for row in self.world.history[region] if not products or _is_of(row, products)]
         rows.sort(key=lambda row: (not row.get("Always"), row["Timestamp"]), reverse=True)
         if current:
@@ -204,7 +204,7 @@ class AwsEmulator(EmulatedCloud):
         filters = tuple((one["Field"], one["Value"]) for one in asked.get("Filters", []))
         size, start = min(asked.get("MaxResults", 100), 100), int(asked.get("NextToken", "0"))
         rows = self._products(filters)
-        # A list of JSON texts, each already a JSON string.
+        # A list of JSON texts, each encoded as a JSON string.
         body = b'{"FormatVersion":"aws_v1","PriceList":[' + b",".join(rows[start : start + size]) + b"]"
         token = f',"NextToken":"{start + size}"' if start + size < len(rows) else ""
         return Response(body + token.encode() + b"}", content_type=JSON)
@@ -219,7 +219,7 @@ class AwsEmulator(EmulatedCloud):
 
 
 def _price_filters(region: str) -> tuple[tuple[str, str], ...]:
-    """As the wing asks; only what it asks is worth rendering beforehand."""
+    """Return the filters that the client uses, to render their answers in advance."""
     return (
         ("regionCode", region),
         ("operatingSystem", "Linux"),

@@ -1,6 +1,6 @@
-"""What an emulated account has before anything is launched: subnets, images, roles, quotas; and who it is.
+"""Resources of an emulated account that exist before a launch: subnets, images, roles, quotas, identity.
 
-Systems Manager, Service Quotas (JSON), IAM and STS (query protocol, each answer in a Result) as boto3 meets them.
+Systems Manager, Service Quotas (JSON), IAM and STS (query protocol, each answer in a Result) for boto3.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ IN_A_RESULT = {"GetCallerIdentity", "GetInstanceProfile", "GetRole"}
 
 
 def ami(region: str, distribution: str, architecture: str) -> str:
-    """The id of a public image; another in every region."""
+    """Return the id of a public image, which differs between regions."""
     return f"ami-{crc32(f'{region} {distribution} {architecture}'.encode()):017x}"
 
 
 def image_row(id_: str, architecture: str, root: str = "/dev/sda1", gib: int = 8, **changes: Any) -> dict[str, Any]:
-    """A row of DescribeImages."""
+    """Return a row of DescribeImages."""
     disk = {"DeviceName": root, "Ebs": {"VolumeSize": gib, "DeleteOnTermination": True, "VolumeType": "gp3"}}
     row = {
         "ImageId": id_,
@@ -46,15 +46,15 @@ def image_row(id_: str, architecture: str, root: str = "/dev/sda1", gib: int = 8
 
 
 class Account:
-    """Tests change it as they like."""
+    """Tests may change all attributes."""
 
     def __init__(self, world: World) -> None:
         self.profiles = {PROFILE}
         self.has_used_spot = True
         self.quota_vcpus = dict.fromkeys(world.regions, PLENTY)  #: for spot, of the standard types
-        self.class_vcpus: dict[tuple[str, str], int] = {}  #: of the others, by region and class; PLENTY where not told
-        self.closed: dict[str, str] = {}  #: regions where a policy of the organization denies machines, and its ARN
-        self.unready_profile = 0  #: so many calls do not know the instance profile yet
+        self.class_vcpus: dict[tuple[str, str], int] = {}  #: of other classes, by region and class; default PLENTY
+        self.closed: dict[str, str] = {}  #: regions denied by a policy of the organization, and the policy's ARN
+        self.unready_profile = 0  #: number of calls for which the instance profile is still unknown
         self.subnets: dict[str, list[dict[str, Any]]] = {
             region: [
                 {
@@ -80,7 +80,7 @@ class Account:
         }
 
     def in_a_result(self, action: str, form: dict[str, str]) -> Response:
-        """IAM and STS."""
+        """Answer a call of IAM or STS."""
         if action == "GetCallerIdentity":
             said = f"<Account>{NUMBER}</Account><Arn>arn:aws:iam::{NUMBER}:user/spotwave</Arn><UserId>AIDA</UserId>"
         elif action == "GetInstanceProfile":
@@ -104,7 +104,7 @@ class Account:
         return f"<Role><RoleName>{name}</RoleName></Role>"
 
     def parameter(self, region: str, asked: dict[str, Any]) -> Response:
-        """Of Systems Manager; the public ones."""
+        """Answer GetParameter of Systems Manager; only public parameters exist."""
         if asked["Name"] not in _DISTRIBUTIONS:
             raise NotAllowed("ParameterNotFound", "")
         value = ami(region, *_DISTRIBUTIONS[asked["Name"]])
@@ -117,7 +117,7 @@ class Account:
         return _json({"Quota": {"QuotaCode": asked["QuotaCode"], "Value": float(limit)}})
 
     def spot_vcpus(self, region: str, class_: str) -> int:
-        """The quota of a class of types in a region."""
+        """Return the quota of a class of types in a region."""
         return self.quota_vcpus[region] if class_ == "Standard" else self.class_vcpus.get((region, class_), PLENTY)
 
 

@@ -1,4 +1,4 @@
-"""What EC2 looks at before it launches an instance, and how it says no."""
+"""Checks of EC2 before it launches an instance, and its errors."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ MAX_USER_DATA = 16_384
 
 
 def denied_by(region: str, policy: str, action: str = "ec2:RunInstances") -> str:
-    """What a policy of the organization says in a region; the policy's ARN is told since 2026.
-
+    """Return the message of a denial by the organization's policy in a region; since 2026 with the policy's ARN.
     Source: IAM User Guide, "Troubleshoot access denied error messages"; aws/karpenter-provider-aws#7370.
     """
     resource = f"arn:aws:ec2:{region}:{NUMBER}:instance/*"
@@ -31,7 +30,7 @@ class Admission:
         self._world, self._account = world, account
 
     def zone_for(self, region: str, asked: dict[str, Any], exhausted: set[tuple[str, str]], vcpus_in_use: int) -> str:
-        """Where the instance will run, if all is in order. Raises NotAllowed, DryRunOperation after a dry run."""
+        """Return the zone of the instance. Raises NotAllowed; also DryRunOperation for a successful dry run."""
         if region in self._account.closed:
             raise NotAllowed("UnauthorizedOperation", denied_by(region, self._account.closed[region]), 403)
         name = asked["InstanceType"]
@@ -49,7 +48,7 @@ class Admission:
         if len(base64.b64decode(asked.get("UserData", ""))) > MAX_USER_DATA:
             raise NotAllowed("InvalidParameterValue", "User data is limited to 16384 bytes")
         profile = asked.get("IamInstanceProfile", {}).get("Name")
-        # A new one is known to IAM at once, and to EC2 within a minute (hashicorp/terraform-provider-aws#27516).
+        # A new one is visible to IAM at once, and to EC2 within a minute (hashicorp/terraform-provider-aws#27516).
         self._account.unready_profile -= 1
         if profile is not None and (profile not in self._account.profiles or self._account.unready_profile >= 0):
             raise NotAllowed(

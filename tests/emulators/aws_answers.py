@@ -1,4 +1,4 @@
-"""Answers in the words of EC2's query protocol, spelled by the model that boto3 itself reads them with."""
+"""Answers in EC2's query protocol, serialized with the same model that boto3 parses them with."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def _value(shape: Any, value: Any) -> str:
 
 
 def fragment(action: str, member: str, row: dict[str, Any]) -> bytes:
-    """One row of the list `member` in the action's answer; keys that the API does not know are left out."""
+    """Return one row of the list `member` in the action's answer; keys unknown to the API are dropped."""
     listed = _model().operation_model(action).output_shape.members[member]
     return f"<item>{_value(listed.member, row)}</item>".encode()
 
 
 def xml(action: str, member: str, rows: list[bytes], token: str | None = None) -> bytes:
-    """The action's answer. `token`: None where the action has no pages, '' on the last."""
+    """Return the action's answer. `token`: None if the action has no pages, '' on the last page."""
     shape = _model().operation_model(action).output_shape
     tag = _wire(shape, member).encode()
     parts = [
@@ -70,7 +70,7 @@ def xml(action: str, member: str, rows: list[bytes], token: str | None = None) -
 
 
 def page(form: dict[str, str], rows: list[bytes], largest: int) -> tuple[list[bytes], str]:
-    """(the rows of the page that is asked for, the token of the next or '')."""
+    """Return (rows of the requested page, token of the next page or '')."""
     size = int(form.get("MaxResults", largest))
     if not 5 <= size <= largest:
         raise NotAllowed("InvalidParameterValue", f"Value ({size}) for parameter maxResults is invalid.")
@@ -84,7 +84,7 @@ def page(form: dict[str, str], rows: list[bytes], largest: int) -> tuple[list[by
 
 
 def members(form: dict[str, str], name: str) -> list[str]:
-    """The list Name.1, Name.2, ... of a form."""
+    """Return the list Name.1, Name.2, ... of a form."""
     found = []
     while (value := form.get(f"{name}.{len(found) + 1}")) is not None:
         found.append(value)
@@ -92,7 +92,7 @@ def members(form: dict[str, str], name: str) -> list[str]:
 
 
 def refusal(request: Request, code: str, message: str, status: int) -> Response:
-    """An error as the service that was asked writes it."""
+    """Return an error in the format of the requested service."""
     if request.method == "GET":
         return Response(b"<Error><Code>SlowDown</Code></Error>", status, "application/xml")
     if "x-amz-target" in request.headers:

@@ -1,4 +1,4 @@
-"""The block, pointed at the emulator."""
+"""AWS blocks that use the emulator."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SECRET = "its-secret"
 
 
 def cloud_at(emulator: AwsEmulator, attempts: int = 5, **fields: Any) -> AwsCloud:
-    """attempts: of a call, the first included; fewer make a fault that stays quick."""
+    """attempts: maximum per call, including the first; low values make permanent faults fast."""
     return cloud_at_url(emulator.url, attempts, **fields)
 
 

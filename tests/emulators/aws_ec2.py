@@ -1,4 +1,4 @@
-"""EC2's calls for machines: parameters and filters read as the service reads them, answers in its words."""
+"""EC2's calls for machines: parses parameters and filters, and serializes answers, like the service."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KINDS = {
     "DescribeNetworkInterfaces": ("nic", "NetworkInterfaces"),
     "DescribeSpotInstanceRequests": ("spot request", "SpotInstanceRequests"),
 }
-# What a filter's name stands for in a row.
+# Field of a row for each filter name.
 FIELDS = {
     "image-id": "ImageId",
     "subnet-id": "SubnetId",
@@ -29,7 +29,7 @@ FIELDS = {
 
 
 def nested(form: Mapping[str, str]) -> Row:
-    """`Tag.1.Key=a` as {"Tag": [{"Key": "a"}]}."""
+    """Parse `Tag.1.Key=a` to {"Tag": [{"Key": "a"}]}."""
     found: Row = {}
     for name, value in form.items():
         *path, last = name.split(".")
@@ -120,7 +120,7 @@ def _told(thing: Thing) -> Row:
 
 
 def _meets(asked: Row, row: Row, tags: Mapping[str, str], more: Row) -> bool:
-    """Whether every filter lets the row pass. Raises NotAllowed for one that the service does not have."""
+    """Whether the row matches every filter. Raises NotAllowed for an unknown filter."""
     for one in asked.get("Filter", []):
         name, values = one["Name"], one["Value"]
         if name == "tag-key":
@@ -129,7 +129,7 @@ def _meets(asked: Row, row: Row, tags: Mapping[str, str], more: Row) -> bool:
             met = tags.get(name.removeprefix("tag:")) in values
         elif name == "instance-state-name":
             met = more["State"] in values
-        elif name == "status":  # of a volume it is the state
+        elif name == "status":  # for a volume it is the state
             met = row.get("Status", row.get("State")) in values
         elif name in FIELDS and FIELDS[name] in row:
             said = row[FIELDS[name]]

@@ -1,4 +1,4 @@
-"""What goes wrong with Amazon's calls, for `AwsEmulator.fail`."""
+"""Faults of Amazon's calls, for `AwsEmulator.fail`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LISTS = {
 
 
 def calls_of(action: str, region: str = "") -> Callable[[Request], bool]:
-    """Picks the calls of an action (or 'advisor'), of one region or of all, for `Fault.meets`."""
+    """Match the calls of an action (or 'advisor'), in one region or all, for `Fault.meets`."""
 
     def meets(request: Request) -> bool:
         its_action, its_region = call_of(request)
@@ -31,13 +31,13 @@ def calls_of(action: str, region: str = "") -> Callable[[Request], bool]:
 
 
 def fault(action: str, answer: Answer, region: str = "", times: int = 10**9) -> Fault:
-    """A `Refusal` stands in place of the call; any other answer comes after it was done."""
+    """Return a fault. A `Refusal` replaces the call; any other answer is given after the call was executed."""
     return Fault(calls_of(action, region), answer, times, instead=isinstance(answer, Refusal))
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """An answer for which nothing is done."""
+    """An answer to a call that is not executed."""
 
     code: str
     message: str
@@ -56,17 +56,17 @@ def server_error() -> Answer:
 
 
 def done_but_500() -> Answer:
-    """What was asked is done, and the answer says that something went wrong."""
+    """Execute the call but answer with an error."""
     return lambda request, said: refusal(request, "InternalError", "An internal error has occurred", 500)
 
 
 def refused(code: str, status: int = 403, message: str = "The message of the service") -> Answer:
-    """Any of the service's own errors, e.g. UnauthorizedOperation."""
+    """Return any of the service's own errors, e.g. UnauthorizedOperation."""
     return Refusal(code, message, status)
 
 
 def empty() -> Answer:
-    """A good answer that lists nothing."""
+    """Return a valid answer with an empty list."""
 
     def nothing(request: Request, said: Response) -> Response:
         if request.path == ADVISOR:

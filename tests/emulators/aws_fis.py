@@ -1,4 +1,4 @@
-"""AWS Fault Injection Service as far as a drill asks it: templates, and experiments that interrupt spot instances."""
+"""AWS Fault Injection Service for drills: templates, and experiments that interrupt spot instances."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tests.emulators.aws_fleet import ENDED, Fleet
 from tests.emulators.server import Request, Response
 
 ACTION = "aws:ec2:send-spot-instance-interruptions"
-NOTICE_S = {"PT2M": 120.0, "PT3M": 120.0}  # the notice comes two minutes before the loss, whatever the duration
+NOTICE_S = {"PT2M": 120.0, "PT3M": 120.0}  # the notice comes two minutes before the end, whatever the duration
 
 
 def operation_of(request: Request) -> str:
-    """E.g. 'StartExperiment'."""
+    """Return the operation of a request, e.g. 'StartExperiment'."""
     what = request.path.strip("/").partition("/")[0]
     verb = {("POST", "experimentTemplates"): "Create", ("POST", "experiments"): "Start", ("GET", "experiments"): "Get"}
     kind = {"experimentTemplates": "ExperimentTemplate", "experiments": "Experiment"}.get(what, what)
@@ -29,7 +29,7 @@ class Fis:
         self.allowed = True
         self.templates: dict[str, dict[str, Any]] = {}
         self._fleet = fleet
-        self._states: dict[str, list[dict[str, str]]] = {}  # what an experiment says when asked, one after the other
+        self._states: dict[str, list[dict[str, str]]] = {}  # successive states of an experiment, one per call
 
     def answer(self, request: Request, region: str) -> Response:
         operations: dict[str, Callable[[Request, str], Response]] = {
@@ -54,7 +54,7 @@ class Fis:
         return _told({"experimentTemplate": {"id": id_, "roleArn": asked["roleArn"]}})
 
     def _start(self, request: Request, region: str) -> Response:
-        """It resolves its targets and takes its role after the answer."""
+        """Start an experiment; targets and role are only resolved after the answer."""
         asked = json.loads(request.body)
         template = self.templates.get(asked["experimentTemplateId"])
         if template is None:

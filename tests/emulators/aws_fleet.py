@@ -1,7 +1,7 @@
-"""EC2's instances and what comes with them: disks, interfaces, addresses, spot requests; booted, billed, taken back.
+"""EC2's instances with their disks, interfaces, addresses and spot requests: boot, billing, interruption.
 
-What the real service does and moto does not is here: tokens that replay, capacity, quotas, images of the wrong
-architecture, instances unknown right after their launch, reasons of an end, disks that stay behind.
+Includes behaviour of the real service that moto lacks: replayed tokens, capacity, quotas, images of the wrong
+architecture, instances that are not visible right after their launch, reasons of an end, disks that stay behind.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tests.emulators.metadata import AwsMetadata
 DISK_USD_GIB_H = 0.08 / 730
 IP_USD_H = 0.005
 GRACE_S = 2.0  #: between SIGTERM and SIGKILL at a termination
-FREE = timedelta(hours=1)  #: what EC2 itself interrupts within it costs nothing
+FREE = timedelta(hours=1)  #: an interruption by EC2 within this time is not billed
 ENDED = ("shutting-down", "terminated")
 
 
@@ -40,21 +40,21 @@ class Instance(EmulatedMachine):
     region: str
     zone: str
     asked: dict[str, Any]  #: parameters of its launch, nested
-    row: dict[str, Any]  #: as DescribeInstances tells it; State, StateReason and Tags are elsewhere
-    disks: dict[str, bool]  #: ids, and whether they go with it
+    row: dict[str, Any]  #: for DescribeInstances, without State, StateReason and Tags
+    disks: dict[str, bool]  #: ids, and whether they are deleted with it
     nic: str
     request: str | None
     state: str = "pending"
     reason: str = ""
-    ended_at: datetime | None = None  #: by its owner or by itself; of an interruption EC2 tells no time here
+    ended_at: datetime | None = None  #: if ended by its owner or itself; for interruptions EC2 has no time here
 
 
 class Fleet(Things, Life[Instance]):
-    """Tests set `exhausted`, `unseen` and `boots`, and read `asked`."""
+    """All instances. Tests set `exhausted`, `unseen` and `boots`, and read `asked`."""
 
     def __init__(self, world: World, account: Account, boots: bool, folder: Path | None) -> None:
         super().__init__(Ledger(least_s=60.0), boots=boots, folder=folder)
-        self.asked: list[dict[str, Any]] = []  #: parameters of every RunInstances, as they came
+        self.asked: list[dict[str, Any]] = []  #: parameters of every RunInstances, as received
         self.instances: dict[str, Instance] = {}
         self._world = world
         self._admission = Admission(world, account)
@@ -63,10 +63,10 @@ class Fleet(Things, Life[Instance]):
     def machine(self, id_: str) -> Instance:
         return self.instances[id_]
 
-    # What is asked of it.
+    # Calls.
 
     def run(self, region: str, asked: dict[str, Any]) -> Instance:
-        """RunInstances. Raises NotAllowed."""
+        """Execute RunInstances. Raises NotAllowed."""
         with self.lock:
             self.asked.append(asked)
             told = json.dumps({name: part for name, part in asked.items() if name != "DryRun"}, sort_keys=True)
@@ -88,7 +88,7 @@ class Fleet(Things, Life[Instance]):
             return made
 
     def _vcpus(self, region: str, name: str) -> int:
-        """In use, of the class that a type counts against."""
+        """Return the vCPUs in use of the class that a type counts against."""
         living = [one for one in self.instances.values() if one.region == region and one.state not in ENDED]
         names = [one.row["InstanceType"] for one in living]
         return sum(
@@ -96,7 +96,7 @@ class Fleet(Things, Life[Instance]):
         )
 
     def terminate(self, region: str, ids: list[str]) -> list[dict[str, Any]]:
-        """TerminateInstances. Raises NotAllowed; to end what has ended is fine."""
+        """Execute TerminateInstances; terminated ones are no error. Raises NotAllowed."""
         with self.lock:
             for id_ in ids:
                 self.known(region, id_)
@@ -109,7 +109,7 @@ class Fleet(Things, Life[Instance]):
             return changed
 
     def known(self, region: str, id_: str) -> Instance:
-        """Raises NotAllowed, also for what is too new."""
+        """Return the instance. Raises NotAllowed, also for one that is not visible yet."""
         with self.lock:
             one = self.instances.get(id_)
             if one is None or one.region != region or not one.is_seen():
@@ -117,12 +117,12 @@ class Fleet(Things, Life[Instance]):
             return one
 
     def listed(self, region: str) -> list[Instance]:
-        """What is known by now."""
+        """Return the visible instances."""
         with self.lock:
             return [one for one in self.instances.values() if one.region == region and one.is_seen()]
 
     def row(self, one: Instance) -> dict[str, Any]:
-        """As DescribeInstances tells it. One that has no computer moves on when it was told of."""
+        """Return a row of DescribeInstances. The state of an instance without a computer advances with each call."""
         with self.lock:
             reason = {"Code": one.reason, "Message": one.reason} if one.reason else None
             tags = [{"Key": key, "Value": value} for key, value in one.tags.items()]
@@ -136,7 +136,7 @@ class Fleet(Things, Life[Instance]):
             return said
 
     def reprice(self, id_: str, usd_h: float) -> None:
-        """The pool's price moves: for the market, for the history, and for this instance's bill."""
+        """Change the pool's price: in the market, in the history, and in this instance's bill."""
         with self.lock:
             one = self.instances[id_]
             row = next(
@@ -149,7 +149,7 @@ class Fleet(Things, Life[Instance]):
             self._world.history[one.region].append(moved)
             self.ledger.reprice(id_, usd_h)
 
-    # Making.
+    # Creation.
 
     def _make(self, region: str, zone: str, asked: dict[str, Any]) -> Instance:
         def new(prefix: str) -> str:
@@ -223,7 +223,7 @@ class Fleet(Things, Life[Instance]):
     # Ends.
 
     def switched_off(self, machine: Instance) -> None:
-        """By itself; what follows is what the launch said."""
+        """Shut down from inside; the launch parameters determine what follows."""
         with self.lock:
             if machine.state in ENDED:
                 return
@@ -243,7 +243,7 @@ class Fleet(Things, Life[Instance]):
             self._end(self.instances[id_], reason, None)
 
     def _end(self, one: Instance, reason: str, grace_s: float | None) -> None:
-        """grace_s: None cuts its power."""
+        """End an instance. grace_s: None cuts its power."""
         if one.state in ENDED:
             return
         one.state, one.reason = "shutting-down", reason
@@ -287,7 +287,7 @@ class Fleet(Things, Life[Instance]):
                 self.ledger.close("spot request", one.request)
 
     def keys(self, key: str) -> tuple[str, str | None, bool] | None:
-        """Of a living machine's role."""
+        """Return the keys of a running machine's role."""
         with self.lock:
             for one in self.instances.values():
                 its = one.metadata.credentials

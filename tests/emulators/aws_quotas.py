@@ -1,12 +1,12 @@
-"""EC2's spot quotas as the service counts them: vCPUs, one quota for each class of types, in each region.
+"""EC2's spot quotas as the service counts them: in vCPUs, one quota per class of types and region.
 
-Source: Amazon EC2 User Guide, "Spot Instance quotas" (the table of quotas, and which types each is of), and Service
-Quotas' codes. High memory, HPC and Mac types have none: they are not sold as spot.
+Source: Amazon EC2 User Guide, "Spot Instance quotas" (the table of quotas and their types), and the codes of Service
+Quotas. High memory, HPC and Mac types have none, since they are not sold as spot.
 """
 
 from __future__ import annotations
 
-# Quota's code: (its class, the beginnings of the families' names). The first that fits counts.
+# Quota's code: (its class, prefixes of the families' names). The first match counts.
 _TABLE: dict[str, tuple[str, tuple[str, ...]]] = {
     "L-85EED4F7": ("DL", ("dl1", "dl2")),
     "L-6B0D517C": ("Trn", ("trn",)),
@@ -22,7 +22,7 @@ PLENTY = 640
 
 
 def class_of(instance_type: str) -> str:
-    """'' for what is not sold as spot."""
+    """Return the class of a type; '' if it is not sold as spot."""
     if instance_type.startswith(("u-", "u7", "hpc", "mac")):
         return ""
     return next((name for name, beginnings in _TABLE.values() if instance_type.startswith(beginnings)), "")

@@ -1,4 +1,4 @@
-"""How a request to Amazon says what it asks: a form, or JSON and a header; its region stands in the signature."""
+"""Parsing of requests to Amazon: a form, or JSON and a header; the region is in the signature."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def form_of(request: Request) -> dict[str, str]:
 
 
 def scope_of(request: Request) -> list[str]:
-    """Of the signature: key, date, region, service."""
+    """Return the scope of the signature: key, date, region, service."""
     return request.headers.get("authorization", "").partition("Credential=")[2].partition(",")[0].split("/")
 
 
@@ -25,7 +25,7 @@ def region_of(request: Request) -> str:
 
 
 def call_of(request: Request) -> tuple[str, str]:
-    """Its action and its region."""
+    """Return action and region."""
     if request.path == ADVISOR:
         return "advisor", ""
     if not is_json(request):
@@ -39,7 +39,7 @@ def is_json(request: Request) -> bool:
 
 
 def is_fis(request: Request) -> bool:
-    """Fault Injection Service: its operations stand in method and path."""
+    """Whether it is for the Fault Injection Service, whose operations are determined by method and path."""
     return scope_of(request)[3:4] == ["fis"]
 
 

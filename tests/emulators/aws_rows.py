@@ -1,4 +1,4 @@
-"""Rows of the emulated Amazon as boto3 spells them: zones, types, prices, products; numbers are always the same."""
+"""Rows of the emulated Amazon in boto3's format: zones, types, prices, products; all numbers are deterministic."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LINUX = "Linux/UNIX"
 
 
 def dice(*what: object) -> float:
-    """A number in [0, 1) that is always the same for the same."""
+    """Return a number in [0, 1) that is always the same for the same arguments."""
     return crc32(" ".join(map(str, what)).encode()) / 2**32
 
 
@@ -27,7 +27,7 @@ def zone_row(region: str, letter: str, **changes: Any) -> dict[str, Any]:
 
 
 def shape(name: str, vcpus: int, gib: float, architecture: str = "x86_64", **changes: Any) -> dict[str, Any]:
-    """A row of DescribeInstanceTypes; Graviton has a core for every vCPU, x86 a thread."""
+    """Return a row of DescribeInstanceTypes; on Graviton a vCPU is a core, on x86 a thread."""
     threads = 1 if architecture == "arm64" or vcpus == 1 else 2
     row = {
         "InstanceType": name,
@@ -52,7 +52,7 @@ def shape(name: str, vcpus: int, gib: float, architecture: str = "x86_64", **cha
 
 
 def gpus(name: str, count: int, mib: int, maker: str = "NVIDIA", share: float = 1.0) -> dict[str, Any]:
-    """A GpuInfo; a shared GPU has Count 0, LogicalGpuCount 1 and its share."""
+    """Return a GpuInfo; a shared GPU has Count 0, LogicalGpuCount 1 and its share."""
     whole = share == 1.0
     return {
         "Gpus": [
@@ -85,12 +85,12 @@ def on_demand_usd_h(region: str, row: dict[str, Any]) -> float:
 
 
 def spot_price(region: str, zone: str, row: dict[str, Any]) -> str:
-    """Between 20 and 60 % of the on-demand price, six decimals as the API writes it."""
+    """Return 20 to 60 % of the on-demand price, with six decimals as in the API."""
     return f"{on_demand_usd_h(region, row) * (0.2 + 0.4 * dice(zone, row['InstanceType'])):.6f}"
 
 
 def product_row(region: str, name: str, usd_h: float, terms: int = 2, **attributes: str) -> dict[str, Any]:
-    """A product of the price list, with `terms` reservations beside its on-demand price."""
+    """Return a product of the price list, with `terms` reservations besides its on-demand price."""
     sku = f"{crc32(f'{region} {name} {attributes}'.encode()):016X}"
 
     def term(kind: str, unit: str, usd: float, **more: Any) -> dict[str, Any]:

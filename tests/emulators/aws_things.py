@@ -1,4 +1,4 @@
-"""What is beside EC2's instances: disks, interfaces and spot requests, theirs or left behind."""
+"""Resources other than EC2's instances: disks, interfaces and spot requests, in use or left behind."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.emulators.ledger import Ledger
 
 @dataclass
 class Thing:
-    """A disk, an interface or a spot request, as its Describe call tells it."""
+    """A disk, an interface or a spot request, as in its Describe call."""
 
     kind: str
     region: str
@@ -22,7 +22,7 @@ class Thing:
 
 
 class Things:
-    """Mixed into what has a ledger and a lock."""
+    """Mixin for classes with a ledger and a lock."""
 
     ledger: Ledger
     lock: threading.RLock
@@ -36,7 +36,7 @@ class Things:
         self.ledger.close(thing.kind, id_)
 
     def leave(self, kind: str, region: str, row: dict[str, Any], tags: dict[str, str]) -> str:
-        """Something that an earlier machine, or another user, has left behind; its id."""
+        """Create a resource left behind by an earlier machine or another user, and return its id."""
         names = {"disk": "VolumeId", "nic": "NetworkInterfaceId", "spot request": "SpotInstanceRequestId"}
         prefix = {"disk": "vol", "nic": "eni", "spot request": "sir"}[kind]
         id_ = f"{prefix}-{uuid4().hex[:17]}"
@@ -50,7 +50,7 @@ class Things:
             return [thing for thing in self.things.values() if (thing.kind, thing.region) == (kind, region)]
 
     def delete(self, kind: str, region: str, id_: str, missing: str) -> None:
-        """Raises NotAllowed for what is not there, or in use."""
+        """Delete a resource. Raises NotAllowed if it is missing or in use."""
         with self.lock:
             thing = self.things.get(id_)
             if thing is None or (thing.kind, thing.region) != (kind, region):

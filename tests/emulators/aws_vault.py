@@ -1,6 +1,6 @@
-"""Secrets Manager: moto's, behind a door that opens to signed calls of the launcher and of living machines alone.
+"""Secrets Manager: moto's, restricted to signed calls of the launcher and of running machines.
 
-moto keeps all state by account; every emulator has an account of its own, so that they know nothing of each other.
+moto keeps its state by account; every emulator has its own account, so that emulators are independent.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from tests.emulators.ledger import Ledger
 from tests.emulators.server import Request, Response
 
 USD_H = 0.40 / 730  # AWS Secrets Manager pricing, a secret
-READING = {"GetSecretValue"}  # what a machine's role may
+READING = {"GetSecretValue"}  # operations allowed by a machine's role
 
 
 @cache
 def _moto() -> Any:
-    """moto's server, in this process; half a second to import, so only when a secret is first asked for."""
+    """Return moto's server in this process. Its import takes half a second, so it is deferred to the first use."""
     from moto.server import DomainDispatcherApplication, create_backend_app
     from werkzeug.test import Client
 
@@ -34,7 +34,7 @@ def _moto() -> Any:
 
 
 class Vault:
-    """`keys`: the (secret key, session token, whether a machine) of an access key, None if there is no such."""
+    """`keys`: returns (secret key, session token, whether a machine) of an access key, None if it is unknown."""
 
     def __init__(self, ledger: Ledger, keys: Callable[[str], tuple[str, str | None, bool] | None]) -> None:
         self._account = f"{10**11 + randbelow(8 * 10**11)}"
@@ -45,7 +45,7 @@ class Vault:
         self._lock = threading.Lock()
 
     def answer(self, request: Request, operation: str, scope: list[str]) -> Response:
-        """Raises NotAllowed for who may not ask."""
+        """Answer a call. Raises NotAllowed if the caller has no permission."""
         self._admit(request, operation, scope)
         headers = {**request.headers, "x-moto-account-id": self._account}
         with self._lock:
@@ -66,7 +66,7 @@ class Vault:
 
     @property
     def secrets(self) -> dict[str, str]:
-        """What is there, by name."""
+        """Existing secrets by name."""
         if not self._regions:
             return {}
         from moto.secretsmanager.models import secretsmanager_backends
@@ -88,7 +88,7 @@ class Vault:
 
 
 def _is_signed(request: Request, scope: list[str], secret_key: str) -> bool:
-    """Whether the signature is the one that botocore makes of the headers that it says it covers."""
+    """Whether the signature equals the one that botocore computes for the signed headers."""
     fields = dict(
         part.strip().partition("=")[::2]
         for part in request.headers.get("authorization", "").partition(" ")[2].split(",")

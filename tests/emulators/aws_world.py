@@ -1,4 +1,4 @@
-"""What the emulated Amazon knows: a small world with every documented trap in it, and one of realistic size."""
+"""Data of the emulated Amazon: a small world with every documented special case, and one of realistic size."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ RANGES = [
 
 @dataclass
 class World:
-    """By region where a dict's key is a str; rows as boto3 spells them."""
+    """By region if a dict's key is a str; rows in boto3's format."""
 
     zones: dict[str, list[dict[str, Any]]]
     types: dict[str, dict[str, Any]]
@@ -49,7 +49,7 @@ class World:
 
 
 def usual(world: World, terms: int) -> World:
-    """Fills in, for every type that has spot, a price in every zone, an on-demand price and an advisor's word."""
+    """Add a price in every zone, an on-demand price and an advisor's rate for every type that has spot."""
     for region, names in world.offered.items():
         sold = [world.types[name] for name in names if "spot" in world.types[name]["SupportedUsageClasses"]]
         world.history[region] = [
@@ -72,7 +72,7 @@ def usual(world: World, terms: int) -> World:
 
 
 def small_world() -> World:
-    """Three regions, some thirty types; every trap of the documentation once, in us-east-1 unless it says otherwise."""
+    """Three regions, some thirty types; every documented special case once, in us-east-1 unless noted otherwise."""
     sizes = [("large", 2), ("xlarge", 4), ("2xlarge", 8), ("4xlarge", 16)]
     shapes = [
         *(shape(f"c7i.{size}", vcpus, 2 * vcpus) for size, vcpus in sizes),
@@ -86,9 +86,9 @@ def small_world() -> World:
         shape("g4ad.xlarge", 4, 16, GpuInfo=gpus("Radeon Pro V520", 1, 8192, maker="AMD")),
         shape("p4d.24xlarge", 96, 1152, GpuInfo=gpus("A100", 8, 40960)),
         shape("p4de.24xlarge", 96, 1152, GpuInfo=gpus("A100", 8, 81920)),
-        # Of a previous generation, and yet one that takes our image (as DescribeInstanceTypes told of it in 2025).
+        # An older generation that boots Spotwave's image (as in DescribeInstanceTypes of 2025).
         shape("c4.large", 2, 3.75, **_OLD),
-        # No use: each for a reason of its own.
+        # Unusable, each for a different reason.
         shape("dl1.24xlarge", 96, 768, GpuInfo=gpus("Gaudi HL-205", 8, 32768, maker="Habana")),
         shape("inf2.xlarge", 4, 16, NeuronInfo={"TotalNeuronDeviceMemoryInMiB": 32768}),
         shape("f2.6xlarge", 24, 256, FpgaInfo={"TotalFpgaMemoryInMiB": 16384}),
@@ -133,7 +133,7 @@ def _with_traps(world: World) -> World:
     at = EARLIEST + timedelta(days=6)
     for zone in (local, impaired, unlisted):
         history.append(price_row(zone, "c7i.large", "0.001000", at))
-    # What an earlier week cost is listed too where no start time is asked for; and this one always is, after the newer.
+    # Without a start time older prices are listed too; and the last one always is, after the newer ones.
     stale = price_row(a, "c7i.large", "0.000900", EARLIEST - timedelta(days=80))
     history += [{**stale, "SpotPrice": f"0.0{day}0000", "Timestamp": at - timedelta(days=day)} for day in range(7, 10)]
     history.append({**stale, "Always": True})
@@ -144,9 +144,9 @@ def _with_traps(world: World) -> World:
             row for row in history if row["InstanceType"] == name and row["AvailabilityZone"] == c["ZoneName"]
         )
         listed["SpotPrice"] = price
-    history.append(price_row(a, "z99.large", "0.010000", at))  # sold, but its shape is not told
+    history.append(price_row(a, "z99.large", "0.010000", at))  # sold, but without a known shape
     history.append(price_row(a, "hpc7a.96xlarge", "0.500000", at))
-    # An account of old writes this; the server's filter takes it for the same.
+    # Spelling in old accounts; the server's filter treats it as the same.
     next(row for row in history if row["InstanceType"] == "m6g.large")["ProductDescription"] = "Linux/UNIX (Amazon VPC)"
     for attributes in (
         {"operatingSystem": "Windows"},
@@ -157,7 +157,7 @@ def _with_traps(world: World) -> World:
     ):
         world.products[region].append(product_row(region, "c7i.large", 0.0001, **attributes))
     world.products[region].append(product_row(region, "c7i.large", 0.0, usagetype="Reservation:c7i.large"))
-    # Unknown to the price list, and to the advisor.
+    # Missing in the price list, and in the advisor.
     world.products[region] = [
         one for one in world.products[region] if one["product"]["attributes"]["instanceType"] != "g6f.large"
     ]

@@ -1,7 +1,7 @@
-"""Azure as its SDK and its public price list meet it: Retail Prices, Resource Manager, Resource Graph, Key Vault,
+"""Emulator of Azure for its SDK and its public price list: Retail Prices, Resource Manager, Resource Graph, Key Vault,
 and IMDS tokens of the launcher.
 
-One server is all of them. Every request goes by its path, so that one more service is one more line in `_routes`.
+One server serves all of them. Requests are dispatched by path, see `_routes`.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ __all__ = ["AzureEmulator", "empty", "fault", "instead", "refusal", "refused", "
 
 
 class AzureEmulator(EmulatedCloud):
-    """All regions of `world`. A call is named, e.g., 'spot eastus', 'prices eastus', 'regions Standard_D2s_v5',
+    """All regions of `world`. Names of calls: 'spot eastus', 'prices eastus', 'regions Standard_D2s_v5',
     'skus eastus', 'graph', 'login', 'virtualMachines.put sw-1', 'secrets.get spotwave-sw', 'operations.get'.
 
-    boots: whether machines run their user data; folder: where they live, a temporary one if None.
+    boots: whether machines run their user data; folder: folder of the machines, a temporary one if None.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class AzureEmulator(EmulatedCloud):
         super().__init__(latency_s, self.resources)
         self.vault = KeyVault(self.ledger, lambda token: self.resources.machine_with(token, VAULT) is not None)
         self.arm = ResourceManager(self.resources, self.settings)
-        self.elsewhere: str | None = None  #: another host that links lead to
+        self.elsewhere: str | None = None  #: another host for the links
         self._items = cache(self._chosen)
         self._skus = cache(self._sku_pages)
         self._rows = cache(self._graph_rows)
@@ -71,7 +71,7 @@ class AzureEmulator(EmulatedCloud):
         ]
 
     def warm(self, spot: bool = True, slow: bool = True) -> None:
-        """Render the long answers now, so that a benchmark measures the client alone."""
+        """Render the long answers in advance, so that a benchmark only measures the client."""
         for region in self.world.regions:
             asked = f"serviceName eq 'Virtual Machines' and priceType eq 'Consumption' and armRegionName eq '{region}'"
             if spot:
@@ -117,7 +117,7 @@ class AzureEmulator(EmulatedCloud):
         return Response(head + body + f',"NextPageLink":{link},"Count":{number}}}'.encode())
 
     def _chosen(self, asked: str) -> list[tuple[bytes, int]]:
-        """The pages of the items that meet a filter: (a JSON list, how many). Case counts, as in the real service."""
+        """Return the pages of items that match a filter: (JSON list, number). Case-sensitive, as in reality."""
         equal = {"type" if name == "priceType" else name: value for name, value in EQUALS.findall(asked)}
         within = CONTAINS.findall(asked)
         left = re.sub(r"\s|\band\b", "", CONTAINS.sub("", EQUALS.sub("", asked)))
@@ -177,7 +177,7 @@ class AzureEmulator(EmulatedCloud):
         return Response(json.dumps(found).encode())
 
     def _graph_rows(self, query: str) -> list[Row]:
-        """What the wing asks of SpotResources: its eviction rates, one by one or gathered by place and rate."""
+        """Answer the SpotResources query: its eviction rates, one per row or grouped by place and rate."""
         steps = [" ".join(step.split()) for step in query.split("|")]
         assert steps[0] == "SpotResources", query
         if "type =~ 'microsoft.compute/skuspotevictionrate/location'" not in steps[1]:

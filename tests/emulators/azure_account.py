@@ -1,5 +1,5 @@
-"""What an Azure account has beside machines, and what Resource Manager says of it: groups, providers, networks, quotas,
-images, identities; `spotwave check` looks at it."""
+"""Resources of an Azure account other than machines, as Resource Manager returns them to `spotwave check`: groups,
+providers, networks, quotas, images, identities."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ _PRINCIPAL = "00000000-0000-0000-0000-00000000beef"
 
 @dataclass
 class Settings:
-    """What the account has; `spotwave check` looks at it."""
+    """State of the account, as `spotwave check` sees it."""
 
     groups: set[str] = field(default_factory=lambda: {"spotwave"})
     identities: dict[str, str] = field(default_factory=lambda: {IDENTITY.lower(): CLIENT_ID})  #: client id by id
     subnets: set[str] = field(default_factory=set)  #: ids, in lower case
-    actions: list[str] = field(default_factory=lambda: ["*"])  #: of the launcher in the resource group
+    actions: list[str] = field(default_factory=lambda: ["*"])  #: permissions of the launcher in the resource group
     role_scopes: list[str] = field(default_factory=lambda: [GROUP, f"{GROUP}/providers/Microsoft.KeyVault/vaults/v"])
-    providers: dict[str, str] = field(default_factory=dict)  #: registration state; Registered where not told
-    spot_vcpus: dict[str, int] = field(default_factory=dict)  #: quota by region; 100 where not told
-    closed: dict[str, str] = field(default_factory=dict)  #: regions that are refused, and by which code
-    unready_identity: int = 0  #: so many creations do not know the machines' identity yet
+    providers: dict[str, str] = field(default_factory=dict)  #: registration state; default Registered
+    spot_vcpus: dict[str, int] = field(default_factory=dict)  #: quota by region; default 100
+    closed: dict[str, str] = field(default_factory=dict)  #: forbidden regions, and the error code
+    unready_identity: int = 0  #: number of creations for which the machines' identity is still unknown
     image_skus: set[str] = field(default_factory=lambda: {"server", "server-arm64", "server-gen1"})
 
 
 class Account:
-    """`resources`: what uses up its quotas."""
+    """`resources`: machines that use its quotas."""
 
     def __init__(self, resources: Resources, settings: Settings) -> None:
         self.resources, self.settings = resources, settings
         self._operations: dict[str, Callable[[], dict[str, Any]]] = {}
 
     def plain(self, request: Request) -> Response:
-        """The subscription, its groups, providers and locations."""
+        """Return the subscription, its groups, providers and locations."""
         path = request.path.lower().removeprefix(ROOT)
         if path == "":
             return answer_of({"id": ROOT, "state": "Enabled"})

@@ -1,4 +1,4 @@
-"""Azure Resource Manager for machines: what their PUT must hold, long operations, lists, and what `check` asks."""
+"""Azure Resource Manager for machines: validation of their PUT, long operations, lists, and calls of `check`."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class ResourceManager:
     def __init__(self, resources: Resources, settings: Settings, a_page: int = 50) -> None:
         self.resources, self.settings = resources, settings
         self.a_page = a_page
-        self.puts: list[dict[str, Any]] = []  #: every VM body that was taken
+        self.puts: list[dict[str, Any]] = []  #: every accepted VM body
         self.account = Account(resources, settings)
 
     def answer(self, request: Request, launcher: bool) -> Response:
-        """`launcher`: whether the caller's token is the launcher's; else it may be a machine's."""
+        """Answer a request. `launcher`: whether the token is the launcher's; otherwise it may be a machine's."""
         bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
         caller = None if launcher else self.resources.machine_with(bearer, MANAGEMENT)
         if not launcher and caller is None:
@@ -78,7 +78,7 @@ class ResourceManager:
         vm = self.resources.vms.get(id_)
         if request.method == "PUT" and not by_machine:
             return self._put(request, group, name, vm)
-        if request.method == "GET" and vm is not None and not vm.is_seen():  # by the replica that is asked
+        if request.method == "GET" and vm is not None and not vm.is_seen():  # not yet in this replica
             return refusal(404, "ResourceNotFound")
         if vm is None:
             return Response(b"", 204) if request.method == "DELETE" else refusal(404, "ResourceNotFound")
@@ -91,7 +91,7 @@ class ResourceManager:
         return answer_of(_told(vm, request.query.get("$expand") == "instanceView"))
 
     def _list(self, request: Request) -> Response:
-        """As the real list: with resource groups in capitals, in pages, without power states."""
+        """Return the list as the real service does: group names in upper case, in pages, without power states."""
         with self.resources.lock:
             rows = [_told(vm, expand=False) for vm in self.resources.vms.values()]
         for row in rows:
@@ -119,7 +119,7 @@ class ResourceManager:
         vm = self.resources.create(group, name, body)
         creating = _told(vm, expand=False)
         creating["properties"]["provisioningState"] = "Creating"
-        vm.provisioning = "Failed" if vm.failure else "Succeeded"  # by the time anybody asks again
+        vm.provisioning = "Failed" if vm.failure else "Succeeded"  # by the time of the next call
 
         def status() -> dict[str, Any]:
             if vm.failure:
@@ -129,7 +129,7 @@ class ResourceManager:
         return self.account.long(request, 201, status, creating)
 
     def _wrong(self, name: str, body: dict[str, Any]) -> Response | None:
-        """What the real service would not take."""
+        """Return the error for a body that the real service would reject."""
         properties, region = body["properties"], body["location"]
         size, zones = properties["hardwareProfile"]["vmSize"], list(body.get("zones") or [])
         sku = self.resources.sku(size, region)
@@ -167,7 +167,7 @@ class ResourceManager:
         vm.provisioning = "Deleting"
         work = threading.Thread(target=self.resources.delete, args=[vm], daemon=True)
         work.start()
-        if not by_machine:  # a machine would wait for its own end
+        if not by_machine:  # a machine would wait for its own termination
             work.join(30)
         return self.account.long(request, 202, lambda: {"status": "InProgress" if work.is_alive() else "Succeeded"})
 
@@ -177,7 +177,7 @@ class ResourceManager:
         return self.account.long(request, 202, lambda: {"status": "InProgress" if work.is_alive() else "Succeeded"})
 
     def _evict(self, vm: Vm, by_machine: bool) -> Response:
-        """Within half an hour, it says; here at once, with the shortest notice that a real one gives."""
+        """Evict the VM at once, with the shortest real notice; the real service takes up to half an hour."""
         if by_machine:
             return refusal(403, "AuthorizationFailed")
         if vm.body["properties"].get("priority") != "Spot":
@@ -185,7 +185,7 @@ class ResourceManager:
         self.resources.interrupt(vm.id, EVICTION_NOTICE_S)
         return Response(b"", 204)
 
-    # The rest
+    # Other resources
 
     def _parts(self, request: Request, kind: str, group: str, name: str | None) -> Response:
         if name is None:
@@ -215,7 +215,7 @@ def _wrong_system(system: dict[str, Any]) -> Response | None:
 
 
 def _told(vm: Vm, expand: bool) -> dict[str, Any]:
-    """A VM as the service shows it: custom data never comes back."""
+    """Return a VM as the service shows it, which never includes custom data."""
     system = {key: value for key, value in vm.body["properties"]["osProfile"].items() if key != "customData"}
     properties = {
         **vm.body["properties"],

@@ -1,6 +1,6 @@
-"""Resource Graph's table resourcechanges: what was made and deleted, told some time after it happened.
+"""Resource Graph's table resourcechanges: creations and deletions, listed some time after they happened.
 
-The real one takes up to five minutes. Queries are read as the wing writes them, strings with Kusto's escapes.
+The real service takes up to five minutes. Only queries of the client's form are parsed, with Kusto's escapes.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _QUERY = re.compile(
 
 class Changes:
     def __init__(self) -> None:
-        self.lag_s = 2.0  #: from a change until it is told
+        self.lag_s = 2.0  #: time until a change is listed
         self._rows: list[tuple[float, Row]] = []
         self._lock = threading.Lock()
 
     def note(self, kind: str, id_: str, at: float | None = None) -> None:
-        """kind: "Create" or "Delete"; at: Unix seconds, now if None."""
+        """Record a change. kind: "Create" or "Delete"; at: Unix seconds, now if None."""
         when = time.time() if at is None else at
         row = {
             "targetResourceId": id_,
@@ -42,7 +42,7 @@ class Changes:
             self._rows.append((when, row))
 
     def rows(self, query: str) -> list[Row]:
-        """What the query gives, newest first."""
+        """Return the rows of a query, newest first."""
         found = _QUERY.fullmatch(query)
         assert found, f"the emulator does not understand {query}"
         wanted = re.sub(r"\\(.)", r"\1", found["id"]).lower()

@@ -1,4 +1,4 @@
-"""Azure's errors in its words, how its calls are named, and what goes wrong with them, for `AzureEmulator.fail`."""
+"""Azure's error format, names of its calls, and faults for `AzureEmulator.fail`."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ CONTAINS = re.compile(r"contains\((\w+), ?'((?:[^']|'')*)'\)")
 def refusal(
     status: int, code: str, message: str = "The message of the service", headers: dict[str, str] | None = None
 ) -> Response:
-    """An error as Azure Resource Manager words it."""
+    """Return an error in the format of Azure Resource Manager."""
     error: dict[str, Any] = {"error": {"code": code, "message": message}}
     return Response(json.dumps(error).encode(), status, headers=headers or {})
 
 
 def name_of(request: Request) -> str:
-    """The call in the words of `AzureEmulator`."""
+    """Return the name of a call, as listed in `AzureEmulator`."""
     asked = request.query.get("$filter", "")
     if request.path == PRICES:
         equal = dict(EQUALS.findall(asked))
@@ -46,7 +46,7 @@ _TYPED = re.compile(r"/providers/[^/]+/(?P<type>[A-Za-z]+)(/(?P<name>[^/]+))?(/(
 
 
 def _resource(request: Request) -> str | None:
-    """'<type>.<method> <name>', of what lies below locations by that."""
+    """Return '<type>.<method> <name>'; for resources below locations, named by their own type."""
     method = request.method.lower()
     if request.path.startswith(("/secrets", "/deletedsecrets")):
         _, collection, *names = request.path.split("/")
@@ -60,7 +60,7 @@ def _resource(request: Request) -> str | None:
 
 
 def calls_of(name: str) -> Callable[[Request], bool]:
-    """Picks calls by a name of `name_of` or its first word, for `Fault.meets`."""
+    """Match calls by a name from `name_of` or its first word, for `Fault.meets`."""
     return lambda request: name in (name_of(request), name_of(request).partition(" ")[0])
 
 
@@ -69,7 +69,7 @@ def fault(name: str, answer: Answer, times: int = 10**9) -> Fault:
 
 
 def instead(name: str, answer: Answer, times: int = 10**9) -> Fault:
-    """A fault whose call is not done."""
+    """Return a fault whose call is not executed."""
     return Fault(calls_of(name), answer, times, instead=True)
 
 
@@ -89,12 +89,12 @@ def server_error() -> Answer:
 
 
 def refused(status: int, code: str, message: str = "The message of the service") -> Answer:
-    """Any of the service's own errors, e.g. 403 AuthorizationFailed."""
+    """Return any of the service's own errors, e.g. 403 AuthorizationFailed."""
     return lambda request, said: refusal(status, code, message)
 
 
 def empty() -> Answer:
-    """A good answer that lists nothing."""
+    """Return a valid answer with an empty list."""
 
     def nothing(request: Request, said: Response) -> Response:
         if request.path == PRICES:

@@ -1,4 +1,4 @@
-"""What the tests of Azure share: its emulator as this computer's cloud, and blocks that ask it."""
+"""Shared by the tests of Azure: the emulator as this computer's Azure, and blocks that use it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.emulators.azure import AzureEmulator
 from tests.emulators.azure_world import SUBSCRIPTION
 from tests.emulators.offers import made_offer
 
-BY_NAME = "read from their names; add credentials to the block for restrictions, zones and eviction rates"
+BY_NAME = "derived from their names; add credentials to the block for restrictions, zones and eviction rates"
 
 
 @contextmanager
 def emulated(monkeypatch: pytest.MonkeyPatch, emulator: AzureEmulator | None = None) -> Iterator[AzureEmulator]:
-    """An emulated Azure, whose managed identity is this computer's."""
+    """Run an emulated Azure whose managed identity is this computer's."""
     with emulator or AzureEmulator() as azure:
         for name in os.environ:
             if name.startswith(("AZURE_", "IDENTITY_", "MSI_")):
@@ -53,7 +53,7 @@ def offer(
     region: str = "eastus",
     architecture: Architecture = "x86_64",
 ) -> Offer:
-    """As the market of the small world has it."""
+    """Return an offer as in the market of the small world."""
     prices = {"spot_usd_h": 0.0192, "disk_usd_gib_month": 0.075, "ip_usd_h": 0.005}
     of = {"family": size, "memory_gib": 8.0, "architecture": architecture, "notice_s": 30.0}
     return made_offer("azure", size, region, zone, **prices, **of)

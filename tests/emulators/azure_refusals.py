@@ -1,7 +1,7 @@
-"""What Azure says where it refuses a machine, as others have met it.
+"""Messages of Azure for refused machines, as reported by users.
 
-Sources: Azure/azure-cli#32567 (closed by Microsoft) and #32417 (by a policy), Azure/azure-policy#1311 (an identity that
-is not known), scylladb/scylla-cluster-tests#4994 (the quota of spot vCPUs).
+Sources: Azure/azure-cli#32567 (closed by Microsoft) and #32417 (by a policy), Azure/azure-policy#1311 (unknown
+identity), scylladb/scylla-cluster-tests#4994 (quota of spot vCPUs).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What lives in the emulated subscription: machines with their parts, as Resource Manager keeps and bills them."""
+"""Resources of the emulated subscription: machines with their parts, their billing and their deletion."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MACHINES = "Microsoft.Compute/virtualMachines"
 
 
 def resource_id(group: str, type_: str, name: str) -> str:
-    """As the service spells it."""
+    """Return an id in the service's spelling."""
     return f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{group}/providers/{type_}/{name}"
 
 
@@ -31,7 +31,7 @@ class Vm(EmulatedMachine):
     metadata: AzureMetadata
     group: str
     name: str
-    body: Row  #: as it was PUT
+    body: Row  #: body of its PUT
     provisioning: str = "Creating"
     power: str = "running"
     failure: str = ""  #: the code of a failed creation
@@ -43,7 +43,7 @@ class Vm(EmulatedMachine):
 
     @property
     def place(self) -> str:
-        """The zone as in an offer, or the region."""
+        """Zone as in an offer, or the region."""
         zones = self.body.get("zones") or []
         return f"{self.body['location']}-{zones[0]}" if zones else str(self.body["location"])
 
@@ -63,7 +63,7 @@ class Part:
 
 
 class Resources(Life[Vm]):
-    """Tests set `exhausted`: a creation fails there, after a good start."""
+    """All resources. Tests set `exhausted`: there a creation is accepted, but fails later."""
 
     def __init__(self, world: World, boots: bool, folder: Path | None) -> None:
         super().__init__(Ledger(), boots=boots, folder=folder)
@@ -77,7 +77,7 @@ class Resources(Life[Vm]):
         return self.vms[id_]
 
     def create(self, group: str, name: str, body: Row) -> Vm:
-        """Whether or not there is room: what a failed creation has made by then stays."""
+        """Create a machine; if there is no capacity, the parts created before the failure remain."""
         id_, identities = (
             resource_id(group, _MACHINES, name),
             body.get("identity", {}).get("userAssignedIdentities", {}),
@@ -113,7 +113,7 @@ class Resources(Life[Vm]):
         return vm
 
     def delete(self, vm: Vm) -> None:
-        """The machine, and what it was told to take along; returns when nothing of it runs."""
+        """Delete the machine, and parts with `delete_with_user`; returns when nothing of it runs."""
         vm.provisioning = "Deleting"
         if vm.computer is not None:
             vm.computer.cut_power()
@@ -132,7 +132,7 @@ class Resources(Life[Vm]):
         self.ledger.close("machine", vm.id)
 
     def delete_part(self, id_: str) -> bool:
-        """False if it is in use. Safe to repeat."""
+        """Delete a part; False if it is in use. Safe to repeat."""
         with self.lock:
             part = self.parts.get(id_)
             if part is None:
@@ -149,12 +149,12 @@ class Resources(Life[Vm]):
             self.deallocate(machine)
 
     def switched_off(self, machine: Vm) -> None:
-        """And it bills on: it keeps its place."""
+        """Shut down from inside; it still occupies its host, so it bills on."""
         if machine.power == "running":
             machine.power = "stopped"
 
     def machine_with(self, token: str, resource: str) -> Vm | None:
-        """The living machine whose identity has this token."""
+        """Return the running machine whose identity has this token."""
         with self.lock:
             for vm in self.vms.values():
                 alive = vm.computer is None or vm.computer.alive
@@ -168,7 +168,7 @@ class Resources(Life[Vm]):
         )
 
     def sku(self, size: str, region: str) -> dict[str, Any] | None:
-        """The size's capabilities by name, and its zones under 'zones'."""
+        """Return the size's capabilities by name, and its zones under 'zones'."""
         for row in self.world.skus.get(region, []):
             if row["name"] == size and row["resourceType"] == "virtualMachines":
                 told: dict[str, Any] = {one["name"]: one["value"] for one in row["capabilities"]}
@@ -179,7 +179,7 @@ class Resources(Life[Vm]):
         return int((self.sku(size, region) or {}).get("vCPUs", 0))
 
     def _make_parts(self, vm: Vm) -> None:
-        """Interface and address get the tags of their configurations; the disk none."""
+        """Create the parts. Interface and address get the tags of their configurations, the disk gets none."""
         properties, where = vm.body["properties"], vm.body["location"]
         zones = list(vm.body.get("zones") or [])
         disk = properties["storageProfile"]["osDisk"]

@@ -1,4 +1,4 @@
-"""A Key Vault: asks for a token by challenge, keeps versions, and what is deleted until it is purged."""
+"""A Key Vault with token challenge, versions, soft delete and purge."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Secret:
 
 
 class KeyVault:
-    """`may_read`: whether a token that is not the launcher's may read secrets."""
+    """`may_read`: whether another token than the launcher's may read secrets."""
 
     def __init__(self, ledger: Ledger, may_read: Callable[[str], bool]) -> None:
         self.living: dict[str, Secret] = {}

@@ -1,4 +1,4 @@
-"""What the emulated Azure sells: price items, Resource SKUs and eviction rates, with the traps of the real lists."""
+"""Data of the emulated Azure: price items, Resource SKUs and eviction rates, with special cases of the real lists."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 Row = dict[str, Any]
 
 SUBSCRIPTION = "00000000-0000-0000-0000-00000000abcd"
-# Of no interest to anybody here, but sent with every size.
+# Not used by the client, but sent with every size.
 _FURTHER = {
     "MaxResourceVolumeMB": "0",
     "OSVhdSizeMB": "1047552",
@@ -44,7 +44,7 @@ class World:
     skus: dict[str, list[Row]] = field(default_factory=dict)
     evictions: list[tuple[str, str, str]] = field(default_factory=list)
     items_a_page: int = 1000
-    skus_a_page: int = 10**6  #: the real list has a nextLink, and as a rule one page for a region
+    skus_a_page: int = 10**6  #: the real list supports pages, but usually has one page per region
     rows_a_page: int = 1000  #: of Resource Graph
 
     @property
@@ -53,7 +53,7 @@ class World:
 
 
 def item(region: str, size: str, usd_h: float, **other: Any) -> Row:
-    """A row of the price list: a Linux machine on demand, unless `other` says otherwise; `kind` is ' Spot' etc."""
+    """Return a row of the price list: a Linux machine on demand by default; `kind` is ' Spot' etc."""
     kind, system = other.pop("kind", ""), other.pop("system", "")
     short = size.removeprefix("Standard_").replace("_", " ")
     series = "".join(letter for letter in short if not letter.isdigit()).strip()
@@ -83,7 +83,7 @@ def item(region: str, size: str, usd_h: float, **other: Any) -> Row:
 
 
 def six(region: str, size: str, usd_h: float) -> list[Row]:
-    """All that a size has on a price list: on demand, Low Priority and spot, each for Linux and Windows."""
+    """Return all rows of a size on a price list: on demand, Low Priority and spot, each for Linux and Windows."""
     return [
         item(region, size, usd_h * share * (1 if not system else 1.8), kind=kind, system=system)
         for kind, share in (("", 1.0), (" Low Priority", 0.25), (" Spot", 0.2))
@@ -94,7 +94,7 @@ def six(region: str, size: str, usd_h: float) -> list[Row]:
 def sku(
     region: str, size: str, vcpus: int, memory_gib: float, zones: str = "", further: bool = False, **capability: str
 ) -> Row:
-    """A Resource SKU; zones as '231', capabilities beside vCPUs and memory as keywords (None: left out)."""
+    """Return a Resource SKU; zones as '231', capabilities besides vCPUs and memory as keywords (None: omitted)."""
     told = {
         "vCPUs": str(vcpus),
         "vCPUsAvailable": str(vcpus),
@@ -119,7 +119,7 @@ def sku(
 
 
 def not_allowed(row: Row, zones: str = "") -> Row:
-    """The SKU with a restriction: of these zones, or of the whole location."""
+    """Return the SKU with a restriction on these zones, or on the whole location."""
     region = row["locations"][0]
     restriction = {
         "type": "Zone" if zones else "Location",
@@ -152,7 +152,7 @@ _SIZES: dict[str, tuple[int, float, float, dict[str, Any]]] = {
 
 
 def small_world() -> World:
-    """Three regions (the last without zones), sixteen sizes in each, and every trap in the first."""
+    """Three regions (the last without zones), sixteen sizes in each, and every special case in the first."""
     world = World()
     for number, region in enumerate(("eastus", "westeurope", "brazilsouth")):
         factor, zones = 1 + 0.1 * number, "" if region == "brazilsouth" else "231"
@@ -177,17 +177,17 @@ def _with_traps(world: World) -> None:
     spot = {"kind": " Spot"}
     world.items[here] += [
         item(here, "Standard_D2s_v5", 0.002, effectiveStartDate="2024-01-01T00:00:00Z", **spot),  # older
-        item(here, "Standard_D2s_v5", 0.003, effectiveStartDate="2999-01-01T00:00:00Z", **spot),  # to come
+        item(here, "Standard_D2s_v5", 0.003, effectiveStartDate="2999-01-01T00:00:00Z", **spot),  # future
         item(here, "Standard_D2as_v5", 0.004, effectiveEndDate="2025-06-30T23:59:00Z", **spot),  # past
         item(here, "Standard_D4as_v5", 0.0, **spot),
         item(here, "", 0.005, **spot),
         item(here, "Standard_D4as_v5", 0.006, unitOfMeasure="1/Month", **spot),
         item(here, "Standard_F4s_v2", 0.007, system=" Cloud Services", **spot),
         item(here, "Standard_F4s_v2", 0.008, productName="Dedicated Host Reservation", **spot),
-        # Two sizes share a meter, and the list spells one as nobody else does.
+        # Two sizes share a meter, and the list has one in an unusual spelling.
         item(here, "Standard_D14_v2", 0.3, meterName="D14/DS14 v2 Spot", **spot),
         item(here, "STANDARD_DS14_v2", 0.31, meterName="D14/DS14 v2 Spot", **spot),
-        item(here, "Standard_G5", 1.7, **spot),  # no size of the region
+        item(here, "Standard_G5", 1.7, **spot),  # not a size of the region
         item(here, "Standard_NP10s", 0.4, **spot),
         item(here, "Standard_X9", 0.4, **spot),
         item(here, "Standard_D2s_v3", 0.5, type="DevTestConsumption", system=" Windows", **spot),
@@ -202,7 +202,7 @@ def _with_traps(world: World) -> None:
 
 
 def big_world(regions: int = 60, sizes: int = 1100) -> World:
-    """About as large as the real one: every third region sells all sizes, the others two thirds of them."""
+    """About as large as the real one: every third region has all sizes, the others two thirds of them."""
     names = _many_sizes(sizes)
     world = World()
     for number in range(regions):
@@ -223,7 +223,7 @@ def big_world(regions: int = 60, sizes: int = 1100) -> World:
 
 
 def _many_sizes(count: int) -> list[tuple[str, int, float]]:
-    """(name, vCPUs, GiB) of sizes that are named as real ones are."""
+    """Return (name, vCPUs, GiB) of sizes with realistic names."""
     series = [
         *(("D", features, 4) for features in ("", "s", "d", "ds", "a", "as", "ads", "ps", "pds")),
         *(("D", features, 2) for features in ("ls", "lds", "als", "alds", "pls", "plds")),

@@ -1,4 +1,4 @@
-"""What cloud-init makes of user data (canonical/cloud-init: cloudinit/user_data.py, cloudinit/handlers/__init__.py)."""
+"""User data as in cloud-init (canonical/cloud-init: cloudinit/user_data.py, cloudinit/handlers/__init__.py)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import zlib
 
 
 def script_of(user_data: bytes) -> str:
-    """The script that it runs at the first boot; empty where it takes the data for none, and only logs a warning.
+    """Return the script that runs at the first boot; '' if cloud-init would ignore the data with a warning.
 
-    What is compressed is decompressed; what then begins with `#!` is a script. Of its other formats none is ours.
+    Compressed data is decompressed; a script begins with `#!`. Other formats are not used by Spotwave.
     """
     try:
         told = gzip.decompress(user_data)

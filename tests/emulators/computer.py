@@ -1,14 +1,15 @@
-"""A machine of an emulated cloud: a process tree on this computer that runs its user data, as a booted image would.
+"""A machine of an emulated cloud: a process tree on this computer that runs its user data, like a booted image.
 
-As root it has network, process and mount namespaces of its own: 169.254.169.254 is really its metadata service, and
-of 127.0.0.1 it reaches the ports in `reach` alone. Without them it is a process tree that finds its metadata service
-by SPOTWAVE_METADATA. Its image is baked: Python and rclone are this environment's. Like a real machine it goes on
-when its user data has ended; only `poweroff` or the outside ends it. It dies with the test's process, also by SIGKILL.
+As root it has its own network, process and mount namespaces: 169.254.169.254 is its metadata service, and on 127.0.0.1
+it can only connect to the ports in `reach`. Without namespaces it is a process tree that gets the address of its
+metadata service in SPOTWAVE_METADATA. Its image contains this environment's Python and rclone. Like a real machine it
+continues after its user data has ended; only `poweroff` or the outside ends it. It ends with the test's process, even
+after SIGKILL.
 
 ::
 
     <folder>/user-data   what it runs         <folder>/image/bin   poweroff, shutdown, systemd-run, python3
-    <folder>/console     what is printed      <folder>/opt/bin     python, rclone: SPOTWAVE_OPT
+    <folder>/console     its output           <folder>/opt/bin     python, rclone: SPOTWAVE_OPT
     <folder>/work        SPOTWAVE_WORK        <folder>/secrets     SPOTWAVE_SECRETS, without namespaces
 """
 
@@ -43,14 +44,14 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 @cache
 def has_namespaces() -> bool:
-    """Whether this computer lets us make them."""
+    """Whether this process may create namespaces."""
     if os.geteuid() != 0 or shutil.which("unshare") is None:
         return False
     return subprocess.run([*_NAMESPACES, "true"], capture_output=True, check=False).returncode == 0
 
 
 class MetadataService(Emulator):
-    """A machine's metadata service, served by the test's process; may be told to `fail`."""
+    """A machine's metadata service, served by the test's process; supports `fail`."""
 
     def __init__(self, metadata: Callable[[Request], Response]) -> None:
         super().__init__()
@@ -68,10 +69,10 @@ class MetadataService(Emulator):
 
 
 class Computer:
-    """A booted instance. `isolated`: with namespaces of its own; None: if this computer can. `baked`: with Python, our
+    """A booted instance. `isolated`: with its own namespaces; None: if possible. `baked`: with Python, Spotwave's
     packages and rclone on its image.
 
-    `on_end` is called once, from a thread, when the machine has powered itself off; never when it was ended from
+    `on_end` is called once, from a thread, when the machine has powered itself off, but not when it was ended from
     outside. The user data must begin with `#!`, as for cloud-init.
     """
 
@@ -105,7 +106,7 @@ class Computer:
         self._traffic: Traffic | None = None
 
     def boot(self) -> None:
-        """Switch it on, once. Returns at once; the user data runs."""
+        """Boot the machine, once. Returns at once; the user data runs in the background."""
         name = f"computer-{uuid.uuid4().hex}"
         self._make_image(name)
         self._life_line, theirs = socket.socketpair()
@@ -134,20 +135,20 @@ class Computer:
         threading.Thread(target=self._live, name=f"computer {self.id}", daemon=True).start()
 
     def shut_down(self, grace_s: float) -> None:
-        """As by ACPI: SIGTERM as systemd sends it, and SIGKILL after `grace_s`; returns when nothing runs."""
+        """Shut down as by ACPI: SIGTERM as from systemd, then SIGKILL after `grace_s`; returns when nothing runs."""
         self._end(str(grace_s).encode(), grace_s)
 
     def cut_power(self) -> None:
-        """SIGKILL to all; returns when nothing runs. Safe to repeat."""
+        """Send SIGKILL to all processes; returns when nothing runs. Safe to repeat."""
         self._end(b"", 0.0)
 
     def sever(self, port: int) -> None:
-        """From now on the machine does not reach that port of this computer; open connections are cut."""
+        """Block that port of this computer for the machine from now on, and cut open connections."""
         assert self._traffic is not None
         self._traffic.sever(port)
 
     def mend(self) -> None:
-        """Every road is open again."""
+        """Allow all connections again."""
         if self._traffic is not None:
             self._traffic.mend()
 
@@ -157,7 +158,7 @@ class Computer:
 
     @property
     def processes(self) -> list[psutil.Process]:
-        """Every living process of the machine but its first; from outside."""
+        """Every running process of the machine except its first, as seen from outside."""
         if self._process is None:
             return []
         try:
@@ -169,11 +170,11 @@ class Computer:
 
     @property
     def work(self) -> Path:
-        """The machine's SPOTWAVE_WORK."""
+        """SPOTWAVE_WORK of the machine."""
         return self.folder / "work"
 
     def wait(self, timeout_s: float) -> bool:
-        """Until nothing of it runs; False if it does after `timeout_s`."""
+        """Wait until nothing of it runs; False after `timeout_s`."""
         return self._ended.wait(timeout_s)
 
     def _end(self, command: bytes, grace_s: float) -> None:
@@ -182,7 +183,7 @@ class Computer:
         assert self._life_line is not None
         self._told_to_end = True
         if command:
-            with contextlib.suppress(OSError):  # just gone by itself
+            with contextlib.suppress(OSError):  # it has just ended on its own
                 self._life_line.sendall(command)
             if self._ended.wait(grace_s + 5):
                 return
@@ -190,10 +191,11 @@ class Computer:
         with contextlib.suppress(OSError):
             self._life_line.shutdown(socket.SHUT_RDWR)
         if not self._ended.wait(30):
-            raise TimeoutError(f"machine {self.id} does not die")
+            raise TimeoutError(f"machine {self.id} does not end")
 
     def _kill(self) -> None:
-        """With namespaces: the first process, and the kernel kills the rest. Without, the life line's end does it."""
+        """Kill the first process if there are namespaces, and the kernel kills the rest. Otherwise the life line's end
+        has that effect."""
         assert self._process is not None
         if self.isolated:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -201,7 +203,7 @@ class Computer:
                     first.send_signal(signal.SIGKILL)
 
     def _live(self) -> None:
-        """From the first process' start to its end; the roads out of the machine are open meanwhile."""
+        """Wait for the first process's end; forward the machine's connections meanwhile."""
         assert self._life_line is not None
         assert self._process is not None
         roads = self._roads()
@@ -220,7 +222,7 @@ class Computer:
             self._on_end()
 
     def _roads(self) -> list[tuple[str, int, int]]:
-        """(address and port in the machine, port outside)"""
+        """Return (address and port in the machine, port outside)."""
         if not self.isolated:
             return []
         return [
@@ -229,13 +231,13 @@ class Computer:
         ]
 
     def _environment(self) -> dict[str, str]:
-        """As cloud-init gives it: next to nothing, no HOME. The folders are ours since the computer is shared."""
+        """Return the environment as from cloud-init: minimal, without HOME. Folders are set, as the host is shared."""
         environment = {
             "PATH": f"{self.folder / 'image/bin'}:{_PATH}",
             "LANG": "C.UTF-8",
             "SPOTWAVE_OPT": str(self.folder / "opt"),
             "SPOTWAVE_WORK": str(self.work),
-            # Its one or two vCPUs: the libraries would see all that the test's computer has.
+            # For its one or two vCPUs: the libraries would otherwise use all of the host's.
             **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS"), "1"),
         }
         if not self.isolated:

@@ -1,8 +1,8 @@
 """The first process of an emulated machine, and its programs `poweroff` and `systemd-run`; standard library only.
 
-As process 1 of its namespaces it brings up the loopback with the metadata address, hands listening sockets to
-the test's process, runs the user data and, like systemd, timers and services; when it ends the kernel kills the
-rest. Without namespaces it adopts every orphan and kills what is left before it ends. It ends with its life line.
+As process 1 of its namespaces it configures the loopback with the metadata address, passes listening sockets to the
+test's process, runs the user data and, like systemd, timers and services. When it ends, the kernel kills the rest.
+Without namespaces it adopts every orphan, and kills all remaining processes before it ends. It ends with its life line.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 METADATA_ADDRESS = "169.254.169.254"
-STOP_S = 10.0  # what a service may take to stop when the machine powers itself off
+STOP_S = 10.0  # time for a service to stop when the machine powers itself off
 _FRESH = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE, signal.SIGCHLD}
 
 
@@ -80,13 +80,13 @@ class Init:
                 self._off()
 
     def _command(self, said: bytes) -> None:
-        """From the outside: end of file is the power cord, a number the seconds that a shutdown may take."""
+        """Handle a command from outside: end of file cuts the power, a number is the seconds for a shutdown."""
         if not said:
             self._off()
         self._shut_down(float(said))
 
     def _serve(self) -> None:
-        """From the image's own programs."""
+        """Handle a call of the image's own programs."""
         caller, _ = self._calls.accept()
         with caller:
             call = json.loads(caller.makefile("rb").readline())
@@ -101,7 +101,7 @@ class Init:
 
     def _start(self, argv: list[str], kill_mode: str) -> None:
         console = (os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        with contextlib.suppress(OSError):  # no such program: systemd too would only log it
+        with contextlib.suppress(OSError):  # missing program: systemd would only log it, too
             pid = os.posix_spawnp(
                 argv[0],
                 argv,
@@ -118,7 +118,7 @@ class Init:
             self._units[pid] = kill_mode
 
     def _shut_down(self, grace_s: float) -> None:
-        """SIGTERM as systemd sends it to services: to the main process, or to all of a service's."""
+        """Send SIGTERM as systemd does for services: to the main process, or to all processes of a service."""
         if self._off_at is not None:
             return
         self._off_at = time.monotonic() + grace_s
@@ -135,7 +135,7 @@ class Init:
 
     def _off(self) -> None:
         while not self._isolated:
-            # Orphans become ours, so that killing children again and again leaves nothing.
+            # Orphans become children of this process, so repeatedly killing children leaves nothing.
             for pid in _children_of(os.getpid()):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -147,7 +147,7 @@ class Init:
 
 
 def _network_up() -> None:
-    """The loopback, which in a cloud's machine is not where the metadata service is, but here is all there is."""
+    """Configure the loopback with the metadata address; real clouds use another interface, but there is none here."""
     with socket.socket() as any_socket:
         flags = struct.pack("16sH14x", b"lo", 0x1 | 0x40)  # IFF_UP | IFF_RUNNING
         fcntl.ioctl(any_socket, 0x8914, flags)  # SIOCSIFFLAGS
@@ -156,7 +156,7 @@ def _network_up() -> None:
 
 
 def _mount_run() -> None:
-    """A /run of its own, that says as on a real image that systemd is there."""
+    """Mount a separate /run that indicates, as on a real image, that systemd runs."""
     if ctypes.CDLL(None, use_errno=True).mount(b"tmpfs", b"/run", b"tmpfs", 0, None):
         raise OSError(ctypes.get_errno(), "mount /run")
     Path("/run/systemd/system").mkdir(parents=True)
@@ -192,7 +192,7 @@ def _descendants(root: int) -> list[int]:
 
 
 def call(name: str, program: str, arguments: list[str]) -> int:
-    """What the image's programs do: ask the first process. Options that do not matter here are passed over."""
+    """Run a program of the image by a request to the first process; irrelevant options are ignored."""
     request: dict[str, Any] = {"do": "poweroff"}
     if program == "systemd-run":
         request = {"do": "run", "on_active": None, "kill_mode": "control-group"}

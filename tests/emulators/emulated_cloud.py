@@ -1,4 +1,4 @@
-"""What the three emulated clouds share: a service whose machines boot and bill."""
+"""Base of the three emulated clouds: a service whose machines boot and bill."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.emulators.server import Emulator, Request, Response
 
 
 class EmulatedCloud(Emulator):
-    """`received` holds every request as it came, refused ones too."""
+    """`received` has every request as it came, including refused ones."""
 
     def __init__(self, latency_s: float, life: Life[Any]) -> None:
         super().__init__(latency_s)
@@ -37,7 +37,7 @@ class EmulatedCloud(Emulator):
     @property
     @abstractmethod
     def secrets(self) -> dict[str, str]:
-        """The newest version of each living secret, by name."""
+        """The newest version of each existing secret, by name."""
 
     @property
     def ledger(self) -> Ledger:
@@ -56,13 +56,13 @@ class EmulatedCloud(Emulator):
         return self.life.computers
 
     def count(self, call: str) -> int:
-        """How often it was asked for, by its name alone."""
+        """Return how often a call was made, by its name without arguments."""
         return sum(one.partition(" ")[0] == call for one in self.calls)
 
     def left(self) -> list[str]:
-        """The kinds of all that bills, or must not be left behind; sorted."""
+        """Return the sorted kinds of all resources that bill, or must not be left behind."""
         return sorted(item.kind for item in self.ledger.left())
 
     def interrupt(self, machine_id: str, notice_s: float | None) -> None:
-        """The cloud takes it back; returns at once."""
+        """Interrupt the machine as the cloud does; returns at once."""
         self.life.interrupt(machine_id, notice_s)

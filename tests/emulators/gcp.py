@@ -1,7 +1,6 @@
-"""Google's services as their SDKs meet them: Compute Engine's REST API, Cloud Billing's price list, Secret Manager.
+"""Emulator of Google's services for their SDKs: Compute Engine's REST API, Cloud Billing's price list, Secret Manager.
 
-Every request goes by its route, so that one more kind of call is one more route and method. A launched instance
-boots: see gcp_compute.py.
+Requests are dispatched by their route to methods. Launched instances boot, see gcp_compute.py.
 """
 
 from __future__ import annotations
@@ -54,14 +53,15 @@ from tests.emulators.server import Fault, Request, Response
 
 __all__ = ["GcpEmulator", "empty", "fault", "refused", "server_error", "throttled", "throttled_as_forbidden"]
 
-_MOST_TYPES, _MOST_SKUS = 500, 5000  # of a page
+_MOST_TYPES, _MOST_SKUS = 500, 5000  # per page
 
 
 class GcpEmulator(EmulatedCloud):
     """The project of `world`.
 
-    Its calls read 'machineTypes page-3', 'skus', 'capacityHistory us-central1-a n2-standard-4', 'insert us-central1-a',
-    'get us-central1-a NAME'. What was inserted is in `compute.inserts`; without `boots` nothing runs.
+    Names of calls: 'machineTypes page-3', 'skus', 'capacityHistory us-central1-a n2-standard-4',
+    'insert us-central1-a', 'get us-central1-a NAME'. `compute.inserts` has the insertions; without `boots` nothing
+    runs.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class GcpEmulator(EmulatedCloud):
         self.compute = Compute(self.world, boots=boots, folder=folder)
         super().__init__(latency_s, self.compute)
         self.vault = Secrets(self.world, self.ledger)
-        self.most_types = _MOST_TYPES  #: of a page, however many are asked for
+        self.most_types = _MOST_TYPES  #: per page, whatever page size is requested
         self.most_skus = _MOST_SKUS
         self.refuses_masks = False
         self._type_pages = cache(self._read_type_pages)
@@ -80,23 +80,23 @@ class GcpEmulator(EmulatedCloud):
 
     @property
     def without_quota(self) -> set[str]:
-        """Regions in which no machine may be added."""
+        """Regions in which no machine can be added."""
         return self.compute.without_quota
 
     @property
     def secrets(self) -> dict[str, str]:
-        """The newest version of each living secret, by name."""
+        """The newest version of each existing secret, by name."""
         return {name: one.versions[-1].decode() for name, one in self.vault.living.items() if one.versions}
 
     def refuse(self, kind: str, said: Response, times: int = 10**9) -> Fault:
-        """Calls of that kind are answered so, and not performed; `fail` spoils the answer of what was performed."""
+        """Answer calls of that kind without executing them; `fail` replaces the answers of executed calls."""
         one = fault(kind, lambda request, _: said, times=times)
         one.instead = True
         self.fail(one)
         return one
 
     def break_insert(self, code: str, message: str = "The message of the service", times: int = 1) -> None:
-        """Insertions are accepted, and fail in their operation."""
+        """Accept insertions, but let their operations fail."""
         self.compute.broken.append(Broken(code, message, times))
 
     def heal(self) -> None:
@@ -104,7 +104,7 @@ class GcpEmulator(EmulatedCloud):
         self.compute.broken.clear()
 
     def warm(self) -> None:
-        """Render the pages that will be asked for now, so that a benchmark measures the client alone."""
+        """Render the client's pages in advance, so that a benchmark only measures the client."""
         self._type_pages(self.most_types, machine_types.FIELDS)
         self._sku_pages(self.most_skus, billing.FIELDS)
 
@@ -130,7 +130,7 @@ class GcpEmulator(EmulatedCloud):
         return serve() if serve else error(404, "notFound", f"Not found: {request.path}")
 
     def _unknown(self, kind: str, request: Request) -> Response | None:
-        """Why the asker is not served."""
+        """Return the error for a caller without permission."""
         token = request.headers.get("authorization", "")
         if not token.startswith("Bearer "):
             return error(401, "required", "Request is missing required authentication credential.")
@@ -178,7 +178,7 @@ class GcpEmulator(EmulatedCloud):
         return _page(self._sku_pages(size, mask), request)
 
     def _history(self, request: Request, mask: str) -> Response:
-        """30 days of preemption rates at most; 404 for a pool that has none."""
+        """Return at most 30 days of preemption rates; 404 for a pool without history."""
         zone, machine_type = _pool(request)
         asked = json.loads(request.body)
         if asked["instanceProperties"]["scheduling"]["provisioningModel"] != "SPOT":
@@ -190,7 +190,8 @@ class GcpEmulator(EmulatedCloud):
         return Response(json.dumps({"machineType": machine_type, "preemptionHistory": days}).encode())
 
     def _read_type_pages(self, size: int, mask: str) -> list[bytes]:
-        """A page names every scope, those that have nothing on it with a warning; a scope can go on on the next."""
+        """Return the pages. Each lists every scope, with a warning if it has no rows on the page; scopes can span
+        pages."""
         zones = self.world.zones
         rows = [(zone, row) for zone, listed in zones.items() for row in listed]
         pages: list[bytes] = []
@@ -239,6 +240,6 @@ def _page(pages: list[bytes], request: Request) -> Response:
 
 
 def _pool(request: Request) -> tuple[str, str]:
-    """(zone, machine type) of a question for capacity."""
+    """Return (zone, machine type) of a capacity request."""
     asked = json.loads(request.body)
     return asked["locationPolicy"]["location"].removeprefix("zones/"), asked["instanceProperties"]["machineType"]

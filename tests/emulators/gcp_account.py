@@ -1,4 +1,4 @@
-"""What the emulated Google tells of the project itself: who asks, regions and quotas, network, images, permissions."""
+"""Project data of the emulated Google: caller, regions and quotas, network, images, permissions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PLENTY = (200.0, 0.0)
 
 
 def is_launcher(request: Request, service: str) -> bool:
-    """A token that the service account's key signed, for this service alone."""
+    """Whether the token was signed with the launcher's key, for this service only."""
     token = request.headers.get("authorization", "").removeprefix("Bearer ")
     try:
         claims = jwt.decode(token, options={"verify_signature": False, "verify_aud": False, "verify_exp": True})
@@ -66,6 +66,6 @@ def _region(name: str, quotas: dict[str, tuple[float, float]]) -> dict[str, Any]
 
 
 def _rows(quotas: dict[str, tuple[float, float]]) -> list[dict[str, Any]]:
-    """Those with a family are told by another API, Cloud Quotas."""
+    """Return the quotas, without those per family, which are in another API, Cloud Quotas."""
     told = {metric: amounts for metric, amounts in quotas.items() if " " not in metric}
     return [{"metric": metric, "limit": limit, "usage": usage} for metric, (limit, usage) in told.items()]

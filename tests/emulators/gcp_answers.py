@@ -1,4 +1,4 @@
-"""How Google's JSON APIs answer and refuse."""
+"""Answers and errors in the formats of Google's JSON APIs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ def reply(said: Any) -> Response:
 
 
 def error(status: int, reason: str, message: str) -> Response:
-    """As Google's JSON APIs refuse."""
+    """Return an error in the format of most Google APIs."""
     said = {"code": status, "message": message, "errors": [{"message": message, "domain": "global", "reason": reason}]}
     return Response(json.dumps({"error": said}).encode(), status)
 
 
 def newer_error(status: int, word: str, message: str) -> Response:
-    """As the younger ones of them do, e.g. Secret Manager."""
+    """Return an error in the format of newer APIs, e.g. Secret Manager."""
     return Response(json.dumps({"error": {"code": status, "message": message, "status": word}}).encode(), status)
 
 

@@ -1,4 +1,4 @@
-"""The block, pointed at the emulator."""
+"""Google Cloud blocks that use the emulator."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.emulators.offers import made_offer
 
 @cache
 def credentials() -> GcpCredentials:
-    """A service account's key, made here: tokens are signed with it, and nobody else knows it."""
+    """Return a new service account's key, with which tokens are signed."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     text = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -34,13 +34,13 @@ def credentials() -> GcpCredentials:
 
 
 def cloud_at(url: str, **fields: Any) -> GcpCloud:
-    """Every service of Google's at one address."""
+    """Return a block with all Google services at one address."""
     services = ("compute", "billing", "secret", "iam", "projects")
     return GcpCloud(credentials=credentials(), **{f"{service}_endpoint": url for service in services}, **fields)
 
 
 def offer(instance_type: str = "n2-standard-4", zone: str = "us-central1-a", architecture: str = "x86_64") -> Offer:
-    """One of the small world's."""
+    """Return an offer of the small world."""
     family, size = instance_type.partition("-")[0], {"vcpus": 4, "cores": 2, "memory_gib": 16.0}
     prices = {"spot_usd_h": 0.072, "ip_usd_h": 0.0025, "disk_usd_gib_month": 0.1}
     of = {"family": family, "architecture": architecture, "notice_s": 30.0}

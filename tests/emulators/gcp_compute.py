@@ -1,4 +1,4 @@
-"""What the emulated Compute Engine is asked for: instances, disks and operations."""
+"""Calls of the emulated Compute Engine: instances, disks and operations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ORIGIN = "https://www.googleapis.com/compute/v1"
 
 @dataclass
 class Insert:
-    """What was received."""
+    """A received insertion."""
 
     zone: str
     request_id: str
@@ -32,18 +32,18 @@ class Insert:
 
 
 class Compute(Instances):
-    """One project's. All public methods take the lock themselves."""
+    """Compute Engine of one project. All public methods take the lock themselves."""
 
     def __init__(self, world: World, *, boots: bool, folder: Path | None) -> None:
         super().__init__(world, boots=boots, folder=folder)
         self.inserts: list[Insert] = []
-        self.warnings: dict[str, str] = {}  #: zones that give a code instead of a list
+        self.warnings: dict[str, str] = {}  #: zones with a warning code instead of a list
         self.unreachable: list[str] = []
         self.page_size = 500
         self._tokens: dict[str, str] = {}
 
     def forget_requests(self) -> None:
-        """As after a time: a requestId is new again."""
+        """Forget request ids, as the service does after some time."""
         with self.lock:
             self._tokens.clear()
 
@@ -104,7 +104,7 @@ class Compute(Instances):
             return self.operations.show(self._begin(zone, "delete", name, lambda: self._remove(instance)))
 
     def simulate_maintenance(self, zone: str, name: str) -> Response:
-        """A spot VM is not moved: it is preempted, with half a minute after the notice."""
+        """Preempt a spot VM, which is not migrated, half a minute after the notice."""
         with self.lock:
             instance = self.instances.get((zone, name))
             if instance is None:
@@ -168,7 +168,7 @@ def _told(instance: Instance) -> dict[str, Any]:
 
 
 def _passes(labels: dict[str, str], asked: str) -> bool:
-    """'labels.k:*' or 'labels.k = "v"'."""
+    """Whether labels match 'labels.k:*' or 'labels.k = "v"'."""
     if not asked:
         return True
     found = re.fullmatch(r'labels\.([\w-]+)(?::\*|\s*=\s*"?([\w-]+)"?)', asked)

@@ -1,4 +1,4 @@
-"""What goes wrong with Google's calls, for `GcpEmulator.fail`."""
+"""Faults of Google's calls, for `GcpEmulator.fail`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.emulators.server import Answer, Fault, Request, Response
 
 
 def fault(kind: str, answer: Answer, page: int | None = None, times: int = 10**9) -> Fault:
-    """What happens to calls of that kind, e.g. MACHINE_TYPES or INSERT; to one page of a list, from 0, or to all."""
+    """Return a fault for calls of a kind, e.g. MACHINE_TYPES or INSERT; for one page of a list, from 0, or for all."""
 
     def meets(request: Request) -> bool:
         token = request.query.get("pageToken", "page-0")
@@ -22,7 +22,7 @@ def throttled() -> Answer:
 
 
 def throttled_as_forbidden() -> Answer:
-    """As Compute Engine has said it too."""
+    """Throttle with a 403, as Compute Engine has also done."""
     return lambda request, said: error(403, "rateLimitExceeded", "Rate Limit Exceeded")
 
 
@@ -31,10 +31,10 @@ def server_error() -> Answer:
 
 
 def refused(status: int = 403, reason: str = "forbidden") -> Answer:
-    """Any of the services' own errors."""
+    """Return any of the services' own errors."""
     return lambda request, said: error(status, reason, "The message of the service")
 
 
 def empty() -> Answer:
-    """A good answer that lists nothing."""
+    """Return a valid answer with an empty list."""
     return lambda request, said: Response(b'{"nextPageToken": ""}')

@@ -1,4 +1,4 @@
-"""The life of the emulated Compute Engine's machines: made, booted, billed, taken back, gone."""
+"""Life cycle of the emulated Compute Engine's machines: creation, boot, billing, preemption, deletion."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _STOPPED = ("TERMINATED", "STOPPING")
 
 @dataclass(kw_only=True)
 class Instance(EmulatedMachine):
-    """One that exists; `body` is what was sent, with what the service adds to it; the labels are its tags."""
+    """An existing instance; `body` is its insertion with fields added by the service; its tags are the labels."""
 
     metadata: GcpMetadata
     zone: str
@@ -40,7 +40,7 @@ class Instance(EmulatedMachine):
 
 @dataclass
 class Broken:
-    """The next `times` insertions that meet this fail in their operation."""
+    """Makes the next `times` insertions fail in their operation."""
 
     code: str
     message: str
@@ -50,14 +50,14 @@ class Broken:
 
 
 class Instances(Life[Instance]):
-    """What happens without being asked, and what follows from what was asked."""
+    """Instances, with everything that happens to them after or without a call."""
 
     def __init__(self, world: World, *, boots: bool, folder: Path | None) -> None:
         super().__init__(Ledger(least_s=60.0), boots=boots, folder=folder)
         self.world = world
         self.without_quota: set[str] = set()  #: regions
         self.broken: list[Broken] = []
-        self.delay_s = 0.0  #: what an operation takes
+        self.delay_s = 0.0  #: duration of an operation
         self.instances: dict[tuple[str, str], Instance] = {}
         self.disks: dict[tuple[str, str], dict[str, Any]] = {}
         self.operations = Operations(world.project)
@@ -71,7 +71,7 @@ class Instances(Life[Instance]):
         return found
 
     def interrupt(self, id_: str, notice_s: float | None) -> None:
-        """With a notice the metadata says so, and ACPI tells the guest at the same moment; then it has `notice_s`."""
+        """Preempt a machine. With a notice, metadata and ACPI signal it at once; `notice_s` later it ends."""
         machine = self.machine(id_)
         if notice_s is None:
             self.take_back(machine)
@@ -96,7 +96,7 @@ class Instances(Life[Instance]):
             machine.status = "STOPPING"
 
     def switched_off(self, machine: Instance) -> None:
-        """By its own guest: no vCPU and no ephemeral address is billed any more, but the disk is."""
+        """Shut down from inside: vCPUs and the ephemeral address no longer bill, but the disk does."""
         with self.lock:
             if (machine.zone, machine.id) in self.instances and machine.status == "RUNNING":
                 machine.status = "TERMINATED"
@@ -104,7 +104,7 @@ class Instances(Life[Instance]):
                 self.ledger.close("ip", machine.id)
 
     def living(self, token: str) -> Instance | None:
-        """The running machine whose service account has that token."""
+        """Return the running machine whose service account has that token."""
         with self.lock:
             running = ("RUNNING", "STOPPING")
             return next(
@@ -128,7 +128,7 @@ class Instances(Life[Instance]):
                 self.boot(instance, script)
 
     def _why_not(self, machine_type: str, instance: Instance) -> Broken | None:
-        """What a 200 on the insertion did not say."""
+        """Return why an accepted insertion fails."""
         zone = instance.zone
         region = zone.rpartition("-")[0]
         if self.closed:
@@ -166,7 +166,7 @@ class Instances(Life[Instance]):
         }
 
     def _schedule_end(self, instance: Instance) -> None:
-        """The service's own dead man's switch."""
+        """Schedule the service's own deadline for the instance."""
         scheduling = instance.body["scheduling"]
         if "terminationTime" in scheduling:
             left_s = datetime.fromisoformat(scheduling["terminationTime"]).timestamp() - datetime.now(UTC).timestamp()
@@ -177,7 +177,7 @@ class Instances(Life[Instance]):
         instance.end = self.after(left_s, lambda: self._end_of(instance))
 
     def _end_of(self, instance: Instance) -> None:
-        """The instance termination action."""
+        """Execute the instance termination action."""
         if instance.body["scheduling"].get("instanceTerminationAction") == "DELETE":
             self._remove(instance)
             return

@@ -1,4 +1,4 @@
-"""Partial responses, as all of Google's JSON APIs give them for a field mask."""
+"""Partial responses for a field mask, as in all of Google's JSON APIs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def masked(document: Any, mask: str) -> bytes:
 
 
 def _kept(document: Any, mask: Mask) -> Any:
-    """Of a document what the mask names."""
+    """Return the parts of a document that the mask selects."""
     if not mask:
         return document
     if isinstance(document, list):
@@ -24,7 +24,7 @@ def _kept(document: Any, mask: Mask) -> Any:
 
 
 def _parsed(mask: str) -> Mask:
-    """'a/b(c,d),e' as {a: {b: {c: {}, d: {}}}, e: {}}."""
+    """Parse 'a/b(c,d),e' to {a: {b: {c: {}, d: {}}}, e: {}}."""
     root: Mask = {}
     stack, at = [root], root
     for token in re.findall(r"[\w*]+|[(),/]", mask):

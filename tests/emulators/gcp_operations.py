@@ -1,4 +1,4 @@
-"""The emulated Compute Engine's operations: work that goes on after the answer, and a zone's log."""
+"""Operations of the emulated Compute Engine: work that continues after the answer, and a zone's log."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.emulators.gcp_answers import reply
 from tests.emulators.server import Request, Response
 
 _ORIGIN = "https://www.googleapis.com/compute/v1"
-_WAIT_S = 5.0  # the real one holds a wait for two minutes
+_WAIT_S = 5.0  # the real service holds a wait for two minutes
 
 
 class Failed(Exception):
@@ -25,7 +25,7 @@ class Failed(Exception):
 
 
 class Operations:
-    """One project's."""
+    """Operations of one project."""
 
     def __init__(self, project: str) -> None:
         self._project = project
@@ -34,7 +34,7 @@ class Operations:
         self._done: dict[str, threading.Event] = {}
 
     def begin(self, zone: str, kind: str, target: str, work: Callable[[], None], delay_s: float) -> str:
-        """Do the work on a thread of its own, `delay_s` from now; it may raise Failed."""
+        """Do the work in a separate thread after `delay_s`; it may raise Failed."""
         id_ = self.note(zone, kind, target, done=False)
 
         def run() -> None:
@@ -59,7 +59,7 @@ class Operations:
         return id_
 
     def note(self, zone: str, kind: str, target: str, done: bool = True) -> str:
-        """An entry in the zone's log; target: e.g. 'instances/NAME'."""
+        """Add an entry to the zone's log; target: e.g. 'instances/NAME'."""
         id_ = f"operation-{uuid.uuid4().hex[:12]}"
         place = f"{_ORIGIN}/projects/{self._project}/zones/{zone}"
         with self._lock:

@@ -1,4 +1,4 @@
-"""What a spot VM of the emulated world costs: its own rows, by the same arithmetic as the real price list's."""
+"""Prices of spot VMs in the emulated world, computed from its rows like real prices from the price list."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.emulators.gcp_world import World
 
 
 def spot_prices(world: World) -> dict[tuple[str, str], float]:
-    """USD/h by machine type and zone, without disk and address."""
+    """Return USD/h by machine type and zone, without disk and address."""
     rows = []
     for zone, listed in world.zones.items():
         for row in listed:

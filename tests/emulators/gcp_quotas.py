@@ -1,9 +1,9 @@
-"""What a project may have of Compute Engine, counted as the service counts it, and how it says that it is too much.
+"""Quotas of Compute Engine, counted like the service does, and its errors when one is exceeded.
 
-Spot VMs count against PREEMPTIBLE_CPUS of their region, all families together; where none was granted, against the
-ordinary quotas: the family's own metric, CPUS for the first generation and E2, and CPUS_PER_VM_FAMILY for what came
+Spot VMs count against PREEMPTIBLE_CPUS of their region, all families together. If there is none, they count against the
+ordinary quotas: the family's own metric, CPUS for the first generation and E2, and CPUS_PER_VM_FAMILY for families from
 after 2023. CPUS_ALL_REGIONS and GPUS_ALL_REGIONS are the project's. Sources: Compute Engine, "Allocation quotas"; Quota
-and QuotaExceededInfo of the API v1. A metric that a test does not set is as good as without a limit.
+and QuotaExceededInfo of the API v1. A metric that a test does not set is unlimited.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _PLENTY = 1e9
 
 @dataclass(frozen=True)
 class Limit:
-    """One quota with its dimensions; empty: of the project."""
+    """One quota with its dimensions; without dimensions it is the project's."""
 
     metric: str
     dimensions: tuple[tuple[str, str], ...] = ()
 
     @property
     def error(self) -> tuple[str, str]:
-        """The quota's id and its metric as the errors' details have them."""
+        """The quota's id and its metric, as in the errors' details."""
         dashed, where = self.metric.replace("_", "-"), "-per-project" + "-region" * bool(self.dimensions)
         return f"{dashed}{where}", f"compute.googleapis.com/{self.metric.lower()}"
 
@@ -36,7 +36,8 @@ class Limit:
 def too_much(
     world: World, zone: str, machine_type: str, others: Iterable[tuple[str, str]]
 ) -> tuple[str, list[dict[str, Any]]] | None:
-    """(message, details) of the first quota that one more machine exceeds; others: (type, zone) of those that run."""
+    """Return (message, details) of the first quota that one more machine exceeds; others: (type, zone) of those that
+    run."""
     running = list(others)
     for limit, amount in _counted(world, zone, machine_type):
         used = sum(
@@ -72,7 +73,7 @@ def _counted(world: World, zone: str, machine_type: str) -> Iterator[tuple[Limit
 
 
 def _most(world: World, limit: Limit) -> tuple[float, float]:
-    """(limit, what others use of it)"""
+    """Return (limit, usage by others)."""
     where = dict(limit.dimensions)
     if not where:
         return world.project_quotas.get(limit.metric, (_PLENTY, 0.0))

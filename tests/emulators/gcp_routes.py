@@ -1,4 +1,4 @@
-"""The calls that the emulated Google knows, by method and path."""
+"""Calls of the emulated Google by method and path."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ ROUTES: list[tuple[str, str, str]] = [
     ("POST", r"/v1/projects/(?P<project>[^/:]+):testIamPermissions", PERMISSIONS),
     ("POST", r"/v1/projects/-/serviceAccounts/(?P<name>[^/:]+):testIamPermissions", ACCOUNT_PERMISSIONS),
 ]
-FOR_MACHINES = {ACCESS, DELETE}  # what their role allows
+FOR_MACHINES = {ACCESS, DELETE}  # allowed by their role
 SERVICES = {
     **dict.fromkeys((CREATE_SECRET, LIST_SECRETS, ADD_VERSION, ACCESS, DELETE_SECRET), "secretmanager"),
     SKUS: "cloudbilling",

@@ -1,4 +1,4 @@
-"""Rows of Google's lists, as its APIs spell them."""
+"""Rows of Google's lists in its APIs' format."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def machine_type(
     state: str = "",
     shared: bool = False,
 ) -> dict[str, Any]:
-    """A row of machineTypes; `ssd` counts partitions. int64 are strings, as in all of Google's JSON."""
+    """Return a row of machineTypes; `ssd` counts partitions. int64 are strings, as in all of Google's JSON."""
     row: dict[str, Any] = {
         "kind": "compute#machineType",
         "id": str(crc32(name.encode())),
@@ -47,7 +47,7 @@ def machine_type(
 
 
 def money(usd: float, currency: str = "USD") -> dict[str, Any]:
-    """A price; what is zero is not written."""
+    """Return a price; zeros are omitted."""
     nanos = round(usd * 1e9)
     price: dict[str, Any] = {"currencyCode": currency}
     if nanos // 10**9:
@@ -67,7 +67,7 @@ def sku(
     currency: str = "USD",
     before: float | None = None,
 ) -> dict[str, Any]:
-    """An element of the price list; `usd` by tier where there are several, `before` a price that held earlier."""
+    """Return an element of the price list; `usd` by tier if there are several, `before` an earlier price."""
 
     def info(rates: Sequence[float], since: str) -> dict[str, Any]:
         return {
@@ -107,13 +107,13 @@ def sku(
     }
 
 
-ON_DEMAND = 4  #: times the spot price, where nothing else is said
+ON_DEMAND = 4  #: times the spot price, by default
 
 
 def both(
     description: str, group: str, usd: float, region: str, unit: str = "h", city: str = ""
 ) -> list[dict[str, Any]]:
-    """The spot SKU and the on-demand one."""
+    """Return the spot SKU and the on-demand one."""
     where = f"running in {city or CITIES.get(region, region)}"
     return [
         sku(f"Spot Preemptible {description} {where}", group, usd, [region], unit=unit),
@@ -122,7 +122,7 @@ def both(
 
 
 def core_and_ram(name: str, core: float, ram: float, region: str, ram_unit: str = "GiBy.h") -> list[dict[str, Any]]:
-    """`name` as before ' Core', e.g. 'N2 Instance'."""
+    """Return the SKUs of core and RAM; `name` as before ' Core', e.g. 'N2 Instance'."""
     one = name == "N1 Predefined Instance"
     return [
         *both(f"{name} Core", "N1Standard" if one else "CPU", core, region),
@@ -142,7 +142,7 @@ def local_ssd(usd_month: float, region: str) -> list[dict[str, Any]]:
     where = f"in {CITIES.get(region, region)}"
     spot = f"SSD backed Local Storage attached to Spot Preemptible VMs {where}"
     return [
-        # Filed as on demand, as the real one has been.
+        # Listed as on demand, as in the real price list.
         sku(spot, "LocalSSD", usd_month, [region], "OnDemand", "GiBy.mo"),
         sku(f"SSD backed Local Storage {where}", "LocalSSD", usd_month * ON_DEMAND, [region], "OnDemand", "GiBy.mo"),
     ]

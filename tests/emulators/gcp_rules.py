@@ -1,4 +1,4 @@
-"""What Compute Engine refuses at once of an instance's body."""
+"""Immediate errors of Compute Engine for the body of an instance."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _IP_POLICY = "constraints/compute.vmExternalIpAccess"
 
 
 def complaint(world: World, zone: str, body: dict[str, Any]) -> Response | None:
-    """The refusal, or None for a body that it takes."""
+    """Return the error for a body, or None if it is accepted."""
     if zone not in world.zones:
         return error(404, "notFound", f"The resource 'projects/{world.project}/zones/{zone}' was not found")
     if zone.rpartition("-")[0] in world.closed:
-        # GoogleCloudPlatform/oss-test-infra#2703 has it so; Resource Manager, "Restricting resource locations".
+        # As reported in GoogleCloudPlatform/oss-test-infra#2703; Resource Manager, "Restricting resource locations".
         where = resource(world.project, zone, "instances", body.get("name", ""))
         text = f"Location ZONE:{zone} violates constraint constraints/gcp.resourceLocations on the resource {where}."
         return error(412, "conditionNotMet", text)
@@ -38,7 +38,7 @@ def complaint(world: World, zone: str, body: dict[str, Any]) -> Response | None:
         return _invalid("resource.name")
     machine_type = body["machineType"].rpartition("/")[2]
     if all(row["name"] != machine_type for row in world.zones[zone]):
-        # As others have met it, e.g. GoogleCloudPlatform/bank-of-anthos#1234.
+        # As reported by users, e.g. in GoogleCloudPlatform/bank-of-anthos#1234.
         where = resource(world.project, zone, "machineTypes", machine_type)
         text = f"'{where}'. Machine type with name '{machine_type}' does not exist in zone '{zone}'."
         return error(400, "invalid", f"Invalid value for field 'resource.machineType': {text}")
@@ -96,7 +96,7 @@ def _about_the_network(world: World, body: dict[str, Any]) -> Response | None:
 
 
 def _about_the_metadata(items: list[dict[str, str]]) -> Response | None:
-    """Compute Engine documentation, "About VM metadata": 256 KB a value, 512 KB in all."""
+    """Check the sizes. Compute Engine documentation, "About VM metadata": 256 KB per value, 512 KB in all."""
     sizes = [len(item["value"].encode()) for item in items]
     if max(sizes, default=0) > 256 << 10 or sum(sizes) > 512 << 10:
         return error(413, "uploadTooLarge", "Value for field 'resource.metadata.items' is too large")

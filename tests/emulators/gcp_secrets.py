@@ -25,7 +25,7 @@ class Secret:
 
 
 class Secrets:
-    """One project's."""
+    """Secrets of one project."""
 
     def __init__(self, world: World, ledger: Ledger) -> None:
         self._world = world
@@ -86,7 +86,8 @@ class Secrets:
             return reply({})
 
     def _forbidden(self, places: list[str]) -> Response | None:
-        """As in firebase/firebase-tools#6454: a policy that allows some regions does not allow `global`."""
+        """Return the error of a location policy, as in firebase/firebase-tools#6454: a policy that allows some regions
+        does not allow `global`."""
         closed = self._world.closed
         if not closed or not closed.union({"global"}).intersection(places):
             return None

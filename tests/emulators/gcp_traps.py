@@ -1,4 +1,4 @@
-"""The small world's machine types and SKUs: one of each kind, and every trap that is known."""
+"""The small world's machine types and SKUs: one of each kind, and every known special case."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TYPES: list[dict[str, Any]] = [
     machine_type("n2-standard-8", 8, 32),
     machine_type("n2d-standard-4", 4, 16),
     machine_type("e2-standard-2", 2, 8),
-    # Two vCPUs to the guest, less on the bill.
+    # Two vCPUs in the guest, fewer on the bill.
     machine_type("e2-micro", 2, 1, shared=True),
     machine_type("e2-small", 2, 2, shared=True),
     machine_type("e2-medium", 2, 4, shared=True),
@@ -40,7 +40,7 @@ TYPES: list[dict[str, Any]] = [
 
 
 def rare_types() -> list[dict[str, Any]]:
-    """Types that cannot be priced, each for another reason."""
+    """Return types that cannot be priced, each for a different reason."""
     return [
         machine_type("m2-ultramem-208", 208, 5888),
         machine_type("h4d-standard-192", 192, 720),
@@ -48,9 +48,9 @@ def rare_types() -> list[dict[str, Any]]:
         machine_type("z9-standard-2", 2, 8),
         machine_type("n4-standard-2", 2, 8),  # a core SKU, no RAM
         machine_type("e2-nano", 2, 0.5, shared=True),
-        machine_type("g2-standard-8", 8, 32),  # its GPU left out
+        machine_type("g2-standard-8", 8, 32),  # without its GPU
         machine_type("a2-mysterygpu-1g", 12, 85, gpu=("nvidia-b900", 1)),
-        machine_type("c3-standard-4-lssd", 4, 16),  # its partitions left out
+        machine_type("c3-standard-4-lssd", 4, 16),  # without its partitions
         machine_type("c2-standard-16", 16, 64, state="OBSOLETE"),
     ]
 
@@ -60,7 +60,7 @@ def skus() -> list[dict[str, Any]]:
 
 
 def _usual(region: str) -> list[dict[str, Any]]:
-    """The same in both regions."""
+    """Return the SKUs that are the same in both regions."""
     return [
         *core_and_ram("N1 Predefined Instance", 0.007, 0.001, region),
         *core_and_ram("N2 Instance", 0.01, 0.002, region),
@@ -91,7 +91,7 @@ def _usual(region: str) -> list[dict[str, Any]]:
 
 def _america() -> list[dict[str, Any]]:
     return [
-        # The price of yesterday was higher; the free tier is none of ours.
+        # The earlier price was higher; the free tier does not count.
         sku("Spot Preemptible N2D AMD Instance Core running in Americas", "CPU", 0.006, [US], before=0.06),
         sku("Spot Preemptible N2D AMD Instance Ram running in Americas", "RAM", [0, 0.001], [US], unit="GiBy.h"),
         sku("N2D AMD Instance Ram running in Americas", "RAM", 0.004, [US], "OnDemand", "GiBy.h"),
@@ -103,7 +103,7 @@ def _america() -> list[dict[str, Any]]:
 
 
 def _europe() -> list[dict[str, Any]]:
-    """No spot SKU for the L4, for N2D's cores, for local SSD."""
+    """Return SKUs without spot for the L4, for N2D's cores and for local SSD."""
     return [
         sku("Nvidia L4 GPU running in Netherlands", "GPU", 0.6, [EUROPE], "OnDemand"),
         sku("N2D AMD Instance Core running in Netherlands", "CPU", 0.03, [EUROPE], "OnDemand"),
@@ -113,7 +113,7 @@ def _europe() -> list[dict[str, Any]]:
 
 
 def _east() -> list[dict[str, Any]]:
-    """One region under two names, with two prices; and one where spot costs more than on demand."""
+    """Return a region with two names and two prices, and parts whose spot price is above on demand."""
     return [
         *core_and_ram("N2 Instance", 0.011, 0.002, EAST),
         *both("N2 Instance Core", "CPU", 0.009, EAST, city="Virginia"),
@@ -129,7 +129,7 @@ def _east() -> list[dict[str, Any]]:
 
 
 def _not_for_sale() -> list[dict[str, Any]]:
-    """Dearer than the real ones, so that whoever takes them for those is seen."""
+    """Return SKUs of other products; their high prices reveal a wrong classification."""
     where = [US, EUROPE, EAST]
     return [
         sku("Spot Preemptible N2 Custom Instance Core running in Americas", "CPU", 9, where),

@@ -1,4 +1,4 @@
-"""What the emulated Google knows: a small world with every documented trap in it, and one of realistic size."""
+"""Data of the emulated Google: a small world with every documented special case, and one of realistic size."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from tests.emulators.gcp_traps import TYPES, rare_types, skus
 
 @dataclass
 class World:
-    """Rows as the APIs spell them."""
+    """Rows in the APIs' format."""
 
     zones: dict[str, list[dict[str, Any]]]  #: machine types by zone
     skus: list[dict[str, Any]]
     preemption_rates: dict[tuple[str, str], list[float]] = field(default_factory=dict)  #: by type and zone, daily
-    warnings: dict[str, str] = field(default_factory=dict)  #: zones that give a code instead of a list
+    warnings: dict[str, str] = field(default_factory=dict)  #: zones with a warning code instead of a list
     project: str = "spotwave-test"
     machine_account: str = "spotwave-machine@spotwave-test.iam.gserviceaccount.com"
     no_external_ip: bool = False  #: by a policy of the organization
     quotas: dict[str, dict[str, tuple[float, float]]] = field(
         default_factory=dict
-    )  #: by region and metric (with its family after it): limit, use
-    project_quotas: dict[str, tuple[float, float]] = field(default_factory=dict)  #: by metric: limit, use
-    closed: set[str] = field(default_factory=set)  #: regions that a policy of the organization forbids
-    lacks: set[str] = field(default_factory=set)  #: permissions that the launcher was not given
+    )  #: by region and metric (followed by its family): limit, usage
+    project_quotas: dict[str, tuple[float, float]] = field(default_factory=dict)  #: by metric: limit, usage
+    closed: set[str] = field(default_factory=set)  #: regions forbidden by a policy of the organization
+    lacks: set[str] = field(default_factory=set)  #: permissions that the launcher lacks
 
 
 def dice(*what: object) -> float:
-    """A number in [0, 1) that is always the same for the same."""
+    """Return a number in [0, 1) that is always the same for the same arguments."""
     return crc32(" ".join(map(str, what)).encode()) / 2**32
 
 
 def small_world() -> World:
-    """Three regions; prices are round, so that a test can add them up."""
+    """Three regions; prices are round numbers, so that tests can add them."""
     usual = [row for row in TYPES if row["name"].startswith(("n2-", "e2-standard", "n1-"))]
     return World(
         zones={
@@ -57,7 +57,7 @@ def small_world() -> World:
 
 _SIZES = (1, 2, 4, 8, 16, 22, 24, 30, 32, 44, 48, 60, 64, 80, 88, 90, 96, 112, 128, 176)
 _KINDS = {"highcpu": 2, "standard": 4, "highmem": 8}
-# Family: what its SKUs are called.
+# Family: its name in SKUs.
 _FAMILIES = {
     "n1": "N1 Predefined Instance",
     "n2": "N2 Instance",
@@ -76,7 +76,7 @@ _REGIONS, _ZONES, _ROWS, _SKUS = 40, "abc", 13_400, 40_000
 
 
 def big_world() -> World:
-    """As many regions, zones, machine types and SKUs as the real one has: 27 pages of types, 8 of SKUs."""
+    """As many regions, zones, machine types and SKUs as the real service: 27 pages of types, 8 of SKUs."""
     regions = [f"region-{number:02}" for number in range(_REGIONS)]
     zones = [f"{region}-{letter}" for region in regions for letter in _ZONES]
     kinds = [

@@ -1,7 +1,6 @@
-"""The life of an emulated machine, as far as it is the same in all clouds: known late, booted, taken back, at an end.
+"""Life cycle of an emulated machine, as far as all clouds share it: delayed visibility, boot, interruption, end.
 
-What its states are called, what it bills and what an end leaves behind is each cloud's own: aws_fleet.py, gcp_life.py,
-azure_resources.py.
+Names of states, billing and leftovers differ between clouds: aws_fleet.py, gcp_life.py, azure_resources.py.
 """
 
 from __future__ import annotations
@@ -38,11 +37,11 @@ class EmulatedMachine:
     tags: dict[str, str]
     metadata: Metadata
     launched_at: datetime = field(default_factory=lambda: datetime.now(UTC).replace(microsecond=0))
-    unseen: int = 0  #: reads that do not know it yet
+    unseen: int = 0  #: number of reads that do not list it yet
     computer: Computer | None = None
 
     def is_seen(self) -> bool:
-        """Whether this read knows it."""
+        """Whether this read lists it."""
         self.unseen -= 1
         return self.unseen < 0
 
@@ -51,17 +50,17 @@ M = TypeVar("M", bound=EmulatedMachine)
 
 
 class Life(ABC, Generic[M]):
-    """All machines of one account. `boots`: whether they run their user data; where they do not, they only bill.
-    `folder`: where they live; a temporary one if None."""
+    """All machines of one account. `boots`: whether they run their user data; otherwise they only bill.
+    `folder`: folder of the machines; a temporary one if None."""
 
     def __init__(self, ledger: Ledger, *, boots: bool = True, folder: Path | None = None) -> None:
         self.ledger = ledger
         self.boots = boots
         self.folder = folder
-        self.reach: set[int] = set()  #: ports of this computer that machines reach
+        self.reach: set[int] = set()  #: ports of this computer that machines can connect to
         self.exhausted: set[tuple[str, str]] = set()  #: (type, zone or region) without capacity
-        self.unseen = 0  #: of machines to come
-        self.computers: dict[str, Computer] = {}  #: all that ever booted
+        self.unseen = 0  #: initial value for new machines
+        self.computers: dict[str, Computer] = {}  #: all that were ever booted
         self.lock = threading.RLock()
         self.closed = False
         self._own_folder: tempfile.TemporaryDirectory[str] | None = None
@@ -70,18 +69,18 @@ class Life(ABC, Generic[M]):
 
     @abstractmethod
     def machine(self, id_: str) -> M:
-        """One that exists. Raises KeyError."""
+        """Return an existing machine. Raises KeyError."""
 
     @abstractmethod
     def take_back(self, machine: M) -> None:
-        """End it now, as the cloud does that needs its capacity: its power is cut."""
+        """End it now, like a cloud that needs its capacity: its power is cut."""
 
     @abstractmethod
     def switched_off(self, machine: M) -> None:
-        """Its guest has powered itself off; from a thread of its computer."""
+        """Handle a shutdown from inside; called from a thread of its computer."""
 
     def interrupt(self, id_: str, notice_s: float | None) -> None:
-        """Take it back: a notice, and the end `notice_s` later; at once with None."""
+        """Interrupt it: a notice, and the end `notice_s` later; at once with None."""
         machine = self.machine(id_)
         if notice_s is None:
             self.take_back(machine)
@@ -90,7 +89,7 @@ class Life(ABC, Generic[M]):
         self.after(notice_s, lambda: self.take_back(machine))
 
     def after(self, seconds: float, work: Callable[[], None]) -> threading.Timer:
-        """Do it then, unless the cloud is closed before."""
+        """Do the work after some time, unless the cloud is closed before."""
         timer = threading.Timer(min(max(seconds, 0.0), threading.TIMEOUT_MAX), work)
         timer.daemon = True
         self._timers.append(timer)
@@ -109,7 +108,7 @@ class Life(ABC, Generic[M]):
         machine.computer.boot()
 
     def close(self) -> None:
-        """Every machine is dead when it returns."""
+        """End all machines; returns when nothing of them runs."""
         with self.lock:
             self.closed = True
         for timer in self._timers:

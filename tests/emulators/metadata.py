@@ -1,7 +1,7 @@
-"""The three clouds' metadata services, as a machine sees them: each an object to be called with a request.
+"""Metadata services of the three clouds, as seen from a machine: callables that answer requests.
 
-What an emulator must accept from a living machine is here too: `AwsMetadata.credentials`, `GcpMetadata.token`,
-`AzureMetadata.token_for(resource)`. All safe to use from several threads.
+They also hold what an emulator must accept from a running machine: `AwsMetadata.credentials`, `GcpMetadata.token`,
+`AzureMetadata.token_for(resource)`. All are thread-safe.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _iso(at: float) -> str:
 
 
 class AwsMetadata:
-    """IMDSv2, with version 1 switched off."""
+    """IMDSv2, with version 1 disabled."""
 
     def __init__(
         self,
@@ -55,15 +55,15 @@ class AwsMetadata:
         self._rebalance: float | None = None
 
     def notice(self, at: float) -> None:
-        """The spot instance will be terminated at (Unix seconds)."""
+        """Announce the spot instance's termination at a time (Unix seconds)."""
         self._action = at
 
     def rebalance(self) -> None:
-        """The early hint."""
+        """Send the early rebalance recommendation."""
         self._rebalance = time.time()
 
     def expire_tokens(self) -> None:
-        """Every token handed out so far is refused from now on."""
+        """Reject all tokens issued so far."""
         self._tokens.clear()
 
     def __call__(self, request: Request) -> Response:
@@ -108,7 +108,7 @@ class AwsMetadata:
 
 
 class GcpMetadata:
-    """computeMetadata/v1. Nothing is told of the time of a preemption but that it is now."""
+    """computeMetadata/v1. It announces only that a preemption happens now, not when the machine ends."""
 
     def __init__(
         self,
@@ -139,7 +139,7 @@ class GcpMetadata:
         }
 
     def notice(self, at: float | None = None) -> None:
-        """The instance is preempted: TRUE from now on (`at` is what the caller plans, and is not told)."""
+        """Preempt the instance: TRUE from now on (`at` is the caller's plan, and is not announced)."""
         with self._preempted:
             self._is_preempted = True
             self._preempted.notify_all()
@@ -165,7 +165,7 @@ class GcpMetadata:
         return self._flavoured(_text(said), said)
 
     def _hanging(self, request: Request) -> str:
-        """With wait_for_change until the value is another than that of `last_etag` (default: than now)."""
+        """Return the value; with wait_for_change, wait until it differs from `last_etag` (default: from now)."""
 
         def value() -> str:
             return "TRUE" if self._is_preempted else "FALSE"
@@ -188,7 +188,7 @@ def _etag(value: str) -> str:
 
 
 class AzureMetadata:
-    """IMDS and Scheduled Events. `first_call_s`: how long the first call for events takes (in Azure up to 120 s)."""
+    """IMDS and Scheduled Events. `first_call_s`: duration of the first call for events (in Azure up to 120 s)."""
 
     def __init__(
         self,
@@ -222,11 +222,11 @@ class AzureMetadata:
         self._lock = threading.Lock()
 
     def notice(self, at: float) -> str:
-        """Preempt of this machine not before (Unix seconds); returns the event's id."""
+        """Announce a Preempt of this machine, not before a time (Unix seconds); return the event's id."""
         return self.event("Preempt", at)
 
     def event(self, kind: str, at: float, resources: list[str] | None = None) -> str:
-        """Any event: Freeze, Reboot, Redeploy, Preempt, Terminate."""
+        """Announce any event: Freeze, Reboot, Redeploy, Preempt, Terminate."""
         with self._lock:
             id_ = str(uuid.uuid4()).upper()
             self._incarnation += 1
@@ -244,13 +244,13 @@ class AzureMetadata:
             return id_
 
     def start(self, event_id: str) -> None:
-        """The event begins: its NotBefore is empty from now on."""
+        """Start the event: its NotBefore is empty from now on."""
         with self._lock:
             self._incarnation += 1
             self._events[event_id] |= {"EventStatus": "Started", "NotBefore": ""}
 
     def token_for(self, resource: str) -> str:
-        """The identity's access token for e.g. https://vault.azure.net, with or without a slash at the end."""
+        """Return the identity's access token for e.g. https://vault.azure.net, with or without a trailing slash."""
         with self._lock:
             return self._tokens.setdefault(resource.rstrip("/"), f"eyJ0eXAi.{token_hex(60)}.{token_hex(20)}")
 
@@ -275,7 +275,7 @@ class AzureMetadata:
         with self._lock:
             first, self._enabled = not self._enabled, True
         if first:
-            time.sleep(self._first_call_s)  # this is what the service does: nothing waits for it but its client
+            time.sleep(self._first_call_s)  # simulates the service's delay
         with self._lock:
             return _json({"DocumentIncarnation": self._incarnation, "Events": list(self._events.values())})
 

@@ -1,4 +1,4 @@
-"""An offer as a market has it, for tests that launch machines."""
+"""Offers for tests that launch machines."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""An S3 bucket whose keys may do all with the objects below one folder, and nothing with the bucket itself.
+"""An S3 bucket whose keys have all permissions for objects below one folder, and none for the bucket itself.
 
-Such keys are what a policy of least privilege gives: `s3:ListBucket` on condition of a prefix, so that HeadBucket,
-which names none, is refused, and no `s3:CreateBucket` (Amazon S3 API Reference, HeadBucket and CreateBucket,
-"Permissions").
+A policy of least privilege creates such keys: `s3:ListBucket` on condition of a prefix, so that HeadBucket, which has
+no prefix, is denied, and no `s3:CreateBucket` (Amazon S3 API Reference, HeadBucket and CreateBucket, "Permissions").
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ _DATE = "2026-01-01T00:00:00.000Z"
 
 
 class S3Emulator(Emulator):
-    """One bucket, whatever its name."""
+    """One bucket with any name."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What the emulated services share: an HTTP server on the loopback that can be slow, busy, broken, empty or absurd."""
+"""Base of the emulated services: an HTTP server on the loopback that can be slow, throttled, broken or empty."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Request:
     query: dict[str, str]  #: the first value of each
     headers: dict[str, str]  #: names in lower case
     body: bytes
-    url: str  #: where this server is reached, e.g. http://127.0.0.1:4711
+    url: str  #: address of this server, e.g. http://127.0.0.1:4711
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Response:
     content_type: str = "application/json"
     headers: dict[str, str] = field(default_factory=dict)
     cut: bool = False  #: send half of the body, then drop the connection
-    lost: bool = False  #: drop the connection without a word
+    lost: bool = False  #: drop the connection without an answer
 
 
 Answer = Callable[[Request, Response], Response]
@@ -39,12 +39,12 @@ Answer = Callable[[Request, Response], Response]
 
 @dataclass
 class Fault:
-    """What goes wrong with the calls that `meets` picks, the next `times` of them."""
+    """A fault for the next `times` calls that `meets` matches."""
 
     meets: Callable[[Request], bool]
-    answer: Answer  #: given what would have been answered
+    answer: Answer  #: called with the regular answer
     times: int = 10**9
-    instead: bool = False  #: the call is not done; else it is, and its answer is spoilt
+    instead: bool = False  #: do not execute the call; otherwise only its answer is replaced
 
 
 def cut() -> Answer:
@@ -52,7 +52,7 @@ def cut() -> Answer:
 
 
 def lost() -> Answer:
-    """What was asked is done, and nobody hears of it."""
+    """Execute the call but drop the answer."""
     return lambda request, said: Response(b"", lost=True)
 
 
@@ -61,14 +61,14 @@ def garbage() -> Answer:
 
 
 class Emulator(ABC):
-    """A service; `with emulator: ...` serves it at `emulator.url`. Counts its calls, and how many were at once."""
+    """A service; `with emulator: ...` serves it at `emulator.url`. Records its calls and their concurrency."""
 
     def __init__(self, latency_s: float = 0.0, listening: socket | None = None) -> None:
-        """listening: a socket to serve on, where the address must be known before; else any free port."""
+        """listening: a socket to serve on, if the address must be known before; else any free port."""
         self.latency_s = latency_s
-        self.calls: list[str] = []  #: what was asked, in the service's own words
+        self.calls: list[str] = []  #: names of all calls
         self.most_at_once = 0
-        self.away = False  #: nobody answers: every connection is dropped, and nothing is done
+        self.away = False  #: drop every connection without executing the call
         self._at_once = 0
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
@@ -81,14 +81,14 @@ class Emulator(ABC):
 
     @abstractmethod
     def answer(self, request: Request) -> Response:
-        """What the service says when nothing is wrong."""
+        """Return the service's answer without faults."""
 
     @abstractmethod
     def name_of(self, request: Request) -> str:
         """The call's name for `calls` and for faults, e.g. 'DescribeSpotPriceHistory us-east-1'."""
 
     def forbidden(self, request: Request) -> Response | None:
-        """The refusal of a caller that has no right to this call, before any fault; None where it has."""
+        """Return the error for a caller without permission, before any fault; None if it is allowed."""
         return None
 
     @property
@@ -122,7 +122,7 @@ class Emulator(ABC):
         try:
             if self.away:
                 return Response(b"", lost=True)
-            # This is what a slow service is; nothing waits for it but its client.
+            # Simulates a slow service.
             time.sleep(self.latency_s)
             if (forbidden := self.forbidden(request)) is not None:
                 return forbidden
@@ -168,7 +168,7 @@ def _handler(emulator: Emulator) -> type[BaseHTTPRequestHandler]:
             for name, value in response.headers.items():
                 self.send_header(name, value)
             self.end_headers()
-            if self.command == "HEAD":  # of what a GET would have answered
+            if self.command == "HEAD":  # headers as for GET, without the body
                 return
             if response.cut:
                 self.wfile.write(response.body[: len(response.body) // 2])

@@ -1,4 +1,4 @@
-"""The emulated computer: what it must be for the end-to-end tests to prove anything."""
+"""Properties of the emulated computer that the end-to-end tests rely on."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def running(processes: list[psutil.Process]) -> list[psutil.Process]:
 
 
 @pytest.mark.parametrize("isolated", MODES)
-def test_it_runs_on_after_its_user_data_until_it_powers_itself_off(tmp_path: Path, isolated: bool) -> None:
+def test_it_continues_after_its_user_data_until_it_powers_itself_off(tmp_path: Path, isolated: bool) -> None:
     ends: list[None] = []
     go = tmp_path / "go"
     waits = f"until [[ -e {go} ]]; do sleep 0.05; done; poweroff"
@@ -78,7 +78,7 @@ def test_it_runs_on_after_its_user_data_until_it_powers_itself_off(tmp_path: Pat
 
 
 @pytest.mark.parametrize("isolated", MODES)
-def test_a_power_cut_leaves_nothing_and_is_no_end_of_its_own(tmp_path: Path, isolated: bool) -> None:
+def test_power_cut_leaves_nothing_and_does_not_call_on_end(tmp_path: Path, isolated: bool) -> None:
     ends: list[None] = []
     script = f"{BASH}export SPOTWAVE_WORK={tmp_path}\npython3 - <<'PY'\n{DAEMON}\nPY\necho up\nsleep 600\n"
     with booted(tmp_path / "m", script, isolated, on_end=lambda: ends.append(None)) as computer:
@@ -93,7 +93,7 @@ def test_a_power_cut_leaves_nothing_and_is_no_end_of_its_own(tmp_path: Path, iso
 
 
 @pytest.mark.parametrize("isolated", MODES)
-def test_a_shutdown_asks_first_and_does_not_ask_twice(tmp_path: Path, isolated: bool) -> None:
+def test_shutdown_terminates_first_and_kills_after_the_grace_period(tmp_path: Path, isolated: bool) -> None:
     polite = f"{BASH}trap 'echo saved; exit' TERM\necho up\nwhile true; do sleep 0.05; done\n"
     with booted(tmp_path / "polite", polite, isolated) as computer:
         says(computer, "up")
@@ -110,7 +110,7 @@ def test_a_shutdown_asks_first_and_does_not_ask_twice(tmp_path: Path, isolated: 
 
 
 @pytest.mark.parametrize("isolated", MODES)
-def test_it_knows_its_metadata_service(tmp_path: Path, isolated: bool) -> None:
+def test_it_can_reach_its_metadata_service(tmp_path: Path, isolated: bool) -> None:
     script = f"{BASH}python3 -c '{ASKS}' ${{SPOTWAVE_METADATA:-http://169.254.169.254}}/latest\nenv\n"
     with booted(tmp_path / "m", script, isolated) as computer:
         says(computer, "hello /latest")
@@ -121,7 +121,7 @@ def test_it_knows_its_metadata_service(tmp_path: Path, isolated: bool) -> None:
 
 
 @NEEDS_ROOT
-def test_it_reaches_what_it_may_and_nothing_else_of_this_computer(tmp_path: Path) -> None:
+def test_it_can_only_connect_to_allowed_ports(tmp_path: Path) -> None:
     with MetadataService(hello) as open_, MetadataService(hello) as closed:
         script = f"{BASH}for url in {open_.url}/a {closed.url}/b; do python3 -c '{ASKS}' $url || echo refused; done\n"
         script += "ls /run\necho $$\necho over\n"
@@ -131,12 +131,12 @@ def test_it_reaches_what_it_may_and_nothing_else_of_this_computer(tmp_path: Path
     assert "hello /a" in told
     assert "hello /b" not in told
     assert "refused" in told
-    assert "systemd\n2\nover" in told  # a /run and processes of its own
+    assert "systemd\n2\nover" in told  # its own /run and processes
     assert closed.calls == []
 
 
 @pytest.mark.parametrize("isolated", MODES)
-def test_it_dies_with_the_test_that_is_killed(tmp_path: Path, isolated: bool) -> None:
+def test_it_ends_if_the_test_process_is_killed(tmp_path: Path, isolated: bool) -> None:
     program = f"""
 import sys, time
 from pathlib import Path
@@ -165,7 +165,7 @@ time.sleep(600)
     until(lambda: not running(processes))
 
 
-def test_six_at_once_are_apart(tmp_path: Path) -> None:
+def test_six_computers_are_independent(tmp_path: Path) -> None:
     ends: list[int] = []
     lock = threading.Lock()
 

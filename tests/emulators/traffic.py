@@ -1,4 +1,4 @@
-"""The roads out of an emulated machine."""
+"""Connections from an emulated machine to this computer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 
 
 class Traffic:
-    """Carries connections from a machine's listening sockets to ports of this computer, until stopped."""
+    """Forwards connections from a machine's listening sockets to ports of this computer, until stopped."""
 
     def __init__(self, roads: list[tuple[socket.socket, int]]) -> None:
         self._roads = roads
@@ -24,12 +24,12 @@ class Traffic:
         self._thread.join()
 
     def sever(self, port: int) -> None:
-        """Carry nothing more to that port."""
+        """Block connections to that port, and cut open ones."""
         self._severed.add(port)
         self._loop.call_soon_threadsafe(self._cut, port)
 
     def mend(self) -> None:
-        """Carry everything again."""
+        """Allow all connections again."""
         self._severed.clear()
 
     def _cut(self, port: int) -> None:
@@ -59,13 +59,13 @@ class Traffic:
                     raise ConnectionRefusedError
                 there, back = await asyncio.open_connection("127.0.0.1", port)
             except OSError:
-                writer.transport.abort()  # nobody listens: as refused
+                writer.transport.abort()  # no server is listening: like a refused connection
                 return
             ours = self._carried.setdefault(port, set())
             ours.add(me := asyncio.current_task())
             try:
                 await asyncio.gather(_pump(reader, back), _pump(there, writer))
-            except asyncio.CancelledError:  # the machine is gone, or cut off; asyncio would take it for an error
+            except asyncio.CancelledError:  # the machine ended, or is cut off; asyncio would report it as an error
                 for one in (writer, back):
                     one.transport.abort()
             finally:
@@ -75,7 +75,7 @@ class Traffic:
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Bytes until the end of one direction."""
+    """Forward bytes until the end of one direction."""
     try:
         while data := await reader.read(65536):
             writer.write(data)

@@ -25,7 +25,7 @@ LOCAL = "local-cloud/here"
 # What each cloud does to a machine, and whether the machine hears of it beforehand.
 FORCED = {
     LOCAL: ("a notice of 30 s", True),
-    f"aws-cloud/{NAME}": ("terminated by us, without a notice", False),
+    f"aws-cloud/{NAME}": ("terminated by Spotwave, without notice", False),
     f"gcp-cloud/{NAME}": ("simulateMaintenanceEvent", True),
     f"azure-cloud/{NAME}": ("simulateEviction", True),
 }

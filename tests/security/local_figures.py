@@ -53,7 +53,7 @@ def an_id_that_leads_elsewhere(folder: Path) -> None:
     for name in ("secrets", "home", "machines"):
         (folder / name).mkdir()
     machine = a_machine(offer()).model_copy(update={"id": "..", "job_key": brief().brief.job_key})
-    with pytest.raises(ValueError, match="no machine's id"):
+    with pytest.raises(ValueError, match="not a valid machine id"):
         machines.terminate(machine)
     assert (folder / "home").exists()
     assert (folder / "secrets").exists()

@@ -47,7 +47,7 @@ def test_a_block_is_named_by_its_name_alone(word: str) -> None:
 
 @pytest.mark.parametrize("url", ["https://a\nb", "https://a\tb", "https://a b", "https://a\x00b", "https://a\u202eb"])
 def test_an_address_is_one_word(url: str) -> None:
-    with pytest.raises(ValueError, match="is no address"):
+    with pytest.raises(ValueError, match="is not a valid address"):
         checked(url)
 
 

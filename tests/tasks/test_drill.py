@@ -141,7 +141,8 @@ def test_a_drill_that_passed() -> None:
 
 
 def test_without_a_notice_that_is_said() -> None:
-    quiet = replace(PROMISE, interruption_method=InterruptionMethod("terminated by us", notice=False, within_s=300.0))
+    ended = InterruptionMethod("terminated by Spotwave", notice=False, within_s=300.0)
+    quiet = replace(PROMISE, interruption_method=ended)
     assert "says nothing of what a notice leaves time for" in report(replace(PASSED, promise=quiet))
 
 

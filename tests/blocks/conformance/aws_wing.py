@@ -1,4 +1,4 @@
-"""AWS, emulated, for the tests of every wing."""
+"""Emulated AWS, for the conformance tests of all providers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class AwsWing(RentedWing):
     kept: ClassVar = ["secret"]
     orphans: ClassVar = ["disk"]
     after_loss = MachineState.INTERRUPTED
-    after_poweroff = MachineState.GONE  # the launch asks for that
+    after_poweroff = MachineState.GONE  # by the launch parameters
     checked: ClassVar = [
         *("credentials", "regions", "role", "spot role", "secret", "launch"),
         *(f"{what} {region}" for what in ("quota", "image", "network") for region in REGIONS),
@@ -96,7 +96,7 @@ class AwsWing(RentedWing):
         one.state, one.reason = state
 
     def stop(self, machine: Machine) -> None:
-        """By the shutdown behaviour that we ask for it would be terminated instead."""
+        """Stop the instance directly: its shutdown behaviour would terminate it."""
         self.put_into(machine, ("stopped", ""))
 
     def user_data(self, machine: Machine) -> str:

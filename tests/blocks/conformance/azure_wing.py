@@ -1,4 +1,4 @@
-"""Azure, emulated, for the tests of every wing."""
+"""Emulated Azure, for the conformance tests of all providers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class AzureWing(RentedWing):
     parts: ClassVar = ["disk", "ip", "machine", "nic", "secret"]
     kept: ClassVar = ["secret"]
     orphans: ClassVar = ["disk", "ip", "nic"]
-    after_loss = MachineState.GONE  # nothing tells why
+    after_loss = MachineState.GONE  # Azure reports no reason
     checked: ClassVar = [
         *("credentials", "resource group", "providers", "rights", "quota", "identity", "network eastus"),
         *("image x86_64", "image arm64", "secrets"),
@@ -93,7 +93,7 @@ class AzureWing(RentedWing):
         return [name for call, _, name in puts if call == self.calls["launch"]]
 
     def go_away(self) -> None:
-        """Its identity service, at the same address here, is on the computer that asks."""
+        """Stop answering, except for logins: the identity endpoint is really on the caller's computer."""
         self.emulator.fail(Fault(lambda request: request.path != azure.LOGIN, lost(), instead=True))
 
     def small_pages(self) -> None:
@@ -111,7 +111,7 @@ class AzureWing(RentedWing):
         del self.emulator.resources.vms[machine.id].tags["spotwave-offer-0"]
 
     def orphan(self, machine: Machine) -> None:
-        """By its owner, in the portal."""
+        """Delete the machine but keep its parts, as its owner can in the portal."""
         vm = self.emulator.resources.vms[machine.id]
         for _, id_ in vm.parts:
             self.emulator.resources.parts[id_].delete_with_user = False

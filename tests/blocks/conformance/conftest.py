@@ -1,5 +1,5 @@
-"""Every test of this folder runs for each wing that it speaks of: `wing` is each of the four, `rented` each emulated
-cloud; `booting` is the latter with machines that run their user data."""
+"""Fixtures that run every test of this folder for each provider: `wing` is each of the four, `rented` each emulated
+cloud, `booting` each emulated cloud with machines that run their user data."""
 
 from __future__ import annotations
 

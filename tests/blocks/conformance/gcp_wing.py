@@ -1,4 +1,4 @@
-"""Google Cloud, emulated, for the tests of every wing."""
+"""Emulated Google Cloud, for the conformance tests of all providers."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class GcpWing(RentedWing):
     remedies: ClassVar = {"": r"docs/accounts/gcp\.md", "identity": "check the GCP Credentials block"}
     server_error = staticmethod(gcp.server_error())
     throttled = staticmethod(gcp.throttled())
-    most_tries = 10  # by the time
+    most_tries = 10  # limited by time
     longest_token = 36  # a UUID
     secret_calls: ClassVar = {gcp.ADD_VERSION}
     states: ClassVar = [

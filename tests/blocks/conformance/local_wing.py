@@ -1,4 +1,4 @@
-"""This computer, for the tests of every wing."""
+"""The local cloud, for the conformance tests of all providers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.blocks.machine_kit import IDLE
 
 
 class LocalWing(Wing):
-    """Its machines run in every test: nothing else of them would be there."""
+    """Its machines run in every test, since a local machine consists of nothing but its processes."""
 
     kind = "local"
     offer = machine_kit.offer()

@@ -1,4 +1,4 @@
-"""Machines that boot: their user data runs beside the cloud's metadata service, and they end in every way."""
+"""Machines that boot: their user data runs with an emulated metadata service, and they end in every possible way."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ IDLE = CLOUD_HEAD + "touch up\nexec sleep 600\n"
 READS_ITS_SECRET = CLOUD_HEAD + 'python3 cloud.py secrets "$SPOTWAVE_WORK/kept"\ntouch up\nexec sleep 600\n'
 ENDS_ITSELF = CLOUD_HEAD + "python3 cloud.py end\n"
 POWERS_OFF = CLOUD_HEAD + "poweroff\n"
-# The real watcher.
+# Uses the real watcher.
 WATCHES = (
     CLOUD_HEAD
     + f"""exec env PYTHONPATH={SOURCES} "$SPOTWAVE_OPT/bin/python" - <<'PY'
@@ -37,7 +37,7 @@ def write(name, text):
         out.write(text)
     os.rename(out.name, name)
 
-signal.signal(signal.SIGTERM, signal.SIG_IGN)  # of Google's machines ACPI says it too
+signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Google also signals by ACPI
 AwsNotice.pause_s = 0.1
 watcher = notice_watcher(30.0)
 write("up", "")
@@ -60,13 +60,13 @@ def up(computer: Computer) -> None:
 
 
 def nothing_is_left(booting: RentedWing, computer: Computer) -> None:
-    """But what the job keeps."""
+    """Check that only what the job keeps is left."""
     until(lambda: booting.left() == booting.kept)
     until(lambda: not computer.alive)
     assert booting.block().find() == []
 
 
-def test_a_machine_reads_its_secret_and_nobody_else_does(booting: RentedWing) -> None:
+def test_only_the_machine_can_read_its_secret(booting: RentedWing) -> None:
     machine, computer = booted(booting, READS_ITS_SECRET)
     up(computer)
     assert {path.name: path.read_text() for path in (computer.work / "kept").iterdir()} == SECRETS
@@ -80,17 +80,17 @@ def test_a_machine_reads_its_secret_and_nobody_else_does(booting: RentedWing) ->
     assert stranger() in (400, 401, 403)
     booting.machines().terminate(machine)
     nothing_is_left(booting, computer)
-    assert itself() in (400, 401, 403), "its credentials end with it"
+    assert itself() in (400, 401, 403), "its credentials expire with it"
 
 
-def test_a_machine_that_ends_itself_leaves_nothing(booting: RentedWing) -> None:
+def test_machine_that_ends_itself_leaves_nothing(booting: RentedWing) -> None:
     machine, computer = booted(booting, ENDS_ITSELF)
     nothing_is_left(booting, computer)
     assert booting.machines().state(old(machine)) is MachineState.GONE
     booting.machines().terminate(machine)
 
 
-def test_a_machine_that_only_powers_off_is_found_as_long_as_anything_of_it_bills(booting: RentedWing) -> None:
+def test_machine_that_only_powers_off_is_found_while_parts_of_it_bill(booting: RentedWing) -> None:
     machine, computer = booted(booting, POWERS_OFF)
     until(lambda: booting.machines().state(machine) is booting.after_poweroff)
     still_there = [machine.id] if set(booting.left()) - set(booting.kept) else []
@@ -99,7 +99,7 @@ def test_a_machine_that_only_powers_off_is_found_as_long_as_anything_of_it_bills
     nothing_is_left(booting, computer)
 
 
-def test_a_notice_reaches_the_machine_before_it_is_lost(booting: RentedWing) -> None:
+def test_machine_gets_a_notice_before_its_interruption(booting: RentedWing) -> None:
     machine, computer = booted(booting, WATCHES)
     up(computer)
     begun = time.time()
@@ -108,11 +108,11 @@ def test_a_notice_reaches_the_machine_before_it_is_lost(booting: RentedWing) -> 
     until((computer.work / "noticed").exists)
     assert begun + NOTICE_S - 2 < float((computer.work / "noticed").read_text()) < time.time() + 30
     nothing_is_left(booting, computer)
-    assert time.time() >= begun + NOTICE_S - 1, "the seconds after a notice are the machine's"
+    assert time.time() >= begun + NOTICE_S - 1, "it runs until the announced time"
     assert booting.machines().state(old(machine)) is booting.after_loss
 
 
-def test_a_machine_lost_without_notice_leaves_nothing(booting: RentedWing) -> None:
+def test_machine_interrupted_without_notice_leaves_nothing(booting: RentedWing) -> None:
     machine, computer = booted(booting, IDLE)
     up(computer)
     booting.interrupt(machine, None)
@@ -120,7 +120,7 @@ def test_a_machine_lost_without_notice_leaves_nothing(booting: RentedWing) -> No
     assert booting.machines().state(old(machine)) is booting.after_loss
 
 
-def test_a_launch_whose_answer_is_lost_boots_one_machine(booting: RentedWing) -> None:
+def test_launch_with_a_lost_answer_boots_one_machine(booting: RentedWing) -> None:
     booting.spoil("launch", cut(), times=1)
     machine, computer = booted(booting, IDLE)
     assert list(booting.emulator.computers.values()) == [computer]
@@ -129,8 +129,8 @@ def test_a_launch_whose_answer_is_lost_boots_one_machine(booting: RentedWing) ->
 
 
 @pytest.mark.slow(minutes=0.25)
-def test_the_guard_ends_a_machine_whose_agent_was_killed(booting: RentedWing) -> None:
-    """With the real bootstrap, held up on its way to the code by a remote that never answers."""
+def test_guard_ends_a_machine_whose_agent_was_killed(booting: RentedWing) -> None:
+    """Uses the real bootstrap, blocked by a remote that never answers."""
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
         port = silent.getsockname()[1]
         booting.emulator.reach.add(port)

@@ -1,4 +1,4 @@
-"""`check` looks at all that a launch needs, without one; and what a block says of itself."""
+"""`check` tests everything that a launch needs, without launching; and properties of the blocks."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def checked(wing: Wing) -> dict[str, Finding]:
     return found
 
 
-def test_an_account_in_order_has_nothing_wrong(wing: Wing) -> None:
+def test_check_of_a_correct_account_finds_no_problem(wing: Wing) -> None:
     found = checked(wing)
     assert [one for one in found.values() if one.ok is not True] == []
     assert sorted(found) == sorted(wing.checked)
 
 
-def test_credentials_that_are_refused_end_the_check(rented: RentedWing) -> None:
+def test_refused_credentials_end_the_check(rented: RentedWing) -> None:
     rented.deny("identity")
     (finding,) = checked(rented).values()
     assert finding.ok is False
@@ -35,14 +35,14 @@ def test_credentials_that_are_refused_end_the_check(rented: RentedWing) -> None:
 
 
 @pytest.mark.parametrize("answer", [cut(), garbage()], ids=["cut", "garbage"])
-def test_a_check_raises_nothing_whatever_the_cloud_answers(rented: RentedWing, answer: Answer) -> None:
+def test_check_raises_nothing_whatever_the_cloud_answers(rented: RentedWing, answer: Answer) -> None:
     rented.emulator.fail(Fault(lambda request: True, answer))
     found = checked(rented)
     assert found
     assert not any(one.ok for one in found.values())
 
 
-def test_an_emulated_cloud_is_on_this_computer_and_a_real_one_is_not(rented: RentedWing) -> None:
+def test_emulated_cloud_is_local_and_a_real_one_is_not(rented: RentedWing) -> None:
     assert rented.block().is_local
     assert not rented.not_here().is_local
 
@@ -55,8 +55,8 @@ def test_every_setting_has_a_title_and_a_description(wing: Wing) -> None:
 
 
 @pytest.mark.parametrize(("kind", "sdk"), [("gcp", "google.cloud.compute"), ("azure", "azure.")])
-def test_knowing_the_block_imports_no_sdk(kind: str, sdk: str) -> None:
-    """Whoever lists the clouds does not pay for those that are not used."""
+def test_importing_the_block_imports_no_sdk(kind: str, sdk: str) -> None:
+    """Listing the clouds must not import the SDKs of unused ones."""
     code = f"import sys, spotwave.blocks.{kind}.block; print([one for one in sys.modules if one.startswith({sdk!r})])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith("[]")

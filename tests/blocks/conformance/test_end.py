@@ -1,4 +1,4 @@
-"""States of a machine, and its end: by us, by the cloud, by itself."""
+"""States of a machine, and its end by Spotwave, by the cloud, or by itself."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from tests.blocks.conformance.wing import RentedWing, Wing, brief
 from tests.blocks.machine_kit import old, until
 
 STATES = [
-    pytest.param(wing.kind, said, state, id=f"{wing.kind} {' '.join(said)}")
+    pytest.param(wing.kind, native, state, id=f"{wing.kind} {' '.join(native)}")
     for wing in (aws_wing.AwsWing, gcp_wing.GcpWing, azure_wing.AzureWing)
-    for said, state in wing.states
+    for native, state in wing.states
 ]
 assert {one.values[0] for one in STATES} == set(RENTED)
 
 
-@pytest.mark.parametrize(("rented", "said", "state"), STATES, indirect=["rented"])
-def test_what_the_cloud_says_of_a_machine(rented: RentedWing, said: tuple[str, str], state: MachineState) -> None:
+@pytest.mark.parametrize(("rented", "native", "state"), STATES, indirect=["rented"])
+def test_state_in_the_cloud_is_mapped(rented: RentedWing, native: tuple[str, str], state: MachineState) -> None:
     machine = rented.launch()
-    rented.put_into(machine, said)
+    rented.put_into(machine, native)
     assert rented.machines().state(machine) is state
 
 
-def test_a_running_machine_is_running_and_has_no_end(wing: Wing) -> None:
+def test_running_machine_is_running_and_has_no_end(wing: Wing) -> None:
     machine = wing.launch()
     until(lambda: wing.machines().state(machine) is MachineState.RUNNING)
     assert wing.block().billed_until(machine) is None
 
 
-def test_a_terminated_machine_leaves_nothing_but_what_the_job_keeps(wing: Wing) -> None:
+def test_terminated_machine_leaves_only_what_the_job_keeps(wing: Wing) -> None:
     machine, other = wing.launch(), wing.launch(brief(attempt=2))
     for _ in range(2):
         wing.machines().terminate(machine)
@@ -43,7 +43,7 @@ def test_a_terminated_machine_leaves_nothing_but_what_the_job_keeps(wing: Wing) 
     assert wing.left() == wing.kept
 
 
-def test_a_machine_that_was_taken_back_leaves_nothing_either(wing: Wing) -> None:
+def test_interrupted_machine_leaves_nothing_either(wing: Wing) -> None:
     machine, other = wing.launch(), wing.launch(brief(attempt=2))
     wing.interrupt(machine, None)
     assert wing.machines().state(old(machine)) is wing.after_loss
@@ -54,7 +54,7 @@ def test_a_machine_that_was_taken_back_leaves_nothing_either(wing: Wing) -> None
     assert wing.left() == wing.kept
 
 
-def test_a_machine_that_switched_itself_off_is_found_and_removed(rented: RentedWing) -> None:
+def test_machine_that_shut_down_is_found_and_deleted(rented: RentedWing) -> None:
     machine = rented.launch()
     rented.stop(machine)
     assert rented.machines().state(machine) is MachineState.STOPPING
@@ -64,27 +64,27 @@ def test_a_machine_that_switched_itself_off_is_found_and_removed(rented: RentedW
     assert rented.left() == rented.kept
 
 
-def test_a_machine_can_be_terminated_before_the_cloud_knows_it_everywhere(rented: RentedWing) -> None:
+def test_machine_can_be_terminated_before_it_is_visible_everywhere(rented: RentedWing) -> None:
     machine = rented.launch()
     rented.hide(machine, 3)
     rented.machines().terminate(machine)
     assert rented.left() == rented.kept
 
 
-def test_terminating_what_never_was_does_nothing(rented: RentedWing) -> None:
+def test_terminating_an_unknown_machine_does_nothing(rented: RentedWing) -> None:
     machine = rented.launch()
     rented.machines().terminate(old(machine).model_copy(update={"id": machine.id[:-1] + "0x"}))
     assert rented.left() == rented.parts
 
 
-def test_a_termination_whose_answer_is_lost_is_asked_for_again(rented: RentedWing) -> None:
+def test_termination_with_a_lost_answer_is_retried(rented: RentedWing) -> None:
     machine = rented.launch()
     rented.spoil("end", rented.server_error, times=1)
     rented.machines().terminate(machine)
     assert rented.left() == rented.kept
 
 
-def test_a_termination_that_is_refused_says_what_to_do(rented: RentedWing) -> None:
+def test_denied_termination_has_a_remedy(rented: RentedWing) -> None:
     machine = rented.launch()
     rented.deny("end")
     with pytest.raises(Misconfigured, match=rented.remedy("end")):

@@ -1,4 +1,4 @@
-"""Machines are found by their tags alone, and what a cloud does not answer is never taken for "there is nothing"."""
+"""Machines are found by their tags alone, and a missing answer never counts as an empty one."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tests.blocks.machine_kit import JOB_KEY, old, same
 from tests.emulators.server import cut
 
 
-def test_machines_are_found_everywhere_by_job_or_all_together(wing: Wing) -> None:
-    """By a process that launched none of them, and whose block reads the market of another region only."""
+def test_machines_are_found_in_all_regions_by_job_or_all_together(wing: Wing) -> None:
+    """Found by a new process whose block is limited to the market of one region."""
     if isinstance(wing, RentedWing):
         wing.small_pages()
     first = wing.launch()
@@ -25,14 +25,14 @@ def test_machines_are_found_everywhere_by_job_or_all_together(wing: Wing) -> Non
     assert block.find("sw-000000000000") == []
 
 
-def test_a_machine_of_others_is_not_found(rented: RentedWing) -> None:
+def test_machine_of_another_owner_is_not_found(rented: RentedWing) -> None:
     rented.disown(rented.launch())
     ours = rented.launch(brief(attempt=2))
     assert [one.id for one in rented.block().find()] == [ours.id]
 
 
-def test_a_machine_of_a_newer_version_is_found(rented: RentedWing) -> None:
-    """Its offer cannot be read, but it bills."""
+def test_machine_of_a_newer_version_is_found(rented: RentedWing) -> None:
+    """Its offer cannot be parsed, but it bills."""
     machine = rented.launch()
     rented.forget_offer(machine)
     (found,) = rented.block().find(JOB_KEY)
@@ -41,7 +41,7 @@ def test_a_machine_of_a_newer_version_is_found(rented: RentedWing) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["500", "throttled", "cut"])
-def test_a_fault_that_passes_is_asked_again(rented: RentedWing, wrong: str) -> None:
+def test_transient_fault_is_retried(rented: RentedWing, wrong: str) -> None:
     machine, at = rented.launch(), rented.machines()
     answer = {"500": rented.server_error, "throttled": rented.throttled, "cut": cut()}[wrong]
     rented.spoil("list", answer, times=1)
@@ -50,7 +50,7 @@ def test_a_fault_that_passes_is_asked_again(rented: RentedWing, wrong: str) -> N
     assert at.state(machine) is MachineState.RUNNING
 
 
-def test_a_cloud_that_does_not_answer_is_not_taken_for_empty(rented: RentedWing) -> None:
+def test_cloud_without_an_answer_does_not_count_as_empty(rented: RentedWing) -> None:
     machine = rented.launch()
     for call in ("list", "state"):
         rented.refuse(call, rented.server_error)
@@ -63,7 +63,7 @@ def test_a_cloud_that_does_not_answer_is_not_taken_for_empty(rented: RentedWing)
         rented.block().leftovers()
 
 
-def test_a_machine_that_is_not_known_everywhere_yet_is_pending_and_later_gone(rented: RentedWing) -> None:
+def test_machine_not_visible_yet_is_pending_and_later_gone(rented: RentedWing) -> None:
     machine, at = rented.launch(), rented.machines()
     rented.hide(machine, 3)
     assert at.state(machine) is MachineState.PENDING

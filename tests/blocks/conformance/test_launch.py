@@ -1,4 +1,4 @@
-"""A launch: one machine for a job's attempt and offer, however often and however badly it is asked for."""
+"""A launch creates one machine per job, attempt and offer, despite repetitions and faults."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.blocks.machine_kit import JOB_KEY, same
 from tests.emulators.server import Answer, cut, garbage, lost
 
 
-def test_a_launch_returns_the_machine_that_was_asked_for(wing: Wing) -> None:
+def test_launch_returns_the_requested_machine(wing: Wing) -> None:
     what = brief()
     machine = wing.launch(what)
     assert machine == Machine(
@@ -34,8 +34,8 @@ def test_a_launch_returns_the_machine_that_was_asked_for(wing: Wing) -> None:
     assert wing.left() == wing.parts
 
 
-def test_the_same_launch_again_gives_the_same_machine(wing: Wing) -> None:
-    """Also for another process, after the market has been read again."""
+def test_repeated_launch_returns_the_same_machine(wing: Wing) -> None:
+    """Also from another process, after the market was read again."""
     what = brief()
     first = wing.launch(what)
     later = wing.offer.model_copy(update={"spot_usd_h": 2 * wing.offer.spot_usd_h, "seen_at": datetime.now(UTC)})
@@ -45,7 +45,7 @@ def test_the_same_launch_again_gives_the_same_machine(wing: Wing) -> None:
     assert wing.left() == wing.parts
 
 
-def test_another_offer_or_attempt_or_job_gets_another_machine(wing: Wing) -> None:
+def test_other_offer_attempt_or_job_gets_another_machine(wing: Wing) -> None:
     asked = [
         (brief(), wing.offer),
         (brief(), wing.another_type),
@@ -61,7 +61,7 @@ def test_another_offer_or_attempt_or_job_gets_another_machine(wing: Wing) -> Non
 
 
 @pytest.mark.parametrize("answer", [cut(), lost(), garbage(), "500"], ids=["cut", "lost", "garbage", "500"])
-def test_a_launch_whose_answer_is_lost_makes_one_machine(rented: RentedWing, answer: Answer | str) -> None:
+def test_launch_with_a_lost_answer_creates_one_machine(rented: RentedWing, answer: Answer | str) -> None:
     rented.spoil("launch", rented.server_error if isinstance(answer, str) else answer, times=1)
     machine = rented.launch()
     assert rented.made() == len(set(rented.tokens())) == 1
@@ -69,7 +69,7 @@ def test_a_launch_whose_answer_is_lost_makes_one_machine(rented: RentedWing, ans
 
 
 @pytest.mark.parametrize("rented", ["aws", "azure"], indirect=True)
-def test_a_machine_is_found_though_no_answer_to_its_launch_arrives(rented: RentedWing) -> None:
+def test_machine_is_found_if_no_answer_to_its_launch_arrives(rented: RentedWing) -> None:
     """On Google Cloud it is deleted instead."""
     rented.spoil("launch", cut())
     machine = rented.launch()
@@ -77,7 +77,7 @@ def test_a_machine_is_found_though_no_answer_to_its_launch_arrives(rented: Rente
     assert [one.id for one in rented.block().find()] == [machine.id]
 
 
-def test_a_launch_that_never_works_is_tried_a_few_times_and_leaves_nothing(rented: RentedWing) -> None:
+def test_launch_that_always_fails_is_tried_a_few_times_and_leaves_nothing(rented: RentedWing) -> None:
     rented.refuse("launch", rented.server_error)
     with pytest.raises(Throttled):
         rented.launch()
@@ -85,7 +85,7 @@ def test_a_launch_that_never_works_is_tried_a_few_times_and_leaves_nothing(rente
     assert rented.left() == rented.kept
 
 
-def test_a_throttled_launch_keeps_its_token(rented: RentedWing) -> None:
+def test_throttled_launch_keeps_its_token(rented: RentedWing) -> None:
     rented.refuse("launch", rented.throttled)
     what = brief()
     with pytest.raises(Throttled) as refused:
@@ -99,7 +99,7 @@ def test_a_throttled_launch_keeps_its_token(rented: RentedWing) -> None:
     assert len(set(rented.tokens())) == rented.made() == 1
 
 
-def test_a_network_that_is_down_is_backed_off_from(rented: RentedWing) -> None:
+def test_network_failure_is_throttled(rented: RentedWing) -> None:
     rented.go_away()
     for call in (rented.launch, rented.machines().find):
         with pytest.raises(Throttled):

@@ -1,4 +1,4 @@
-"""What is ours beside machines, found by its tags and removed."""
+"""Resources other than machines are found by their tags and deleted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def test_leftovers_are_found_in_every_region_and_removed(rented: RentedWing) -> 
     rented.small_pages()
     machine = rented.launch()
     living = rented.launch(brief(OTHER_JOB), rented.elsewhere)
-    assert [one.kind for one in rented.block().leftovers(JOB_KEY)] == ["secret"], "a living machine's parts are used"
+    assert [one.kind for one in rented.block().leftovers(JOB_KEY)] == ["secret"], "a running machine's parts are in use"
     rented.orphan(machine)
     found = rented.block().leftovers(JOB_KEY)
     assert sorted(one.kind for one in found) == sorted([*rented.orphans, "secret"])
@@ -26,7 +26,7 @@ def test_leftovers_are_found_in_every_region_and_removed(rented: RentedWing) -> 
     assert [one.id for one in rented.block().find()] == [living.id]
 
 
-def test_after_the_last_attempt_nothing_is_left(rented: RentedWing) -> None:
+def test_nothing_is_left_after_the_last_attempt(rented: RentedWing) -> None:
     rented.machines().terminate(rented.launch())
     for one in rented.block().leftovers():
         rented.block().remove(one)
@@ -34,7 +34,7 @@ def test_after_the_last_attempt_nothing_is_left(rented: RentedWing) -> None:
     assert rented.emulator.secrets == {}
 
 
-def test_a_leftover_that_cannot_be_removed_says_what_to_do(rented: RentedWing) -> None:
+def test_denied_deletion_of_a_leftover_has_a_remedy(rented: RentedWing) -> None:
     rented.machines().terminate(rented.launch())
     (secret,) = rented.block().leftovers()
     rented.deny("remove")

@@ -1,4 +1,4 @@
-"""A launch that is refused says why as a type, in one line with the remedy, and leaves nothing that bills."""
+"""A refused launch raises a typed reason in one line with the remedy, and leaves nothing that bills."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def refusal(rented: RentedWing) -> LaunchRefused:
     assert len(caught.value.reason) < 400
     assert PLANTED not in "".join(traceback.format_exception(caught.value))
     assert set(rented.left()) <= set(rented.kept)
-    assert rented.asked("launch") <= 1, "it would be refused again"
+    assert rented.asked("launch") <= 1, "a retry would be refused too"
     return caught.value
 
 
-def test_an_exhausted_zone_leaves_the_others(rented: RentedWing) -> None:
+def test_exhausted_zone_does_not_affect_others(rented: RentedWing) -> None:
     rented.emulator.exhausted.add((rented.offer.instance_type, str(rented.offer.zone)))
     refused = refusal(rented)
     assert isinstance(refused, Capacity)
@@ -30,7 +30,7 @@ def test_an_exhausted_zone_leaves_the_others(rented: RentedWing) -> None:
     assert rented.left() == rented.parts
 
 
-def test_a_region_without_quota_leaves_the_others(rented: RentedWing) -> None:
+def test_region_without_quota_does_not_affect_others(rented: RentedWing) -> None:
     rented.no_quota(rented.offer.region)
     refused = refusal(rented)
     assert isinstance(refused, Quota)
@@ -39,7 +39,7 @@ def test_a_region_without_quota_leaves_the_others(rented: RentedWing) -> None:
     assert rented.launch(offer=rented.elsewhere).region == rented.elsewhere.region
 
 
-def test_a_region_that_is_forbidden_leaves_the_others(rented: RentedWing) -> None:
+def test_forbidden_region_does_not_affect_others(rented: RentedWing) -> None:
     rented.close(rented.offer.region)
     refused = refusal(rented)
     assert isinstance(refused, Closed)
@@ -47,7 +47,7 @@ def test_a_region_that_is_forbidden_leaves_the_others(rented: RentedWing) -> Non
     assert rented.launch(offer=rented.elsewhere).region == rented.elsewhere.region
 
 
-def test_a_launcher_that_may_not_launch_is_told_what_to_do(rented: RentedWing) -> None:
+def test_missing_launch_permission_has_a_remedy(rented: RentedWing) -> None:
     rented.deny("launch")
     refused = refusal(rented)
     assert isinstance(refused, Misconfigured)

@@ -1,4 +1,4 @@
-"""A job's secret is in the cloud's vault, and nowhere else."""
+"""A job's secret is only in the cloud's secret manager."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.blocks.conformance.wing import PLANTED, SECRETS, RentedWing, brief
 from tests.security.guard import shows
 
 
-def test_every_attempt_writes_the_one_secret_of_the_job(rented: RentedWing) -> None:
+def test_every_attempt_writes_the_same_secret_of_the_job(rented: RentedWing) -> None:
     rented.launch()
     assert {name: json.loads(files) for name, files in rented.emulator.secrets.items()} == {rented.secret_name: SECRETS}
     rented.launch(brief(attempt=2, secrets={"api.json": "of the second"}))
@@ -19,17 +19,17 @@ def test_every_attempt_writes_the_one_secret_of_the_job(rented: RentedWing) -> N
     assert json.loads(rented.emulator.secrets[rented.secret_name]) == {"api.json": "of the second"}
 
 
-def test_the_secret_is_shown_nowhere_else(rented: RentedWing, caplog: pytest.LogCaptureFixture) -> None:
+def test_secret_appears_nowhere_else(rented: RentedWing, caplog: pytest.LogCaptureFixture) -> None:
     what = brief()
     machine = rented.launch(what)
-    told = [rented.emulator.name_of(one).partition(" ")[0] for one in rented.emulator.received if shows(one, PLANTED)]
-    assert told, "else this test would see nothing"
-    assert set(told) <= rented.secret_calls
+    calls = [rented.emulator.name_of(one).partition(" ")[0] for one in rented.emulator.received if shows(one, PLANTED)]
+    assert calls, "otherwise this test would detect nothing"
+    assert set(calls) <= rented.secret_calls
     shown = [repr(machine), repr(what), repr(rented.block().leftovers()), caplog.text, rented.user_data(machine)]
     assert PLANTED not in "\n".join([*shown, *rented.emulator.calls])
 
 
-def test_the_machine_knows_where_its_secret_is(rented: RentedWing) -> None:
+def test_user_data_has_the_location_of_the_secret(rented: RentedWing) -> None:
     script = rented.user_data(rented.launch())
     assert script.startswith("#!/usr/bin/env bash\n")
     for line in (
@@ -40,7 +40,7 @@ def test_the_machine_knows_where_its_secret_is(rented: RentedWing) -> None:
         assert line in script
 
 
-def test_there_is_no_machine_without_its_secret(rented: RentedWing) -> None:
+def test_no_machine_without_its_secret(rented: RentedWing) -> None:
     rented.deny("secret")
     with pytest.raises(Misconfigured, match=rented.remedy("secret")) as refused:
         rented.launch()

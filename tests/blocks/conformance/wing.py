@@ -1,5 +1,5 @@
-"""What a wing brings along to be held to the contract of `blocks/cloud.py` by the tests of this folder: its block, its
-offers, and a cloud (an emulator, or a folder of this computer) in which machines can be ended, hidden and counted."""
+"""Base classes that adapt a provider to the conformance tests of this folder: its block, its offers, and a cloud (an
+emulator, or a folder of this computer) in which machines can be interrupted, hidden and counted."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tests.emulators.emulated_cloud import EmulatedCloud
 from tests.emulators.server import Answer, Fault, Request, Response
 
 OTHER_JOB = "sw-ba9876543210"
-PLANTED = "planted-3f9c1e"  # in the job's secret, and nowhere else
+PLANTED = "planted-3f9c1e"  # occurs only in the job's secret
 SECRETS = {"rclone.conf": f"[drive]\ntype = local\npass = {PLANTED}\n", "api.json": "{}"}
 FOREVER = 10**9
 
 
 class MachinesLike(Protocol):
-    """Of every wing: the same calls as a block's, with another bootstrap or less patience."""
+    """Machines of any provider: the same calls as a block's, with another bootstrap or shorter timeouts."""
 
     def launch(self, offer: Offer, brief: LaunchBrief) -> Machine: ...
     def find(self, job_key: str | None = None) -> list[Machine]: ...
@@ -38,57 +38,57 @@ class Wing(ABC):
     kind: ClassVar[str]
     offer: ClassVar[Offer]
     another_type: ClassVar[Offer]  #: in the same place
-    elsewhere: ClassVar[Offer]  #: as far away as this cloud allows
-    parts: ClassVar[list[str]]  #: all that a living machine consists of, sorted
-    disk_gib: ClassVar[float] = 30.0  #: of a machine for which so much was asked
-    kept: ClassVar[list[str]]  #: what stays for the job's next attempt
-    after_loss: ClassVar[MachineState]  #: of a machine that was taken back
-    checked: ClassVar[list[str]]  #: what `check` looks at
+    elsewhere: ClassVar[Offer]  #: in another region if the cloud has regions
+    parts: ClassVar[list[str]]  #: kinds of all resources of a running machine, sorted
+    disk_gib: ClassVar[float] = 30.0  #: expected size of the disk
+    kept: ClassVar[list[str]]  #: kinds kept for the job's next attempt
+    after_loss: ClassVar[MachineState]  #: of an interrupted machine
+    checked: ClassVar[list[str]]  #: names of the findings of `check`
 
     @abstractmethod
     def block(self, **fields: Any) -> Cloud:
-        """As a process has it that remembers nothing."""
+        """Return a new block, as in a new process."""
 
     @abstractmethod
     def machines(self, template: str | None = None) -> MachinesLike:
-        """Of a block that remembers nothing, with little patience; template: None: one that is idle or the real one."""
+        """Return the machines of a new block with short timeouts; template: None: an idle one or the real one."""
 
     @abstractmethod
     def left(self) -> list[str]:
-        """The kinds of all that is there, sorted."""
+        """Return the kinds of all existing resources, sorted."""
 
     @abstractmethod
     def made(self) -> int:
-        """How many machines there ever were."""
+        """Return how many machines were ever created."""
 
     @abstractmethod
     def tokens(self) -> list[str]:
-        """By which launches were asked for, in their order; what a cloud takes for the same has the same."""
+        """Return the tokens of all launches in order; the cloud treats launches with equal tokens as the same."""
 
     @abstractmethod
     def interrupt(self, machine: Machine, notice_s: float | None) -> None:
-        """The cloud takes it back."""
+        """Interrupt the machine as the cloud does."""
 
     def launch(self, what: LaunchBrief | None = None, offer: Offer | None = None) -> Machine:
         return self.machines().launch(offer or self.offer, what or brief())
 
 
 class RentedWing(Wing):
-    """One whose cloud is emulated. `calls`: the API's words for what the tests speak of."""
+    """A provider with an emulated cloud. `calls`: the API's names of the calls in the tests."""
 
     emulator: EmulatedCloud
     calls: ClassVar[Mapping[str, str]]  #: launch, list, state, end, secret, identity, leftovers, remove
     next_zone: ClassVar[Offer]  #: the same type, in the same region
-    denied: ClassVar[Mapping[str, Answer]]  #: the launcher may not; '': any other call
-    remedies: ClassVar[Mapping[str, str]]  #: what is said then; '': of any other call
-    most_tries: ClassVar[int]  #: of a launch that is not answered
+    denied: ClassVar[Mapping[str, Answer]]  #: answers for a missing permission; '': any other call
+    remedies: ClassVar[Mapping[str, str]]  #: expected remedies; '': any other call
+    most_tries: ClassVar[int]  #: of a launch without an answer
     longest_token: ClassVar[int]
-    secret_calls: ClassVar[set[str]]  #: that may hold the job's secret
+    secret_calls: ClassVar[set[str]]  #: calls that may contain the job's secret
     secret_name: ClassVar[str] = f"spotwave-{JOB_KEY}"
     orphans: ClassVar[list[str]]  #: kinds that `orphan` leaves, sorted
     during_notice: ClassVar[MachineState] = MachineState.RUNNING
-    after_poweroff: ClassVar[MachineState] = MachineState.STOPPING  #: of its own: what is left of it bills
-    states: ClassVar[list[tuple[tuple[str, str], MachineState]]]  #: the cloud's own words, and what they mean
+    after_poweroff: ClassVar[MachineState] = MachineState.STOPPING  #: after a shutdown from inside: its parts bill
+    states: ClassVar[list[tuple[tuple[str, str], MachineState]]]  #: states in the cloud, and their mapping
 
     @staticmethod
     @abstractmethod
@@ -100,66 +100,66 @@ class RentedWing(Wing):
 
     @abstractmethod
     def put_into(self, machine: Machine, state: tuple[str, str]) -> None:
-        """One of `states`."""
+        """Set one of `states`."""
 
     @abstractmethod
     def user_data(self, machine: Machine) -> str:
-        """The script that it was launched with."""
+        """Return the script that it was launched with."""
 
     @abstractmethod
     def forget_offer(self, machine: Machine) -> None:
-        """As if the offer in its tags was written by a newer version."""
+        """Make the offer in its tags unreadable, as if written by a newer version."""
 
     @abstractmethod
     def orphan(self, machine: Machine) -> None:
-        """It ends, and its parts stay."""
+        """End the machine but keep its parts."""
 
     @abstractmethod
     def no_quota(self, region: str) -> None: ...
 
     @abstractmethod
     def close(self, region: str) -> None:
-        """Who runs the account forbids the region."""
+        """Forbid the region by a policy of the account's administrators."""
 
     @abstractmethod
     def secret_reader(self, machine: Machine, token: str | None = None) -> Callable[[], int]:
-        """Asks for the job's secret as the machine itself does, or with a token that it does not have; the status."""
+        """Return a function that reads the secret with the machine's token, or another, and returns the status."""
 
     @abstractmethod
     def ended_itself(self, machine: Machine) -> bool:
-        """Whether the cloud was asked for it by the machine."""
+        """Whether the machine itself asked the cloud to end it."""
 
     @abstractmethod
     def not_here(self) -> Cloud:
-        """The block at the cloud's real address."""
+        """Return the block with the cloud's real address."""
 
     def go_away(self) -> None:
-        """Nobody answers."""
+        """Stop answering."""
         self.emulator.away = True
 
     def small_pages(self) -> None:
-        """Lists come in many pages, where the wing asks for pages."""
+        """Make lists come in many pages, if the provider supports pages."""
 
     def stop(self, machine: Machine) -> None:
-        """Its guest has switched it off."""
+        """Shut the machine down from inside."""
         self.emulator.life.switched_off(self.emulator.life.machine(machine.id))
 
     def hide(self, machine: Machine, reads: int) -> None:
-        """So many reads do not know it yet."""
+        """Hide the machine from a number of reads."""
         self.emulator.life.machine(machine.id).unseen = reads
 
     def disown(self, machine: Machine) -> None:
-        """As if it was somebody else's."""
+        """Make the machine belong to another owner."""
         tags = self.emulator.life.machine(machine.id).tags
         tags.clear()
         tags["team"] = "other"
 
     def refuse(self, call: str, answer: Answer, times: int = FOREVER) -> None:
-        """Calls of `calls` are not done, and answered so."""
+        """Answer these calls (keys of `calls`) without executing them."""
         self._fail(call, answer, times, instead=True)
 
     def spoil(self, call: str, answer: Answer, times: int = FOREVER) -> None:
-        """They are done, and the answer is this."""
+        """Execute these calls, but replace the answer."""
         self._fail(call, answer, times, instead=False)
 
     def deny(self, call: str, times: int = FOREVER) -> None:
@@ -172,7 +172,7 @@ class RentedWing(Wing):
         )
 
     def asked(self, call: str) -> int:
-        """How often."""
+        """Return how often the call was made."""
         return self.emulator.count(self.calls[call])
 
     def remedy(self, call: str) -> str:
