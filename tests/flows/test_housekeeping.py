@@ -101,7 +101,7 @@ def test_a_run_without_process_is_taken_up_again(
     steps = [client.create_task_run(stage, orphan.id, dynamic_key="0", state=Running()) for orphan in orphans]
     done = reconcile()
     for orphan, step in zip(orphans, steps, strict=True):
-        assert done[orphan.name].startswith("taken up again")
+        assert done[orphan.name].startswith("rescheduled")
         assert client.read_flow_run(orphan.id).state_type is StateType.SCHEDULED
         assert client.read_task_run(step.id).state_type is StateType.CRASHED, "its page shows nothing as running"
 

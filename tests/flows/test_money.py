@@ -90,7 +90,7 @@ def test_a_quote_above_the_threshold_waits_for_a_yes(
         monkeypatch.undo()
         state = forgotten.finished()
         assert state.is_failed()
-        assert (state.message or "").startswith("approval: nobody approved in time")
+        assert (state.message or "").startswith("approval: not approved in time")
         result = approved.completed()
     assert result["cost"]["quote"]["usd_p90"] > 0.5
     most = f"{24 * USD_H:.4g}"

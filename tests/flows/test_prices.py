@@ -139,7 +139,7 @@ def test_what_cannot_be_is_one_line(embedded: Embedded, clouds: Clouds, tmp_path
 
     assert refused(clouds=["aws-cloud/nobody"]).startswith("clouds: there is no block 'aws-cloud/nobody'.")
     with saved(embedded, "twin", aws_cloud.cloud_at(clouds.aws)) as twin:
-        assert refused(clouds=["aws-cloud/emulated", *twin]).startswith("clouds: two of them are of one kind.")
+        assert refused(clouds=["aws-cloud/emulated", *twin]).startswith("clouds: two of them are of the same kind.")
     (tmp_path / "file").write_text("")
     SnapshotStore(url=str(tmp_path / "file")).save("not-a-folder")
     assert refused(clouds=CLOUDS[:1], store="snapshot-store/not-a-folder").startswith("url: cannot")

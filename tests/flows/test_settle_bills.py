@@ -87,7 +87,7 @@ def test_killed_at_any_step_it_is_done_again(scene: Scene, monkeypatch: pytest.M
 def test_after_a_day_it_stays_as_seen(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     scene.job_ends(with_result=False)
     in_a_day(monkeypatch)
-    assert scene.said == "settled, as seen: no cloud has told in a day"
+    assert scene.said == "settled without the cloud's figures: none came within a day"
     assert not scene.open
     (attempt,) = scene.receipt["attempts"]
     assert (attempt["bill"]["unsettled"], attempt["bill"]["end_told"]) == (False, False)
@@ -103,7 +103,7 @@ def test_a_cloud_or_a_block_that_is_away(scene: Scene, monkeypatch: pytest.Monke
     assert "no such block" in scene.said
     assert scene.receipt["cost"]["usd"] == pytest.approx(0.06)
     in_a_day(monkeypatch)
-    assert scene.said.startswith("settled, as seen")
+    assert scene.said.startswith("settled without the cloud")
     assert scene.receipt["cost"]["usd"] == pytest.approx(0.06)
 
 

@@ -95,9 +95,9 @@ def test_requirements_follow_from_the_needs() -> None:
     fitted = fitting(Requirements(min_memory_gib=2.0), needs)
     assert (fitted.min_memory_gib, fitted.architectures) == (7.5, ["x86_64"])
     assert fitting(Requirements(min_memory_gib=9.0), needs).min_memory_gib == 9.0
-    with pytest.raises(InputError, match=r"^requirements.max_memory_gib: 4 GiB are too little: so much\."):
+    with pytest.raises(InputError, match=r"^requirements.max_memory_gib: 4 GiB is too little: so much\."):
         fitting(Requirements(max_memory_gib=4.0), needs)
-    with pytest.raises(InputError, match=r"^requirements.architectures: arm64 is allowed, and the program x runs on"):
+    with pytest.raises(InputError, match=r"^requirements.architectures: arm64 is allowed, but the program x runs on"):
         fitting(Requirements(architectures=["arm64"]), needs)
 
 

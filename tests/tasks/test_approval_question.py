@@ -71,4 +71,4 @@ def test_how_a_job_goes_on_that_its_approved_figure_has_stopped() -> None:
     choice = Choice(ranked=[ranked(an_offer(), 1.0)], seen=1, eligible=1, work_core_h=1.0, rejected=[])
     billing = JobBilling(job, choice, a_quote(job, None), Continuation())
     billing.allowance = Allowance(usd=2.0, limit=Limit.APPROVED, at=0.0)
-    assert billing.how_to_go_on().endswith(f"continue_job={job.key}; what more it may cost is asked then.")
+    assert billing.how_to_go_on().endswith(f"continue_job={job.key}; the further cost is then subject to approval.")
