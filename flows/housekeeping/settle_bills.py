@@ -109,7 +109,7 @@ def _updated_bill(one: MachineBill, late: bool) -> MachineBill:
             if not late and any(found.id == machine.id for found in block.find(machine.job_key)):
                 return one  # still billed; the reaper removes it
             gone = api.now()
-        bill, refused = receipt.asked(block, machine, gone, sent_bytes)
+        bill, refused = receipt.bill_from_cloud(block, machine, gone, sent_bytes)
     except (LaunchRefused, NoSuchBlock):
         if not late:
             raise
@@ -177,7 +177,7 @@ def _into_result(path: Path, kept: BillingRecord) -> None:
     except (FileNotFoundError, ValueError):
         return
     result |= {
-        "attempts": [receipt.as_told(one) for one in kept.attempts],
+        "attempts": [receipt.attempt_to_dict(one) for one in kept.attempts],
         "cost": receipt.cost_of(kept.attempts, kept.quote),
     }
     write_text(path, json.dumps(result, indent=1) + "\n")

@@ -20,7 +20,7 @@ from spotwave.blocks.snapshots import SnapshotStore
 from spotwave.flows.housekeeping.settle_bills import settle_bills
 from spotwave.tasks.cost import billing_record, ledger
 from spotwave.tasks.cost.billing_record import BillingRecord, MachineBill, not_ended
-from spotwave.tasks.cost.receipt import asked, keep
+from spotwave.tasks.cost.receipt import bill_from_cloud, keep
 from spotwave.tasks.load_blocks import NoSuchBlock
 from tests.tasks.test_expected_cost import an_offer
 from tests.tasks.test_quote import a_job
@@ -101,7 +101,7 @@ class Scene:
         """As its engine leaves it: the end as it was seen."""
         at = BEGUN.timestamp()
         ledger.write(self.store, ledger.reservation(self.job, 1, 99.0, at, at, None))
-        bill, _ = asked(self.cloud, self.machine, SEEN, 0)  # type: ignore[arg-type]
+        bill, _ = bill_from_cloud(self.cloud, self.machine, SEEN, 0)  # type: ignore[arg-type]
         attempt = not_ended(self.machine).model_copy(update={"bill": bill, "ended_at": bill.ended_at})
         ledger.write(self.store, ledger.ended(self.job, self.machine, bill, at, None))
         went = MachineBill(attempt=attempt, cloud=CLOUD, reserved_at=at, gone=SEEN)

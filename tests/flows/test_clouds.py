@@ -66,7 +66,7 @@ def test_refused_taken_back_and_done(
         assert_receipt_matches(job)
         assert job.cloud.emulator.secrets == {}
         assert len(job.cloud.emulator.computers) == 2, "one machine an attempt"
-        assert "came of it" in str(job.artifacts_of(job.run_id)["launches"].data)
+        assert "result" in str(job.artifacts_of(job.run_id)["launches"].data)
     for job in jobs.values():
         for where, text in job.traces():
             assert not any(secret in text for secret in secrets), f"{where} tells a secret"

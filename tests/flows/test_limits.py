@@ -58,7 +58,7 @@ def test_limits_that_leave_too_little_launch_nothing(
         assert message.startswith("max_usd: of 0.1 USD")
         assert "a machine needs" in message
         message = refused(**{**job, "store": unreadable}, budget=budget)
-        assert message.startswith("store: the ledger of spending does not answer")
+        assert message.startswith("store: the ledger of spending is unavailable")
         message = refused(**job, continue_job="sw-111111111111")
         assert "there is no job" in message
     assert sorted(embedded.home.machines.iterdir()) == before, "nothing was launched"

@@ -94,7 +94,7 @@ def test_a_quote_above_the_threshold_waits_for_a_yes(
         result = approved.completed()
     assert result["cost"]["quote"]["usd_p90"] > 0.5
     most = f"{24 * USD_H:.4g}"
-    capped_at = f"attempt 1 may cost {most} USD (approved: of the {most} USD that were approved"
+    capped_at = f"attempt 1 may cost {most} USD (approved: of the approved {most} USD"
     assert any(line.startswith(capped_at) for line in messages(client, approved.run_id))
     assert machines_of(refused) == machines_of(forgotten) == []
     assert {machine.job_key for machine in local_cloud(embedded.home).find()} <= {capped.key}

@@ -26,7 +26,7 @@ from tests.tasks.test_quote import a_job
 
 pytestmark = pytest.mark.slow
 
-FULL = Unplaced(reason="NoOffer", said="no machine to be had: 18 offers tried")
+FULL = Unplaced(reason="NoOffer", said="no machine available: 18 offers tried")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -62,7 +62,7 @@ def test_it_waits_as_running_and_its_own_states_are_no_newer_engine(tmp_path: Pa
         run = read()
         assert run.state is not None
         assert (run.state.type, run.state.name) == (StateType.RUNNING, "Waiting")
-        assert str(run.state.message).startswith("NoOffer: no machine to be had: 18 offers tried.")
+        assert str(run.state.message).startswith("NoOffer: no machine available: 18 offers tried.")
         assert "max_usd_h" in str(run.state.message)
         turn = rounds.next(1, turn, FULL)
         assert (turn.number, turn.pauses) == (3, 2)
@@ -80,7 +80,7 @@ def test_it_waits_as_running_and_its_own_states_are_no_newer_engine(tmp_path: Pa
 
 def test_it_waits_no_longer_than_it_may(tmp_path: Path) -> None:
     def never(job: Job) -> None:
-        with pytest.raises(JobFailed, match=r"^no machine to be had: 18 offers tried\.$"):
+        with pytest.raises(JobFailed, match=r"^no machine available: 18 offers tried\.$"):
             Rounds(job).next(1, Rounds(job).resume(1), FULL)
         assert api.client().read_flow_run(job.flow_run_id).state_name == "Running"
 
@@ -96,7 +96,7 @@ def test_it_waits_no_longer_than_it_may(tmp_path: Path) -> None:
             except JobFailed as error:
                 said = str(error)
         assert said.startswith("wait_hours: ")
-        assert said.endswith("rounds: no machine to be had: 18 offers tried.")
+        assert said.endswith("rounds: no machine available: 18 offers tried.")
         assert turn.pauses > 1
 
     within(tmp_path, shortly, wait_hours=0.3 / 3600)

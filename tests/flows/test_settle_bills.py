@@ -58,7 +58,7 @@ def test_the_word_comes_late(scene: Scene) -> None:
     assert (entry.state, entry.usd, entry.until) == ("ended", pytest.approx(0.04), TRUE)
     (artifact,) = scene.prefect.artifacts
     assert (artifact.key, artifact.flow_run_id) == (KEY, scene.job.flow_run_id)
-    assert "when we saw it" not in artifact.data
+    assert "as observed by Spotwave" not in artifact.data
     asked_so_far = scene.cloud.asked
     assert scene.look() == {}
     assert scene.cloud.asked == asked_so_far

@@ -58,7 +58,7 @@ def test_out_of_memory_in_pt2_goes_on_with_twice_of_it(
     assert [one["memory_gib"] for one in attempts] == [first, second]
     died, followed = attempts
     assert (died["cause"], died["exit_status"], died["step"]) == ("memory", 1, "run_shci")
-    assert followed["why"].startswith("memory: 1 GiB were too little at run_shci, so at least 2 GiB; ")
+    assert followed["why"].startswith("memory: 1 GiB was too little at run_shci, so at least 2 GiB; ")
     told = messages(run.client, run.run_id)
     assert any("2 GiB, 0.0500 USD/h" in line and "after 0.0100 USD/h for 1 GiB" in line for line in told)
     assert "lost: memory" in str(run.artifacts_of(run.run_id)["attempts"].data)

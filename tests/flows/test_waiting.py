@@ -60,11 +60,11 @@ def test_where_nothing_has_room_the_job_waits_and_launches_once_when_there_is(
     for job in (stays, goes):
         state = waiting(job)
         assert state.type is StateType.RUNNING
-        assert str(state.message).startswith("NoOffer: no machine to be had:")
+        assert str(state.message).startswith("NoOffer: no machine available:")
         assert "max_usd_h" in str(state.message), "it says what would have to change"
     failed = at_once.finished()
     assert failed.is_failed()
-    assert str(failed.message).startswith("no machine to be had:")
+    assert str(failed.message).startswith("no machine available:")
 
     cancel(embedded, goes)
     assert goes.finished(60).is_cancelled()

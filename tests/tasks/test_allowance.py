@@ -46,10 +46,10 @@ def test_a_machine_keeps_its_allowance_and_is_stopped_where_its_price_rises(
     def priced(placed: Placed, job_key: str, allowance: Allowance, rises: float) -> Outcome | None:
         job = a_job(key=job_key, flow_run_id=flow_run.parent_flow_run_id or flow_run.id)
         watch = _Watch(job, placed.machine, "aws-cloud/priced", "", UUID(int=1), 1, allowance)
-        assert watch.ask_the_price() is None, "not yet"
+        assert watch.check_price() is None, "not yet"
         watch.priced -= PRICES_S
         aws.reprice(placed.machine.id, rises * placed.machine.offer.spot_usd_h)
-        return watch.ask_the_price()
+        return watch.check_price()
 
     @flow(name="allowed")
     def one() -> tuple[Placed, Outcome | None, Outcome | None]:

@@ -58,11 +58,11 @@ def short_of(cause: Cause, *sizes: float) -> NextMachine:
 def test_twice_what_the_machine_had() -> None:
     needs = short_of(Cause.MEMORY, 3.75)
     assert needs.requirements == ASKED.model_copy(update={"min_memory_gib": 7.5})
-    assert needs.why == "memory: 3.75 GiB were too little at run_shci, so at least 7.5 GiB"
+    assert needs.why == "memory: 3.75 GiB was too little at run_shci, so at least 7.5 GiB"
     assert needs.problem is None
     needs = short_of(Cause.DISK, 20.0)
     assert needs.requirements == ASKED.model_copy(update={"disk_gib": 40.0})
-    assert needs.why == "disk: 20 GiB were too little at run_shci, so 40 GiB"
+    assert needs.why == "disk: 20 GiB was too little at run_shci, so 40 GiB"
 
 
 @pytest.mark.parametrize("cause", [Cause.MEMORY, Cause.DISK])
@@ -94,7 +94,7 @@ def test_the_users_limit_holds() -> None:
         asked, [attempt(1, Cause.MEMORY), attempt(2, Cause.MEMORY, offer("m", memory_gib=2.0))]
     ).problem
     assert problem is not None
-    assert problem.startswith("requirements.max_memory_gib: 2 GiB were too little at run_shci")
+    assert problem.startswith("requirements.max_memory_gib: 2 GiB was too little at run_shci")
     assert "4 GiB" in problem
     needs = next_machine(Requirements(max_usd_h=1.0), [attempt(1, Cause.MEMORY)])
     dear = rank(Market.of([offer("m", memory_gib=2.0, usd=9.0)]), needs.requirements, Work(1.0), {})
@@ -105,7 +105,7 @@ def test_a_disk_that_cannot_be_bigger_ends_the_job() -> None:
     needs = next_machine(ASKED, [attempt(1, Cause.DISK)], fixed=["here"])
     assert needs.requirements == ASKED
     assert needs.problem is not None
-    assert needs.problem.startswith("disk: the disk under the machines of here is full at run_shci")
+    assert needs.problem.startswith("disk: the disk of the machines of here is full at run_shci")
 
 
 # The way in which a program died, and whether it is that of the first: signal 11 at run_shci, from checkpoint 1.

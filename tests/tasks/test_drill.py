@@ -134,32 +134,32 @@ def test_a_drill_that_passed() -> None:
     assert "Saved before: `001-00001`, 5 s counted." in told
     assert "Resumed from: `001-00002`, 9 s counted." in told
     spent = 190 / 3600 * 0.023 + 0.3
-    assert f"Together {spent:.4f} USD, of 0.3150 USD" in told
+    assert f"Total: {spent:.4f} USD, of at most 0.3150 USD" in told
     assert "| 1 | some a.small here-1 | 0.0278 | 0.0006 | interrupted | because \\| so |" in told
     assert "Nothing is left" in told
-    assert "says nothing of what a notice" not in told
+    assert "does not test how much time a notice" not in told
 
 
 def test_without_a_notice_that_is_said() -> None:
     quiet = replace(PROMISE, interruption_method=InterruptionMethod("terminated by us", notice=False, within_s=300.0))
-    assert "says nothing of what a notice leaves time for" in report(replace(PASSED, promise=quiet))
+    assert "does not test how much time a notice leaves" in report(replace(PASSED, promise=quiet))
 
 
 def test_a_loss_of_the_clouds_own_is_as_good() -> None:
     real = replace(PASSED, forced=None)
     assert real.problem is None
-    assert "The cloud took the machine back by itself" in report(real)
+    assert "The cloud interrupted the machine on its own" in report(real)
 
 
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"left": ["disk vol-1", "ip 10.0.0.1"]}, "something is left: disk vol-1, ip 10.0.0.1"),
+        ({"left": ["disk vol-1", "ip 10.0.0.1"]}, "resources are left: disk vol-1, ip 10.0.0.1"),
         ({"attempts": PASSED.attempts[:1], "legs": PASSED.legs[:1]}, "no interruption came within 7 minutes"),
-        ({"attempts": PASSED.attempts[:1], "legs": PASSED.legs[:1], "forced": None}, "nobody interrupted the machine"),
-        ({"result": RESULT | {"resumed_from": None}}, "began anew"),
-        ({"result": RESULT | {"token": "another"}}, "something else than what was saved (001-00001)"),
-        ({"result": RESULT | {"resumed_at": 4}}, "something else than what was saved (001-00001)"),
+        ({"attempts": PASSED.attempts[:1], "legs": PASSED.legs[:1], "forced": None}, "the machine was not interrupted"),
+        ({"result": RESULT | {"resumed_from": None}}, "started from scratch"),
+        ({"result": RESULT | {"token": "another"}}, "did not continue from the saved checkpoint (001-00001)"),
+        ({"result": RESULT | {"resumed_at": 4}}, "did not continue from the saved checkpoint (001-00001)"),
     ],
 )
 def test_what_is_no_pass(changes: dict[str, object], says: str) -> None:

@@ -244,7 +244,7 @@ def test_letters_that_no_machine_writes_are_silence(
         assert not Mailbox(job, 1).is_up()
         Mailbox(job, 1).poll(run_id, lease_id)
         Mailbox(job, 1).settle(run_id)
-        assert watch.last_word() is None
+        assert watch.final_outcome() is None
         assert percent_done(job, 1) == 0.0
     assert api.read_lease(client, lease_id) is None
     assert client.read_flow_run(run_id).state_name == "Pending"

@@ -36,7 +36,7 @@ def refusal(kind: str, lasting: bool = False) -> Refusal:
 def test_what_a_job_waits_for(refusals: list[Refusal], reason: str | None) -> None:
     missed = all_refused(refusals)
     assert missed.reason == reason
-    assert missed.said.startswith("no machine to be had:")
+    assert missed.said.startswith("no machine available:")
     assert "so it said" in missed.said
     assert "\n" not in missed.said
 

@@ -101,14 +101,14 @@ def test_capacity_passes_over_the_pool_and_a_quota_what_is_no_smaller(aws: AwsEm
     aws.exhausted.add((first[1], first[2]))
     found, rows = walk()
     assert isinstance(found, Placed)
-    assert [row["came of it"] for row in rows] == ["refused: capacity", "launched"]
-    assert rows[1]["in words"] == found.machine.id
+    assert [row["result"] for row in rows] == ["refused: capacity", "launched"]
+    assert rows[1]["details"] == found.machine.id
     region = found.machine.region
     aws.heal()
     aws.fail(fault("RunInstances", refused("MaxSpotInstanceCountExceeded"), region))
     found, rows = walk()
     assert isinstance(found, Placed)
-    first, *refusals, last = [row["came of it"] for row in rows]
+    first, *refusals, last = [row["result"] for row in rows]
     assert (first, set(refusals), last) == ("refused: capacity", {"refused: quota"}, "launched")
     assert found.machine.region != region
     assert len(refusals) < 4, "of that region only what is smaller than what was refused"
@@ -119,7 +119,7 @@ def test_misconfiguration_ends_the_walk_with_its_remedy(aws: AwsEmulator, walk: 
     found, rows = walk()
     assert isinstance(found, str)
     assert "deployments/policies/aws-launcher.json" in found
-    assert [row["came of it"] for row in rows] == ["refused: misconfigured"]
+    assert [row["result"] for row in rows] == ["refused: misconfigured"]
     assert launches(aws) == 0
 
 
@@ -127,9 +127,9 @@ def test_a_code_that_nobody_knows_is_tried_elsewhere_but_not_for_ever(aws: AwsEm
     aws.fail(fault("RunInstances", refused("SomethingNew", 400)))
     found, rows = walk()
     assert isinstance(found, str)
-    assert found.startswith("no machine to be had:")
+    assert found.startswith("no machine available:")
     assert 1 < len(rows) <= MOST_TRIES
-    assert {row["came of it"] for row in rows} == {"refused: unclear"}
+    assert {row["result"] for row in rows} == {"refused: unclear"}
 
 
 def test_throttling_is_waited_for_and_a_lost_answer_is_not_a_second_machine(
@@ -143,7 +143,7 @@ def test_throttling_is_waited_for_and_a_lost_answer_is_not_a_second_machine(
         aws.fail(fault("RunInstances", what_goes_wrong, times=times))
         found, rows = walk()
         assert isinstance(found, Placed)
-        assert [row["came of it"] for row in rows] == ["launched"]
+        assert [row["result"] for row in rows] == ["launched"]
         assert len([call for call in aws.calls if call.startswith("RunInstances")]) == calls
         assert launches(aws) == before + 1
 

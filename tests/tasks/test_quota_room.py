@@ -64,7 +64,7 @@ def test_of_a_class_without_quota_nothing_is_ranked_and_of_the_others_all() -> N
         assert not [r for r in after.ranked if "G and VT" in cloud.quotas_of(r.offer)]
         if not after.ranked:
             assert after.remedy is not None
-            assert after.remedy.startswith("quota: what meets the requirements is more than the account may have")
+            assert after.remedy.startswith("quota: every offer that meets the requirements exceeds the account's quota")
         assert chosen(cloud, market).ranked == rank(market, ANY, Work(10.0), {}).ranked
 
 

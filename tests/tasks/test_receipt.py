@@ -9,7 +9,7 @@ import pytest
 from spotwave.blocks.errors import Throttled
 from spotwave.blocks.models import HOURS_A_MONTH, Machine, Offer
 from spotwave.node.contract import Ending, Outcome
-from spotwave.tasks.cost.receipt import GIB, Prices, as_markdown, asked, billed, cost_of, machine_usd
+from spotwave.tasks.cost.receipt import GIB, Prices, as_markdown, bill_from_cloud, billed, cost_of, machine_usd
 from spotwave.tasks.records import Attempt
 from tests.tasks.test_expected_cost import BEGUN, an_offer
 
@@ -133,7 +133,7 @@ class Teller:
 def test_what_is_not_told_yet_is_asked_for_again(
     teller: Teller, gone: datetime | None, hours: float | None, told: bool, unsettled: bool, assumed: bool
 ) -> None:
-    bill, refused = asked(teller, a_machine(an_offer()), gone, 0)  # type: ignore[arg-type]
+    bill, refused = bill_from_cloud(teller, a_machine(an_offer()), gone, 0)  # type: ignore[arg-type]
     assert (bill.end_told, bill.unsettled, bill.assumed) == (told, unsettled, assumed)
     assert (refused is not None) == ("away" in (teller.end, teller.price))
     if hours is not None:
@@ -142,9 +142,13 @@ def test_what_is_not_told_yet_is_asked_for_again(
 
 def test_a_receipt_that_is_not_settled_says_so() -> None:
     attempts = [an_attempt(number, 2.0, an_offer()) for number in (1, 2)]
-    assert "when we saw it" not in as_markdown(attempts, None, cost_of(attempts))
+    assert "as observed by Spotwave" not in as_markdown(attempts, None, cost_of(attempts))
     assert attempts[1].bill is not None
     unsettled = attempts[1].bill.model_copy(update={"unsettled": True})
     attempts[1] = attempts[1].model_copy(update={"bill": unsettled})
-    (said,) = [line for line in as_markdown(attempts, None, cost_of(attempts)).splitlines() if "when we saw it" in line]
-    assert said.startswith("The end of attempt 2 is when we saw it")
+    (said,) = [
+        line
+        for line in as_markdown(attempts, None, cost_of(attempts)).splitlines()
+        if "as observed by Spotwave" in line
+    ]
+    assert said.startswith("The end of attempt 2 is as observed by Spotwave")

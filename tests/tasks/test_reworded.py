@@ -187,7 +187,7 @@ def test_reworded_messages_change_no_decision(
 
 
 def test_an_attempt_ended_for_a_limit_if_its_field_says_so() -> None:
-    billing, risen = billing_of(a_job()), "its machine costs more by the hour than when it was launched. max_usd"
+    billing, risen = billing_of(a_job()), "the hourly price of its machine has risen since the launch. max_usd"
     ended = attempt(1, None, ending=Ending.DEADLINE)
     in_words = ended.model_copy(update={"outcome": Outcome(Ending.DEADLINE, risen)})
     in_a_field = ended.model_copy(update={"outcome": Outcome(Ending.DEADLINE, "so", limit=Limit.MAX_USD)})
