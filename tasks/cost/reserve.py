@@ -57,11 +57,12 @@ def reserve(
             found.append(ledger.left(mine, ledger.read(store, None if everything else mine.month), budget))
         if not found:
             return Allowance(at=now)
-        usd, limit, said = min(found)
+        usd, limit, message = min(found)
         if usd < (least := min(_usd(job, offer, _least_s(offer)) for offer in offers)):
             ledger.write(store, ledger.withdrawn(job, attempt, now, quote))
-            return Allowance(usd=usd, limit=limit, said=said, at=now, refused=_too_little(said, usd, least, limit))
-        allowance = Allowance(usd=usd, limit=limit, said=said, at=now, reserved_usd=min(wanted, usd))
+            refused = _too_little(message, usd, least, limit)
+            return Allowance(usd=usd, limit=limit, said=message, at=now, refused=refused)
+        allowance = Allowance(usd=usd, limit=limit, said=message, at=now, reserved_usd=min(wanted, usd))
         until = min(deadline, max(stops_at(allowance, job, offer) for offer in offers))
         ledger.write(store, ledger.reservation(job, attempt, min(wanted, usd), now, until, quote))
     except StoreUnavailable as error:
@@ -70,7 +71,7 @@ def reserve(
             return Allowance(at=now)
         refused = f"store: the ledger of spending is unavailable, so nothing is launched under a limit ({error})"
         return Allowance(usd=0.0, limit=Limit.STORE, said=refused, at=now, refused=refused)
-    get_run_logger().info("attempt %d may cost %.4g USD (%s)", attempt, usd, said)
+    get_run_logger().info("attempt %d may cost %.4g USD (%s)", attempt, usd, message)
     return allowance
 
 
@@ -141,7 +142,7 @@ def _least_s(offer: Offer) -> float:
     return offer.boot_s + LEAST_WORK_S + SAVE_S + TEARDOWN_S
 
 
-def _too_little(said: str, usd: float, least: float, limit: Limit) -> str:
+def _too_little(message: str, usd: float, least: float, limit: Limit) -> str:
     remedies = {
         Limit.MAX_USD: "Allow more",
         Limit.APPROVED: "Run it again, and approve the higher cost",
@@ -150,4 +151,4 @@ def _too_little(said: str, usd: float, least: float, limit: Limit) -> str:
     remedy = remedies.get(
         limit, "Allow more in the Budget block, wait for running jobs to end, or give jobs a max_usd or fewer max_hours"
     )
-    return f"{said}; {usd:.4g} USD are left, and a machine needs at least {least:.4g}. {remedy}."
+    return f"{message}; {usd:.4g} USD are left, and a machine needs at least {least:.4g}. {remedy}."

@@ -33,7 +33,7 @@ def avoided(attempts: list[Attempt], has_market: Collection[str]) -> dict[str, s
     return {offer.label: reason for offer, reason in [*lost.items(), *refused.items()] if offer.cloud in has_market}
 
 
-def believed(outcome: Outcome, cloud: Cloud) -> Outcome:
+def checked_outcome(outcome: Outcome, cloud: Cloud) -> Outcome:
     """Return a machine's outcome; "stopped with its host" is accepted from machines on this computer only."""
     if outcome.ending is Ending.HOST_DOWN and not cloud.is_local:
         return replace(outcome, ending=Ending.LOST)

@@ -31,7 +31,7 @@ from spotwave.tasks.cache import ONCE
 from spotwave.tasks.cost.receipt import billed
 from spotwave.tasks.cost.reserve import TEARDOWN_S
 from spotwave.tasks.load_blocks import load_cloud, load_remote
-from spotwave.tasks.machine.attempts import believed
+from spotwave.tasks.machine.attempts import checked_outcome
 from spotwave.tasks.machine.channel import channel_of
 from spotwave.tasks.machine.remote_heartbeat import RemoteHeartbeat
 from spotwave.tasks.machine.remote_outcome import remote_outcome
@@ -253,7 +253,7 @@ def _until_it_has_ended(seen: _Watch) -> Outcome:
             seen.changed = time.monotonic()
             outcome = None
         if outcome is not None:
-            outcome = believed(outcome, seen.cloud)
+            outcome = checked_outcome(outcome, seen.cloud)
             seen.log.info("attempt %d %s: %s", seen.machine.attempt, outcome.ending, outcome.reason)
             return seen.with_lease_data(outcome)
         # Polling by design: the API and three clouds have no common event source.

@@ -86,7 +86,7 @@ def _moved(moved: PriceChanges) -> str:
     if not moved.counts.select((pl.col("cheaper") + pl.col("dearer") + pl.col("same")).sum()).item():
         return "No snapshot of an earlier day to compare with yet."
     lines = ["Since the last snapshot of an earlier day:", ""]
-    lines += ["| cloud | cheaper | dearer | same | new | gone | median move |", "|--|--:|--:|--:|--:|--:|--:|"]
+    lines += ["| cloud | cheaper | more expensive | same | new | gone | median move |", "|--|--:|--:|--:|--:|--:|--:|"]
     for row in moved.counts.to_dicts():
         median = "" if row["median"] is None else f"{row['median'] - 1:+.1%}"
         counts = " | ".join(f"{row[name]:,}" for name in ("cheaper", "dearer", "same", "new", "gone"))

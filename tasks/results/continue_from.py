@@ -142,14 +142,16 @@ def _spent(job: Job, chain: list[str]) -> float:
 
 def _copied(remote: Remote, earlier: str, key: str) -> str | None:
     """Copy the newest generation; return it. Verified on the remote before LATEST names it, as in an agent's push."""
-    its = Remote(remote.binary, remote.config, remote.at(earlier), call_s=remote.call_s, transfer_s=remote.transfer_s)
-    ours = Remote(remote.binary, remote.config, remote.at(key), call_s=remote.call_s, transfer_s=remote.transfer_s)
-    if (newest := _latest(its)) is None:
+    source = Remote(
+        remote.binary, remote.config, remote.at(earlier), call_s=remote.call_s, transfer_s=remote.transfer_s
+    )
+    target = Remote(remote.binary, remote.config, remote.at(key), call_s=remote.call_s, transfer_s=remote.transfer_s)
+    if (newest := _latest(source)) is None:
         return None
-    if _latest(ours) is not None:  # copied by an earlier start of this run
+    if _latest(target) is not None:  # copied by an earlier start of this run
         return newest
     there = f"{CHECKPOINT_DIR}/{newest}"
-    content = _read(its, f"{there}/{MANIFEST_FILE}", earlier)
+    content = _read(source, f"{there}/{MANIFEST_FILE}", earlier)
     if content is None:
         raise CannotContinue(
             f"continue_job: checkpoint {newest} of {earlier} has no manifest. Start without continue_job."
@@ -163,15 +165,15 @@ def _copied(remote: Remote, earlier: str, key: str) -> str | None:
     here = f"{CHECKPOINT_DIR}/{GENERATION}"
     remote.copy(f"{earlier}/{there}", f"{key}/{here}", list(manifest.files))
     remote.same(f"{earlier}/{there}", f"{key}/{here}", list(manifest.files))
-    sizes = {entry.path: entry.size for entry in ours.list(here, recursive=True)}
+    sizes = {entry.path: entry.size for entry in target.list(here, recursive=True)}
     # rclone reports no difference for a file that is missing on both sides.
     if lacking := [name for name, mark in manifest.files.items() if sizes.get(name) != mark.size]:
         raise CannotContinue(
             f"continue_job: checkpoint {newest} of {earlier} is incomplete ({lacking[0]}). Start without continue_job."
         )
     renamed = Manifest(GENERATION, manifest.made_at, manifest.step, manifest.facts, manifest.files)
-    ours.write(f"{here}/{MANIFEST_FILE}", renamed.to_json().encode())
-    ours.write(LATEST_FILE, f"{GENERATION}\n".encode())
+    target.write(f"{here}/{MANIFEST_FILE}", renamed.to_json().encode())
+    target.write(LATEST_FILE, f"{GENERATION}\n".encode())
     return newest
 
 

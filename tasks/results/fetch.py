@@ -51,13 +51,13 @@ def listed(remote: Remote, rel: str, first: str = "") -> Listed:
     found = Listed()
     patient = Remote(remote.binary, remote.config, remote.root, call_s=LIST_S)
     files = [entry for entry in patient.list(rel, recursive=True) if not entry.is_dir]
-    ours = f"{same_place(first)}/" if first else "\0"
-    inside = [entry.path for entry in files if "/" in entry.path and not same_place(entry.path).startswith(ours)]
+    prefix = f"{same_place(first)}/" if first else "\0"
+    inside = [entry.path for entry in files if "/" in entry.path and not same_place(entry.path).startswith(prefix)]
     folders = {same_place(path[:n]) for path in inside for n, one in enumerate(path) if one == "/"}
     places: dict[str, str] = {}
     for entry in sorted(files, key=lambda entry: (entry.path != first, entry.path.count("/"), entry.path)):
         why, place = why_not(entry.path), same_place(entry.path)
-        if why is None and place.startswith(ours):
+        if why is None and place.startswith(prefix):
             why = f"{first} is a file"
         if why is None and place in folders:
             why = "a folder has the same name, or one that differs only in upper and lower case"

@@ -11,7 +11,7 @@ from spotwave.blocks.azure.block import AzureCloud
 from spotwave.blocks.local.block import LocalCloud
 from spotwave.blocks.models import Machine
 from spotwave.node.contract import Ending, Outcome
-from spotwave.tasks.machine.attempts import MOST_MACHINES, another, avoided, believed
+from spotwave.tasks.machine.attempts import MOST_MACHINES, another, avoided, checked_outcome
 from spotwave.tasks.records import Attempt, Refusal
 from tests.tasks.test_expected_cost import an_offer
 from tests.tasks.test_quote import a_job
@@ -56,4 +56,4 @@ def test_a_rented_machine_is_not_believed_that_its_host_was_stopped(
 ) -> None:
     """Else one that says so would be replaced for ever."""
     cloud = AzureCloud() if has_market else LocalCloud(folder=str(tmp_path))
-    assert believed(Outcome(said, "so"), cloud).ending is taken_for
+    assert checked_outcome(Outcome(said, "so"), cloud).ending is taken_for

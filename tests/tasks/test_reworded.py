@@ -18,7 +18,7 @@ from spotwave.flows.loop.job_billing import JobBilling
 from spotwave.node.contract import Cause, Ending, Limit, Outcome
 from spotwave.tasks.cost import ledger
 from spotwave.tasks.cost.reserve import own_cap
-from spotwave.tasks.machine.attempts import another, avoided, believed
+from spotwave.tasks.machine.attempts import another, avoided, checked_outcome
 from spotwave.tasks.machine.bigger_machine import next_machine
 from spotwave.tasks.machine.no_machine import all_refused
 from spotwave.tasks.machine.walk_offers import Patience
@@ -97,7 +97,7 @@ def of_outcomes() -> dict[str, Any]:
                     another(job, lost),
                     set(avoided(lost, {"here"})),
                     billing_of(job).limit_that_ended(lost[-1], 1e12) is not None,
-                    believed(lost[-1].outcome, AzureCloud()).ending,
+                    checked_outcome(lost[-1].outcome, AzureCloud()).ending,
                 )
     return found
 
