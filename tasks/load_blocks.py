@@ -28,27 +28,27 @@ class NoSuchBlock(ValueError):
 
 
 def load_cloud(name: str) -> Cloud:
-    """Raises NoSuchBlock."""
+    """Load a Cloud block by its document name. Raises NoSuchBlock."""
     return _load(name, Cloud, "clouds")  # type: ignore[type-abstract]
 
 
 def load_remote(name: str) -> RcloneRemote:
-    """Raises NoSuchBlock."""
+    """Load an rclone remote block by its document name. Raises NoSuchBlock."""
     return _load(name, RcloneRemote, "remote")
 
 
 def load_access(name: str) -> PrefectAccess:
-    """Raises NoSuchBlock."""
+    """Load a Prefect access block by its document name. Raises NoSuchBlock."""
     return _load(name, PrefectAccess, "access")
 
 
 def load_budget(name: str) -> Budget:
-    """Raises NoSuchBlock."""
+    """Load a Budget block by its document name. Raises NoSuchBlock."""
     return _load(name, Budget, "budget")
 
 
 def load_store(name: str) -> SnapshotStore:
-    """Raises NoSuchBlock."""
+    """Load a snapshot store block by its document name. Raises NoSuchBlock."""
     return _load(name, SnapshotStore, "store")
 
 

@@ -38,7 +38,7 @@ class Cost:
     attempts: int = 0
     jobs: int = 0
     on_demand_usd: float | None = 0.0  #: ended attempts at on-demand prices; None if a price is unknown
-    running: int = 0  #: attempts with a reservation
+    running: int = 0  #: number of running attempts
 
 
 def by(entries: Iterable[Entry], what: By) -> list[Cost]:

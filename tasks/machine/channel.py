@@ -26,7 +26,7 @@ class Channel(Protocol):
         """Whether the agent has reported."""
 
     def deliver_run(self, run_id: UUID) -> None:
-        """Give the machine its run. Safe to repeat."""
+        """Deliver the node run to the machine. Safe to repeat."""
 
     def poll(self, run_id: UUID, lease_id: str) -> None:
         """Update Prefect with the machine's reports. Raises RemoteError, httpx.HTTPError or PrefectHTTPStatusError."""

@@ -1,4 +1,4 @@
-"""A machine under a limit, on an emulated AWS: it is told when to stop, and watched where its price rises."""
+"""A machine under a limit, on an emulated AWS: it gets a deadline, and its price is watched."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def aws() -> Iterator[AwsEmulator]:
         yield emulator
 
 
-def test_a_machine_keeps_its_allowance_and_is_stopped_where_its_price_rises(
+def test_machine_gets_a_deadline_and_is_stopped_when_its_price_rises(
     embedded: Embedded, aws: AwsEmulator, tmp_path: Path
 ) -> None:
     cloud, begun = cloud_at(aws, attempts=2), time.time()
