@@ -1,4 +1,4 @@
-"""The story of what was spent: a table and a picture in the UI, out of the ledger of spending."""
+"""The costs flow: what was spent, from the ledger of spending, as a table and a picture in the UI."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def costs(
     by: Annotated[By, Field(description="What to sum by: 'month', 'project' or 'cloud'.")] = "month",
     store: Annotated[str, Field(description="The snapshot store that holds the ledger.")] = "snapshot-store/here",
 ) -> list[dict[str, Any]] | State[Any]:
-    """What all jobs have cost, as a table and a picture among the run's artifacts."""
+    """Show what all jobs have cost, as a table and a picture among the run's artifacts."""
     try:
         return draw_costs(store, by)
     except (NoSuchBlock, StoreUnavailable) as error:

@@ -1,4 +1,4 @@
-"""The story of a drill: a small machine on a cloud is taken back on purpose, and the work must go on on the next."""
+"""The drill flow: have a cloud interrupt a small machine, and check that the next machine continues its work."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ from spotwave.tasks.records import Job
 __all__ = ["MINUTES", "REPORT_KEY", "DrillEstimate", "NoDrill", "drill", "estimate"]
 
 MINUTES = 60.0
-MOST_MACHINES = 3  # the one that is taken back, the one that goes on, and one that luck may cost
-WORK_CORE_H = 0.1  # it only waits
+MOST_MACHINES = 3  # the one that is interrupted, the one that continues, and one spare for an unforced interruption
+WORK_CORE_H = 0.1  # the job only waits
 
 
 class DrillInput(BaseModel):
-    """What a drill is asked."""
+    """Parameters of a drill."""
 
     cloud: str = Field("local-cloud/here", description="The Cloud block to rehearse on.")
-    minutes: float = Field(MINUTES, description="For all machines together, one after the other; none outlives it.")
+    minutes: float = Field(MINUTES, description="Time limit of all machines together, one after the other; minutes.")
     max_usd_h: float | None = Field(
         None,
-        description="The dearest spot price to take, USD/h; giving it approves what follows from it. Empty: about "
-        "the tenth cheapest pool's.",
+        description="Highest spot price to accept, USD/h. Setting it approves the resulting cost. Empty: about the "
+        "price of the tenth cheapest pool.",
     )
 
 
 class Drill(Story[DrillInput]):
-    """Rehearse an interruption: rent the smallest machine, have the cloud take it back, see the next one go on from
-    its checkpoint, and that nothing is left. `spotwave drill` tells first what it will cost.
+    """Rehearse an interruption: rent the smallest machine, have the cloud take it back, and check that the next machine
+    continues from its checkpoint and that nothing is left behind. `spotwave drill` shows the cost first.
 
-    Ends as Failed with one line where that was not seen; the artifact `drill` has times and costs either way.
+    Ends as Failed with a one-line reason if any check fails. The artifact `drill` has times and costs either way.
     """
 
     name: ClassVar[str] = "drill"
     Input = DrillInput
     options: ClassVar[Sequence[str]] = ("remote", "access", "store", "budget")
-    remembers_losses: ClassVar[bool] = False  # the cloud took the machine back because we asked it to
+    remembers_losses: ClassVar[bool] = False  # the cloud took the machine back because the drill asked it to
     tags: ClassVar[Sequence[str]] = ("drill",)
     presets: ClassVar[Sequence[Preset]] = (
         Preset(
             "here",
-            "An interruption drill: rents the smallest machine, has the cloud take it back, and shows that the work "
-            "goes on on the next and that nothing is left. `spotwave drill` tells first what it will cost.",
+            "An interruption drill: rents the smallest machine, has the cloud take it back, and checks that the next "
+            "machine continues the work and that nothing is left behind. `spotwave drill` shows the cost first.",
         ),
     )
 
@@ -66,7 +66,7 @@ class Drill(Story[DrillInput]):
         return Needs(parameters={}, results_gib=0.001)
 
     def job(self, given: DrillInput, job: Job) -> Job:
-        """Asks the cloud for its prices."""
+        """Return the job with the drill's limits, from the cloud's current prices."""
         try:
             most = estimate(given.cloud, given.minutes, job.store)
             if given.max_usd_h is not None:
@@ -85,7 +85,7 @@ class Drill(Story[DrillInput]):
                 "sync_s": 60.0,
                 "max_hours": most.minutes / 60,
                 "max_attempts": MOST_MACHINES,
-                "wait_hours": 0.0,  # somebody watches it
+                "wait_hours": 0.0,  # a user is watching
                 "max_usd": most.machines_usd or None,
                 "project": "drill",
                 "approved": given.max_usd_h is not None,
@@ -93,18 +93,18 @@ class Drill(Story[DrillInput]):
         )
 
     def on_attempt_started(self, job: Job, attempt: RunningAttempt) -> None:
-        """Force one interruption; what that step did is kept, so that a restarted run does not do it again."""
+        """Force one interruption. The task's result is persisted, so a restarted run does not force a second one."""
         if self._forced is not None:
             return
         self._forced = force_interruption(job, attempt.machine, attempt.cloud, attempt.lease_id, attempt.node_run_id)
         if self._forced is not None and self._forced.refused is not None:
-            raise JobFailed(f"the cloud would not interrupt the machine: {self._forced.refused}")
+            raise JobFailed(f"the cloud refused to interrupt the machine: {self._forced.refused}")
 
     def on_machines_gone(self, job: Job) -> None:
         self._left, self._clean_at = remains(job)
 
     def conclude(self, job: Job, done: Done, result: Mapping[str, Any]) -> str | None:
-        """The report, and why the drill has not passed."""
+        """Write the report; return why the drill failed, or None if it passed."""
         assert self._estimate is not None
         assert self._clean_at is not None
         drilled = DrillOutcome(
@@ -120,7 +120,7 @@ class Drill(Story[DrillInput]):
         return drilled.problem
 
     def same_work(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-        """A drill continues no earlier one."""
+        """Return False: a drill never continues an earlier one."""
         return False
 
     def summary(self, result: Mapping[str, Any]) -> Sequence[Row]:

@@ -1,4 +1,4 @@
-"""What the terminal asks of the market, without a flow run: the ranking, and the reasons. Plain code over the steps."""
+"""The market as the command line shows it, without a flow run: the ranking and the reasons. Plain code on the tasks."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ __all__ = [
     "why",
 ]
 
-Follow = Callable[[str], OnProgress]  #: who is told of one cloud's progress
+Follow = Callable[[str], OnProgress]  #: returns the progress callback of one cloud
 
 
 @dataclass(frozen=True)
 class MarketView:
-    """A market, and what is to be said of it."""
+    """A market, with notes on what is missing."""
 
     market: Market
     taken_at: dict[str, datetime] = field(default_factory=dict)  #: by cloud
-    notes: list[str] = field(default_factory=list)  #: a line each: clouds that are not in it, and why
+    notes: list[str] = field(default_factory=list)  #: one line each: clouds that are missing, and why
 
 
 def saved_store(name: str = "snapshot-store/here") -> SnapshotStore | None:
-    """The saved store, or None if the API has none."""
+    """Return the saved store, or None if the API has none."""
     try:
         return load_store(name)
     except NoSuchBlock:
@@ -54,12 +54,12 @@ def saved_store(name: str = "snapshot-store/here") -> SnapshotStore | None:
 
 
 def last_market(store: SnapshotStore, kinds: list[str]) -> MarketView:
-    """The newest snapshot of each cloud. Raises StoreUnavailable."""
+    """Return the newest snapshot of each cloud. Raises StoreUnavailable."""
     markets, taken_at, notes = [], {}, []
     for kind in kinds:
         newest = store.latest(kind)
         if newest is None:
-            notes.append(f"{kind}: no snapshot yet; `spotwave prices --now` asks the clouds, `prices/now` keeps one")
+            notes.append(f"{kind}: no snapshot yet; `spotwave prices --now` reads the clouds, `prices/now` saves one")
             continue
         markets.append(store.read(newest))
         taken_at[kind] = newest.taken_at
@@ -67,7 +67,7 @@ def last_market(store: SnapshotStore, kinds: list[str]) -> MarketView:
 
 
 def market_view_now(clouds: Mapping[str, Cloud], store: SnapshotStore, follow: Follow) -> MarketView:
-    """The market of these clouds (by document) now, all at once; one that fails is a note."""
+    """Read the current market of these clouds (by document) in parallel; a cloud that fails becomes a note."""
     markets: dict[str, Market] = {}
     notes: list[str] = []
     with ThreadPoolExecutor(max_workers=max(1, len(clouds))) as pool:

@@ -1,4 +1,4 @@
-"""The story of the market: read every cloud's spot prices, judge them, keep a snapshot, show what moved."""
+"""The prices flow: read every cloud's spot prices, validate them, save a snapshot, and show what changed."""
 
 from __future__ import annotations
 
@@ -30,35 +30,35 @@ def prices(
     ] = [],  # noqa: B006 - Prefect copies it
     store: Annotated[str, Field(description="Where the snapshots go.")] = "snapshot-store/here",
     requirements: Annotated[
-        Requirements, Field(description="What the report's cheapest offers and the picture are for.")
+        Requirements, Field(description="Requirements for the report's cheapest offers and for the picture.")
     ] = USUAL,
     accept: Annotated[
         list[str],
-        Field(description="Clouds ('aws', ...) whose mass change you have looked at and take for the market itself."),
+        Field(description="Clouds ('aws', ...) whose mass price change you have reviewed and accept as real."),
     ] = [],  # noqa: B006
 ) -> State[Any]:
-    """A snapshot of the whole spot market, every cloud's published only if nothing speaks against it.
+    """Take a snapshot of the whole spot market. Each cloud's part is published only if it passes the quality checks.
 
-    A cloud that fails keeps its last snapshot, and the run says so; it ends as Failed only if no cloud gave a fresh
-    one.
+    A cloud that fails keeps its last snapshot, and the run reports it. The run is Failed only if no cloud has a fresh
+    snapshot.
     """
     try:
         load_store(store)
         kinds = [load_cloud(name).kind for name in clouds]
         if len(set(kinds)) < len(kinds):
-            return _refused("clouds: two of them are of one kind. Name one of each.")
+            return _refused("clouds: two of them are of the same kind. Name one of each kind.")
         named, broken = (clouds, []) if clouds else _saved()
         if not named and not broken:
             return _refused(
-                "clouds: none is saved. Make an AWS Cloud, GCP Cloud or Azure Cloud under Blocks in the UI."
+                "clouds: none is saved. Create an AWS Cloud, GCP Cloud or Azure Cloud under Blocks in the UI."
             )
-        return _told(_published(named, store, accept) + broken, store, requirements)
+        return _report_state(_published(named, store, accept) + broken, store, requirements)
     except (NoSuchBlock, StoreUnavailable) as error:
         return _refused(str(error))
 
 
 def _saved() -> tuple[list[str], list[Published]]:
-    """(the Cloud documents to ask, those that cannot be asked)."""
+    """Return the Cloud documents to read, and results for those that cannot be used."""
     saved = all_clouds()
     return list(saved.has_market), [
         Published(cloud=name, fresh=False, why=why) for name, why in sorted(saved.broken.items())
@@ -66,20 +66,20 @@ def _saved() -> tuple[list[str], list[Published]]:
 
 
 def _published(clouds: list[str], store: str, accept: list[str]) -> list[Published]:
-    """All at once; what does not come from one cloud is no matter of another's."""
+    """Publish all clouds in parallel, independently of each other."""
     futures = [publish.submit(cloud, store, accept) for cloud in clouds]
     wait(futures)
     return [future.result() for future in futures]
 
 
-def _told(published: list[Published], store: str, requirements: Requirements) -> State[Any]:
+def _report_state(published: list[Published], store: str, requirements: Requirements) -> State[Any]:
     report(published, store, requirements)
     draw_prices(published, store, requirements)
-    told = "; ".join(one.line for one in published)
-    get_run_logger().info(told)
+    summary = "; ".join(one.line for one in published)
+    get_run_logger().info(summary)
     if not any(one.fresh for one in published):
-        return Failed(message=f"no fresh snapshot. {told}")
-    return Completed(message=told, data=[one.model_dump(mode="json") for one in published])
+        return Failed(message=f"no fresh snapshot. {summary}")
+    return Completed(message=summary, data=[one.model_dump(mode="json") for one in published])
 
 
 def _refused(reason: str) -> State[Any]:

@@ -1,4 +1,4 @@
-"""The story of a semistochastic heat-bath CI calculation: the energy of a molecule."""
+"""The SHCI flow: energy of a molecule by semistochastic heat-bath CI."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from spotwave.node.jobs.shci.programs import program_for
 from spotwave.tasks.records import Job
 from spotwave.tasks.results.convergence import draw_convergence
 
-# What makes a calculation another one: a checkpoint of it is no beginning. The thresholds are not among it.
+# Parameters that identify a calculation: a checkpoint with other values cannot be continued. Thresholds are excluded.
 _IDENTITY = ("molecule", "charge", "spin", "basis", "cartesian", "frozen_core", "program", "command")
-_LOWERS_EPS1 = ("pyci", "pyscf")  # programs that go on from a wave function of a larger eps1
+_LOWERS_EPS1 = ("pyci", "pyscf")  # programs that can continue from a wave function of a larger eps1
 
 
 class Shci(Story[Calculation]):
     """Energy of a molecule by Hartree-Fock and heat-bath CI with perturbation theory, on a spot machine.
 
-    Survives the loss of its machine: the next one goes on from the last verified checkpoint. Ends with
-    `results/<job key>/result.json`, and as Failed with one line that says what to change where something is wrong.
+    Survives the loss of its machine: the next machine continues from the last verified checkpoint. Ends with
+    `results/<job key>/result.json`, or as Failed with one line that says what to change.
     """
 
     name: ClassVar[str] = "shci"
@@ -35,7 +35,7 @@ class Shci(Story[Calculation]):
         Preset(
             "water-dimer",
             "Energy of the water dimer in 6-31G, all electrons: Hartree-Fock, integrals, heat-bath CI with "
-            "Epstein-Nesbet PT2, on the cheapest spot machine that is big enough. Minutes.",
+            "Epstein-Nesbet PT2, on the cheapest spot machine that is big enough. Takes minutes.",
         ),
         Preset(
             "water-dimer-avdz",
@@ -44,7 +44,7 @@ class Shci(Story[Calculation]):
             {
                 "basis": "aug-cc-pVDZ",
                 "frozen_core": True,
-                "eps2": 2.0e-5,  # below, the second-order correction takes more memory than 64 GiB (docs/answers.md)
+                "eps2": 2.0e-5,  # with less, the second-order correction needs more than 64 GiB (docs/answers.md)
                 "requirements": {"min_vcpus": 16, "min_memory_gib": 64},
             },
         ),
@@ -68,7 +68,7 @@ class Shci(Story[Calculation]):
         )
 
     def same_work(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-        """The same molecule, orbitals and program; eps1 the same or, where the program can, smaller."""
+        """Whether molecule, orbitals and program are the same, and eps1 is equal or, if the program can, smaller."""
         try:
             before, now = (Calculation.model_validate(one["calculation"]) for one in (old, new))
         except (ValidationError, KeyError):

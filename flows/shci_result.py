@@ -1,4 +1,4 @@
-"""What result.json must hold for an SHCI job to have an answer. It comes from the remote, by way of a machine."""
+"""Validation of result.json of an SHCI job. The file comes from a machine, by way of the remote."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _Seconds = Annotated[float, Field(strict=True, ge=0, le=MOST_SECONDS, allow_inf_
 
 
 class ShciResult(BaseModel):
-    """The figures that are shown, and those that later jobs learn from; what else there is stays as it is."""
+    """The figures that are shown, and those that later jobs learn from; other fields are left as they are."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -30,17 +30,17 @@ class ShciResult(BaseModel):
     determinants: Annotated[int, Field(strict=True, ge=0, le=MOST_DETERMINANTS)] | None = None
     error_bar: Annotated[float, Field(strict=True, ge=0, le=MOST_HARTREE, allow_inf_nan=False)] | None = None
     threshold_error: Annotated[float, Field(strict=True, ge=0, le=MOST_HARTREE, allow_inf_nan=False)] | None = None
-    reference: Reference | None = None  #: None in results of before it was told
+    reference: Reference | None = None  #: None in results of versions that did not record it
     wall_seconds: Annotated[dict[Annotated[str, Field(max_length=100)], _Seconds], Field(max_length=100)]
 
     @property
     def rows(self) -> list[tuple[str, str]]:
-        """What a chemist looks for first. Energies in Hartree."""
+        """Return the main results as (title, value). Energies in Hartree."""
         rows = [
             (f"{self.hf_method} energy", f"{self.rhf_energy:.10f} Ha"),
             ("variational energy", f"{self.variational_energy:.8f} Ha"),
             ("total energy", f"{in_digits(self.total_energy, self.error_bar or self.threshold_error)} Ha"),
-            ("determinants", f"{self.determinants:,}" if self.determinants else "not told"),
+            ("determinants", f"{self.determinants:,}" if self.determinants else "unknown"),
         ]
         if self.error_bar is not None:
             rows.append(("error bar", f"{self.error_bar:.1e} Ha"))
@@ -56,7 +56,7 @@ class ShciResult(BaseModel):
 
 
 def _described(reference: Reference) -> str:
-    """Irrep and stability. Eigenvalues in Hartree."""
+    """Describe irrep and stability. Eigenvalues in Hartree."""
     internal, external = reference.stability.internal, reference.stability.external
     parts = [] if reference.irrep is None else [f"irrep {reference.irrep}"]
     if internal is not None:
@@ -71,13 +71,13 @@ def _described(reference: Reference) -> str:
 
 
 def parse_result(result: Mapping[str, Any]) -> ShciResult:
-    """Raises InvalidResult."""
+    """Validate result.json. Raises InvalidResult."""
     try:
         return ShciResult.model_validate(result)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         field = str(first["loc"][0]) if first["loc"] else "it"
         raise InvalidResult(
-            f"result.json: {field} is not what an SHCI calculation ends with ({first['msg'].lower()}). The machine "
-            "said that it had completed: look at its log beside the result, and run the job again"
+            f"result.json: {field} is not valid for an SHCI calculation ({first['msg'].lower()}). The machine reported "
+            "success: look at its log beside the result, and run the job again"
         ) from None

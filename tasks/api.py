@@ -1,4 +1,4 @@
-"""What the steps need of the Prefect API beyond artifacts: the machine's lease, its queue, worker and node run."""
+"""Calls to the Prefect API beyond artifacts: an attempt's lease, queue, worker and node run."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from spotwave.node.contract import MACHINES_POOL, Lease, attempt_name
 
 
 def client() -> SyncPrefectClient:
-    """The controller's client, as configured by its profile or environment."""
+    """Return the controller's client, as configured by its profile or environment."""
     return get_client(sync_client=True)
 
 
 def create_lease(api: SyncPrefectClient, job_key: str, attempt: int, flow_run_id: UUID) -> str:
-    """Make the artifact that the attempt's agent will renew; its id."""
+    """Create the artifact that the attempt's agent renews; return its id."""
     name = attempt_name(job_key, attempt)
     artifact = api.create_artifact(
         ArtifactCreate(
             key=f"lease-{name}",
             type="markdown",
-            description=f"Sign of life of machine {name}",
+            description=f"Heartbeat of machine {name}",
             data="not yet seen",
             flow_run_id=flow_run_id,
         )
@@ -36,7 +36,7 @@ def create_lease(api: SyncPrefectClient, job_key: str, attempt: int, flow_run_id
 
 
 def read_lease(api: SyncPrefectClient, lease_id: str) -> Lease | None:
-    """The newest lease, or None if the agent has not yet spoken.
+    """Return the newest lease, or None if the agent has not reported yet.
 
     Raises ObjectNotFound if the artifact is gone.
     """
@@ -48,7 +48,7 @@ def read_lease(api: SyncPrefectClient, lease_id: str) -> Lease | None:
 
 
 def fence(api: SyncPrefectClient, lease_id: str) -> None:
-    """Delete the lease: an agent that was only silent learns from it that it must stop. Safe to repeat."""
+    """Delete the lease. An agent that was only unreachable then stops itself. Safe to repeat."""
     try:
         api.delete_artifact(UUID(lease_id))
     except ObjectNotFound:
@@ -64,9 +64,9 @@ def worker_is_online(api: SyncPrefectClient, name: str) -> bool:
 def settle_node_run(
     api: SyncPrefectClient, node_run_id: UUID, *, cancelled: bool, reason: str, completed: bool = True
 ) -> None:
-    """Give a node run whose machine is gone a final state: nothing else ever would.
+    """Set a final state on a node run whose machine is gone; nothing else would.
 
-    completed: whether to believe the run if it says that it has; its results may have been lost with the machine.
+    completed: whether a reported completion is accepted; the results may have been lost with the machine.
     """
     try:
         run = api.read_flow_run(node_run_id)
@@ -79,12 +79,12 @@ def settle_node_run(
 
 
 def is_final(run: FlowRun) -> bool:
-    """Completed, Failed, Crashed or Cancelled."""
+    """Whether the run is Completed, Failed, Crashed or Cancelled."""
     return run.state is not None and run.state.is_final()
 
 
 def remove_queue_and_worker(api: SyncPrefectClient, name: str) -> None:
-    """Delete what an attempt leaves in the machines' pool; safe to repeat."""
+    """Delete the attempt's queue and worker in the machines' pool. Safe to repeat."""
     try:
         queue = api.read_work_queue_by_name(name, work_pool_name=MACHINES_POOL)
         api.delete_work_queue_by_id(queue.id)
@@ -106,7 +106,7 @@ def now() -> datetime:
 
 
 def tag_run(api: SyncPrefectClient, flow_run_id: UUID, tag: str) -> None:
-    """Add a tag, so that a run is found by its job key."""
+    """Add a tag to a run, so that it can be found by its job key."""
     tags = set(api.read_flow_run(flow_run_id).tags)
     if tag not in tags:
         api.update_flow_run(flow_run_id, tags=sorted(tags | {tag}))

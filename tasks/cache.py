@@ -1,4 +1,4 @@
-"""How every step with a side effect is kept: once done, a restarted run does not do it again."""
+"""Cache policy of tasks with side effects: a restarted run does not execute them again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from prefect.context import TaskRunContext
 
 @dataclass
 class TaskName(CachePolicy):
-    """The task's name as part of the key: without it, two steps of a run with equal inputs are taken for one."""
+    """The task's name as part of the key; otherwise two tasks of a run with equal inputs share one result."""
 
     def compute_key(
         self,
@@ -23,6 +23,6 @@ class TaskName(CachePolicy):
         return task_ctx.task.name
 
 
-#: RUN_ID is the flow run's id, the same for a restart. The task's source is left out on purpose (Prefect's default
-#: has it): editing a step must not make a running job take that step a second time.
+#: RUN_ID is the flow run's id, which a restart keeps. The task's source, part of Prefect's default policy, is left out:
+#: editing a task must not make a running job execute it a second time.
 ONCE = TaskName() + RUN_ID + INPUTS

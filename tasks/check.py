@@ -1,4 +1,4 @@
-"""Step: everything that can be known to be wrong before money is spent."""
+"""Step: check everything that can be checked before money is spent."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ _PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
 
 @task(name="check_job")
 def check_job(job: Job, executables: list[str]) -> str | None:
-    """One clear line that names the parameter and the remedy, or None.
+    """Return one line that names the parameter and the remedy, or None if the job is valid.
 
-    Told, not raised: what a user mistyped needs no stack trace in the log. `executables` are the programs that
-    must stand on the machine's image.
+    The problem is returned, not raised: a user's typo needs no stack trace in the log. `executables` are the programs
+    that must be on the machine's image.
     """
     problem = _limits(job) or _documents(job, executables)
     if problem is None:
-        get_run_logger().info("clouds, remote, Prefect access and limits are in order")
+        get_run_logger().info("clouds, remote, Prefect access and limits are valid")
     return problem
 
 
 def _limits(job: Job) -> str | None:
-    """Out of range? Named as the flows name their parameters."""
+    """Return the first parameter that is out of range, named as in the flows."""
     work_core_h = 1.0 if job.work_core_h is None else job.work_core_h
     ranges = (
         ("sync_minutes", job.sync_s / 60, 0.05, 1440, "minutes; 5 is usual"),
@@ -55,14 +55,14 @@ def _limits(job: Job) -> str | None:
     if job.requirements.gpu is not None and (problem := unknown(job.requirements.gpu)) is not None:
         return f"requirements.gpu: {problem}"
     if not _PROJECT.fullmatch(job.project):
-        return f"project: {job.project[:60]!r} is no name. Give up to 60 letters, digits, '.', '_' or '-'."
+        return f"project: {job.project[:60]!r} is not a valid name. Use up to 60 letters, digits, '.', '_' or '-'."
     if job.continue_job is not None and not continuable(job.continue_job):
-        return f"continue_job: {job.continue_job[:60]!r} is no job key. Give one such as sw-0123456789ab."
+        return f"continue_job: {job.continue_job[:60]!r} is not a valid job key. Give one such as sw-0123456789ab."
     return None
 
 
 def _documents(job: Job, executables: list[str]) -> str | None:
-    """Blocks that are missing or do not work, programs that are not on any image."""
+    """Return the first problem of a block, or of a program that is on no image."""
     if not job.clouds:
         return "clouds: none is named. Give at least one Cloud block, e.g. ['local-cloud/here']."
     try:
@@ -71,16 +71,16 @@ def _documents(job: Job, executables: list[str]) -> str | None:
         if (problem := load_access(job.access).problem(here)) is not None:
             return problem
         load_store(job.store)
-        if job.budget is not None and (whose := load_budget(job.budget).project) not in ("", job.project):
+        if job.budget is not None and (budget_project := load_budget(job.budget).project) not in ("", job.project):
             return (
-                f"project: '{job.project}' is not what '{job.budget}' is for, which is '{whose}'. Name that project, "
-                "or another Budget block."
+                f"project: '{job.project}' does not match '{job.budget}', which is for '{budget_project}'. Name that "
+                "project, or another Budget block."
             )
         remote = load_remote(job.remote)
         if remote.is_folder and not here:
             return (
                 f"remote: '{job.remote}' is a folder on this computer, which machines in a cloud cannot reach. Name an "
-                "Rclone Remote block with a remote that they can, e.g. 's3:bucket/spotwave'."
+                "Rclone Remote block with a remote that they can reach, e.g. 's3:bucket/spotwave'."
             )
         long = (too_long(cloud.kind, remote.root(job.key)) for cloud in clouds)
         if (problem := next(filter(None, long), None)) is not None:

@@ -1,4 +1,4 @@
-"""A figure as an artifact: the one form of a picture that the Prefect UI draws cleanly is a data URI in markdown."""
+"""A figure as an artifact: a data URI in Markdown, the one form of a picture that the Prefect UI displays correctly."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def show(figure: Figure, key: str, alternative: str, description: str) -> bytes:
-    """Draw the artifact `key`; the PNG itself, for a file. alternative: what the picture shows, in words."""
+    """Draw the artifact `key`; return the PNG for a file. alternative: the picture's alternative text."""
     image = BytesIO()
     figure.savefig(image, format="png", dpi=110)
     encoded = base64.b64encode(image.getvalue()).decode()

@@ -1,4 +1,4 @@
-"""Blocks by name: parameters name documents, and steps load them where they are needed, so that no secret travels."""
+"""Blocks by name: parameters name documents, and steps load them where needed, so that no secret is passed along."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from spotwave.blocks.snapshots import SnapshotStore
 
 B = TypeVar("B", bound=Block)
 
-# Prefect's own rule for names. It puts them into addresses as they are: '?', '#' and '..' would ask something else.
+# Prefect's own rule for names. Prefect puts them into URLs unescaped: '?', '#' and '..' would change the request.
 _DOCUMENT = re.compile(r"[a-z0-9-]{1,255}")
 
 
@@ -28,39 +28,39 @@ class NoSuchBlock(ValueError):
 
 
 def load_cloud(name: str) -> Cloud:
-    """Raises NoSuchBlock."""
+    """Load a Cloud block by its document name. Raises NoSuchBlock."""
     return _load(name, Cloud, "clouds")  # type: ignore[type-abstract]
 
 
 def load_remote(name: str) -> RcloneRemote:
-    """Raises NoSuchBlock."""
+    """Load an rclone remote block by its document name. Raises NoSuchBlock."""
     return _load(name, RcloneRemote, "remote")
 
 
 def load_access(name: str) -> PrefectAccess:
-    """Raises NoSuchBlock."""
+    """Load a Prefect access block by its document name. Raises NoSuchBlock."""
     return _load(name, PrefectAccess, "access")
 
 
 def load_budget(name: str) -> Budget:
-    """Raises NoSuchBlock."""
+    """Load a Budget block by its document name. Raises NoSuchBlock."""
     return _load(name, Budget, "budget")
 
 
 def load_store(name: str) -> SnapshotStore:
-    """Raises NoSuchBlock."""
+    """Load a snapshot store block by its document name. Raises NoSuchBlock."""
     return _load(name, SnapshotStore, "store")
 
 
 def _load(name: str, kind: type[B], parameter: str) -> B:
-    remedy = "Make it under Blocks in the UI, or name one that `prefect block ls` shows as '<type>/<name>'."
+    remedy = "Create it under Blocks in the UI, or name one that `prefect block ls` shows as '<type>/<name>'."
     slug, slash, document = name.partition("/")
     if not slash or not _DOCUMENT.fullmatch(document):
         raise NoSuchBlock(f"{parameter}: {name[:100]!r} is not of the form '<block type>/<document>'. {remedy}")
-    # By its class: Block.load(name) first imports every installed Prefect integration, seconds of them.
+    # Loaded by class: Block.load(name) first imports every installed Prefect integration, which takes seconds.
     found = block_type(slug)
     if found is None or not issubclass(found, kind):
-        raise NoSuchBlock(f"{parameter}: '{name}' is no {kind.__name__}. {remedy}")
+        raise NoSuchBlock(f"{parameter}: '{name}' is not a block of type {kind.__name__}. {remedy}")
     try:
         return load(found, document)
     except Unusable as error:
@@ -71,15 +71,15 @@ def _load(name: str, kind: type[B], parameter: str) -> B:
 
 @dataclass(frozen=True)
 class Clouds:
-    """The saved Cloud blocks by their name '<block type>/<document>', and why others cannot be used."""
+    """The saved Cloud blocks by name ('<block type>/<document>'), and why others cannot be used."""
 
     usable: dict[str, Cloud]
     broken: dict[str, str]
 
     @property
     def has_market(self) -> dict[str, Cloud]:
-        """One of each kind that has a market, for a kind's snapshots must not be of one account today and of another
-        tomorrow: one with an account before one without, then the first by name."""
+        """Return one block per kind that has a market, since a kind's snapshots must always be of the same account.
+        Blocks with an account come first, then the first by name."""
         found: dict[str, tuple[str, Cloud]] = {}
         for name, cloud in sorted(self.usable.items(), key=lambda item: (not item[1].has_account, item[0])):
             if cloud.has_market:
@@ -88,7 +88,7 @@ class Clouds:
 
 
 def all_clouds() -> Clouds:
-    """Every saved Cloud block. One that does not work must not hide the others: their machines bill."""
+    """Load every saved Cloud block. A broken one must not hide the others, whose machines are billed."""
     usable: dict[str, Cloud] = {}
     broken: dict[str, str] = {}
     with get_client(sync_client=True) as client:

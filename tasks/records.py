@@ -1,4 +1,4 @@
-"""What the steps pass to one another: the job, the choice of an offer, the attempts. No secrets in any of them."""
+"""Records that the steps exchange: the job, the choice of an offer, the attempts. They contain no secrets."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from spotwave.blocks.models import Machine, Offer, Requirements
 from spotwave.blocks.refusal_scope import Scope
 from spotwave.node.contract import Ending, Limit, Outcome
 
-#: USD, seconds, sizes: one figure that is none would make every sum with it one, and a negative one free a budget.
+#: USD, seconds, sizes. Validated, since a NaN would spread to every sum, and a negative amount would free a budget.
 Amount = Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False)]
 Objective = Literal["cost", "price"]  #: rank by expected USD to finish, or by USD/h alone
-Reason = Literal["NoOffer", "CloudQuota"]  #: why a job waits: no room at its price anywhere; quotas of the account
+Reason = Literal["NoOffer", "CloudQuota"]  #: why a job waits: no capacity at its price anywhere; quotas of the account
 
 
 class _Record(BaseModel):
@@ -24,34 +24,34 @@ class _Record(BaseModel):
 
 
 class Job(_Record):
-    """One calculation to be carried through any number of machines."""
+    """One calculation, on any number of machines."""
 
     key: str
     flow_run_id: UUID
     node: str  #: deployment of the node flow, e.g. "shci-node/machine"
-    parameters: dict[str, Any]  #: what the node flow is given beside job key and attempt
+    parameters: dict[str, Any]  #: parameters of the node flow, in addition to job key and attempt
     work: str = (
-        ""  #: which jobs take as long as this one (tasks.market.learned.work_key); empty: those of its parameters
+        ""  #: key of jobs that take equally long (tasks.market.learned.work_key); empty: derived from the parameters
     )
     requirements: Requirements
     clouds: list[str]  #: Cloud block documents, e.g. "local-cloud/here"
     remote: str  #: RcloneRemote block document
     access: str  #: PrefectAccess block document
-    store: str  #: SnapshotStore block document: prices, and what earlier jobs measured
+    store: str  #: SnapshotStore block document: prices, and measurements of earlier jobs
     objective: Objective = "cost"
-    work_core_h: float | None = None  #: of a reference core; None: learned, else cost is told per core-hour
-    results_gib: float = 0.1  #: for the expected cost of bringing them home
-    builds: bool = False  #: the program is built on the machine
+    work_core_h: float | None = None  #: of a reference core; None: learned, else costs are per core-hour
+    results_gib: float = 0.1  #: for the expected cost of downloading them
+    builds: bool = False  #: whether the program is built on the machine
     sync_s: float = 300.0
-    silence_s: float = 120.0  #: a lease unchanged for so long, on a running machine, is given up
-    max_hours: float = 24.0  #: for all attempts together, seconds of the first start counted
+    silence_s: float = 120.0  #: a running machine whose lease is not renewed for this long is given up
+    max_hours: float = 24.0  #: for all attempts together, from the first start
     max_attempts: int = 5
-    wait_hours: float | None = None  #: for a machine, where no cloud has room; None: as long as max_hours lasts
-    max_usd: float | None = None  #: for all attempts together, and for those of the job that it continues
-    project: str = "default"  #: whose money it is
+    wait_hours: float | None = None  #: limit of the wait for capacity; None: max_hours
+    max_usd: float | None = None  #: for all attempts together, including those of the job that it continues
+    project: str = "default"  #: the project that pays
     budget: str | None = None  #: Budget block document; None: no limits but the job's own
-    continue_job: str | None = None  #: the key of an earlier job, whose checkpoint this one goes on from
-    approved: bool = False  #: the quote needs no approval, whatever it is
+    continue_job: str | None = None  #: key of the earlier job whose checkpoint this one continues from
+    approved: bool = False  #: whether the quote is approved in advance
     results: Path  #: the controller's folder for this job's results
 
 
@@ -60,7 +60,7 @@ class Ranked(_Record):
 
     offer: Offer
     speed: float  #: of one physical core, relative to the reference core
-    measured_speed: bool  #: whether our own runs say so
+    measured_speed: bool  #: whether earlier runs measured it
     rate: float  #: interruptions per hour
     waste: float  #: share of the machine's time lost to interruptions, checkpoints and boots
     hours: float  #: expected hours to finish, waste included
@@ -68,8 +68,8 @@ class Ranked(_Record):
     disk_usd: float
     ip_usd: float
     egress_usd: float
-    expected_usd: float  #: to finish the job: the four together
-    cooling: str | None = None  #: why it is ranked last: its pool was lost or refused lately
+    expected_usd: float  #: cost to finish the job: sum of the four
+    cooling: str | None = None  #: why it is ranked last: its pool was recently lost or refused
 
 
 class Rejected(_Record):
@@ -81,36 +81,36 @@ class Rejected(_Record):
 
 
 class Near(_Record):
-    """An offer that misses the requirements by little, and by which."""
+    """An offer that narrowly misses the requirements, and which one it misses."""
 
     offer: Offer
     why_not: str  #: the first requirement that excludes it
-    misses: int  #: how many do
-    over_quota: bool = False  #: it meets the requirements, and exceeds a quota of the account
+    misses: int  #: number of requirements that exclude it
+    over_quota: bool = False  #: it meets the requirements, but exceeds a quota of the account
 
 
 class Choice(_Record):
-    """The ranking, best first, and what was left out. `ranked` may be empty: then `remedy` says why."""
+    """The ranking, best first, and what was excluded. If `ranked` is empty, `remedy` says why."""
 
     objective: Objective = "cost"
-    ranked: list[Ranked]  #: the best of them
-    seen: int  #: how many offers there were
-    eligible: int  #: how many of them met the requirements
-    work_core_h: float  #: the work that hours and USD are told for
+    ranked: list[Ranked]  #: the best eligible offers
+    seen: int  #: number of offers
+    eligible: int  #: number of offers that met the requirements
+    work_core_h: float  #: the work that hours and USD are for
     rejected: list[Rejected]
-    nearest: list[Near] = []  #: where nothing is eligible
+    nearest: list[Near] = []  #: the nearest offers, if none is eligible
     remedy: str | None = None
-    may_change: Reason | None = None  #: where nothing is eligible: what would have to change; None: the requirements
+    may_change: Reason | None = None  #: if none is eligible: what may change; None: only the requirements
 
 
 class Refusal(_Record):
-    """An offer that a cloud would not launch."""
+    """An offer that a cloud refused to launch."""
 
     offer: Offer
-    kind: str  #: the refusal's word: "capacity", "quota", "closed", ...; "limit": it would cost more than is allowed
+    kind: str  #: "capacity", "quota", "closed", ...; "limit": it would cost more than allowed
     reason: str
-    scope: Scope | None = None  #: which other offers it speaks of; None: this pool alone
-    lasting: bool = False  #: to wait does not help
+    scope: Scope | None = None  #: other offers that it applies to; None: only this pool
+    lasting: bool = False  #: waiting does not help
 
 
 class Placed(_Record):
@@ -124,30 +124,30 @@ class Unplaced(_Record):
     """A round without a machine: nothing was eligible, or every offer of the ranking was refused."""
 
     refusals: list[Refusal] = []
-    reason: Reason | None  #: what the job may wait for; None: waiting would change nothing
-    said: str  #: in one line, for the user
+    reason: Reason | None  #: what the job may wait for; None: waiting does not help
+    said: str  #: one line for the user
 
     @property
     def unsure(self) -> bool:
-        """Whether a refused launch may have made a machine all the same, which must be looked for before the next."""
+        """Whether a refused launch may have created a machine, which must be searched for before the next launch."""
         return any(refusal.kind in ("throttled", "lost", "unclear") for refusal in self.refusals)
 
 
 class Quote(_Record):
-    """What the job is expected to cost on an offer, told before anything is launched (tasks.cost.quote)."""
+    """The expected cost of the job on an offer, calculated before anything is launched (tasks.cost.quote)."""
 
     offer: str  #: its label
     usd_h: float  #: machine, disk and address
     work: Literal["given", "learned", "unknown"]  #: unknown: all figures are those of one core-hour
     work_core_h: float  #: of a reference core
-    runs: int = 0  #: it was learned from so many
+    runs: int = 0  #: number of runs that the work was learned from
     spread: float  #: one standard deviation of the work as a factor
     hours_p50: float
     hours_p90: float
     usd_p50: float
     usd_p90: float
-    on_demand_usd_p50: float | None = None  #: the same hours on demand, without an interruption
-    most_usd: float  #: at the limits of the job: max_hours at this price, or what is left of max_usd
+    on_demand_usd_p50: float | None = None  #: on-demand cost of the work without interruptions
+    most_usd: float  #: maximum by the job's limits: max_hours at this price, or the rest of max_usd
     max_hours: float
 
     @property
@@ -156,7 +156,7 @@ class Quote(_Record):
 
     @property
     def line(self) -> str:
-        """In one line, for log, artifact and approval."""
+        """The quote in one line, for log, artifact and approval."""
         half = f"P50 {self.usd_p50:.4g} USD in {self.hours_p50:.3g} h"
         figures = f"{half}, P90 {self.usd_p90:.4g} USD in {self.hours_p90:.3g} h"
         if not self.known:
@@ -165,45 +165,45 @@ class Quote(_Record):
                 f"in {self.max_hours:g} h"
             )
         runs = f"{self.runs} run" if self.runs == 1 else f"{self.runs} runs"
-        whence = f"learned from {runs}" if self.work == "learned" else "as given"
-        work = f"{self.work_core_h:.3g} core-hours {whence}, give or take x{self.spread:.2f}"
+        source = f"learned from {runs}" if self.work == "learned" else "as given"
+        work = f"{self.work_core_h:.3g} core-hours {source}, within a factor of {self.spread:.2f}"
         return f"{figures}, on {self.offer} ({work})"
 
 
 class Question(_Record):
-    """What somebody is asked before anything is launched (tasks.cost.approval_question)."""
+    """What a user is asked before anything is launched (tasks.cost.approval_question)."""
 
-    line: str  #: which limit the quote is above
-    form: str  #: what else the form shows
-    most_usd: Amount  #: the figure that it calls "at most": once approved, all attempts together cost no more
-    hours: float  #: so long is an answer awaited
+    line: str  #: the limit that the quote exceeds
+    form: str  #: further text of the form
+    most_usd: Amount  #: "at most" in the form: once approved, the cap for all attempts together
+    hours: float  #: time limit for the answer
 
 
 class Cap(NamedTuple):
-    """What one limit leaves for an attempt. Of several, the smallest holds."""
+    """What one limit leaves for an attempt. Of several caps, the smallest applies."""
 
     usd: float
     limit: Limit
-    said: str  #: in a sentence, for people
+    said: str  #: one sentence for the user
 
 
 class Allowance(_Record):
     """What an attempt may cost, fixed before its launch: the machine stops itself in time."""
 
     usd: float | None = None  #: None: there is no limit
-    limit: Limit = Limit.NONE  #: which limit that is
-    said: str = ""  #: that limit in a sentence, for people
-    reserved_usd: float | None = None  #: in the ledger: what is dearer until its end is for a later round
-    at: float  #: Unix seconds since when it counts
+    limit: Limit = Limit.NONE  #: the limit that applies
+    said: str = ""  #: the limit in one sentence for the user
+    reserved_usd: float | None = None  #: amount in the ledger; more expensive offers are left to a later round
+    at: float  #: Unix seconds from which it counts
     refused: str | None = None  #: why nothing may be launched; a line for the user
 
 
 class Bill(_Record):
-    """What one machine has cost, as its cloud counts (tasks.cost.receipt)."""
+    """The cost of one machine, as its cloud bills it (tasks.cost.receipt)."""
 
-    ended_at: datetime  #: it billed until then
+    ended_at: datetime  #: end of the billed time
     seconds: Amount  #: from launch to end
-    billed_s: Amount  #: at least the cloud's minimum
+    billed_s: Amount  #: including the cloud's minimum
     machine_usd: Amount
     disk_usd: Amount
     ip_usd: Amount
@@ -211,9 +211,9 @@ class Bill(_Record):
     on_demand_usd: Amount | None  #: the machine's seconds at that price, with the same disk, address and egress
     sent_gib: Amount
     prices: list[tuple[datetime, Amount]]  #: (from when, USD/h) of the machine itself
-    assumed: bool = False  #: the cloud did not tell: at the price of the launch
-    end_told: bool = False  #: by the cloud itself; else it is when we saw that the machine was gone
-    unsettled: bool = False  #: the cloud has not told yet; asked again later (flows.housekeeping.settle_bills)
+    assumed: bool = False  #: the cloud reported no price: the price at launch is used
+    end_told: bool = False  #: the cloud reported the end; else it is when Spotwave found the machine gone
+    unsettled: bool = False  #: the cloud has not reported yet; asked again later (flows.housekeeping.settle_bills)
 
     @property
     def usd(self) -> float:
@@ -221,20 +221,20 @@ class Bill(_Record):
 
 
 class Attempt(_Record):
-    """One machine's go at the job, from launch to end."""
+    """One machine's run of the job, from launch to end."""
 
     number: int
     machine: Machine
     node_run_id: UUID | None
     refusals: list[Refusal]
-    why: str  #: why this offer
+    why: str  #: why this offer was chosen
     outcome: Outcome
     ended_at: datetime
-    bill: Bill | None = None  #: None: nobody has asked the cloud
+    bill: Bill | None = None  #: None: the cloud has not been asked
 
     @property
     def counts(self) -> bool:
-        """As a loss, unless the job was completed: not where its computer was stopped with it, or the job suspended."""
+        """Whether it counts as a loss (unless completed): not if its host was stopped, or the job suspended."""
         return self.outcome.ending not in (Ending.HOST_DOWN, Ending.SUSPENDED)
 
     @property

@@ -1,7 +1,7 @@
-"""Whether a job is still to be carried on: the one place that reads it off the state of its run.
+"""Whether a job is still active: the one place that derives it from the state of its run.
 
-A state can be set from outside, in the UI or through the API, and no process is told of it. So whatever keeps a machine
-up asks here again and again, and so does every launch before it is made.
+A state can be set from outside, in the UI or through the API, without notice to any process. So whatever keeps a
+machine running polls it here, and every launch checks it first.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from prefect.exceptions import ObjectNotFound
 
 from spotwave.tasks import api
 
-# A run that is being cancelled is told so by a signal, at once. One that hears nothing for so long never will: after an
-# outage of the server Prefect gives the observing of cancellations up (PrefectHQ/prefect#18840).
+# A run that is being cancelled gets a signal at once. If none arrives for this long, none will: after an outage of the
+# server, Prefect stops observing cancellations (PrefectHQ/prefect#18840).
 SIGNAL_S = 10.0
 
 
@@ -25,24 +25,24 @@ _suspended: set[UUID] = set()
 
 
 class RunStatus(StrEnum):
-    """What is wanted of a job."""
+    """What should happen to a job."""
 
-    ACTIVE = "carried"  #: go on; also of a run that crashed, which is taken up again
+    ACTIVE = "carried"  #: continue; also for a crashed run, which will be restarted
     SUSPENDED = "suspended"  #: no machine until it is resumed
-    CANCELLING = "being cancelled"  #: its process is sent a signal
-    ENDED = "ended"  #: Cancelled, Failed or Completed, by whomever, or deleted
+    CANCELLING = "being cancelled"  #: its process gets a signal
+    ENDED = "ended"  #: Cancelled, Failed or Completed, from whatever side, or deleted
 
 
 class Ended(RuntimeError):
-    """The run was ended from outside: its machine must go, and no other may be launched."""
+    """The run was ended from outside: its machine must be terminated, and no other one launched."""
 
 
 class Superseded(RuntimeError):
-    """Another engine executes this run, or is about to; this one must touch nothing more."""
+    """Another engine executes this run, or is about to; this one must not change anything more."""
 
 
 def run_of(prefect: SyncPrefectClient, flow_run_id: UUID) -> FlowRun | None:
-    """None if it was deleted."""
+    """Return the run; None if it was deleted."""
     try:
         return prefect.read_flow_run(flow_run_id)
     except ObjectNotFound:
@@ -50,7 +50,7 @@ def run_of(prefect: SyncPrefectClient, flow_run_id: UUID) -> FlowRun | None:
 
 
 def status_of(run: FlowRun | None) -> RunStatus:
-    """None: the run was deleted."""
+    """Return the status of a run; None means that it was deleted."""
     if run is None:
         return RunStatus.ENDED
     match run.state.type if run.state is not None else None:
@@ -70,48 +70,48 @@ def ended(prefect: SyncPrefectClient, flow_run_id: UUID) -> bool:
 
 
 def still_active(prefect: SyncPrefectClient, flow_run_id: UUID, run_count: int) -> bool:
-    """Asked by the engine that executes the run; False where the run is suspended.
+    """Whether the run is active, for the engine that executes it; False if it is suspended.
 
-    run_count: which start of the run this engine is. Raises Ended, Superseded, and whatever the client does where the
-    API does not answer.
+    run_count: which start of the run this engine is. Raises Ended, Superseded, and the client's error if the API does
+    not answer.
     """
     run = run_of(prefect, flow_run_id)
     if run is not None and (run.run_count or 0) > run_count:
         raise Superseded(f"flow run {flow_run_id} has a newer engine")
     match status_of(run):
         case RunStatus.ENDED:
-            raise Ended(f"its run {how(run)}")
+            raise Ended(f"the run {how(run)}")
         case RunStatus.CANCELLING:
             assert run is not None
             assert run.state is not None
             if api.now() - run.state.timestamp > timedelta(seconds=SIGNAL_S):
-                raise Ended("its run is being cancelled")
+                raise Ended("the run is being cancelled")
         case RunStatus.SUSPENDED:
             _suspended.add(flow_run_id)
             return False
     if run is not None and run.state is not None and run.state.type in (StateType.SCHEDULED, StateType.PENDING):
-        raise Superseded(f"flow run {flow_run_id} is about to be executed anew")
+        raise Superseded(f"flow run {flow_run_id} is about to be restarted")
     return True
 
 
 def begin(flow_run_id: UUID) -> None:
-    """An engine takes the run up."""
+    """Record that an engine starts to execute the run."""
     _suspended.discard(flow_run_id)
 
 
 def seen_suspended(flow_run_id: UUID) -> bool:
-    """Whether the engine of this process has been told that the run is suspended: it must end, even if the run goes on
-    by now. For then there may be another engine, and Prefect does not count a resuming as a start (run_count)."""
+    """Whether this process has seen that the run is suspended. Its engine must then end, even if the run is active
+    again: another engine may exist, since Prefect does not count a resume as a start (run_count)."""
     return flow_run_id in _suspended
 
 
 def how(run: FlowRun | None) -> str:
-    """The end of a sentence that begins with "its run"."""
+    """Describe the run's end, for messages that begin with "the run"."""
     if run is None:
         return "was deleted"
     return f"was set to {run.state.name}" if run.state is not None else "has no state"
 
 
 def awaits_approval(state: State[object]) -> bool:
-    """Whether the run was suspended by itself for somebody's answer (flows.loop.approval), and not from outside."""
+    """Whether the run suspended itself to wait for an approval (flows.loop.approval), and not from outside."""
     return state.state_details.run_input_keyset is not None

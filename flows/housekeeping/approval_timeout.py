@@ -1,6 +1,6 @@
-"""Jobs that wait for somebody: whose approval nobody has given in time, and that were suspended while nobody looked.
+"""End jobs whose approval has timed out, and keep jobs that a user suspended.
 
-Prefect looks at the time that a suspension may last only when it is resumed.
+Prefect checks the timeout of a suspension only when the run is resumed.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from spotwave.tasks.run_status import awaits_approval
 
 
 def end_unanswered_approvals(prefect: SyncPrefectClient) -> dict[str, str]:
-    """End those that wait for an answer (flows.loop.approval) and have had their time; what was done, by run name.
+    """End the runs whose approval (flows.loop.approval) has timed out; return what was done, by run name.
 
-    What somebody has suspended by hand is kept until he resumes it (flows.loop.suspension).
+    Runs that a user has suspended are kept until they are resumed (flows.loop.suspension).
     """
     done: dict[str, str] = {}
     for run in _suspended(prefect):
@@ -37,9 +37,9 @@ def end_unanswered_approvals(prefect: SyncPrefectClient) -> dict[str, str]:
         if not awaits_approval(run.state):
             keep_suspended(prefect, run.id)
         elif _overdue(run.state.state_details.pause_timeout):
-            late: Any = Failed(message="approval: nobody approved in time; nothing was launched. Run it again.")
+            late: Any = Failed(message="approval: not approved in time; nothing was launched. Run it again.")
             prefect.set_flow_run_state(run.id, late, force=True)
-            done[run.name] = "ended: nobody approved it in time"
+            done[run.name] = "ended: not approved in time"
     return done
 
 

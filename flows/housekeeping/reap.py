@@ -1,4 +1,4 @@
-"""The story of what was forgotten: on every cloud that has a block, what no living job wants is removed."""
+"""The reap flow: remove what no active job needs, on every cloud that has a block."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ __all__ = ["Orphan", "Survey", "reap", "survey"]
 
 @flow(name="reap")
 def reap() -> list[str] | State[None]:
-    """Remove every machine, disk, address, interface, spot request and secret that no living job wants; their ids.
+    """Remove every machine, disk, address, interface, spot request and secret that no active job needs; return the ids.
 
-    Never touches what does not carry our tag. Fails where a cloud could not be asked: what runs there bills unseen.
+    Never touches a resource without Spotwave's tag. Fails if a cloud could not be queried, since machines there may
+    still be billed.
     """
     log = get_run_logger()
     seen = survey()
@@ -32,7 +33,7 @@ def reap() -> list[str] | State[None]:
     else:
         log.info("nothing to reap")
     if seen.silent:
-        return Failed(message=_unseen(seen.silent))
+        return Failed(message=_unreachable_message(seen.silent))
     return [thing.thing.id for thing in seen.forgotten]
 
 
@@ -42,6 +43,6 @@ def _rows(things: list[Orphan]) -> list[dict[str, str]]:
     ]
 
 
-def _unseen(silent: dict[str, str]) -> str:
-    told = "; ".join(f"{name}: {why}" for name, why in silent.items())
-    return f"Something may run unseen where a cloud could not be asked. {told}"
+def _unreachable_message(silent: dict[str, str]) -> str:
+    messages = "; ".join(f"{name}: {why}" for name, why in silent.items())
+    return f"These clouds could not be queried, so machines may still be billed: {messages}"

@@ -1,6 +1,6 @@
-"""The story of a controller that died: take its jobs up again.
+"""The reconcile flow: resume the jobs of a controller that has stopped.
 
-Nothing in Prefect restarts a run whose process is gone, and one whose worker died too stays Running for ever.
+Prefect does not restart a run whose process is gone. If its worker is gone too, the run stays Running forever.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ from spotwave.tasks.run_status import run_of
 JOBS_QUEUE = "jobs"
 HOUSEKEEPING_QUEUE = "housekeeping"
 DELAY_S = 5.0
-PENDING_S = 60.0  # a run may be between worker and engine for this long
-MOST_STARTS = 6  # a run that kills its engine again and again is given up
+PENDING_S = 60.0  # how long a run may take from worker to engine
+MOST_STARTS = 6  # a run whose engine keeps crashing is given up after this many starts
 AGE = timedelta(days=14)
 
 
 @flow(name="reconcile")
 def reconcile() -> dict[str, str]:
-    """The scheduled form of `adopt`."""
+    """Run `adopt` on a schedule."""
     log = get_run_logger()
     done = adopt(api.client(), me=UUID(flow_run.id))
     for name, action in done.items():
@@ -58,22 +58,22 @@ def reconcile() -> dict[str, str]:
 
 
 def adopt(prefect: SyncPrefectClient, me: UUID | None = None) -> dict[str, str]:
-    """What was done, by run name, with every run of the controller's pool whose process is gone.
+    """Handle every run of the controller's pool whose process is gone; return what was done, by run name.
 
-    A job is rescheduled, or ended if it was being cancelled. Housekeeping is ended: its schedule goes on, which a
-    dead run that holds the deployment's only place would prevent. What waited too long for its approval is ended too,
-    and what is open on the receipt of a job that has ended is asked for again. `me` is the run that asks.
+    A job is rescheduled, or ended if it was being cancelled. A housekeeping run is ended, since its deployment allows
+    one run at a time and a stale run would block the schedule. A job whose approval has timed out is ended too, and the
+    open bills of ended jobs are requested again. `me` is the calling run, which is skipped.
     """
     done = end_unanswered_approvals(prefect)
     for queue, act in ((JOBS_QUEUE, _act_on_job), (HOUSEKEEPING_QUEUE, _end)):
-        for run in _begun(prefect, queue):
-            if run.id != me and not _may_be_starting(run) and not _executed(run) and _stands(prefect, run):
+        for run in _unfinished_runs(prefect, queue):
+            if run.id != me and not _may_be_starting(run) and not _has_process(run) and _state_unchanged(prefect, run):
                 done[run.name] = act(prefect, run)
     return done | settle_bills(prefect)
 
 
-def _begun(prefect: SyncPrefectClient, queue: str) -> list[FlowRun]:
-    """Runs of the last days that have begun and not ended, all pages; crashed ones only where that is not the end."""
+def _unfinished_runs(prefect: SyncPrefectClient, queue: str) -> list[FlowRun]:
+    """Return the unfinished runs of the last days, from all pages; crashed runs only for jobs, which are restarted."""
     states = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
     if queue == JOBS_QUEUE:
         states.append(StateType.CRASHED)
@@ -91,14 +91,14 @@ def _begun(prefect: SyncPrefectClient, queue: str) -> list[FlowRun]:
             return [run for run in found if run.created is None or api.now() - run.created < AGE]
 
 
-def _stands(prefect: SyncPrefectClient, run: FlowRun) -> bool:
-    """Whether it is still in the state that it was found in: what somebody has ended meanwhile stays so."""
+def _state_unchanged(prefect: SyncPrefectClient, run: FlowRun) -> bool:
+    """Whether the run is still in the state in which it was found: a run that a user has ended meanwhile stays so."""
     now = run_of(prefect, run.id)
     return now is not None and now.state_type is run.state_type
 
 
 def _may_be_starting(run: FlowRun) -> bool:
-    """Between worker and engine there is no process to be seen."""
+    """Whether the run may be between worker and engine, where it has no visible process yet."""
     assert run.state is not None
     young = api.now() - run.state.timestamp < timedelta(seconds=PENDING_S)
     return run.state_type is StateType.PENDING and young
@@ -106,25 +106,28 @@ def _may_be_starting(run: FlowRun) -> bool:
 
 def _act_on_job(prefect: SyncPrefectClient, run: FlowRun) -> str:
     if run.state_type is StateType.CANCELLING:
-        prefect.set_flow_run_state(run.id, Cancelled(message="cancelled while its controller was away"), force=True)
-        return "cancelled; its machine is left to reap"
+        prefect.set_flow_run_state(run.id, Cancelled(message="cancelled while its controller was down"), force=True)
+        return "cancelled; reap removes its machine"
     if (run.run_count or 0) >= MOST_STARTS and (starts := _starts(prefect, run)) >= MOST_STARTS:
-        message = f"given up: its controller process died {starts} times. The checkpoint is kept."
+        message = f"given up: its controller process ended {starts} times. The checkpoint is kept."
         prefect.set_flow_run_state(run.id, Failed(message=message), force=True)
         return "given up"
     if run.state_type is not StateType.CRASHED:
         _end(prefect, run)
     _end_steps(prefect, run)
-    # Not at once: a dying worker may still report the crash, and a run restarted before that is restarted twice.
+    # Delayed: a stopping worker may still report the crash, which would restart an already restarted run again.
     later = api.now() + timedelta(seconds=DELAY_S)
-    again: State[None] = Scheduled(scheduled_time=later, message="taken up again")
+    again: State[None] = Scheduled(scheduled_time=later, message="rescheduled: its controller process was gone")
     prefect.set_flow_run_state(run.id, again, force=True)
-    return f"taken up again (job {job_key_of(run.id)})"
+    return f"rescheduled (job {job_key_of(run.id)})"
 
 
 def _starts(prefect: SyncPrefectClient, run: FlowRun) -> int:
-    """How often a process was started for it. The server's count has every state of type Running, and a job that waits
-    for a machine sets some itself (tasks.machine.placement_rounds); Pending comes once a start."""
+    """Return how often a process was started for the run.
+
+    The server's run_count counts every state of type Running, some of which a waiting job sets itself
+    (tasks.machine.placement_rounds). Pending occurs once per start.
+    """
     return sum(state.type is StateType.PENDING for state in prefect.read_flow_run_states(run.id))
 
 
@@ -135,27 +138,27 @@ def _end(prefect: SyncPrefectClient, run: FlowRun) -> str:
 
 
 def _end_steps(prefect: SyncPrefectClient, run: FlowRun) -> None:
-    """Those that the process was at: nobody else would, and the run's page would show them as running for ever."""
+    """End the task runs that the process was executing; otherwise the run's page shows them as running forever."""
     at_work = TaskRunFilterState(type=TaskRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING]))
     of_run = TaskRunFilter(flow_run_id=TaskRunFilterFlowRunId(any_=[run.id]), state=at_work)
     for step in prefect.read_task_runs(task_run_filter=of_run):
         prefect.set_task_run_state(step.id, Crashed(message="its controller process is gone"), force=True)
 
 
-def _executed(run: FlowRun) -> bool:
-    """Whether some process executes this run: here by its lock or its process, elsewhere by its worker's word."""
+def _has_process(run: FlowRun) -> bool:
+    """Whether a process executes this run: by its lock or process on this host, elsewhere by its worker's report."""
     if is_locked(job_key_of(run.id)):
         return True
     host, _, pid = (run.infrastructure_pid or "").rpartition(":")
     if not pid.isdigit():
         return False
     if host and host != socket.gethostname():
-        return run.state_type is not StateType.CRASHED  # its own host must decide
+        return run.state_type is not StateType.CRASHED  # only its own host can decide
     return _is_engine(int(pid), run.id)
 
 
 def _is_engine(pid: int, flow_run_id: UUID) -> bool:
-    """Whether this process still executes this run, and is not another that was given its number."""
+    """Whether this process still executes this run, and is not another process with a reused pid."""
     try:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:

@@ -1,7 +1,7 @@
-"""The story of a bill that was not settled: asked again after the job, until the cloud has told or a day has passed.
+"""Settle bills after a job has ended: ask the cloud again until it reports the cost or a day has passed.
 
-So nothing waits for it: a cloud that tells of an end minutes later, or was away just then, corrects the receipt; and a
-job that was given up gets one for the machines that it had.
+So no job waits for its bill. A cloud that reports the end of a machine minutes later, or was unavailable at that time,
+corrects the receipt. A job that was given up gets a receipt for the machines that it had.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ from spotwave.tasks.machine.reaper import ABANDONED
 from spotwave.tasks.records import Bill
 from spotwave.tasks.run_status import run_of
 
-A_DAY = timedelta(days=1)  # what no cloud has told by then stays as we saw it
-FORGOTTEN = timedelta(days=2)  # an account that cannot be read, or what it says not be written, is closed as it is
-UNSEEN = timedelta(minutes=10)  # a launch that was cut short has shown itself by then, if it had a machine
+A_DAY = timedelta(days=1)  # costs that the cloud has not reported by then stay as Spotwave recorded them
+FORGOTTEN = timedelta(days=2)  # a billing record that cannot be read, or whose bills cannot be written, is closed
+UNSEEN = timedelta(minutes=10)  # the machine of an interrupted launch is listed by then, if it exists
 
 
 def settle_bills(prefect: SyncPrefectClient) -> dict[str, str]:
-    """What was done, by "receipt of <job key>", for every job that has ended and whose account is open.
+    """Settle the billing record of every ended job that is still open; return what was done, by "receipt of <job key>".
 
-    Where nothing is open it asks neither a cloud nor a store. Safe to repeat, and to be killed at any line: the
-    account is closed last.
+    If no record is open, neither clouds nor stores are queried. Safe to repeat, and to interrupt at any point: the
+    record is closed last.
     """
     done: dict[str, str] = {}
     for key in billing_record.kept():
         with try_lock(key) as free:
-            said = _settle(prefect, key) if free else ""
-        if said:
-            done[f"receipt of {key}"] = said
+            action = _settle(prefect, key) if free else ""
+        if action:
+            done[f"receipt of {key}"] = action
     return done
 
 
 def _settle(prefect: SyncPrefectClient, key: str) -> str:
-    """What was done, empty if nothing."""
+    """Settle one job; return what was done, or an empty string if nothing was."""
     before = billing_record.read(key)
-    if before is None:  # of another version, or closed by its job since it was listed
+    if before is None:  # written by another version, or closed by its job since it was listed
         written = billing_record.kept_at(key)
         if written is not None and api.now() - written > FORGOTTEN:
             billing_record.close(key)
@@ -58,34 +58,34 @@ def _settle(prefect: SyncPrefectClient, key: str) -> str:
     if (ended := _ended_at(prefect, before)) is None:
         return ""
     age = api.now() - ended
-    late, silent = age > A_DAY, ""
+    late, unanswered = age > A_DAY, ""
     after = before
     for one in filter(lambda one: one.open, before.machines):
         try:
-            after = after.having(_asked_again(one, late))
+            after = after.having(_updated_bill(one, late))
         except (LaunchRefused, NoSuchBlock) as error:
-            silent = f"not yet settled: {error}"
+            unanswered = f"not yet settled: {error}"
     try:
         for number, at in before.reserved.items():
-            after = _looked_for(after, number, at, late)
+            after = _resolve_reservation(after, number, at, late)
         if after == before and after.open:
-            return silent
+            return unanswered
         changed = after.attempts != before.attempts or after.reserved != before.reserved
-        known = changed or not after.open  # more than that a machine is gone, of which the cloud tells nothing yet
+        known = changed or not after.open  # False if only a machine's end is known, and no cost yet
         if known:
             _write(prefect, before, after)
         if after.open:
             billing_record.keep(after)
-            return "corrected in part" if known else silent
+            return "corrected in part" if known else unanswered
     except (LaunchRefused, NoSuchBlock, OSError) as error:  # StoreUnavailable is an OSError
         if age < FORGOTTEN:
             return f"not yet settled: {error}"
     billing_record.close(key)
-    return "settled" + (", as seen: no cloud has told in a day" if late else "")
+    return "settled" + (" without the cloud's figures: none came within a day" if late else "")
 
 
 def _ended_at(prefect: SyncPrefectClient, kept: BillingRecord) -> datetime | None:
-    """Since when nobody but us writes the account; None if the job goes on, as after a crash by `reconcile`."""
+    """Return since when the job no longer writes its record; None if it is active or `reconcile` may restart it."""
     if (written := billing_record.kept_at(kept.job.key)) is None:
         return None
     run = run_of(prefect, kept.job.flow_run_id)
@@ -99,21 +99,21 @@ def _ended_at(prefect: SyncPrefectClient, kept: BillingRecord) -> datetime | Non
     return max(written, state.timestamp)
 
 
-def _asked_again(one: MachineBill, late: bool) -> MachineBill:
-    """With what is known by now. late: this is the last time. Raises LaunchRefused, NoSuchBlock."""
+def _updated_bill(one: MachineBill, late: bool) -> MachineBill:
+    """Return the bill with what the cloud reports now. late: last attempt. Raises LaunchRefused, NoSuchBlock."""
     attempt, gone = one.attempt, one.gone
     machine, sent_bytes = attempt.machine, attempt.outcome.sent_bytes
     try:
         block = load_cloud(one.cloud)
         if gone is None:
             if not late and any(found.id == machine.id for found in block.find(machine.job_key)):
-                return one  # it bills on, and is the reaper's
+                return one  # still billed; the reaper removes it
             gone = api.now()
-        bill, refused = receipt.asked(block, machine, gone, sent_bytes)
+        bill, refused = receipt.bill_from_cloud(block, machine, gone, sent_bytes)
     except (LaunchRefused, NoSuchBlock):
         if not late:
             raise
-        bill, refused = attempt.bill or _at_most(machine, sent_bytes), None
+        bill, refused = attempt.bill or _worst_case_bill(machine, sent_bytes), None
     if refused is not None and not late:
         return one.model_copy(update={"gone": gone})
     paid = bill.model_copy(update={"unsettled": False}) if late else bill
@@ -121,8 +121,8 @@ def _asked_again(one: MachineBill, late: bool) -> MachineBill:
     return one.model_copy(update={"attempt": over, "gone": gone})
 
 
-def _at_most(machine: Machine, sent_bytes: int) -> Bill:
-    """Of a machine whose end nobody saw and whose cloud does not answer: it ends itself at its deadline."""
+def _worst_case_bill(machine: Machine, sent_bytes: int) -> Bill:
+    """Return the highest possible bill of a machine whose end is unknown: it stops itself at its deadline."""
     end = api.now()
     if machine.deadline is not None:
         end = min(end, datetime.fromtimestamp(machine.deadline, UTC))
@@ -130,11 +130,10 @@ def _at_most(machine: Machine, sent_bytes: int) -> Bill:
     return receipt.billed(machine, 0.0, end, held, sent_bytes, assumed=True)
 
 
-def _looked_for(kept: BillingRecord, number: int, at: float, late: bool) -> BillingRecord:
-    """A machine of which only the reservation (at: Unix seconds) is known: found by its tag, or else there was none.
+def _resolve_reservation(kept: BillingRecord, number: int, at: float, late: bool) -> BillingRecord:
+    """Find the machine of a reservation (at: Unix seconds) by its tag; without a machine, drop the reservation.
 
-    late: this is the last time; a cloud that does not answer leaves the reservation standing. Raises LaunchRefused,
-    NoSuchBlock.
+    late: last attempt; if a cloud does not answer, the reservation stays. Raises LaunchRefused, NoSuchBlock.
     """
     for cloud in kept.job.clouds:
         for machine in load_cloud(cloud).find(kept.job.key):
@@ -144,9 +143,9 @@ def _looked_for(kept: BillingRecord, number: int, at: float, late: bool) -> Bill
 
 
 def _write(prefect: SyncPrefectClient, before: BillingRecord, after: BillingRecord) -> None:
-    """Ledger, receipt, result and the page of the job's run, each in the place of what it said before.
+    """Update the ledger, the receipt, the result and the page of the job's run.
 
-    What is on the remote stays as it was when the job ended. Raises NoSuchBlock, StoreUnavailable, OSError.
+    The files on the remote stay as they were when the job ended. Raises NoSuchBlock, StoreUnavailable, OSError.
     """
     job, quote, attempts = after.job, after.quote, after.attempts
     store = load_store(job.store)
@@ -172,13 +171,13 @@ def _write(prefect: SyncPrefectClient, before: BillingRecord, after: BillingReco
 
 
 def _into_result(path: Path, kept: BillingRecord) -> None:
-    """The cost in result.json, where the job has come to one. Raises OSError."""
+    """Update the cost in result.json, if the job has one. Raises OSError."""
     try:
         result = load_file(path, RESULT_BYTES)
     except (FileNotFoundError, ValueError):
         return
     result |= {
-        "attempts": [receipt.as_told(one) for one in kept.attempts],
+        "attempts": [receipt.attempt_to_dict(one) for one in kept.attempts],
         "cost": receipt.cost_of(kept.attempts, kept.quote),
     }
     write_text(path, json.dumps(result, indent=1) + "\n")

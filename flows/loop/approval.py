@@ -1,7 +1,7 @@
-"""A quote above the budget's threshold waits for a person's yes, in the UI, before anything is launched.
+"""Approval of a quote above the budget's threshold, by a user in the UI, before anything is launched.
 
-The run is *suspended*, not paused: its process ends, and the answer starts it anew, so a controller that is restarted
-meanwhile loses nothing, and a job that waits for days holds no place in the queue. The steps before are kept.
+The run is *suspended*, not paused: its process ends, and the answer starts a new one. So a controller restart loses
+nothing, and a job that waits for days does not occupy a queue slot. Results of earlier steps are persisted.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from spotwave.flows.loop.errors import JobFailed
 from spotwave.tasks.cost.approval_question import ask
 from spotwave.tasks.records import Job, Quote
 
-KEY = "approval"  # of the suspension: the same for a restarted run, which is then told the answer
+KEY = "approval"  # key of the suspension; a restarted run finds its answer under the same key
 
 
 class Approval(RunInput):
     """The form that the UI shows under "Resume"."""
 
     approve: bool = Field(
-        False, title="Approve", description="Tick to launch it. Without a tick the job ends, and nothing is spent."
+        False, title="Approve", description="Tick to launch the job. Without a tick the job ends, and nothing is spent."
     )
 
 
 def approved(job: Job, quote: Quote, round_: int = 1) -> float | None:
-    """Return when the job may be launched: with the most that it may cost from now on (USD), which is what the form
-    called "at most"; None where nobody was asked, which caps nothing.
+    """Wait for approval if the quote needs it; return the approved cost cap in USD, which the form calls "at most".
 
-    Raises JobFailed where somebody has said no, Pause where nobody has said anything yet: the run is then suspended.
+    None if no approval was needed: then there is no cap. Raises JobFailed if the user refused, Pause (the run is
+    suspended) if there is no answer yet.
     """
     question, key = ask(job, quote), KEY
-    if question is None and round_ > 1:  # it has waited for room, and prices may have risen
+    if question is None and round_ > 1:  # prices may have risen while it waited for capacity
         question, key = ask(job, quote, round_), f"{KEY}-{round_}"
     if question is None:
         return None

@@ -1,7 +1,7 @@
-"""How a story ends without a result."""
+"""Errors that end a job without a result."""
 
 from __future__ import annotations
 
 
 class JobFailed(Exception):
-    """The job ended without a result; the message is one line for the user, with what to do."""
+    """The job ended without a result. The message is one line for the user and names the remedy."""

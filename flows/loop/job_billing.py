@@ -1,4 +1,4 @@
-"""The money of one job, from its quote to its receipt: plain code inside the story's flow, over steps that are kept."""
+"""The billing of one job, from its quote to its receipt: plain code inside the flow, on top of persisted tasks."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from spotwave.tasks.results.continue_from import Continuation
 
 
 class JobBilling:
-    """What the job was quoted, may spend and has spent."""
+    """What the job was quoted, what it may spend, and what it has spent."""
 
     def __init__(self, job: Job, first: Choice, quote: Quote, inherited: Continuation, first_round: int = 1) -> None:
         self._job = job
-        self.first = first  #: the choice that was quoted, for the first attempt
+        self.first = first  #: the quoted choice, for the first attempt
         self.first_round = first_round  #: its round (flows.loop.placement_rounds)
         self.quote = quote
-        self.before_usd = inherited.spent_usd  #: by the job that this one continues
-        self.attempts: list[Attempt] = []  #: those that are over, oldest first
-        self.allowance: Allowance | None = None  #: of the attempt that runs
-        self.approved_usd: float | None = None  #: the cap that somebody agreed to; counts `before_usd` too, as max_usd
-        # What an earlier engine of this run has written is more than this one knows as yet.
+        self.before_usd = inherited.spent_usd  #: spent by the job that this one continues
+        self.attempts: list[Attempt] = []  #: finished attempts, oldest first
+        self.allowance: Allowance | None = None  #: of the current attempt
+        self.approved_usd: float | None = None  #: the approved cap; like max_usd, it includes `before_usd`
+        # A record written by an earlier engine of this run is more complete than an empty one.
         self._account = billing_record.read(job.key) or BillingRecord(job=job, quote=quote, before_usd=self.before_usd)
 
     @property
@@ -39,20 +39,22 @@ class JobBilling:
         return sum(attempt.usd for attempt in self.attempts)
 
     def approve(self) -> None:
-        """Have the quote approved, where it must be: from then on that is a cap. Raises JobFailed, or Pause where an
-        answer is awaited."""
+        """Have the quote approved if necessary; the approved cost is then a cap.
+
+        Raises JobFailed, or Pause if the answer is still missing.
+        """
         most_usd = approved(self._job, self.quote, self.first_round)
         self.approved_usd = None if most_usd is None else self.before_usd + most_usd
 
     def requoted(self, choice: Choice, round_: int, quote: Quote) -> None:
-        """No machine was had for what was quoted, and this is the newer choice."""
+        """Replace the quote by a newer one, after no machine was available for the quoted choice."""
         self.first, self.first_round, self.quote = choice, round_, quote
         self._account = self._account.model_copy(update={"quote": quote})
 
     def allow(self, job: Job, number: int, choice: Choice, deadline: float, round_: int = 1) -> Allowance:
-        """What the next attempt may cost, reserved. Raises JobFailed where that is too little to launch anything.
+        """Reserve what the next attempt may cost. Raises JobFailed if that is too little to launch anything.
 
-        job: with what its next machine must have.
+        job: with the requirements of its next machine.
         """
         spent = self.before_usd + self.spent_usd
         self.allowance = reserve(job, number, choice, deadline, spent, self.quote, self.approved_usd, round_)
@@ -63,16 +65,16 @@ class JobBilling:
         return self.allowance
 
     def unused(self, number: int) -> None:
-        """No machine was had: the reservation falls."""
+        """Withdraw the reservation of an attempt that got no machine."""
         assert self.allowance is not None
         settle(self._job, number, None, None, self.allowance.at, self.quote)
         self._keep(self._account.without(number))
 
     def begun(self, placed: Placed, cloud: str, why: str) -> None:
-        """An attempt has its machine, which bills. cloud: its Cloud document."""
+        """Record the attempt's machine, which is billed from now on. cloud: its Cloud document."""
         attempt = not_ended(placed.machine).model_copy(update={"refusals": placed.refusals, "why": why})
         known = {one.attempt.machine.id for one in self._account.machines}
-        if placed.machine.id not in known:  # else a restarted run comes by here again
+        if placed.machine.id not in known:  # a restarted run gets here again
             self._enter(attempt, cloud, None)
 
     def over(
@@ -84,7 +86,7 @@ class JobBilling:
         why: str = "",
         node_run_id: UUID | None = None,
     ) -> None:
-        """An attempt has ended: what its machine has cost takes the place of what it might have."""
+        """Settle an ended attempt: the actual cost of its machine replaces the reservation."""
         assert self.allowance is not None
         machine = placed.machine
         paid = bill(self._job, machine, cloud, gone, outcome)
@@ -103,14 +105,14 @@ class JobBilling:
         self._enter(attempt, cloud, gone)
 
     def stray(self, machine: Machine, cloud: str, gone: datetime) -> None:
-        """A machine that was launched just when the job ended, and had not become an attempt."""
+        """Settle a machine that was launched as the job ended and did not become an attempt."""
         if self.allowance is not None and all(attempt.machine.id != machine.id for attempt in self.attempts):
             self.over(Placed(machine=machine, refusals=[]), cloud, gone)
 
     def close(self) -> None:
-        """The receipt, however the job ends; one that cannot be written must not hide how it ended.
+        """Write the receipt, however the job ended. A failed write is only logged, so that it hides no outcome.
 
-        What is open then is settled by `reconcile` (flows.housekeeping.settle_bills).
+        Bills that are still open are settled by `reconcile` (flows.housekeeping.settle_bills).
         """
         try:
             if self.attempts:
@@ -121,12 +123,12 @@ class JobBilling:
             get_run_logger().error("the receipt could not be written: %s", error)
 
     def limit_that_ended(self, attempt: Attempt, deadline: float) -> str | None:
-        """The limit in words, if a machine that came to its time did so for the sake of money."""
+        """Return the message of the cost limit that stopped the machine; None if cost was not the reason."""
         stopped = attempt.machine.deadline
         if self.allowance is None or self.allowance.usd is None:
             return None
         if attempt.outcome.limit is not Limit.NONE:
-            return f"{self.allowance.said}, and its machine costs more by the hour than when it was launched"
+            return f"{self.allowance.said}, and the hourly price of its machine has risen since the launch"
         return self.allowance.said if stopped is not None and stopped < int(deadline) - 1 else None
 
     def _enter(self, attempt: Attempt, cloud: str, gone: datetime | None) -> None:
@@ -135,18 +137,18 @@ class JobBilling:
         self._keep(self._account.having(went))
 
     def _keep(self, changed: BillingRecord) -> None:
-        """On the disk too: an account that cannot be kept there must not end a job."""
+        """Update the record in memory and on disk. A failed write is only logged, so that it does not end the job."""
         self._account = changed
         try:
             billing_record.keep(changed)
         except OSError as error:
-            get_run_logger().error("the account of this job could not be kept: %s", error)
+            get_run_logger().error("the billing record of this job could not be written: %s", error)
 
     def rest(self, percent: float = 0.0) -> str:
-        """What the rest of the job would cost, as far as anybody knows. percent: of the work, done."""
+        """Describe what was spent and what the rest would cost, if known. percent: share of the work that is done."""
         spent = self.before_usd + self.spent_usd
         if not self.quote.known:
-            return f"Spent: {spent:.4g} USD. What the rest would cost is not known, since the work is not."
+            return f"Spent: {spent:.4g} USD. The cost of the rest is unknown, since the amount of work is."
         if 0 < percent < 100:
             half, most = (usd * (1 - percent / 100) for usd in (self.quote.usd_p50, self.quote.usd_p90))
         else:
@@ -155,11 +157,11 @@ class JobBilling:
 
     def how_to_go_on(self) -> str:
         spent = self.before_usd + self.spent_usd
-        again = f"To go on from the checkpoint: run it again with continue_job={self._job.key}"
+        again = f"To continue from the checkpoint, run it again with continue_job={self._job.key}"
         match self.allowance.limit if self.allowance is not None else Limit.NONE:
             case Limit.APPROVED:
-                return f"{again}; what more it may cost is asked then."
+                return f"{again}; the further cost is then subject to approval."
             case Limit.MAX_USD:
                 return f"{again} and max_usd above {spent:.4g}."
             case _:
-                return f"{again} and more allowed in the Budget block."
+                return f"{again} and a higher limit in the Budget block."

@@ -1,6 +1,7 @@
-"""What the attempts so far ask of the next machine, and what that costs, said in the run's log.
+"""What the attempts so far require of the next machine, and what that costs.
 
-Plain code: the same attempts give the same, so that a restarted run finds its steps kept.
+Plain code without side effects beyond logs: the same attempts give the same result, so a restarted run reuses the
+persisted results of its tasks.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from spotwave.tasks.records import Attempt, Job
 
 
 def next_of(job: Job, attempts: Sequence[Attempt]) -> bigger_machine.NextMachine:
-    """What the next machine must have, or why there should be none."""
+    """Return what the next machine must have, or why there should be none."""
     fixed = [cloud.kind for cloud in map(load_cloud, job.clouds) if not cloud.has_market] if attempts else []
     return bigger_machine.next_machine(job.requirements, attempts, fixed)
 
 
 def fitting(job: Job, attempts: Sequence[Attempt]) -> tuple[Job, str]:
-    """The job with the requirements of its next machine, and why they are more than its own."""
+    """Return the job with the requirements of its next machine, and why they exceed its own."""
     needs = next_of(job, attempts)
     if needs.why:
         get_run_logger().warning("the next machine must be bigger. %s", needs.why)
@@ -33,7 +34,7 @@ def fitting(job: Job, attempts: Sequence[Attempt]) -> tuple[Job, str]:
 
 @contextmanager
 def because_of(why: str) -> Iterator[None]:
-    """A job that ends for want of a bigger machine tells why it had to be bigger."""
+    """Put the reason for a bigger machine in front of the error of a job that finds none."""
     try:
         yield
     except JobFailed as error:
@@ -43,7 +44,7 @@ def because_of(why: str) -> Iterator[None]:
 
 
 def show_price(machine: Machine, before: Machine) -> None:
-    """What the bigger machine costs, after the one that was too small."""
+    """Log what the bigger machine costs, compared with the one that was too small."""
     get_run_logger().warning(
         "the bigger machine: %s, %g GiB, %.4f USD/h with disk and address, after %.4f USD/h for %g GiB",
         machine.offer.label,

@@ -1,4 +1,4 @@
-"""Parameter descriptions for the UI's form, written once, where the parameter is declared."""
+"""Parameter descriptions for the UI's form, written once, next to the parameter."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def described(function: F) -> F:
-    """Append an "Args:" section made of the `Field(description=...)` of each annotated parameter.
+    """Append an "Args:" section built from the `Field(description=...)` of each annotated parameter.
 
     Prefect takes descriptions from the docstring only and drops those of the annotations
     (prefect/utilities/callables.py, process_params).

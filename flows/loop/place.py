@@ -1,4 +1,4 @@
-"""From a look at the market to a machine: choose, reserve, walk; and again after a pause where no cloud has room."""
+"""From market data to a running machine: choose, reserve, launch; retry after a pause while no cloud has capacity."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from spotwave.tasks.run_status import Ended
 
 
 @dataclass(frozen=True)
-class Begun:
-    """An attempt that has its machine."""
+class Launched:
+    """An attempt whose machine was launched."""
 
     placed: Placed
     choice: Choice
@@ -38,10 +38,10 @@ class Begun:
 
 
 def first_choice(job: Job, rounds: Rounds) -> tuple[Choice, float | None, Round]:
-    """What the job is quoted for: (the choice, the known work in core-hours, the round); nothing is launched.
+    """Return what the job is quoted for: the choice, the known work in core-hours, and the round. Launches nothing.
 
-    Waits where prices alone stand in the way. Raises JobFailed where anything else does, Pause where the job is
-    suspended meanwhile, Ended, Superseded.
+    Waits while only prices rule out every offer. Raises JobFailed for any other reason, Pause if the job was suspended
+    meanwhile, Ended, Superseded.
     """
     try:
         turn = rounds.resume(1, for_choice=True)
@@ -54,11 +54,11 @@ def first_choice(job: Job, rounds: Rounds) -> tuple[Choice, float | None, Round]
         raise Pause(state=keep_suspended(api.client(), job.flow_run_id)) from suspended
 
 
-def place(job: Job, number: int, billing: JobBilling, rounds: Rounds, deadline: float, kept: str) -> Begun | float:
-    """The attempt's machine, as soon as a cloud grants one; or since when (Unix seconds) the job is suspended.
+def place(job: Job, number: int, billing: JobBilling, rounds: Rounds, deadline: float, kept: str) -> Launched | float:
+    """Launch the attempt's machine once a cloud has one; or return when (Unix seconds) the job was suspended.
 
-    kept: where everything so far lies, in a sentence, should there be none.
-    Raises JobFailed, Ended, Superseded, and Pause where a quote that has risen awaits approval.
+    kept: sentence that says where the results so far are stored, for the error message.
+    Raises JobFailed, Ended, Superseded, and Pause if a raised quote needs approval.
     """
     try:
         return _place(job, number, billing, rounds, deadline, kept)
@@ -66,8 +66,8 @@ def place(job: Job, number: int, billing: JobBilling, rounds: Rounds, deadline: 
         return suspended.at
 
 
-def _place(job: Job, number: int, billing: JobBilling, rounds: Rounds, deadline: float, kept: str) -> Begun:
-    """Raises Held, too."""
+def _place(job: Job, number: int, billing: JobBilling, rounds: Rounds, deadline: float, kept: str) -> Launched:
+    """Implement `place`; raises Held if the job is suspended."""
     turn = rounds.resume(number)
     refused: list[Refusal] = []
     while True:
@@ -94,8 +94,8 @@ def _place(job: Job, number: int, billing: JobBilling, rounds: Rounds, deadline:
                 raise Held(allowance.at)
             if isinstance(placed, Placed):
                 rounds.over()
-                return Begun(placed, choice, allowance, lease_id)
-            billing.unused(number)  # what it reserved is free for others while it waits
+                return Launched(placed, choice, allowance, lease_id)
+            billing.unused(number)  # so that other jobs can use the money while this one waits
             remember_refusals(job, number, placed.refusals)
             missed, refused = placed, placed.refusals
         assert missed is not None
@@ -108,7 +108,7 @@ def _place(job: Job, number: int, billing: JobBilling, rounds: Rounds, deadline:
 def _chosen(
     job: Job, number: int, billing: JobBilling, turn: Round, refused: list[Refusal]
 ) -> tuple[Choice, None] | tuple[None, Unplaced]:
-    """A fresh choice. As long as the job has had no machine it is quoted anew: prices have moved meanwhile."""
+    """Choose again. Until the job has had a machine it is also quoted again, since prices may have changed."""
     looked = _look(job, number, billing.attempts, turn, refused)
     if isinstance(looked, Unplaced):
         return None, looked
@@ -122,8 +122,11 @@ def _chosen(
 def _look(
     job: Job, number: int, earlier: list[Attempt], turn: Round, refused: Sequence[Refusal]
 ) -> tuple[Choice, float | None] | Unplaced:
-    """A fresh market and a fresh choice; pools that were lost or refused come last. And the work in core-hours of a
-    reference core, None if nobody knows it. Raises JobFailed where no market was ever read."""
+    """Fetch the market and rank it; pools that lost or refused a machine come last.
+
+    Returns the choice and the work in core-hours of a reference core (None if unknown). Raises JobFailed if no market
+    was ever read.
+    """
     cooling = avoided(earlier, {cloud.kind for cloud in map(load_cloud, job.clouds) if cloud.has_market})
     speeds, learned_core_h, cooling_all = recall(job, number, turn.number)
     known_core_h = job.work_core_h or learned_core_h

@@ -1,7 +1,7 @@
-"""A job for which no cloud has room waits in its place: pauses between rounds, and what its run shows meanwhile.
+"""Waiting for capacity: pauses between placement rounds, and what the run shows meanwhile.
 
-It waits while its process lives, at the cost of one look at the run every few seconds: so a cancel or a stop ends it at
-once, nothing is reserved or rented, and whoever takes the job over waits on at the same round.
+The job waits inside its process and checks its run every few seconds. So a cancel or a stop takes effect at once,
+nothing is reserved or rented while it waits, and an engine that takes the job over continues in the same round.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from spotwave.tasks.records import Job, Unplaced
 from spotwave.tasks.run_status import still_active
 
 FIRST_PAUSE_S = 30.0
-LONGEST_PAUSE_S = 600.0  # as long as prices are taken for fresh (tasks.market.fetch_prices.FRESH_S)
-GROWTH = 1.5  # of each pause to the next: the longest comes after some twenty minutes
-LOOK_S = 5.0  # how often the run itself is looked at meanwhile
-LEAST_RUN_S = 240.0  # what a machine needs to boot and to do anything before the job's time is over
+LONGEST_PAUSE_S = 600.0  # how long prices count as fresh (tasks.market.fetch_prices.FRESH_S)
+GROWTH = 1.5  # factor between pauses: the longest is reached after about twenty minutes
+LOOK_S = 5.0  # interval of the checks of the run itself
+LEAST_RUN_S = 240.0  # least time for a machine to boot and do any work before the job's deadline
 ENV_LONGEST_PAUSE = "SPOTWAVE_LONGEST_PAUSE_S"  # shortens all pauses; docs/machines.md
 
 
 class Held(Exception):
-    """Somebody has suspended the job while it had no machine."""
+    """The job was suspended while it had no machine."""
 
     def __init__(self, at: float) -> None:
         super().__init__(at)
@@ -44,22 +44,22 @@ class Held(Exception):
 
 
 class Rounds:
-    """Of one job, in one engine."""
+    """The placement rounds of one job, in one engine."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
         self._shown: str | None = None
-        #: Whether an earlier start of this run has asked clouds for its first machine, in vain so far: should it end
-        #: before it has `chosen` anew, what they keep of the job must go.
+        #: Whether an earlier start of this run has requested its first machine, without success so far. If this engine
+        #: ends before it has `chosen` again, resources that clouds hold for the job must be removed.
         self.walked: bool = read_round(api.client(), job.flow_run_id, 1).walked
         self.chosen = False
-        #: Which start of the run this engine is; what it sets itself is counted by the server, too.
+        #: Which start of the run this engine is. The Running states that it sets itself count on the server, too.
         self.run_count: int = flow_run.run_count
 
     def resume(self, attempt: int, *, for_choice: bool = False) -> Round:
-        """The round that the attempt has come to; returns when its time has come.
+        """Return the current round of the attempt, once its time has come.
 
-        for_choice: it is for the quote alone, which comes before the first attempt. Raises Held, Ended, Superseded.
+        for_choice: only the quote is needed, which precedes the first attempt. Raises Held, Ended, Superseded.
         """
         turn = read_round(api.client(), self._job.flow_run_id, attempt)
         if turn.held_at is not None:
@@ -67,16 +67,16 @@ class Rounds:
                 return turn
             raise Held(turn.held_at)
         if turn.until > time.time():
-            get_run_logger().info("attempt %d waits on for its round %d", attempt, turn.number)
+            get_run_logger().info("attempt %d continues to wait for round %d", attempt, turn.number)
             self._show(WAITING, turn.shown)
             self._sleep(attempt, turn, for_choice)
         return turn
 
     def next(self, attempt: int, turn: Round, missed: Unplaced, deadline: float | None = None) -> Round:
-        """The round after one without a machine; returns when its time has come.
+        """Wait and return the next round, after one without a machine.
 
-        deadline: Unix seconds at which the job's time is over; None: its time has not begun. Raises JobFailed where
-        waiting would change nothing or has lasted long enough; Held, Ended, Superseded.
+        deadline: Unix seconds at which the job's time limit ends; None before the job has started. Raises JobFailed if
+        waiting would not help or has reached its limit; Held, Ended, Superseded.
         """
         if missed.reason is None:
             raise JobFailed(f"{missed.said}.")
@@ -96,16 +96,16 @@ class Rounds:
             until=min(now + pause_s(turn.pauses), end),
             walked=turn.walked or bool(missed.refusals),
             unsure=turn.unsure or missed.unsure,
-            shown=f"{missed.reason}: {missed.said}. {HELPS[missed.reason]} Looked at again until {until}.",
+            shown=f"{missed.reason}: {missed.said}. {HELPS[missed.reason]} Spotwave retries until {until}.",
         )
         keep_round(api.client(), self._job.flow_run_id, attempt, later)
         self._show(WAITING, later.shown)
-        get_run_logger().info("round %d begins in %.0f s", later.number, later.until - now)
+        get_run_logger().info("round %d starts in %.0f s", later.number, later.until - now)
         self._sleep(attempt, later, deadline is None)
         return later
 
     def found(self, attempt: int, turn: Round) -> Round:
-        """There is something to quote. After a wait for that alone the wait is over, and a later one counts anew."""
+        """Record that there is an offer to quote. If the job waited only for that, a later wait starts from zero."""
         self.chosen = True
         if not turn.pauses or turn.walked:
             return turn
@@ -115,17 +115,17 @@ class Rounds:
         return fresh
 
     def over(self) -> None:
-        """The job waits no more."""
+        """Show that the job no longer waits."""
         if self._shown is not None:
             self._show("Running", "")
             self._shown = None
 
     def _end(self, since: float, deadline: float | None) -> tuple[float, str]:
-        """(Unix seconds until which it may wait, by which limit and what to do)."""
+        """Return the end of the wait (Unix seconds), and the limit that sets it with the remedy."""
         longest = since + 3600 * self._job.max_hours if deadline is None else deadline - LEAST_RUN_S
         if self._job.wait_hours is not None and since + 3600 * self._job.wait_hours < longest:
             return since + 3600 * self._job.wait_hours, f"wait_hours: {self._job.wait_hours:g} h are over; allow more"
-        return longest, f"max_hours: {self._job.max_hours:g} h are as good as over; allow more"
+        return longest, f"max_hours: {self._job.max_hours:g} h have almost passed; allow more"
 
     def _show(self, name: str, message: str) -> None:
         if message == self._shown:
@@ -134,20 +134,20 @@ class Rounds:
         try:
             self.run_count += show_running(api.client(), self._job.flow_run_id, name, message)
         except (httpx.HTTPError, PrefectHTTPStatusError) as error:
-            get_run_logger().warning("the run does not show that it is %s: %s", name, error)
+            get_run_logger().warning("the run's state could not be set to %s: %s", name, error)
 
     def _sleep(self, attempt: int, turn: Round, for_choice: bool) -> None:
-        """Until the round begins; a cancel and a stop interrupt it by their signal. Raises Held, Ended, Superseded."""
+        """Sleep until the round starts; a cancel or stop interrupts it by signal. Raises Held, Ended, Superseded."""
         while (left := turn.until - time.time()) > 0:
-            time.sleep(min(LOOK_S, left))  # markets and clouds have no event for "there is room again"
+            time.sleep(min(LOOK_S, left))  # neither markets nor clouds notify of new capacity
             try:
-                carried = still_active(api.client(), self._job.flow_run_id, self.run_count)
+                is_active = still_active(api.client(), self._job.flow_run_id, self.run_count)
             except (httpx.HTTPError, PrefectHTTPStatusError) as error:
-                get_run_logger().debug("no answer of the API while the job waits: %s", error)
+                get_run_logger().debug("no answer from the API while the job waits: %s", error)
                 continue
-            if not carried:
+            if not is_active:
                 held = Held(time.time())
-                if not for_choice:  # the attempt's number is used up, as if it had been suspended with a machine
+                if not for_choice:  # the attempt number counts as used, as after a suspension with a machine
                     keep_round(
                         api.client(), self._job.flow_run_id, attempt, turn.model_copy(update={"held_at": held.at})
                     )
@@ -155,6 +155,6 @@ class Rounds:
 
 
 def pause_s(number: int) -> float:
-    """Seconds; growing with each, counted from 0."""
+    """Return the length of pause `number` (from 0) in seconds; it grows with each pause."""
     longest = float(os.environ.get(ENV_LONGEST_PAUSE, LONGEST_PAUSE_S))
     return min(FIRST_PAUSE_S * GROWTH ** min(number, 20), longest)

@@ -1,7 +1,7 @@
-"""How a story ends in Prefect: with its own state, unless somebody has given its run one from outside.
+"""How a flow ends in Prefect: with its own state, unless its run was ended from outside.
 
-Prefect takes whatever final state an engine reports last: it would put Completed in the place of a Cancelled that was
-set by hand (prefect/server/orchestration/core_policy.py, HandleFlowTerminalStateTransitions).
+Prefect accepts the final state that an engine reports last: it would replace a Cancelled that a user has set with
+Completed (prefect/server/orchestration/core_policy.py, HandleFlowTerminalStateTransitions).
 """
 
 from __future__ import annotations
@@ -27,11 +27,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def respects_outside_state(story: F) -> F:
-    """The engine of the story ends without a word (prefect.exceptions.Abort) where its run was ended from outside or
-    is another engine's, and as suspended where it was stopped while it was."""
+    """Wrap a flow function so that its engine does not overwrite a state that was set from outside.
+
+    If the run was ended from outside or belongs to another engine, the engine ends without reporting a state
+    (prefect.exceptions.Abort). If it is stopped while the run is suspended, the run stays suspended.
+    """
 
     @functools.wraps(story)
-    def told(*arguments: Any, **named: Any) -> Any:
+    def wrapped(*arguments: Any, **named: Any) -> Any:
         try:
             end = story(*arguments, **named)
         except (Superseded, RunLocked) as other:
@@ -40,36 +43,36 @@ def respects_outside_state(story: F) -> F:
             get_run_logger().warning("%s: the job ends here, and its machine is gone", over)
             _leave(cancelling=True)
             raise Abort(str(over)) from over
-        except TerminationSignal:  # by which Prefect cancels, too
+        except TerminationSignal:  # Prefect also cancels by this signal
             _leave(suspended=True)
             raise
-        except Exception:  # whatever it is goes on up, unless the run has been ended from outside meanwhile
+        except Exception:  # re-raised, unless the run has been ended from outside meanwhile
             _leave(cancelling=True)
             raise
         _leave(cancelling=True)
         return end
 
-    # Prefect would look for what annotations name in this module, not in the story's.
-    told.__signature__ = inspect.signature(story, eval_str=True)  # type: ignore[attr-defined]
-    return cast(F, told)
+    # Prefect would resolve the names in annotations in this module, not in the story's.
+    wrapped.__signature__ = inspect.signature(story, eval_str=True)  # type: ignore[attr-defined]
+    return cast(F, wrapped)
 
 
 def _leave(cancelling: bool = False, suspended: bool = False) -> None:
-    """Raise Abort or Pause where the run's state is not ours to change.
+    """Raise Abort or Pause if the run's state must not be changed.
 
-    cancelling: there will be no signal that ends a run which is being cancelled. suspended: that must be heeded, too.
+    cancelling: also if the run is being cancelled and no signal will end it. suspended: also if the run is suspended.
     """
     prefect, run_id = api.client(), UUID(flow_run.id)
     try:
         run = run_of(prefect, run_id)
         match status_of(run):
             case RunStatus.ENDED:
-                get_run_logger().warning("its run %s: left so", how(run))
-                raise Abort(f"its run {how(run)}")
+                get_run_logger().warning("the run %s; its state is left as it is", how(run))
+                raise Abort(f"the run {how(run)}")
             case RunStatus.CANCELLING if cancelling:
                 prefect.set_flow_run_state(run_id, Cancelled(message="the job was cancelled"), force=True)
-                raise Abort("its run was cancelled")
+                raise Abort("the run was cancelled")
             case RunStatus.SUSPENDED if suspended:
                 raise Pause(state=keep_suspended(prefect, run_id))
     except (httpx.HTTPError, PrefectHTTPStatusError) as error:
-        get_run_logger().warning("how its run stands cannot be read: %s", error)
+        get_run_logger().warning("the run's state could not be read: %s", error)

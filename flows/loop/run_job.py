@@ -1,8 +1,8 @@
-"""The loop that all stories share: run *this node flow* on the best machine until it is done.
+"""The loop that all stories share: run a node flow on the best machine until it is done.
 
-price, select, provision, boot, watch, terminate; again from the checkpoint if the machine was lost. Plain code
-inside the story's own flow: every step is a task whose result is kept, so that a restarted run finds its machine
-again and goes on watching it.
+Price, select, provision, boot, watch, terminate; repeat from the checkpoint if the machine was lost. Plain code inside
+the story's own flow. Every step is a task with a persisted result, so a restarted run finds its machine again and
+continues to watch it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from spotwave.blocks.models import Machine
 from spotwave.flows.loop.errors import JobFailed
 from spotwave.flows.loop.job_billing import JobBilling
 from spotwave.flows.loop.next_machine import because_of, fitting, next_of, show_price
-from spotwave.flows.loop.place import Begun, first_choice, place
+from spotwave.flows.loop.place import Launched, first_choice, place
 from spotwave.flows.loop.placement_rounds import Rounds
 from spotwave.flows.loop.run_lock import run_lock
 from spotwave.flows.loop.suspension import until_resumed, without_prefect_suspension
@@ -55,13 +55,13 @@ class Done:
     """A finished job: all its attempts, the last one completed."""
 
     attempts: list[Attempt]
-    begun: float  #: Unix seconds
-    quote: Quote  #: what it was to cost
+    begun: float  #: start of the job, Unix seconds
+    quote: Quote  #: the quoted cost
 
 
 @dataclass(frozen=True)
 class RunningAttempt:
-    """An attempt whose machine has been given its run."""
+    """An attempt whose machine was given its node run."""
 
     machine: Machine
     cloud: str  #: its document
@@ -70,38 +70,38 @@ class RunningAttempt:
 
 
 def _nothing(attempt: RunningAttempt) -> None:
-    """For stories without a step of their own."""
+    """Do nothing: the default for stories without a step of their own."""
 
 
 @dataclass(frozen=True)
 class Hooks:
     """What a story adds to the loop."""
 
-    on_attempt_started: Callable[[RunningAttempt], None] = _nothing  #: in every attempt, before it is watched
-    remembers_losses: bool = True  #: whether a lost machine says something of its pool; not where we took it ourselves
+    on_attempt_started: Callable[[RunningAttempt], None] = _nothing  #: called in every attempt, before the watch
+    remembers_losses: bool = True  #: whether a lost machine counts against its pool; False if Spotwave caused it
     same_work: Callable[[Mapping[str, Any], Mapping[str, Any]], bool] = operator.eq
-    """(node parameters of an earlier job, those of this one): whether this one may go on from that one's checkpoint."""
+    """(node parameters of an earlier job, those of this one): whether this job may continue from that checkpoint."""
 
 
 def run_job(job: Job, hooks: Hooks = Hooks()) -> Done:
-    """Carry the job through as many machines as it takes, at most `job.max_attempts`.
+    """Run the job on as many machines as necessary, at most `job.max_attempts`.
 
-    Raises JobFailed. A cancelled run terminates its machine and raises TerminationSignal, one that was ended from
-    outside raises Ended. One whose quote awaits approval, or that somebody has suspended, raises Pause, and is run
-    anew when it is resumed.
+    Raises JobFailed. A cancelled run terminates its machine and raises TerminationSignal; one that was ended from
+    outside raises Ended. One that awaits approval or was suspended by a user raises Pause, and starts again when it is
+    resumed.
     """
     with run_lock(job.key), without_prefect_suspension():
         api.tag_run(api.client(), job.flow_run_id, job.key)
         rounds = Rounds(job)
         billing = _opened(job, rounds, hooks)
         billing.approve()
-        # By tag, whatever this process remembers: a launch may have been cut short.
-        with _afterwards(job, lambda: _close(job, billing)):
+        # Machines are found by tag, not from memory: a launch may have been interrupted.
+        with _cleaning_up(job, lambda: _close(job, billing)):
             return _attempts(job, stage(job), billing, hooks, rounds)
 
 
 def _opened(job: Job, rounds: Rounds, hooks: Hooks) -> JobBilling:
-    """The checkpoint to go on from, and the quote; nothing is launched."""
+    """Return the billing with the checkpoint to continue from and the quote; launch nothing."""
     inherited = Continuation()
     if job.continue_job is not None:
         try:
@@ -110,18 +110,18 @@ def _opened(job: Job, rounds: Rounds, hooks: Hooks) -> JobBilling:
             raise JobFailed(str(error)) from error
         if inherited.problem is not None:
             raise JobFailed(inherited.problem)
-    with _afterwards(job, lambda: _sweep(job) if rounds.walked and not rounds.chosen else None):
+    with _cleaning_up(job, lambda: _sweep(job) if rounds.walked and not rounds.chosen else None):
         choice, work_core_h, turn = first_choice(job, rounds)
-    told = quote(job, choice.ranked[0], work_core_h, inherited.spent_usd)
-    return JobBilling(job, choice, told, inherited, turn.number)
+    job_quote = quote(job, choice.ranked[0], work_core_h, inherited.spent_usd)
+    return JobBilling(job, choice, job_quote, inherited, turn.number)
 
 
 def _continued(job: Job, key: str, hooks: Hooks) -> Continuation:
-    """Raises NotContinued."""
+    """Return the checkpoint of the earlier job. Raises NotContinued."""
     earlier = read_earlier(job, key)
     for one in earlier.jobs:
         if one.node != job.node or not hooks.same_work(one.parameters, job.parameters):
-            problem = f"continue_job: {one.key} was another calculation. Give the same parameters as then."
+            problem = f"continue_job: {one.key} was a different calculation. Use the same parameters as that job."
             return Continuation(problem=problem)
     return continue_from(job, earlier) if earlier.problem is None else Continuation(problem=earlier.problem)
 
@@ -134,31 +134,31 @@ def _close(job: Job, billing: JobBilling) -> None:
 
 
 @contextmanager
-def _afterwards(job: Job, clean_up: Callable[[], object]) -> Iterator[None]:
-    """Clean up however the block ends, except where the machine is to live on: another engine has taken the run
-    over, or this one is stopped together with its host, and the job will be adopted by the next."""
-    lives_on = False
+def _cleaning_up(job: Job, clean_up: Callable[[], object]) -> Iterator[None]:
+    """Clean up however the block ends, unless the machine must keep running: if another engine has taken over the run,
+    or this engine is stopped together with its host and the job will be adopted by the next one."""
+    keep_machine = False
     try:
         yield
     except Superseded:
-        lives_on = True
+        keep_machine = True
         raise
     except TerminationSignal:
-        lives_on = status_of(run_of(api.client(), job.flow_run_id)) is RunStatus.ACTIVE
+        keep_machine = status_of(run_of(api.client(), job.flow_run_id)) is RunStatus.ACTIVE
         raise
     finally:
-        if not lives_on:
+        if not keep_machine:
             clean_up()
 
 
 def _sweep(job: Job, billing: JobBilling | None = None) -> None:
-    """What a cloud that does not answer may still hold is the reaper's, and no reason to lose a finished job."""
+    """Terminate the job's machines. If a cloud does not answer, log it for the reaper rather than fail the job."""
     for cloud in job.clouds:
         try:
             machines = still_there(job, cloud)
             sweep(job, cloud, machines)
         except LaunchRefused as refused:
-            get_run_logger().error("something of this job may be left, for reap to remove: %s", refused.reason)
+            get_run_logger().error("resources of this job may be left; reap removes them: %s", refused.reason)
             continue
         if billing is not None:
             for machine in machines:
@@ -166,9 +166,9 @@ def _sweep(job: Job, billing: JobBilling | None = None) -> None:
 
 
 def _attempts(job: Job, begun: float, billing: JobBilling, hooks: Hooks, rounds: Rounds) -> Done:
-    """One attempt after the other until the job is settled."""
+    """Run one attempt after another until the job is done."""
     attempts, number = billing.attempts, 0
-    suspended_s = 0.0  # which is no part of what max_hours allows
+    suspended_s = 0.0  # not counted towards max_hours
     while another(job, attempts):
         number += 1
         if (held_at := _attempt(job, number, begun + suspended_s, billing, hooks, rounds)) is not None:
@@ -188,7 +188,7 @@ def _attempts(job: Job, begun: float, billing: JobBilling, hooks: Hooks, rounds:
 
 
 def _settled(job: Job, billing: JobBilling, begun: float) -> bool:
-    """True if the job is done, False if another machine should go on. Raises JobFailed if none could."""
+    """Return True if the job is done, False if another machine should continue. Raises JobFailed if none can."""
     last = billing.attempts[-1]
     match last.outcome.ending:
         case Ending.COMPLETED:
@@ -219,16 +219,16 @@ def _attempt(
     hooks: Hooks,
     rounds: Rounds,
 ) -> float | None:
-    """One machine's go, from a fresh look at the market to its termination; then it is among the purse's attempts.
+    """Run one attempt, from fetching the market to terminating the machine, and add it to the billing.
 
-    Where the job was suspended before there was a machine: since when, Unix seconds. The number is used up then, since
-    what was chosen and allowed for it will be out of date.
+    Returns None, or the time (Unix seconds) at which the job was suspended before it had a machine. Its attempt number
+    then counts as used, since the choice and the allowance made for it will be outdated.
     """
     earlier, deadline = billing.attempts, _deadline(job, begun)
     job, bigger = fitting(job, earlier)
     with because_of(bigger):
         begins = place(job, number, billing, rounds, deadline, _kept(job, earlier))
-    if not isinstance(begins, Begun):
+    if not isinstance(begins, Launched):
         return begins
     placed, choice, lease_id = begins.placed, begins.choice, begins.lease_id
     cloud = _block_of(job, placed.machine.offer.cloud)
@@ -244,7 +244,7 @@ def _attempt(
         gone = _terminated(job, placed, cloud, lease_id, node_run_id, outcome)
         billing.over(placed, cloud, gone, outcome, because, node_run_id)
 
-    with _afterwards(job, tear_down):
+    with _cleaning_up(job, tear_down):
         outcome = await_boot(job, cloud, placed.machine, rounds.run_count)
         if outcome is None:
             node_run_id = submit(job, number)
@@ -258,32 +258,35 @@ def _attempt(
 def _terminated(
     job: Job, placed: Placed, cloud: str, lease_id: str, node_run_id: UUID | None, outcome: Outcome | None
 ) -> datetime | None:
-    """When the machine was gone. None where a cloud does not answer although the work is done: the machine ends
-    itself, the reaper looks after it, and the results must not wait for either."""
+    """Terminate the machine and return when it was gone.
+
+    None if the cloud does not answer although the work is done: the machine stops itself, the reaper checks it, and
+    the results need not wait for either.
+    """
     completed = outcome is not None and outcome.ending is Ending.COMPLETED
     try:
         return terminate(job, placed.machine, cloud, lease_id, node_run_id, completed)
     except LaunchRefused as refused:
         if not completed:
             raise
-        get_run_logger().error("%s may still be there, for reap to remove: %s", placed.machine.id, refused.reason)
+        get_run_logger().error("%s may still be running; reap removes it: %s", placed.machine.id, refused.reason)
         return None
 
 
 def _why(choice: Choice, placed: Placed) -> str:
-    """Why this machine: the choice's reason, or that the better ones were refused."""
+    """Return why this machine was chosen: the choice's reason, or that better offers were refused."""
     if placed.machine.offer.label == choice.ranked[0].offer.label:
         return why(choice)
     return f"best of those not refused ({len(placed.refusals)} refused before it)"
 
 
 def _block_of(job: Job, kind: str) -> str:
-    """The job's Cloud document of this kind."""
+    """Return the job's Cloud document of this kind."""
     return next(name for name in job.clouds if load_cloud(name).kind == kind)
 
 
 def _kept(job: Job, attempts: list[Attempt]) -> str:
-    """Where everything so far lies."""
+    """Say where the results so far are stored."""
     generations = [a.outcome.generation for a in attempts if a.outcome.generation]
     newest = f"checkpoint {generations[-1]}" if generations else "no checkpoint yet"
     return f"Everything so far is kept ({newest}) under {job.key} on {job.remote}."

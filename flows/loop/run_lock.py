@@ -1,4 +1,4 @@
-"""One engine for one run: the lease that keeps a restarted flow run from being executed twice at once."""
+"""One engine per run: the lock that keeps a restarted flow run from being executed twice at the same time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import IO
 
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH
 
-WAIT_S = 600.0  # a predecessor may be ending: a job that was suspended and resumed at once saves, and terminates
+WAIT_S = 600.0  # a job that was suspended and resumed at once must first save and terminate its machine
 
 
 class RunLocked(RuntimeError):
@@ -21,31 +21,31 @@ class RunLocked(RuntimeError):
 
 @contextmanager
 def run_lock(job_key: str) -> Iterator[None]:
-    """Hold the job's lock while executing it.
+    """Hold the job's lock while executing it. Raises RunLocked.
 
-    The lock is the kernel's: it ends with the process that holds it, at once, however that process dies, so a
-    restarted run waits for nothing but a living predecessor. Across hosts the run count of the server decides
-    (tasks.run_status.Superseded). Raises RunLocked.
+    It is a kernel lock (flock), which is released when its process ends for whatever reason. So a restarted run only
+    waits for a predecessor that is still running. Across hosts, the server's run count decides
+    (tasks.run_status.Superseded).
     """
-    os.umask(0o077)  # results and accounts are the owner's alone, whoever started the worker and how
+    os.umask(0o077)  # results and billing records are readable by the owner only, however the worker was started
     with _lock_file(job_key).open("w") as lock:
         limit = time.monotonic() + WAIT_S
         while not _taken(lock):
             if time.monotonic() >= limit:
                 raise RunLocked(f"another process still executes job {job_key} after {WAIT_S:.0f} s")
-            time.sleep(0.5)  # flock knows no time limit of its own
+            time.sleep(0.5)  # flock has no timeout
         yield
 
 
 def is_locked(job_key: str) -> bool:
-    """Whether a process on this host executes the job just now."""
+    """Whether a process on this host executes the job now."""
     with try_lock(job_key) as free:
         return not free
 
 
 @contextmanager
 def try_lock(job_key: str) -> Iterator[bool]:
-    """Whether no process on this host executes the job; if so, none begins to before the block has ended."""
+    """Yield whether no process on this host executes the job; if so, none can start to before the block ends."""
     with _lock_file(job_key).open("w") as lock:
         yield _taken(lock)
 

@@ -1,4 +1,4 @@
-"""All stories, found in `flows/`: a new one needs no entry anywhere."""
+"""All stories, discovered in `flows/`: a new one needs no registration."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from spotwave.flows.loop.story_flow import AnyStory
 
 @cache
 def stories() -> dict[str, tuple[str, type[AnyStory]]]:
-    """By name: (the flow's entrypoint, e.g. "spotwave.flows.shci.shci"; the story)."""
+    """Return all stories by name: (entrypoint of the flow, e.g. "spotwave.flows.shci.shci"; the story class)."""
     found: dict[str, tuple[str, type[AnyStory]]] = {}
     for module in iter_modules(spotwave.flows.__path__, "spotwave.flows."):
         if module.ispkg:
@@ -27,7 +27,7 @@ def stories() -> dict[str, tuple[str, type[AnyStory]]]:
 
 
 def story_named(name: str) -> type[AnyStory] | None:
-    """The story of the flow with this name; None where the flow is no story's."""
+    """Return the story of the flow with this name; None if the flow has no story."""
     entry = stories().get(name)
     return None if entry is None else entry[1]
 

@@ -1,4 +1,4 @@
-"""From a story to a Prefect flow, and the run of one: check, find a machine, compute, bring home, show."""
+"""Build a Prefect flow from a story, and run it: check, find a machine, compute, download the results, show them."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ AnyStory = Story[Any]
 
 
 def story_flow(story: type[AnyStory]) -> Flow[..., Any]:
-    """The flow of a story: parameters are the fields of its input, then the run options that it leaves to the user,
-    with their descriptions and defaults."""
+    """Return the flow of a story. Its parameters are the fields of the story's input and the run options that it leaves
+    to the user, with their descriptions and defaults."""
     own = dict(story.Input.model_fields)
     shared = {name: RunOptions.model_fields[name] for name in story.options}
     if both := own.keys() & shared.keys():
-        raise TypeError(f"story {story.name}: {', '.join(sorted(both))} are names of run options")
+        raise TypeError(f"story {story.name}: {', '.join(sorted(both))} are reserved for run options")
 
     signature = inspect.Signature(
         [_parameter(name, field) for name, field in (own | shared).items()],
@@ -75,12 +75,12 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
 
 
 def run_story(story: AnyStory, given: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any] | State[Any]:
-    """Inside the story's flow: the result, or a Failed state whose message is one line for the user."""
+    """Run the job inside the story's flow; return the result, or a Failed state with one line for the user."""
     try:
-        told = _validated(story.Input, given)
+        validated = _validated(story.Input, given)
         options = _validated(RunOptions, chosen)
-        needs = story.check(told)
-        job = story.job(told, _job(story, needs, options))
+        needs = story.check(validated)
+        job = story.job(validated, _job(story, needs, options))
         if (problem := check_job(job, list(needs.executables))) is not None:
             return _failed(problem)
         done = run_job(job, _hooks(story, job))
@@ -98,12 +98,12 @@ def run_story(story: AnyStory, given: Mapping[str, Any], chosen: Mapping[str, An
 
 
 def _facts(result: Mapping[str, Any]) -> RunResult:
-    """Raises InvalidResult."""
+    """Parse the fields that all results share. Raises InvalidResult."""
     try:
         return RunResult.from_dict(result)
     except ValueError as error:
         raise InvalidResult(
-            f"result.json: {error}. The machine said that it had completed: look at its log beside it"
+            f"result.json: {error}. The machine reported success: look at its log in the same folder"
         ) from None
 
 
@@ -157,7 +157,7 @@ def _job(story: AnyStory, needs: Needs, options: RunOptions) -> Job:
 def _results() -> Path:
     try:
         return results_folder()
-    except ValueError as error:  # SPOTWAVE_RESULTS of its job variables is not valid
+    except ValueError as error:  # SPOTWAVE_RESULTS in the job variables is invalid
         raise JobFailed(str(error)) from None
 
 
@@ -169,6 +169,6 @@ def _requirements(needs: Needs, options: RunOptions) -> Requirements:
 
 
 def _failed(reason: str) -> State[Any]:
-    """A Failed state whose message is the line itself; no stack trace, since nothing in the program is wrong."""
+    """Return a Failed state with this one-line message and no stack trace, since there is no programming error."""
     get_run_logger().error(reason)
     return Failed(message=reason)

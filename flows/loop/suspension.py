@@ -1,7 +1,8 @@
-"""A job that is suspended by hand: its process ends when its machine has gone, and the resuming starts it anew.
+"""A job suspended by a user: its process ends once its machine is terminated, and resuming starts a new process.
 
-Prefect would end the process at the next step, whichever that is (prefect/_flow_run_suspension.py): before the machine
-is terminated, too. So the loop does not hear of it by Prefect, but asks (tasks.run_status), and ends itself.
+Prefect would end the process at the next task, whichever that is (prefect/_flow_run_suspension.py), even before the
+machine is terminated. So Prefect's own handling is switched off: the loop reads the run's state (tasks.run_status), and
+ends itself.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _NAME = "Suspended"
 
 @contextmanager
 def without_prefect_suspension() -> Iterator[None]:
-    """Steps are taken within the block whether or not the run has been suspended."""
+    """Run tasks within the block even if the run has been suspended."""
     context = FlowRunContext.get()
     assert context is not None
     assert context.flow_run is not None
@@ -46,25 +47,25 @@ def without_prefect_suspension() -> Iterator[None]:
 
 
 def until_resumed(job: Job, attempt: int, since: float, run_count: int) -> float:
-    """For how long the job was suspended, in seconds. since: Unix seconds from when on it had no machine.
+    """Return how long the job was suspended, in seconds. since: when it lost its machine (Unix seconds).
     run_count: as `Rounds.run_count`.
 
-    Raises Pause where it still is, or where it was in the time of this very engine, and Superseded, Ended.
+    Raises Pause if it is still suspended or was suspended while this engine ran, and Superseded, Ended.
     """
     prefect = api.client()
     if not still_active(prefect, job.flow_run_id, run_count) or seen_suspended(job.flow_run_id):
         get_run_logger().warning(
-            "suspended: it has no machine, and nothing bills but what lies on the remote. Resume this run to go on."
+            "suspended: no machine is running, and only storage on the remote is billed. Resume this run to continue."
         )
         raise Pause(state=keep_suspended(prefect, job.flow_run_id))
     return max(0.0, resumed(job, attempt) - since)
 
 
 def keep_suspended(prefect: SyncPrefectClient, flow_run_id: Any) -> State[Any] | None:
-    """Keep a run that somebody has suspended so until he resumes it, however late that is; its state.
+    """Keep a run that a user has suspended until it is resumed, without a time limit; return its state.
 
-    The UI gives a suspension five minutes, after which Prefect answers a resuming by failing the run. And a run that
-    is paused would be resumed into a process that has ended: it is suspended instead. Safe to repeat.
+    The UI limits a suspension to five minutes, after which Prefect fails a run that is resumed. A paused run would be
+    resumed in a process that has ended, so it is suspended instead. Safe to repeat.
     """
     run = run_of(prefect, flow_run_id)
     if run is None or run.state is None or status_of(run) is not RunStatus.SUSPENDED or awaits_approval(run.state):
@@ -73,7 +74,7 @@ def keep_suspended(prefect: SyncPrefectClient, flow_run_id: Any) -> State[Any] |
     if run.state.name == _NAME and details.pause_reschedule and details.pause_timeout is None:
         return run.state
     for_good: State[Any] = Suspended(
-        pause_key=details.pause_key, message="Resume it when you like: it goes on from its checkpoint."
+        pause_key=details.pause_key, message="Resume it at any time: it continues from its checkpoint."
     )
     prefect.set_flow_run_state(run.id, for_good, force=True)
     return for_good

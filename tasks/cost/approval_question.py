@@ -1,4 +1,4 @@
-"""Step: whether the quote needs a person's yes, and to what: decided once a job, on what the form shows."""
+"""Step: decide once per job whether the quote needs a user's approval, and what the form asks."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from spotwave.tasks.records import Job, Question, Quote
 
 @task(name="ask", persist_result=True, cache_policy=ONCE - "quote")
 def ask(job: Job, quote: Quote, round_: int = 1) -> Question | None:
-    """The question, or None if the quote needs no approval. round_: of waiting for room (flows.loop.placement_rounds).
+    """Return the question, or None if the quote needs no approval. round_: see flows.loop.placement_rounds.
 
-    Kept whatever the quote is when the run is started again: what somebody has agreed to is what stood on the form.
+    The result is kept even if the quote changes on a restart: the user approves what the form showed.
     """
     if job.budget is None or job.approved:
         return None
@@ -22,18 +22,16 @@ def ask(job: Job, quote: Quote, round_: int = 1) -> Question | None:
 
 
 def question_of(quote: Quote, budget: Budget) -> Question | None:
-    """Of unknown work only the most it may cost is certain."""
+    """Return the question for this quote. If the work is unknown, the maximum cost is compared."""
     above, usd = budget.approve_above_usd, quote.usd_p90 if quote.known else quote.most_usd
     if above is None or usd <= above:
         return None
-    what = "the quote (P90)" if quote.known else "the work is unknown, and the most that it may cost"
+    what = "the quote (P90)" if quote.known else "the work is unknown; the maximum cost"
     most = f"{quote.most_usd:.4g}"
-    cap = (
-        f"If approved, the job may cost at most {most} USD, as if that were its max_usd: it stops before it costs more."
-    )
+    cap = f"If approved, the job may cost at most {most} USD, as if max_usd were set: it stops before it costs more."
     return Question(
         line=f"approval: {what} is {usd:.4g} USD, above {above:g} USD.",
         form=f"{quote.line}\n\n{cap}",
-        most_usd=float(most),  # the figure as the form shows it, rounded
+        most_usd=float(most),  # rounded as in the form
         hours=budget.approval_hours,
     )

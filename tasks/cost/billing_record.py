@@ -1,10 +1,10 @@
-"""The open account of a job: its machines from launch to the last word on their cost, in a file of the controller.
+"""The billing record of a job: its machines from launch to their final cost, in a file of the controller.
 
     <beside Prefect's storage>/accounts/sw-0123456789ab.json
 
-While the job runs, its engine keeps it; afterwards `reconcile` settles what is still open
-(flows.housekeeping.settle_bills). It lies on the computer that has the results and the job's lock, so to look whether
-anything is open asks nobody. No secrets in it.
+The job's engine writes it while the job runs; afterwards `reconcile` settles open bills
+(flows.housekeeping.settle_bills). The file is on the computer that has the results and the job's lock, so the check
+for open bills needs no request. It contains no secrets.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ BEFORE_ITS_END = Outcome(Ending.LOST, "the job was ended before its machine")
 
 
 class MachineBill(BaseModel):
-    """One machine of the job."""
+    """The bill of one machine of the job."""
 
     model_config = ConfigDict(frozen=True)
 
-    attempt: Attempt  #: without a bill as long as nobody has seen its end
+    attempt: Attempt  #: has no bill until its end is known
     cloud: str  #: its Cloud document
     reserved_at: Amount  #: Unix seconds of its reservation in the ledger of spending
-    gone: datetime | None = None  #: when we saw that it was
+    gone: datetime | None = None  #: when Spotwave found that it was gone
 
     @property
     def open(self) -> bool:
@@ -40,13 +40,13 @@ class MachineBill(BaseModel):
 
 
 class BillingRecord(BaseModel):
-    """What it takes to write a job's receipt anew."""
+    """All that is needed to write a job's receipt again."""
 
     model_config = ConfigDict(frozen=True)
 
     job: Job
     quote: Quote | None = None
-    before_usd: Amount = 0.0  #: on the job that it continues
+    before_usd: Amount = 0.0  #: spent on the job that it continues
     reserved: dict[int, Amount] = {}  #: attempts that may have had a machine: Unix seconds of their reservation
     machines: list[MachineBill] = []  #: in the order of their launch
 
@@ -56,31 +56,31 @@ class BillingRecord(BaseModel):
 
     @property
     def attempts(self) -> list[Attempt]:
-        """Those that are over."""
+        """Return the attempts that are over."""
         return [one.attempt for one in self.machines if one.attempt.bill is not None]
 
     def reserving(self, attempt: int, at: float) -> BillingRecord:
-        """A machine may be launched from now on."""
+        """Return the record with a reservation for an attempt that may get a machine."""
         if any(one.attempt.number == attempt for one in self.machines):
-            return self  # a restarted run comes by here again
+            return self  # a restarted run gets here again
         return self.model_copy(update={"reserved": {**self.reserved, attempt: at}})
 
     def without(self, attempt: int) -> BillingRecord:
-        """No machine was had."""
-        return self.model_copy(update={"reserved": _but(self.reserved, attempt)})
+        """Return the record without the reservation of an attempt that got no machine."""
+        return self.model_copy(update={"reserved": _except(self.reserved, attempt)})
 
     def having(self, went: MachineBill) -> BillingRecord:
-        """With what is known of that machine now."""
+        """Return the record with the newest bill of that machine."""
         same = [one.attempt.machine.id == went.attempt.machine.id for one in self.machines]
         if any(same):
             machines = [went if its else one for one, its in zip(self.machines, same, strict=True)]
         else:
             machines = [*self.machines, went]
-        return self.model_copy(update={"machines": machines, "reserved": _but(self.reserved, went.attempt.number)})
+        return self.model_copy(update={"machines": machines, "reserved": _except(self.reserved, went.attempt.number)})
 
 
 def not_ended(machine: Machine) -> Attempt:
-    """The attempt of a machine whose end nobody has seen."""
+    """Return the attempt of a machine whose end is unknown."""
     return Attempt(
         number=machine.attempt,
         machine=machine,
@@ -93,20 +93,20 @@ def not_ended(machine: Machine) -> Attempt:
 
 
 def keep(account: BillingRecord) -> None:
-    """Raises OSError."""
+    """Write the record. Raises OSError."""
     write_text(_path(account.job.key), account.model_dump_json())
 
 
 def read(key: str) -> BillingRecord | None:
-    """None if there is none, or none of this version."""
+    """Return the record; None if there is none, or none that this version can read."""
     try:
         return BillingRecord.model_validate(load_file(_path(key), ACCOUNT_BYTES))
-    except (FileNotFoundError, ValueError):  # pydantic's is one, too
+    except (FileNotFoundError, ValueError):  # includes pydantic's ValidationError
         return None
 
 
 def kept_at(key: str) -> datetime | None:
-    """When it was written last; None if there is none."""
+    """Return when the record was last written; None if there is none."""
     try:
         return datetime.fromtimestamp(_path(key).stat().st_mtime, UTC)
     except FileNotFoundError:
@@ -114,16 +114,16 @@ def kept_at(key: str) -> datetime | None:
 
 
 def close(key: str) -> None:
-    """Nothing more is to come. Safe to repeat."""
+    """Delete the record of a job whose bills are final. Safe to repeat."""
     _path(key).unlink(missing_ok=True)
 
 
 def kept() -> list[str]:
-    """The keys of the jobs that have one."""
+    """Return the keys of the jobs that have a record."""
     return sorted(path.stem for path in _folder().glob("*.json") if not path.name.startswith("."))
 
 
-def _but(reserved: dict[int, float], attempt: int) -> dict[int, float]:
+def _except(reserved: dict[int, float], attempt: int) -> dict[int, float]:
     return {number: at for number, at in reserved.items() if number != attempt}
 
 

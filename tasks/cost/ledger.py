@@ -1,11 +1,11 @@
-"""The ledger of spending: one note for every attempt in the snapshot store, a reservation first, then what it cost.
+"""The ledger of spending: one note per attempt in the snapshot store, first a reservation, then the actual cost.
 
     <url>/spending/v1/2026-11/sw-0123456789ab-1.json     by the month of the launch
-    <url>/spending/v1/months/2026-11.json                which months there are
+    <url>/spending/v1/months/2026-11.json                index of the months
 
-A reservation is what the machine may cost until it stops itself, so jobs that run at once cannot spend more than there
-is, whichever of them lives on. It is written first and looked at then: of two that were written in the same moment, the
-later one sees the earlier and gives way, and never do both pass.
+A reservation is the highest cost of a machine until it stops itself, so concurrent jobs cannot exceed a limit together.
+Each job writes its reservation first and reads the ledger afterwards. Of two that were written at the same moment, the
+later one sees the earlier one and gives way, so never do both pass.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ class Entry(BaseModel):
     attempt: int
     project: str
     state: State
-    cloud: str = ""  #: empty until a machine was had
+    cloud: str = ""  #: empty until a machine was launched
     offer: str = ""
-    usd: Amount  #: reserved: at most; ended: in fact
+    usd: Amount  #: reserved: maximum; ended: actual cost
     hours: Amount = 0.0
     on_demand_usd: Amount | None = None
     at: datetime  #: of the reservation
-    until: datetime  #: reserved: when the machine has stopped at the latest; ended: when it ended
+    until: datetime  #: reserved: latest time at which the machine stops; ended: when it ended
     quote_usd_p50: Amount | None = None
     quote_usd_p90: Amount | None = None
 
@@ -61,26 +61,28 @@ class Entry(BaseModel):
 
     @property
     def order(self) -> tuple[datetime, str]:
-        """Who was first."""
+        """Sort key: earlier reservations come first."""
         return self.at, self.name
 
 
 def write(store: SnapshotStore, entry: Entry) -> None:
-    """The same attempt's next note replaces its last. Raises StoreUnavailable."""
+    """Write an entry; it replaces the attempt's last one. Raises StoreUnavailable."""
     store.note(_MONTHS, entry.month, {"month": entry.month})
     store.note(f"{FOLDER}/{entry.month}", entry.name, entry.model_dump(mode="json"))
 
 
 def read(store: SnapshotStore, month: str | None = None) -> list[Entry]:
-    """All entries (of a month), oldest first, the withdrawn ones left out. Raises StoreUnavailable: an entry that is
-    none is not passed over, for what it stands for has been spent."""
+    """Return all entries (of a month), oldest first, without withdrawn ones.
+
+    Raises StoreUnavailable, also for an invalid entry: skipping it would ignore money that was spent.
+    """
     months = [month] if month is not None else sorted(_months(store))
     entries = [_entry(one, note) for one in months for note in store.notes(f"{FOLDER}/{one}")]
     return sorted((entry for entry in entries if entry.state != "withdrawn"), key=lambda entry: entry.order)
 
 
 def _months(store: SnapshotStore) -> set[str]:
-    """Those that have the form of a month: any other would be a folder elsewhere in the store."""
+    """Return the valid months of the index: any other name could be a folder elsewhere in the store."""
     return {month for one in store.notes(_MONTHS) if _MONTH.fullmatch(month := str(one.get("month")))}
 
 
@@ -90,7 +92,7 @@ def _entry(month: str, note: dict[str, Any]) -> Entry:
     except ValidationError as error:
         where = f"{plain(str(note.get('job')), 40)}-{plain(str(note.get('attempt')), 10)}"
         raise StoreUnavailable(
-            f"store: {FOLDER}/{month} holds what is no entry of the ledger ({where}, "
+            f"store: {FOLDER}/{month} has an invalid ledger entry ({where}, "
             f"{first_problem(error)}). Correct that file or remove it"
         ) from None
 
@@ -100,31 +102,31 @@ def of_job(entries: Iterable[Entry], key: str) -> list[Entry]:
 
 
 def left(mine: Entry, entries: Iterable[Entry], budget: Budget) -> Cap:
-    """What the tightest limit of the budget leaves for this attempt, after all that came before it.
+    """Return what the tightest limit of the budget leaves for this attempt, after all earlier entries.
 
-    Of the same job's other attempts, ended ones count and nothing else can be: attempts follow each other.
+    Of the same job's other attempts only ended ones can exist, since attempts run one after another.
     """
     before = [entry for entry in entries if entry.name != mine.name and entry.order < mine.order]
     found: list[Cap] = []
     if budget.usd_per_month is not None:
-        ours = [one for one in before if one.month == mine.month and budget.project in ("", one.project)]
+        counted = [one for one in before if one.month == mine.month and budget.project in ("", one.project)]
         whose = f" of project {budget.project}" if budget.project else ""
-        found.append(_left(Limit.MONTH, budget.usd_per_month, ours, f"in {mine.month}{whose}"))
+        found.append(_left(Limit.MONTH, budget.usd_per_month, counted, f"in {mine.month}{whose}"))
     if budget.usd_per_project is not None:
-        ours = [one for one in before if one.project == mine.project]
-        found.append(_left(Limit.PROJECT, budget.usd_per_project, ours, f"by project {mine.project}"))
+        counted = [one for one in before if one.project == mine.project]
+        found.append(_left(Limit.PROJECT, budget.usd_per_project, counted, f"by project {mine.project}"))
     return min(found)
 
 
-def _left(limit: Limit, usd: float, ours: list[Entry], where: str) -> Cap:
-    spent = sum(one.usd for one in ours if one.state == "ended")
-    reserved = sum(one.usd for one in ours if one.state == "reserved")
-    told = f"{limit}: of {usd:g} USD, {spent:.4g} are spent {where} and {reserved:.4g} are reserved by what runs"
-    return Cap(max(0.0, usd - spent - reserved), limit, told)
+def _left(limit: Limit, usd: float, counted: list[Entry], where: str) -> Cap:
+    spent = sum(one.usd for one in counted if one.state == "ended")
+    reserved = sum(one.usd for one in counted if one.state == "reserved")
+    message = f"{limit}: of {usd:g} USD, {spent:.4g} are spent {where} and {reserved:.4g} are reserved by running jobs"
+    return Cap(max(0.0, usd - spent - reserved), limit, message)
 
 
 def reservation(job: Job, attempt: int, usd: float, at: float, until: float, quote: Quote | None) -> Entry:
-    """at, until: Unix seconds. A quote of one core-hour, where the work is unknown, is none of the job."""
+    """Return a reservation. at, until: Unix seconds. A quote for unknown work (one core-hour) is left out."""
     known = quote if quote is not None and quote.known else None
     return Entry(
         job=job.key,
@@ -140,18 +142,18 @@ def reservation(job: Job, attempt: int, usd: float, at: float, until: float, quo
 
 
 def ended(job: Job, machine: Machine, bill: Bill, at: float, quote: Quote | None) -> Entry:
-    """What an attempt's machine has cost, in the place of the reservation that was made at `at` (Unix seconds)."""
+    """Return the cost of an attempt's machine; it replaces the reservation made at `at` (Unix seconds)."""
     reserved = reservation(job, machine.attempt, 0.0, at, bill.ended_at.timestamp(), quote)
     return settled(reserved, machine.offer.cloud, machine.offer.label, bill)
 
 
 def withdrawn(job: Job, attempt: int, at: float, quote: Quote | None) -> Entry:
-    """No machine was had: the reservation that was made at `at` (Unix seconds) falls."""
+    """Return the withdrawal of the reservation made at `at` (Unix seconds), for an attempt without a machine."""
     return reservation(job, attempt, 0.0, at, at, quote).model_copy(update={"state": "withdrawn"})
 
 
 def settled(reserved: Entry, cloud: str, offer: str, bill: Bill) -> Entry:
-    """What the attempt cost, in the place of what it might have."""
+    """Return the reservation with the actual cost."""
     changes = {
         "state": "ended",
         "cloud": cloud,
@@ -161,4 +163,4 @@ def settled(reserved: Entry, cloud: str, offer: str, bill: Bill) -> Entry:
         "on_demand_usd": bill.on_demand_usd,
         "until": bill.ended_at,
     }
-    return Entry.model_validate({**dict(reserved), **changes})  # a copy with changes would be checked by nobody
+    return Entry.model_validate({**dict(reserved), **changes})  # model_copy would not validate the changes

@@ -1,9 +1,8 @@
-"""Step: what the job will cost on the chosen offer, before anything is launched: P50 and P90, in USD and hours.
+"""Step: estimate the job's cost on the chosen offer, before anything is launched: P50 and P90, in USD and hours.
 
-The model is that of `tasks.market.expected_cost.with_cost`, which gives the mean that offers are ranked by; a promise
-needs the spread too. It is drawn at random, with a fixed seed, and not written down in closed form: the work's spread
-multiplies with a compound sum (a negative binomial number of losses, each of a truncated exponential length), whose
-quantiles have no formula.
+The model is that of `tasks.market.expected_cost.with_cost`, which gives the mean that offers are ranked by; a quote
+also needs the spread. It is sampled with a fixed seed, since the quantiles have no closed form: the spread of the work
+multiplies a compound sum (a negative binomial number of losses, each of a truncated exponential length).
 """
 
 from __future__ import annotations
@@ -26,39 +25,42 @@ from spotwave.tasks.records import Job, Quote, Ranked
 
 DRAWS = 20_000  # the error of the P90 is then below 2 %
 SEED = 5
-EXACT = 50  # losses drawn one by one; the sum of more is normal to a good part of a percent
+EXACT = 50  # losses drawn one by one; the sum of more is normal to within a fraction of a percent
 
-# One standard deviation of ln(work), where it is not measured: a user's own figure is right within x1.5 two times out
-# of three; the same calculation on another night or another machine of the family, within x1.25.
+# One standard deviation of ln(work) if it is not measured. A user's own figure is within a factor of 1.5 in two cases
+# of three; the same calculation on another night or another machine of the family, within 1.25.
 GIVEN = math.log(1.5)
 LEARNED = math.log(1.25)
-SPEED = math.log(1.2)  # and of a family's speed, where it is assumed
+SPEED = math.log(1.2)  # the same for a family's assumed speed
 
 Hours = NDArray[np.float64]
 
 
 @task(name="quote", persist_result=True, cache_policy=ONCE)
 def quote(job: Job, ranked: Ranked, work_core_h: float | None, spent_usd: float = 0.0) -> Quote:
-    """Draw the artifact `quote`. work_core_h: the work that is known, of a reference core; None: nobody knows.
-    spent_usd: by the job that this one continues; it counts towards max_usd."""
-    told = quoted(job, ranked, work_core_h, _runs(job), spent_usd)
-    get_run_logger().info("quote: %s", told.line)
-    create_markdown_artifact(key="quote", markdown=as_markdown(told), description="What it will cost")
-    return told
+    """Estimate the cost and draw the artifact `quote`.
+
+    work_core_h: the known work, in core-hours of a reference core; None if unknown. spent_usd: spent by the job that
+    this one continues; it counts towards max_usd.
+    """
+    job_quote = quoted(job, ranked, work_core_h, _runs(job), spent_usd)
+    get_run_logger().info("quote: %s", job_quote.line)
+    create_markdown_artifact(key="quote", markdown=as_markdown(job_quote), description="What it will cost")
+    return job_quote
 
 
 def quoted(job: Job, ranked: Ranked, work_core_h: float | None, runs: list[float], spent_usd: float = 0.0) -> Quote:
-    """runs: core-hours that earlier runs of this very calculation took."""
+    """Return the quote. runs: core-hours that earlier runs of the same calculation took."""
     offer = ranked.offer
-    whence: Literal["given", "learned", "unknown"] = "unknown"
+    work_source: Literal["given", "learned", "unknown"] = "unknown"
     if work_core_h is not None:
-        whence = "given" if job.work_core_h is not None else "learned"
+        work_source = "given" if job.work_core_h is not None else "learned"
     core_h = 1.0 if work_core_h is None else work_core_h
-    sigma = spread(runs) if whence == "learned" else GIVEN
+    sigma = spread(runs) if work_source == "learned" else GIVEN
     if not ranked.measured_speed:
         sigma = math.hypot(sigma, SPEED)
     pure = core_h / (offer.cores * ranked.speed)
-    drawn = hours_to_finish(pure, 0.0 if whence == "unknown" else sigma, ranked.rate, offer.boot_s)
+    drawn = hours_to_finish(pure, 0.0 if work_source == "unknown" else sigma, ranked.rate, offer.boot_s)
     p50, p90 = (float(one) for one in np.quantile(drawn, [0.5, 0.9]))
     usd_h = hourly_usd(offer, job.requirements.disk_gib)
     egress = offer.egress_usd_gib * job.results_gib
@@ -68,9 +70,9 @@ def quoted(job: Job, ranked: Ranked, work_core_h: float | None, runs: list[float
     return Quote(
         offer=offer.label,
         usd_h=usd_h,
-        work=whence,
+        work=work_source,
         work_core_h=core_h,
-        runs=len(runs) if whence == "learned" else 0,
+        runs=len(runs) if work_source == "learned" else 0,
         spread=math.exp(sigma),
         hours_p50=p50,
         hours_p90=p90,
@@ -83,13 +85,13 @@ def quoted(job: Job, ranked: Ranked, work_core_h: float | None, runs: list[float
 
 
 def hourly_usd(offer: Offer, disk_gib: float) -> float:
-    """Machine, disk and address; USD/h."""
+    """Return the price of machine, disk and address; USD/h."""
     return offer.spot_usd_h + offer.ip_usd_h + offer.disk_usd_gib_month * disk_gib / HOURS_A_MONTH
 
 
 def spread(runs: list[float]) -> float:
-    """One standard deviation of ln(work) of the next run: that of the runs, held to `LEARNED` with the weight of one of
-    them, and that of their mean."""
+    """Return one standard deviation of ln(work) of the next run: the spread of the runs, shrunk towards `LEARNED` with
+    the weight of one run, combined with the error of their mean."""
     logs = np.log([one for one in runs if one > 0] or [1.0])
     variance = (LEARNED**2 + float(((logs - logs.mean()) ** 2).sum())) / len(logs)
     return math.sqrt(variance * (1 + 1 / len(logs)))
@@ -98,12 +100,12 @@ def spread(runs: list[float]) -> float:
 def hours_to_finish(
     hours: float, sigma: float, rate: float, boot_s: float, checkpoint_s: float = CHECKPOINT_S, draws: int = DRAWS
 ) -> Hours:
-    """`draws` samples of the billed hours of all machines until the work is done.
+    """Return `draws` samples of the billed hours of all machines until the work is done.
 
-    hours: of pure computing (median); sigma: of its logarithm; rate: interruptions per hour, as a Poisson process that
-    runs whenever a machine does. The work is cut into equal pieces of about sqrt(2 C / rate) (Young 1974, Commun. ACM
-    17, 530), each ended by a checkpoint of cost C; what hits a piece costs what was done of it, and a boot and a
-    restore (of cost C), which may be hit in their turn.
+    hours: pure computing time (median); sigma: standard deviation of its logarithm; rate: interruptions per hour, a
+    Poisson process that runs while a machine runs. The work is cut into equal pieces of about sqrt(2 C / rate) (Young
+    1974, Commun. ACM 17, 530), each ended by a checkpoint of cost C. An interruption costs the work done in that piece,
+    and a boot and a restore (of cost C), which may be interrupted in turn.
     """
     random = np.random.default_rng(SEED)
     checkpoint_h, boot_h = checkpoint_s / 3600, boot_s / 3600
@@ -122,14 +124,14 @@ def hours_to_finish(
 
 
 def _failures(random: np.random.Generator, successes: Hours, length: Hours, rate: float) -> Hours:
-    """How many tries are hit before so many stretches of that length were not: negative binomial."""
+    """Draw the number of interruptions before `successes` stretches of this length succeed (negative binomial)."""
     survived = np.maximum(np.exp(-rate * length), 1e-9)
     drawn = random.negative_binomial(np.maximum(successes, 1), survived)
     return np.where(successes > 0, drawn, 0).astype(np.float64)
 
 
 def _lost(random: np.random.Generator, counts: Hours, length: Hours, rate: float) -> Hours:
-    """The sum of so many exponential times, each known to be shorter than `length`."""
+    """Draw the sum of `counts` exponential times, each truncated to `length`."""
     exponent = np.clip(rate * length, 1e-12, 500.0)
     few = np.where(counts <= EXACT, counts, 0).astype(np.int64)
     which = np.repeat(np.arange(len(counts)), few)
@@ -141,18 +143,18 @@ def _lost(random: np.random.Generator, counts: Hours, length: Hours, rate: float
     return np.asarray(np.where(counts <= EXACT, total, np.maximum(many, 0.0)))
 
 
-def as_markdown(told: Quote) -> str:
-    """The quote as the run's page shows it."""
+def as_markdown(job_quote: Quote) -> str:
+    """Return the quote as Markdown for the run's page."""
     rows = [
-        ("offer", told.offer),
-        ("price", f"{told.usd_h:.4f} USD/h with disk and address"),
-        ("half of such jobs cost at most", f"**{told.usd_p50:.4g} USD**, {told.hours_p50:.3g} h"),
-        ("nine in ten cost at most", f"**{told.usd_p90:.4g} USD**, {told.hours_p90:.3g} h"),
+        ("offer", job_quote.offer),
+        ("price", f"{job_quote.usd_h:.4f} USD/h with disk and address"),
+        ("half of such jobs cost at most", f"**{job_quote.usd_p50:.4g} USD**, {job_quote.hours_p50:.3g} h"),
+        ("nine in ten cost at most", f"**{job_quote.usd_p90:.4g} USD**, {job_quote.hours_p90:.3g} h"),
     ]
-    if told.on_demand_usd_p50 is not None:
-        rows.append(("on demand, undisturbed", f"{told.on_demand_usd_p50:.4g} USD"))
-    rows.append(("at most, by the job's limits", f"{told.most_usd:.4g} USD"))
-    head = "" if told.known else "**Work unknown**: the figures are those of one core-hour of it, not of the job.\n\n"
+    if job_quote.on_demand_usd_p50 is not None:
+        rows.append(("on demand, undisturbed", f"{job_quote.on_demand_usd_p50:.4g} USD"))
+    rows.append(("at most, by the job's limits", f"{job_quote.most_usd:.4g} USD"))
+    head = "" if job_quote.known else "**Work unknown**: the figures are for one core-hour of it, not for the job.\n\n"
     return head + "\n".join(["| | |", "|--|--|", *(f"| {name} | {value} |" for name, value in rows)])
 
 

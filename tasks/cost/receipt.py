@@ -1,4 +1,4 @@
-"""Steps: what a machine has cost, as its cloud counts, and the job's receipt."""
+"""Steps: the cost of a machine, as its cloud bills it, and the job's receipt."""
 
 from __future__ import annotations
 
@@ -21,55 +21,55 @@ from spotwave.tasks.load_blocks import load_cloud
 from spotwave.tasks.records import Attempt, Bill, Job, Quote
 
 GIB = 2**30
-MOST_BYTES_S = 12.5e9  # that a machine can send: 100 Gbit/s; it says itself how much, and may be anybody's
+MOST_BYTES_S = 12.5e9  # upper bound, 100 Gbit/s: the figure comes from the machine and is not trusted
 RECEIPT_FILE = "receipt.json"
-KEY, DESCRIPTION = "receipt", "What it has cost, machine by machine"  #: of the artifact
+KEY, DESCRIPTION = "receipt", "Cost of the job by machine"  #: of the artifact
 
 Prices = list[tuple[datetime, float]]
 
 
 @task(name="bill", retries=1, retry_delay_seconds=2, persist_result=True, cache_policy=ONCE)
 def bill(job: Job, machine: Machine, cloud: str, gone: datetime | None, outcome: Outcome | None) -> Bill:
-    """What a machine that is gone has cost. cloud: its Cloud document.
+    """Return the cost of a machine that is gone. cloud: its Cloud document.
 
-    gone: when we saw that it was; None: nobody has, and it may bill on until it is reaped. A cloud that does not tell
-    is no reason to lose the receipt: then the end is as we saw it and the price that of the launch, the receipt says
-    so, and the cloud is asked again later (flows.housekeeping.settle_bills).
+    gone: when Spotwave found that it was gone; None if unknown, then it may be billed until it is reaped. If the cloud
+    reports no figures, the receipt is written with Spotwave's own end time and the price of the launch, and marked so.
+    The cloud is then asked again later (flows.housekeeping.settle_bills).
     """
-    made, refused = asked(load_cloud(cloud), machine, gone, outcome.sent_bytes if outcome is not None else 0)
+    made, refused = bill_from_cloud(load_cloud(cloud), machine, gone, outcome.sent_bytes if outcome is not None else 0)
     if refused is not None:
         get_run_logger().warning("the bill of %s is not settled yet: %s", machine.id, refused)
     return made
 
 
-def asked(block: Cloud, machine: Machine, gone: datetime | None, sent_bytes: int) -> tuple[Bill, str | None]:
-    """What the cloud tells of a machine's cost, as far as it does by now; and why it would not tell, if so.
+def bill_from_cloud(block: Cloud, machine: Machine, gone: datetime | None, sent_bytes: int) -> tuple[Bill, str | None]:
+    """Return the bill with what the cloud reports so far, and the reason if it refused to report.
 
-    gone: when we saw that the machine was gone; None: nobody has.
+    gone: when Spotwave found that the machine was gone; None if unknown.
     """
-    ended, told, refused = gone or datetime.now(UTC), None, None
+    ended, cloud_end, refused = gone or datetime.now(UTC), None, None
     prices: Prices | None = None
     try:
-        told = block.billed_until(machine)
-        ended = ended if told is None else min(ended, told)
+        cloud_end = block.billed_until(machine)
+        ended = ended if cloud_end is None else min(ended, cloud_end)
     except LaunchRefused as error:
         refused = error.reason
     try:
         prices = block.prices_held(machine, ended)
         if prices is not None and not all(math.isfinite(usd_h) and usd_h >= 0 for _, usd_h in prices):
-            prices, refused = None, "it tells prices that are none"
+            prices, refused = None, "it reports invalid prices"
     except LaunchRefused as error:
         refused = error.reason
     held = prices or [(machine.launched_at, machine.offer.spot_usd_h)]
     made = billed(machine, block.least_billed_s, ended, held, sent_bytes, prices is None)
-    unsettled = refused is not None or (told is None and (gone is None or block.tells_end_late))
-    return made.model_copy(update={"end_told": told is not None, "unsettled": unsettled}), refused
+    unsettled = refused is not None or (cloud_end is None and (gone is None or block.tells_end_late))
+    return made.model_copy(update={"end_told": cloud_end is not None, "unsettled": unsettled}), refused
 
 
 def billed(
     machine: Machine, least_billed_s: float, ended: datetime, prices: Prices, sent_bytes: int = 0, assumed: bool = False
 ) -> Bill:
-    """By the second from launch to `ended`, each at the price that held, but for so long at least."""
+    """Return the bill by the second from launch to `ended`, at the prices of the time, with the minimum duration."""
     offer = machine.offer
     seconds = max(0.0, (ended - machine.launched_at).total_seconds())
     hours = max(seconds, least_billed_s) / 3600
@@ -93,15 +93,15 @@ def billed(
     )
 
 
-def _sent_bytes(told: float, seconds: float) -> float:
-    """What a machine says that it has sent, as far as that can be: never less than nothing, so that a bill is never
-    below the machine's own time at its price, nor more than the widest line carries."""
-    return min(max(0.0, told), MOST_BYTES_S * seconds) if math.isfinite(told) else 0.0
+def _sent_bytes(reported: float, seconds: float) -> float:
+    """Return the bytes that the machine reports as sent, within bounds: at least 0, so that a bill is never below the
+    machine's own time at its price, and at most what the fastest line carries."""
+    return min(max(0.0, reported), MOST_BYTES_S * seconds) if math.isfinite(reported) else 0.0
 
 
 def machine_usd(prices: Prices, begun: float, seconds: float) -> float:
-    """So many seconds from `begun` (Unix seconds) on, each at the price that held then; the first price holds from
-    the beginning, the last one to the end."""
+    """Return the cost of `seconds` from `begun` (Unix seconds) on, at the price of each time. The first price holds
+    from the beginning, the last one to the end."""
     end = begun + seconds
     starts = [max(begun, at.timestamp()) for at, _ in prices]
     starts[0] = begun
@@ -111,7 +111,7 @@ def machine_usd(prices: Prices, begun: float, seconds: float) -> float:
 
 
 def cost_of(attempts: list[Attempt], quote: Quote | None = None) -> dict[str, Any]:
-    """The attempts' cost together: USD by part, hours, the same on demand (None if an offer's price is unknown)."""
+    """Return the total cost of the attempts: USD by part, hours, on-demand cost (None if a price is unknown)."""
     bills = [attempt.bill for attempt in attempts if attempt.bill is not None]
     parts = {
         "machine_usd": sum(one.machine_usd for one in bills),
@@ -132,9 +132,9 @@ def cost_of(attempts: list[Attempt], quote: Quote | None = None) -> dict[str, An
 
 @task(name="receipt")
 def receipt(job: Job, attempts: list[Attempt], quote: Quote | None, before_usd: float = 0.0) -> None:
-    """Draw the artifact `receipt` and keep `results/<job key>/receipt.json`, however the job has ended.
+    """Draw the artifact `receipt` and write `results/<job key>/receipt.json`, however the job has ended.
 
-    before_usd: what the job that it continues has cost.
+    before_usd: cost of the job that this one continues.
     """
     cost = keep(job, attempts, quote, before_usd)
     create_markdown_artifact(key=KEY, markdown=as_markdown(attempts, quote, cost), description=DESCRIPTION)
@@ -142,29 +142,30 @@ def receipt(job: Job, attempts: list[Attempt], quote: Quote | None, before_usd: 
 
 
 def keep(job: Job, attempts: list[Attempt], quote: Quote | None, before_usd: float) -> dict[str, Any]:
-    """Write `results/<job key>/receipt.json` anew; the cost that stands there. Raises OSError."""
+    """Write `results/<job key>/receipt.json`; return its cost section. Raises OSError."""
     cost = cost_of(attempts, quote) | {"before_usd": round(before_usd, 6)}
-    told = {"job_key": job.key, "project": job.project, "cost": cost, "attempts": [as_told(one) for one in attempts]}
+    attempt_list = [attempt_to_dict(one) for one in attempts]
+    content = {"job_key": job.key, "project": job.project, "cost": cost, "attempts": attempt_list}
     job.results.mkdir(parents=True, exist_ok=True, mode=0o700)
-    write_text(job.results / RECEIPT_FILE, json.dumps(told, indent=1) + "\n")
+    write_text(job.results / RECEIPT_FILE, json.dumps(content, indent=1) + "\n")
     return cost
 
 
 def line(cost: dict[str, Any], quote: Quote | None) -> str:
-    """In one line, against the quote and against on-demand."""
+    """Return the cost in one line, compared with the quote and with on-demand prices."""
     words = [f"{cost['usd']:.4g} USD in {cost['hours']:.3g} machine hours"]
     if quote is not None and quote.known:
         words.append(f"quoted P50 {quote.usd_p50:.4g}, P90 {quote.usd_p90:.4g}")
     if cost["on_demand_usd"] is not None:
-        words.append(f"the same on demand {cost['on_demand_usd']:.4g}")
+        words.append(f"on demand {cost['on_demand_usd']:.4g}")
     if cost.get("before_usd"):
-        words.append(f"and {cost['before_usd']:.4g} before, on the job that this one continues")
+        words.append(f"plus {cost['before_usd']:.4g} USD of the job that this one continues")
     return "; ".join(words)
 
 
 def as_markdown(attempts: list[Attempt], quote: Quote | None, cost: dict[str, Any]) -> str:
     lines = [
-        "| | machine | from (UTC) | billed | USD/h | USD | ended | of it machine | disk | address | egress |",
+        "| | machine | from (UTC) | billed | USD/h | USD | ended | machine only | disk | address | egress |",
         "|--|--|--|--:|--:|--:|--|--:|--:|--:|--:|",
     ]
     for attempt in attempts:
@@ -186,20 +187,20 @@ def as_markdown(attempts: list[Attempt], quote: Quote | None, cost: dict[str, An
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", f"**{line(cost, quote)}.**"]
     if cost["assumed"]:
-        lines += ["", "? the cloud did not tell what held; the price of the launch is assumed."]
+        lines += ["", "? the cloud did not report the price; the price at launch is assumed."]
     lines += [
-        f"\nThe end of attempt {attempt.number} is when we saw it; the cloud tells within minutes, and this receipt is "
-        "then corrected."
+        f"\nThe end of attempt {attempt.number} is as observed by Spotwave. The cloud reports it within minutes, and "
+        "the receipt is then corrected."
         for attempt in attempts
         if attempt.bill is not None and attempt.bill.unsettled
     ]
     if any(one.bill is not None and one.bill.sent_gib for one in attempts):
-        lines += ["", "Egress as if the remote lay outside of the cloud: what the machines sent, retries not counted."]
+        lines += ["", "Egress as if the remote were outside the cloud: the bytes that machines sent, without retries."]
     return "\n".join(lines)
 
 
-def as_told(attempt: Attempt) -> dict[str, Any]:
-    """An attempt as result.json and receipt.json tell it."""
+def attempt_to_dict(attempt: Attempt) -> dict[str, Any]:
+    """Return an attempt as in result.json and receipt.json."""
     offer, one = attempt.machine.offer, attempt.bill
     return {
         "number": attempt.number,

@@ -1,4 +1,4 @@
-"""What has been spent, out of the ledger of spending: summed by month, project or cloud, and drawn."""
+"""Cost reports from the ledger of spending: sums by month, project or cloud, and a picture."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ _SPENT, _RESERVED, _ON_DEMAND = "#1f5fa8", "#94a3b8", "#c2410c"
 
 @dataclass
 class Cost:
-    """What one month, project or cloud has cost. USD, and machine hours."""
+    """Cost of one month, project or cloud. USD, and machine hours."""
 
     name: str
-    usd: float = 0.0  #: by attempts that have ended
-    reserved_usd: float = 0.0  #: what those that run may cost, at most
+    usd: float = 0.0  #: cost of ended attempts
+    reserved_usd: float = 0.0  #: maximum cost of running attempts
     hours: float = 0.0
     attempts: int = 0
     jobs: int = 0
-    on_demand_usd: float | None = 0.0  #: what has ended, on demand; None where a price is unknown
-    running: int = 0  #: attempts with a reservation
+    on_demand_usd: float | None = 0.0  #: ended attempts at on-demand prices; None if a price is unknown
+    running: int = 0  #: number of running attempts
 
 
 def by(entries: Iterable[Entry], what: By) -> list[Cost]:
-    """In the order of their names."""
+    """Return the costs, sorted by name."""
     found: dict[str, Cost] = {}
     jobs: dict[str, set[str]] = {}
     for entry in entries:
@@ -66,7 +66,7 @@ def by(entries: Iterable[Entry], what: By) -> list[Cost]:
 
 
 def rows(costs: list[Cost]) -> list[dict[str, Any]]:
-    """As JSON and as the table of an artifact."""
+    """Return the costs as JSON and as rows of the artifact's table."""
     return [
         {name: round(value, 6) if isinstance(value, float) else value for name, value in asdict(cost).items()}
         for cost in costs
@@ -74,8 +74,8 @@ def rows(costs: list[Cost]) -> list[dict[str, Any]]:
 
 
 def figure(costs: list[Cost], what: By) -> Figure:
-    """Bars: what was spent, what is reserved on top of it, and a mark where on-demand would be."""
-    from matplotlib.figure import Figure  # only here: every start of the command would wait for it
+    """Draw bars of the spent and reserved amounts, and a mark at the on-demand cost."""
+    from matplotlib.figure import Figure  # imported here: it would slow down every start of the command
 
     drawn = Figure(figsize=(7.5, 4.2), layout="constrained")
     axes = drawn.subplots()
@@ -84,7 +84,7 @@ def figure(costs: list[Cost], what: By) -> Figure:
     axes.bar(places, spent, width=0.6, color=_SPENT, label="spent")
     reserved = [cost.reserved_usd for cost in costs]
     if any(reserved):
-        axes.bar(places, reserved, width=0.6, bottom=spent, color=_RESERVED, hatch="//", label="reserved by what runs")
+        axes.bar(places, reserved, width=0.6, bottom=spent, color=_RESERVED, hatch="//", label="reserved")
     marks = [(place, cost.on_demand_usd) for place, cost in enumerate(costs) if cost.on_demand_usd]
     if marks:
         axes.plot(
@@ -95,12 +95,12 @@ def figure(costs: list[Cost], what: By) -> Figure:
             markersize=34,
             markeredgewidth=2,
             color=_ON_DEMAND,
-            label="the same on demand",
+            label="on demand",
         )
     for place, cost in enumerate(costs):
-        told = f"{cost.usd:.4g}" + (f" (+{cost.reserved_usd:.4g})" if cost.reserved_usd else "")
+        label = f"{cost.usd:.4g}" + (f" (+{cost.reserved_usd:.4g})" if cost.reserved_usd else "")
         top = cost.usd + cost.reserved_usd
-        axes.annotate(told, (place, top), ha="center", va="bottom", xytext=(0, 2), textcoords="offset points")
+        axes.annotate(label, (place, top), ha="center", va="bottom", xytext=(0, 2), textcoords="offset points")
     axes.set_xticks(places, [cost.name for cost in costs])
     axes.set_xlim(-0.8, len(costs) - 0.2)
     axes.set_ylabel("USD")
@@ -115,10 +115,10 @@ def figure(costs: list[Cost], what: By) -> Figure:
 
 @task(name="draw_costs")
 def draw_costs(store: str, what: By) -> list[dict[str, Any]]:
-    """Draw the artifacts `costs` (table) and `costs-picture`; the table's rows. Raises StoreUnavailable."""
+    """Draw the artifacts `costs` (table) and `costs-picture`; return the table's rows. Raises StoreUnavailable."""
     costs = by(ledger.read(load_store(store)), what)
-    told = rows(costs)
-    create_table_artifact(key="costs", table=told, description=f"What has been spent, by {what}; USD")
+    table_rows = rows(costs)
+    create_table_artifact(key="costs", table=table_rows, description=f"Cost by {what}; USD")
     if costs:
-        show(figure(costs, what), "costs-picture", f"Costs by {what}", f"What has been spent, by {what}; USD")
-    return told
+        show(figure(costs, what), "costs-picture", f"Costs by {what}", f"Cost by {what}; USD")
+    return table_rows

@@ -1,4 +1,4 @@
-"""Step: how much an attempt may cost, reserved in the ledger of spending before anything is launched."""
+"""Step: determine how much an attempt may cost, and reserve it in the ledger before anything is launched."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from spotwave.tasks.cost.quote import hourly_usd
 from spotwave.tasks.load_blocks import load_budget, load_store
 from spotwave.tasks.records import Allowance, Bill, Cap, Choice, Job, Placed, Quote, Refusal
 
-TEARDOWN_S = 30.0  # from the agent's end until the cloud bills no more
-LEAST_WORK_S = 30.0  # a machine that may not even work for so long is not worth its boot
-LIKELY = 10  # of a ranking: what a machine may cost is reserved for the dearest of them
+TEARDOWN_S = 30.0  # from the agent's end until billing stops
+LEAST_WORK_S = 30.0  # minimum working time that justifies a boot
+LIKELY = 10  # leading offers of a ranking: the reservation covers the most expensive of them
 
 
 @task(name="allow", persist_result=True, cache_policy=ONCE)
@@ -34,12 +34,12 @@ def reserve(
     approved_usd: float | None = None,
     round_: int = 1,
 ) -> Allowance:
-    """What the attempt may cost by the tightest of all limits, reserved.
+    """Reserve what the attempt may cost under the tightest of all limits.
 
-    deadline: Unix seconds by which the machine ends whatever it costs. spent_usd: on this job's earlier attempts, and
-    on the job that it continues; approved_usd: what somebody agreed to, for all of these together. round_: which walk
-    of the attempt it is for; what an earlier one reserved is withdrawn. A ledger that cannot be read is a reason not to
-    launch only where there is a limit.
+    deadline: Unix seconds by which the machine ends at any cost. spent_usd: spent on this job's earlier attempts and on
+    the job that it continues; approved_usd: the approved cap for all of these together. round_: placement round of the
+    attempt; the reservation of an earlier round is withdrawn. An unreadable ledger prevents the launch only if there is
+    a limit.
     """
     offers = [ranked.offer for ranked in choice.ranked[:LIKELY]]
     now = time.time()
@@ -57,36 +57,37 @@ def reserve(
             found.append(ledger.left(mine, ledger.read(store, None if everything else mine.month), budget))
         if not found:
             return Allowance(at=now)
-        usd, limit, said = min(found)
+        usd, limit, message = min(found)
         if usd < (least := min(_usd(job, offer, _least_s(offer)) for offer in offers)):
             ledger.write(store, ledger.withdrawn(job, attempt, now, quote))
-            return Allowance(usd=usd, limit=limit, said=said, at=now, refused=_too_little(said, usd, least, limit))
-        allowance = Allowance(usd=usd, limit=limit, said=said, at=now, reserved_usd=min(wanted, usd))
+            refused = _too_little(message, usd, least, limit)
+            return Allowance(usd=usd, limit=limit, said=message, at=now, refused=refused)
+        allowance = Allowance(usd=usd, limit=limit, said=message, at=now, reserved_usd=min(wanted, usd))
         until = min(deadline, max(stops_at(allowance, job, offer) for offer in offers))
         ledger.write(store, ledger.reservation(job, attempt, min(wanted, usd), now, until, quote))
     except StoreUnavailable as error:
         if not found and not budget.limits:
             get_run_logger().warning("not in the ledger of spending: %s", error)
             return Allowance(at=now)
-        refused = f"store: the ledger of spending does not answer, so nothing is launched under a limit ({error})"
+        refused = f"store: the ledger of spending is unavailable, so nothing is launched under a limit ({error})"
         return Allowance(usd=0.0, limit=Limit.STORE, said=refused, at=now, refused=refused)
-    get_run_logger().info("attempt %d may cost %.4g USD (%s)", attempt, usd, said)
+    get_run_logger().info("attempt %d may cost %.4g USD (%s)", attempt, usd, message)
     return allowance
 
 
 def own_cap(job: Job, approved_usd: float | None, spent_usd: float) -> Cap | None:
-    """The tighter of the job's max_usd and what was approved."""
+    """Return the tighter of the job's max_usd and the approved cost; None if there is neither."""
     if approved_usd is not None and (job.max_usd is None or approved_usd < job.max_usd):
-        told = f'approved: of the {approved_usd:.4g} USD that were approved ("at most"), {spent_usd:.4g} are spent'
-        return Cap(max(0.0, approved_usd - spent_usd), Limit.APPROVED, f"{told} on this job")
+        message = f'approved: of the approved {approved_usd:.4g} USD ("at most"), {spent_usd:.4g} are spent'
+        return Cap(max(0.0, approved_usd - spent_usd), Limit.APPROVED, f"{message} on this job")
     if job.max_usd is None:
         return None
-    told = f"max_usd: of {job.max_usd:g} USD, {spent_usd:.4g} are spent on this job"
-    return Cap(max(0.0, job.max_usd - spent_usd), Limit.MAX_USD, told)
+    message = f"max_usd: of {job.max_usd:g} USD, {spent_usd:.4g} are spent on this job"
+    return Cap(max(0.0, job.max_usd - spent_usd), Limit.MAX_USD, message)
 
 
 def stops_at(allowance: Allowance | None, job: Job, offer: Offer) -> float:
-    """Unix seconds by which a machine of that offer must have ended, so as to cost no more than is allowed."""
+    """Return the Unix time by which a machine of that offer must end, so that it costs no more than allowed."""
     usd_h = hourly_usd(offer, job.requirements.disk_gib)
     if allowance is None or allowance.usd is None or usd_h <= 0:
         return math.inf
@@ -95,32 +96,32 @@ def stops_at(allowance: Allowance | None, job: Job, offer: Offer) -> float:
 
 
 def too_short(offer: Offer, stop: float, since: float) -> bool:
-    """Whether a machine of that offer, launched at `since`, would have to stop before it has done anything."""
+    """Whether a machine of that offer, launched at `since`, would have to stop before it did any work."""
     return stop - since < _least_s(offer) - TEARDOWN_S
 
 
 def not_allowed(allowance: Allowance | None, job: Job, offer: Offer, stop: float, deadline: float) -> Refusal | None:
-    """Why a machine of that offer, which stops at `stop`, is not launched; None if it may be.
+    """Return why a machine of that offer, which stops at `stop`, is not launched; None if it may be.
 
-    Under a limit it must have time to do something, and cost no more than was reserved, so that jobs that run at once
-    keep the limit together. Offers beyond the likely ones may be dearer: they have their turn in the next round.
+    Under a limit it must have time to do some work, and cost no more than was reserved, so that concurrent jobs keep
+    the limit together. Offers beyond the leading ones may be more expensive; they are considered in the next round.
     """
     if allowance is None or allowance.usd is None:
         return None
     if stop < deadline and too_short(offer, stop, allowance.at):
-        return Refusal(offer=offer, kind="limit", reason=f"too dear. {allowance.said}", lasting=True)
+        return Refusal(offer=offer, kind="limit", reason=f"too expensive. {allowance.said}", lasting=True)
     usd = _usd(job, offer, stop - allowance.at)
     if allowance.reserved_usd is not None and usd > allowance.reserved_usd * (1 + 1e-6):
-        reason = f"may cost {usd:.4g} USD, and {allowance.reserved_usd:.4g} are reserved"
+        reason = f"may cost {usd:.4g} USD, but only {allowance.reserved_usd:.4g} are reserved"
         return Refusal(offer=offer, kind="reserve", reason=reason)
     return None
 
 
 @task(name="settle", retries=2, retry_delay_seconds=[1, 5], persist_result=True, cache_policy=ONCE)
 def settle(job: Job, attempt: int, placed: Placed | None, bill: Bill | None, at: float, quote: Quote | None) -> None:
-    """Put what the attempt cost in the place of its reservation, made at `at`; without a machine, withdraw it.
+    """Replace the attempt's reservation, made at `at`, by its cost; without a machine, withdraw it.
 
-    A store that does not answer leaves the reservation standing: rather too much than too little is counted.
+    If the store is unavailable, the reservation stays: it is safer to count too much than too little.
     """
     if placed is None or bill is None:
         entry = ledger.withdrawn(job, attempt, at, quote)
@@ -129,7 +130,7 @@ def settle(job: Job, attempt: int, placed: Placed | None, bill: Bill | None, at:
     try:
         ledger.write(load_store(job.store), entry)
     except StoreUnavailable as error:
-        get_run_logger().warning("the ledger of spending keeps the reservation of attempt %d: %s", attempt, error)
+        get_run_logger().warning("the reservation of attempt %d stays in the ledger of spending: %s", attempt, error)
 
 
 def _usd(job: Job, offer: Offer, seconds: float) -> float:
@@ -141,13 +142,13 @@ def _least_s(offer: Offer) -> float:
     return offer.boot_s + LEAST_WORK_S + SAVE_S + TEARDOWN_S
 
 
-def _too_little(said: str, usd: float, least: float, limit: Limit) -> str:
+def _too_little(message: str, usd: float, least: float, limit: Limit) -> str:
     remedies = {
         Limit.MAX_USD: "Allow more",
-        Limit.APPROVED: "Run it again, and approve what it then may cost",
-        Limit.STORE: "Look at the store",
+        Limit.APPROVED: "Run it again, and approve the higher cost",
+        Limit.STORE: "Check the store",
     }
     remedy = remedies.get(
-        limit, "Allow more in the Budget block, wait for what runs, or give jobs a max_usd or fewer max_hours"
+        limit, "Allow more in the Budget block, wait for running jobs to end, or give jobs a max_usd or fewer max_hours"
     )
-    return f"{said}; {usd:.4g} USD are left, and a machine needs {least:.4g} to begin. {remedy}."
+    return f"{message}; {usd:.4g} USD are left, and a machine needs at least {least:.4g}. {remedy}."

@@ -1,4 +1,4 @@
-"""Step: show the attempts so far: when, where, at what price, and how each ended."""
+"""Step: show the attempts so far: time, machine, price, and how each ended."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spotwave.tasks.records import Attempt
 
 @task(name="timeline")
 def timeline(attempts: list[Attempt], begun: float) -> None:
-    """begun: Unix seconds of the job's start. Draws the markdown artifact `attempts`."""
+    """Draw the markdown artifact `attempts`. begun: Unix seconds of the job's start."""
     create_markdown_artifact(key="attempts", markdown=_table(attempts, begun), description="The machines of this job")
 
 
@@ -34,7 +34,7 @@ def _table(attempts: list[Attempt], begun: float) -> str:
         lines.append(f"| {' | '.join(cells)} |")
     lines += [f"\nThe machine of attempt {a.number}: {markdown(a.why)}." for a in attempts[1:] if a.why]
     total = cost_of(attempts)
-    lines += ["", f"Together {total['hours']:.3f} machine hours, {total['usd']:.4f} USD."]
+    lines += ["", f"Total: {total['hours']:.3f} machine hours, {total['usd']:.4f} USD."]
     kept = [a.outcome.generation for a in attempts if a.outcome.generation]
     if kept:
         lines.append(f"Newest verified checkpoint: `{kept[-1]}`.")
@@ -42,6 +42,6 @@ def _table(attempts: list[Attempt], begun: float) -> str:
 
 
 def _clock(seconds: float) -> str:
-    """h:mm:ss"""
+    """Format as h:mm:ss."""
     total = max(0, round(seconds))
     return f"{total // 3600}:{total // 60 % 60:02d}:{total % 60:02d}"

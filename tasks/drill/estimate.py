@@ -1,4 +1,4 @@
-"""What a drill may cost at most, told before anything is launched; the ceiling then holds for every machine of it."""
+"""The maximum cost of a drill, shown before anything is launched; it then caps every machine of the drill."""
 
 from __future__ import annotations
 
@@ -11,47 +11,47 @@ from spotwave.blocks.models import HOURS_A_MONTH, InterruptionMethod, Requiremen
 from spotwave.tasks.load_blocks import NoSuchBlock, load_cloud, load_store
 from spotwave.tasks.market.fetch_prices import market_now
 
-POOLS = 10  # the cheapest: where one has no machine, the next may
-SLACK = 1.1  # prices move while the user reads
+POOLS = 10  # number of cheapest pools: if one has no capacity, the next may
+SLACK = 1.1  # prices may change while the user decides
 LEAST_GIB = 2.0  # for the operating system, the worker and the engine
-BOOTS_MINUTES = 10.0  # for both boots, as a rule
-WAIT_S = 300.0  # beyond what the cloud allows itself, until a machine gives up waiting
+BOOTS_MINUTES = 10.0  # usual time for both boots
+WAIT_S = 300.0  # how long a machine waits beyond the cloud's own limit for the interruption
 
 
 class NoDrill(ValueError):
-    """There can be no drill; one line that names the parameter and the remedy."""
+    """No drill is possible; the message is one line that names the parameter and the remedy."""
 
 
 @dataclass(frozen=True)
 class DrillEstimate:
-    """The dearest case of one cloud's drill."""
+    """The most expensive case of a drill on one cloud."""
 
     cloud: str  #: the document
-    machine: str  #: the offer that is tried first
-    minutes: float  #: for all machines together; no machine outlives it
-    max_usd_h: float  #: the dearest spot price that is taken, USD/h
+    machine: str  #: the first offer to try
+    minutes: float  #: time limit for all machines together
+    max_usd_h: float  #: the highest accepted spot price, USD/h
     beside_usd_h: float  #: boot disk and public address, USD/h
     interruption_method: InterruptionMethod
 
     @property
     def machines_usd(self) -> float:
-        """Machines follow each other, so the time is paid for once, however many there are."""
+        """Return the cost of the machines. They run one after another, so the time is paid only once."""
         return (self.max_usd_h + self.beside_usd_h) * self.minutes / 60
 
     @property
     def usd(self) -> float:
-        """With what the interruption itself costs."""
+        """Return the total cost, including that of the interruption itself."""
         return self.machines_usd + self.interruption_method.usd
 
     def capped(self, usd_h: float) -> DrillEstimate:
-        """With another ceiling of the spot price, what the user was told. Raises NoDrill."""
+        """Return the estimate with the user's limit on the spot price. Raises NoDrill."""
         if not 0 <= usd_h < float("inf"):
-            raise NoDrill(f"max_usd_h: {usd_h:g} is no price; give USD per hour, or leave it empty")
+            raise NoDrill(f"max_usd_h: {usd_h:g} is not a valid price; give USD per hour, or leave it empty")
         return replace(self, max_usd_h=usd_h)
 
     @property
     def wait_s(self) -> float:
-        """How long a machine waits for its interruption; seconds."""
+        """Return how long a machine waits for its interruption; seconds."""
         return self.interruption_method.within_s + WAIT_S
 
     @property
@@ -60,7 +60,7 @@ class DrillEstimate:
 
     @property
     def line(self) -> str:
-        """For people."""
+        """Return the estimate in one line for the user."""
         usd = self.interruption_method.usd
         forced = f", {usd:.2f} USD for the interruption" if usd else ""
         return (
@@ -71,12 +71,12 @@ class DrillEstimate:
 
 
 def smallest() -> Requirements:
-    """Of a machine that only counts."""
+    """Return the requirements of the drill's machine, which only counts."""
     return Requirements(min_memory_gib=LEAST_GIB)
 
 
 def estimate(cloud: str, minutes: float, store: str) -> DrillEstimate:
-    """cloud, store: documents. Asks the cloud for its prices. Raises NoDrill."""
+    """Estimate a drill from the cloud's current prices. cloud, store: documents. Raises NoDrill."""
     try:
         block, shelf = load_cloud(cloud), load_store(store)
     except NoSuchBlock as error:
@@ -89,7 +89,7 @@ def estimate(cloud: str, minutes: float, store: str) -> DrillEstimate:
     try:
         market = market_now(block, shelf)
     except MarketUnavailable as error:
-        raise NoDrill(f"cloud: '{cloud}' gives no prices: {error}") from error
+        raise NoDrill(f"cloud: '{cloud}' returned no prices: {error}") from error
     wanted = smallest()
     cheapest = market.eligible(wanted).frame.sort("spot_usd_h", "vcpus", "region", "zone", "instance_type").head(POOLS)
     if cheapest.is_empty():

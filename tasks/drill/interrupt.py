@@ -1,4 +1,4 @@
-"""Steps of a drill: force the interruption once there is something to lose, and see that nothing is left at the end."""
+"""Steps of a drill: force the interruption once a checkpoint exists, and check that nothing is left at the end."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ from spotwave.tasks import api
 from spotwave.tasks.cache import ONCE
 from spotwave.tasks.load_blocks import load_cloud, load_remote
 from spotwave.tasks.machine.channel import channel_of
-from spotwave.tasks.machine.watch import STATE_S, told_state
+from spotwave.tasks.machine.watch import STATE_S, current_state
 from spotwave.tasks.records import Job
 from spotwave.tasks.run_status import RunStatus, run_of, status_of
 
-SAVED_WITHIN_S = 600.0  # a first checkpoint of a few bytes
-GONE_WITHIN_S = 60.0  # what lists show of what has just been deleted
+SAVED_WITHIN_S = 600.0  # time limit of the first checkpoint, which is a few bytes
+GONE_WITHIN_S = 60.0  # how long lists may still show deleted resources
 POLL_S = 1.0
 _TOKEN, _SECONDS = named(r"[\w-]{1,100}"), whole()
 
 
 class ForcedInterruption(BaseModel):
-    """The interruption that was asked for, and what the machine had saved by then."""
+    """The requested interruption, and what the machine had saved by then."""
 
     model_config = ConfigDict(frozen=True)
 
     attempt: int
     asked_at: datetime
-    generation: str  #: on the remote
+    generation: str  #: checkpoint on the remote
     token: str
     seconds: int
-    refused: str | None = None  #: why the cloud would not
+    refused: str | None = None  #: why the cloud refused
 
 
 class _NotYet(Exception):
-    """The machine has saved nothing so far."""
+    """The machine has saved no checkpoint yet."""
 
 
 @task(name="force_interruption", persist_result=True, cache_policy=ONCE)
@@ -55,7 +55,7 @@ def force_interruption(
 ) -> ForcedInterruption | None:
     """Wait for the attempt's first checkpoint on the remote, then have the cloud take the machine back.
 
-    None where there was no need or no machine: it went on from an earlier one's checkpoint, or was lost by itself.
+    None if not needed: the machine continued from an earlier one's checkpoint, or was lost without being forced.
     """
     log, block = get_run_logger(), load_cloud(cloud)
     limit, asked = time.monotonic() + SAVED_WITHIN_S, float("-inf")
@@ -68,33 +68,33 @@ def force_interruption(
         except _NotYet:
             pass
         except (httpx.HTTPError, PrefectHTTPStatusError, RemoteError) as error:
-            log.warning("no answer where the machine would be heard: %s", error)
+            log.warning("the machine's state could not be read: %s", error)
         else:
             break
         if time.monotonic() - asked >= STATE_S:
             asked = time.monotonic()
-            if told_state(block, machine) not in (MachineState.PENDING, MachineState.RUNNING, None):
+            if current_state(block, machine) not in (MachineState.PENDING, MachineState.RUNNING, None):
                 return None
-        time.sleep(POLL_S)  # neither the API nor a remote offers a way to wait for it
+        time.sleep(POLL_S)  # neither the API nor a remote can notify
     else:
         log.warning("no checkpoint within %.0f s", SAVED_WITHIN_S)
         return None
-    log.info("checkpoint %s is on the remote; now the machine is %s", generation, block.interruption_method.how)
-    told = ForcedInterruption(
+    log.info("checkpoint %s is on the remote; next, the machine is %s", generation, block.interruption_method.how)
+    forced = ForcedInterruption(
         attempt=machine.attempt, asked_at=api.now(), generation=generation, token=token, seconds=seconds
     )
     try:
         block.force_interruption(machine)
     except LaunchRefused as refused:
-        return told.model_copy(update={"refused": refused.reason})
-    return told
+        return forced.model_copy(update={"refused": refused.reason})
+    return forced
 
 
 def _saved(job: Job, attempt: int, lease_id: str, node_run_id: UUID) -> str | None:
-    """The attempt's newest checkpoint on the remote; None if it has ended, or goes on from an earlier attempt's, or if
-    the job is not to go on: what follows is the watch's to say.
+    """Return the attempt's newest checkpoint on the remote.
 
-    Raises _NotYet, or what stands for no answer.
+    None if the attempt has ended or continues from an earlier attempt's checkpoint, or if the job must not go on: the
+    watch handles these. Raises _NotYet, or the error of an API or remote that does not answer.
     """
     prefect = api.client()
     if status_of(run_of(prefect, job.flow_run_id)) is not RunStatus.ACTIVE:
@@ -111,23 +111,25 @@ def _saved(job: Job, attempt: int, lease_id: str, node_run_id: UUID) -> str | No
 
 
 def _counted(job: Job, generation: str) -> tuple[str, int]:
-    """What the checkpoint holds: the proof that a later machine must give. Raises _NotYet, RemoteError."""
+    """Return token and count of the checkpoint, which a later machine must match. Raises _NotYet, RemoteError."""
     with load_remote(job.remote).job(job.key) as remote:
-        told = remote.read(f"{CHECKPOINT_DIR}/{generation}/{COUNT_FILE}")
-    if told is None:
-        raise _NotYet  # a newer one has just taken its place
+        content = remote.read(f"{CHECKPOINT_DIR}/{generation}/{COUNT_FILE}")
+    if content is None:
+        raise _NotYet  # just replaced by a newer one
     try:
-        count = load_object(told)
+        count = load_object(content)
         return _TOKEN(count.get("token")), _SECONDS(count.get("seconds"))
     except ValueError as error:
-        get_run_logger().warning("what checkpoint %s has counted cannot be read: %s", generation, error)
+        get_run_logger().warning("the count in checkpoint %s cannot be read: %s", generation, error)
         raise _NotYet from error
 
 
 @task(name="remains", retries=3, retry_delay_seconds=[1, 5, 10])
 def remains(job: Job) -> tuple[list[str], datetime]:
-    """What the clouds still know of the job, a line each, and when that was: asked again until there is nothing, for
-    a minute at most. Raises a LaunchRefused if a cloud cannot be asked."""
+    """Return the job's resources that the clouds still list, one line each, and the time of that check.
+
+    Polls until the list is empty, for a minute at most. Raises a LaunchRefused if a cloud cannot be queried.
+    """
     limit = time.monotonic() + GONE_WITHIN_S
     while True:
         left = []
@@ -136,4 +138,4 @@ def remains(job: Job) -> tuple[list[str], datetime]:
             left += [f"{leftover.kind} {leftover.id}" for leftover in cloud.leftovers(job.key)]
         if not left or time.monotonic() >= limit:
             return left, api.now()
-        time.sleep(POLL_S)  # a list catches up when it does
+        time.sleep(POLL_S)  # lists are eventually consistent

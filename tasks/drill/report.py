@@ -1,4 +1,4 @@
-"""Step: what a drill has shown, with times and costs: the artifact `drill`, and drill.md among the results."""
+"""Step: report what a drill has shown, with times and costs: the artifact `drill`, and drill.md in the results."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ REPORT_KEY = "drill"
 
 
 class Leg(BaseModel):
-    """The times of one attempt, None where something was never reached."""
+    """The times of one attempt; None for what was never reached."""
 
     model_config = ConfigDict(frozen=True)
 
     launched_at: datetime
-    working_at: datetime | None  #: its node run began
-    finished_at: datetime | None  #: its node run ended
+    working_at: datetime | None  #: start of its node run
+    finished_at: datetime | None  #: end of its node run
     gone_at: datetime
     saved_in_s: float | None  #: from the notice, or the order to shut down, to a last checkpoint on the remote
 
 
 def legs_of(attempts: list[Attempt], results: Path) -> list[Leg]:
-    """results: where the attempts' files were collected."""
+    """Return the times of the attempts. results: folder with the attempts' collected files."""
     prefect, legs = api.client(), []
     for attempt in attempts:
         run = prefect.read_flow_run(attempt.node_run_id) if attempt.node_run_id is not None else None
@@ -53,47 +53,47 @@ def legs_of(attempts: list[Attempt], results: Path) -> list[Leg]:
 
 
 def collected_outcome(folder: Path) -> Outcome | None:
-    """What the attempt's agent wrote last, which has its times even where the cloud was first to report the end."""
+    """Return the agent's own last outcome. It has the agent's times even if the cloud reported the end first."""
     try:
         return Outcome.read(folder / OUTCOME_FILE)
-    except (FileNotFoundError, ValueError):  # the machine was gone before, or its file is damaged
+    except (FileNotFoundError, ValueError):  # not written before the machine was gone, or damaged
         return None
 
 
 @dataclass(frozen=True)
 class DrillOutcome:
-    """All that a drill has come to."""
+    """Everything that a drill has measured."""
 
     promise: DrillEstimate
     attempts: list[Attempt]
     legs: list[Leg]
     forced: ForcedInterruption | None
     result: dict[str, Any]  #: output/result.json of the last machine
-    left: list[str]  #: what the clouds still know of
+    left: list[str]  #: resources that the clouds still list
     clean_at: datetime
 
     @property
     def problem(self) -> str | None:
-        """Why it has not shown what it should, in one line; None if it has."""
+        """Return why the drill failed, in one line; None if it passed."""
         forced, result = self.forced, self.result
         if self.left:
-            return f"something is left: {', '.join(self.left)}. `spotwave reap` removes it"
+            return f"resources are left: {', '.join(self.left)}. `spotwave reap` removes them"
         if len(self.attempts) == 1 and forced is None:
-            return "nobody interrupted the machine: no checkpoint of it was seen in time"
+            return "the machine was not interrupted: it saved no checkpoint in time"
         if len(self.attempts) == 1:
             return (
                 f"no interruption came within {self.promise.wait_s / 60:.0f} minutes, although the cloud had accepted "
-                "it: the machine counted to its end"
+                "the request: the machine ran to its end"
             )
         if result.get("resumed_from") is None:
-            return "the last machine began anew: it found no checkpoint"
+            return "the last machine started from scratch: it found no checkpoint"
         if forced is not None and (result.get("token") != forced.token or int(result["resumed_at"]) < forced.seconds):
-            return f"the last machine went on from something else than what was saved ({forced.generation})"
+            return f"the last machine did not continue from the saved checkpoint ({forced.generation})"
         return None
 
     @property
     def usd(self) -> float:
-        """Of all machines, disks and addresses, and of what the interruption itself costs."""
+        """Return the cost of all machines, disks and addresses, and of the interruption itself."""
         return sum(attempt.usd for attempt in self.attempts) + (
             self.promise.interruption_method.usd if self.forced else 0.0
         )
@@ -101,14 +101,14 @@ class DrillOutcome:
 
 @task(name="drill_report")
 def drill_report(drilled: DrillOutcome, results: Path) -> None:
-    """Show it, and keep it among the results."""
+    """Draw the artifact and write the report to the results."""
     text = report(drilled)
     (results / REPORT_FILE).write_text(f"{text}\n")
     create_markdown_artifact(key=REPORT_KEY, markdown=text, description="The interruption drill")
 
 
 def report(drilled: DrillOutcome) -> str:
-    """Markdown: the verdict, the times, the machines with their cost."""
+    """Return the report as Markdown: the verdict, the times, the machines with their cost."""
     most, forced, result = drilled.promise, drilled.forced, drilled.result
     problem = drilled.problem
     lines = [f"# Drill on {most.cloud}", ""]
@@ -117,9 +117,9 @@ def report(drilled: DrillOutcome) -> str:
         lines += ["", f"The machine was {most.interruption_method.how}."]
         lines += ["", f"Saved before: `{forced.generation}`, {forced.seconds} s counted."]
         if not most.interruption_method.notice:
-            lines[-3] += " So this drill says nothing of what a notice leaves time for."
+            lines[-3] += " So this drill does not test how much time a notice leaves."
     elif not problem:
-        lines += ["", "The cloud took the machine back by itself before the drill did."]
+        lines += ["", "The cloud interrupted the machine on its own before the drill did."]
     if result.get("resumed_from") is not None:
         lines += [f"Resumed from: `{result['resumed_from']}`, {result['resumed_at']} s counted."]
     lines += ["", "| | seconds |", "|--|--:|"]
@@ -131,14 +131,14 @@ def report(drilled: DrillOutcome) -> str:
             f"| {attempt.number} | {attempt.machine.offer.label} | {attempt.hours:.4f} | {attempt.usd:.4f} "
             f"| {attempt.outcome.ending} | {reason} |"
         )
-    lines += ["", f"Together {drilled.usd:.4f} USD, of {most.usd:.4f} USD that were announced at most."]
+    lines += ["", f"Total: {drilled.usd:.4f} USD, of at most {most.usd:.4f} USD that were announced."]
     if not drilled.left:
         lines += ["Nothing is left: no machine, disk, address or secret."]
     return "\n".join(lines)
 
 
 def times(drilled: DrillOutcome) -> list[tuple[str, float | None]]:
-    """(what, seconds) in the order in which they passed."""
+    """Return (what, seconds), in chronological order."""
     found: list[tuple[str, float | None]] = []
     forced, gone_at = drilled.forced, None
     for number, leg in enumerate(drilled.legs, 1):
@@ -157,7 +157,7 @@ def times(drilled: DrillOutcome) -> list[tuple[str, float | None]]:
 
 
 def _between(begin: datetime | None, end: datetime | None) -> float | None:
-    """Never below zero: a cloud tells a launch in whole seconds of its own clock."""
+    """Return the seconds between, never below zero: a cloud reports a launch in whole seconds of its own clock."""
     return None if begin is None or end is None else max(timedelta(0), end - begin).total_seconds()
 
 

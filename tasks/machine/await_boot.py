@@ -1,4 +1,4 @@
-"""Step: wait until the machine's agent has spoken: its Prefect worker polls its queue, or its first letter is there."""
+"""Step: wait for the machine's agent: its Prefect worker polls its queue, or its first heartbeat is on the remote."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from spotwave.tasks.cache import ONCE
 from spotwave.tasks.load_blocks import load_cloud, load_remote
 from spotwave.tasks.machine.channel import channel_of
 from spotwave.tasks.machine.remote_outcome import remote_outcome
-from spotwave.tasks.machine.watch import STATE_S, SUSPENDED, told_state
+from spotwave.tasks.machine.watch import STATE_S, SUSPENDED, current_state
 from spotwave.tasks.records import Job
 from spotwave.tasks.run_status import still_active
 
@@ -27,7 +27,7 @@ LAST_BYTES = 4096  # of the bootstrap's log
 
 @task(name="await_boot", persist_result=True, cache_policy=ONCE - "run_count")
 def await_boot(job: Job, cloud: str, machine: Machine, run_count: int) -> Outcome | None:
-    """None once it is up; how the attempt ended if it will never be.
+    """Return None once the machine is up, or the outcome of the attempt if it never will be.
 
     run_count: which start of the parent run this engine is. Raises Superseded, Ended.
     """
@@ -43,19 +43,19 @@ def await_boot(job: Job, cloud: str, machine: Machine, run_count: int) -> Outcom
             asked = time.monotonic()
             if not still_active(prefect, job.flow_run_id, run_count):
                 return Outcome(Ending.SUSPENDED, SUSPENDED)
-            if (state := told_state(provider, machine)) not in (MachineState.PENDING, MachineState.RUNNING, None):
-                # An agent whose worker never came up, as without a way to the API, has said why. It had no work yet.
-                told = remote_outcome(job, machine.attempt)
-                if told is not None and told.ending is not Ending.COMPLETED:
-                    return told
+            if (state := current_state(provider, machine)) not in (MachineState.PENDING, MachineState.RUNNING, None):
+                # An agent whose worker failed to start, e.g. without access to the API, has written an outcome.
+                outcome = remote_outcome(job, machine.attempt)
+                if outcome is not None and outcome.ending is not Ending.COMPLETED:
+                    return outcome
                 ending = Ending.HOST_DOWN if state is MachineState.HOST_DOWN else Ending.LOST
-                return Outcome(ending, f"{machine.id} was {state} before it was up. {_last_words(job, machine)}")
-        time.sleep(POLL_S)  # neither Prefect nor a remote offers a way to wait for it
-    return Outcome(Ending.LOST, f"{machine.id} was not up after {BOOT_S:.0f} s. {_last_words(job, machine)}")
+                return Outcome(ending, f"{machine.id} was {state} before it was up. {_bootstrap_log(job, machine)}")
+        time.sleep(POLL_S)  # neither Prefect nor a remote can notify
+    return Outcome(Ending.LOST, f"{machine.id} was not up after {BOOT_S:.0f} s. {_bootstrap_log(job, machine)}")
 
 
 def _record(job: Job, machine: Machine) -> None:
-    """machine.json beside the attempt's other files, for whoever looks at the remote later."""
+    """Write machine.json beside the attempt's other files, for later inspection of the remote."""
     path = f"{attempt_dir(machine.attempt)}/{MACHINE_FILE}"
     try:
         with load_remote(job.remote).job(job.key) as remote:
@@ -64,12 +64,12 @@ def _record(job: Job, machine: Machine) -> None:
         get_run_logger().warning("%s was not written to the remote: %s", path, error)
 
 
-def _last_words(job: Job, machine: Machine) -> str:
-    """The tail of the bootstrap's log, if it reached the remote."""
+def _bootstrap_log(job: Job, machine: Machine) -> str:
+    """Return the tail of the bootstrap's log, if it reached the remote."""
     try:
         with load_remote(job.remote).job(job.key) as remote:
-            told = remote.tail(f"{attempt_dir(machine.attempt)}/bootstrap.log", LAST_BYTES)
+            log_tail = remote.tail(f"{attempt_dir(machine.attempt)}/bootstrap.log", LAST_BYTES)
     except RemoteError as error:
-        return f"What it said is out of reach: {error}"
-    lines = plain(told.decode(errors="replace"), LAST_BYTES, lines=True).strip().splitlines()
-    return "Its bootstrap said: " + " | ".join(plain(line) for line in lines[-5:]) if lines else "It said nothing."
+        return f"Its bootstrap log cannot be read: {error}"
+    lines = plain(log_tail.decode(errors="replace"), LAST_BYTES, lines=True).strip().splitlines()
+    return "Its bootstrap log: " + " | ".join(plain(line) for line in lines[-5:]) if lines else "No bootstrap log."

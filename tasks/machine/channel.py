@@ -1,7 +1,8 @@
-"""How the controller hears of an attempt's machine, and is heard: the one place that knows whether by Prefect or not.
+"""Communication with an attempt's machine: the one place that knows whether it is direct or through the remote.
 
-`DirectChannel`: the machine speaks to the Prefect API, and nothing needs to be done. `tasks.machine.mailbox.Mailbox`:
-it cannot, and leaves letters on the remote, which are handed on to Prefect; all else then reads Prefect as if it had.
+`DirectChannel`: the machine calls the Prefect API, and nothing needs to be done. `tasks.machine.mailbox.Mailbox`: the
+machine cannot reach the API and leaves files on the remote, which are forwarded to Prefect. All other code then reads
+Prefect in either case.
 """
 
 from __future__ import annotations
@@ -17,28 +18,28 @@ from spotwave.tasks.records import Job
 
 
 class Channel(Protocol):
-    """The line to one attempt's machine."""
+    """The channel to one attempt's machine."""
 
-    least_silence_s: float  #: what is no silence yet, however little a job allows
+    least_silence_s: float  #: shortest time that counts as silence, however little a job allows
 
     def is_up(self) -> bool:
-        """Whether the agent has spoken."""
+        """Whether the agent has reported."""
 
     def deliver_run(self, run_id: UUID) -> None:
-        """Give the machine its run. Safe to repeat."""
+        """Deliver the node run to the machine. Safe to repeat."""
 
     def poll(self, run_id: UUID, lease_id: str) -> None:
-        """Bring Prefect up to date. Raises RemoteError, or httpx.HTTPError or PrefectHTTPStatusError."""
+        """Update Prefect with the machine's reports. Raises RemoteError, httpx.HTTPError or PrefectHTTPStatusError."""
 
     def fence(self, lease_id: str) -> None:
-        """Make a machine that was only silent stop by itself. Safe to repeat."""
+        """Make a machine that was only unreachable stop itself. Safe to repeat."""
 
     def settle(self, run_id: UUID) -> None:
-        """Bring the last of it, when the machine is gone. Safe to repeat."""
+        """Forward the machine's last reports once it is gone. Safe to repeat."""
 
 
 class DirectChannel:
-    """The machine reaches the Prefect API."""
+    """Channel to a machine that reaches the Prefect API."""
 
     least_silence_s = 0.0
 
@@ -50,18 +51,18 @@ class DirectChannel:
         return api.worker_is_online(self._api, self._worker)
 
     def deliver_run(self, run_id: UUID) -> None:
-        """Its worker fetches the run from its queue."""
+        """Do nothing: its worker fetches the run from its queue."""
 
     def poll(self, run_id: UUID, lease_id: str) -> None:
-        """It has told Prefect itself."""
+        """Do nothing: the machine has reported to Prefect itself."""
 
     def fence(self, lease_id: str) -> None:
         api.fence(self._api, lease_id)
 
     def settle(self, run_id: UUID) -> None:
-        """It has told Prefect itself."""
+        """Do nothing: the machine has reported to Prefect itself."""
 
 
 def channel_of(job: Job, attempt: int) -> Channel:
-    """As the job's access block says. Raises NoSuchBlock."""
+    """Return the channel that the job's access block requires. Raises NoSuchBlock."""
     return Mailbox(job, attempt) if load_access(job.access).detached else DirectChannel(job, attempt)

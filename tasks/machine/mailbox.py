@@ -1,10 +1,9 @@
-"""The controller's side of a machine that reaches no Prefect API: letters on the remote, handed on to Prefect.
+"""The controller's side of a machine that reaches no Prefect API: files on the remote, forwarded to Prefect.
 
-The machine writes what it would have told Prefect (node.agent.detached_run); here it is told on its behalf, so that
-lease,
-states, log lines, task runs and progress are where they are for any other machine. Nothing is told twice: how far the
-record was handed on stands among the labels of the attempt's run; a controller that died in between finds the log
-lines of that part there, and events carry their own ids.
+The machine writes what it would have reported to Prefect (node.agent.detached_run). Here it is reported on its behalf,
+so lease, states, log lines, task runs and progress are where they are for any other machine. Nothing is forwarded
+twice: the progress is stored in a label of the attempt's run. After a crash in between, log lines are compared with
+those that Prefect already has, and events carry their own ids.
 """
 
 from __future__ import annotations
@@ -42,15 +41,15 @@ from spotwave.tasks.load_blocks import load_remote
 from spotwave.tasks.machine.replay_record import Record
 from spotwave.tasks.records import Job
 
-LOOK_S = 3.0  # between two looks at the remote: its calls cost
-FENCE_S = 10.0  # a remote that hangs must not keep the machine from being terminated
-BAR = "node-progress"  # as node.runtime.workspace names it
+LOOK_S = 3.0  # between two reads of the remote, whose calls cost money
+FENCE_S = 10.0  # so that a remote that hangs does not delay the termination of the machine
+BAR = "node-progress"  # the key that node.runtime.workspace uses
 
 
 class Mailbox:
-    """The line to a detached machine."""
+    """The channel to a detached machine."""
 
-    # Its beats are a quarter of a minute apart, and a remote may refuse it for minutes; a dead one the cloud tells of.
+    # Beats are 15 s apart, and a remote may refuse writes for minutes. The cloud reports a machine that is gone.
     least_silence_s = 300.0
 
     def __init__(self, job: Job, attempt: int) -> None:
@@ -65,17 +64,17 @@ class Mailbox:
         self._bar: UUID | None = None
 
     def is_up(self) -> bool:
-        """False also when the remote does not answer."""
+        """Whether the first heartbeat is on the remote; False also if the remote does not answer."""
         if not self._may_look():
             return False
         try:
             return self._heartbeat() is not None
         except RemoteError as error:
-            get_run_logger().warning("the remote was not readable: %s", error)
+            get_run_logger().warning("the remote could not be read: %s", error)
             return False
 
     def deliver_run(self, run_id: UUID) -> None:
-        # Nobody polls its queue: left Scheduled, it would be called Late.
+        # No worker polls its queue, so Prefect would mark a Scheduled run as Late.
         if self._api.read_flow_run(run_id).state_type is StateType.SCHEDULED:
             self._api.set_flow_run_state(run_id, Pending(), force=True)
         write_run(self._job, self._attempt, run_id)
@@ -88,9 +87,9 @@ class Mailbox:
             return
         if lease.phase is not Phase.BOOTING:
             self._set_running(run_id)
-        self._hand_on(run_id, lease.records)
+        self._forward(run_id, lease.records)
         self._show(run_id, lease.progress)
-        self._renew(lease_id, lease)  # last: with it the watch hears of the end
+        self._renew(lease_id, lease)  # last, since the watch ends when the lease reports the end
         self._beat = lease.beat
 
     def fence(self, lease_id: str) -> None:
@@ -100,22 +99,22 @@ class Mailbox:
                 remote.call_s = FENCE_S
                 remote.write(f"{self._folder}/{FENCE_FILE}", Fence().to_json().encode())
         except RemoteError as error:
-            # What follows ends the machine with more force than a letter.
-            get_run_logger().warning("the machine was not told that it is given up: %s", error)
+            # The machine is terminated next in any case.
+            get_run_logger().warning("the machine could not be told to stop: %s", error)
 
     def settle(self, run_id: UUID) -> None:
-        """Warns where the remote is away: then the attempt stays incomplete in the UI, and the result does not depend
-        on it."""
+        """Forward the last reports. If the remote is unavailable, only warn: the attempt stays incomplete in the UI,
+        but the result does not depend on it."""
         try:
             with self._block.job(self._job.key) as remote:
                 if (outcome := self._outcome(remote)) is not None:
                     self._end(run_id, outcome)
                 if (lease := self._heartbeat()) is not None:
-                    self._hand_on(run_id, lease.records)
+                    self._forward(run_id, lease.records)
                     self._show(run_id, lease.progress)
                 remote.purge(f"{self._folder}/{RECORD_DIR}")
         except (RemoteError, ObjectNotFound) as error:
-            get_run_logger().warning("what attempt %d said last is not in Prefect: %s", self._attempt, error)
+            get_run_logger().warning("the last reports of attempt %d are not in Prefect: %s", self._attempt, error)
 
     def _may_look(self) -> bool:
         if time.monotonic() - self._looked < LOOK_S:
@@ -124,28 +123,27 @@ class Mailbox:
         return True
 
     def _heartbeat(self) -> Lease | None:
-        """None also for one that is just being written, where a backend shows half a file; and for what is no lease,
-        which is as good as silence."""
+        """Return the heartbeat; None if missing, half written or invalid, which counts as silence."""
         with self._block.job(self._job.key) as remote:
             try:
-                told = remote.read(f"{self._folder}/{HEARTBEAT_FILE}")
-                return Lease.from_json(told) if told else None
+                content = remote.read(f"{self._folder}/{HEARTBEAT_FILE}")
+                return Lease.from_json(content) if content else None
             except (ValueError, RemoteTooLong):
                 return None
 
     def _outcome(self, remote: Remote) -> Outcome | None:
         try:
-            told = remote.read(f"{self._folder}/{OUTCOME_FILE}")
-            return Outcome.from_json(told) if told else None
+            content = remote.read(f"{self._folder}/{OUTCOME_FILE}")
+            return Outcome.from_json(content) if content else None
         except (ValueError, RemoteTooLong) as error:
-            get_run_logger().warning("how attempt %d says that it ended cannot be read: %s", self._attempt, error)
+            get_run_logger().warning("the outcome of attempt %d cannot be read: %s", self._attempt, error)
             return None
 
     def _set_running(self, run_id: UUID) -> None:
         if self._api.read_flow_run(run_id).state_type in (StateType.SCHEDULED, StateType.PENDING):
             self._api.set_flow_run_state(run_id, Running(), force=True)
 
-    def _hand_on(self, run_id: UUID, parts: int) -> None:
+    def _forward(self, run_id: UUID, parts: int) -> None:
         if self._record is None:
             self._record = Record(self._api, run_id, self._folder)
         if parts > self._record.parts:
@@ -153,25 +151,25 @@ class Mailbox:
                 self._record.hand_on(remote, parts)
 
     def _show(self, run_id: UUID, progress: Progress) -> None:
-        """The attempt's own bar, which node.runtime.workspace would have drawn."""
+        """Update the attempt's progress bar, which node.runtime.workspace draws on other machines."""
         if not progress.step:
             return
         data, description = progress.percent, markdown(f"{progress.step}: {progress.note}")
-        self._bar = self._bar or self._drawn(run_id)
+        self._bar = self._bar or self._existing_bar(run_id)
         if self._bar is None:
             bar = ArtifactCreate(key=BAR, type="progress", data=data, description=description, flow_run_id=run_id)
             self._bar = self._api.create_artifact(bar).id
         else:
             self._api.update_artifact(self._bar, ArtifactUpdate(data=data, description=description))
 
-    def _drawn(self, run_id: UUID) -> UUID | None:
-        """The bar that an earlier engine has drawn."""
+    def _existing_bar(self, run_id: UUID) -> UUID | None:
+        """Return the bar that an earlier engine created."""
         wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]), key=ArtifactFilterKey(any_=[BAR]))
         found = self._api.read_artifacts(artifact_filter=wanted, limit=1)
         return found[0].id if found else None
 
     def _renew(self, lease_id: str, lease: Lease) -> None:
-        """As the agent would (node.agent.lease); a lease that is gone is for the watch to see."""
+        """Renew the lease as the agent would (node.agent.lease). The watch handles a deleted lease."""
         update = ArtifactUpdate(data=lease.for_people, metadata_=lease.to_metadata())
         try:
             self._api.update_artifact(UUID(lease_id), update)
@@ -180,7 +178,7 @@ class Mailbox:
                 raise
 
     def _end(self, run_id: UUID, outcome: Outcome) -> None:
-        """The state that the node run itself would have ended in; a machine lost without one is for others to tell."""
+        """Set the state in which the node run would have ended. A machine without an outcome is settled elsewhere."""
         state: State[None]
         match outcome.ending:
             case Ending.COMPLETED:
@@ -197,7 +195,7 @@ class Mailbox:
 
 @task(name="hand_over", retries=5, retry_delay_seconds=[1, 2, 5, 10, 30])
 def write_run(job: Job, attempt: int, run_id: UUID) -> None:
-    """run.json beside the attempt's other files: the entrypoint and parameters of the run, as Prefect has them.
+    """Write run.json beside the attempt's other files: entrypoint and parameters of the run, as in Prefect.
 
     Raises RemoteError if the remote refuses.
     """

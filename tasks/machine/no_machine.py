@@ -1,4 +1,4 @@
-"""What a round without a machine means: whether waiting may change it, for what the job waits, and what would help."""
+"""What follows from a round without a machine: whether waiting may help, for what, and what the user can change."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from spotwave.tasks.market.refusals import hopeless, summary
 from spotwave.tasks.records import Choice, Reason, Refusal, Unplaced
 
 HELPS: dict[Reason, str] = {
-    "NoOffer": "Room must come free, or a price fall. Sooner by wider requirements (types, regions, max_usd_h) or one "
-    "more cloud.",
-    "CloudQuota": "Other machines of the account must end, or its quotas be raised. Sooner by other regions, smaller "
-    "machines or one more cloud.",
+    "NoOffer": "Capacity must become free, or a price fall. Wider requirements (types, regions, max_usd_h) or another "
+    "cloud help sooner.",
+    "CloudQuota": "Other machines of the account must end, or its quotas be raised. Other regions, smaller machines or "
+    "another cloud help sooner.",
 }
 
 
 def all_refused(refusals: list[Refusal]) -> Unplaced:
-    """After a walk."""
+    """Return the result of a round in which every offer was refused."""
     kinds = Counter(refusal.kind for refusal in refusals)
     counts = ", ".join(f"{number} {kind}" for kind, number in kinds.most_common())
     return Unplaced(refusals=refusals, reason=_reason(refusals), said=f"{summary(refusals).rstrip('.')} ({counts})")
 
 
 def none_eligible(choice: Choice) -> Unplaced:
-    """Nothing was ranked."""
+    """Return the result of a round in which no offer was eligible."""
     return Unplaced(reason=choice.may_change, said=str(choice.remedy).rstrip("."))
 
 

@@ -1,7 +1,7 @@
-"""The rounds of an attempt, as the job's run remembers them: a restarted controller waits on where the last one did.
+"""The placement rounds of an attempt, stored with the job's run: a restarted controller continues to wait in the same.
 
-A round is a look at the market and a walk. What is kept stands in a label of the flow run, since a step that is kept
-(tasks.cache) cannot tell how far its predecessors came.
+A round fetches the market once and tries its offers. The state is stored in a label of the flow run, since persisted
+task results (tasks.cache) cannot tell how far earlier starts of the run came.
 """
 
 from __future__ import annotations
@@ -15,31 +15,31 @@ from prefect.client.schemas.responses import SetStateStatus
 from prefect.states import Running
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-LABEL = "spotwave.round"  # and the attempt's number
+LABEL = "spotwave.round"  # followed by the attempt's number
 WAITING = "Waiting"  #: the name of the state, whose type is RUNNING
 
 
 class Round(BaseModel):
-    """A round, and what the waiting before it was."""
+    """A round, and the waiting before it."""
 
     model_config = ConfigDict(frozen=True)
 
     number: int = 1
-    pauses: int = 0  #: since the job waits
-    since: float = 0.0  #: it waits; Unix seconds
-    until: float = 0.0  #: this round begins; Unix seconds
-    walked: bool = False  #: whether clouds were asked for a machine before it, and so may keep something of the job
-    unsure: bool = False  #: whether one of them may have made one all the same
-    shown: str = ""  #: the state's message meanwhile
-    held_at: float | None = None  #: the job was suspended before this round; Unix seconds
+    pauses: int = 0  #: pauses since the job began to wait
+    since: float = 0.0  #: start of the wait; Unix seconds
+    until: float = 0.0  #: start of this round; Unix seconds
+    walked: bool = False  #: whether launches were tried before it, so that clouds may hold resources of the job
+    unsure: bool = False  #: whether one of these launches may have succeeded unnoticed
+    shown: str = ""  #: the run's state message during the wait
+    held_at: float | None = None  #: when the job was suspended before this round; Unix seconds
 
 
 def read_round(api: SyncPrefectClient, flow_run_id: UUID, attempt: int) -> Round:
-    """The newest round of that attempt; the first where nothing is kept."""
+    """Return the newest round of that attempt; the first one if none is stored."""
     kept = (api.read_flow_run(flow_run_id).labels or {}).get(f"{LABEL}.{attempt}")
     try:
         return Round.model_validate(json.loads(str(kept))) if kept else Round()
-    except (ValueError, ValidationError):  # anybody may write labels
+    except (ValueError, ValidationError):  # labels can be edited by users
         return Round()
 
 
@@ -48,16 +48,16 @@ def keep_round(api: SyncPrefectClient, flow_run_id: UUID, attempt: int, turn: Ro
 
 
 def show_running(api: SyncPrefectClient, flow_run_id: UUID, name: str, message: str) -> bool:
-    """Give a run that is running a state of that name; whether the server took it.
+    """Give a running run a state of that name; return whether the server accepted it.
 
-    It counts one more start of the run then (prefect/server/orchestration/global_policy.py, IncrementFlowRunCount),
-    which the caller must not take for another engine's.
+    The server then counts one more start of the run (prefect/server/orchestration/global_policy.py,
+    IncrementFlowRunCount), which the caller must not take for another engine's.
     """
     run = api.read_flow_run(flow_run_id)
     if run.state is None or not run.state.is_running():
-        return False  # cancelled, or ended by somebody: that is the newer word
+        return False  # cancelled or ended meanwhile: that state takes precedence
     wanted: State[None] = Running(name=name, message=message)
     result = api.set_flow_run_state(flow_run_id, wanted)
-    # A repeated call whose first answer was lost is rejected, with the state that the first has set.
+    # A repeated call whose first answer was lost is rejected, with the state that the first call has set.
     again = result.state is not None and (result.state.name, result.state.message) == (name, message)
     return result.status is SetStateStatus.ACCEPT or again

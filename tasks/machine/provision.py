@@ -1,4 +1,4 @@
-"""Step: launch the attempt's machine, walking down the ranking where a cloud refuses."""
+"""Step: launch the attempt's machine: try the ranked offers until a cloud grants one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from spotwave.tasks.machine.walk_offers import Suspended, Walk
 from spotwave.tasks.records import Allowance, Choice, Job, Placed, Refusal, Unplaced
 from spotwave.tasks.run_status import still_active
 
-MOST_ASKED = 5  # times, whether a cloud runs a machine of the job already
+MOST_ASKED = 5  # times that a cloud is queried for an existing machine of the job
 
 
 class NoMachine(RuntimeError):
@@ -30,7 +30,7 @@ class NoMachine(RuntimeError):
 
 @task(name="open_lease", retries=2, retry_delay_seconds=2, persist_result=True, cache_policy=ONCE)
 def open_lease(job: Job, attempt: int) -> str:
-    """Make the lease that the attempt's agent will renew; its id."""
+    """Create the lease that the attempt's agent renews; return its id."""
     return api.create_lease(api.client(), job.key, attempt, job.flow_run_id)
 
 
@@ -48,23 +48,23 @@ def provision(
 ) -> Placed | Unplaced | None:
     """Launch the first offer of the ranking that a cloud grants; adopt the attempt's machine if it exists.
 
-    deadline: Unix seconds by which the machine must have ended; allowance: what it may cost, from which follows an
-    earlier time that it keeps by itself, whether or not anybody watches. run_count: which start of the parent run
-    this is; at the first nothing can have been launched yet, so no cloud is searched, unless an earlier round is
-    `unsure`. round_: which walk of the attempt this is; a part of every launch's token.
-    None where the job was suspended before there was a machine. Raises NoMachine, Superseded; and Ended, then there is
-    no machine either.
+    deadline: Unix seconds by which the machine must have ended. allowance: what it may cost, which gives an earlier
+    deadline that the machine keeps on its own. run_count: which start of the parent run this is; on the first start
+    nothing can have been launched yet, so no cloud is searched, unless an earlier round is `unsure`. round_: placement
+    round of the attempt, part of every launch token.
+    Returns None if the job was suspended before it had a machine. Raises NoMachine, Superseded; and Ended, in which
+    case no machine was launched either.
     """
     log, prefect = get_run_logger(), api.client()
 
-    def carried() -> bool:
+    def is_active() -> bool:
         return still_active(prefect, job.flow_run_id, run_count)
 
     clouds = {cloud.kind: cloud for cloud in map(load_cloud, job.clouds)}
     if run_count > 1 if unsure is None else unsure:
         try:
             machine = _launched_before(job, attempt, clouds)
-        except _Unanswered as error:  # a second machine must not be launched beside a first unseen one
+        except _Unanswered as error:  # a first machine may exist: do not launch a second one
             return Unplaced(reason="NoOffer", said=str(error))
         if machine is not None:
             log.info("adopted %s: it was launched before", machine.id)
@@ -94,11 +94,11 @@ def provision(
         )
         return LaunchBrief(brief, secrets, job.requirements.disk_gib, round_)
 
-    walk = Walk(clouds, log, carried)
+    walk = Walk(clouds, log, is_active)
     try:
         machine = walk.down(choice.ranked, brief_for)
     except Suspended:
-        log.info("suspended before there was a machine")
+        log.info("suspended before a machine was launched")
         return None
     except Misconfigured as refused:
         _show(walk.refusals, attempt, None)
@@ -110,12 +110,12 @@ def provision(
 
 
 class _Unanswered(Exception):
-    """A cloud does not tell what it runs."""
+    """A cloud did not answer which machines it runs."""
 
 
 def _launched_before(job: Job, attempt: int, clouds: dict[str, Cloud]) -> Machine | None:
-    """The attempt's machine, if an earlier start of this run, or an earlier round, has launched one and could not say
-    so. Raises _Unanswered."""
+    """Return the attempt's machine, if an earlier start of this run or an earlier round launched one and could not
+    record it. Raises _Unanswered."""
     for cloud in clouds.values():
         for machine in _found(cloud, job.key):
             if machine.attempt == attempt:
@@ -127,19 +127,19 @@ def _found(cloud: Cloud, job_key: str) -> list[Machine]:
     wait_s, reason = 2.0, ""
     for number in range(MOST_ASKED):
         if number:
-            time.sleep(wait_s)  # a cloud that does not answer has no event to wait on
+            time.sleep(wait_s)  # an unavailable cloud cannot notify
             wait_s *= 2
         try:
             return cloud.find(job_key)
         except LaunchRefused as refused:
             reason = refused.reason
-    raise _Unanswered(f"{cloud.kind} does not tell whether it runs a machine of this job already: {reason}")
+    raise _Unanswered(f"{cloud.kind} cannot be queried for an existing machine of this job: {reason}")
 
 
 def _show(refusals: list[Refusal], attempt: int, machine: Machine | None) -> None:
-    """The walk, as the run's page shows it: every offer tried, and what came of it."""
-    rows = [{"offer": r.offer.label, "came of it": f"refused: {r.kind}", "in words": r.reason} for r in refusals]
+    """Draw the table of the offers that were tried, with the result of each."""
+    rows = [{"offer": r.offer.label, "result": f"refused: {r.kind}", "details": r.reason} for r in refusals]
     if machine is not None:
-        rows.append({"offer": machine.offer.label, "came of it": "launched", "in words": machine.id})
-    description = f"Offers tried in attempt {attempt}, and what came of each"
+        rows.append({"offer": machine.offer.label, "result": "launched", "details": machine.id})
+    description = f"Offers tried in attempt {attempt}, and the results"
     create_table_artifact(key="launches", table=rows, description=description)

@@ -1,4 +1,4 @@
-"""Steps of the reaper: what carries our tag anywhere, whether somebody wants it still, and its removal."""
+"""Steps of the reaper: find what carries Spotwave's tag, decide whether it is still needed, and remove it."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from spotwave.tasks.cost import billing_record
 from spotwave.tasks.load_blocks import all_clouds, load_cloud
 from spotwave.tasks.run_status import RunStatus, status_of
 
-GRACE = timedelta(minutes=2)  # a machine may be younger than the record of its job
-ABANDONED = timedelta(hours=1)  # a crashed job is taken up by reconcile long before
-OVERDUE = timedelta(minutes=10)  # by its deadline a machine ends itself; it may take so long to do so
+GRACE = timedelta(minutes=2)  # a machine may be listed before its job is recorded
+ABANDONED = timedelta(hours=1)  # reconcile restarts a crashed job long before that
+OVERDUE = timedelta(minutes=10)  # time that a machine may take to stop itself after its deadline
 
 
 class Orphan(BaseModel):
-    """A machine or leftover of ours, the Cloud document that sees it, and why it should go."""
+    """A machine or leftover of Spotwave, the Cloud document that lists it, and why it should be removed."""
 
     model_config = ConfigDict(frozen=True)
 
     cloud: str
     thing: Machine | Leftover
-    reason: str | None  #: None: somebody wants it, or may
+    reason: str | None  #: None: it is or may be needed
 
     @property
     def kind(self) -> str:
@@ -39,7 +39,7 @@ class Orphan(BaseModel):
 
     @property
     def usd_h(self) -> float | None:
-        """Of a machine; what is left behind bills too, at prices that are not in its tags."""
+        """Price of a machine. Leftovers are billed too, at prices that are not in their tags."""
         return self.thing.usd_h if isinstance(self.thing, Machine) else None
 
     @property
@@ -48,7 +48,7 @@ class Orphan(BaseModel):
 
 
 class Survey(BaseModel):
-    """Everything of ours, everywhere, and the Cloud documents that did not answer: things may bill there unseen."""
+    """Everything created by Spotwave, and the Cloud documents that could not be queried and may hold more."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -61,10 +61,10 @@ class Survey(BaseModel):
 
 
 def survey() -> Survey:
-    """Ask every cloud that has a usable block, in every region."""
+    """List the resources of every cloud that has a usable block, in every region."""
     prefect = api.client()
     things: list[Orphan] = []
-    seen: set[tuple[str, str, str]] = set()  # an account may be saved under two names
+    seen: set[tuple[str, str, str]] = set()  # an account may be saved in two documents
     clouds = all_clouds()
     silent = dict(clouds.broken)
     for name, cloud in clouds.usable.items():
@@ -84,7 +84,7 @@ def survey() -> Survey:
 
 @task(name="remove", retries=3, retry_delay_seconds=[2, 10, 30])
 def remove(forgotten: Orphan) -> None:
-    """Delete it with all that bills with it; of a machine also settle and delete what its attempt left in Prefect."""
+    """Delete the resource with all that is billed with it; for a machine, also clean up its attempt in Prefect."""
     cloud: Cloud = load_cloud(forgotten.cloud)
     thing = forgotten.thing
     if isinstance(thing, Leftover):
@@ -99,10 +99,10 @@ def remove(forgotten: Orphan) -> None:
 
 
 def unwanted(prefect: SyncPrefectClient, thing: Machine | Leftover) -> str | None:
-    """Why nobody wants this, or None.
+    """Return why the resource is not needed, or None.
 
-    A job that this Prefect has never known may be another controller's, in the same account: until its deadline its
-    machine is left alone, and what tells no deadline for good.
+    A job that is unknown to this Prefect may belong to another controller in the same account. Its machine is left
+    alone until its deadline, and resources without a deadline are never removed.
     """
     now = api.now()
     born = thing.launched_at if isinstance(thing, Machine) else thing.created_at
@@ -111,17 +111,17 @@ def unwanted(prefect: SyncPrefectClient, thing: Machine | Leftover) -> str | Non
     if thing.deadline is not None and now - datetime.fromtimestamp(thing.deadline, UTC) > OVERDUE:
         return "its deadline has passed"
     runs = _runs_of(prefect, thing.job_key)
-    # By its id: of a job that was deleted the attempts are left, and then nobody is their parent either.
+    # By the run's own id: the runs of a deleted job's attempts still exist, but without their parent.
     run = next((run for run in runs if job_key_of(run.id) == thing.job_key), None)
     if run is None:
-        # Its attempts, or its account on this computer, say that it was ours.
+        # The attempts, or the billing record on this computer, prove that the job was this controller's.
         deleted = bool(runs) or billing_record.read(thing.job_key) is not None
         return f"job {thing.job_key} was deleted" if deleted else None
-    standing, age = status_of(run), now - run.state.timestamp if run.state is not None else timedelta(0)
+    status, age = status_of(run), now - run.state.timestamp if run.state is not None else timedelta(0)
     crashed = run.state is not None and run.state.type is StateType.CRASHED
-    given_up = standing is RunStatus.ENDED or (crashed and age >= ABANDONED)
-    # Whoever executes a run that is suspended has the machine save, and ends it, in a minute or two.
-    if given_up or (standing is RunStatus.SUSPENDED and age >= OVERDUE):
+    given_up = status is RunStatus.ENDED or (crashed and age >= ABANDONED)
+    # The engine of a suspended run has the machine save and terminates it within a minute or two.
+    if given_up or (status is RunStatus.SUSPENDED and age >= OVERDUE):
         return f"job {thing.job_key} is {run.state.name if run.state is not None else 'without a state'}"
     return None
 

@@ -1,4 +1,4 @@
-"""The outcome that an agent has left on the remote: its last file, there even if the API was out of its reach."""
+"""The outcome that an agent has left on the remote: its last file, written even if it could not reach the API."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from spotwave.tasks.records import Job
 
 
 def remote_outcome(job: Job, attempt: int) -> Outcome | None:
-    """None where there is none, or none that can be read: then it counts as if it had said nothing."""
+    """Return the outcome; None if it is missing or unreadable, which are treated alike."""
     log = get_run_logger()
     try:
         with load_remote(job.remote).job(job.key) as remote:
-            told = remote.read(f"{attempt_dir(attempt)}/{OUTCOME_FILE}")
+            content = remote.read(f"{attempt_dir(attempt)}/{OUTCOME_FILE}")
     except RemoteError as error:
-        log.warning("the remote was not readable: %s", error)
+        log.warning("the remote could not be read: %s", error)
         return None
     try:
-        return Outcome.from_json(told) if told else None
+        return Outcome.from_json(content) if content else None
     except ValueError as error:
         log.warning("its outcome on the remote cannot be read: %s", error)
         return None

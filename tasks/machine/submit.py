@@ -1,6 +1,6 @@
-"""Step: hand the node flow to the attempt's machine.
+"""Step: submit the node flow to the attempt's machine.
 
-Not a task but a call in the flow itself, so that the attempt stands in the run's graph as a child run of its own.
+Not a task but a call in the flow itself, so that the attempt is a child run of its own in the run's graph.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from spotwave.tasks.records import Job
 
 
 def submit(job: Job, attempt: int) -> UUID:
-    """The attempt's node run, created in the machine's own queue unless it exists, and handed over; its id."""
+    """Create the attempt's node run in the machine's own queue unless it exists, and deliver it; return its id."""
     name = attempt_name(job.key, attempt)
-    # Looked for first: asked again, Prefect would return the same run and leave an orphaned node in the graph.
+    # Looked up first: a second call of run_deployment returns the same run, but leaves an orphaned node in the graph.
     run_id = _existing(api.client(), name) or _created(job, attempt, name)
     channel_of(job, attempt).deliver_run(run_id)
     return run_id

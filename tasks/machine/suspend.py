@@ -1,4 +1,4 @@
-"""Steps of a job that somebody suspends: its machine saves before it goes, and the time until the resuming is known."""
+"""Steps of a job that a user suspends: its machine saves before it is terminated, and the time of the suspension."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from spotwave.node.storage.remote import Remote, RemoteError
 from spotwave.tasks import api
 from spotwave.tasks.cache import ONCE
 from spotwave.tasks.load_blocks import load_cloud, load_remote
-from spotwave.tasks.machine.watch import STATE_S, told_state
+from spotwave.tasks.machine.watch import STATE_S, current_state
 from spotwave.tasks.records import Job
 from spotwave.tasks.run_status import ended
 
-ASKED_S = 60.0  # for the machine to hear of it, save and say so; then it goes all the same
-SAVE_S = 45.0  # of these; a machine out of the API's reach hears of it after a beat of 15 s only
+ASKED_S = 60.0  # time for the machine to be notified, save and report; then it is terminated in any case
+SAVE_S = 45.0  # part of it for saving; a machine that cannot reach the API is notified only after a beat of 15 s
 POLL_S = 1.0
 
 
 @task(name="save", persist_result=True, cache_policy=ONCE)
 def save(job: Job, machine: Machine, cloud: str, lease_id: str, outcome: Outcome) -> Outcome:
-    """Have a working machine stop with a checkpoint, and wait for its word, a minute at most; that word, or `outcome`.
+    """Have a working machine stop with a checkpoint, and wait up to a minute for its outcome; return that or `outcome`.
 
-    It is told by a letter on the remote, which an agent reads that finds its lease gone. cloud: its Cloud document.
+    The machine is notified by a file on the remote, which an agent reads when its lease is gone. cloud: its Cloud
+    document.
     """
     log = get_run_logger()
     try:
@@ -36,25 +37,27 @@ def save(job: Job, machine: Machine, cloud: str, lease_id: str, outcome: Outcome
             letter = Fence(save_s=SAVE_S).to_json().encode()
             remote.write(f"{attempt_dir(machine.attempt)}/{FENCE_FILE}", letter)
             api.fence(api.client(), lease_id)
-            if (told := _last_word(job, machine, cloud, remote)) is not None:
-                log.info("it has saved: %s, checkpoint %s", told.reason, told.generation)
-                return told
+            if (final := _wait_for_outcome(job, machine, cloud, remote)) is not None:
+                log.info("it has saved: %s, checkpoint %s", final.reason, final.generation)
+                return final
     except (RemoteError, httpx.HTTPError, PrefectHTTPStatusError) as error:
-        log.warning("the machine could not be asked to save, or not be heard: %s", error)
-    log.warning("no word of it: the last checkpoint that it has sent counts (%s)", outcome.generation)
+        log.warning("the machine could not be asked to save, or its answer not be read: %s", error)
+    log.warning("no answer: the job continues from the last uploaded checkpoint (%s)", outcome.generation)
     return outcome
 
 
-def _last_word(job: Job, machine: Machine, cloud: str, remote: Remote) -> Outcome | None:
-    """None if there is none in time, the machine is gone, or the job is ended meanwhile. Raises RemoteError, or
-    what the client does where the API does not answer."""
+def _wait_for_outcome(job: Job, machine: Machine, cloud: str, remote: Remote) -> Outcome | None:
+    """Wait for the machine's outcome; None if there is none in time, the machine is gone, or the job is ended.
+
+    Raises RemoteError, or the client's error if the API does not answer.
+    """
     provider, prefect = load_cloud(cloud), api.client()
     limit, asked = time.monotonic() + ASKED_S, time.monotonic()
     while True:
         try:
-            if told := remote.read(f"{attempt_dir(machine.attempt)}/{OUTCOME_FILE}"):
-                return Outcome.from_json(told)
-        except ValueError as error:  # as if it had said nothing
+            if content := remote.read(f"{attempt_dir(machine.attempt)}/{OUTCOME_FILE}"):
+                return Outcome.from_json(content)
+        except ValueError as error:  # treated as missing
             get_run_logger().warning("its outcome on the remote cannot be read: %s", error)
             return None
         if time.monotonic() >= limit:
@@ -63,12 +66,12 @@ def _last_word(job: Job, machine: Machine, cloud: str, remote: Remote) -> Outcom
             asked = time.monotonic()
             if ended(prefect, job.flow_run_id):
                 return None
-            if told_state(provider, machine) in (MachineState.GONE, MachineState.INTERRUPTED):
-                limit = asked  # one more look
-        time.sleep(POLL_S)  # a remote has no event to wait on
+            if current_state(provider, machine) in (MachineState.GONE, MachineState.INTERRUPTED):
+                limit = asked  # read once more
+        time.sleep(POLL_S)  # a remote cannot notify
 
 
 @task(name="resumed", persist_result=True, cache_policy=ONCE)
 def resumed(job: Job, attempt: int) -> float:
-    """Unix seconds of the first start of this run after it was suspended in that attempt."""
+    """Return the Unix time of the first start of this run after it was suspended in that attempt."""
     return time.time()

@@ -1,10 +1,10 @@
-"""Step: remove a machine and all that an attempt leaves behind. The one place where the order is written.
+"""Step: remove a machine and all that an attempt leaves behind, in this order.
 
-1. Fence: delete the lease (and tell a detached machine so), so that an agent that was only silent stops by itself.
-2. Terminate the machine: from here on nothing bills.
-3. Settle the node run, with what a detached machine said last: a run whose machine is gone would stay Running for ever,
-   and one whose results were lost with it would stay Completed.
-4. Delete the attempt's work queue and worker row.
+1. Fence: delete the lease (and notify a detached machine), so that an agent that was only unreachable stops itself.
+2. Terminate the machine: it is not billed from here on.
+3. Settle the node run, with the last reports of a detached machine. Otherwise a run whose machine is gone would stay
+   Running forever, and one whose results were lost with it would stay Completed.
+4. Delete the attempt's work queue and worker record.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from spotwave.tasks.run_status import ended
 def terminate(
     job: Job, machine: Machine, cloud: str, lease_id: str, node_run_id: UUID | None, completed: bool
 ) -> datetime:
-    """When the machine was gone. Safe to repeat, and repeated until all of it has worked.
+    """Terminate the machine; return when it was gone. Safe to repeat, and retried until all steps have succeeded.
 
     completed: whether its results are on the remote.
     """
@@ -48,5 +48,5 @@ def terminate(
         reason = "the job was ended" if over else f"machine {machine.id} was lost"
         api.settle_node_run(prefect, node_run_id, cancelled=over, reason=reason, completed=completed)
     api.remove_queue_and_worker(prefect, machine.name)
-    get_run_logger().info("%s is gone, and nothing of it is left", machine.id)
+    get_run_logger().info("%s is terminated, and its resources are removed", machine.id)
     return gone

@@ -1,6 +1,6 @@
-"""The walk down a ranking: each offer asked for until one is granted; bounded, and patient once a region.
+"""The walk down a ranking: try each offer until one is granted, within limits, and with retries per region.
 
-Of Prefect it knows nothing, so that a walk can be watched at an emulated cloud without a server.
+Independent of Prefect, so that a walk can be tested against an emulated cloud without a server.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from spotwave.blocks.models import LaunchBrief, Machine, Offer
 from spotwave.tasks.market.refusals import covers, refusal_of
 from spotwave.tasks.records import Ranked, Refusal
 
-#: Launches that are tried in one walk. What a refusal covers is passed over and costs none, so forty are forty pools,
-#: types, classes or regions; what is left of the ranking then is for the next round, where these come last.
+#: Launches that are tried in one walk. Offers that an earlier refusal covers are skipped and not counted, so forty are
+#: forty pools, types, classes or regions. The rest of the ranking is tried in the next round, where these come last.
 MOST_TRIES = 40
-MOST_ASKED = 5  #: times in one walk, of a region that throttles: with waits of 5, 10, 20 and 40 s between
+MOST_ASKED = 5  #: launches in one walk in a region that throttles, with waits of 5, 10, 20 and 40 s between
 LONGEST_WAIT_S = 60.0
 
-Carried = Callable[[], bool]  #: whether the job is to go on; asked before each call of a launch (tasks.run_status)
-BriefFor = Callable[[Offer], LaunchBrief | Refusal]  #: or why the offer is not to be launched
+IsActive = Callable[[], bool]  #: whether the job is still active; called before each launch (tasks.run_status)
+BriefFor = Callable[[Offer], LaunchBrief | Refusal]  #: or why the offer must not be launched
 
 
 class Suspended(Exception):
-    """Somebody has suspended the job: no machine is launched."""
+    """The job was suspended: no machine is launched."""
 
 
 class Patience:
-    """Whom it is no use to ask again in this walk: regions, or whole clouds, that throttled for too long.
+    """Retry limits in one walk: regions, or whole clouds, that throttled for too long are not tried again.
 
-    It is the region's and not the pool's: a service that has no time for one type has none for the next.
+    The limit is per region, not per pool: an API that throttles one type throttles the next one too.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class Patience:
         return not self._over.isdisjoint({(offer.cloud, ""), (offer.cloud, offer.region)})
 
     def wait_s(self, offer: Offer, refused: Throttled) -> float | None:
-        """Seconds until the offer may be asked for again with the same token; None: not in this walk."""
+        """Return the seconds until the offer may be retried with the same token; None: not in this walk."""
         place = (offer.cloud, "" if refused.scope == "cloud" else offer.region)
         self._asked[place] += 1
         if refused.repeated or self._asked[place] >= MOST_ASKED:
@@ -57,19 +57,19 @@ class Patience:
 
 @dataclass
 class Walk:
-    """One walk over these clouds (by kind)."""
+    """One walk over the offers of these clouds (by kind)."""
 
     clouds: Mapping[str, Cloud]
     log: logging.Logger | logging.LoggerAdapter[Any]
-    carried: Carried
-    refusals: list[Refusal] = field(default_factory=list)  #: as they came
+    is_active: IsActive
+    refusals: list[Refusal] = field(default_factory=list)  #: in order
     tries: int = 0
     patience: Patience = field(default_factory=Patience)
 
     def down(self, ranked: list[Ranked], brief_for: BriefFor) -> Machine | None:
-        """The first machine that a cloud grants, or None.
+        """Return the first machine that a cloud grants, or None.
 
-        Raises Misconfigured: then no other offer would do better; Suspended, and whatever `carried` raises.
+        Raises Misconfigured (no other offer could succeed), Suspended, and whatever `is_active` raises.
         """
         for offer in (one.offer for one in ranked):
             if self.tries >= MOST_TRIES:
@@ -82,7 +82,7 @@ class Walk:
                 continue
             self.tries += 1
             try:
-                machine = launch(self.clouds[offer.cloud], offer, brief, self.patience, self.carried)
+                machine = launch(self.clouds[offer.cloud], offer, brief, self.patience, self.is_active)
             except LaunchRefused as refused:
                 self.refusals.append(refusal_of(offer, refused))
                 self.log.warning("%s refused, %s: %s", offer.label, self.refusals[-1].kind, refused.reason)
@@ -94,17 +94,17 @@ class Walk:
         return None
 
 
-def launch(cloud: Cloud, offer: Offer, brief: LaunchBrief, patience: Patience, carried: Carried) -> Machine:
-    """Launch; where the cloud asks for time, again with the same token as long as the region's patience lasts.
+def launch(cloud: Cloud, offer: Offer, brief: LaunchBrief, patience: Patience, is_active: IsActive) -> Machine:
+    """Launch an offer; if the cloud throttles, retry with the same token within the region's limits.
 
-    Raises a LaunchRefused, Suspended, and whatever `carried` raises.
+    Raises a LaunchRefused, Suspended, and whatever `is_active` raises.
     """
     while True:
-        if not carried():
+        if not is_active():
             raise Suspended
         try:
             return cloud.launch(offer, brief)
         except Throttled as refused:
             if (wait_s := patience.wait_s(offer, refused)) is None:
                 raise
-        time.sleep(wait_s)  # what the cloud asked for, and longer each time
+        time.sleep(wait_s)  # the cloud's retry-after, doubled each time

@@ -1,8 +1,8 @@
-"""Step: follow a machine until its attempt has ended, and say how.
+"""Step: watch a machine until its attempt has ended, and return the outcome.
 
-Two witnesses are heard: the lease that the agent renews, and the cloud's own state. A lease that stops while the
-cloud says the machine runs is *silence*, unless its heartbeat on the remote goes on; a machine that is gone is an
-*interruption*.
+There are two sources: the lease that the agent renews, and the machine's state in the cloud. A lease that is not
+renewed while the cloud reports the machine as running is *silence*, unless the heartbeat on the remote continues. A
+machine that is gone is an *interruption*.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from spotwave.tasks.cache import ONCE
 from spotwave.tasks.cost.receipt import billed
 from spotwave.tasks.cost.reserve import TEARDOWN_S
 from spotwave.tasks.load_blocks import load_cloud, load_remote
-from spotwave.tasks.machine.attempts import believed
+from spotwave.tasks.machine.attempts import checked_outcome
 from spotwave.tasks.machine.channel import channel_of
 from spotwave.tasks.machine.remote_heartbeat import RemoteHeartbeat
 from spotwave.tasks.machine.remote_outcome import remote_outcome
@@ -39,26 +39,26 @@ from spotwave.tasks.records import Allowance, Job
 from spotwave.tasks.run_status import ended, run_of, still_active
 
 POLL_S = 2.0
-LONG_POLL_S = 5.0  # of what has run for ten minutes; every look is three questions to the server
-STATE_S = 5.0  # how often the cloud is asked
-EARLY_S = 20.0  # how long a run may have ended while its machine says that it boots
-STOPPING_S = 300.0  # how long a machine may be on its way down
-PRICES_S = 300.0  # how often it is asked what has held, under a limit: a price moves a few times a day
-RETRIES = 4  # of one question, half a minute: this loop asks again by itself, and is to hear of a cancel soon
+LONG_POLL_S = 5.0  # after ten minutes; every poll makes three requests to the server
+STATE_S = 5.0  # interval of the queries to the cloud
+EARLY_S = 20.0  # how long a machine may report booting after its run has ended
+STOPPING_S = 300.0  # how long a machine may be stopping
+PRICES_S = 300.0  # interval of price queries under a limit; a price changes a few times a day
+RETRIES = 4  # of one request, half a minute: this loop repeats requests anyway, and must notice a cancel soon
 SUSPENDED = "the job was suspended"
 
 
-def told_state(cloud: Cloud, machine: Machine) -> MachineState | None:
-    """What the cloud says now; None where it does not answer, which says nothing about the machine."""
+def current_state(cloud: Cloud, machine: Machine) -> MachineState | None:
+    """Return the machine's state; None if the cloud does not answer, which says nothing about the machine."""
     try:
         return cloud.state(machine)
     except LaunchRefused as refused:
-        get_run_logger().warning("the cloud does not tell how %s is: %s", machine.id, refused.reason)
+        get_run_logger().warning("the state of %s is unavailable: %s", machine.id, refused.reason)
         return None
 
 
 class _Watch:
-    """The state of one task run's watching."""
+    """The state of the watch in one task run."""
 
     def __init__(
         self,
@@ -86,10 +86,10 @@ class _Watch:
         bar = create_progress_artifact(0.0, key="progress", description="Waiting for the machine")
         assert isinstance(bar, UUID)  # not a coroutine: this is no async context
         self.bar = bar
-        self.told = Progress()
+        self.shown = Progress()
 
     def look(self) -> Outcome | None:
-        """Read the lease and the node run.
+        """Read the lease and the node run; return the outcome if the attempt has ended.
 
         Raises httpx.HTTPError, PrefectHTTPStatusError or RemoteError if there is no answer, Superseded, Ended.
         """
@@ -99,9 +99,9 @@ class _Watch:
         try:
             lease = api.read_lease(self.api, self.lease_id)
         except ObjectNotFound:
-            return self.last_word() or Outcome(Ending.LOST, "its lease was deleted")
+            return self.final_outcome() or Outcome(Ending.LOST, "its lease was deleted")
         except ValueError as error:
-            # Its silence counts: a machine that only ever says what nobody understands is given up.
+            # Counts as silence: a machine that only reports invalid leases is given up.
             self.log.warning("its lease cannot be read: %s", error)
             lease = None
         if lease is not None and (self.lease is None or lease.beat != self.lease.beat):
@@ -114,29 +114,31 @@ class _Watch:
             self.api, self.job.flow_run_id
         ):
             return Outcome(Ending.FAILED, f"the node run was {'cancelled' if run else 'deleted'} in Prefect")
-        return None if run is None else self.never_at_work(run)
+        return None if run is None else self.ended_before_work(run)
 
-    def never_at_work(self, run: FlowRun) -> Outcome | None:
-        """A run that ended before its machine's agent could know of it: its parameters, or an import. The agent would
-        wait for it until its patience is over."""
+    def ended_before_work(self, run: FlowRun) -> Outcome | None:
+        """Return the outcome of a run that ended before the agent knew of it, e.g. for its parameters or an import.
+
+        The agent would wait for it until its own time limit.
+        """
         booting = self.lease is None or self.lease.phase is Phase.BOOTING
         if not booting or run.state_type not in (StateType.FAILED, StateType.CRASHED):
             self.ended_early = None
             return None
         self.ended_early = self.ended_early or time.monotonic()
-        if time.monotonic() - self.ended_early < EARLY_S:  # the agent's word, if it has one, comes first
+        if time.monotonic() - self.ended_early < EARLY_S:  # the agent's own outcome, if any, takes precedence
             return None
-        said = plain(f"the run ended before it began: {run.state.message if run.state else run.state_type}")
+        message = plain(f"the run ended before it started: {run.state.message if run.state else run.state_type}")
         if run.state_type is StateType.FAILED:
-            return Outcome(Ending.FAILED, said)
-        return Outcome(Ending.LOST, said, cause=Cause.PROGRAM)
+            return Outcome(Ending.FAILED, message)
+        return Outcome(Ending.LOST, message, cause=Cause.PROGRAM)
 
-    def ask_the_cloud(self) -> Outcome | None:
-        """What follows from the machine's state."""
+    def check_cloud(self) -> Outcome | None:
+        """Return the outcome that follows from the machine's state in the cloud, if any."""
         if time.monotonic() - self.asked < STATE_S:
             return None
         self.asked = time.monotonic()
-        state = told_state(self.cloud, self.machine)
+        state = current_state(self.cloud, self.machine)
         if state is MachineState.STOPPING:
             self.stopping_since = self.stopping_since or time.monotonic()
             if time.monotonic() - self.stopping_since < STOPPING_S:
@@ -144,36 +146,38 @@ class _Watch:
         elif state in (MachineState.PENDING, MachineState.RUNNING, None):
             allowed_s = max(self.job.silence_s, self.line.least_silence_s)
             if time.monotonic() - self.changed > allowed_s:
-                where = f"on a {state} machine" if state else "on a machine that the cloud tells nothing of"
-                told = self.last_word()
-                if told is None and self.heard_by_the_remote():
-                    self.log.warning("the machine does not reach the API, but its heartbeat on the remote goes on")
+                where = f"on a {state} machine" if state else "on a machine whose state is unknown"
+                final = self.final_outcome()
+                if final is None and self.has_remote_heartbeat():
+                    self.log.warning("the machine does not reach the API, but its heartbeat on the remote continues")
                     self.changed = time.monotonic()
                     return None
-                return told or Outcome(Ending.LOST, f"silent for {allowed_s:.0f} s {where}")
+                return final or Outcome(Ending.LOST, f"no heartbeat for {allowed_s:.0f} s {where}")
             return None
-        if (told := self.last_word()) is not None:
-            return told
+        if (final := self.final_outcome()) is not None:
+            return final
         if state is MachineState.HOST_DOWN:
-            return Outcome(Ending.HOST_DOWN, "stopped with its computer before it could say so")
+            return Outcome(Ending.HOST_DOWN, "stopped with its computer before it could report")
         if state is MachineState.INTERRUPTED:
-            return Outcome(Ending.INTERRUPTED, "taken back by the cloud before it could say so")
-        return Outcome(Ending.LOST, f"the machine is {state} without a word")
+            return Outcome(Ending.INTERRUPTED, "interrupted by the cloud before it could report")
+        return Outcome(Ending.LOST, f"the machine is {state} and left no outcome")
 
-    def ask_the_price(self) -> Outcome | None:
-        """Under a limit: what the machine has cost by now, at prices that may have moved since its launch. The
-        machine itself knows of none but that of its launch."""
+    def check_price(self) -> Outcome | None:
+        """Under a limit: end the attempt if its cost at current prices would exceed the limit.
+
+        The machine itself only knows the price at its launch.
+        """
         allowed = self.allowance.usd if self.allowance is not None else None
         if allowed is None or time.monotonic() - self.priced < PRICES_S:
             return None
         self.priced = time.monotonic()
         soon = api.now() + timedelta(seconds=PRICES_S + TEARDOWN_S)
-        if self.machine.deadline is not None:  # it ends itself then, which is soon enough unless prices have risen
+        if self.machine.deadline is not None:  # it stops itself then, which is early enough unless prices have risen
             soon = min(soon, datetime.fromtimestamp(self.machine.deadline, UTC))
         try:
             prices = self.cloud.prices_held(self.machine, api.now())
         except LaunchRefused as refused:
-            self.log.warning("the cloud does not tell what %s costs: %s", self.machine.id, refused.reason)
+            self.log.warning("the price of %s is unavailable: %s", self.machine.id, refused.reason)
             return None
         cost = billed(
             self.machine, self.cloud.least_billed_s, soon, prices, self.lease.sent_bytes if self.lease else 0
@@ -181,22 +185,22 @@ class _Watch:
         if cost <= allowed:
             return None
         assert self.allowance is not None
-        # The last synchronised checkpoint is kept: there is no way to ask the machine for another one.
-        reason = f"its machine costs more by the hour than when it was launched. {self.allowance.said}"
+        # The last uploaded checkpoint is kept: there is no way to ask the machine for another one.
+        reason = f"the hourly price of its machine has risen since the launch. {self.allowance.said}"
         return Outcome(Ending.DEADLINE, reason, limit=self.allowance.limit)
 
-    def told_more(self, outcome: Outcome) -> Outcome:
-        """With what the lease knows, where nobody but us says how it ended."""
+    def with_lease_data(self, outcome: Outcome) -> Outcome:
+        """Return the outcome, completed from the lease if the agent left no figures of its own."""
         if self.lease is None or outcome.sent_bytes:
             return outcome
         generation = outcome.generation or self.lease.generation
         return replace(outcome, sent_bytes=self.lease.sent_bytes, generation=generation)
 
-    def last_word(self) -> Outcome | None:
+    def final_outcome(self) -> Outcome | None:
         return remote_outcome(self.job, self.machine.attempt)
 
-    def heard_by_the_remote(self) -> bool:
-        """Whether the agent, out of the API's reach, has left another heartbeat there. One small read a silence."""
+    def has_remote_heartbeat(self) -> bool:
+        """Whether the agent has left a newer heartbeat on the remote. One small read per silence."""
         try:
             with load_remote(self.job.remote).job(self.job.key) as remote:
                 return self.remote_heartbeat.has_risen(remote, self.lease.beat if self.lease is not None else 0)
@@ -205,10 +209,10 @@ class _Watch:
             return False
 
     def show(self, progress: Progress) -> None:
-        """Move the bar, and log what is new."""
-        if progress == self.told or not progress.step:
+        """Update the progress bar, and log new progress."""
+        if progress == self.shown or not progress.step:
             return
-        self.told = progress
+        self.shown = progress
         line = f"{progress.step}: {progress.note}"
         self.log.info("attempt %d, %s", self.machine.attempt, line)
         update_progress_artifact(self.bar, progress=progress.percent, description=markdown(line))
@@ -224,7 +228,7 @@ def watch(
     run_count: int,
     allowance: Allowance | None = None,
 ) -> Outcome:
-    """How the attempt ended. allowance: what it may cost.
+    """Watch the machine and return how the attempt ended. allowance: what it may cost.
 
     run_count: which start of the parent run this engine is; a higher one on the server ends this engine.
     Raises Superseded, Ended.
@@ -235,22 +239,22 @@ def watch(
 
 
 def _until_it_has_ended(seen: _Watch) -> Outcome:
-    """Raises Superseded, Ended."""
-    patience, begun = True, time.monotonic()
+    """Poll until the attempt has ended. Raises Superseded, Ended."""
+    first_failure, begun = True, time.monotonic()
     while True:
         try:
-            outcome = seen.look() or seen.ask_the_cloud() or seen.ask_the_price()
-            patience = True
+            outcome = seen.look() or seen.check_cloud() or seen.check_price()
+            first_failure = True
         except (httpx.HTTPError, PrefectHTTPStatusError, RemoteError) as error:
-            # API or remote is away: nothing is known of the lease, so its silence must not count.
-            if patience:
-                seen.log.warning("no answer where the machine would be heard, watching on: %s", error)
-            patience = False
+            # API or remote is unavailable: the lease is unknown, so this time must not count as silence.
+            if first_failure:
+                seen.log.warning("the machine's reports cannot be read, still watching: %s", error)
+            first_failure = False
             seen.changed = time.monotonic()
             outcome = None
         if outcome is not None:
-            outcome = believed(outcome, seen.cloud)
+            outcome = checked_outcome(outcome, seen.cloud)
             seen.log.info("attempt %d %s: %s", seen.machine.attempt, outcome.ending, outcome.reason)
-            return seen.told_more(outcome)
-        # A poll by design: the API and three clouds have no common event.
+            return seen.with_lease_data(outcome)
+        # Polling by design: the API and three clouds have no common event source.
         time.sleep(min(LONG_POLL_S, max(POLL_S, (time.monotonic() - begun) / 120)))

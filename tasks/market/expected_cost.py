@@ -1,4 +1,4 @@
-"""What a job is expected to cost on every offer of a market. USD and hours."""
+"""Expected cost of a job on every offer of a market. USD and hours."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from spotwave.blocks.interruption import rate
 from spotwave.blocks.models import HOURS_A_MONTH
 from spotwave.tasks.market.speed import with_speed
 
-CHECKPOINT_S = 30.0  # until a run has measured its own
+CHECKPOINT_S = 30.0  # assumed until a run has measured it
 
 
 @dataclass(frozen=True)
 class Work:
-    """What is to be done, as far as its cost depends on it."""
+    """The amount of work, as far as the cost depends on it."""
 
     core_h: float  #: core-hours of a reference core (tasks.market.speed)
-    disk_gib: float = 20.0  #: boot disk
-    results_gib: float = 0.1  #: brought home: leaves the cloud
-    checkpoint_s: float = CHECKPOINT_S  #: to write one and bring it away
+    disk_gib: float = 20.0  #: size of the boot disk
+    results_gib: float = 0.1  #: downloaded, so billed as egress
+    checkpoint_s: float = CHECKPOINT_S  #: time to write and upload a checkpoint
 
 
 def waste(checkpoint_s: float = CHECKPOINT_S) -> pl.Expr:
-    """Column `waste`: the share of time lost, from columns `rate` (1/h) and `boot_s`; between 0 and 0.95.
+    """Return column `waste`: the share of time lost, from columns `rate` (1/h) and `boot_s`; between 0 and 0.95.
 
     With checkpoints of cost C every T = sqrt(2 C / rate) (Young 1974, Commun. ACM 17, 530), a machine loses C/T
-    to checkpoints, rate * T/2 to repeated work, and rate * (boot + restore) to starting again.
+    to checkpoints, rate * T/2 to repeated work, and rate * (boot + restore) to restarts.
     """
     checkpoint_h = checkpoint_s / 3600
     per_h, restart_h = pl.col("rate"), pl.col("boot_s") / 3600 + checkpoint_h
@@ -36,7 +36,7 @@ def waste(checkpoint_s: float = CHECKPOINT_S) -> pl.Expr:
 
 
 def with_cost(offers: pl.DataFrame, work: Work, speeds: pl.DataFrame | None = None) -> pl.DataFrame:
-    """Offers with every term of the expected cost to finish, and their sum `expected_usd`:
+    """Return the offers with every term of the expected cost to finish, and the sum `expected_usd`:
 
     speed, measured_speed   of one physical core (tasks.market.speed)
     rate, waste             interruptions per hour (blocks.interruption), share of the time lost to them

@@ -1,4 +1,4 @@
-"""Why an offer stands where it stands: its place in the ranking, or what excludes it."""
+"""Explain an offer's position: its place in the ranking, or what excludes it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from spotwave.tasks.records import Choice, Objective, Ranked
 
 @dataclass(frozen=True)
 class Explained:
-    """One offer, looked at."""
+    """One offer with its explanation."""
 
     offer: Offer
     why_not: str | None  #: the first requirement that excludes it; None: eligible
     place: int | None  #: in the ranking, from 1; None: not eligible
-    ranked: Ranked  #: its terms, also where it is not eligible
+    ranked: Ranked  #: its terms, also if it is not eligible
 
 
 def explain(
@@ -32,9 +32,9 @@ def explain(
     objective: Objective = "cost",
     speeds: pl.DataFrame | None = None,
 ) -> tuple[list[Explained], Choice]:
-    """The offers that all words name (instance type, cloud, region, zone), cheapest first, and the whole choice.
+    """Return the offers that match all words (instance type, cloud, region, zone), cheapest first, and the choice.
 
-    Cooling is left out: it is of the moment, not of the offer. Returns ([], choice) if nothing is named so.
+    Cooling is ignored, since it is temporary. Returns ([], choice) if nothing matches.
     """
     choice = rank(market, requirements, work, {}, objective=objective, speeds=speeds)
     costed = with_cost(market.judged(requirements), work, speeds)

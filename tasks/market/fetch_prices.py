@@ -16,9 +16,9 @@ from spotwave.blocks.market import Market
 from spotwave.blocks.snapshots import SnapshotStore, StoreUnavailable
 from spotwave.tasks.load_blocks import load_cloud, load_store
 
-FRESH_S = 600.0  # prices this young need not be asked for again: spot prices move a few times a day
+FRESH_S = 600.0  # maximum age of prices without a new request; spot prices change a few times a day
 CATALOGUE_S = 86400.0
-INCOMPLETE_S = 600.0  # a catalogue with something missing is not trusted for a day
+INCOMPLETE_S = 600.0  # an incomplete catalogue is not kept for a day
 
 
 class NoMarket(RuntimeError):
@@ -27,10 +27,10 @@ class NoMarket(RuntimeError):
 
 @task(name="fetch_prices", retries=2, retry_delay_seconds=[2, 10])
 def fetch_prices(clouds: list[str], store: str) -> Market:
-    """The offers of all clouds, at most ten minutes old; a cloud that fails is named and left out.
+    """Return the offers of all clouds, at most ten minutes old; a cloud that fails is logged and left out.
 
-    clouds: names of Cloud block documents; store: of the SnapshotStore, whose newest snapshots are taken where they
-    are young enough. Raises NoMarket if no cloud answers.
+    clouds: names of Cloud block documents; store: of the SnapshotStore, whose newest snapshots are used if they are
+    recent enough. Raises NoMarket if no cloud answers.
     """
     log = get_run_logger()
     shelf = load_store(store)
@@ -47,12 +47,12 @@ def fetch_prices(clouds: list[str], store: str) -> Market:
                 log.info("%s: %d offers", name, len(market))
                 markets.append(market)
     if not markets:
-        raise NoMarket(f"none of {', '.join(clouds)} gave its prices")
+        raise NoMarket(f"no prices from any of {', '.join(clouds)}")
     return Market.merged(markets)
 
 
 def market_now(cloud: Cloud, store: SnapshotStore, tell: OnProgress = no_progress) -> Market:
-    """A cloud's prices now; its catalogue out of the store if it is of today, else read anew and kept there.
+    """Read a cloud's current prices. The catalogue is taken from the store if it is of today, else read and stored.
 
     Raises MarketUnavailable.
     """
@@ -62,7 +62,7 @@ def market_now(cloud: Cloud, store: SnapshotStore, tell: OnProgress = no_progres
 
 
 def _catalogue(cloud: Cloud, store: SnapshotStore, tell: OnProgress) -> Catalogue:
-    """The kept one while it holds, else a fresh one, kept. Without a shelf it is slower, not worse."""
+    """Return the stored catalogue while it is valid, else a new one, which is stored. Works without a store, too."""
     name = f"{cloud.kind}-{cloud.fingerprint()}"
     now = datetime.now(UTC)
     with suppress(StoreUnavailable):
@@ -78,12 +78,12 @@ def _catalogue(cloud: Cloud, store: SnapshotStore, tell: OnProgress) -> Catalogu
 
 
 def _recent(cloud: Cloud, store: SnapshotStore) -> Market:
-    """The cloud's newest snapshot if it is fresh, else its market now."""
+    """Return the cloud's newest snapshot if it is recent, else its current market."""
     if cloud.has_market:
         try:
             newest = store.latest(cloud.kind)
             if newest is not None and datetime.now(UTC) - newest.taken_at < timedelta(seconds=FRESH_S):
                 return store.read(newest)
-        except StoreUnavailable:  # said by `recall`; the cloud itself still knows
+        except StoreUnavailable:  # logged by `recall`; the cloud itself is read instead
             pass
     return market_now(cloud, store)

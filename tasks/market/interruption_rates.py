@@ -1,4 +1,4 @@
-"""Better interruption rates for the leading offers, where a cloud tells them only one offer at a time."""
+"""Better interruption rates for the leading offers, if a cloud reports them only for one offer at a time."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from spotwave.blocks.interruption import word
 from spotwave.blocks.market import Market
 from spotwave.tasks.records import Choice
 
-LEADING = 10  # each is a call
+LEADING = 10  # one API call each
 
 
 def with_current_rates(market: Market, choice: Choice, clouds: Mapping[str, Cloud]) -> Market:
-    """The market with what the clouds say of the leading offers whose interruption is unknown; itself if nothing.
+    """Return the market with the clouds' rates for leading offers whose interruption is unknown; unchanged if none.
 
     clouds: by kind.
     """
@@ -28,17 +28,17 @@ def with_current_rates(market: Market, choice: Choice, clouds: Mapping[str, Clou
     ]
     if not rows:
         return market
-    told = pl.DataFrame(rows, schema=["cloud", "instance_type", "place", "told_per_h", "told_basis"], orient="row")
+    rates = pl.DataFrame(rows, schema=["cloud", "instance_type", "place", "told_per_h", "told_basis"], orient="row")
     place = pl.coalesce("zone", "region")
     frame = (
         market.frame.with_columns(place=place)
-        .join(told, on=["cloud", "instance_type", "place"], how="left", maintain_order="left")
+        .join(rates, on=["cloud", "instance_type", "place"], how="left", maintain_order="left")
         .with_columns(
             interruptions_per_h=pl.coalesce("told_per_h", "interruptions_per_h"),
             interruption_basis=pl.coalesce("told_basis", "interruption_basis"),
             heard=pl.col("told_per_h").is_not_null(),
         )
-        # Only theirs: a row of an old snapshot may have a word and no rate.
+        # Only the updated rows: a row of an old snapshot may have a category and no rate.
         .with_columns(interruption=pl.when("heard").then(word()).otherwise("interruption"))
         .drop("place", "told_per_h", "told_basis", "heard")
     )

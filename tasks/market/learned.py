@@ -1,4 +1,4 @@
-"""What jobs leave for later ones in the snapshot store: how long the work took, and which pools let them down."""
+"""What jobs record for later ones in the snapshot store: duration of the work, and pools that failed them."""
 
 from __future__ import annotations
 
@@ -20,30 +20,29 @@ from spotwave.node.contract import Ending
 from spotwave.tasks.cache import ONCE
 from spotwave.tasks.load_blocks import load_cloud, load_store
 from spotwave.tasks.market import learned_notes
-from spotwave.tasks.market.learned_notes import LOSSES, RUNS, Warn, untold
+from spotwave.tasks.market.learned_notes import LOSSES, RUNS, Warn, ignore_warning
 from spotwave.tasks.market.speed import assumed_speed, learned
 from spotwave.tasks.records import Attempt, Job, Refusal
 
-COOL_S = 3600.0  # nine tenths of the interruptions of a pool fall within minutes of each other; an hour is polite
+COOL_S = 3600.0  # 90 % of a pool's interruptions are within minutes of each other; an hour is a safe margin
 
 
 def work_key(node: str, work: Mapping[str, Any]) -> str:
-    """Under which a kind of work is remembered: jobs of one node flow that agree in `work` take as long as each
-    other."""
+    """Return the key of a kind of work: jobs of one node flow with equal `work` take equally long."""
     return sha256(json.dumps([node, work], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def work_of(job: Job) -> str:
-    """The job's kind of work, as its story declares it; memory, clouds and limits are no part of it."""
+    """Return the job's kind of work, as its story declares it, independent of memory, clouds and limits."""
     return job.work or work_key(job.node, job.parameters)
 
 
 @task(name="recall", persist_result=True, cache_policy=ONCE)
 def recall(job: Job, attempt: int, round_: int = 1) -> tuple[pl.DataFrame | None, float | None, dict[str, str]]:
-    """(measured speeds, the job's work in reference core-hours if known, pools that cool down with the reason).
+    """Return measured speeds, the job's work in reference core-hours if known, and cooling pools with the reason.
 
-    Once a round of an attempt: a restarted controller must come to the choice that it made, not to what it would
-    choose now. A store that cannot be read is no reason not to compute: then nothing is known.
+    Executed once per round of an attempt, so that a restarted controller repeats its choice. An unreadable store is no
+    reason not to compute: then nothing is known.
     """
     log = get_run_logger()
     store = load_store(job.store)
@@ -51,16 +50,16 @@ def recall(job: Job, attempt: int, round_: int = 1) -> tuple[pl.DataFrame | None
         runs = learned_notes.runs(store, log.warning)
         cooling = cooling_pools(store, datetime.now(UTC), log.warning)
     except StoreUnavailable as error:
-        log.warning("nothing recalled of earlier jobs: %s", error)
+        log.warning("measurements of earlier jobs are unavailable: %s", error)
         return None, None, {}
     speeds, core_h = learned(runs, job.node, work_of(job))
     if core_h is not None:
-        log.info("earlier runs of this very calculation: %.3g core-hours", core_h)
+        log.info("earlier runs of this calculation: %.3g core-hours", core_h)
     return speeds, core_h, cooling
 
 
 def runs_of(job: Job) -> list[float]:
-    """Core-hours of a reference core, by assumed speeds, that each earlier run of this very calculation took.
+    """Return the core-hours of a reference core, by assumed speeds, of each earlier run of this calculation.
 
     Raises StoreUnavailable.
     """
@@ -69,12 +68,12 @@ def runs_of(job: Job) -> list[float]:
 
 
 def measured_speeds(store: SnapshotStore, kind: str) -> pl.DataFrame:
-    """Speeds by family that jobs of a kind measured (tasks.market.speed.SPEEDS). Raises StoreUnavailable."""
+    """Return the speeds by family that jobs of a kind measured (tasks.market.speed.SPEEDS). Raises StoreUnavailable."""
     return learned(learned_notes.runs(store), kind, "")[0]
 
 
-def cooling_pools(store: SnapshotStore, now: datetime, warn: Warn = untold) -> dict[str, str]:
-    """Labels of the offers whose pool refused or lost a machine within `COOL_S`. Raises StoreUnavailable."""
+def cooling_pools(store: SnapshotStore, now: datetime, warn: Warn = ignore_warning) -> dict[str, str]:
+    """Return the labels of offers whose pool refused or lost a machine within `COOL_S`. Raises StoreUnavailable."""
     before = now - timedelta(seconds=COOL_S)
     days = [now] if before.date() == now.date() else [before, now]
     found: dict[str, str] = {}
@@ -87,9 +86,9 @@ def cooling_pools(store: SnapshotStore, now: datetime, warn: Warn = untold) -> d
 
 @task(name="remember_losses")
 def remember_losses(job: Job, attempt: Attempt) -> None:
-    """Let later jobs avoid the pools that refused or took back a machine of this attempt, for a while."""
+    """Record the pools that refused or lost a machine of this attempt, so that later jobs avoid them for a while."""
     events = [(refusal.offer, f"refused ({refusal.kind})") for refusal in attempt.refusals]
-    # What its own program died of, or was short of, says nothing of the pool.
+    # Not for an attempt whose program failed or ran out of memory or disk: that is no fault of the pool.
     if attempt.outcome.ending in (Ending.INTERRUPTED, Ending.LOST) and attempt.outcome.cause is None:
         events.append((attempt.machine.offer, str(attempt.outcome.ending)))
     has_market = {cloud.kind for cloud in map(load_cloud, job.clouds) if cloud.has_market}
@@ -103,8 +102,8 @@ def remember_losses(job: Job, attempt: Attempt) -> None:
 
 @task(name="remember_refusals")
 def remember_refusals(job: Job, attempt: int, refusals: list[Refusal]) -> None:
-    """Let other jobs avoid the pools that refused a machine in a round that led to none, and this one's next round
-    try others first. One note a pool, which the next round's takes the place of."""
+    """Record the pools that refused a machine in a round without one, so that other jobs and the next round try others
+    first. One note per pool, which the next round replaces."""
     at = datetime.now(UTC)
     has_market = {cloud.kind for cloud in map(load_cloud, job.clouds) if cloud.has_market}
     for refusal in refusals:
@@ -116,13 +115,13 @@ def remember_refusals(job: Job, attempt: int, refusals: list[Refusal]) -> None:
 
 @task(name="remember_run")
 def remember_run(job: Job, attempts: list[Attempt], seconds: float) -> None:
-    """Keep what the finished job measured. seconds: of computing, all attempts together.
+    """Record what the finished job measured. seconds: of computing, all attempts together.
 
-    A job that saw several families says nothing of any one of them, and is not kept.
+    A job that ran on several families measures none of them, and is not recorded.
     """
     offers = [attempt.machine.offer for attempt in attempts]
     if len({(offer.cloud, offer.family, offer.cores) for offer in offers}) > 1 or not 0 < seconds < math.inf:
-        get_run_logger().info("machines of several kinds: no speed can be told")
+        get_run_logger().info("machines of several kinds: no speed can be measured")
         return
     offer = offers[-1]
     note = run_note(job.node, work_of(job), offer, seconds, attempts[-1].ended_at)
@@ -130,7 +129,7 @@ def remember_run(job: Job, attempts: list[Attempt], seconds: float) -> None:
 
 
 def run_note(kind: str, work: str, offer: Offer, seconds: float, at: datetime) -> dict[str, Any]:
-    """What `tasks.market.speed.learned` learns from."""
+    """Return the note that `tasks.market.speed.learned` reads."""
     assumed = Market.of([offer]).frame.select(assumed_speed()).item()
     return {
         "kind": kind,
@@ -148,4 +147,4 @@ def _note(job: Job, folder: str, name: str, fields: dict[str, Any]) -> None:
     try:
         load_store(job.store).note(folder, name, fields)
     except StoreUnavailable as error:
-        get_run_logger().warning("not remembered for later jobs: %s", error)
+        get_run_logger().warning("not recorded for later jobs: %s", error)

@@ -1,7 +1,6 @@
-"""What earlier jobs left in the snapshot store, read as strictly as what a machine says: it is what machines said.
+"""Notes of earlier jobs in the snapshot store, validated as strictly as reports of machines, from which they come.
 
-A note that does not fit is passed over. Nothing of it is needed to compute, and one bad figure must not decide where
-all later jobs run.
+Invalid notes are skipped. None of them is necessary, and one bad figure must not decide where all later jobs run.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ Warn = Callable[[str], object]
 
 
 class Run(BaseModel):
-    """How long the work took (tasks.market.speed.learned)."""
+    """Duration of a job's work (tasks.market.speed.learned)."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -47,17 +46,17 @@ class Loss(BaseModel):
     at: AwareDatetime
 
 
-def untold(_line: str) -> None:
-    """Nobody listens."""
+def ignore_warning(_line: str) -> None:
+    """Ignore the warning."""
 
 
-def runs(store: SnapshotStore, warn: Warn = untold) -> list[dict[str, Any]]:
-    """All finished jobs. Raises StoreUnavailable."""
+def runs(store: SnapshotStore, warn: Warn = ignore_warning) -> list[dict[str, Any]]:
+    """Return the notes of all finished jobs. Raises StoreUnavailable."""
     return [run.model_dump() for run in _fit(Run, store, RUNS, warn)]
 
 
-def losses(store: SnapshotStore, day: datetime, warn: Warn = untold) -> list[Loss]:
-    """Of one day. Raises StoreUnavailable."""
+def losses(store: SnapshotStore, day: datetime, warn: Warn = ignore_warning) -> list[Loss]:
+    """Return the losses of one day. Raises StoreUnavailable."""
     return _fit(Loss, store, f"{LOSSES}/{day:%Y-%m-%d}", warn)
 
 
@@ -67,5 +66,5 @@ def _fit(kind: type[N], store: SnapshotStore, folder: str, warn: Warn) -> list[N
         try:
             found.append(kind.model_validate(note))
         except ValidationError as error:
-            warn(f"a note in {folder} of the store is passed over: {first_problem(error)}")
+            warn(f"skipped an invalid note in {folder} of the store: {first_problem(error)}")
     return found

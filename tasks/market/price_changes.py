@@ -1,4 +1,4 @@
-"""What moved since yesterday: one market against an earlier one."""
+"""Price changes of a market against an earlier one."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from spotwave.blocks.market import Market
 from spotwave.blocks.models import Requirements
 from spotwave.tasks.market.quality_gate import price_pairs
 
-SAME = 1e-6  # relative; below it a price is the same
+SAME = 1e-6  # relative; a smaller change counts as none
 SHOWN = 5
 
 
 @dataclass(frozen=True)
 class PriceChanges:
-    """Counts of offers by cloud, and the biggest moves among those that are eligible."""
+    """Counts of offers by cloud, and the biggest changes among the eligible ones."""
 
-    counts: pl.DataFrame  #: cloud, cheaper, dearer, same, new, gone, median (factor of those that moved)
+    counts: pl.DataFrame  #: cloud, cheaper, dearer, same, new, gone, median (factor of the changed prices)
     biggest: pl.DataFrame  #: cloud, instance_type, place, before, spot_usd_h, factor
 
 
 def price_changes(now: Market, before: Market, requirements: Requirements) -> PriceChanges:
-    """A pure function of the two."""
+    """Compare two markets."""
     pairs = price_pairs(now, before).with_columns(factor=pl.col("spot_usd_h") / pl.col("before"))
     moved = (pl.col("factor") - 1).abs() > SAME
     counts = pairs.group_by("cloud").agg(

@@ -1,4 +1,4 @@
-"""Step: the picture of price over time, per cloud, for the leading offers."""
+"""Step: draw prices over time, per cloud, for the leading offers."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DAYS = 30
-LEADING = 3  # lines in each cloud's panel
+LEADING = 3  # lines per panel
 _COLOURS = ("#1f5fa8", "#c2410c", "#15803d")
 
 
 @task(name="draw_prices")
 def draw_prices(published: list[Published], store: str, requirements: Requirements) -> None:
-    """Draw the artifact `prices-over-time`: USD/h of the last `DAYS` days, a panel a cloud, for the cheapest types of
-    today that meet the requirements. Nothing is drawn where nothing is eligible. Raises StoreUnavailable.
+    """Draw the artifact `prices-over-time`: USD/h of the last `DAYS` days, one panel per cloud, for the types that meet
+    the requirements and are the cheapest today. Draws nothing if none is eligible. Raises StoreUnavailable.
     """
     shelf = load_store(store)
     leading = leaders(current(published, shelf), requirements)
@@ -38,7 +38,7 @@ def draw_prices(published: list[Published], store: str, requirements: Requiremen
 
 
 def leaders(market: Market, requirements: Requirements) -> pl.DataFrame:
-    """The cheapest pool of each of the `LEADING` cheapest types of every cloud: cloud, instance_type, region, zone."""
+    """Return the cheapest pool of each cloud's `LEADING` cheapest types: cloud, instance_type, region, zone."""
     cheapest = (
         market.eligible(requirements)
         .frame.sort("spot_usd_h", "cloud", "instance_type", "region", "zone")
@@ -53,7 +53,7 @@ def leaders(market: Market, requirements: Requirements) -> pl.DataFrame:
 
 
 def history(snapshots: pl.DataFrame) -> pl.DataFrame:
-    """Columns cloud, label, taken_at, spot_usd_h: each pool's prices by time."""
+    """Return each pool's prices by time: columns cloud, label, taken_at, spot_usd_h."""
     return (
         snapshots.with_columns(label=pl.concat_str("instance_type", pl.coalesce("zone", "region"), separator=" "))
         .select("cloud", "label", "taken_at", "spot_usd_h")
@@ -62,7 +62,7 @@ def history(snapshots: pl.DataFrame) -> pl.DataFrame:
 
 
 def _figure(lines: pl.DataFrame) -> Figure:
-    # Only here: every start of the flow would wait for it.
+    # Imported here: it would slow down every start of the flow.
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""Step: what the Prefect UI shows of a run of `prices`."""
+"""Step: artifacts of a run of `prices` in the Prefect UI."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CHEAPEST = 10
 
 @task(name="report")
 def report(published: list[Published], store: str, requirements: Requirements) -> None:
-    """Draw the artifacts `prices` (clouds, what was dropped, the cheapest, what moved) and `prices-by-region`.
+    """Draw the artifacts `prices` (clouds, dropped rows, cheapest offers, changes) and `prices-by-region`.
 
     Raises StoreUnavailable.
     """
@@ -59,7 +59,7 @@ def _dropped(published: list[Published]) -> str:
         lines += ["| rows dropped | why |", "|--:|--|"]
         lines += [f"| {count:,} | {reason} |" for reason, count in sorted(rows, key=lambda row: (-row[1], row[0]))]
     if missing:
-        lines += ["", "| not whole | why |", "|--|--|", *(f"| {place} | {why} |" for place, why in missing)]
+        lines += ["", "| incomplete | why |", "|--|--|", *(f"| {place} | {why} |" for place, why in missing)]
     return "\n".join(lines)
 
 
@@ -86,13 +86,13 @@ def _moved(moved: PriceChanges) -> str:
     if not moved.counts.select((pl.col("cheaper") + pl.col("dearer") + pl.col("same")).sum()).item():
         return "No snapshot of an earlier day to compare with yet."
     lines = ["Since the last snapshot of an earlier day:", ""]
-    lines += ["| cloud | cheaper | dearer | same | new | gone | median move |", "|--|--:|--:|--:|--:|--:|--:|"]
+    lines += ["| cloud | cheaper | more expensive | same | new | gone | median move |", "|--|--:|--:|--:|--:|--:|--:|"]
     for row in moved.counts.to_dicts():
         median = "" if row["median"] is None else f"{row['median'] - 1:+.1%}"
         counts = " | ".join(f"{row[name]:,}" for name in ("cheaper", "dearer", "same", "new", "gone"))
         lines.append(f"| {row['cloud']} | {counts} | {median} |")
     if moved.biggest.height:
-        lines += ["", "| biggest moves | before | now | |", "|--|--:|--:|--:|"]
+        lines += ["", "| biggest changes | before | now | |", "|--|--:|--:|--:|"]
         lines += [
             f"| {row['cloud']} {row['instance_type']} {row['place']} | {row['before']:.4f} | {row['spot_usd_h']:.4f} "
             f"| {row['factor'] - 1:+.0%} |"

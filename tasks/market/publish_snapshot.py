@@ -1,4 +1,4 @@
-"""Step: one cloud's market, fetched, judged and published; or, if anything speaks against it, its last one kept."""
+"""Step: fetch one cloud's market, validate it, and publish it; if a check fails, keep the last snapshot."""
 
 from __future__ import annotations
 
@@ -17,39 +17,41 @@ from spotwave.tasks.load_blocks import load_cloud, load_store
 from spotwave.tasks.market.fetch_prices import market_now
 from spotwave.tasks.market.quality_gate import judged
 
-LOG_S = 5.0  # the progress is logged so often
+LOG_S = 5.0  # interval of the progress log
 
 
 class Published(BaseModel):
-    """What became of one cloud."""
+    """The result for one cloud."""
 
     model_config = ConfigDict(frozen=True)
 
     cloud: str  #: its kind
-    fresh: bool  #: a new snapshot was published
-    why: str | None = None  #: if not: what spoke against it
+    fresh: bool  #: whether a new snapshot was published
+    why: str | None = None  #: if not fresh: the reason
     remarks: list[str] = []
-    offers: int = 0  #: in the snapshot that holds now
-    taken_at: datetime | None = None  #: of that snapshot; None: there is none
-    seconds: float = 0.0  #: that the fetch took
+    offers: int = 0  #: in the current snapshot
+    taken_at: datetime | None = None  #: time of that snapshot; None: there is none
+    seconds: float = 0.0  #: duration of the fetch
     dropped: dict[str, int] = {}
     missing: dict[str, str] = {}
 
     @property
     def line(self) -> str:
-        """One line for people."""
+        """Return the result in one line."""
         if self.fresh:
             return f"{self.cloud}: {self.offers} offers, fresh"
-        kept = f"the snapshot of {self.taken_at:%Y-%m-%d %H:%M} UTC stays" if self.taken_at else "there is no snapshot"
+        kept = (
+            f"the snapshot of {self.taken_at:%Y-%m-%d %H:%M} UTC is kept" if self.taken_at else "there is no snapshot"
+        )
         return f"{self.cloud}: {kept}; {self.why}"
 
 
 @task(name="publish", task_run_name="publish {cloud}")
 def publish(cloud: str, store: str, accept: list[str]) -> Published:
-    """Fetch the market of a Cloud document, judge it, and publish the snapshot if nothing speaks against it.
+    """Fetch the market of a Cloud document, validate it, and publish the snapshot if no check fails.
 
-    accept: kinds of clouds whose mass changes a person has looked at and takes for real. Never raises for a cloud
-    that does not answer: that is told in the result, and its last snapshot stays. Raises StoreUnavailable.
+    accept: kinds of clouds whose mass changes a user has reviewed and accepts as real. A cloud that does not answer is
+    not an error: the result reports it, and its last snapshot is kept. Raises StoreUnavailable.
     """
     block = load_cloud(cloud)
     shelf = load_store(store)
@@ -71,7 +73,7 @@ def publish(cloud: str, store: str, accept: list[str]) -> Published:
     if verdict.objections:
         why = f"held back: {'; '.join(verdict.objections)}"
         if len(market):
-            why += f". If that is the market itself, run prices/now with accept = ['{block.kind}']"
+            why += f". If the market has really changed, run prices/now with accept = ['{block.kind}']"
         log.error("%s: %s", block.kind, why)
         return _kept(block.kind, shelf, newest, why, begun)
     seconds = time.monotonic() - begun
@@ -90,13 +92,13 @@ def publish(cloud: str, store: str, accept: list[str]) -> Published:
 
 
 def current(published: list[Published], store: SnapshotStore) -> Market:
-    """The newest snapshots of these clouds as one market. Raises StoreUnavailable."""
+    """Return the newest snapshots of these clouds as one market. Raises StoreUnavailable."""
     newest = [store.latest(one.cloud) for one in published]
     return Market.merged(store.read(one) for one in newest if one is not None)
 
 
 def earlier(published: list[Published], store: SnapshotStore, now: datetime) -> Market:
-    """The last snapshots from before this UTC day, at most a week old. Raises StoreUnavailable."""
+    """Return the last snapshots from before this UTC day, at most a week old. Raises StoreUnavailable."""
     found = [store.latest(one.cloud, before=yesterday(now)) for one in published]
     return Market.merged(store.read(one) for one in found if one is not None and now - one.taken_at < timedelta(days=8))
 
@@ -114,7 +116,7 @@ def _kept(kind: str, store: SnapshotStore, newest: Snapshot | None, why: str, be
 
 
 class _Progress:
-    """Logs now and then how far a fetch has come."""
+    """Logs the progress of a fetch every `LOG_S` seconds."""
 
     def __init__(self, kind: str) -> None:
         self._kind = kind
@@ -128,5 +130,5 @@ class _Progress:
 
 
 def rows_by_region(market: Market) -> pl.DataFrame:
-    """Columns cloud, region, offers; the biggest clouds and regions first."""
+    """Return columns cloud, region, offers, sorted by cloud and region."""
     return market.frame.group_by("cloud", "region").agg(offers=pl.len()).sort("cloud", "region")

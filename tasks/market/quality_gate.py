@@ -1,4 +1,4 @@
-"""The quality gate before a cloud's snapshot is published: what speaks against a fresh market."""
+"""Quality checks of a cloud's market before its snapshot is published."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ import polars as pl
 
 from spotwave.blocks.market import Market
 
-MOST_LOST = 0.1  #: of the regions, families or offers that were there before
-MOST_CHANGED = 0.5  #: of the prices, by more than a factor of `BIG`
+MOST_LOST = 0.1  #: share of the earlier regions, families or offers
+MOST_CHANGED = 0.5  #: share of prices that changed by more than a factor of `BIG`
 BIG = 1.5
-PATIENCE = timedelta(days=3)  # a change that is still there then is the market's, not a mistake of that night
+PATIENCE = timedelta(days=3)  # a change that lasts longer is real, not an error of one day
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the gate says. With `objections` the snapshot is held back; `remarks` are told in any case."""
+    """The result of the checks. With `objections` the snapshot is not published; `remarks` are reported in any case."""
 
     objections: list[str]
     remarks: list[str]
 
 
 def judged(fresh: Market, before: Market | None, now: datetime, accepted: bool = False) -> Verdict:
-    """Compare a fresh market of one cloud with its last published one.
+    """Compare a new market of one cloud with its last published one.
 
-    Held back: an empty market; a tenth of the regions, of the families or of the offers gone; half of the prices
-    changed by more than half. All but the first are only remarked if `accepted` by a person, or if the last
-    published snapshot is older than `PATIENCE`.
+    Objections: an empty market; a tenth of the regions, families or offers missing; half of the prices changed by more
+    than a factor of `BIG`. All but the first become remarks if `accepted` by a user, or if the last published snapshot
+    is older than `PATIENCE`.
     """
     if not len(fresh):
-        return Verdict(["not one offer"], [])
+        return Verdict(["no offers"], [])
     if before is None or not len(before):
-        return Verdict([], ["the first snapshot: nothing to compare it with"])
+        return Verdict([], ["first snapshot: nothing to compare with"])
     changes = [
         *_lost("region", fresh, before),
         *_lost("family", fresh, before),
@@ -47,13 +47,13 @@ def judged(fresh: Market, before: Market | None, now: datetime, accepted: bool =
     if accepted:
         return Verdict([], [*remarks, *(f"{text} (accepted)" for text in objections)])
     if before.seen_at is not None and now - before.seen_at > PATIENCE:
-        old = f"the last snapshot is {(now - before.seen_at).days} days old, so this is taken for the market itself"
+        old = f"the last snapshot is {(now - before.seen_at).days} days old, so the change is accepted as real"
         return Verdict([], [*remarks, *objections, old])
     return Verdict(objections, remarks)
 
 
 def _lost(what: str, fresh: Market, before: Market) -> list[tuple[bool, str]]:
-    """Regions or families that were there and are not: (whether too many, the line)."""
+    """Return whether too many regions or families are missing, and a line that names them."""
     here, there = (set(market.frame[what].drop_nulls().unique()) for market in (fresh, before))
     gone = sorted(there - here)
     if not gone:
@@ -71,7 +71,7 @@ def _fewer(fresh: Market, before: Market) -> list[tuple[bool, str]]:
 def _repriced(fresh: Market, before: Market) -> list[tuple[bool, str]]:
     both = price_pairs(fresh, before)
     if both.is_empty():
-        return [(True, "not one offer of before is there")]
+        return [(True, "none of the earlier offers is left")]
     factor = pl.col("spot_usd_h") / pl.col("before")
     share = both.select(((factor > BIG) | (factor < 1 / BIG)).mean()).item()
     if share <= MOST_CHANGED:
@@ -80,7 +80,7 @@ def _repriced(fresh: Market, before: Market) -> list[tuple[bool, str]]:
 
 
 def price_pairs(fresh: Market, before: Market) -> pl.DataFrame:
-    """The fresh offers that were there before, with a column `before` (USD/h)."""
+    """Return the new offers that existed before, with a column `before` (USD/h)."""
     key = ["cloud", "instance_type", "region", "zone"]
     earlier = before.frame.select(*key, before="spot_usd_h").unique(key, keep="first", maintain_order=True)
     joined = fresh.frame.join(earlier, on=key, how="inner", nulls_equal=True, maintain_order="left")

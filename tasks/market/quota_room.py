@@ -1,4 +1,4 @@
-"""Offers that an account's quotas cannot hold, found out before they are ranked for good."""
+"""Exclude offers that an account's quotas do not allow, before the final ranking."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from spotwave.blocks.quota_room import QuotaRoom
 from spotwave.blocks.registry import wing
 from spotwave.tasks.records import Choice
 
-LEADING = 10  # offers of a ranking whose quotas are asked for
-ROUNDS = 4  # a ranking has other leaders when the first are left out
+LEADING = 10  # offers of a ranking whose quotas are checked
+ROUNDS = 4  # without the excluded offers, other offers lead the ranking
 
-#: cloud, region and instance type of an offer, and the quota that it exceeds, in words
+#: Cloud, region and instance type of an offer, and a description of the quota that it exceeds.
 OVER = {"cloud": pl.String(), "region": pl.String(), "instance_type": pl.String(), "over": pl.String()}
 _TYPE = ["cloud", "region", "instance_type"]
 
@@ -28,10 +28,10 @@ def within_quotas(
     clouds: Mapping[str, Cloud],
     again: Callable[[pl.DataFrame], Choice],
 ) -> Choice:
-    """The choice without the offers that are known not to fit; what is not known leaves nothing out.
+    """Return the choice without offers that are known to exceed a quota; unknown quotas exclude nothing.
 
-    again: the ranking without the offers of a table with the columns of `OVER`. Where nothing fits beside what is in
-    use, what would fit an empty account stays: whoever launches is refused then, and waits for room.
+    again: ranks without the offers of a table with the columns of `OVER`. If current use leaves no room for any offer,
+    offers that would fit an empty account stay: their launch is refused, and the job waits for capacity.
     """
     rooms: list[QuotaRoom] = []
     asked: set[tuple[str, str, str]] = set()
@@ -41,10 +41,12 @@ def within_quotas(
         if not wanted:
             break
         asked |= set().union(*leaders.values())
-        told = [room for kind, cloud in clouds.items() if (its := _of(wanted, kind)) for room in cloud.quota_room(its)]
-        if not told:
+        reported = [
+            room for kind, cloud in clouds.items() if (its := _of(wanted, kind)) for room in cloud.quota_room(its)
+        ]
+        if not reported:
             continue
-        rooms += [room for room in told if room not in rooms]
+        rooms += [room for room in reported if room not in rooms]
         eligible = market.eligible(requirements).frame
         over = _over(eligible, {_key(room): (room.left, room.said) for room in rooms})
         if not over.height:
@@ -68,15 +70,15 @@ def _of(offers: Sequence[Offer], kind: str) -> list[Offer]:
 
 
 def _over(eligible: pl.DataFrame, most: Mapping[tuple[str, str, str], tuple[float, str]]) -> pl.DataFrame:
-    """The types that take more of a quota than it has: a table with the columns of `OVER`."""
+    """Return the types that need more than a quota has left: a table with the columns of `OVER`."""
     places = {(cloud, region) for cloud, region, _ in most}
     whole = [cloud for cloud, region in places if not region]
     here = pl.concat_str("cloud", "region", separator=" ").is_in([" ".join(place) for place in places])
     types = eligible.filter(here | pl.col("cloud").is_in(whole)).unique(_TYPE, keep="first", maintain_order=True)
     rows = [
-        (offer.cloud, offer.region, offer.instance_type, said)
+        (offer.cloud, offer.region, offer.instance_type, description)
         for offer in offers_of(types)
-        if (said := _exceeded(offer, most)) is not None
+        if (description := _exceeded(offer, most)) is not None
     ]
     return pl.DataFrame(rows, schema=OVER, orient="row")
 
@@ -84,7 +86,7 @@ def _over(eligible: pl.DataFrame, most: Mapping[tuple[str, str, str], tuple[floa
 def _exceeded(offer: Offer, most: Mapping[tuple[str, str, str], tuple[float, str]]) -> str | None:
     for name, takes in wing(offer.cloud).quotas_of(offer).items():
         for region in (offer.region, ""):
-            amount, said = most.get((offer.cloud, region, name), (takes, ""))
+            amount, description = most.get((offer.cloud, region, name), (takes, ""))
             if takes > amount:
-                return said
+                return description
     return None

@@ -1,4 +1,4 @@
-"""Which offer finishes the job for least: filter, cost, sort. Pure: the same market gives the same choice."""
+"""Rank the offers by the cost to finish the job: filter, cost, sort. Pure: the same market gives the same choice."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from spotwave.tasks.market.expected_cost import Work, with_cost
 from spotwave.tasks.market.refusals import covers
 from spotwave.tasks.records import Choice, Near, Objective, Ranked, Reason, Refusal, Rejected
 
-#: In the ranking: more than a walk tries (tasks.machine.walk_offers.MOST_TRIES). Beside them the best of each region
-#: and of each family, since a quota or a policy takes out a whole one of these: so many of either at most.
+#: Length of the ranking: more than one walk tries (tasks.machine.walk_offers.MOST_TRIES). The best offers of each
+#: region and of each family are added, at most as many each, since a quota or a policy may exclude a whole region or
+#: family.
 KEPT = 50
 NEAREST = 3
-# Ties go to the faster, then by name, so that the order of the rows decides nothing.
+# Ties go to the faster offer, then by name, so that the result does not depend on the order of the rows.
 ORDER: dict[Objective, tuple[str, ...]] = {
     "cost": ("expected_usd", "hours", "spot_usd_h"),
     "price": ("spot_usd_h", "expected_usd", "hours"),
@@ -37,12 +38,12 @@ def rank(
     refused: Sequence[Refusal] = (),
     over: pl.DataFrame | None = None,
 ) -> Choice:
-    """The best `KEPT` eligible offers with each term of their cost, and what was left out and why.
+    """Return the best `KEPT` eligible offers with each term of their cost, and what was excluded and why.
 
-    cooling: labels of offers (`Offer.label`) whose pool was lost or refused lately, with the reason; they come last.
-    refused: by the walk before; all that is covered by one of these comes last, too.
-    speeds: what was measured (tasks.market.speed.SPEEDS); None: nothing yet.
-    over: types that exceed a quota (tasks.market.quota_room.OVER), which come into nobody's ranking.
+    cooling: labels of offers (`Offer.label`) whose pool was recently lost or refused, with the reason; ranked last.
+    refused: refusals of the last round; all offers that they cover are ranked last, too.
+    speeds: measured speeds (tasks.market.speed.SPEEDS); None: nothing measured yet.
+    over: types that exceed a quota (tasks.market.quota_room.OVER); excluded from the ranking.
     """
     judged = market.judged(requirements).with_columns(over_quota=pl.lit(False))
     if over is not None:
@@ -72,7 +73,7 @@ def rank(
 
 
 def _without(judged: pl.DataFrame, over: pl.DataFrame) -> pl.DataFrame:
-    """With the quota as one more requirement that these types do not meet, the last to be asked."""
+    """Add the quota as one more requirement, checked last, that these types do not meet."""
     joined = judged.with_columns(pl.col("why_not").cast(pl.String)).join(
         over, on=["cloud", "region", "instance_type"], how="left", maintain_order="left"
     )
@@ -85,8 +86,8 @@ def _without(judged: pl.DataFrame, over: pl.DataFrame) -> pl.DataFrame:
 
 
 def _best(eligible: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
-    """The first `KEPT`, and the first of every region and of every family: a quota, a policy or an outage may take a
-    whole one out."""
+    """Return the first `KEPT`, and the first of every region and of every family, since a quota, a policy or an outage
+    may exclude a whole region or family."""
     worth = pl.when("cool").then(math.inf).otherwise(pl.col(keys[1]))
     best = [eligible.bottom_k(KEPT, by=keys)]
     for group in (["cloud", "region"], ["cloud", "family"]):
@@ -96,7 +97,7 @@ def _best(eligible: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
 
 
 def _covered(eligible: pl.DataFrame, refused: Sequence[Refusal]) -> dict[str, str]:
-    """Labels of the offers that a refusal covers, with the reason."""
+    """Return the labels of the offers that a refusal covers, with the reason."""
     clouds = {refusal.offer.cloud for refusal in refused}
     if not clouds:
         return {}
@@ -109,7 +110,7 @@ def _covered(eligible: pl.DataFrame, refused: Sequence[Refusal]) -> dict[str, st
 
 
 def _may_change(market: Market, requirements: Requirements, over: pl.DataFrame | None) -> Reason | None:
-    """Prices move: what is too dear now may be had later. All else that excludes an offer stays as it is."""
+    """Return "NoOffer" if only prices exclude all offers, since prices change; None if anything else does."""
     if requirements.max_usd_h is None or requirements.max_usd_h < 0:  # no price will ever be that low
         return None
     at_any_price = market.judged(requirements.model_copy(update={"max_usd_h": None}))
@@ -119,7 +120,7 @@ def _may_change(market: Market, requirements: Requirements, over: pl.DataFrame |
 
 
 def why(choice: Choice) -> str:
-    """One line: why the first of the ranking is first."""
+    """Say in one line why the first offer of the ranking is first."""
     first = choice.ranked[0]
     if choice.objective == "price":
         text = f"{first.offer.spot_usd_h:.4f} USD/h, by price alone"
@@ -129,7 +130,7 @@ def why(choice: Choice) -> str:
             f"work at {first.offer.spot_usd_h:.4f} USD/h"
         )
     if first.cooling:
-        return f"{text}; the only ones left are cooling down ({first.cooling})"
+        return f"{text}; all others are cooling down too ({first.cooling})"
     if len(choice.ranked) == 1:
         return f"{text}; the only eligible offer"
     second = choice.ranked[1]
@@ -143,12 +144,12 @@ def why(choice: Choice) -> str:
 
 
 def _label() -> pl.Expr:
-    """`Offer.label` as a column."""
+    """Return `Offer.label` as a column."""
     return pl.concat_str("cloud", "instance_type", pl.coalesce("zone", "region"), separator=" ")
 
 
 def _groups(refused: pl.DataFrame) -> list[Rejected]:
-    """Offers by the first requirement that excludes them, the biggest group first."""
+    """Return the excluded offers by the first requirement that excludes them, the biggest group first."""
     groups = (
         refused.group_by("why_not")
         .agg(pl.len().alias("count"), pl.col("instance_type").min().alias("example"))
@@ -159,7 +160,7 @@ def _groups(refused: pl.DataFrame) -> list[Rejected]:
 
 
 def _nearest(refused: pl.DataFrame) -> list[Near]:
-    """The offers that miss fewest requirements, the biggest of them first, one of a type."""
+    """Return the offers that miss the fewest requirements, the biggest first, one per type."""
     keys = ["misses", "vcpus", "memory_gib", *_NAME]
     order = [False, True, True, *(False for _ in _NAME)]
     one_of_a_type = refused.filter(pl.col("misses") == pl.col("misses").min()).sort(keys, descending=order)
@@ -171,14 +172,14 @@ def _nearest(refused: pl.DataFrame) -> list[Near]:
 
 
 def _remedy(nearest: list[Near]) -> str:
-    """Which requirement or quota excluded the nearest offer, and what to do."""
+    """Say which requirement or quota excluded the nearest offer, and what to do."""
     if not nearest:
-        return "clouds: no cloud offered anything. Name another cloud."
+        return "clouds: no cloud has any offers. Name another cloud."
     near, offer = nearest[0], nearest[0].offer
     if near.over_quota:
         return (
-            f"quota: what meets the requirements is more than the account may have, e.g. {offer.label} with "
-            f"{offer.vcpus} vCPUs: {near.why_not}. Ask the cloud for more, ask for fewer vCPUs, or add a cloud."
+            f"quota: every offer that meets the requirements exceeds the account's quota, e.g. {offer.label} with "
+            f"{offer.vcpus} vCPUs: {near.why_not}. Request a higher quota, ask for fewer vCPUs, or add a cloud."
         )
     return (
         f"requirements: no offer meets them. The nearest, {offer.label} ({offer.vcpus} vCPUs, "

@@ -1,4 +1,4 @@
-"""What a cloud's refusal of one offer says of the offers that were not tried yet."""
+"""What a cloud's refusal of one offer implies for the offers that were not tried yet."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spotwave.tasks.records import Refusal
 
 
 def refusal_of(offer: Offer, refused: LaunchRefused) -> Refusal:
-    """What a cloud said of the offer, in fields."""
+    """Return a cloud's refusal of the offer as a record."""
     return Refusal(
         offer=offer,
         kind=type(refused).__name__.lower(),
@@ -23,7 +23,7 @@ def refusal_of(offer: Offer, refused: LaunchRefused) -> Refusal:
 
 
 def covers(refusal: Refusal, offer: Offer) -> bool:
-    """Whether a refusal makes it pointless to try this offer too."""
+    """Whether the refusal also applies to this offer, so that trying it is pointless."""
     if refusal.scope is None:
         return refusal.offer.pool == offer.pool
     if refusal.scope.cloud != offer.cloud:
@@ -32,16 +32,16 @@ def covers(refusal: Refusal, offer: Offer) -> bool:
 
 
 def hopeless(refusals: Sequence[Refusal]) -> bool:
-    """Whether every one of them lasts, so that to wait and ask again would end alike."""
+    """Whether all refusals are permanent, so that waiting and retrying is pointless."""
     return all(refusal.lasting for refusal in refusals)
 
 
 def summary(refusals: Sequence[Refusal]) -> str:
-    """Why nothing was launched, in a line."""
-    said = f"no machine to be had: {len(refusals)} offers tried, last: {refusals[-1].reason}"
+    """Say in one line why nothing was launched."""
+    message = f"no machine available: {len(refusals)} offers tried, last: {refusals[-1].reason}"
     if not hopeless(refusals):
-        return said
+        return message
     closed = sorted({r.scope.region for r in refusals if r.kind == "closed" and r.scope and r.scope.region})
     if not closed:
-        return f"{said}. Waiting does not help"
-    return f"{said}. A policy forbids it in {', '.join(closed)}: waiting does not help"
+        return f"{message}. Waiting does not help"
+    return f"{message}. A policy forbids it in {', '.join(closed)}: waiting does not help"

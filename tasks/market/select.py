@@ -1,4 +1,4 @@
-"""Step: choose the offer that finishes the job for least, and say why."""
+"""Step: choose the offer that finishes the job at the lowest cost, and report why."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def select(
 ) -> Choice:
     """Rank the eligible offers and draw the table of offers.
 
-    cooling: labels of offers whose pool was lost or refused lately, with the reason; they come last.
-    attempt, round_: parts of the cache key, since every walk chooses afresh. refused: by the walk before.
-    clouds: the Cloud documents that the offers are of; asked for interruption rate and quotas of the leading ones.
+    cooling: labels of offers whose pool was recently lost or refused, with the reason; they come last.
+    attempt, round_: parts of the cache key, since every round makes a new choice. refused: refusals of the last round.
+    clouds: the Cloud documents of the offers; queried for interruption rates and quotas of the leading offers.
     """
     log = get_run_logger()
     wings = {cloud.kind: cloud for cloud in map(load_cloud, clouds)}
@@ -52,7 +52,7 @@ def select(
         choice = ranking()
     choice = within_quotas(choice, known, requirements, wings, lambda over: ranking(over=over))
     for rejected in choice.rejected:
-        log.info("left out %d offers: %s (e.g. %s)", rejected.count, rejected.reason, rejected.example)
+        log.info("excluded %d offers: %s (e.g. %s)", rejected.count, rejected.reason, rejected.example)
     if choice.ranked:
         log.info("chosen: %s, %s", choice.ranked[0].offer.label, why(choice))
     create_markdown_artifact(key="offers", markdown=as_markdown(choice), description=f"The choice of attempt {attempt}")
@@ -60,11 +60,11 @@ def select(
 
 
 def as_markdown(choice: Choice) -> str:
-    """The ranking with each term, then the rejected by reason."""
+    """Return the ranking with each cost term, then the excluded offers by reason, as Markdown."""
     goal = "Ranked by USD/h alone. " if choice.objective == "price" else ""
     lines = [
         f"{choice.seen} offers seen, {choice.eligible} eligible, the first {min(SHOWN, choice.eligible)} shown. {goal}"
-        f"Hours and USD to finish are for {choice.work_core_h:g} core-hours of work, losses included.",
+        f"Hours and USD to finish are for {choice.work_core_h:g} core-hours of work, including losses.",
         "",
     ]
     if choice.ranked:
@@ -73,7 +73,7 @@ def as_markdown(choice: Choice) -> str:
         lines += [f"**Nothing chosen.** {choice.remedy}", ""]
     lines += _ranking(choice) if choice.ranked else _nearest(choice)
     if choice.rejected:
-        lines += ["", "| left out | reason | for example |", "|--:|--|--|"]
+        lines += ["", "| excluded | reason | for example |", "|--:|--|--|"]
         lines += [f"| {r.count} | {r.reason} | {r.example} |" for r in choice.rejected]
     return "\n".join(lines)
 
@@ -101,11 +101,11 @@ def _ranking(choice: Choice) -> list[str]:
             f"**{r.expected_usd:.4f}**",
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    lines += ["", "Speed is in reference cores of the whole machine; ? assumed, not yet measured by a job of ours."]
+    lines += ["", "Speed is in reference cores of the whole machine; ? assumed, not yet measured by a job."]
     bases = dict.fromkeys(r.offer.interruption_basis for r in shown if r.offer.interruption_basis)
     lines += [f"\nInterruptions: {basis}." for basis in bases]
     if any(r.cooling for r in shown):
-        lines += ["", "\\* cooling down: its pool was lost or refused lately."]
+        lines += ["", "\\* cooling down: its pool was recently lost or refused."]
     return lines
 
 

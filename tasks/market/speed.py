@@ -1,6 +1,6 @@
-"""How fast a family's cores are, and how much work a kind of job is: assumed at first, then learned from our own runs.
+"""The speed of a family's cores, and the work of a kind of job: assumed at first, then learned from earlier runs.
 
-The unit of work is the core-hour of a reference core: one physical x86-64 core whose hyperthreads are both in use.
+The unit of work is the core-hour of a reference core: one physical x86-64 core with both hyperthreads in use.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import polars as pl
 # brings (10 to 30 % in dense linear algebra and CI); Arm server cores have narrower vector units.
 WITHOUT_HYPERTHREADS = 0.9
 ARM64 = 0.85
-_TRUST = 1.0  # an assumed speed counts as much as so many runs
+_TRUST = 1.0  # weight of an assumed speed, in runs
 
 SPEEDS: dict[str, pl.DataType] = {
     "cloud": pl.String(),
@@ -25,16 +25,16 @@ SPEEDS: dict[str, pl.DataType] = {
 
 
 def assumed_speed() -> pl.Expr:
-    """Column `assumed`: of one physical core, relative to the reference core; from cores, vcpus and architecture."""
+    """Return column `assumed`: speed of one physical core relative to the reference core."""
     whole = pl.when(pl.col("vcpus") > pl.col("cores")).then(1.0).otherwise(WITHOUT_HYPERTHREADS)
     return pl.when(pl.col("architecture") == "arm64").then(ARM64).otherwise(whole).alias("assumed")
 
 
 def with_speed(offers: pl.DataFrame, speeds: pl.DataFrame | None) -> pl.DataFrame:
-    """Offers with columns `speed` (of one physical core) and `measured_speed` (whether our own runs say so)."""
+    """Return the offers with columns `speed` (of one physical core) and `measured_speed` (whether it was measured)."""
     table = pl.DataFrame(schema=SPEEDS) if speeds is None else speeds
     joined = offers.with_columns(assumed_speed())
-    if table.is_empty():  # nothing learned yet: spare a million rows the join
+    if table.is_empty():  # nothing learned yet: skip the join of a million rows
         return joined.rename({"assumed": "speed"}).with_columns(measured_speed=pl.lit(False))
     return (
         joined.join(table.drop("runs"), on=["cloud", "family"], how="left", maintain_order="left")
@@ -47,12 +47,12 @@ def with_speed(offers: pl.DataFrame, speeds: pl.DataFrame | None) -> pl.DataFram
 
 
 def learned(runs: list[dict[str, Any]], kind: str, work: str) -> tuple[pl.DataFrame, float | None]:
-    """(speeds by family as in SPEEDS, reference core-hours of this very work or None) out of earlier runs.
+    """Estimate speeds by family (as in SPEEDS) and the reference core-hours of this work (or None) from earlier runs.
 
-    runs: what `tasks.market.learned` keeps; kind: which program they must share; work: the calculation's own
-    fingerprint. Each run says core_h = work / speed. Over all runs of a kind, ln(core_h) = ln(work) - ln(speed) is
-    solved by least squares for every work and every family, each family held to its assumed speed with the weight of
-    one run: a single slow night does not condemn a family.
+    runs: notes of `tasks.market.learned`; kind: the program that they must share; work: the calculation's fingerprint.
+    Each run has core_h = work / speed. Over all runs of a kind, ln(core_h) = ln(work) - ln(speed) is solved by least
+    squares for every work and every family. Each family is tied to its assumed speed with the weight of one run, so a
+    single slow run does not rule out a family.
     """
     table = [run for run in runs if run["kind"] == kind and run["core_h"] > 0]
     if not table:

@@ -1,4 +1,4 @@
-"""Step: bring the results home, verified, with what they cost, and show them."""
+"""Step: download and verify the results, add the cost, and show them."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from spotwave.node.contract import OUTPUT_DIR, RESULT_BYTES, RESULT_FILE, attemp
 from spotwave.node.storage.remote import Remote
 from spotwave.node.untrusted.strict_json import BadJson, load_file
 from spotwave.tasks.cache import ONCE
-from spotwave.tasks.cost.receipt import as_told, cost_of
+from spotwave.tasks.cost.receipt import attempt_to_dict, cost_of
 from spotwave.tasks.load_blocks import load_remote
 from spotwave.tasks.records import Attempt, Job, Quote
 from spotwave.tasks.results.fetch import NoRoom, bring_home, listed, require_room
 
 Log = logging.Logger | logging.LoggerAdapter[Any]
 
-RESULT_NAME = Path(RESULT_FILE).name  #: ours, with attempts and cost; the machine's own is below, in `output/`
+RESULT_NAME = Path(RESULT_FILE).name  #: Spotwave's file, with attempts and cost; the machine's own is in `output/`
 
 
 class NoResult(RuntimeError):
-    """The remote holds no readable result although the attempt says that it completed."""
+    """The remote has no readable result although the attempt reported success."""
 
 
 def _worth_another(_task: object, _run: object, state: State[Any]) -> bool:
-    """A disk that is full is so in half a minute too."""
+    """Retry unless the disk is full: it would still be full half a minute later."""
     return not isinstance(state.result(raise_on_failure=False), NoRoom)
 
 
@@ -44,12 +44,11 @@ def _worth_another(_task: object, _run: object, state: State[Any]) -> bool:
     cache_policy=ONCE,
 )
 def collect(job: Job, attempts: list[Attempt], quote: Quote | None = None) -> dict[str, Any]:
-    """Download the output into `results/<job key>/output/`, checked against the remote, and write `result.json` beside
-    it, with attempts and cost; the result.
+    """Download the output to `results/<job key>/output/`, verify it, and write `result.json` with attempts and cost.
 
-    What is in `output/` and `attempts/` is the machine's, whatever its names are; beside them stands nothing but ours.
-    The completed result goes back to the remote too, so that both places tell the same; a cost that is corrected later
-    (flows.housekeeping.settle_bills) is so here alone. Raises NoResult, NoRoom, RemoteError.
+    Returns the result. Files in `output/` and `attempts/` come from the machine, under any name; the folder above holds
+    only files written by Spotwave. The completed result is uploaded, so that both places agree; a cost that is
+    corrected later (flows.housekeeping.settle_bills) changes only here. Raises NoResult, NoRoom, RemoteError.
     """
     with load_remote(job.remote).job(job.key) as remote:
         result = brought_home(remote, job, attempts, quote, get_run_logger())
@@ -58,7 +57,7 @@ def collect(job: Job, attempts: list[Attempt], quote: Quote | None = None) -> di
 
 
 def brought_home(remote: Remote, job: Job, attempts: list[Attempt], quote: Quote | None, log: Log) -> dict[str, Any]:
-    """As `collect`, from the job's folder on its remote."""
+    """Implement `collect`, from the job's folder on its remote."""
     home = job.results
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     folders = {OUTPUT_DIR: listed(remote, OUTPUT_DIR, first=RESULT_NAME)}
@@ -74,7 +73,7 @@ def brought_home(remote: Remote, job: Job, attempts: list[Attempt], quote: Quote
     result |= {
         "job_key": job.key,
         "remote": remote.root,
-        "attempts": [as_told(attempt) for attempt in attempts],
+        "attempts": [attempt_to_dict(attempt) for attempt in attempts],
         "cost": cost_of(attempts, quote),
     }
     if left := {where: found.left_out_count for where, found in folders.items() if found.left_out_count}:
@@ -91,7 +90,7 @@ def show_result(result: dict[str, Any], rows: list[tuple[str, str]]) -> None:
     lines = ["| | |", "|--|--|", *(f"| {name} | {value} |" for name, value in rows)]
     lines += [f"| machines | {len(result['attempts'])} |", f"| cost | {cost['usd']:.4f} USD in {cost['hours']:.3f} h |"]
     lines += [f"| on the remote | `{result['remote']}` |"]
-    create_markdown_artifact(key="result", markdown="\n".join(lines), description="The answer")
+    create_markdown_artifact(key="result", markdown="\n".join(lines), description="The result")
 
 
 def _read_result(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Step: the picture of how the energy converged."""
+"""Step: draw the convergence of the energy."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def draw_convergence(results: Path, total_energy: float | None) -> None:
     """Draw `output/iterations.csv` (columns iteration, determinants, variational_energy in Hartree) as the artifact
     `convergence` and the file `convergence.png`. total_energy: Hartree, with the perturbative correction.
 
-    The table came from the machine: one that is none costs the picture, and not the job.
+    The table comes from the machine: if it is invalid there is no picture, but the job does not fail.
     """
     table = iterations(results / ITERATIONS_FILE)
     if table is None:
-        get_run_logger().warning("%s holds no table of iterations: no picture", ITERATIONS_FILE)
+        get_run_logger().warning("%s has no table of iterations: no picture is drawn", ITERATIONS_FILE)
         return
     if table.is_empty():
         return
@@ -50,24 +50,24 @@ def draw_convergence(results: Path, total_energy: float | None) -> None:
 
 
 def iterations(path: Path) -> pl.DataFrame | None:
-    """The table as far as its rows are figures; None where the file is none. It comes from a machine."""
+    """Return the valid rows of the table, which comes from a machine; None if the file is invalid."""
     try:
-        told = pl.read_csv(BytesIO(read_file(path, TABLE_BYTES)), columns=list(_COLUMNS), infer_schema=False)
+        columns = pl.read_csv(BytesIO(read_file(path, TABLE_BYTES)), columns=list(_COLUMNS), infer_schema=False)
     except (FileNotFoundError, BadJson, pl.exceptions.PolarsError):
         return None
-    table = told.with_columns(pl.col(name).cast(kind, strict=False) for name, kind in _COLUMNS.items())
+    table = columns.with_columns(pl.col(name).cast(kind, strict=False) for name, kind in _COLUMNS.items())
     sane = (pl.col("variational_energy").abs() <= 1e7) & (pl.col("iteration") >= 0) & (pl.col("determinants") >= 0)
     return table.filter(sane & pl.all_horizontal(pl.all().is_not_null())).head(MOST_ROWS)
 
 
 def _figure(table: pl.DataFrame, total_energy: float | None) -> Figure:
-    """The energies in plain Hartree, and the determinants behind them."""
-    # Only here: every start of the flow would wait for it.
+    """Draw the energies in Hartree, and the determinants behind them."""
+    # Imported here: it would slow down every start of the flow.
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(7.5, 4.2), layout="constrained")
-    # Hartree-Fock is far above: drawn, it would flatten everything that follows.
+    # The Hartree-Fock energy is left out: it is so much higher that it would flatten the rest of the curve.
     table = table.filter(pl.col("iteration") > 0) if table.height > 2 else table
     energy = figure.subplots()
     step = table["iteration"].to_list()

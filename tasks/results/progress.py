@@ -1,4 +1,4 @@
-"""How far a job has come, as its machine last said."""
+"""A job's progress, as its machine last reported it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from spotwave.tasks.records import Job
 
 
 def percent_done(job: Job, attempt: int) -> float:
-    """Of the work, by the attempt's last heartbeat on the remote; 0 where there is none."""
+    """Return the share of the work that is done, from the attempt's last heartbeat on the remote; 0 if missing."""
     try:
         with load_remote(job.remote).job(job.key) as remote:
-            told = remote.read(f"{attempt_dir(attempt)}/{HEARTBEAT_FILE}")
-        return Lease.from_json(told).progress.percent if told else 0.0
+            content = remote.read(f"{attempt_dir(attempt)}/{HEARTBEAT_FILE}")
+        return Lease.from_json(content).progress.percent if content else 0.0
     except (RemoteError, ValueError) as error:
-        get_run_logger().warning("how far the job has come is not known: %s", error)
+        get_run_logger().warning("the job's progress is unknown: %s", error)
         return 0.0

@@ -1,4 +1,4 @@
-"""Step: put what the machines need on the remote: what was asked, and the controller's own code."""
+"""Step: upload what the machines need: the job's parameters, and the controller's own code."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ from spotwave.tasks.cache import ONCE
 from spotwave.tasks.load_blocks import load_remote
 from spotwave.tasks.records import Job
 
-_NOT_CARRIED = {"__pycache__"}
+_EXCLUDED = {"__pycache__"}
 _WHEEL = b"Wheel-Version: 1.0\nGenerator: spotwave\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # of every file in the wheel: the same code is the same file
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # timestamp of every file in the wheel, so that the same code gives the same file
 
 
 @task(name="stage", retries=3, retry_delay_seconds=[2, 10, 30], persist_result=True, cache_policy=ONCE)
 def stage(job: Job) -> float:
-    """Upload job.json and the wheel of this installation; the Unix time at which the job began.
+    """Upload job.json and the wheel of this installation; return the Unix time at which the job started.
 
     Raises RemoteError if the remote refuses.
     """
     begun = time.time()
     with TemporaryDirectory(prefix="spotwave-") as folder:
         staged = Path(folder)
-        write_text(staged / JOB_FILE, json.dumps(_asked(job), indent=1, sort_keys=True))
+        write_text(staged / JOB_FILE, json.dumps(_job_file(job), indent=1, sort_keys=True))
         wheel = build_wheel(staged / CODE_DIR)
         with load_remote(job.remote).job(job.key) as remote:
             remote.upload(staged, "")
             remote.verify(staged, "")
-        get_run_logger().info("%s and %s are on the remote", JOB_FILE, wheel.name)
+        get_run_logger().info("uploaded %s and %s to the remote", JOB_FILE, wheel.name)
     return begun
 
 
 def build_wheel(folder: Path) -> Path:
-    """The package that this process runs from as a wheel, so that the machine runs exactly that.
+    """Build a wheel of the package that this process runs from, so that the machine runs exactly this code.
 
-    Written from what is installed, be it a wheel or a checkout: nothing is built, no network is needed.
+    Written from the installed files (of a wheel or a checkout), so it needs no build step and no network.
     """
     folder.mkdir(parents=True, exist_ok=True)
     release = version("spotwave")
@@ -65,9 +65,9 @@ def build_wheel(folder: Path) -> Path:
 
 
 def _files_of(folder: Traversable, place: str) -> Iterator[tuple[str, bytes]]:
-    """Name in the wheel and content of each file of the package, in one order."""
+    """Yield name in the wheel and content of each file of the package, in sorted order."""
     for entry in sorted(folder.iterdir(), key=lambda one: one.name):
-        if entry.name in _NOT_CARRIED:
+        if entry.name in _EXCLUDED:
             continue
         if entry.is_dir():
             yield from _files_of(entry, f"{place}/{entry.name}")
@@ -75,8 +75,8 @@ def _files_of(folder: Traversable, place: str) -> Iterator[tuple[str, bytes]]:
             yield f"{place}/{entry.name}", entry.read_bytes()
 
 
-def _asked(job: Job) -> dict[str, object]:
-    """job.json: parameters, requirements, versions."""
+def _job_file(job: Job) -> dict[str, object]:
+    """Return the content of job.json: parameters, requirements, versions."""
     packages = ("spotwave", "prefect", "pyscf", "numpy", "polars")
     return {
         "job": job.model_dump(mode="json"),

@@ -1,4 +1,4 @@
-"""State that earlier versions of Spotwave wrote: each set's README.md says what every file is, make.sh how it came."""
+"""State that earlier versions of Spotwave wrote: each set's README.md describes its files, make.sh how it was made."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COMMITS = sorted(path.name for path in HERE.iterdir() if (path / "jobs.json").ex
 
 @dataclass(frozen=True)
 class Earlier:
-    """What one version left; nothing in it may be changed."""
+    """The files of one version; they must not be changed."""
 
     folder: Path
 
@@ -32,24 +32,24 @@ class Earlier:
 
     @cached_property
     def jobs(self) -> dict[str, str]:
-        """Keys by what became of the job: completed, capped, interrupted, ..."""
-        return {what: told["key"] for what, told in self.json("jobs.json").items()}
+        """Return the job keys by the jobs' fate: completed, capped, interrupted, ..."""
+        return {what: fields["key"] for what, fields in self.json("jobs.json").items()}
 
     def json(self, name: str | Path) -> Any:
         return json.loads((self.folder / name).read_text())
 
     def files(self, name: str) -> list[Path]:
-        """All of that name, at least one."""
+        """Return all files of that name; there must be at least one."""
         found = sorted(self.folder.rglob(name))
         assert found, f"{self.folder.name} has no {name}"
         return found
 
     def remote(self, what: str) -> Path:
-        """The job's folder on the remote."""
+        """Return the job's folder on the remote."""
         return self.home / "remote" / self.jobs[what]
 
     def asked(self, what: str) -> dict[str, Any]:
-        """The job as its job.json has it."""
+        """Return the job from its job.json."""
         found = json.loads((self.remote(what) / "job.json").read_text())["job"]
         assert isinstance(found, dict)
         return found

@@ -1,4 +1,4 @@
-"""Checkpoints of earlier versions: whole, restored, and gone on from by the node's code of today."""
+"""Checkpoints of earlier versions: verified, restored, and continued by the node's current code."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from tests.node.conftest import RCLONE
 PROGRAM = "program/pyci.npz"
 
 
-def whole(earlier: Earlier) -> list[Path]:
-    """The generations of which all files are here."""
+def complete_generations(earlier: Earlier) -> list[Path]:
+    """Return the generations of which all files are stored here."""
     return [path.parents[1] for path in earlier.files("pyci.npz")]
 
 
@@ -43,8 +43,8 @@ def test_manifests_are_undamaged_and_latest_names_them(earlier: Earlier) -> None
         assert manifest.files
 
 
-def test_whole_checkpoints_are_whole(earlier: Earlier) -> None:
-    found = whole(earlier)
+def test_complete_checkpoints_are_verified(earlier: Earlier) -> None:
+    found = complete_generations(earlier)
     assert len(found) == 3
     for folder in found:
         manifest = verify(folder, folder.name)
@@ -52,8 +52,8 @@ def test_whole_checkpoints_are_whole(earlier: Earlier) -> None:
         assert (manifest.step, "integrals" in manifest.facts) == ("run_shci", True)
 
 
-def test_a_changed_byte_is_found(earlier: Earlier, tmp_path: Path) -> None:
-    shutil.copytree(whole(earlier)[0], tmp_path / "copy")
+def test_changed_byte_is_detected(earlier: Earlier, tmp_path: Path) -> None:
+    shutil.copytree(complete_generations(earlier)[0], tmp_path / "copy")
     path = tmp_path / "copy" / PROGRAM
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -63,7 +63,7 @@ def test_a_changed_byte_is_found(earlier: Earlier, tmp_path: Path) -> None:
 
 
 def test_wave_functions_and_orbitals_are_read(earlier: Earlier) -> None:
-    for folder in whole(earlier):
+    for folder in complete_generations(earlier):
         facts = read_manifest(folder).facts
         snapshot, state = Snapshot.read(folder / PROGRAM), read_state(folder / PROGRAM)
         assert state is not None
@@ -80,16 +80,16 @@ def test_wave_functions_and_orbitals_are_read(earlier: Earlier) -> None:
 
 
 def calculation(generation: Path) -> Calculation:
-    told = json.loads((generation.parents[1] / "job.json").read_text())
-    return Calculation.model_validate(told["job"]["parameters"]["calculation"])
+    content = json.loads((generation.parents[1] / "job.json").read_text())
+    return Calculation.model_validate(content["job"]["parameters"]["calculation"])
 
 
 @pytest.mark.parametrize("factor", [1.0, 0.5])
 @pytest.mark.parametrize("what", ["capped", "completed"])
-def test_a_machine_of_today_goes_on(
+def test_current_node_code_continues(
     earlier: Earlier, what: str, factor: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its steps after the restore: the stored orbitals, the same integrals, and PyCI from the stored wave function,
+    """The steps after the restore: the stored orbitals, the same integrals, and PyCI from the stored wave function,
     with the same eps1 or a smaller one."""
     monkeypatch.setenv(ENV_WORK, str(tmp_path))
     key = earlier.jobs[what]
@@ -113,7 +113,7 @@ def test_a_machine_of_today_goes_on(
     energies = solve(
         program_for(given), task, on_line=lambda _: None, on_iteration=found.append, should_stop=lambda: False
     )
-    # Those of before are repeated, with the seconds that they took then: it has not begun anew.
+    # The earlier iterations are repeated with their recorded seconds: it has not started from scratch.
     assert found[: len(before.iterations)] == before.iterations
     assert energies.variational_energy <= before.energy + 1e-8
     if before.stage is Stage.FINISHED and factor == 1.0:

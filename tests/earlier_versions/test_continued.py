@@ -1,6 +1,6 @@
-"""A job of an earlier version can be continued by one of today, also with a smaller eps1; from the remote alone.
+"""A job of an earlier version can be continued by this version, also with a smaller eps1, from the remote alone.
 
-Whole jobs are in tests/flows/test_earlier_versions.py.
+Whole jobs are tested in tests/flows/test_earlier_versions.py.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NEW = "sw-111111111111"
 
 @pytest.fixture
 def remote(earlier: Earlier, tmp_path: Path) -> Iterator[Remote]:
-    """A copy of what the earlier version left on its remote."""
+    """Return a copy of the earlier version's remote."""
     shutil.copytree(earlier.home / "remote", tmp_path / "remote")
     block = RcloneRemote(config=SecretStr(f"[here]\ntype = alias\nremote = {tmp_path}/remote\n"), path="here:")
     with block.opened() as found:
@@ -38,7 +38,7 @@ def remote(earlier: Earlier, tmp_path: Path) -> Iterator[Remote]:
 
 
 def job(asked: dict[str, Any], **changes: Any) -> Job:
-    """One of today that asks for the same calculation, but for the changes."""
+    """Return a current job for the same calculation, with some changes."""
     given = Calculation.model_validate({**asked["parameters"]["calculation"], **changes})
     return Job(
         key=NEW,
@@ -67,27 +67,27 @@ def job(asked: dict[str, Any], **changes: Any) -> Job:
     ],
     ids=str,
 )
-def test_only_another_calculation_is_refused(
+def test_only_a_different_calculation_is_refused(
     earlier: Earlier, remote: Remote, what: str, changes: dict[str, Any], same: bool
 ) -> None:
     asked = earlier.asked(what)
-    ours = job(asked, **changes)
-    (found,) = _chain(ours, remote, earlier.jobs[what])
+    new = job(asked, **changes)
+    (found,) = _chain(new, remote, earlier.jobs[what])
     assert (found.key, found.node, found.parameters) == (earlier.jobs[what], NODE, asked["parameters"])
-    assert Shci().same_work(found.parameters, ours.parameters) is same
-    assert "cartesian" not in found.parameters["calculation"], "a field that came later"
+    assert Shci().same_work(found.parameters, new.parameters) is same
+    assert "cartesian" not in found.parameters["calculation"], "a field that was added later"
 
 
 @pytest.mark.parametrize("what", ["capped", "completed"])
-def test_its_checkpoint_is_taken_over_whole(earlier: Earlier, remote: Remote, tmp_path: Path, what: str) -> None:
+def test_checkpoint_is_copied_completely(earlier: Earlier, remote: Remote, tmp_path: Path, what: str) -> None:
     key = earlier.jobs[what]
     before = {path: path.read_bytes() for path in (tmp_path / "remote" / key).rglob("*") if path.is_file()}
     newest = (earlier.remote(what) / "checkpoint/LATEST").read_text().strip()
-    for _ in range(2):  # also by a run that was restarted meanwhile
+    for _ in range(2):  # also when a restarted run repeats it
         assert _copied(remote, key, NEW) == newest
-    ours = tmp_path / "remote" / NEW / "checkpoint"
-    assert (ours / "LATEST").read_text().strip() == GENERATION
-    theirs = verify(earlier.remote(what) / "checkpoint" / newest)
-    assert verify(ours / GENERATION, GENERATION).files == theirs.files
-    assert verify(ours / GENERATION).facts == theirs.facts
-    assert {path: path.read_bytes() for path in before} == before, "nothing of the earlier job is touched"
+    new = tmp_path / "remote" / NEW / "checkpoint"
+    assert (new / "LATEST").read_text().strip() == GENERATION
+    old = verify(earlier.remote(what) / "checkpoint" / newest)
+    assert verify(new / GENERATION, GENERATION).files == old.files
+    assert verify(new / GENERATION).facts == old.facts
+    assert {path: path.read_bytes() for path in before} == before, "the earlier job is unchanged"

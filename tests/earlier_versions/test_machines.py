@@ -1,4 +1,4 @@
-"""Machines that an earlier version rented or started are found, by tags or notes, and can be ended."""
+"""Machines that an earlier version rented or started are found, by tags or files, and can be terminated."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SLEEPS = "import signal; print('started', flush=True); signal.pause()"
 
 
 def tags_on(seen: dict[str, Any], cloud: str) -> tuple[dict[str, str], str]:
-    """(tags, packed offer) as that wing takes them from a machine."""
+    """Return (tags, packed offer) as that cloud's code reads them from a machine."""
     if cloud == "gcp":
         metadata = {item["key"]: item["value"] for item in seen["metadata"]}
         return seen["labels"], metadata[OFFER]
@@ -43,10 +43,10 @@ def tags_on(seen: dict[str, Any], cloud: str) -> tuple[dict[str, str], str]:
 
 
 @pytest.mark.parametrize("cloud", ["aws", "gcp", "azure"])
-def test_a_machine_is_known_by_its_tags(earlier: Earlier, cloud: str) -> None:
-    told = earlier.json("tags.json")[cloud]
-    wanted = Machine.model_validate(told["read"])
-    tags, offer = tags_on(told["on the machine"], cloud)
+def test_machine_is_recognized_by_its_tags(earlier: Earlier, cloud: str) -> None:
+    recorded = earlier.json("tags.json")[cloud]
+    wanted = Machine.model_validate(recorded["read"])
+    tags, offer = tags_on(recorded["on the machine"], cloud)
     found = machine_from(
         tags,
         offer,
@@ -58,14 +58,14 @@ def test_a_machine_is_known_by_its_tags(earlier: Earlier, cloud: str) -> None:
     )
     assert found == wanted
     assert found.job_key == earlier.jobs[cloud]
-    assert found.offer.spot_usd_h > 0, "else its offer is taken as unknown, and its bill would be nothing"
+    assert found.offer.spot_usd_h > 0, "otherwise its offer counts as unknown, and its bill would be zero"
 
 
 @pytest.mark.parametrize("cloud", ["aws", "gcp", "azure"])
-def test_what_lies_beside_a_machine_is_known_by_its_tags(earlier: Earlier, cloud: str) -> None:
-    """Disks, interfaces, secrets: the job, and how long it may need them."""
-    told = earlier.json("tags.json")[cloud]
-    seen, wanted = told["on the machine"], Machine.model_validate(told["read"])
+def test_resources_of_a_machine_are_recognized_by_their_tags(earlier: Earlier, cloud: str) -> None:
+    """Disks, interfaces, secrets: the job, and its deadline."""
+    recorded = earlier.json("tags.json")[cloud]
+    seen, wanted = recorded["on the machine"], Machine.model_validate(recorded["read"])
     parts = {
         "aws": lambda: [seen["volume"], seen["network-interface"], seen["spot-instances-request"]],
         "gcp": lambda: [seen["disk labels"], *seen["secret labels"].values()],
@@ -73,32 +73,32 @@ def test_what_lies_beside_a_machine_is_known_by_its_tags(earlier: Earlier, cloud
     }[cloud]()
     for tags in parts:
         assert tags["spotwave"] == wanted.job_key
-        if not (cloud == "gcp" and tags in seen["secret labels"].values()):  # GCP's secrets have an expiry of their own
+        if not (cloud == "gcp" and tags in seen["secret labels"].values()):  # GCP's secrets have their own expiry
             assert deadline_in(tags) == wanted.deadline
 
 
 @pytest.mark.parametrize("cloud", ["aws", "gcp", "azure"])
-def test_an_offer_packed_then_is_the_same_offer_now(earlier: Earlier, cloud: str) -> None:
-    told = earlier.json("tags.json")["functions"][cloud]
-    offer = unpacked(told["packed"])
-    assert offer == unpacked(offer_in(told["in_pieces"]))
+def test_packed_offer_is_unpacked_unchanged(earlier: Earlier, cloud: str) -> None:
+    recorded = earlier.json("tags.json")["functions"][cloud]
+    offer = unpacked(recorded["packed"])
+    assert offer == unpacked(offer_in(recorded["in_pieces"]))
     assert unpacked(packed(offer)) == unpacked(offer_in(in_pieces(offer))) == offer
 
 
-def test_a_token_names_the_attempt(earlier: Earlier) -> None:
-    """Of the claims alone: the key of the proxy that signed it is not here, so they are signed again."""
+def test_token_names_the_attempt(earlier: Earlier) -> None:
+    """Only the claims: the proxy key that signed the token is not stored, so they are signed again."""
     key = "k" * 32
     for cloud in ("aws", "gcp", "azure"):
-        told = earlier.json("tags.json")[cloud]["token"]
-        claims, algorithm = told["claims"], told["header"]["alg"]
+        recorded = earlier.json("tags.json")[cloud]["token"]
+        claims, algorithm = recorded["claims"], recorded["header"]["alg"]
         token = AttemptToken.read(jwt.encode({**claims, "exp": 2**33}, key, algorithm=algorithm), key)
         assert (token.job_key, token.attempt, str(token.lease_id)) == (earlier.jobs[cloud], 1, claims["lease"])
         again = AttemptToken(token.job_key, token.attempt, token.lease_id, claims["exp"]).signed(key)
         assert jwt.decode(again, options={"verify_signature": False}) == claims
-        assert jwt.get_unverified_header(again) == told["header"]
+        assert jwt.get_unverified_header(again) == recorded["header"]
 
 
-def test_the_notes_of_local_machines(earlier: Earlier) -> None:
+def test_files_of_local_machines_are_read(earlier: Earlier) -> None:
     folders = sorted((earlier.home / "machines").iterdir())
     assert folders
     for folder in folders:
@@ -117,8 +117,8 @@ def test_the_notes_of_local_machines(earlier: Earlier) -> None:
     assert Machines(earlier.home / "machines").find() == []
 
 
-def test_a_local_machine_that_lives_on_is_found_and_ended(earlier: Earlier, tmp_path: Path) -> None:
-    """Its first process carries what the earlier version gave it: its id, its folder, and its tags."""
+def test_running_local_machine_is_found_and_terminated(earlier: Earlier, tmp_path: Path) -> None:
+    """Its first process has the environment that the earlier version set: its id, its folder, and its tags."""
     folder = tmp_path.resolve()
     source = next((earlier.home / "machines").glob(f"{earlier.jobs['open']}-*"))
     place = folder / source.name
@@ -127,7 +127,7 @@ def test_a_local_machine_that_lives_on_is_found_and_ended(earlier: Earlier, tmp_
     (place / "notice.json").unlink(missing_ok=True)
     tags = (place / "machine.json").read_text()
     mark = {ENV_MACHINE: place.name, ENV_WORK: str(place / "work"), ENV_TAGS: tags}
-    assert sorted(mark) == ["SPOTWAVE_MACHINE", "SPOTWAVE_TAGS", "SPOTWAVE_WORK"], "as the earlier versions name them"
+    assert sorted(mark) == ["SPOTWAVE_MACHINE", "SPOTWAVE_TAGS", "SPOTWAVE_WORK"], "names of the earlier versions"
     process = subprocess.Popen(
         [sys.executable, "-c", SLEEPS], env={**os.environ, **mark}, stdout=subprocess.PIPE, start_new_session=True
     )
@@ -151,16 +151,16 @@ def test_a_local_machine_that_lives_on_is_found_and_ended(earlier: Earlier, tmp_
         process.stdout.close()
 
 
-def test_the_notes_of_server_and_worker(earlier: Earlier) -> None:
+def test_notes_of_server_and_worker_are_read(earlier: Earlier) -> None:
     for name in ("server", "controller-worker"):
         note = Note.read(earlier.folder / f"live/{name}.json")
         assert note is not None
         assert note.url.startswith("http://127.0.0.1:")
         assert note.url.endswith("/api")
-        assert note.process() is None, "a process of this computer that has its number is another"
+        assert note.process() is None, "a current process with its pid is a different one"
 
 
-def test_the_home_remembers_its_port_and_its_database(earlier: Earlier, tmp_path: Path) -> None:
+def test_home_keeps_its_port_and_its_database(earlier: Earlier, tmp_path: Path) -> None:
     home = Home(tmp_path.resolve())
     shutil.copytree(earlier.home / "run", home.run)
     port = (home.run / "port").read_text()
@@ -168,8 +168,8 @@ def test_the_home_remembers_its_port_and_its_database(earlier: Earlier, tmp_path
     assert server.on_sqlite(home)
 
 
-def test_the_prefect_toml_and_the_profile_are_known_as_ours(earlier: Earlier, tmp_path: Path) -> None:
-    """One of the two: c70ec19 wrote the first, ccd189d the second."""
+def test_prefect_toml_and_profile_of_spotwave_are_recognized(earlier: Earlier, tmp_path: Path) -> None:
+    """One of the two exists: c70ec19 wrote the first, ccd189d the second."""
     home = Home(tmp_path.resolve())
     left, profiles = earlier.folder / "prefect.toml.txt", earlier.folder / "user/profiles.toml"
     assert left.exists() != profiles.exists()

@@ -1,4 +1,4 @@
-"""The snapshot store of earlier versions: ledger, prices, catalogues, and what jobs learned."""
+"""The snapshot store of earlier versions: ledger, prices, catalogues, and measurements of jobs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.earlier_versions.conftest import Earlier
 NODE = "shci-node/machine"
 
 
-def test_the_ledger_has_every_attempt_with_what_it_cost(earlier: Earlier) -> None:
+def test_ledger_has_every_attempt_with_its_cost(earlier: Earlier) -> None:
     entries = ledger.read(earlier.store)
     files = list((earlier.home / "store/spending/v1/2026-11").glob("*.json"))
     assert len(entries) == len(files) == len(ledger.read(earlier.store, "2026-11"))
@@ -33,7 +33,7 @@ def test_the_ledger_has_every_attempt_with_what_it_cost(earlier: Earlier) -> Non
     assert [one.attempt for one in ledger.of_job(entries, earlier.jobs["interrupted"])] == [1, 2]
 
 
-def test_snapshots_are_read_as_they_were_published(earlier: Earlier) -> None:
+def test_snapshots_are_read_unchanged(earlier: Earlier) -> None:
     found = earlier.store.snapshots()
     assert [one.cloud for one in found] == ["gcp", "aws"]
     for one in found:
@@ -46,10 +46,12 @@ def test_snapshots_are_read_as_they_were_published(earlier: Earlier) -> None:
     assert earlier.store.latest("aws") == found[1]
 
 
-def test_a_catalogue_is_read_where_its_tables_are_of_this_version_and_else_read_again(earlier: Earlier) -> None:
+def test_catalogue_is_read_if_its_tables_are_current(earlier: Earlier) -> None:
     (folder,) = (earlier.home / "store/catalogues").glob("*/gcp-*")
     found = earlier.store.catalogue(folder.name)
-    if folder.parent.name == "v1":  # its tables have changed since: a catalogue is of one day, and fetched anew
+    if (
+        folder.parent.name == "v1"
+    ):  # its tables have changed since; a catalogue is valid for one day and is fetched again
         assert found is None
         return
     assert found is not None
@@ -58,7 +60,7 @@ def test_a_catalogue_is_read_where_its_tables_are_of_this_version_and_else_read_
     assert catalogue.tables["machine_types"].height > 50
 
 
-def test_no_note_of_a_finished_job_is_passed_over(earlier: Earlier) -> None:
+def test_no_note_of_a_finished_job_is_skipped(earlier: Earlier) -> None:
     warnings: list[str] = []
     runs = learned_notes.runs(earlier.store, warnings.append)
     assert len(runs) == len(list((earlier.home / "store/runs/v1").glob("*.json"))) > 0
@@ -68,8 +70,8 @@ def test_no_note_of_a_finished_job_is_passed_over(earlier: Earlier) -> None:
 
 
 @pytest.mark.parametrize("what", ["completed", "interrupted"])
-def test_a_calculation_of_before_is_the_same_kind_of_work(earlier: Earlier, what: str) -> None:
-    """Else all that was learned would be forgotten: the key of the old note is that of the same input today."""
+def test_earlier_calculation_has_the_same_work_key(earlier: Earlier, what: str) -> None:
+    """Otherwise all measurements would be lost: the key of the old note equals that of the same input today."""
     path = earlier.home / f"store/runs/v1/{earlier.jobs[what]}.json"
     given = Calculation.model_validate(earlier.asked(what)["parameters"]["calculation"])
     work = Shci().check(given).work
@@ -81,6 +83,6 @@ def test_a_calculation_of_before_is_the_same_kind_of_work(earlier: Earlier, what
     assert core_h > 0
 
 
-def test_a_pool_that_lost_a_machine_cools_down(earlier: Earlier) -> None:
-    """No cloud that has pools lost one while the sets were made, so nothing cools: but the folder is read."""
+def test_losses_are_read(earlier: Earlier) -> None:
+    """No pool lost a machine while the sets were made, so nothing cools down; but the folder is read."""
     assert learned_notes.losses(earlier.store, datetime(2026, 11, 30, tzinfo=UTC)) == []

@@ -1,8 +1,8 @@
-"""Lets one process of a real run wait at a named call until it is told to go on. Imported at the start of every Python.
+"""Pauses one process of a real run at a named call until it may continue. Imported at the start of every Python.
 
-Which job waits where is told by a plan beside the interpreter (`tests.faults.hooked`). Without one nothing is changed,
-but that a machine finds no more of Prefect's collections than node/requirements.lock gives it, which is none.
-Standard library only: it stands in the site-packages of an environment of its own.
+A plan beside the interpreter (`tests.faults.hooked`) says which job pauses where. Without a plan nothing is changed,
+except that a machine finds none of Prefect's collections, like a machine with only node/requirements.lock.
+Standard library only: the module is in the site-packages of its own environment.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ LONGEST_S = 600.0
 CONTROLLERS_OWN = frozenset({"prefect_aws", "prefect_azure", "prefect_docker", "prefect_gcp", "prefect_redis"})
 
 
-def whose() -> tuple[str, int] | None:
-    """(job key, attempt) of the machine that this process belongs to; attempt 0 for the controller's run of the job."""
+def job_and_attempt() -> tuple[str, int] | None:
+    """Return (job key, attempt) of the machine that this process belongs to; attempt 0 for the controller's run."""
     if remote := os.environ.get("SPOTWAVE_REMOTE"):
         return remote.rpartition("/")[2], int(os.environ.get("SPOTWAVE_ATTEMPT", "0"))
     if work := os.environ.get("SPOTWAVE_WORK"):  # a solver inherits little more
@@ -42,8 +42,8 @@ def whose() -> tuple[str, int] | None:
 
 
 def install() -> None:
-    """Follow this process's plan, if there is one."""
-    me = whose()
+    """Apply this process's plan, if there is one."""
+    me = job_and_attempt()
     if me is None:
         return
     if me[1]:
@@ -59,7 +59,7 @@ def install() -> None:
 
 
 def _with_another_clock(ahead_s: int, library: str) -> None:
-    """Begin again with a clock that is so many seconds ahead, for this process and all that it starts."""
+    """Restart this process with a clock that is `ahead_s` seconds ahead, also for its child processes."""
     if library in os.environ.get("LD_PRELOAD", ""):
         return
     os.environ |= {"LD_PRELOAD": library, "CLOCK_AHEAD": str(ahead_s)}
@@ -67,7 +67,7 @@ def _with_another_clock(ahead_s: int, library: str) -> None:
 
 
 class _NotInstalled:
-    """Prefect loads every collection that it finds, which takes a worker a second of CPU."""
+    """Hides Prefect's collections; loading them takes a worker a second of CPU."""
 
     def find_spec(self, name: str, path: Any, target: ModuleType | None = None) -> None:
         if name in CONTROLLERS_OWN:
@@ -75,7 +75,7 @@ class _NotInstalled:
 
 
 class _Hook:
-    """Wraps one call of a module as that is imported: 'package.module:Class.method'."""
+    """Wraps one call of a module on import: 'package.module:Class.method'."""
 
     def __init__(self, job_key: str, call: str, when: str, dies: str) -> None:
         self._module, _, self._path = call.partition(":")
@@ -107,27 +107,27 @@ class _Hook:
             if self._when == "before":
                 self._wait()
                 return call(*args, **kwargs)
-            said = call(*args, **kwargs)
+            result = call(*args, **kwargs)
             self._wait()
-            return said
+            return result
 
         setattr(owner, name, wrapped)
 
     def _wait(self) -> None:
-        """Once for a job: a process that takes its place passes."""
+        """Pause once per job: a process that replaces this one continues."""
         try:
             self._stem.with_suffix(".hit").touch(exist_ok=False)
         except FileExistsError:
             return
         limit = time.monotonic() + LONGEST_S
         while not self._stem.with_suffix(".go").exists() and time.monotonic() < limit:
-            time.sleep(0.02)  # between two processes that know of each other by files only
+            time.sleep(0.02)  # the processes communicate by files only
         if self._dies:
             _die(self._dies)
 
 
 def _die(how: str) -> None:
-    """'abort:<last words>', as a C++ program dies of an exception, or 'raise:<module>:<exception>:<message>'."""
+    """End as the plan says: 'abort:<last line>', like a C++ exception, or 'raise:<module>:<exception>:<message>'."""
     way, _, rest = how.partition(":")
     if way == "abort":
         os.write(2, f"{rest}\n".encode())

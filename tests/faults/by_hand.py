@@ -1,4 +1,4 @@
-"""What somebody does to a job's run in the UI or through the API, beside the job itself."""
+"""What a user can do to a job's run in the UI or through the API."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from prefect.states import Cancelled, Completed, Failed, Suspended
 from tests.faults.live import Live
 from tests.flows.kit import eventually
 
-GONE_S = 120.0  # until a suspended job has saved its work and has no machine any more
-UI_S = 300  # for so long the UI suspends
+GONE_S = 120.0  # time limit until a suspended job has saved its work and has no machine
+UI_S = 300  # timeout of a suspension in the UI
 
 
 def cancel(live: Live) -> None:
@@ -34,7 +34,7 @@ def suspend(live: Live) -> None:
 
 
 def resume(live: Live) -> None:
-    """When it has no machine, and waits without a limit; safe to repeat."""
+    """Resume the run once it has no machine and waits without a limit. Safe to repeat."""
 
     def held() -> bool:
         state = live.job.run.state

@@ -1,8 +1,8 @@
-"""The other half of the matrix: every call that a job makes of its cloud, answered wrong once or twice.
+"""The other half of the matrix: every API call that a job makes to its cloud, with a wrong answer once or twice.
 
-Which calls there are is not listed but seen: in an undisturbed job of that cloud. A few different calls are spoilt in
-one job: if it comes through, it has come through each. Here the controller's run is a thread of this process, since it
-is not what the fault strikes; all else is as ever.
+The calls are recorded from an undisturbed job of that cloud. A few different calls are disturbed in one job: if the job
+passes, it passes for each of them. Here the controller's run is a thread of this process, since the fault does not
+concern it; everything else is as usual.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ from tests.flows.kit import Job, saved
 
 ANSWERS = ("a 500", "a throttle", "a lost answer", "a truncated body")
 RIGHT, ANY = "nothing wrong", "any call"
-TOGETHER = 4  #: so many calls are spoilt in one job
+TOGETHER = 4  #: number of calls that are disturbed in one job
 
 Struck = Callable[[], bool]
 
 
 def calls_of(harness: Harness, cloud: str) -> tuple[Verdict, list[Case]]:
-    """An undisturbed job, and a case for every call that it made and everything that can be wrong with an answer."""
+    """Run an undisturbed job; return its verdict, and a case for each of its calls and each kind of wrong answer."""
     seen: set[str] = set()
     (verdict,) = carry(harness, [Case(cloud, ANY, RIGHT)], seen)
     return verdict, [Case(cloud, call, answer) for call in sorted(seen) for answer in ANSWERS]
 
 
 def together(cases: list[Case]) -> list[list[Case]]:
-    """Those that share a job: different calls of one cloud, with the same thing wrong; neighbours in the alphabet are
-    kept apart, since they are of one kind."""
+    """Group the cases by job: different calls of one cloud with the same fault. Alphabetical neighbours are kept apart,
+    since they are similar."""
     alike: defaultdict[tuple[str, str], list[Case]] = defaultdict(list)
     for case in cases:
         alike[case.cloud, case.fault].append(case)
@@ -60,7 +60,7 @@ def together(cases: list[Case]) -> list[list[Case]]:
 
 
 def carry_each(harness: Harness, cases: list[Case]) -> list[Verdict]:
-    """A job that comes through has come through each of them; if it does not, each is carried through alone."""
+    """Run the cases in one job; if it fails, run each case on its own."""
     verdicts = carry(harness, cases)
     if len(cases) == 1 or all(verdict.good for verdict in verdicts):
         return verdicts
@@ -68,7 +68,7 @@ def carry_each(harness: Harness, cases: list[Case]) -> list[Verdict]:
 
 
 def carry(harness: Harness, cases: list[Case], seen: set[str] | None = None) -> list[Verdict]:
-    """One job, and what came of it for each of these. seen: takes the names of the calls."""
+    """Run one job, and return its verdict for each of these cases. seen: collects the names of the calls."""
     verdict = Verdict(cases[0])
     testbed = EmulatedTestbed(verdict.case.cloud, harness.folder / harness.name(), harness.api["proxy"])
     struck: list[Struck] = []
@@ -79,13 +79,13 @@ def carry(harness: Harness, cases: list[Case], seen: set[str] | None = None) -> 
                 _carry(harness, verdict, testbed, blocks, client)
             if seen is not None:
                 seen |= {call.partition(" ")[0] for call in testbed.emulator.calls}
-    except Exception as error:  # noqa: BLE001 - whatever it is, the other cases go on and the table tells it
+    except Exception as error:  # noqa: BLE001 - the other cases continue, and the table reports it
         traceback.print_exc()
         verdict.broken = f"{type(error).__name__}: {error}"
     verdicts = [replace(verdict, case=case) for case in cases]
     for one, has_struck in zip(verdicts, struck, strict=False):
         if not one.broken and not has_struck():
-            one.broken = "it was not asked for so often"
+            one.broken = "the call was not made often enough"
     return verdicts
 
 
@@ -95,8 +95,8 @@ def _carry(
     cloud, remote, store, access = blocks
     known: list[UUID] = []
     begun = time.monotonic()
-    told = shci.with_options(on_running=[lambda flow, run, state: known.append(run.id)])
-    state: State[Any] = told(
+    flow = shci.with_options(on_running=[lambda flow, run, state: known.append(run.id)])
+    state: State[Any] = flow(
         clouds=[cloud],
         remote=remote,
         store=store,
@@ -115,9 +115,10 @@ def _carry(
 
 
 def _spoil(emulator: Booting, case: Case) -> Struck:
-    """A 500 and a throttle are refusals: nothing is done, twice. Of the others all is done, and badly told, once.
+    """Plan the wrong answer. A 500 and a throttle are refusals: the call has no effect, twice. With the other faults it
+    takes effect, but its answer is lost or broken, once.
 
-    Whether it has happened at least once is told by what is returned.
+    Returns a function that says whether the fault has happened at least once.
     """
     call = case.step
     match case.fault:

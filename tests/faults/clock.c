@@ -1,4 +1,4 @@
-/* A wall clock that is CLOCK_AHEAD seconds ahead, preloaded; the monotonic clock is left alone. */
+/* Preload library: sets the wall clock CLOCK_AHEAD seconds ahead; the monotonic clock is unchanged. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdlib.h>
@@ -6,16 +6,16 @@
 #include <time.h>
 
 static long ahead(void) {
-    const char *told = getenv("CLOCK_AHEAD");
-    return told ? atol(told) : 0;
+    const char *value = getenv("CLOCK_AHEAD");
+    return value ? atol(value) : 0;
 }
 
 int clock_gettime(clockid_t clock, struct timespec *at) {
     static int (*real)(clockid_t, struct timespec *);
     if (!real) real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
-    int said = real(clock, at);
-    if (said == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) at->tv_sec += ahead();
-    return said;
+    int result = real(clock, at);
+    if (result == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) at->tv_sec += ahead();
+    return result;
 }
 
 int gettimeofday(struct timeval *at, void *zone) {

@@ -1,4 +1,4 @@
-"""Small disks that can be filled, and folders that can be made read-only; only root may."""
+"""Small disks that can be filled, and folders that can be made read-only; both require root."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FILLER = ".filler"
 
 
 def may_mount() -> bool:
-    """Whether this computer lets us mount."""
+    """Whether this process may mount."""
     if os.geteuid() != 0:
         return False
     return subprocess.run(["unshare", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"], check=False).returncode == 0
@@ -21,17 +21,17 @@ def may_mount() -> bool:
 
 @contextmanager
 def mounted(folder: Path, mib: int) -> Iterator[None]:
-    """A disk of that many MiB at the folder."""
+    """Mount a disk of that many MiB at the folder."""
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}m,mode=755", "none", str(folder)], check=True)
     try:
         yield
     finally:
-        # What is mounted below goes first; lazily, for a process that is just dying may still hold a file.
+        # Mounts below it first; lazily, since a terminating process may still have a file open.
         subprocess.run(["umount", "--lazy", "--recursive", str(folder)], check=False)
 
 
 def fill(disk: Path) -> None:
-    """Until nothing more can be written."""
+    """Write until the disk is full."""
     with (disk / FILLER).open("wb") as filler:
         for size in (1 << 20, 1 << 12, 1):
             while _written(filler.fileno(), size):
@@ -53,14 +53,14 @@ def free(disk: Path) -> None:
 
 
 def make_read_only(folder: Path, pid: int) -> None:
-    """For all that open a file there from now on, in the mount namespace of that process."""
-    there = ["nsenter", "--target", str(pid), "--mount", "mount"]
-    subprocess.run([*there, "--bind", str(folder), str(folder)], check=True)
-    subprocess.run([*there, "-o", "remount,bind,ro", str(folder)], check=True)
+    """Make the folder read-only for files opened from now on, in the mount namespace of that process."""
+    in_namespace = ["nsenter", "--target", str(pid), "--mount", "mount"]
+    subprocess.run([*in_namespace, "--bind", str(folder), str(folder)], check=True)
+    subprocess.run([*in_namespace, "-o", "remount,bind,ro", str(folder)], check=True)
 
 
 def forget_read_only(folder: Path) -> None:
-    """Where the machine had no namespace of its own."""
+    """Remove the read-only mount of a machine without its own namespace."""
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
-    if str(folder) in (line.split()[4] for line in mounts):  # `ismount` does not see what is bound to itself
+    if str(folder) in (line.split()[4] for line in mounts):  # `ismount` does not detect a folder bound to itself
         subprocess.run(["umount", "--lazy", str(folder)], check=False)

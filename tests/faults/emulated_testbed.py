@@ -1,4 +1,4 @@
-"""A case on an emulated cloud, with a ledger of its own."""
+"""A case on an emulated cloud, with its own ledger."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Booting = AwsEmulator | GcpEmulator | AzureEmulator
 
 
 class EmulatedTestbed(Testbed):
-    """With namespaces the machines' roads are cut one by one; the controller's stay."""
+    """With namespaces, each machine's connections can be cut separately; the controller's stay."""
 
     emulator: Booting
 
@@ -99,5 +99,5 @@ class EmulatedTestbed(Testbed):
     def usd(self, job_key: str) -> float:
         return self.emulator.ledger.usd
 
-    def wrong_receipt(self, told: dict[str, Any]) -> str | None:
-        return wrong_with(told, self.emulator.ledger)
+    def wrong_receipt(self, receipt: dict[str, Any]) -> str | None:
+        return wrong_with(receipt, self.emulator.ledger)

@@ -1,4 +1,4 @@
-"""Who sees a local machine end: the kernel, by a pidfd of every process of it, and nothing that the product writes."""
+"""Observes the end of local machines through the kernel, by a pidfd of each process, independently of the product."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pathlib import Path
 
 from tests.flows.kit import marked_processes
 
-LOOK_S = 0.1  # for machines that are new: there is no event for a file in the standard library
+LOOK_S = 0.1  # interval of the scan for new machines; the standard library has no file events
 
 
 class ExitMonitor:
-    """Of every machine that is launched in a folder. A thread looks for new ones, and one each waits for its end."""
+    """Watches every machine that is launched in a folder: one thread scans for new ones, one per machine waits."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -27,7 +27,7 @@ class ExitMonitor:
         self._looking.start()
 
     def end_of(self, machine_id: str) -> float | None:
-        """Unix seconds; None while it lives."""
+        """Return the end in Unix seconds; None while the machine runs."""
         return self._ends.get(machine_id)
 
     def close(self) -> None:
@@ -42,7 +42,7 @@ class ExitMonitor:
                     threading.Thread(target=self._attend, args=[path], daemon=True).start()
 
     def _attend(self, root: Path) -> None:
-        """Its first process, then whatever of it is left."""
+        """Wait for its first process, then for all others."""
         name = root.parent.name
         end = _end_of(json.loads(root.read_text())["pid"])
         while left := marked_processes(name):
@@ -51,7 +51,7 @@ class ExitMonitor:
 
 
 def _end_of(pid: int) -> float:
-    """Wait for a process that may be nobody's child here; when it ended, Unix seconds. A zombie has ended."""
+    """Wait for a process that need not be a child; return its end in Unix seconds. A zombie has ended."""
     with suppress(ProcessLookupError):
         descriptor = os.pidfd_open(pid)
         try:

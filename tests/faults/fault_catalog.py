@@ -1,4 +1,4 @@
-"""The faults: what strikes, at which steps it means something, and what it needs of the testbed."""
+"""The faults: what happens, at which steps, and what the testbed must provide."""
 
 from __future__ import annotations
 
@@ -25,42 +25,42 @@ MACHINE = ("boot", "hartree_fock", "choose_reference", "write_fcidump", "run_shc
 FULL = ("hartree_fock", "run_shci", "saving", "collect")
 WORK = ("hartree_fock", "choose_reference", "write_fcidump", "run_shci")
 
-AWAY_S = 12.0  #: for so long a road is cut, a service away, a disk full
+AWAY_S = 12.0  #: how long a connection is cut, a service down, a disk full
 NOTICE_S = 15.0
 BAD_ALLOC = "terminate called after throwing an instance of 'std::bad_alloc'"
 
 
 def nothing(live: Live) -> None:
-    """For faults that are there from the start, and for what need not be healed."""
+    """Do nothing: for faults that exist from the start, and for those that need no healing."""
 
 
-def as_usual(testbed: Testbed) -> None:
-    """Nothing is wrong when the job begins."""
+def unchanged(testbed: Testbed) -> None:
+    """Prepare nothing: the testbed is as usual when the job starts."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """`strike` is called while the process waits at the step; `heal` AWAY_S after it went on."""
+    """`strike` is called while the process waits at the step; `heal` AWAY_S after it continues."""
 
     name: str
     steps: tuple[str, ...]
     strike: Callable[[Live], None]
     heal: Callable[[Live], None] = nothing
     clouds: tuple[str, ...] = CLOUDS
-    served: bool = False  #: the remote is on the network
+    served: bool = False  #: the remote is a network server
     small: bool = False  #: remote and disks are small
-    with_machine: bool = False  #: it ends with the first machine, if that is sooner: the next one has a disk of its own
-    mounts: bool = False  #: only root may do that
-    clock: int = 0  #: the machine's is so many seconds ahead
-    shared: bool = False  #: strikes all jobs of a controller at once: `strike` is given the harness
-    machines: int = 1  #: so many at least, or it has not struck
-    dies: str = ""  #: how the process ends that waits at the step (tests.faults.breakpoints)
-    too_small: bool = False  #: it dies for want of memory, and the job goes on with more of it
-    ends: StateType | None = StateType.COMPLETED  #: how the job ends; None: its run is deleted
-    prepare: Callable[[Testbed], None] = as_usual  #: before the job begins
-    by_hand: bool = False  #: somebody ends the run, and no other machine may be rented
-    ends_here: str = ""  #: how the line begins that the job may end with on this computer, which has one disk alone
-    down_s: float = 2.0  #: of what is shared: until somebody brings it up again
+    with_machine: bool = False  #: it is healed when the first machine ends, if earlier: the next one has its own disk
+    mounts: bool = False  #: requires root
+    clock: int = 0  #: offset of the machine's clock, seconds ahead
+    shared: bool = False  #: affects all jobs of a controller at once
+    machines: int = 1  #: minimum number of machines if the fault took effect
+    dies: str = ""  #: how the paused process ends (tests.faults.breakpoints)
+    too_small: bool = False  #: it runs out of memory, and the job continues with more
+    ends: StateType | None = StateType.COMPLETED  #: final state of the job; None: its run is deleted
+    prepare: Callable[[Testbed], None] = unchanged  #: called before the job starts
+    by_hand: bool = False  #: a user ends the run, and no other machine may be rented
+    ends_here: str = ""  #: beginning of an accepted error on this computer, which has only one disk
+    down_s: float = 2.0  #: downtime of a shared service, until `up` restarts it
 
 
 def _kills(words: str) -> Callable[[Live], None]:
@@ -82,7 +82,7 @@ def _notice(live: Live) -> None:
 
 
 def _freeze(live: Live) -> None:
-    """As when a hypervisor stops a machine: nothing of it runs, and nothing of it is gone."""
+    """Stop all processes, as when a hypervisor pauses a machine."""
     for process in live.testbed.processes(live.machine):
         with suppress(psutil.Error):
             process.suspend()
@@ -96,7 +96,7 @@ def _thaw(live: Live) -> None:
 
 
 def _corrupt(live: Live) -> None:
-    """Overwrite a file of the newest checkpoint, and take the machine back: the next one must pass it over."""
+    """Overwrite a file of the newest checkpoint, and terminate the machine: the next one must skip that checkpoint."""
     live.two_generations()
     _vanish(live)
     newest = live.remote / CHECKPOINT_DIR / live.latest()
@@ -133,12 +133,12 @@ def _fill_disk(live: Live) -> None:
 
 
 def _free_disk(live: Live) -> None:
-    """All machines of a testbed share what is mounted there."""
+    """Free the disk, which all machines of a testbed share."""
     disks.free(live.testbed.folder / "machines")
 
 
 def _read_only(live: Live) -> None:
-    """The machine's folder; a process of it tells which mounts it sees."""
+    """Make the machine's folder read-only, in the mount namespace of one of its processes."""
     process = next(iter(live.testbed.processes(live.machine)))
     disks.make_read_only(live.testbed.work(live.machine), process.pid)
 
@@ -165,7 +165,9 @@ _FAULTS = (
     Fault("freeze the machine", ("run_shci",), _freeze, machines=2),
     Fault("freeze the machine for a moment", ("hartree_fock",), _freeze, _thaw),
     Fault("cut machine from API", ("boot", "hartree_fock", "run_shci", "saving"), _cut_api, _mend),
-    Fault("cut machine from API for good", ("run_shci",), _cut_api, clouds=RENTED),  # one machine alone
+    Fault(
+        "cut machine from API for good", ("run_shci",), _cut_api, clouds=RENTED
+    ),  # needs a separate connection per machine
     Fault("cut machine from remote", ("boot", "hartree_fock", "run_shci", "saving"), _cut_remote, _mend, served=True),
     Fault("cut controller from cloud", ("launch", "boot", "run_shci", "teardown"), _cloud_away, _mend, clouds=RENTED),
     Fault(
@@ -246,5 +248,5 @@ class Case:
 
 
 def all_cases() -> list[Case]:
-    """Every pair of step and fault that means something, on every cloud where it does."""
+    """Return every valid pair of step and fault, on every cloud where it is possible."""
     return [Case(cloud, step, fault.name) for fault in _FAULTS for step in fault.steps for cloud in fault.clouds]

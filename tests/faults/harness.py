@@ -1,4 +1,4 @@
-"""One embedded default whose processes can be made to wait, the proxy, and the cases that are carried through on it."""
+"""One embedded default whose processes can be paused, the proxy, and the cases that run on it."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ from tests.flows.kit import ASKS_S, Job, eventually, now_and_then, saved
 ARRIVES_S = 300.0
 ENDS_S = 420.0
 SILENCE_MINUTES = 0.5
-ROOMY = {"max_vcpus": 16, "max_memory_gib": 256}  # the cheapest has less than half of that
-EVERY_S = 4.0  # how often `reconcile` looks; its schedule is every five minutes
+ROOMY = {"max_vcpus": 16, "max_memory_gib": 256}  # the cheapest offer has less than half of that
+EVERY_S = 4.0  # interval of `reconcile`, which is normally five minutes
 
 
 @dataclass
@@ -55,11 +55,11 @@ class Harness:
     _numbers: Iterator[int] = field(default_factory=count)
 
     def name(self) -> str:
-        """Of a case's folder and blocks."""
+        """Return a name for a case's folder and blocks."""
         return f"case-{next(self._numbers)}"
 
     def carry(self, case: Case, together: Round | None = None) -> Verdict:
-        """One case from its start to its verdict. together: other cases that the same fault strikes."""
+        """Run one case from its start to its verdict. together: other cases that the same fault affects."""
         verdict = Verdict(case)
         fault = FAULTS[case.fault]
         name = self.name()
@@ -71,7 +71,7 @@ class Harness:
                 get_client(sync_client=True) as client,
             ):
                 self._carry(verdict, testbed, blocks, client, together)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the other cases go on and the table tells it
+        except Exception as error:  # noqa: BLE001 - the other cases continue, and the table reports it
             traceback.print_exc()
             verdict.broken = f"{type(error).__name__}: {error}"
             if together is not None:
@@ -119,7 +119,7 @@ class Harness:
                 together.after()
             state = self._final(job)
             if engine is not None:
-                engine.wait(ENDS_S)  # it has seen to its machine and its receipt
+                engine.wait(ENDS_S)  # it first handles its machine and its receipt
             healing.join()
             verdict.seconds = time.monotonic() - begun - held
             judge(verdict, live, state, before)
@@ -135,7 +135,7 @@ class Harness:
         return state is not None and state.is_final() and not state.is_crashed()
 
     def _final(self, job: Job) -> State[Any] | None:
-        """A crash is no end: reconcile takes the job up again. None: the run is deleted."""
+        """Wait for the final state. A crash is not final: reconcile restarts the job. None: the run is deleted."""
         if job.deleted:
             return None
 
@@ -146,7 +146,7 @@ class Harness:
         return eventually(f"{job.key} ends", look, ENDS_S, ASKS_S)
 
     def _end(self, job: Job, client: SyncPrefectClient) -> None:
-        """A case that went wrong leaves nothing to disturb the next ones."""
+        """Cancel a job that did not end, so that it does not disturb the next cases."""
         if job.deleted:
             return
         state = _retry(lambda: job.run.state)
@@ -164,13 +164,13 @@ class Harness:
         _kill(note.pid)
 
     def up(self) -> None:
-        """As a user would, when something is down."""
+        """Run `up`, as a user does when something is down."""
         done = self.embedded.spotwave("up")
         assert done.returncode == 0, done.stdout + done.stderr
 
 
 class Round:
-    """Cases that one blow strikes together: when all of them wait, and again when all go on."""
+    """Cases that one fault affects together: a barrier when all of them wait, and another when all continue."""
 
     def __init__(self, harness: Harness, fault: str, parties: int) -> None:
         blow = harness.kill_worker if "worker" in fault else harness.kill_server
@@ -181,17 +181,17 @@ class Round:
         self._up = False
 
     def after(self) -> None:
-        """Somebody finds it down, and brings it up again."""
+        """Restart the service after its downtime."""
         with self._lock:
             if not self._up:
-                time.sleep(self._down_s)  # the processes go on meanwhile, and find nobody
+                time.sleep(self._down_s)  # the processes continue meanwhile without it
                 self._ground.up()
                 self._up = True
 
 
 @contextmanager
 def harness_on(embedded: Embedded, hooked: Hooked, folder: Path) -> Iterator[Harness]:
-    """Stand on an embedded default that runs with `hooked.python`."""
+    """Set up the harness on an embedded default that runs with `hooked.python`."""
     key = PrefectAccess.new_key()
     access = PrefectAccess(way="proxy", proxy_url="http://127.0.0.1:1", proxy_key=key)
     Computer.python = hooked.python
@@ -210,13 +210,13 @@ def harness_on(embedded: Embedded, hooked: Hooked, folder: Path) -> Iterator[Har
 def _heal_in_time(fault: Fault, live: Live) -> None:
     limit = time.monotonic() + AWAY_S
     while time.monotonic() < limit and not (fault.with_machine and live.ended(1)):
-        time.sleep(0.2)  # nobody tells when a machine of this or that cloud has ended
+        time.sleep(0.2)  # no common event for the end of a machine
     fault.heal(live)
 
 
 @contextmanager
 def _housekeeping_runs() -> Iterator[None]:
-    """Crashed jobs are taken up again meanwhile. What goes wrong with that is raised at the end."""
+    """Run housekeeping in a thread, so that crashed jobs are restarted. Its errors are raised at the end."""
     stop = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         keeper = pool.submit(contextvars.copy_context().run, _run_housekeeping, stop)
@@ -228,17 +228,17 @@ def _housekeeping_runs() -> Iterator[None]:
 
 
 def _run_housekeeping(stop: threading.Event) -> None:
-    """What the schedule of `reconcile` does, oftener."""
+    """Do what the schedule of `reconcile` does, more often."""
     while not stop.wait(EVERY_S):
         try:
             with get_client(sync_client=True) as client:
                 adopt(client)
         except (httpx.HTTPError, PrefectHTTPStatusError, RuntimeError):
-            continue  # the server has been killed
+            continue  # the server is down
 
 
 def _in_context(work: Callable[[], None]) -> threading.Thread:
-    """Prefect's settings are the context's."""
+    """Start a thread in a copy of the context, which holds Prefect's settings."""
     context = contextvars.copy_context()
     thread = threading.Thread(target=lambda: context.run(work), daemon=True)
     thread.start()
@@ -252,7 +252,7 @@ def _kill(pid: int) -> None:
 
 
 def _retry(ask: Callable[[], Any]) -> Any:
-    """The answer; None while the server is away."""
+    """Return the answer; None while the server is down."""
     try:
         return ask()
     except (httpx.HTTPError, PrefectHTTPStatusError):

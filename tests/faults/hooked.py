@@ -1,4 +1,4 @@
-"""An environment beside this one, whose every Python looks for `breakpoints`, and the plans that those follow."""
+"""An environment beside this one, in which every Python imports `breakpoints`, and the plans that it follows."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tests.faults import breakpoints
 
 @dataclass(frozen=True)
 class Hooked:
-    """What runs with `python` can be made to wait. Same packages, same programs."""
+    """An environment whose processes can be paused. Same packages, same programs."""
 
     prefix: Path
 
     @classmethod
     def make(cls, prefix: Path) -> Hooked:
-        """A virtual environment that borrows the packages of the one we run in."""
+        """Create a virtual environment that uses the packages of the current one."""
         packages = prefix / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
         programs = prefix / "bin"
         for folder in (packages, programs, prefix / "plans"):
@@ -42,7 +42,7 @@ class Hooked:
 
     @property
     def has_clock(self) -> bool:
-        """Whether a machine can be given another clock."""
+        """Whether a machine can get another clock."""
         return (self.prefix / "clock.so").exists()
 
     @property
@@ -59,12 +59,12 @@ class Hooked:
         clock: int = 0,
         dies: str = "",
     ) -> Plan:
-        """Make a process of that job wait before or after a call; of the controller, or of an attempt's machine.
+        """Make a process of that job wait before or after a call: of the controller, or of an attempt's machine.
 
-        dies: how it does when it goes on, in the words of `breakpoints`.
+        dies: how the process ends when it continues, in the syntax of `breakpoints`.
         """
         plan = Plan(self.prefix / "plans" / job_key)
-        told = {
+        content = {
             "call": call,
             "when": when,
             "attempt": attempt,
@@ -72,19 +72,19 @@ class Hooked:
             "dies": dies,
             "clock_library": str(self.prefix / "clock.so"),
         }
-        plan.stem.with_suffix(".json").write_text(json.dumps(told))
+        plan.stem.with_suffix(".json").write_text(json.dumps(content))
         return plan
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The plan of one job, and how far it has come."""
+    """The plan of one job, and its progress."""
 
     stem: Path
 
     @property
     def waits(self) -> bool:
-        """Whether the process stands at the call."""
+        """Whether the process waits at the call."""
         return self.stem.with_suffix(".hit").exists() and not self.stem.with_suffix(".go").exists()
 
     def go_on(self) -> None:
@@ -97,7 +97,7 @@ class Plan:
 
 
 def clock_library(folder: Path) -> Path | None:
-    """clock.c, compiled into the folder; None where there is no C compiler."""
+    """Compile clock.c into the folder; None if there is no C compiler."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         return None

@@ -1,4 +1,4 @@
-"""Verdicts in a file, a line each: a matrix that takes longer than one sitting goes on where it was left."""
+"""Verdicts in a file, one per line, so that a long matrix can be continued later."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.faults.verdict import Verdict
 
 
 class Kept:
-    """path: None keeps nothing. Only good verdicts stand: what went wrong is to be tried again."""
+    """path: None keeps nothing. Only good verdicts are kept; failed cases are run again."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -28,7 +28,7 @@ class Kept:
                 file.write(json.dumps(asdict(verdict)) + "\n")
 
     def lacking(self, cases: list[Case]) -> list[Case]:
-        """Those without a verdict: every pair of step and fault once before any comes on another cloud."""
+        """Return the cases without a verdict: every pair of step and fault once before any is repeated elsewhere."""
         done = {verdict.case for verdict in self.verdicts}
         turns: defaultdict[tuple[str, str], int] = defaultdict(int)
         for case in done:
@@ -42,5 +42,5 @@ class Kept:
 
 
 def _read(line: str) -> Verdict:
-    told = json.loads(line)
-    return Verdict(**{**told, "case": Case(**told["case"])})
+    fields = json.loads(line)
+    return Verdict(**{**fields, "case": Case(**fields["case"])})

@@ -1,4 +1,4 @@
-"""A job that a fault is about to strike, and everything that can be done to it."""
+"""A running job under test, and everything that can be done to it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.processes import kill_each
 
 @dataclass
 class Live:
-    """one job on one testbed; its plan's process waits."""
+    """One job on one testbed, whose planned process waits."""
 
     testbed: Testbed
     job: Job
@@ -33,7 +33,7 @@ class Live:
 
     @property
     def machine(self) -> str:
-        """The newest machine's id."""
+        """Return the newest machine's id."""
         return self.testbed.machine_ids(self.key)[-1]
 
     def kill(self, words: str) -> None:
@@ -43,12 +43,12 @@ class Live:
         kill_each(found)
 
     def controller(self) -> psutil.Process:
-        """The process that executes the job's run."""
-        told = eventually("the run's process is known", lambda: self.job.run.infrastructure_pid)
-        return psutil.Process(int(told.rpartition(":")[2]))
+        """Return the process that executes the job's run."""
+        host_pid = eventually("the run's process is known", lambda: self.job.run.infrastructure_pid)
+        return psutil.Process(int(host_pid.rpartition(":")[2]))
 
     def generations(self) -> dict[str, int]:
-        """Bytes of the data of every checkpoint on the remote that has a manifest."""
+        """Return the data size in bytes of every checkpoint on the remote that has a manifest."""
         found = {}
         for path in (self.remote / CHECKPOINT_DIR).glob("*/manifest.json"):
             found[path.parent.name] = sum(one["size"] for one in json.loads(path.read_text())["files"].values())
@@ -59,7 +59,7 @@ class Live:
         return path.read_text().strip() if path.exists() else ""
 
     def two_generations(self) -> None:
-        """Wait for them: one to be harmed and one to fall back on."""
+        """Wait for two checkpoints: one to corrupt and one to fall back on."""
         eventually("two checkpoints are on the remote", lambda: len(self.generations()) > 1, 60)
 
     def ended(self, number: int) -> bool:

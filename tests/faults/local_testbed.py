@@ -1,4 +1,4 @@
-"""A case on the local cloud, whose machines are process trees of this computer."""
+"""A case on the local cloud, whose machines are process trees on this computer."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class LocalTestbed(Testbed):
         self._cloud = LocalCloud(folder=str(self.machines), prices=LOCAL_USD_H)
         self.cloud = self._cloud
         self._api_relay, self._door = self._relay(self._api_port)
-        self._witness = ExitMonitor(self.machines)
-        self._open.callback(self._witness.close)
+        self._exit_monitor = ExitMonitor(self.machines)
+        self._open.callback(self._exit_monitor.close)
 
     def _access_block(self) -> PrefectAccess:
         return self._access.model_copy(update={"api_url": f"http://127.0.0.1:{self._door}/api"})
@@ -45,7 +45,7 @@ class LocalTestbed(Testbed):
         return [machine.id for machine in self._machines(job_key)]
 
     def _machines(self, job_key: str) -> list[Machine]:
-        """By their folders, which stay."""
+        """Return the machines from their folders, which are kept."""
         found = [
             Machine.model_validate_json(path.read_text()) for path in self.machines.glob(f"{job_key}-*/machine.json")
         ]
@@ -58,7 +58,7 @@ class LocalTestbed(Testbed):
         return self.machines / machine_id / "work"
 
     def interrupt(self, machine_id: str, notice_s: float | None) -> None:
-        """In a process of its own: the cloud would not wait either."""
+        """Interrupt in a separate process, since a real cloud does not wait either."""
         machine = (self.machines / machine_id / "machine.json").read_text()
         code = (
             "import sys; from pathlib import Path; from spotwave.blocks.models import Machine; "
@@ -68,15 +68,15 @@ class LocalTestbed(Testbed):
         )
         cloud = subprocess.Popen([sys.executable, "-c", code, str(self.machines), machine, str(notice_s)])
         self._open.callback(lambda: (cloud.kill(), cloud.wait()))
-        if notice_s is not None:  # else the job could end before it has begun
-            told = self.machines / machine_id / NOTICE_FILE
-            eventually("the machine has its notice", lambda: told.exists() or cloud.poll() is not None, 60)
+        if notice_s is not None:  # otherwise the job could end before the notice
+            notice = self.machines / machine_id / NOTICE_FILE
+            eventually("the machine has its notice", lambda: notice.exists() or cloud.poll() is not None, 60)
 
     def cut_api(self, machine_id: str) -> None:
         self._api_relay.sever(self._api_port)
 
     def cut_remote(self, machine_id: str) -> None:
-        """For the controller too: both are on this computer."""
+        """Cut the remote for the controller too: both are on this computer."""
         assert self.remote_relay is not None
         assert self.remote_port is not None
         self.remote_relay.sever(self.remote_port)
@@ -90,9 +90,9 @@ class LocalTestbed(Testbed):
                 relay.mend()
 
     def lives(self, job_key: str) -> list[tuple[float, float]]:
-        """By the kernel's word (tests.faults.exit_monitor), not by what the cloud has noted."""
+        """Return the machines' times as observed by the kernel (tests.faults.exit_monitor), not by the cloud."""
         return [
-            (machine.launched_at.timestamp(), self._witness.end_of(machine.id) or time.time())
+            (machine.launched_at.timestamp(), self._exit_monitor.end_of(machine.id) or time.time())
             for machine in self._machines(job_key)
         ]
 
@@ -101,13 +101,13 @@ class LocalTestbed(Testbed):
             f"secrets of {path.parent.name}" for path in self.machines.glob(f"{job_key}-*/secrets")
         ]
 
-    def wrong_receipt(self, told: dict[str, Any]) -> str | None:
-        """Nobody bills here: the prices are the block's, and the receipt's hours are what is looked at."""
-        hours = sum(end - begun for begun, end in self.lives(told["job_key"])) / 3600
-        said = sum(attempt["bill"]["seconds"] for attempt in told["attempts"]) / 3600
-        if abs(said - hours) <= max(WITHIN * hours, FLOOR_S / 3600 * len(told["attempts"])):
+    def wrong_receipt(self, receipt: dict[str, Any]) -> str | None:
+        """Compare the receipt's hours with the observed ones; there is no billing here, and prices are the block's."""
+        hours = sum(end - begun for begun, end in self.lives(receipt["job_key"])) / 3600
+        charged = sum(attempt["bill"]["seconds"] for attempt in receipt["attempts"]) / 3600
+        if abs(charged - hours) <= max(WITHIN * hours, FLOOR_S / 3600 * len(receipt["attempts"])):
             return None
-        return f"receipt for {3600 * said:.1f} s, machines lived {3600 * hours:.1f} s"
+        return f"receipt for {3600 * charged:.1f} s, machines ran {3600 * hours:.1f} s"
 
     def usd(self, job_key: str) -> float:
         prices = [machine.offer.spot_usd_h for machine in self._machines(job_key)]

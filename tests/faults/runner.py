@@ -1,4 +1,4 @@
-"""Carries cases through, a few at a time, and tells what came of them."""
+"""Runs cases, a few in parallel, and yields their verdicts."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tests.faults.verdict import Verdict
 T = TypeVar("T")
 
 
-def carried(harness: Harness, cases: list[Case], at_once: int) -> Iterator[Verdict]:
-    """As they end. What strikes a whole controller strikes all clouds of a step together."""
+def run_cases(harness: Harness, cases: list[Case], at_once: int) -> Iterator[Verdict]:
+    """Yield verdicts as cases end. A fault of a whole controller affects all clouds of a step together."""
     together: defaultdict[tuple[str, str], list[Case]] = defaultdict(list)
     for case in cases:
         if FAULTS[case.fault].shared:
@@ -33,12 +33,12 @@ def carried(harness: Harness, cases: list[Case], at_once: int) -> Iterator[Verdi
         yield from _ended([_submit(pool, lambda one=case: harness.carry(one)) for case in alone])
 
 
-def called(
+def run_calls(
     harness: Harness, clouds: Sequence[str], chosen: Callable[[list[Case]], list[Case]], at_once: int
 ) -> Iterator[Verdict]:
-    """Every call that an undisturbed job makes, with everything that can be wrong with its answer.
+    """Run every call of an undisturbed job with every kind of wrong answer.
 
-    chosen: which of these, once they are known.
+    chosen: selects the cases, once they are known.
     """
     with _pool(at_once) as pool:
         seen = [_submit(pool, lambda one=cloud: calls.calls_of(harness, one)) for cloud in clouds]
@@ -55,7 +55,7 @@ def called(
 
 @contextmanager
 def _pool(size: int) -> Iterator[ThreadPoolExecutor]:
-    """Whoever is interrupted waits for the cases that have begun, and begins no other."""
+    """Yield a pool; on an interrupt, running cases finish and no others start."""
     with ThreadPoolExecutor(size) as pool:
         try:
             yield pool
@@ -64,7 +64,7 @@ def _pool(size: int) -> Iterator[ThreadPoolExecutor]:
 
 
 def _submit(pool: ThreadPoolExecutor, work: Callable[[], T]) -> Future[T]:
-    """Prefect's settings are the context's."""
+    """Submit work in a copy of the context, which holds Prefect's settings."""
     return pool.submit(contextvars.copy_context().run, work)
 
 
@@ -74,7 +74,7 @@ def _ended(futures: list[Future[Verdict]]) -> Iterator[Verdict]:
 
 
 def each_pair(cases: list[Case], seed: int) -> list[Case]:
-    """Every pair of step and fault once, on a cloud drawn by the seed."""
+    """Return every pair of step and fault once, on a cloud drawn by the seed."""
     random = Random(seed)
     by_pair: defaultdict[tuple[str, str], list[Case]] = defaultdict(list)
     for case in cases:
@@ -83,7 +83,7 @@ def each_pair(cases: list[Case], seed: int) -> list[Case]:
 
 
 def sample(cases: list[Case], count: int, seed: int) -> list[Case]:
-    """A fair one: every fault once before any comes twice, at a step and on a cloud drawn by the seed."""
+    """Draw a fair sample: every fault once before any is repeated, at a step and on a cloud drawn by the seed."""
     random = Random(seed)
     by_fault: defaultdict[str, list[Case]] = defaultdict(list)
     for case in cases:

@@ -1,4 +1,4 @@
-"""The matrix as people read it."""
+"""The matrix as text and Markdown."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from tests.faults.verdict import Verdict
 
 
 def line_of(verdict: Verdict) -> str:
-    """One case in one line."""
+    """Return one case in one line."""
     mark = "ok  " if verdict.good else "BAD "
-    tail = "" if verdict.good else f"  {verdict.told}"
+    tail = "" if verdict.good else f"  {verdict.problem}"
     return (
         f"{mark} {verdict.case.name}: {verdict.outcome[:60]}, {verdict.attempts} machines, {verdict.seconds:.0f} s, "
         f"{verdict.usd:.6f} USD{tail}"
@@ -21,19 +21,19 @@ def line_of(verdict: Verdict) -> str:
 
 
 def closing(verdicts: list[Verdict]) -> str:
-    """The line that `make faults` ends with."""
+    """Return the last line of `make faults`."""
     lost = sum(bool(one.lost) for one in verdicts)
     doubled = sum(bool(one.doubled) for one in verdicts)
     orphans = sum(bool(one.orphans) for one in verdicts)
     broken = sum(bool(one.broken) for one in verdicts)
     unbilled = sum(bool(one.unbilled) for one in verdicts)
-    tail = f", {broken} not carried through" if broken else ""
-    tail += f", {unbilled} receipts off the ledger" if unbilled else ""
+    tail = f", {broken} not completed" if broken else ""
+    tail += f", {unbilled} receipts differ from the ledger" if unbilled else ""
     return f"{len(verdicts)} cases: {lost} lost, {doubled} doubled, {orphans} orphans{tail}"
 
 
 def as_markdown(verdicts: list[Verdict], seed: int) -> str:
-    """A row for each step and fault; a cell for each cloud: machines, seconds and USD lost."""
+    """Return a row for each step and fault, with a cell for each cloud: machines, seconds and USD lost."""
     base = {
         cloud: _median([one for one in verdicts if one.case.cloud == cloud and one.case.fault == "undisturbed"])
         for cloud in CLOUDS
@@ -42,8 +42,8 @@ def as_markdown(verdicts: list[Verdict], seed: int) -> str:
     lines = [
         f"{datetime.now(UTC):%Y-%m-%d}, seed {seed}. {closing(verdicts)}.",
         "",
-        "A cell tells how many machines it took, the seconds lost and the micro-USD lost, against the undisturbed job"
-        " of that cloud; jobs ran several at a time, so seconds are rough.",
+        "A cell shows the number of machines, and the seconds and micro-USD lost compared with the undisturbed job of"
+        " that cloud. Several jobs ran in parallel, so seconds are approximate.",
         "",
         f"| fault | step | {' | '.join(CLOUDS)} |",
         f"|--|--|{'--|' * len(CLOUDS)}",
@@ -57,7 +57,7 @@ def as_markdown(verdicts: list[Verdict], seed: int) -> str:
 
 
 def _calls(verdicts: list[Verdict]) -> list[str]:
-    """A row for each call; a cell for each answer. Seconds and USD against the undisturbed job of that part."""
+    """Return a row for each call, with a cell for each answer. Seconds and USD compared with an undisturbed job."""
     rows = dict.fromkeys((one.case.cloud, one.case.step) for one in verdicts if one.case.fault in ANSWERS)
     if not rows:
         return []
@@ -75,13 +75,13 @@ def _cell(one: Verdict | None, base: dict[str, tuple[float, float]]) -> str:
     if one is None:
         return ""
     if not one.good:
-        return f"**{one.told}**"
+        return f"**{one.problem}**"
     seconds, usd = base[one.case.cloud]
     return f"{one.attempts}, {one.seconds - seconds:+.0f} s, {1e6 * (one.usd - usd):+.0f}"
 
 
 def _median(verdicts: list[Verdict]) -> tuple[float, float]:
-    """(seconds, USD); 0 where there is none."""
+    """Return the median (seconds, USD); 0 if there is no verdict."""
     if not verdicts:
         return 0.0, 0.0
     return median(one.seconds for one in verdicts), median(one.usd for one in verdicts)

@@ -1,4 +1,4 @@
-"""A fair sample of the matrix, drawn anew each time (`make faults` carries it through whole), and the harness."""
+"""A random sample of the fault matrix (`make faults` runs all of it), and tests of the harness."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from tests.faults.fault_catalog import CLOUDS, FAULTS, Case, all_cases
 from tests.faults.harness import Harness, harness_on
 from tests.faults.hooked import Hooked
 from tests.faults.kept import Kept
-from tests.faults.runner import carried, each_pair, sample
+from tests.faults.runner import each_pair, run_cases, sample
 from tests.faults.table import closing, line_of
 from tests.faults.verdict import Verdict
 
 SEED = int(os.environ.get("FAULTS_SEED", time.time()))
 SIZE = int(os.environ.get("FAULTS_SAMPLE", "2"))  # `make test-all` draws more
-AT_ONCE = 3  # jobs; more of them are no faster on two cores, and wait for each other until their deadlines
+AT_ONCE = 3  # parallel jobs; more are no faster on two cores, and run into their deadlines
 
 
 def possible(cases: list[Case]) -> list[Case]:
-    """Here, and in a minute or two."""
+    """Return the cases that are possible on this computer within a minute or two."""
     quick = [case for case in cases if FAULTS[case.fault].down_s < 60]
     return [case for case in quick if may_mount() or not FAULTS[case.fault].mounts]
 
@@ -43,20 +43,20 @@ def harness(embedded: Embedded, hooked: Hooked, tmp_path: Path) -> Harness:
 @pytest.mark.slow(minutes=5)
 @pytest.mark.timeout(2400)
 def test_a_sample_of_the_matrix(harness: Harness, capsys: pytest.CaptureFixture[str]) -> None:
-    """FAULTS_SEED=<seed> draws the same again."""
+    """FAULTS_SEED=<seed> draws the same sample again."""
     cases = sample(possible(all_cases()), SIZE, SEED)
-    verdicts = list(carried(harness, cases, at_once=min(SIZE, AT_ONCE)))
+    verdicts = list(run_cases(harness, cases, at_once=min(SIZE, AT_ONCE)))
     with capsys.disabled():
         print(f"\nfaults: seed {SEED}: {closing(verdicts)}")
     assert all(verdict.good for verdict in verdicts), f"seed {SEED}\n" + "\n".join(map(line_of, verdicts))
 
 
-def test_every_case_has_a_name_of_its_own() -> None:
+def test_case_names_are_unique() -> None:
     names = [case.name for case in all_cases()]
     assert len(set(names)) == len(names) > 200
 
 
-def test_a_sample_has_every_fault_before_any_comes_twice() -> None:
+def test_sample_has_every_fault_before_any_is_repeated() -> None:
     cases = all_cases()
     drawn = sample(cases, len(FAULTS), seed=7)
     assert {case.fault for case in drawn} == set(FAULTS)
@@ -64,21 +64,21 @@ def test_a_sample_has_every_fault_before_any_comes_twice() -> None:
     assert drawn != sample(cases, len(FAULTS), seed=8)
 
 
-def test_each_pair_of_step_and_fault_comes_once() -> None:
+def test_each_pair_of_step_and_fault_is_drawn_once() -> None:
     cases = all_cases()
     drawn = each_pair(cases, seed=7)
     assert len(drawn) == len({(case.fault, case.step) for case in cases})
     assert {case.cloud for case in drawn} == set(CLOUDS)
 
 
-def test_a_wrong_case_is_told_by_the_closing_line() -> None:
+def test_closing_line_counts_failed_cases() -> None:
     case = all_cases()[0]
     verdicts = [Verdict(case), Verdict(case, lost=["wrong energy"]), Verdict(case, orphans=["disk d-1"])]
     assert closing(verdicts) == "3 cases: 1 lost, 0 doubled, 1 orphans"
     assert "LOST: wrong energy" in line_of(verdicts[1])
 
 
-def test_a_matrix_goes_on_where_it_was_left(tmp_path: Path) -> None:
+def test_matrix_is_continued_from_kept_verdicts(tmp_path: Path) -> None:
     cases, path = all_cases(), tmp_path / "verdicts"
     done, wrong = Verdict(cases[0], "completed", 2, 50.0, 0.001), Verdict(cases[1], lost=["wrong energy"])
     kept = Kept(path)
@@ -90,12 +90,12 @@ def test_a_matrix_goes_on_where_it_was_left(tmp_path: Path) -> None:
     lacking = again.lacking(cases)
     assert set(lacking) == set(cases) - {cases[0]}
     pairs = {(case.fault, case.step) for case in cases} - {(cases[0].fault, cases[0].step)}
-    assert {(case.fault, case.step) for case in lacking[: len(pairs)]} == pairs, "each once before any comes again"
+    assert {(case.fault, case.step) for case in lacking[: len(pairs)]} == pairs, "each pair once before any is repeated"
 
 
 @pytest.fixture
 def planned(hooked: Hooked, tmp_path: Path) -> list[str]:
-    """The command of a process that writes "done" and the time into a file after it has read a file."""
+    """Return the command of a process that imports a module and then writes the time into a file."""
     code = (
         "import sys, time; from spotwave.node.contract import write_text; from pathlib import Path; "
         "write_text(Path(sys.argv[1]), str(time.time()))"
@@ -103,7 +103,7 @@ def planned(hooked: Hooked, tmp_path: Path) -> list[str]:
     return [hooked.python, "-c", code, str(tmp_path / "out")]
 
 
-def test_a_process_waits_where_its_plan_says(hooked: Hooked, planned: list[str], tmp_path: Path) -> None:
+def test_process_waits_at_its_planned_call(hooked: Hooked, planned: list[str], tmp_path: Path) -> None:
     plan = hooked.plan("sw-waits", call="spotwave.node.contract:write_text", attempt=2)
     environment = {**os.environ, "SPOTWAVE_REMOTE": "here:jobs/sw-waits"}
     subprocess.run(planned, env={**environment, "SPOTWAVE_ATTEMPT": "1"}, check=True, timeout=60)
@@ -121,7 +121,7 @@ def test_a_process_waits_where_its_plan_says(hooked: Hooked, planned: list[str],
     plan.forget()
 
 
-def test_a_machine_has_what_its_lock_file_gives_it_and_the_controller_all(hooked: Hooked) -> None:
+def test_machine_has_no_prefect_collections_but_the_controller_has(hooked: Hooked) -> None:
     lock = Path(__file__).parents[2] / "node" / "requirements.lock"
     code = "import importlib, sys; importlib.import_module(sys.argv[1])"
     on_machine = {**os.environ, "SPOTWAVE_REMOTE": "here:jobs/sw-bare", "SPOTWAVE_ATTEMPT": "1"}
@@ -133,7 +133,7 @@ def test_a_machine_has_what_its_lock_file_gives_it_and_the_controller_all(hooked
         assert done.returncode == code_expected, done.stderr
 
 
-def test_a_machine_has_another_clock_where_its_plan_says(hooked: Hooked, planned: list[str], tmp_path: Path) -> None:
+def test_machine_has_its_planned_clock(hooked: Hooked, planned: list[str], tmp_path: Path) -> None:
     if not hooked.has_clock:
         pytest.skip("no C compiler here")
     hooked.plan("sw-clock", clock=600)
@@ -143,7 +143,7 @@ def test_a_machine_has_another_clock_where_its_plan_says(hooked: Hooked, planned
     assert 540 < ahead < 600
 
 
-def test_google_calls_can_be_told_apart_by_their_first_word() -> None:
-    """As `tests.faults.calls` does: what follows is where it went."""
+def test_gcp_calls_differ_in_their_first_word() -> None:
+    """As `tests.faults.calls` does: the rest is the target of the call."""
     kinds = [kind for _, _, kind in ROUTES]
     assert len({kind.partition(" ")[0] for kind in kinds}) == len(kinds)

@@ -1,4 +1,4 @@
-"""Where one case runs: a cloud of its own with a remote, a store and a way to the Prefect API that can be cut."""
+"""The environment of one case: its own cloud, remote and store, and connections to the Prefect API that can be cut."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from tests.processes import words
 
 
 class Testbed(ABC):
-    """`served`: the remote is a server on the network and not a folder. `small`: remote and disks are small mounts."""
+    """`served`: the remote is a network server instead of a folder. `small`: remote and disks are small mounts."""
 
-    __test__ = False  # pytest: it is no test, although its name begins like one
+    __test__ = False  # for pytest: not a test, despite its name
 
     kind: str
     cloud: Cloud
 
     def __init__(self, folder: Path, api: tuple[PrefectAccess, int], *, served: bool, small: bool) -> None:
-        """api: the block by which machines of this cloud reach Prefect, and the port where that is."""
+        """api: the access block of this cloud's machines, and the port of the Prefect API."""
         self.folder = folder
         self.small = small
         self._access, self._api_port = api
@@ -55,16 +55,16 @@ class Testbed(ABC):
 
     @property
     def remote(self) -> Path:
-        """The folder that is the remote of all jobs."""
+        """Return the folder that is the remote of all jobs."""
         return self.folder / "remote" / "jobs"
 
     def blocks(self) -> list[Block]:
-        """Cloud, remote, store and access."""
+        """Return the blocks: cloud, remote, store and access."""
         return [self.cloud, self._remote_block(), SnapshotStore(url=str(self.folder / "store")), self._access_block()]
 
     @abstractmethod
     def _build(self) -> None:
-        """Make the cloud."""
+        """Create the cloud."""
 
     @abstractmethod
     def _access_block(self) -> PrefectAccess: ...
@@ -78,12 +78,12 @@ class Testbed(ABC):
         return RcloneRemote(config=SecretStr(config), path="here:jobs")
 
     def _remote_door(self) -> int:
-        """The port by which all reach the served remote."""
+        """Return the port at which the served remote is reached."""
         assert self.remote_port is not None
         return self.remote_port
 
     def _serve_remote(self) -> int:
-        """A real server: rclone's own, for WebDAV."""
+        """Start a real server: rclone's WebDAV server."""
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = int(free.getsockname()[1])
         command = [rclone_binary(), "serve", "webdav", str(self.folder / "remote"), "--addr", f"127.0.0.1:{port}"]
@@ -99,18 +99,18 @@ class Testbed(ABC):
         return port
 
     def _relay(self, port: int) -> tuple[Traffic, int]:
-        """A road to that port which can be cut, and where it begins."""
+        """Open a connection to that port that can be cut; return the relay and its port."""
         listener = socket.create_server(("127.0.0.1", 0))
         listener.setblocking(False)
         relay = Traffic([(listener, port)])
         self._open.callback(relay.stop)
         return relay, int(listener.getsockname()[1])
 
-    # What a fault does.
+    # Actions of faults.
 
     @abstractmethod
     def machine_ids(self, job_key: str) -> list[str]:
-        """Of every machine that ever was, in the order of their attempts."""
+        """Return the ids of all machines, past ones included, in the order of their attempts."""
 
     @abstractmethod
     def processes(self, machine_id: str) -> list[psutil.Process]: ...
@@ -120,7 +120,7 @@ class Testbed(ABC):
 
     @abstractmethod
     def interrupt(self, machine_id: str, notice_s: float | None) -> None:
-        """Returns at once."""
+        """Interrupt the machine; returns at once."""
 
     @abstractmethod
     def cut_api(self, machine_id: str) -> None: ...
@@ -130,30 +130,30 @@ class Testbed(ABC):
 
     @abstractmethod
     def away(self, gone: bool) -> None:
-        """Whether the cloud's own API answers nobody."""
+        """Set whether the cloud's own API is unavailable."""
 
     @abstractmethod
     def mend(self) -> None:
-        """All roads are open, and the cloud answers."""
+        """Restore all connections, and the cloud's API."""
 
-    # What came of it.
+    # Observations for the verdict.
 
     @abstractmethod
     def lives(self, job_key: str) -> list[tuple[float, float]]:
-        """(begun, ended) of every machine, Unix seconds."""
+        """Return (begun, ended) of every machine, Unix seconds."""
 
     @abstractmethod
     def left(self, job_key: str) -> list[str]:
-        """What is still there, in words."""
+        """Return the resources that are left, as text."""
 
     @abstractmethod
     def usd(self, job_key: str) -> float:
-        """What the cloud bills."""
+        """Return the amount that the cloud bills."""
 
     @abstractmethod
-    def wrong_receipt(self, told: dict[str, Any]) -> str | None:
-        """Where the receipt departs from what the cloud bills."""
+    def wrong_receipt(self, receipt: dict[str, Any]) -> str | None:
+        """Return the difference between the receipt and the cloud's bill, if any."""
 
     def find(self, machine_id: str, part: str) -> list[psutil.Process]:
-        """The machine's processes in whose command line this stands."""
+        """Return the machine's processes with this text in their command lines."""
         return [process for process in self.processes(machine_id) if part in " ".join(words(process))]

@@ -1,4 +1,4 @@
-"""The testbed of a case, by its cloud."""
+"""Create the testbed of a case."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def make_testbed(
     served: bool = False,
     small: bool = False,
 ) -> Testbed:
-    """api: "direct" for machines on this computer, "proxy" for those in clouds."""
+    """Create the testbed. api: "direct" for machines on this computer, "proxy" for those in clouds."""
     if cloud == "local":
         return LocalTestbed(folder, api["direct"], served=served, small=small)
     return EmulatedTestbed(cloud, folder, api["proxy"], served=served, small=small)

@@ -1,4 +1,4 @@
-"""Accounts that may have little, and clouds that have nothing left: what is wrong before a job asks for its machine."""
+"""Accounts with small quotas, and clouds without capacity: problems that exist before a job requests its machine."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from tests.faults.live import Live
 from tests.faults.testbed import Testbed
 from tests.flows.clouds_kit import REQUIREMENTS
 
-LITTLE = 1  # vCPU: less than any machine of the emulated markets has that a job would take
+LITTLE = 1  # vCPU: less than any machine that a job would choose in the emulated markets
 
 
 def first_offer(testbed: Testbed) -> Offer:
-    """What a job would ask for first."""
+    """Return the offer that a job tries first."""
     wanted = Requirements.model_validate(REQUIREMENTS)
     return rank(testbed.cloud.market(), wanted, Work(1.0), {}).ranked[0].offer
 
 
 def small_regional_quota(testbed: Testbed) -> None:
-    """The region of the first offer has room for nothing more."""
+    """Leave no quota in the region of the first offer."""
     region = first_offer(testbed).region
     match emulator_of(testbed):
         case AwsEmulator() as amazon:
@@ -36,14 +36,14 @@ def small_regional_quota(testbed: Testbed) -> None:
 
 
 def small_project_quota(testbed: Testbed) -> None:
-    """All regions together may have what the first offer has, and no vCPU more."""
+    """Limit the quota of all regions together to the vCPUs of the first offer."""
     google = emulator_of(testbed)
     assert isinstance(google, GcpEmulator)
     google.world.project_quotas["CPUS_ALL_REGIONS"] = (first_offer(testbed).vcpus, 0)
 
 
 def no_family_quota(testbed: Testbed) -> None:
-    """No quota for spot was granted, and none of the first offer's family: the others count on their own."""
+    """Grant no spot quota, and none for the first offer's family; other families have their own quotas."""
     google, offer = emulator_of(testbed), first_offer(testbed)
     assert isinstance(google, GcpEmulator)
     family = offer.instance_type.partition("-")[0]
@@ -63,7 +63,7 @@ def closed_region(testbed: Testbed) -> None:
 
 
 def fill(live: Live) -> None:
-    """Every pool."""
+    """Exhaust every pool."""
     exhausted = emulator_of(live.testbed).exhausted
     exhausted.update((offer.instance_type, offer.pool[2]) for offer in offers_of(live.testbed.cloud.market().frame))
 

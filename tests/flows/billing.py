@@ -1,4 +1,4 @@
-"""A job's receipt against what the emulated cloud has billed."""
+"""Compare a job's receipt with what the emulated cloud has billed."""
 
 from __future__ import annotations
 
@@ -14,54 +14,54 @@ if TYPE_CHECKING:
     from tests.flows.clouds_kit import CloudJob
 
 WITHIN = 0.02
-FLOOR_S = 0.5  # of each machine's time; clocks of whole seconds, and a look at a process list, are no better
+FLOOR_S = 0.5  # of each machine's time: clocks with whole seconds and polls of a process list are not more precise
 
 
 def receipt_in(folder: Path) -> dict[str, Any]:
-    """As it was kept when the job ended, however that was. folder: of its results.
+    """Return the receipt as written when the job ended. folder: of its results.
 
-    A cancelled run may have its last state before its last steps: on a loaded computer seconds before.
+    A cancelled run may get its final state before its last steps: on a loaded computer, seconds before.
     """
     path = folder / "receipt.json"
-    eventually("the receipt is there", path.exists, 60.0)
+    eventually("the receipt exists", path.exists, 60.0)
     found = json.loads(path.read_text())
     assert isinstance(found, dict)
     return found
 
 
-def wrong_with(told: dict[str, Any], ledger: Ledger) -> str | None:
-    """None within 2 %, all attempts together: machines, disks and addresses; else what is wrong, in a line.
+def wrong_with(receipt: dict[str, Any], ledger: Ledger) -> str | None:
+    """Return None if receipt and ledger agree within 2 %, over machines, disks and addresses of all attempts; else the
+    problem in one line.
 
-    Egress is left out: an emulator does not see what a machine sends. A machine of a rehearsal may live for ten
-    seconds, of which 2 % are less than the second in which AWS dates an end: half a second of each machine is allowed
-    for.
+    Egress is left out: an emulator does not see what a machine sends. A machine of a rehearsal may run for only ten
+    seconds, of which 2 % are less than the second in which AWS dates an end, so half a second per machine is tolerated.
     """
-    ids = [attempt["machine"] for attempt in told["attempts"]]
+    ids = [attempt["machine"] for attempt in receipt["attempts"]]
     if len(set(ids)) != len(ids):
         return "a machine is on the receipt twice"
     items = [item for id_ in ids for item in ledger.of_machine(id_)]
     if [item.kind for item in items].count("machine") != len(ids):
-        return "the ledger does not know a machine of the receipt"
+        return "a machine of the receipt is missing in the ledger"
     if any(item.ended is None for item in items):
-        return "something of a machine on the receipt still bills"
-    said, billed = told["cost"]["usd"] - told["cost"]["parts"]["egress_usd"], sum(item.usd for item in items)
+        return "a machine on the receipt is still billed"
+    charged, billed = receipt["cost"]["usd"] - receipt["cost"]["parts"]["egress_usd"], sum(item.usd for item in items)
     floor = FLOOR_S / 3600 * sum(item.usd_h for item in items)
-    if abs(said - billed) <= max(WITHIN * billed, floor):
+    if abs(charged - billed) <= max(WITHIN * billed, floor):
         return None
     rows = [
         f"{a['ending']}: {a['usd']:.6f} for {a['bill']['seconds']} s, billed {_usd(ledger, a['machine']):.6f}"
-        for a in told["attempts"]
+        for a in receipt["attempts"]
     ]
-    return f"receipt {said:.6f} USD, ledger {billed:.6f} USD ({'; '.join(rows)})"
+    return f"receipt {charged:.6f} USD, ledger {billed:.6f} USD ({'; '.join(rows)})"
 
 
-def unsettled(told: dict[str, Any]) -> list[int]:
-    """The attempts of a receipt whose end the cloud has yet to tell."""
-    return [attempt["number"] for attempt in told["attempts"] if attempt["bill"]["unsettled"]]
+def unsettled(receipt: dict[str, Any]) -> list[int]:
+    """Return the attempts of a receipt whose end the cloud has not reported yet."""
+    return [attempt["number"] for attempt in receipt["attempts"] if attempt["bill"]["unsettled"]]
 
 
 def assert_receipt_matches(job: CloudJob) -> None:
-    """Once it is settled, as `reconcile` does."""
+    """Settle the bills as `reconcile` does, then compare."""
 
     def settled() -> bool:
         settle_bills(job.client)

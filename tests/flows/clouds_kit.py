@@ -1,4 +1,4 @@
-"""Three emulated clouds that boot machines, as the embedded default's blocks, and jobs on them."""
+"""Three emulated clouds with booting machines, as blocks of the embedded default, and jobs on them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ NAME = "booting"
 
 
 class Login(Emulator):
-    """This computer's managed identity, as `AzureEmulator` gives it."""
+    """This computer's managed identity, as `AzureEmulator` provides it."""
 
     def __init__(self, azure: AzureEmulator) -> None:
         super().__init__(listening=LOGIN.dup())
@@ -60,7 +60,7 @@ class Login(Emulator):
 
 @dataclass(frozen=True)
 class Emulated:
-    """One cloud: its emulator, its block, and the job's other blocks."""
+    """One emulated cloud: its emulator, its block, and the job's other blocks."""
 
     kind: str
     emulator: AwsEmulator | GcpEmulator | AzureEmulator
@@ -69,12 +69,12 @@ class Emulated:
     remote: Path
 
     def cheapest(self) -> str:
-        """The label of the offer that a job tries first."""
+        """Return the label of the offer that a job tries first."""
         ranked = rank(self.cloud.market(), Requirements.model_validate(REQUIREMENTS), Work(1.0), {}).ranked
         return ranked[0].offer.label
 
     def exhaust(self, label: str) -> None:
-        """No capacity for that offer."""
+        """Leave no capacity for that offer."""
         _, instance_type, place = label.split()
         self.emulator.exhausted.add((instance_type, place))
 
@@ -90,7 +90,7 @@ class CloudJob(Job):
     def on(
         cls, cloud: Emulated, embedded: Embedded, client: SyncPrefectClient, at: tuple[Hooked, Step], **parameters: Any
     ) -> Self:
-        """at: the step at which a process of the job is to wait."""
+        """Start a job. at: the step at which a process of the job waits."""
         begun = start(embedded, client, at, **cloud.blocks, requirements=REQUIREMENTS, **parameters)
         return cls(embedded.home, client, begun.run_id, cloud, plan=begun.plan)
 
@@ -99,14 +99,14 @@ class CloudJob(Job):
         return self.cloud.remote / self.key
 
     def machine(self, attempt: int = 1) -> Machine:
-        """The one that was switched on: a creation that fails is seen for a moment too."""
+        """Return the machine that booted: a failed creation is listed for a moment too."""
         booted = self.cloud.emulator.computers
 
         def look() -> Machine | None:
             found = [machine for machine in self.cloud.cloud.find(self.key) if machine.id in booted]
             return next((machine for machine in found if machine.attempt == attempt), None)
 
-        if attempt not in self.known:  # a cloud does not tell of what is gone
+        if attempt not in self.known:  # a cloud does not list terminated machines
             self.known[attempt] = eventually(f"machine {attempt} of {self.key}", look, every_s=0.5)
         return self.known[attempt]
 
@@ -117,7 +117,7 @@ class CloudJob(Job):
         return self.computer(attempt).work
 
     def traces(self) -> Iterator[tuple[str, str]]:
-        """Where a secret could have been left: consoles and logs of machines, the remote, the results, the tags."""
+        """Yield the places where a secret could have leaked: consoles and logs, the remote, the results, the calls."""
         for computer in self.cloud.emulator.computers.values():
             yield "the user data", (computer.folder / "user-data").read_text()
             yield "the console", computer.console.read_text()
@@ -130,7 +130,7 @@ class CloudJob(Job):
         yield "the calls", "\n".join(self.cloud.emulator.calls)
 
     def secrets(self) -> set[str]:
-        """What no trace may tell, as long as the job's secret lives: its files, and the token of the attempt."""
+        """Return the secrets that must not leak while the job runs: its files, and the token of the attempt."""
         found = {PLANTED}
         for name, content in self.cloud.emulator.secrets.items():
             if self.key in name:
@@ -141,7 +141,7 @@ class CloudJob(Job):
 
 @contextmanager
 def three_clouds(embedded: Embedded, folder: Path) -> Iterator[dict[str, Emulated]]:
-    """AWS, GCP and Azure, each with a block; a remote with a secret in its rclone.conf; machines behind the proxy."""
+    """Emulate AWS, GCP and Azure, each with a block; a remote with a secret in its rclone.conf; and a proxy."""
     key = PrefectAccess.new_key()
     emulators = {"aws": AwsEmulator(), "gcp": GcpEmulator(), "azure": AzureEmulator()}
     remote = RcloneRemote(
@@ -150,7 +150,7 @@ def three_clouds(embedded: Embedded, folder: Path) -> Iterator[dict[str, Emulate
     store = SnapshotStore(url=str(folder / "store"))
     with emulators["aws"] as amazon, emulators["gcp"] as google, emulators["azure"] as microsoft, Login(microsoft):
         os.environ["AZURE_POD_IDENTITY_AUTHORITY_HOST"] = microsoft.url  # for the test's own process
-        usual, Computer.python = Computer.python, embedded.python  # whose processes can be made to wait
+        usual, Computer.python = Computer.python, embedded.python  # whose processes can be paused
         access = PrefectAccess(way="proxy", proxy_url="http://127.0.0.1:1", proxy_key=key)
         clouds: dict[str, Cloud] = {
             "aws": aws_at(amazon, attempts=2),
@@ -183,7 +183,7 @@ def three_clouds(embedded: Embedded, folder: Path) -> Iterator[dict[str, Emulate
 
 @contextmanager
 def proxy(embedded: Embedded, access: PrefectAccess) -> Iterator[int]:
-    """`spotwave proxy` on a free port, which then stands in the access block."""
+    """Run `spotwave proxy` on a free port, and save its URL in the access block."""
     command = [
         sys.executable,
         "-m",
@@ -194,7 +194,7 @@ def proxy(embedded: Embedded, access: PrefectAccess) -> Iterator[int]:
         "--port",
         "0",
     ]
-    # Without the mark: it is the test's own, and outlives an `up` that ends what is left of a dead worker.
+    # Without the mark: it belongs to the test, and must survive an `up` that ends the processes of a stopped worker.
     environment = {name: value for name, value in embedded.environment.items() if name != ENV_MARK}
     where = embedded.home.path
     with subprocess.Popen(command, cwd=where, env=environment, stdout=subprocess.PIPE, text=True) as served:

@@ -29,14 +29,14 @@ def client(prefect_api: Api) -> Iterator[SyncPrefectClient]:
 
 @pytest.fixture
 def job(embedded: Embedded, client: SyncPrefectClient, hooked: Hooked) -> Iterator[Start]:
-    """Start jobs, with a process that waits at a step; afterwards none of them may have left anything behind."""
+    """Start jobs, with a process that waits at a step; afterwards check that none of them left anything behind."""
     with _starting(embedded, client, hooked) as begin:
         yield begin
 
 
 @pytest.fixture(scope="module")
 def early(embedded: Embedded, hooked: Hooked) -> Iterator[Start]:
-    """As `job`, for jobs of several tests that mostly wait: they wait together."""
+    """Like `job`, for jobs of several tests that mostly wait, so that they wait together."""
     with (
         embedded.api.in_use(embedded.home),
         get_client(sync_client=True) as client,
@@ -47,7 +47,7 @@ def early(embedded: Embedded, hooked: Hooked) -> Iterator[Start]:
 
 @pytest.fixture(scope="module")
 def clouds(embedded: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Emulated]]:
-    """By kind; emulated, and their machines boot."""
+    """The emulated clouds by kind, with machines that boot."""
     with three_clouds(embedded, tmp_path_factory.mktemp("clouds")) as found:
         yield found
 
@@ -71,7 +71,7 @@ def _starting(embedded: Embedded, client: SyncPrefectClient, hooked: Hooked) -> 
 
 @pytest.fixture(scope="module")
 def priced(embedded: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """Parameters of a job whose machines cost something, with a ledger of its own."""
+    """Parameters of a job whose machines have a price, with its own ledger."""
     cloud = LocalCloud(folder=str(embedded.home.machines), prices={"local-1": USD_H}, pretend_vcpus=MANY_VCPUS)
     store = SnapshotStore(url=str(tmp_path_factory.mktemp("ledger")))
     with saved(embedded, "priced", cloud, store) as (its_cloud, its_store):

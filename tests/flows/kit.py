@@ -1,4 +1,4 @@
-"""What the end-to-end tests do to a job: start it, find its machine, wait, harm it, read what came of it."""
+"""Helpers of the end-to-end tests: start a job, find its machine, wait, disturb it, read the results."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ from tests.processes import words
 
 T = TypeVar("T")
 
-ASKS_S = 2.0  # how often a test that waits for minutes asks Prefect's server, whose CPU is what all of them share
+ASKS_S = 2.0  # poll interval of tests that wait for minutes, since all of them share the CPU of Prefect's server
 
-USD_H = 36.0  # of the fixture `priced`: a cent a second
+USD_H = 36.0  # price in the fixture `priced`: a cent per second
 # Small enough for a test: a second of heat-bath CI.
 MINIMAL = {"basis": "sto-3g"}
-# Of a machine that nobody disturbs; Hartree.
+# Energies of an undisturbed run; Hartree.
 UNDISTURBED = {
     "rhf_energy": -149.9353759264,
     "variational_energy": -150.0343435830,
@@ -55,7 +55,7 @@ UNDISTURBED = {
 
 
 def eventually(what: str, look: Callable[[], T | None], within_s: float = 300.0, every_s: float = 0.1) -> T:
-    """The first true value of `look`; fails when the time is over."""
+    """Return the first true value of `look`; fail after `within_s` seconds."""
     limit = time.monotonic() + within_s
     while True:
         if found := look():
@@ -65,10 +65,10 @@ def eventually(what: str, look: Callable[[], T | None], within_s: float = 300.0,
 
 
 def now_and_then(look: Callable[[], T | None], every_s: float = ASKS_S) -> Callable[[], T | None]:
-    """As `look`, but None between its turns: for what is asked of a server, beside something that costs nothing."""
+    """Return `look`, limited to one call per `every_s` seconds and None between: for requests to a server."""
     due = 0.0
 
-    def seldom() -> T | None:
+    def limited() -> T | None:
         nonlocal due
         if time.monotonic() < due:
             return None
@@ -76,23 +76,23 @@ def now_and_then(look: Callable[[], T | None], every_s: float = ASKS_S) -> Calla
         due = time.monotonic() + every_s
         return found
 
-    return seldom
+    return limited
 
 
 def local_cloud(home: Home) -> LocalCloud:
-    """The local cloud of this home, as the embedded default has it."""
+    """Return the local cloud of this home, as in the embedded default."""
     return LocalCloud(folder=str(home.machines), pretend_vcpus=MANY_VCPUS)
 
 
 @dataclass
 class Job:
-    """A run of shci/water-dimer, from the outside."""
+    """A run of shci/water-dimer, seen from outside."""
 
     home: Home
     client: SyncPrefectClient
     run_id: Any
-    plan: Plan | None = field(default=None, kw_only=True)  #: what a process of it waits for
-    deleted: bool = field(default=False, kw_only=True)  #: by the test
+    plan: Plan | None = field(default=None, kw_only=True)  #: the plan at which one of its processes waits
+    deleted: bool = field(default=False, kw_only=True)  #: whether the test has deleted it
 
     @property
     def key(self) -> str:
@@ -113,7 +113,7 @@ class Job:
         return self.home.remote / self.key
 
     def node_runs(self) -> list[FlowRun]:
-        """The attempts, oldest first."""
+        """Return the runs of the attempts, oldest first."""
         tagged = FlowRunFilter(tags=FlowRunFilterTags(all_=[self.key]))
         runs = [run for run in self.client.read_flow_runs(flow_run_filter=tagged) if run.parent_task_run_id]
         return sorted(runs, key=lambda run: run.name)
@@ -128,28 +128,28 @@ class Job:
         return {str(found.key): found for found in self.client.read_artifacts(artifact_filter=wanted)}
 
     def machine(self, attempt: int = 1) -> Machine:
-        """The attempt's machine, as soon as the cloud has it."""
+        """Return the attempt's machine, once the cloud lists it."""
         return eventually(
             f"machine {attempt} of {self.key}",
             lambda: next((m for m in local_cloud(self.home).find(self.key) if m.attempt == attempt), None),
-            every_s=0.5,  # it looks at every process of this computer
+            every_s=0.5,  # it scans every process of this computer
         )
 
     def work(self, attempt: int = 1) -> Path:
         return self.home.machines / self.machine(attempt).id / "work"
 
     def engine(self, attempt: int = 1) -> int:
-        """The pid of the attempt's node run."""
+        """Return the pid of the attempt's node run."""
         path = self.work(attempt) / ENGINE_PID_FILE
         return int(eventually("node run started", lambda: path.read_text() if path.exists() else None))
 
     def waits(self) -> None:
-        """Return when its process waits: from here on the job cannot end before it is harmed."""
+        """Return once its process waits: from then on the job cannot end before it is disturbed."""
         assert self.plan is not None
         eventually("it waits where its plan says", lambda: self.plan and self.plan.waits, 400)
 
     def saved(self) -> None:
-        """Return when a verified checkpoint is on the remote."""
+        """Return once a verified checkpoint is on the remote."""
         eventually("LATEST is on the remote", (self.remote / LATEST_FILE).exists)
 
     def finished(self, within_s: float = 400.0) -> State[Any]:
@@ -167,8 +167,8 @@ class Job:
 
 @contextmanager
 def saved(embedded: Embedded, name: str, *blocks: Block) -> Iterator[list[str]]:
-    """Save blocks under that name, and delete them at the end: a cloud that is gone would go on being asked. Yields
-    the documents' full names."""
+    """Save blocks under that name, and delete them at the end, since a deleted cloud would still be queried. Yields the
+    documents' full names."""
     with embedded.api.in_use(embedded.home):
         slugs = [block.get_block_type_slug() for block in blocks]
         for block in blocks:
@@ -189,7 +189,7 @@ def start(
     environment: Mapping[str, str] | None = None,
     **parameters: Any,
 ) -> Job:
-    """at: the step at which a process of the job is to wait. environment: more of its controller's."""
+    """Start a job. at: the step at which one of its processes waits. environment: additions to its controller's."""
     deployment = client.read_deployment_by_name("shci/water-dimer")
     tomorrow = Scheduled(scheduled_time=datetime.now(UTC) + timedelta(days=1))
     variables = {**deployment.job_variables, "env": dict(environment)} if environment else None
@@ -205,8 +205,8 @@ def start(
 
 
 def refused(**parameters: Any) -> str:
-    """The message of a job that fails before anything is launched. It runs in the test's own process, without the
-    heartbeat thread, whose end costs a second per flow run."""
+    """Return the message of a job that fails before anything is launched. It runs in the test's own process, without
+    the heartbeat thread, whose end takes a second per flow run."""
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         state = shci(**parameters, return_state=True)
     assert state.is_failed()
@@ -215,7 +215,7 @@ def refused(**parameters: Any) -> str:
 
 
 def marked_processes(machine_id: str) -> list[psutil.Process]:
-    """Every living process of a machine."""
+    """Return every running process of a machine."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -227,12 +227,12 @@ def marked_processes(machine_id: str) -> list[psutil.Process]:
 
 
 def running(machine_id: str, module: str) -> list[psutil.Process]:
-    """The living processes of a machine that run `python -m <module>`; one may end while it is looked at."""
+    """Return the processes of a machine that run `python -m <module>`; one may end during the scan."""
     return [process for process in marked_processes(machine_id) if module in words(process)]
 
 
 def nothing_left(job: Job) -> None:
-    """No machine of the job, no process of any of its machines, no queue."""
+    """Check that no machine of the job, no process of its machines and no queue is left."""
     assert local_cloud(job.home).find(job.key) == []
     for folder in job.home.machines.glob(f"{job.key}-*"):
         assert marked_processes(folder.name) == []
@@ -251,6 +251,6 @@ def endings(result: dict[str, Any]) -> list[str]:
 
 
 def repeated_scf(run: Job, attempt: int) -> bool:
-    """Whether that attempt computed the SCF instead of taking it from the checkpoint."""
+    """Whether that attempt computed the SCF instead of reading it from the checkpoint."""
     node_run = run.node_runs()[attempt - 1]
     return not any("taken from the checkpoint" in line for line in messages(run.client, node_run.id))

@@ -1,4 +1,4 @@
-"""A run's log lines."""
+"""Log lines of a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 
 
 def messages(client: SyncPrefectClient, flow_run_id: UUID) -> list[str]:
-    """All of them (a few hundred), in pages."""
+    """Return all log lines of a run (a few hundred), in pages."""
     wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[flow_run_id]))
     found: list[str] = []
     while True:

@@ -1,4 +1,4 @@
-"""A job whose receipt is still open, a cloud that answers as it is told to, and what Prefect keeps of both."""
+"""A job whose receipt is still open, with a fake cloud and a fake Prefect."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from spotwave.blocks.snapshots import SnapshotStore
 from spotwave.flows.housekeeping.settle_bills import settle_bills
 from spotwave.tasks.cost import billing_record, ledger
 from spotwave.tasks.cost.billing_record import BillingRecord, MachineBill, not_ended
-from spotwave.tasks.cost.receipt import asked, keep
+from spotwave.tasks.cost.receipt import bill_from_cloud, keep
 from spotwave.tasks.load_blocks import NoSuchBlock
 from tests.tasks.test_expected_cost import an_offer
 from tests.tasks.test_quote import a_job
@@ -32,15 +32,15 @@ CLOUD = "azure-cloud/here"
 
 
 class FakeCloud:
-    """Tells what it is told to, and counts how often it is asked."""
+    """Returns the given answers, and counts its calls."""
 
     least_billed_s: ClassVar[float] = 0.0
     tells_end_late: ClassVar[bool] = True
 
     def __init__(self) -> None:
-        self.word: datetime | None = None
+        self.reported_end: datetime | None = None
         self.away = False
-        self.there: list[Machine] = []
+        self.listed: list[Machine] = []
         self.asked = 0
 
     def _ask(self) -> None:
@@ -50,18 +50,18 @@ class FakeCloud:
 
     def billed_until(self, machine: Machine) -> datetime | None:
         self._ask()
-        return self.word
+        return self.reported_end
 
     def prices_held(self, machine: Machine, until: datetime) -> list[tuple[datetime, float]]:
-        return [(machine.launched_at, 3.6)]  # a mill a second
+        return [(machine.launched_at, 3.6)]  # a tenth of a cent per second
 
     def find(self, job_key: str | None = None) -> list[Machine]:
         self._ask()
-        return self.there
+        return self.listed
 
 
 class FakePrefect:
-    """A run in some state, and the artifacts that are made."""
+    """A run in some state, and the created artifacts."""
 
     def __init__(self) -> None:
         self.state: State[Any] | None = Completed()
@@ -77,7 +77,7 @@ class FakePrefect:
 
 
 class Scene:
-    """One job with one machine, whose end was seen after 60 s and was after 40 s."""
+    """One job with one machine, which ended after 40 s and was found gone after 60 s."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.cloud, self.prefect = FakeCloud(), FakePrefect()
@@ -98,10 +98,10 @@ class Scene:
         return self.cloud
 
     def job_ends(self, *, with_result: bool = True) -> None:
-        """As its engine leaves it: the end as it was seen."""
+        """Leave the files of a finished job, with the end as its engine observed it."""
         at = BEGUN.timestamp()
         ledger.write(self.store, ledger.reservation(self.job, 1, 99.0, at, at, None))
-        bill, _ = asked(self.cloud, self.machine, SEEN, 0)  # type: ignore[arg-type]
+        bill, _ = bill_from_cloud(self.cloud, self.machine, SEEN, 0)  # type: ignore[arg-type]
         attempt = not_ended(self.machine).model_copy(update={"bill": bill, "ended_at": bill.ended_at})
         ledger.write(self.store, ledger.ended(self.job, self.machine, bill, at, None))
         went = MachineBill(attempt=attempt, cloud=CLOUD, reserved_at=at, gone=SEEN)
@@ -113,7 +113,7 @@ class Scene:
         self.cloud.asked = 0
 
     def machine_is_left(self) -> None:
-        """As a controller leaves it that died while its machine ran."""
+        """Leave the files of a controller that ended while its machine was running."""
         at = BEGUN.timestamp()
         ledger.write(self.store, ledger.reservation(self.job, 1, 99.0, at, at, None))
         billing_record.keep(
@@ -121,14 +121,14 @@ class Scene:
                 MachineBill(attempt=not_ended(self.machine), cloud=CLOUD, reserved_at=at)
             )
         )
-        self.cloud.there = [self.machine]
+        self.cloud.listed = [self.machine]
         self.prefect.state = Failed()
 
     def look(self) -> dict[str, str]:
         return settle_bills(self.prefect)  # type: ignore[arg-type]
 
     @property
-    def said(self) -> str:
+    def action(self) -> str:
         return self.look().get(f"receipt of {self.job.key}", "")
 
     @property

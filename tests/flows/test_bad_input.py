@@ -1,4 +1,4 @@
-"""Bad input: one clear line that names the parameter and the remedy, before anything is launched."""
+"""Bad input gives one clear line with the parameter and the remedy, before anything is launched."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.flows.kit import local_cloud, refused
 pytestmark = pytest.mark.slow
 
 H2 = "H 0 0 0; H 0 0 0.74"
-# parameters, how the line begins, what else it says
+# Parameters, the beginning of the message, and a further part of it.
 CASES: dict[str, tuple[dict[str, Any], str, str]] = {
     "unknown basis": ({"basis": "6-31gg"}, "basis:", "6-31g"),
     "unknown element": ({"molecule": "Qq 0 0 0"}, "molecule", "Qq"),
@@ -37,7 +37,7 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
         "8 bytes x n^4/8",
     ),
     "more memory than any offer": ({"basis": "aug-cc-pvqz"}, "requirements:", "min_memory_gib"),
-    "program that is not there": ({"program": "dice"}, "program:", "Dice"),
+    "missing program": ({"program": "dice"}, "program:", "Dice"),
     "own program without a line": ({"program": "command"}, "command", ""),
     "no cloud": ({"clouds": []}, "clouds:", "local-cloud/here"),
     "unknown cloud": ({"clouds": ["local-cloud/nowhere"]}, "clouds:", "local-cloud/nowhere"),
@@ -51,11 +51,11 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
     "project": ({"project": "../others"}, "project:", "letters"),
     "unknown budget": ({"budget": "budget/nowhere"}, "budget:", "budget/nowhere"),
     "job to continue": ({"continue_job": "../sw-0123456789ab"}, "continue_job:", "sw-0123456789ab"),
-    "job to continue that never was": ({"continue_job": "sw-000000000000"}, "continue_job:", "there is no job"),
+    "unknown job to continue": ({"continue_job": "sw-000000000000"}, "continue_job:", "there is no job"),
 }
 
 
-# One of each thing that is looked at; the others in `make test-all`.
+# One case of each kind of check; the others in `make test-all`.
 ALWAYS = {
     "unknown basis",
     "odd electrons",
@@ -71,23 +71,23 @@ EACH = [pytest.param(case, marks=[] if case in ALWAYS else pytest.mark.thorough)
 @pytest.mark.parametrize("case", EACH)
 def test_bad_input(embedded: Embedded, client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
     monkeypatch.setenv("SPOTWAVE_HOME", str(embedded.home.path))
-    parameters, begins, says = CASES[case]
+    parameters, begins, part = CASES[case]
     machines = sorted(embedded.home.machines.iterdir())
     message = refused(**parameters)
     assert message.startswith(begins), message
-    assert says in message
+    assert part in message
     assert "\n" not in message.strip()
     assert "Traceback" not in message
     assert sorted(embedded.home.machines.iterdir()) == machines, "nothing was launched"
     assert local_cloud(embedded.home).find() == []
 
 
-def test_a_remote_that_cannot_be_written(
+def test_unwritable_remote(
     embedded: Embedded, client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("SPOTWAVE_HOME", str(embedded.home.path))
     file = tmp_path / "a-file"
-    file.write_text("a remote cannot lie below a file")
+    file.write_text("a file cannot contain a remote")
     RcloneRemote(path=str(file / "folder")).save("unwritable", overwrite=True)
     message = refused(molecule=H2, basis="sto-3g", remote="rclone-remote/unwritable")
     assert message.startswith("remote:"), message

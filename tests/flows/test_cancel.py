@@ -1,4 +1,4 @@
-"""`prefect flow-run cancel`: the machine is terminated, and what it cost is told."""
+"""`prefect flow-run cancel`: the machine is terminated, and its cost is on the receipt."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def jobs(early: Start) -> dict[str, Job]:
 
 
 @pytest.mark.parametrize("name", ["cancelled at work", "cancelled at launch"])
-def test_cancelling_the_run_terminates_the_machine_and_pays_for_it(
+def test_cancelling_the_run_terminates_the_machine_and_bills_it(
     embedded: Embedded, jobs: dict[str, Job], name: str
 ) -> None:
-    """Also one that nobody but its cloud knows of yet."""
+    """Also for a machine that only its cloud has recorded yet."""
     run = jobs[name]
     run.waits()
     command = [sys.executable, "-m", "prefect", "flow-run", "cancel", str(run.run_id)]
     subprocess.run(command, env=embedded.environment, check=True, capture_output=True, timeout=60)
     assert run.finished().is_cancelled()
-    told = receipt_in(run.home.results / run.key)
-    assert [attempt["ending"] for attempt in told["attempts"]] == ["lost"]
-    assert told["attempts"][0]["bill"]["seconds"] > 0
+    receipt = receipt_in(run.home.results / run.key)
+    assert [attempt["ending"] for attempt in receipt["attempts"]] == ["lost"]
+    assert receipt["attempts"][0]["bill"]["seconds"] > 0
     node_runs = run.node_runs()
     assert [node_run.state_name for node_run in node_runs] == ["Cancelled"] * len(node_runs)
     assert len(node_runs) == (name == "cancelled at work")

@@ -1,4 +1,4 @@
-"""shci/water-dimer on emulated clouds that boot what they launch: refused, taken back, and done."""
+"""shci/water-dimer on emulated clouds whose machines boot: refused, interrupted, and completed."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from tests.flows.clouds_kit import CloudJob, Emulated
 from tests.flows.kit import MINIMAL, get_client, same_energies
 from tests.processes import words
 
-# A minute goes where SQLite makes Prefect's server wait for itself, now and then.
+# Up to a minute is lost now and then because SQLite blocks Prefect's server.
 pytestmark = [pytest.mark.thorough, pytest.mark.slow(minutes=5), pytest.mark.timeout(600)]
 
 
-def test_refused_taken_back_and_done(
+def test_refused_interrupted_and_completed(
     embedded: Embedded, client: SyncPrefectClient, clouds: dict[str, Emulated], hooked: Hooked
 ) -> None:
-    """One job on each cloud, all at once. The cheapest offer has no capacity; the first machine is taken back with a
-    notice in run_shci, the second ends the job. (What else can befall it: tests.faults.)"""
+    """One job on each cloud, in parallel. The cheapest offer has no capacity; the first machine is interrupted with a
+    notice in run_shci, the second one finishes the job. (Other faults: tests.faults.)"""
     cheapest = {kind: cloud.cheapest() for kind, cloud in clouds.items()}
     for kind, cloud in clouds.items():
         cloud.exhaust(cheapest[kind])
@@ -39,13 +39,13 @@ def test_refused_taken_back_and_done(
         job.waits()
         secrets |= job.secrets()
     assert len(secrets) == 1 + len(jobs), "a password, and a token for each attempt"
-    in_no_process_list(secrets)
-    what_runs_is_shown(embedded, jobs)
+    check_process_lists(secrets)
+    check_running_machines_are_shown(embedded, jobs)
     for job in jobs.values():
         job.cloud.emulator.interrupt(job.machine(1).id, 30.0)
     for job in jobs.values():
         first = job.computer(1)
-        assert first.wait(30), "it had saved and ended itself before its time was up"
+        assert first.wait(30), "it saves and stops before the deadline of the notice"
         assert (job.remote / LATEST_FILE).exists()
         assert json.loads((job.remote / "attempts/1/outcome.json").read_text())["ending"] == "interrupted"
     for kind, job in jobs.items():
@@ -62,19 +62,19 @@ def test_refused_taken_back_and_done(
             assert attempt["spot_usd_h"] > 0
         assert first["ended_at"] <= second["launched_at"]
         ledger = job.cloud.emulator.ledger
-        assert [(item.kind, item.id) for item in ledger.left()] == [], "nothing that bills is left"
+        assert [(item.kind, item.id) for item in ledger.left()] == [], "nothing billed is left"
         assert_receipt_matches(job)
         assert job.cloud.emulator.secrets == {}
-        assert len(job.cloud.emulator.computers) == 2, "one machine an attempt"
-        assert "came of it" in str(job.artifacts_of(job.run_id)["launches"].data)
+        assert len(job.cloud.emulator.computers) == 2, "one machine per attempt"
+        assert "result" in str(job.artifacts_of(job.run_id)["launches"].data)
     for job in jobs.values():
         for where, text in job.traces():
-            assert not any(secret in text for secret in secrets), f"{where} tells a secret"
-    not_in_the_database(embedded, secrets)
+            assert not any(secret in text for secret in secrets), f"{where} contains a secret"
+    check_database(embedded, secrets)
 
 
-def what_runs_is_shown(embedded: Embedded, jobs: dict[str, CloudJob]) -> None:
-    """By `spotwave ls`; the reaper sees it and leaves it alone; and a check finds all in order."""
+def check_running_machines_are_shown(embedded: Embedded, jobs: dict[str, CloudJob]) -> None:
+    """`spotwave ls` shows the machines, the reaper leaves them alone, and a check finds no problem."""
     listed = embedded.spotwave("ls")
     assert listed.returncode == 0, listed.stdout + listed.stderr
     with embedded.api.in_use(embedded.home), get_client(sync_client=True) as client:
@@ -93,14 +93,14 @@ def what_runs_is_shown(embedded: Embedded, jobs: dict[str, CloudJob]) -> None:
     assert [finding for _, finding in checked if finding.ok is False] == []
 
 
-def in_no_process_list(secrets: set[str]) -> None:
+def check_process_lists(secrets: set[str]) -> None:
     for process in psutil.process_iter():
         line = " ".join(words(process))
         assert not any(secret in line for secret in secrets), line
 
 
-def not_in_the_database(embedded: Embedded, secrets: set[str]) -> None:
-    """Prefect's: parameters, artifacts, logs, events. Blocks are encrypted."""
+def check_database(embedded: Embedded, secrets: set[str]) -> None:
+    """Search Prefect's database: parameters, artifacts, logs, events. Blocks are encrypted."""
     files = list(embedded.home.path.rglob("*.db"))
     assert files
     for file in files:
@@ -108,5 +108,5 @@ def not_in_the_database(embedded: Embedded, secrets: set[str]) -> None:
             tables = [name for (name,) in database.execute("select name from sqlite_master where type = 'table'")]
             for table in tables:
                 for row in database.execute(f'select * from "{table}"'):
-                    told = str(row)
-                    assert not any(secret in told for secret in secrets), f"table {table} tells a secret"
+                    text = str(row)
+                    assert not any(secret in text for secret in secrets), f"table {table} contains a secret"

@@ -1,4 +1,4 @@
-"""A job whose machines reach no Prefect API: all they say comes by the remote, and stands in Prefect all the same."""
+"""A job whose machines reach no Prefect API: their reports arrive through the remote and are all in Prefect."""
 
 from __future__ import annotations
 
@@ -38,23 +38,23 @@ def kill_controller(embedded: Embedded, run: Job) -> None:
 
 
 def working_lease(run: Job) -> Lease | None:
-    """What Prefect has of the first machine's lease, once it works."""
+    """Return the first machine's lease from Prefect, once it works."""
     artifact = run.artifacts_of(run.run_id).get(f"lease-{run.key}-1")
     lease = Lease.from_metadata(artifact.metadata_) if artifact else None
     return lease if lease and lease.phase is Phase.WORKING and lease.progress.step == "run_shci" else None
 
 
-def test_a_detached_job_outlives_its_machine_and_its_controller(
+def test_detached_job_survives_its_machine_and_its_controller(
     embedded: Embedded, client: SyncPrefectClient, job: Start, detached: str
 ) -> None:
     run = job("run_shci", **MINIMAL, access=detached)
     run.waits()
-    eventually("the machine's progress stands in Prefect", lambda: working_lease(run))
+    eventually("the machine's progress is in Prefect", lambda: working_lease(run))
     (first,) = run.node_runs()
     assert first.state_name == "Running"
     kill_controller(embedded, run)
 
-    # While nobody listens, the machine is taken back: it saves what there is, and says so.
+    # While no controller runs, the machine is interrupted: it saves its work and writes its outcome.
     local_cloud(run.home).interrupt(run.machine(), 20)
     done = embedded.spotwave("up")
     assert done.returncode == 0, done.stderr
@@ -65,9 +65,9 @@ def test_a_detached_job_outlives_its_machine_and_its_controller(
     assert not repeated_scf(run, 2)
     assert [node_run.state_name for node_run in run.node_runs()] == ["Interrupted", "Completed"]
     for attempt, node_run in enumerate(run.node_runs(), 1):
-        told = messages(client, node_run.id)
-        assert sum(f"attempt {attempt} of {run.key}" in line for line in told) == 1, "nothing twice"
-        assert not (run.remote / attempt_dir(attempt) / RECORD_DIR).exists(), "handed on"
+        lines = messages(client, node_run.id)
+        assert sum(f"attempt {attempt} of {run.key}" in line for line in lines) == 1, "each line once"
+        assert not (run.remote / attempt_dir(attempt) / RECORD_DIR).exists(), "forwarded"
     second = run.node_runs()[1]
     assert any("taken from the checkpoint" in line for line in messages(client, second.id))
     states = {task.name.rpartition("-")[0]: task.state_name for task in run.tasks_of(second)}

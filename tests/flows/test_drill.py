@@ -1,4 +1,4 @@
-"""`spotwave drill`: on the local cloud and on emulated ones, each with the interruption that it can force."""
+"""`spotwave drill` on the local cloud and on emulated ones, each with the interruption that it can force."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.slow(minutes=1), pytest.mark.timeout(900)]
 
 STORE = f"snapshot-store/{NAME}"
 LOCAL = "local-cloud/here"
-# What each cloud does to a machine, and whether the machine hears of it beforehand.
+# How each cloud interrupts a machine, and whether the machine gets a notice.
 FORCED = {
     LOCAL: ("a notice of 30 s", True),
     f"aws-cloud/{NAME}": ("terminated by Spotwave, without notice", False),
@@ -32,10 +32,10 @@ FORCED = {
 
 
 @pytest.mark.thorough
-def test_the_work_survives_on_every_cloud(
+def test_drill_passes_on_every_cloud(
     embedded: Embedded, client: SyncPrefectClient, clouds: dict[str, Emulated]
 ) -> None:
-    """As a user runs it: told what it costs, all four at once, followed to their reports."""
+    """As a user runs it: the cost is shown, all four drills run in parallel, and their reports are printed."""
     chosen = [word for document in FORCED for word in ("--cloud", document)]
     blocks = ["--remote", f"rclone-remote/{NAME}", "--access", f"prefect-access/{NAME}", "--store", STORE]
     done = embedded.spotwave("drill", *chosen, *blocks, "--yes", timeout_s=720)
@@ -45,9 +45,9 @@ def test_the_work_survives_on_every_cloud(
     for document, run_id in runs:
         passed(embedded, Job(embedded.home, client, UUID(run_id)), document)
     for cloud in clouds.values():
-        assert [(item.kind, item.id) for item in cloud.emulator.ledger.left()] == [], "nothing that bills is left"
+        assert [(item.kind, item.id) for item in cloud.emulator.ledger.left()] == [], "nothing billed is left"
         assert cloud.emulator.secrets == {}
-        assert len(cloud.emulator.computers) == 2, "one machine an attempt"
+        assert len(cloud.emulator.computers) == 2, "one machine per attempt"
 
 
 def passed(embedded: Embedded, run: Job, document: str) -> None:
@@ -67,14 +67,14 @@ def passed(embedded: Embedded, run: Job, document: str) -> None:
         assert result["attempts"][0]["ending"] == "interrupted"
         assert re.search(r"\| notice to 1, until its checkpoint was safe \| \d", report), report
     else:
-        assert "says nothing of what a notice leaves time for" in report
+        assert "does not test how much time a notice leaves" in report
     for what in (
         "launch of 1, until it worked",
         "loss of 1, until 2 worked",
         "end of the work, until nothing was left",
     ):
         assert re.search(rf"\| {what} \| \d+\.\d \|", report), report
-    spent, most = map(float, re.findall(r"Together ([\d.]+) USD, of ([\d.]+) USD", report)[0])
+    spent, most = map(float, re.findall(r"Total: ([\d.]+) USD, of at most ([\d.]+) USD", report)[0])
     assert spent <= most
     assert "Nothing is left" in report
     nothing_left(run)
@@ -82,14 +82,14 @@ def passed(embedded: Embedded, run: Job, document: str) -> None:
 
 @pytest.fixture
 def quick_flows(embedded: Embedded, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Without the heartbeat thread, whose end costs a second per flow run."""
+    """Without the heartbeat thread, whose end takes a second per flow run."""
     monkeypatch.setenv("SPOTWAVE_HOME", str(embedded.home.path))
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         yield
 
 
 @pytest.mark.thorough
-def test_a_cloud_that_refuses_everything(
+def test_drill_on_a_cloud_without_quota_fails(
     client: SyncPrefectClient, clouds: dict[str, Emulated], quick_flows: None
 ) -> None:
     google = clouds["gcp"].emulator
@@ -113,25 +113,25 @@ def test_a_cloud_that_refuses_everything(
 
 
 @pytest.mark.parametrize(
-    ("cloud", "minutes", "says"),
+    ("cloud", "minutes", "message"),
     [
         ("local-cloud/nowhere", 60.0, "there is no block 'local-cloud/nowhere'"),
         ("local-cloud", 60.0, "<block type>/<document>"),
-        ("rclone-remote/here", 60.0, "is no Cloud"),
+        ("rclone-remote/here", 60.0, "is not a block of type Cloud"),
         ("azure-cloud/public", 60.0, "cloud: 'azure-cloud/public' has no account"),
         (LOCAL, float("nan"), "minutes: nan is out of range"),
         (LOCAL, 1.0, "minutes: 1 is out of range"),
     ],
 )
-def test_no_drill(client: SyncPrefectClient, cloud: str, minutes: float, says: str) -> None:
-    with pytest.raises(NoDrill) as told:
+def test_invalid_parameters(client: SyncPrefectClient, cloud: str, minutes: float, message: str) -> None:
+    with pytest.raises(NoDrill) as caught:
         estimate(cloud, minutes, "snapshot-store/here")
-    assert says in str(told.value)
-    assert "\n" not in str(told.value)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
-def test_nobody_to_ask(embedded: Embedded) -> None:
-    """The cost is told, and without a terminal nothing begins unasked."""
+def test_without_a_terminal_nothing_is_started(embedded: Embedded) -> None:
+    """The cost is shown, and without a terminal nothing is started."""
     machines = sorted(embedded.home.machines.iterdir())
     done = embedded.spotwave("drill")
     assert done.returncode == 1

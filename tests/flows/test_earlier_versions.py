@@ -1,4 +1,4 @@
-"""A job that an earlier version left unfinished, continued with a smaller eps1: a real server and a real machine."""
+"""A job that an earlier version left unfinished, continued with a smaller eps1, on a real server and machine."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.flows.kit import endings, repeated_scf, saved
 
 pytestmark = [pytest.mark.thorough, pytest.mark.slow(minutes=2)]
 
-# Of a fresh calculation with this eps1: water in 6-31G with a frozen core, half the eps1 of the earlier jobs; Hartree.
+# Results of a fresh calculation with this eps1 (half that of the earlier jobs): water in 6-31G, frozen core; Hartree.
 EPS1, VARIATIONAL, TOTAL, DETERMINANTS = 1e-4, -76.1198677498, -76.1199540001, 13950
 
 
 @pytest.mark.parametrize("commit", COMMITS)
-def test_it_goes_on_from_the_remote_and_the_ledger_of_before(
+def test_job_continues_from_the_earlier_remote_and_ledger(
     embedded: Embedded, job: Start, tmp_path: Path, commit: str
 ) -> None:
     earlier = Earlier(HERE / commit)

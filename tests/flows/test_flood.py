@@ -1,4 +1,4 @@
-"""A job whose machine speaks through a proxy that is flooded the whole time: it never notices."""
+"""A job whose machine uses a proxy that is flooded the whole time: the job is not affected."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ ROWS = [
 ]
 
 
-def test_a_flood_of_the_proxy_costs_no_machine(
+def test_flooded_proxy_costs_no_machine(
     embedded: Embedded, client: SyncPrefectClient, job: Start, tmp_path: Path
 ) -> None:
     PrefectAccess(way="proxy", proxy_key=SecretStr(KEY)).save("flooded", overwrite=True)
     log = tmp_path / "proxy.log"
     with command(embedded, "prefect-access/flooded", log) as url, flooded(int(url.rpartition(":")[2]), 500) as opened:
         PrefectAccess(way="proxy", proxy_url=url, proxy_key=SecretStr(KEY)).save("flooded", overwrite=True)
-        eventually("the flood is there", lambda: opened.value >= 500)
+        eventually("the flood has started", lambda: opened.value >= 500)
         result = job(**MINIMAL, access="prefect-access/flooded", silence_minutes=0.5).completed()
-        assert opened.value > 1000, "it went on"
+        assert opened.value > 1000, "the flood went on"
     PrefectAccess.delete("flooded")
     same_energies(result)
     assert endings(result) == ["completed"]

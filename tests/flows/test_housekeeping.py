@@ -1,4 +1,4 @@
-"""What keeps house: the limits of the queues, reconcile, reap."""
+"""Housekeeping: the limits of the queues, reconcile, reap."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ SCHEDULED = ("reconcile/every-5-minutes", "reap/every-10-minutes")
 
 @pytest.fixture(autouse=True)
 def quick_flows() -> Iterator[None]:
-    """Without the heartbeat thread, whose end costs a second per flow run."""
+    """Without the heartbeat thread, whose end takes a second per flow run."""
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         yield
 
 
 @pytest.fixture(autouse=True)
 def no_schedule(client: SyncPrefectClient) -> Iterator[None]:
-    """The embedded default's own housekeeping would tidy up what these tests have put there."""
+    """The scheduled housekeeping would remove what these tests create."""
     scheduled = [client.read_deployment_by_name(name).id for name in SCHEDULED]
     for deployment_id in scheduled:
         client.pause_deployment(deployment_id)
@@ -50,7 +50,7 @@ def no_schedule(client: SyncPrefectClient) -> Iterator[None]:
 
 @pytest.fixture
 def parked(client: SyncPrefectClient) -> Iterator[Any]:
-    """Make job runs that no worker will take: scheduled for tomorrow, then put into a state by force."""
+    """Create job runs that no worker takes: scheduled for tomorrow, then put into a state by force."""
     made: list[UUID] = []
     deployment = client.read_deployment_by_name("shci/water-dimer")
 
@@ -68,7 +68,7 @@ def parked(client: SyncPrefectClient) -> Iterator[Any]:
 
 
 @pytest.mark.thorough
-def test_a_ninth_job_waits_visibly(client: SyncPrefectClient, parked: Any) -> None:
+def test_ninth_job_is_shown_as_late(client: SyncPrefectClient, parked: Any) -> None:
     running = [parked(Running()) for _ in range(8)]
     deployment = client.read_deployment_by_name("shci/water-dimer")
     ninth = client.create_flow_run_from_deployment(
@@ -89,11 +89,11 @@ def test_a_ninth_job_waits_visibly(client: SyncPrefectClient, parked: Any) -> No
 
 
 def as_old(monkeypatch: pytest.MonkeyPatch, by: timedelta) -> None:
-    """Let reconcile and reap look from a later time."""
+    """Let reconcile and reap run as if at a later time."""
     monkeypatch.setattr("spotwave.tasks.api.now", lambda: datetime.now(UTC) + by)
 
 
-def test_a_run_without_process_is_taken_up_again(
+def test_run_without_process_is_rescheduled(
     client: SyncPrefectClient, parked: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     as_old(monkeypatch, timedelta(minutes=2))
@@ -101,13 +101,13 @@ def test_a_run_without_process_is_taken_up_again(
     steps = [client.create_task_run(stage, orphan.id, dynamic_key="0", state=Running()) for orphan in orphans]
     done = reconcile()
     for orphan, step in zip(orphans, steps, strict=True):
-        assert done[orphan.name].startswith("taken up again")
+        assert done[orphan.name].startswith("rescheduled")
         assert client.read_flow_run(orphan.id).state_type is StateType.SCHEDULED
         assert client.read_task_run(step.id).state_type is StateType.CRASHED, "its page shows nothing as running"
 
 
-def test_dead_housekeeping_gives_its_place_back(client: SyncPrefectClient) -> None:
-    """Its deployment allows one run at a time and cancels the next: a dead one must not stop all that follow."""
+def test_stale_housekeeping_run_is_ended(client: SyncPrefectClient) -> None:
+    """Its deployment allows one run at a time and cancels the next: a stale run must not stop all that follow."""
     deployment = client.read_deployment_by_name("reap/every-10-minutes")
     dead = client.create_flow_run_from_deployment(deployment.id, state=Scheduled())
     eventually("the worker has started it", lambda: client.read_flow_run(dead.id).infrastructure_pid)
@@ -118,24 +118,26 @@ def test_dead_housekeeping_gives_its_place_back(client: SyncPrefectClient) -> No
     assert client.read_flow_run(dead.id).state_type is StateType.CRASHED
 
 
-def test_a_run_that_somebody_executes_is_left_alone(client: SyncPrefectClient, parked: Any) -> None:
+def test_run_that_is_executed_is_left_alone(client: SyncPrefectClient, parked: Any) -> None:
     run = parked(Running())
     with run_lock(job_key_of(run.id)):
         assert run.name not in reconcile()
     assert run.name in reconcile()
 
 
-def test_a_run_that_always_crashes_is_given_up(client: SyncPrefectClient, parked: Any) -> None:
+def test_run_that_always_crashes_is_given_up(client: SyncPrefectClient, parked: Any) -> None:
     run = parked(Running())
     for _ in range(MOST_STARTS):
-        tomorrow = Scheduled(scheduled_time=datetime.now(UTC) + timedelta(days=1))  # now, the worker would take it
+        tomorrow = Scheduled(
+            scheduled_time=datetime.now(UTC) + timedelta(days=1)
+        )  # if scheduled now, the worker would take it
         for state in (tomorrow, Pending(), Running()):  # as its worker and its process set them
             client.set_flow_run_state(run.id, state, force=True)
     assert reconcile()[run.name] == "given up"
     assert client.read_flow_run(run.id).state_type is StateType.FAILED
 
 
-def test_a_lock_excludes_a_second_engine(client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lock_excludes_a_second_engine(client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spotwave.flows.loop.run_lock.WAIT_S", 0.0)
     with run_lock("sw-locked"):
         assert is_locked("sw-locked")
@@ -145,7 +147,7 @@ def test_a_lock_excludes_a_second_engine(client: SyncPrefectClient, monkeypatch:
 
 
 def launch(embedded: Embedded, job_key: str, deadline_s: float = 600) -> Machine:
-    """A real machine that nobody will give work to, with a deadline so many seconds from now."""
+    """Launch a real machine that gets no work, with a deadline in `deadline_s` seconds."""
     cloud = local_cloud(embedded.home)
     offer = offers_of(cloud.market().frame)[0]
     brief = Brief(
@@ -157,20 +159,20 @@ def launch(embedded: Embedded, job_key: str, deadline_s: float = 600) -> Machine
         memory_gib=1.0,
         deadline=datetime.now(UTC).timestamp() + deadline_s,
     )
-    # The real bootstrap would end for want of code on the remote; this one waits.
+    # The real bootstrap would fail, since the remote has no code; this one waits.
     return cloud.machines(template="sleep 600\nexit\n@SETTINGS@\n@BRIEF@\n").launch(
         offer, LaunchBrief(brief, {SECRET_API: SecretStr("{}")})
     )
 
 
-def test_reap_takes_what_no_living_job_wants(
+def test_reap_removes_what_no_active_job_needs(
     embedded: Embedded, client: SyncPrefectClient, parked: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPOTWAVE_HOME", str(embedded.home.path))
-    living, ended = parked(Running()), parked(Completed())
-    for run in (living, ended):
+    active, ended = parked(Running()), parked(Completed())
+    for run in (active, ended):
         client.update_flow_run(run.id, tags=[job_key_of(run.id)])
-    wanted = launch(embedded, job_key_of(living.id))
+    wanted = launch(embedded, job_key_of(active.id))
     forgotten = launch(embedded, job_key_of(ended.id))
     unknown = launch(embedded, "sw-nobodys")
     unknown_and_late = launch(embedded, "sw-nobodys-either", deadline_s=-1200)
@@ -180,7 +182,7 @@ def test_reap_takes_what_no_living_job_wants(
         assert sorted(reap()) == sorted([forgotten.id, unknown_and_late.id])
         assert marked_processes(forgotten.id) == []
         assert marked_processes(wanted.id)
-        assert marked_processes(unknown.id), "it may be another controller's"
+        assert marked_processes(unknown.id), "it may belong to another controller"
         assert [machine.id for machine in local_cloud(embedded.home).find(wanted.job_key)] == [wanted.id]
     finally:
         for machine in (wanted, forgotten, unknown, unknown_and_late):

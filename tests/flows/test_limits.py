@@ -1,4 +1,4 @@
-"""Limits that leave too little and launch nothing, and what was spent, as it is shown."""
+"""Limits that are too low launch nothing; and the display of costs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.flows.kit import MINIMAL, refused, saved
 pytestmark = pytest.mark.slow
 
 
-def test_limits_that_leave_too_little_launch_nothing(
+def test_too_low_limits_launch_nothing(
     embedded: Embedded,
     client: SyncPrefectClient,
     priced: dict[str, Any],
@@ -33,7 +33,7 @@ def test_limits_that_leave_too_little_launch_nothing(
     monkeypatch.setenv("SPOTWAVE_HOME", str(embedded.home.path))
     before = sorted(embedded.home.machines.iterdir())
     broken = tmp_path / "a-file"
-    broken.write_text("a store cannot lie below a file")
+    broken.write_text("a file cannot contain a store")
     at = datetime.now(UTC)
     running = ledger.Entry(
         job="sw-111111111111",
@@ -58,12 +58,12 @@ def test_limits_that_leave_too_little_launch_nothing(
         assert message.startswith("max_usd: of 0.1 USD")
         assert "a machine needs" in message
         message = refused(**{**job, "store": unreadable}, budget=budget)
-        assert message.startswith("store: the ledger of spending does not answer")
+        assert message.startswith("store: the ledger of spending is unavailable")
         message = refused(**job, continue_job="sw-111111111111")
         assert "there is no job" in message
     assert sorted(embedded.home.machines.iterdir()) == before, "nothing was launched"
     mine = [entry for entry in ledger.read(ledger_store) if entry.project == "full"]
-    assert mine == [running], "what was refused has withdrawn"
+    assert mine == [running], "reservations of refused jobs are withdrawn"
 
 
 def test_costs_are_shown_and_drawn(embedded: Embedded, client: SyncPrefectClient, tmp_path: Path) -> None:
@@ -83,8 +83,8 @@ def test_costs_are_shown_and_drawn(embedded: Embedded, client: SyncPrefectClient
     for cell in ("1.2500", "3.0000", "5.0000", "75%", "2 (1 reserved)"):
         assert cell in row
     assert picture.read_bytes().startswith(b"\x89PNG")
-    told = json.loads(embedded.spotwave("costs", "--json").stdout)
-    assert next(row for row in told if row["name"] == "2026-01")["usd"] == 1.25
+    rows = json.loads(embedded.spotwave("costs", "--json").stdout)
+    assert next(row for row in rows if row["name"] == "2026-01")["usd"] == 1.25
     with embedded.api.in_use(embedded.home), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         state = costs(by="project", return_state=True)
         run_id = state.state_details.flow_run_id

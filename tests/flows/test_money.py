@@ -1,4 +1,4 @@
-"""A cap that stops a run in time, its resume, and quotes that wait for a yes."""
+"""A cost cap that stops a run in time, its continuation, and quotes that need approval."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def machines_of(run: Job) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def capped(early: Start, priced: dict[str, Any], ledger_store: SnapshotStore) -> Job:
-    """A job that stops long before its machine comes to its time; other tests go on meanwhile."""
+    """A job that stops long before its machine's deadline; other tests run meanwhile."""
     run = early("run_shci", **MINIMAL, **priced, max_usd=CAP, work_core_h=0.5, project="dimers")
     machine = run.machine()
     assert machine.deadline is not None
@@ -57,7 +57,7 @@ def capped(early: Start, priced: dict[str, Any], ledger_store: SnapshotStore) ->
     return run
 
 
-def test_a_quote_above_the_threshold_waits_for_a_yes(
+def test_quote_above_the_threshold_waits_for_approval(
     embedded: Embedded,
     client: SyncPrefectClient,
     job: Start,
@@ -65,9 +65,9 @@ def test_a_quote_above_the_threshold_waits_for_a_yes(
     priced: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Three at once, and the capped job beside: one is approved, one is answered without a tick, one is forgotten.
+    """Three jobs at once besides the capped one: one is approved, one is answered without a tick, one gets no answer.
 
-    What was asked stands, whatever the Budget block says by the time of the answer; and what was approved is a cap.
+    The question stays as it was asked, even if the Budget block changes; and the approved cost is a cap.
     """
     with saved(embedded, "asks", Budget(approve_above_usd=0.5)) as (budget,):
         asked = {**MINIMAL, **priced, "work_core_h": 1.0, "budget": budget}
@@ -90,34 +90,34 @@ def test_a_quote_above_the_threshold_waits_for_a_yes(
         monkeypatch.undo()
         state = forgotten.finished()
         assert state.is_failed()
-        assert (state.message or "").startswith("approval: nobody approved in time")
+        assert (state.message or "").startswith("approval: not approved in time")
         result = approved.completed()
     assert result["cost"]["quote"]["usd_p90"] > 0.5
     most = f"{24 * USD_H:.4g}"
-    capped_at = f"attempt 1 may cost {most} USD (approved: of the {most} USD that were approved"
+    capped_at = f"attempt 1 may cost {most} USD (approved: of the approved {most} USD"
     assert any(line.startswith(capped_at) for line in messages(client, approved.run_id))
     assert machines_of(refused) == machines_of(forgotten) == []
     assert {machine.job_key for machine in local_cloud(embedded.home).find()} <= {capped.key}
 
 
-def test_a_cap_stops_a_run_in_time_and_a_higher_one_continues_it(
+def test_cap_stops_a_run_in_time_and_a_higher_one_continues_it(
     embedded: Embedded, client: SyncPrefectClient, capped: Job, priced: dict[str, Any], ledger_store: SnapshotStore
 ) -> None:
-    """From here on nobody but the machine itself keeps the time. It is continued as its last line says, from the
-    terminal; `--yes` answers what the Budget block would ask."""
+    """The machine alone keeps the limit here. The job is continued from the terminal as its last line says; `--yes`
+    answers the approval that the Budget block requires."""
     run = capped
     state = run.finished()
     assert state.is_failed()
     message = state.message or ""
     assert message.startswith("max_usd: of 1.5 USD"), message
-    for said in ("Spent: ", "the rest would cost about", "checkpoint 001-", f"continue_job={run.key}"):
-        assert said in message
-    told = json.loads((run.home.results / run.key / "receipt.json").read_text())
-    assert [attempt["ending"] for attempt in told["attempts"]] == ["deadline"]
-    assert 0.3 < told["cost"]["usd"] < CAP
-    assert told["cost"]["quote"]["work"] == "given"
+    for part in ("Spent: ", "the rest would cost about", "checkpoint 001-", f"continue_job={run.key}"):
+        assert part in message
+    receipt = json.loads((run.home.results / run.key / "receipt.json").read_text())
+    assert [attempt["ending"] for attempt in receipt["attempts"]] == ["deadline"]
+    assert 0.3 < receipt["cost"]["usd"] < CAP
+    assert receipt["cost"]["quote"]["work"] == "given"
     (ended,) = ledger.of_job(ledger.read(ledger_store), run.key)
-    assert (ended.state, ended.usd) == ("ended", pytest.approx(told["cost"]["usd"], abs=1e-6))
+    assert (ended.state, ended.usd) == ("ended", pytest.approx(receipt["cost"]["usd"], abs=1e-6))
     artifacts = run.artifacts_of(run.run_id)
     assert "P90" in str(artifacts["quote"].data) or "nine in ten" in str(artifacts["quote"].data)
     assert "deadline" in str(artifacts["receipt"].data)
@@ -141,9 +141,9 @@ def test_a_cap_stops_a_run_in_time_and_a_higher_one_continues_it(
     assert note.usd == pytest.approx(result["cost"]["usd"], abs=1e-6)
     kept = json.loads((again.home.results / again.key / "receipt.json").read_text())
     assert kept["cost"]["before_usd"] == pytest.approx(ended.usd, abs=1e-6)
-    assert (run.remote / "checkpoint/LATEST").exists(), "nothing of the earlier job was touched"
+    assert (run.remote / "checkpoint/LATEST").exists(), "the earlier job is unchanged"
 
 
 def as_text(value: Any) -> str:
-    """Of a parameter, as it is typed."""
+    """Return a parameter as it is typed."""
     return value if isinstance(value, str) else json.dumps(value)

@@ -1,4 +1,4 @@
-"""Jobs that are ended or suspended from outside, by a state that somebody sets: no machine goes on, none is rented."""
+"""Jobs that are ended or suspended from outside by a state: their machine is terminated, and none is rented."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.flows.kit import MINIMAL, Job, endings, eventually, local_cloud, repe
 pytestmark = [pytest.mark.thorough, pytest.mark.slow(minutes=2)]
 
 GONE_S = (
-    60.0  # from the state to the end of its machine: some seconds, and half a minute at most, where nothing else runs
+    60.0  # from the state to the end of its machine: usually some seconds, half a minute at most on an idle computer
 )
 
 processes: dict[str, int] = {}  #: of the jobs, by key
@@ -26,7 +26,7 @@ processes: dict[str, int] = {}  #: of the jobs, by key
 
 @pytest.fixture(scope="module")
 def jobs(early: Start) -> dict[str, Job]:
-    """Each waits in another phase, all of them together."""
+    """One job for each phase, all waiting in parallel."""
     return {
         "before the launch": early("launch", **MINIMAL),
         "at the launch": early("launched", **MINIMAL),
@@ -36,8 +36,8 @@ def jobs(early: Start) -> dict[str, Job]:
     }
 
 
-def ends_for_good(embedded: Embedded, run: Job, machines: int) -> None:
-    """It has no machine, has had so many, and its process is gone; what it cost is told, and nothing is open."""
+def check_ended(embedded: Embedded, run: Job, machines: int) -> None:
+    """Check that it has no machine, had `machines` of them, its process is gone, and its bills are settled."""
     eventually("its machine is gone", lambda: not local_cloud(run.home).find(run.key), GONE_S, 0.5)
     pid = processes[run.key]
     eventually("its process has ended", lambda: not psutil.pid_exists(pid))
@@ -50,7 +50,7 @@ def ends_for_good(embedded: Embedded, run: Job, machines: int) -> None:
 
 
 def waits(run: Job) -> None:
-    """And its process is known, also when its run will not be there to tell."""
+    """Wait until its process waits, and record its pid, since the run may be deleted later."""
     run.waits()
     processes[run.key] = int(str(run.run.infrastructure_pid).rpartition(":")[2])
 
@@ -63,16 +63,16 @@ def waits(run: Job) -> None:
         ("at work", Cancelled(message="mine"), 1),
     ],
 )
-def test_a_final_state_set_by_hand_ends_the_job_and_stays(
+def test_final_state_set_by_hand_ends_the_job_and_stays(
     embedded: Embedded, client: SyncPrefectClient, jobs: dict[str, Job], phase: str, state: State[None], machines: int
 ) -> None:
     run = jobs[phase]
     waits(run)
     client.set_flow_run_state(run.run_id, state)
-    if phase != "at work":  # there, a machine's process waits, not the controller's
+    if phase != "at work":  # there, a process of the machine waits, not of the controller
         assert run.plan is not None
         run.plan.go_on()
-    ends_for_good(embedded, run, machines)
+    check_ended(embedded, run, machines)
     left = run.run.state
     assert left is not None
     assert (left.type, left.message) == (state.type, state.message)
@@ -84,30 +84,30 @@ def test_deleting_the_run_ends_the_job(embedded: Embedded, client: SyncPrefectCl
     waits(run)
     client.delete_flow_run(run.run_id)
     run.deleted = True
-    ends_for_good(embedded, run, 1)
+    check_ended(embedded, run, 1)
 
 
-def test_a_suspended_job_saves_loses_its_machine_and_goes_on_when_it_is_resumed(
+def test_suspended_job_saves_releases_its_machine_and_continues_when_resumed(
     client: SyncPrefectClient, jobs: dict[str, Job]
 ) -> None:
-    """As the UI does it, which gives it five minutes and uses force. It costs no attempt."""
+    """As the UI does it: with a timeout of five minutes, and by force. It does not count as an attempt."""
     run = jobs["suspended"]
     run.waits()
     run.saved()
     client.set_flow_run_state(run.run_id, Suspended(timeout_seconds=300), force=True)
     eventually("its machine is gone", lambda: not local_cloud(run.home).find(run.key), 120, 0.5)
 
-    told = Outcome.read(run.remote / attempt_dir(1) / OUTCOME_FILE)
-    assert told.ending is Ending.SUSPENDED, told.reason
-    assert told.generation is not None
+    outcome = Outcome.read(run.remote / attempt_dir(1) / OUTCOME_FILE)
+    assert outcome.ending is Ending.SUSPENDED, outcome.reason
+    assert outcome.generation is not None
 
-    def for_good() -> bool:
+    def no_timeout() -> bool:
         state = run.run.state
         assert state is not None
         assert state.type is StateType.PAUSED
         return state.state_details.pause_timeout is None
 
-    eventually("it waits without a limit", for_good)
+    eventually("it waits without a limit", no_timeout)
     eventually("its receipt so far is written", (run.home.results / run.key / RECEIPT_FILE).exists)
     assert [attempt["ending"] for attempt in receipt_in(run.home.results / run.key)["attempts"]] == ["suspended"]
     client.resume_flow_run(run.run_id)

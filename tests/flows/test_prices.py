@@ -1,4 +1,4 @@
-"""`prices/now` against three clouds that answer as the real ones do, and as they do on bad days."""
+"""`prices/now` with three emulated clouds, in normal and in faulty conditions."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ class Clouds:
     store: SnapshotStore
 
     def kept(self) -> dict[str, Path]:
-        """The newest snapshot's file of every cloud."""
+        """Return the newest snapshot file of every cloud."""
         return {one.cloud: Path(one.path) for one in self.store.snapshots()}
 
 
 @pytest.fixture(scope="module")
 def clouds(embedded: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clouds]:
-    """Three emulated clouds, a block for each, and a store of their own."""
+    """Three emulated clouds, a block for each, and their own store."""
     with aws.AwsEmulator() as amazon, gcp.GcpEmulator() as google, azure.AzureEmulator() as microsoft:
         store = SnapshotStore(url=str(tmp_path_factory.mktemp("store")))
-        # Two attempts: the waits between more are tried in the wing's own tests.
+        # Two attempts only: longer retries are tested for each cloud.
         blocks = [
             aws_cloud.cloud_at(amazon, attempts=2),
             gcp_cloud.cloud_at(google.url),
@@ -58,7 +58,7 @@ def clouds(embedded: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 def run_now(client: SyncPrefectClient, **parameters: Any) -> FlowRun:
-    """`prefect deployment run prices/now`, to its end."""
+    """Run `prefect deployment run prices/now` to its end."""
     deployment = client.read_deployment_by_name("prices/now")
     given = {"clouds": CLOUDS, "store": "snapshot-store/emulated", **parameters}
     started = client.create_flow_run_from_deployment(deployment.id, parameters=given, state=Scheduled())
@@ -82,8 +82,8 @@ def artifacts(client: SyncPrefectClient, run: FlowRun) -> dict[str, str]:
 
 @pytest.mark.thorough
 @pytest.mark.usefixtures("prefect_api")
-def test_a_night_and_the_bad_nights_after_it(client: SyncPrefectClient, clouds: Clouds, embedded: Embedded) -> None:
-    # All is well: three fresh snapshots, and what the run shows.
+def test_normal_and_faulty_snapshots(client: SyncPrefectClient, clouds: Clouds, embedded: Embedded) -> None:
+    # Normal: three fresh snapshots, and the artifacts of the run.
     run = run_now(client)
     assert run.state is not None
     assert run.state.is_completed(), message(run)
@@ -98,7 +98,7 @@ def test_a_night_and_the_bad_nights_after_it(client: SyncPrefectClient, clouds: 
     assert "| gcp | us-central1 |" in shown["prices-by-region"]
     assert shown["prices-over-time"].startswith("![Price over time](data:image/png;base64,")
 
-    # One cloud answers 500 to everything, another an empty list: both keep what they have, and the run says so.
+    # One cloud answers 500 to everything, another returns an empty list: both keep their snapshots, as the run reports.
     clouds.aws.fail(Fault(lambda request: True, aws.server_error()))
     clouds.gcp.fail(gcp.fault(gcp.SKUS, gcp.empty()))
     run = run_now(client)
@@ -112,7 +112,7 @@ def test_a_night_and_the_bad_nights_after_it(client: SyncPrefectClient, clouds: 
     assert "gcp: the snapshot of" in message(run)
     assert "**not fresh**" in artifacts(client, run)["prices"]
 
-    # Half of one cloud's offers are gone: held back, until a person says that it is so.
+    # Half of one cloud's offers are gone: not published until a user accepts it.
     clouds.gcp.heal()
     clouds.aws.heal()
     clouds.aws.fail(aws.fault("DescribeSpotPriceHistory", aws.refused("AuthFailure", 401), region="eu-west-1"))
@@ -131,7 +131,7 @@ def test_a_night_and_the_bad_nights_after_it(client: SyncPrefectClient, clouds: 
 
 
 @pytest.mark.usefixtures("prefect_api")
-def test_what_cannot_be_is_one_line(embedded: Embedded, clouds: Clouds, tmp_path: Path) -> None:
+def test_invalid_parameters_give_one_line(embedded: Embedded, clouds: Clouds, tmp_path: Path) -> None:
     def refused(**parameters: Any) -> str:
         state = prices(**{"store": "snapshot-store/emulated", **parameters}, return_state=True)
         assert state.is_failed()
@@ -139,7 +139,7 @@ def test_what_cannot_be_is_one_line(embedded: Embedded, clouds: Clouds, tmp_path
 
     assert refused(clouds=["aws-cloud/nobody"]).startswith("clouds: there is no block 'aws-cloud/nobody'.")
     with saved(embedded, "twin", aws_cloud.cloud_at(clouds.aws)) as twin:
-        assert refused(clouds=["aws-cloud/emulated", *twin]).startswith("clouds: two of them are of one kind.")
+        assert refused(clouds=["aws-cloud/emulated", *twin]).startswith("clouds: two of them are of the same kind.")
     (tmp_path / "file").write_text("")
     SnapshotStore(url=str(tmp_path / "file")).save("not-a-folder")
     assert refused(clouds=CLOUDS[:1], store="snapshot-store/not-a-folder").startswith("url: cannot")
@@ -147,12 +147,12 @@ def test_what_cannot_be_is_one_line(embedded: Embedded, clouds: Clouds, tmp_path
 
 @pytest.mark.usefixtures("prefect_api")
 @pytest.mark.usefixtures("clouds")
-def test_one_block_of_a_kind_is_asked_and_a_broken_one_told(embedded: Embedded, client: SyncPrefectClient) -> None:
+def test_one_block_per_kind_is_used_and_broken_ones_are_reported(embedded: Embedded, client: SyncPrefectClient) -> None:
     with saved(embedded, "broken", AzureCloud(prices_endpoint="http://127.0.0.1:9")):
-        one_is_broken(client)
+        check_broken_block(client)
 
 
-def one_is_broken(client: SyncPrefectClient) -> None:
+def check_broken_block(client: SyncPrefectClient) -> None:
     document = client.read_block_document_by_name("broken", "azure-cloud")
     plain = BlockDocumentUpdate(data={"prices_endpoint": "http://prices.example.org"}, merge_existing_data=True)
     client.update_block_document(document.id, plain)

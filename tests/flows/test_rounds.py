@@ -1,4 +1,4 @@
-"""A job that waits, against a real server: its state, what is kept, and who may end it. (As a whole: test_waiting.)"""
+"""A waiting job against a real server: its state, what is stored, and how it ends. (End to end: test_waiting.)"""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.tasks.test_quote import a_job
 
 pytestmark = pytest.mark.slow
 
-FULL = Unplaced(reason="NoOffer", said="no machine to be had: 18 offers tried")
+FULL = Unplaced(reason="NoOffer", said="no machine available: 18 offers tried")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -45,7 +45,7 @@ def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def within(folder: Path, body: Callable[[Job], Any], **limits: Any) -> Any:
-    """What `body` returns, in a flow run of its own."""
+    """Run `body` in its own flow run; return its result."""
 
     @flow(name="waits")
     def waits() -> Any:
@@ -55,32 +55,32 @@ def within(folder: Path, body: Callable[[Job], Any], **limits: Any) -> Any:
     return waits()
 
 
-def test_it_waits_as_running_and_its_own_states_are_no_newer_engine(tmp_path: Path) -> None:
+def test_waiting_job_is_running_and_its_own_states_do_not_supersede_it(tmp_path: Path) -> None:
     def body(job: Job) -> None:
         rounds, read = Rounds(job), lambda: api.client().read_flow_run(job.flow_run_id)
         turn = rounds.next(1, rounds.resume(1), FULL)
         run = read()
         assert run.state is not None
         assert (run.state.type, run.state.name) == (StateType.RUNNING, "Waiting")
-        assert str(run.state.message).startswith("NoOffer: no machine to be had: 18 offers tried.")
+        assert str(run.state.message).startswith("NoOffer: no machine available: 18 offers tried.")
         assert "max_usd_h" in str(run.state.message)
         turn = rounds.next(1, turn, FULL)
         assert (turn.number, turn.pauses) == (3, 2)
         assert run.run_count == read().run_count, "the same state is set once"
-        assert Rounds(job).resume(1) == turn, "a later engine goes on at the same round"
+        assert Rounds(job).resume(1) == turn, "a later engine continues in the same round"
         rounds.over()
         run = read()
         assert run.state is not None
         assert (run.state.type, run.state.name) == (StateType.RUNNING, "Running")
         assert run.run_count == rounds.run_count == 3
-        assert rounds.next(2, rounds.resume(2), FULL).number == 2, "rounds are an attempt's own"
+        assert rounds.next(2, rounds.resume(2), FULL).number == 2, "each attempt has its own rounds"
 
     within(tmp_path, body)
 
 
-def test_it_waits_no_longer_than_it_may(tmp_path: Path) -> None:
+def test_wait_is_limited(tmp_path: Path) -> None:
     def never(job: Job) -> None:
-        with pytest.raises(JobFailed, match=r"^no machine to be had: 18 offers tried\.$"):
+        with pytest.raises(JobFailed, match=r"^no machine available: 18 offers tried\.$"):
             Rounds(job).next(1, Rounds(job).resume(1), FULL)
         assert api.client().read_flow_run(job.flow_run_id).state_name == "Running"
 
@@ -89,14 +89,14 @@ def test_it_waits_no_longer_than_it_may(tmp_path: Path) -> None:
     def shortly(job: Job) -> None:
         rounds = Rounds(job)
         turn = rounds.resume(1)
-        said = ""
-        while not said:
+        message = ""
+        while not message:
             try:
                 turn = rounds.next(1, turn, FULL)
             except JobFailed as error:
-                said = str(error)
-        assert said.startswith("wait_hours: ")
-        assert said.endswith("rounds: no machine to be had: 18 offers tried.")
+                message = str(error)
+        assert message.startswith("wait_hours: ")
+        assert message.endswith("rounds: no machine available: 18 offers tried.")
         assert turn.pauses > 1
 
     within(tmp_path, shortly, wait_hours=0.3 / 3600)
@@ -108,7 +108,7 @@ def test_it_waits_no_longer_than_it_may(tmp_path: Path) -> None:
     within(tmp_path, in_vain)
 
 
-def test_a_machine_must_have_time_to_do_something(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wait_ends_when_no_time_for_work_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def body(job: Job) -> None:
         rounds = Rounds(job)
         turn, now = rounds.resume(1), api.now().timestamp()
@@ -118,7 +118,7 @@ def test_a_machine_must_have_time_to_do_something(tmp_path: Path, monkeypatch: p
     within(tmp_path, body)
 
 
-def test_a_run_that_somebody_ends_waits_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ended_run_stops_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ENV_LONGEST_PAUSE, "60")
 
     def body(job: Job) -> None:

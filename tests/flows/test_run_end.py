@@ -1,4 +1,4 @@
-"""A story's own end, and the states that it must leave as somebody has set them."""
+"""A flow's own end, and states set from outside that it must not overwrite."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SIGNAL = TerminationSignal(15)
 
 
 class FakePrefect:
-    """One run; its state as the story leaves it."""
+    """One run, with its state as the flow leaves it."""
 
     def __init__(self, state: State[Any]) -> None:
         self.state = state
@@ -35,8 +35,8 @@ class FakePrefect:
         self.state = state
 
 
-def told(monkeypatch: pytest.MonkeyPatch, state: State[Any], end: BaseException | str = "result") -> FakePrefect:
-    """Carry a story out whose run is in that state when it returns, or raises. Raises what it raises in the end."""
+def end_with(monkeypatch: pytest.MonkeyPatch, state: State[Any], end: BaseException | str = "result") -> FakePrefect:
+    """Run a flow that returns or raises `end` while its run is in that state. Raises what the flow finally raises."""
     prefect = FakePrefect(state)
     monkeypatch.setattr(module.api, "client", lambda: prefect)
     monkeypatch.setattr(module, "flow_run", SimpleNamespace(id=str(uuid4())))
@@ -55,35 +55,35 @@ def told(monkeypatch: pytest.MonkeyPatch, state: State[Any], end: BaseException 
     return prefect
 
 
-def test_a_run_that_nobody_has_touched_gets_the_storys_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    told(monkeypatch, Running())
+def test_undisturbed_run_gets_the_flows_own_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    end_with(monkeypatch, Running())
     for fault in (ValueError("a fault"), SIGNAL):
         with pytest.raises(type(fault)):
-            told(monkeypatch, Running(), fault)
+            end_with(monkeypatch, Running(), fault)
 
 
 @pytest.mark.parametrize("state", [Cancelled(), Failed(), Completed()])
-@pytest.mark.parametrize("end", ["result", ValueError("a fault"), SIGNAL, Ended("its run was set to that")])
-def test_a_final_state_set_by_hand_stays(
+@pytest.mark.parametrize("end", ["result", ValueError("a fault"), SIGNAL, Ended("the run was set to that")])
+def test_final_state_set_by_hand_stays(
     monkeypatch: pytest.MonkeyPatch, state: State[Any], end: BaseException | str
 ) -> None:
-    """Also under a signal, as `down` sends it: Prefect would force Crashed, and the job would be taken up again."""
+    """Also on a signal, as `down` sends it: Prefect would force Crashed, and the job would be restarted."""
     with pytest.raises(Abort):
-        told(monkeypatch, state, end)
+        end_with(monkeypatch, state, end)
 
 
 @pytest.mark.parametrize("end", [Superseded("newer"), RunLocked("another")])
-def test_what_another_engine_carries_keeps_its_state(monkeypatch: pytest.MonkeyPatch, end: BaseException) -> None:
+def test_run_of_another_engine_keeps_its_state(monkeypatch: pytest.MonkeyPatch, end: BaseException) -> None:
     with pytest.raises(Abort):
-        told(monkeypatch, Running(), end)
+        end_with(monkeypatch, Running(), end)
 
 
-def test_a_suspended_job_that_is_taken_down_stays_suspended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_suspended_job_stays_suspended_on_down(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Pause):
-        told(monkeypatch, Suspended(), SIGNAL)
+        end_with(monkeypatch, Suspended(), SIGNAL)
 
 
-def test_a_cancelling_that_nobody_ends_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cancelling_run_without_signal_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
     prefect = FakePrefect(Cancelling())
     monkeypatch.setattr(module.api, "client", lambda: prefect)
     monkeypatch.setattr(module, "flow_run", SimpleNamespace(id=str(uuid4())))
@@ -93,5 +93,5 @@ def test_a_cancelling_that_nobody_ends_is_ended(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("flow", [shci, drill])
-def test_prefect_still_knows_a_storys_parameters(flow: Any) -> None:
+def test_wrapped_flow_keeps_its_parameters(flow: Any) -> None:
     assert flow.validate_parameters({}).keys() == flow.parameters.properties.keys()

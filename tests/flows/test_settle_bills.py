@@ -1,4 +1,4 @@
-"""A receipt that is not settled when the job ends: corrected once, by whoever looks, and not for ever."""
+"""A receipt that is not settled when the job ends: corrected once, by reconcile, with a time limit."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ def in_a_day(monkeypatch: pytest.MonkeyPatch, days: float = 1.1) -> None:
     monkeypatch.setattr("spotwave.tasks.api.now", lambda: datetime.now(UTC) + timedelta(days=days))
 
 
-def test_nothing_is_asked_where_nothing_is_open(scene: Scene) -> None:
+def test_no_queries_if_nothing_is_open(scene: Scene) -> None:
     assert scene.look() == {}
     assert scene.cloud.asked == 0
 
 
-def test_the_word_comes_late(scene: Scene) -> None:
+def test_late_report_corrects_the_receipt(scene: Scene) -> None:
     scene.job_ends()
     (attempt,) = scene.receipt["attempts"]
     assert attempt["bill"]["unsettled"]
     assert scene.receipt["cost"]["usd"] == pytest.approx(0.06)
-    assert scene.said == "", "not yet"
+    assert scene.action == "", "not yet"
     assert scene.open
     assert scene.prefect.artifacts == []
-    scene.cloud.word = TRUE
-    assert scene.said == "settled"
+    scene.cloud.reported_end = TRUE
+    assert scene.action == "settled"
     assert not scene.open
     (attempt,) = scene.receipt["attempts"]
     assert (attempt["bill"]["unsettled"], attempt["bill"]["end_told"]) == (False, True)
@@ -58,14 +58,14 @@ def test_the_word_comes_late(scene: Scene) -> None:
     assert (entry.state, entry.usd, entry.until) == ("ended", pytest.approx(0.04), TRUE)
     (artifact,) = scene.prefect.artifacts
     assert (artifact.key, artifact.flow_run_id) == (KEY, scene.job.flow_run_id)
-    assert "when we saw it" not in artifact.data
+    assert "as observed by Spotwave" not in artifact.data
     asked_so_far = scene.cloud.asked
     assert scene.look() == {}
     assert scene.cloud.asked == asked_so_far
 
 
 @pytest.mark.parametrize("step", ["ledger.write", "receipt.keep", "_into_result", "billing_record.close"])
-def test_killed_at_any_step_it_is_done_again(scene: Scene, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+def test_interrupted_settlement_is_repeated(scene: Scene, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     class Killed(BaseException):
         pass
 
@@ -73,21 +73,21 @@ def test_killed_at_any_step_it_is_done_again(scene: Scene, monkeypatch: pytest.M
         raise Killed
 
     scene.job_ends()
-    scene.cloud.word = TRUE
+    scene.cloud.reported_end = TRUE
     with monkeypatch.context() as patched:
         patched.setattr(f"spotwave.flows.housekeeping.settle_bills.{step}", kill)
         with pytest.raises(Killed):
             scene.look()
-    assert scene.said == "settled"
+    assert scene.action == "settled"
     assert not scene.open
     assert scene.receipt["cost"]["usd"] == pytest.approx(0.04)
     assert [entry.usd for entry in scene.entries] == [pytest.approx(0.04)]
 
 
-def test_after_a_day_it_stays_as_seen(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_own_figures_stay_after_a_day(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     scene.job_ends(with_result=False)
     in_a_day(monkeypatch)
-    assert scene.said == "settled, as seen: no cloud has told in a day"
+    assert scene.action == "settled without the cloud's figures: none came within a day"
     assert not scene.open
     (attempt,) = scene.receipt["attempts"]
     assert (attempt["bill"]["unsettled"], attempt["bill"]["end_told"]) == (False, False)
@@ -95,33 +95,33 @@ def test_after_a_day_it_stays_as_seen(scene: Scene, monkeypatch: pytest.MonkeyPa
     assert not (scene.job.results / "result.json").exists()
 
 
-def test_a_cloud_or_a_block_that_is_away(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unavailable_cloud_or_block(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     scene.job_ends()
     scene.cloud.away = True
-    assert scene.said == ""
+    assert scene.action == ""
     scene.gone_block = True
-    assert "no such block" in scene.said
+    assert "no such block" in scene.action
     assert scene.receipt["cost"]["usd"] == pytest.approx(0.06)
     in_a_day(monkeypatch)
-    assert scene.said.startswith("settled, as seen")
+    assert scene.action.startswith("settled without the cloud")
     assert scene.receipt["cost"]["usd"] == pytest.approx(0.06)
 
 
-def test_a_store_that_is_away(scene: Scene, tmp_path: Path) -> None:
+def test_unavailable_store(scene: Scene, tmp_path: Path) -> None:
     scene.job_ends()
-    scene.cloud.word, good = TRUE, scene.store
+    scene.cloud.reported_end, good = TRUE, scene.store
     (tmp_path / "file").write_text("")
     scene.store = SnapshotStore(url=str(tmp_path / "file/store"))
-    assert scene.said.startswith("not yet settled: url: cannot write")
+    assert scene.action.startswith("not yet settled: url: cannot write")
     assert scene.open
     scene.store = good
-    assert scene.said == "settled"
+    assert scene.action == "settled"
     assert [entry.usd for entry in scene.entries] == [pytest.approx(0.04)]
 
 
-def test_nobody_settles_a_job_that_goes_on(scene: Scene) -> None:
+def test_active_job_is_not_settled(scene: Scene) -> None:
     scene.job_ends()
-    scene.cloud.word = TRUE
+    scene.cloud.reported_end = TRUE
     going_on: list[State[Any]] = [Running(), Crashed()]
     for scene.prefect.state in going_on:
         assert scene.look() == {}
@@ -130,64 +130,64 @@ def test_nobody_settles_a_job_that_goes_on(scene: Scene) -> None:
         assert scene.look() == {}
     assert scene.cloud.asked == 0
     scene.prefect.state = None  # deleted by a user
-    assert scene.said == "settled"
+    assert scene.action == "settled"
 
 
-def test_a_job_that_was_given_up_has_a_receipt(scene: Scene) -> None:
+def test_abandoned_job_gets_a_receipt(scene: Scene) -> None:
     scene.machine_is_left()
-    assert scene.said == "", "it bills on"
+    assert scene.action == "", "it is still billed"
     assert [entry.state for entry in scene.entries] == ["reserved"]
-    scene.cloud.there = []
-    assert scene.said == "corrected in part"
-    assert scene.receipt["cost"]["usd"] > 0.5, "until we saw it"
-    scene.cloud.word = TRUE
-    assert scene.said == "settled"
+    scene.cloud.listed = []
+    assert scene.action == "corrected in part"
+    assert scene.receipt["cost"]["usd"] > 0.5, "billed until it was found gone"
+    scene.cloud.reported_end = TRUE
+    assert scene.action == "settled"
     (attempt,) = scene.receipt["attempts"]
     assert attempt["ending"] == "lost"
     (entry,) = scene.entries
     assert (entry.state, entry.usd) == ("ended", pytest.approx(0.04))
 
 
-def test_a_launch_that_nobody_wrote_down(scene: Scene) -> None:
-    """Only the reservation is known."""
+def test_unrecorded_launch_is_found_by_its_tag(scene: Scene) -> None:
+    """Only the reservation is recorded."""
     at = datetime.now(UTC).timestamp()
     ledger.write(scene.store, ledger.reservation(scene.job, 1, 99.0, at, at, None))
     billing_record.keep(BillingRecord(job=scene.job).reserving(1, at))
     assert scene.look() == {}
-    scene.cloud.there = [scene.machine]
-    assert scene.said == "corrected in part"
-    scene.cloud.there, scene.cloud.word = [], TRUE
-    assert scene.said == "settled"
+    scene.cloud.listed = [scene.machine]
+    assert scene.action == "corrected in part"
+    scene.cloud.listed, scene.cloud.reported_end = [], TRUE
+    assert scene.action == "settled"
     (entry,) = scene.entries
     assert (entry.state, entry.usd) == ("ended", pytest.approx(0.04))
 
 
-def test_a_reservation_without_a_machine_falls(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reservation_without_a_machine_is_dropped(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     at = datetime.now(UTC).timestamp()
     ledger.write(scene.store, ledger.reservation(scene.job, 1, 99.0, at, at, None))
     billing_record.keep(BillingRecord(job=scene.job).reserving(1, at))
     assert scene.look() == {}
     in_a_day(monkeypatch, 0.02)
-    assert scene.said == "settled"
+    assert scene.action == "settled"
     assert scene.entries == []
     assert not (scene.job.results / "receipt.json").exists()
 
 
-def test_what_cannot_be_written_is_not_tried_for_ever(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unwritable_receipt_is_given_up_after_two_days(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     scene.job_ends(with_result=False)
     for path in scene.job.results.iterdir():
         path.unlink()
     os.rmdir(scene.job.results)
     scene.job.results.write_text("a file")
-    scene.cloud.word = TRUE
-    assert scene.said.startswith("not yet settled")
+    scene.cloud.reported_end = TRUE
+    assert scene.action.startswith("not yet settled")
     in_a_day(monkeypatch, 2.1)
-    assert scene.said
+    assert scene.action
     assert not scene.open
 
 
-def test_an_account_that_its_job_closes_meanwhile_is_none(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between the look at which there are and the look into it."""
+def test_record_closed_by_its_job_meanwhile_is_ignored(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between listing the records and reading one."""
     scene.job_ends()
     listed = billing_record.kept()
     assert listed
@@ -196,7 +196,7 @@ def test_an_account_that_its_job_closes_meanwhile_is_none(scene: Scene, monkeypa
     assert scene.look() == {}
 
 
-def test_an_account_of_another_version_is_forgotten(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_record_of_another_version_is_dropped(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     scene.job_ends()
     (path,) = (Path(PREFECT_LOCAL_STORAGE_PATH.value()).parent / "accounts").glob("*.json")
     path.write_text('{"machines": 7}')

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 STEPS = {"hartree_fock", "choose_reference", "write_fcidump", "run_shci"}
 
 
-def test_the_water_dimer_in_a_minimal_basis(embedded: Embedded, client: SyncPrefectClient) -> None:
+def test_water_dimer_in_a_minimal_basis(embedded: Embedded, client: SyncPrefectClient) -> None:
     """As a user runs it: followed in the terminal to the closing table."""
     done = embedded.spotwave("run", "shci/water-dimer", "-p", "basis=sto-3g", "-p", "keep_fcidump=true")
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
@@ -60,33 +60,33 @@ def test_the_water_dimer_in_a_minimal_basis(embedded: Embedded, client: SyncPref
     assert (home / "attempts/1/agent.log").stat().st_size > 0
     assert json.loads((run.remote / "output/result.json").read_text()) == result
 
-    parts_of_the_run_are_visible(run)
-    no_secret_and_no_code_in_the_brief(run)
-    the_choice_is_explained_and_the_work_is_known(embedded, run)
+    check_steps_and_artifacts(run)
+    check_brief_has_no_secrets_and_no_code(run)
+    check_choice_and_recorded_work(embedded, run)
 
 
-def the_choice_is_explained_and_the_work_is_known(embedded: Embedded, run: Job) -> None:
-    told = embedded.spotwave("why", run.key)
-    assert told.returncode == 0, told.stderr
-    assert "Chosen: local local-" in told.stdout
+def check_choice_and_recorded_work(embedded: Embedded, run: Job) -> None:
+    shown = embedded.spotwave("why", run.key)
+    assert shown.returncode == 0, shown.stderr
+    assert "Chosen: local local-" in shown.stdout
     kept = SnapshotStore(url=str(embedded.home.store)).notes("runs/v1")
     (note,) = [one for one in kept if one["job"] == run.key]
     assert (note["kind"], note["cloud"], note["family"]) == ("shci-node/machine", "local", "local")
     assert note["core_h"] > 0
 
 
-def parts_of_the_run_are_visible(run: Job) -> None:
+def check_steps_and_artifacts(run: Job) -> None:
     def steps_of(of: FlowRun) -> set[str]:
         return {task.name.rpartition("-")[0] for task in run.tasks_of(of)}
 
     expected = "check_job stage fetch_prices select open_lease provision await_boot watch terminate timeline collect"
     wanted = {*expected.split(), "quote", "allow", "bill", "settle", "receipt"}
-    # The server learns of steps by events, and on SQLite it may be behind them.
+    # The server records task runs from events, and may lag behind on SQLite.
     eventually(f"{wanted} are recorded", lambda: steps_of(run.run) >= wanted, 60)
     (node_run,) = run.node_runs()
     assert node_run.name == "attempt-1"
     eventually(
-        "the work's steps are",
+        "the node run's steps are recorded",
         lambda: steps_of(node_run) == STEPS,
         60,
     )
@@ -98,7 +98,7 @@ def parts_of_the_run_are_visible(run: Job) -> None:
     assert run.key in run.run.tags
 
 
-def no_secret_and_no_code_in_the_brief(run: Job) -> None:
+def check_brief_has_no_secrets_and_no_code(run: Job) -> None:
     (folder,) = run.home.machines.glob(f"{run.key}-*")
     user_data = (folder / "bootstrap.sh").read_bytes()
     assert len(user_data) < 16384

@@ -1,4 +1,4 @@
-"""Stories as flows: the form that Prefect shows, the requirements that follow from an input, what continues a job."""
+"""Stories as flows: the form that Prefect shows, requirements derived from an input, and continuation of a job."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from spotwave.tasks.market.learned import work_key
 
 SCHEMAS = Path(__file__).parent / "schemas"
 WHOLE = Calculation().model_dump(mode="json")
-#: As version 0.1.0 wrote it: without the field `cartesian`, which came later.
+#: As version 0.1.0 wrote it: without the field `cartesian`, which was added later.
 OLD = {"calculation": {name: value for name, value in WHOLE.items() if name != "cartesian"}}
 
 
@@ -37,8 +37,8 @@ def test_every_story_is_found_with_its_flow() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in SCHEMAS.glob("*.json")))
-def test_the_form_is_the_reviewed_one(name: str) -> None:
-    """Changed on purpose? Write the file anew and read the difference."""
+def test_form_matches_the_reviewed_schema(name: str) -> None:
+    """If the change is intended, write the file again and review the difference."""
     entrypoint, _ = stories()[name]
     module, _, attribute = entrypoint.rpartition(".")
     flow = getattr(__import__(module, fromlist=[attribute]), attribute)
@@ -46,7 +46,7 @@ def test_the_form_is_the_reviewed_one(name: str) -> None:
     assert schema == json.loads((SCHEMAS / f"{name}.json").read_text())
 
 
-def test_every_story_has_a_reviewed_form() -> None:
+def test_every_story_has_a_reviewed_schema() -> None:
     assert stories().keys() == {path.stem for path in SCHEMAS.glob("*.json")}
 
 
@@ -65,19 +65,17 @@ def test_every_story_has_a_reviewed_form() -> None:
     ],
     ids=str,
 )
-def test_a_job_of_an_earlier_version_is_continued_where_it_is_the_same_calculation(
-    new: dict[str, Any], same: bool
-) -> None:
+def test_job_of_an_earlier_version_is_continued_if_the_calculation_is_the_same(new: dict[str, Any], same: bool) -> None:
     assert Shci().same_work(OLD, new) is same
 
 
-def test_a_program_that_cannot_lower_eps1_starts_afresh() -> None:
+def test_program_that_cannot_lower_eps1_is_not_continued() -> None:
     assert not Shci().same_work(now(program="dice"), now(program="dice", eps1=1e-4))
     assert Shci().same_work(now(program="dice"), now(program="dice", eps2=1e-7))
 
 
-def test_the_kind_of_work_is_that_of_version_0_1_0() -> None:
-    """Else all that was learned before would be forgotten."""
+def test_work_key_is_that_of_version_0_1_0() -> None:
+    """Otherwise all earlier measurements would be lost."""
     before = sha256(json.dumps(["shci-node/machine", OLD], sort_keys=True).encode()).hexdigest()[:16]
     for given in (Calculation(), Calculation(keep_fcidump=True)):
         work = Shci().check(given).work
@@ -95,9 +93,9 @@ def test_requirements_follow_from_the_needs() -> None:
     fitted = fitting(Requirements(min_memory_gib=2.0), needs)
     assert (fitted.min_memory_gib, fitted.architectures) == (7.5, ["x86_64"])
     assert fitting(Requirements(min_memory_gib=9.0), needs).min_memory_gib == 9.0
-    with pytest.raises(InputError, match=r"^requirements.max_memory_gib: 4 GiB are too little: so much\."):
+    with pytest.raises(InputError, match=r"^requirements.max_memory_gib: 4 GiB is too little: so much\."):
         fitting(Requirements(max_memory_gib=4.0), needs)
-    with pytest.raises(InputError, match=r"^requirements.architectures: arm64 is allowed, and the program x runs on"):
+    with pytest.raises(InputError, match=r"^requirements.architectures: arm64 is allowed, but the program x runs on"):
         fitting(Requirements(architectures=["arm64"]), needs)
 
 
@@ -113,11 +111,11 @@ def test_requirements_follow_from_the_needs() -> None:
     ],
     ids=lambda result: str(result)[:40],
 )
-def test_a_result_without_its_times_is_none(result: dict[str, Any]) -> None:
+def test_result_without_times_is_invalid(result: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"wall_seconds|answer|RunResult"):
         RunResult.from_dict(result)
 
 
-def test_a_result_of_before_is_read() -> None:
+def test_result_of_an_earlier_version_is_read() -> None:
     facts = RunResult.from_dict({"wall_seconds": {"hartree_fock": 1.5, "run_shci": 2}, "total_energy": -1.0})
     assert (facts.seconds, facts.answer) == (3.5, "completed")

@@ -1,4 +1,4 @@
-"""What somebody has suspended stays so until he resumes it; what waits for an answer has its time."""
+"""A run that a user suspended stays so until it is resumed; a run that awaits approval has a time limit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BEFORE = datetime.now(UTC) - timedelta(minutes=1)
 
 
 class FakePrefect:
-    """One run, and what its state is made."""
+    """One run, and the state that it gets."""
 
     def __init__(self, state: State[Any]) -> None:
         self.run = SimpleNamespace(id=uuid4(), name="run", state=state)
@@ -41,26 +41,26 @@ def left(state: State[Any]) -> State[Any]:
 
 
 @pytest.mark.parametrize("state", [Suspended(pause_expiration_time=BEFORE), Paused(pause_expiration_time=BEFORE)])
-def test_a_suspension_by_hand_has_no_end_and_a_pause_is_one(state: State[Any]) -> None:
-    """Prefect would fail a run that is resumed after the UI's five minutes, and resume a paused one into no process."""
+def test_manual_suspensions_and_pauses_have_no_timeout(state: State[Any]) -> None:
+    """Prefect would fail a run resumed after the UI's five minutes, and resume a paused one without a process."""
     found = left(state)
     assert (found.type, found.name) == (StateType.PAUSED, "Suspended")
     assert found.state_details.pause_reschedule
     assert found.state_details.pause_timeout is None
 
 
-def test_what_is_held_already_is_let_be() -> None:
+def test_suspension_without_timeout_is_unchanged() -> None:
     state = Suspended()
     assert left(state) is state
 
 
-def test_an_approval_that_nobody_has_given_in_time_ends_the_job() -> None:
+def test_approval_timeout_ends_the_job() -> None:
     state = Suspended(pause_expiration_time=BEFORE)
     state.state_details.run_input_keyset = {"schema": "paused-approval-schema"}
     assert left(state).type is StateType.FAILED
 
 
-def test_a_run_that_was_resumed_meanwhile_goes_on() -> None:
+def test_resumed_run_is_unchanged() -> None:
     prefect: Any = FakePrefect(Running())
     end_unanswered_approvals(prefect)
     assert prefect.run.state.type is StateType.RUNNING

@@ -1,4 +1,4 @@
-"""A machine that is too small: the job goes on from its checkpoint on one with twice the memory."""
+"""A machine that is too small: the job continues from its checkpoint on one with twice the memory."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tests.flows.logs import messages
 pytestmark = [
     pytest.mark.thorough,
     pytest.mark.slow(minutes=1),
-    pytest.mark.skipif(sys.platform != "linux", reason="a process's memory is bounded on Linux alone"),
+    pytest.mark.skipif(sys.platform != "linux", reason="a process's memory can be limited on Linux only"),
 ]
 
-# Two stages, as a heat-bath CI has them. The first is kept; the second takes more memory than the smaller machine has.
+# Two stages, as in heat-bath CI. The first one is saved; the second needs more memory than the smaller machine has.
 PROGRAM = """
 import pathlib, sys, time
 wave_function = pathlib.Path(sys.argv[1]) / "wave-function"
@@ -28,7 +28,7 @@ if wave_function.exists():
     print("restart from", wave_function.read_text(), flush=True)
 else:
     wave_function.write_text("the first machine's")
-    time.sleep(6)  # it is kept when it has stood still for a while
+    time.sleep(6)  # a file is saved when it has not changed for a while
 print("variational energy: -149.5", flush=True)
 table = bytes(5 << 28)
 print("total energy: -149.6", flush=True)
@@ -42,7 +42,7 @@ def program(tmp_path: Path) -> dict[str, object]:
     return {"program": "command", "command": {"line": f"{sys.executable} {path} {{checkpoint}} {{fcidump}}"}}
 
 
-def test_out_of_memory_in_pt2_goes_on_with_twice_of_it(
+def test_out_of_memory_in_pt2_continues_with_twice_the_memory(
     embedded: Embedded, client: SyncPrefectClient, job: Start, program: dict[str, object]
 ) -> None:
     folder = str(embedded.home.machines)
@@ -56,13 +56,13 @@ def test_out_of_memory_in_pt2_goes_on_with_twice_of_it(
     attempts = result["attempts"]
     assert [one["ending"] for one in attempts] == ["lost", "completed"]
     assert [one["memory_gib"] for one in attempts] == [first, second]
-    died, followed = attempts
-    assert (died["cause"], died["exit_status"], died["step"]) == ("memory", 1, "run_shci")
-    assert followed["why"].startswith("memory: 1 GiB were too little at run_shci, so at least 2 GiB; ")
-    told = messages(run.client, run.run_id)
-    assert any("2 GiB, 0.0500 USD/h" in line and "after 0.0100 USD/h for 1 GiB" in line for line in told)
+    first_attempt, second_attempt = attempts
+    assert (first_attempt["cause"], first_attempt["exit_status"], first_attempt["step"]) == ("memory", 1, "run_shci")
+    assert second_attempt["why"].startswith("memory: 1 GiB was too little at run_shci, so at least 2 GiB; ")
+    lines = messages(run.client, run.run_id)
+    assert any("2 GiB, 0.0500 USD/h" in line and "after 0.0100 USD/h for 1 GiB" in line for line in lines)
     assert "lost: memory" in str(run.artifacts_of(run.run_id)["attempts"].data)
     (_, node_run) = run.node_runs()
     again = messages(run.client, node_run.id)
-    assert any("taken from the checkpoint" in line for line in again), "the SCF"
-    assert any("restart from the first machine's" in line for line in again), "the program's own"
+    assert any("taken from the checkpoint" in line for line in again), "the SCF is from the checkpoint"
+    assert any("restart from the first machine's" in line for line in again), "the program's own file is restored"

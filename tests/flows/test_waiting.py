@@ -1,4 +1,4 @@
-"""A job for which no cloud has room: it waits in its place, says why, outlives its controller, and launches once."""
+"""A job for which no cloud has capacity: it waits, says why, survives its controller, and launches once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.thorough, pytest.mark.slow(minutes=2), pytest.mark.tim
 
 
 def waiting(job: Job) -> State[Any]:
-    """Its state, as soon as it waits."""
+    """Return the job's state, once it waits."""
 
     def look() -> State[Any] | None:
         state = job.run.state
@@ -45,7 +45,7 @@ def cancel(embedded: Embedded, job: Job) -> None:
     subprocess.run(command, env=embedded.environment, check=True, capture_output=True, timeout=60)
 
 
-def test_where_nothing_has_room_the_job_waits_and_launches_once_when_there_is(
+def test_job_waits_for_capacity_and_launches_once(
     embedded: Embedded, client: SyncPrefectClient, clouds: dict[str, Emulated]
 ) -> None:
     cloud = clouds["aws"]
@@ -60,16 +60,16 @@ def test_where_nothing_has_room_the_job_waits_and_launches_once_when_there_is(
     for job in (stays, goes):
         state = waiting(job)
         assert state.type is StateType.RUNNING
-        assert str(state.message).startswith("NoOffer: no machine to be had:")
-        assert "max_usd_h" in str(state.message), "it says what would have to change"
+        assert str(state.message).startswith("NoOffer: no machine available:")
+        assert "max_usd_h" in str(state.message), "the message says what would help"
     failed = at_once.finished()
     assert failed.is_failed()
-    assert str(failed.message).startswith("no machine to be had:")
+    assert str(failed.message).startswith("no machine available:")
 
     cancel(embedded, goes)
     assert goes.finished(60).is_cancelled()
 
-    eventually("it looks again and again", now_and_then(lambda: rounds(stays) >= 3), 240)
+    eventually("it retries", now_and_then(lambda: rounds(stays) >= 3), 240)
     engine = int(str(stays.run.infrastructure_pid).rpartition(":")[2])
     psutil.Process(engine).kill()
     before = rounds(stays)
@@ -78,17 +78,17 @@ def test_where_nothing_has_room_the_job_waits_and_launches_once_when_there_is(
         adopt(client)
         return rounds(stays) > before
 
-    eventually("it is taken up again, and waits on where it was", now_and_then(goes_on), 240)
+    eventually("it is restarted, and continues to wait in the same round", now_and_then(goes_on), 240)
     assert waiting(stays).type is StateType.RUNNING
     assert [item.kind for item in ledger.items("machine")] == [], "nothing was launched"
 
     emulator.exhausted.difference_update(pools)
     eventually("it has its machine", lambda: ledger.items("machine"), 120)
-    eventually("it runs", now_and_then(lambda: stays.run.state_name == "Running"), 60)
+    eventually("its state is Running", now_and_then(lambda: stays.run.state_name == "Running"), 60)
     turn = rounds(stays)
     cancel(embedded, stays)
     assert stays.finished().is_cancelled()
-    assert len(ledger.items("machine")) == 1, "one machine, whoever was its controller"
+    assert len(ledger.items("machine")) == 1, "one machine, despite the controller's restart"
     assert ledger.left() == []
     assert rounds(stays) == turn
     assert time.time() > read_round(client, stays.run_id, 1).until

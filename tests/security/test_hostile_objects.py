@@ -157,7 +157,7 @@ def test_what_does_not_fit_on_the_disk_is_not_begun(tmp_path: Path) -> None:
     with (output / "huge").open("wb") as file:
         file.truncate(shutil.disk_usage(tmp_path).free + 10**9)
     home = tmp_path / "home"
-    with pytest.raises(NoRoom, match=r"2 files of together \d+ bytes .* Make room for") as caught:
+    with pytest.raises(NoRoom, match=r"2 files of together \d+ bytes .* Free \d+ bytes") as caught:
         brought_home(
             Remote(RCLONE, None, str(tmp_path / "remote")), a_job(results=home), [], None, logging.getLogger("test")
         )

@@ -1,4 +1,4 @@
-"""A walk down a ranking with the real launch, and what jobs may require of a machine."""
+"""Walk a ranking with the real launch function, for many different requirements."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from spotwave.tasks.market.refusals import covers, refusal_of
 from spotwave.tasks.records import Refusal
 from tests.blocks import machine_kit
 
-_attempts = count(1)  # each walk is of an attempt of its own
+_attempts = count(1)  # each walk belongs to its own attempt
 Launch = Callable[[Offer, LaunchBrief], Machine]
 
-WORK = Work(50.0)  # core-hours: large machines come first, as they do for real jobs
-# 42 of them: any that a computation may have.
+WORK = Work(50.0)  # core-hours: large machines are ranked first, as for real jobs
+# 42 requirements, typical of computations.
 REQUIREMENTS = [
     Requirements(min_vcpus=vcpus, min_memory_gib=gib, architectures=architectures)  # type: ignore[arg-type]
     for vcpus, gib, architectures in product(
@@ -28,7 +28,7 @@ REQUIREMENTS = [
 
 
 def walk(launch: Launch, market: Market, wanted: Requirements) -> tuple[list[Offer], list[Refusal], Machine | None]:
-    """The ranking, what was refused of it, and the machine: every offer that no refusal covers is tried, in order."""
+    """Try every offer that no refusal covers, in order; return the ranking, the refusals and the machine."""
     ranked = [one.offer for one in rank(market, wanted, WORK, {}).ranked]
     refusals: list[Refusal] = []
     brief = machine_kit.brief(attempt=next(_attempts))
@@ -41,5 +41,5 @@ def walk(launch: Launch, market: Market, wanted: Requirements) -> tuple[list[Off
             if isinstance(refused, Misconfigured):
                 raise
             refusals.append(refusal_of(offer, refused))
-    assert all(covers(refusal, refusal.offer) for refusal in refusals), "a scope holds the offer that was refused"
+    assert all(covers(refusal, refusal.offer) for refusal in refusals), "a scope covers the refused offer"
     return ranked, refusals, None

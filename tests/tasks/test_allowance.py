@@ -1,4 +1,4 @@
-"""A machine under a limit, on an emulated AWS: it is told when to stop, and watched where its price rises."""
+"""A machine under a limit, on an emulated AWS: it gets a deadline, and its price is watched."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def aws() -> Iterator[AwsEmulator]:
         yield emulator
 
 
-def test_a_machine_keeps_its_allowance_and_is_stopped_where_its_price_rises(
+def test_machine_gets_a_deadline_and_is_stopped_when_its_price_rises(
     embedded: Embedded, aws: AwsEmulator, tmp_path: Path
 ) -> None:
     cloud, begun = cloud_at(aws, attempts=2), time.time()
@@ -46,10 +46,10 @@ def test_a_machine_keeps_its_allowance_and_is_stopped_where_its_price_rises(
     def priced(placed: Placed, job_key: str, allowance: Allowance, rises: float) -> Outcome | None:
         job = a_job(key=job_key, flow_run_id=flow_run.parent_flow_run_id or flow_run.id)
         watch = _Watch(job, placed.machine, "aws-cloud/priced", "", UUID(int=1), 1, allowance)
-        assert watch.ask_the_price() is None, "not yet"
+        assert watch.check_price() is None, "not yet"
         watch.priced -= PRICES_S
         aws.reprice(placed.machine.id, rises * placed.machine.offer.spot_usd_h)
-        return watch.ask_the_price()
+        return watch.check_price()
 
     @flow(name="allowed")
     def one() -> tuple[Placed, Outcome | None, Outcome | None]:

@@ -1,4 +1,4 @@
-"""What somebody approves is a figure, and that figure is a cap."""
+"""The user approves a figure, which then is the cap."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def a_quote(job: Job, work_core_h: float | None) -> Quote:
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_the_form_shows_the_figure_that_becomes_the_cap(known: bool) -> None:
+def test_form_shows_the_figure_that_becomes_the_cap(known: bool) -> None:
     job = a_job(max_hours=11.0, work_core_h=8.0 if known else None)
     quote = a_quote(job, job.work_core_h)
     usd = quote.usd_p90 if known else quote.most_usd
@@ -36,7 +36,7 @@ def test_the_form_shows_the_figure_that_becomes_the_cap(known: bool) -> None:
     assert ("the work is unknown" in question.line) is not known
 
 
-def test_nobody_approves_without_a_tick() -> None:
+def test_approval_defaults_to_false() -> None:
     assert Approval().approve is False
     assert Approval.model_json_schema()["properties"]["approve"]["default"] is False
 
@@ -52,7 +52,7 @@ def test_nobody_approves_without_a_tick() -> None:
         (None, 0.4, 0.0, "approved"),
     ],
 )
-def test_the_tighter_of_two_caps_holds_and_is_named(
+def test_tighter_of_two_caps_applies_and_is_named(
     max_usd: float | None, approved_usd: float | None, left: float | None, limit: str
 ) -> None:
     cap = own_cap(a_job(max_usd=max_usd), approved_usd, spent_usd=0.5)
@@ -66,9 +66,9 @@ def test_the_tighter_of_two_caps_holds_and_is_named(
     assert "0.5 are spent" in cap[2]
 
 
-def test_how_a_job_goes_on_that_its_approved_figure_has_stopped() -> None:
+def test_message_after_a_job_reached_its_approved_cost() -> None:
     job = a_job()
     choice = Choice(ranked=[ranked(an_offer(), 1.0)], seen=1, eligible=1, work_core_h=1.0, rejected=[])
     billing = JobBilling(job, choice, a_quote(job, None), Continuation())
     billing.allowance = Allowance(usd=2.0, limit=Limit.APPROVED, at=0.0)
-    assert billing.how_to_go_on().endswith(f"continue_job={job.key}; what more it may cost is asked then.")
+    assert billing.how_to_go_on().endswith(f"continue_job={job.key}; the further cost is then subject to approval.")

@@ -1,4 +1,4 @@
-"""A machine that was stopped with its host is no loss: not of an attempt, nor of its pool's."""
+"""A machine that was stopped with its host is no loss, neither of an attempt nor of its pool."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spotwave.blocks.azure.block import AzureCloud
 from spotwave.blocks.local.block import LocalCloud
 from spotwave.blocks.models import Machine
 from spotwave.node.contract import Ending, Outcome
-from spotwave.tasks.machine.attempts import MOST_MACHINES, another, avoided, believed
+from spotwave.tasks.machine.attempts import MOST_MACHINES, another, avoided, checked_outcome
 from spotwave.tasks.records import Attempt, Refusal
 from tests.tasks.test_expected_cost import an_offer
 from tests.tasks.test_quote import a_job
@@ -32,14 +32,14 @@ def attempt(number: int, ending: Ending, kind: str = "aws") -> Attempt:
     )
 
 
-def test_only_losses_use_up_attempts_and_the_number_of_machines_has_an_end() -> None:
+def test_only_losses_count_as_attempts_and_machines_are_limited() -> None:
     job = a_job(max_attempts=2)
     assert another(job, [attempt(1, LOST), attempt(2, HOST_DOWN), attempt(3, HOST_DOWN)])
     assert not another(job, [attempt(1, LOST), attempt(2, HOST_DOWN), attempt(3, LOST)])
     assert not another(job, [attempt(number, HOST_DOWN) for number in range(1, MOST_MACHINES + 1)])
 
 
-def test_pools_that_lost_or_refused_a_machine_are_avoided_and_a_computer_of_ones_own_never() -> None:
+def test_failed_pools_are_avoided_but_never_the_users_own_computer() -> None:
     found = avoided([attempt(1, LOST), attempt(2, HOST_DOWN), attempt(3, LOST, "local")], {"aws"})
     assert found == {
         "aws type-1 r": "lost in attempt 1",
@@ -49,11 +49,11 @@ def test_pools_that_lost_or_refused_a_machine_are_avoided_and_a_computer_of_ones
 
 
 @pytest.mark.parametrize(
-    ("has_market", "said", "taken_for"), [(False, HOST_DOWN, HOST_DOWN), (True, HOST_DOWN, LOST), (True, LOST, LOST)]
+    ("has_market", "reported", "expected"), [(False, HOST_DOWN, HOST_DOWN), (True, HOST_DOWN, LOST), (True, LOST, LOST)]
 )
-def test_a_rented_machine_is_not_believed_that_its_host_was_stopped(
-    tmp_path: Path, has_market: bool, said: Ending, taken_for: Ending
+def test_host_down_is_accepted_from_local_machines_only(
+    tmp_path: Path, has_market: bool, reported: Ending, expected: Ending
 ) -> None:
-    """Else one that says so would be replaced for ever."""
+    """Otherwise a machine that always reports this would be replaced forever."""
     cloud = AzureCloud() if has_market else LocalCloud(folder=str(tmp_path))
-    assert believed(Outcome(said, "so"), cloud).ending is taken_for
+    assert checked_outcome(Outcome(reported, "so"), cloud).ending is expected

@@ -1,4 +1,4 @@
-"""What machines that were too small, and programs that died, ask of the next machine; and what it is then rented."""
+"""What too small machines and crashed programs require of the next machine, and which machine is then rented."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ ASKED = Requirements(min_memory_gib=1.0, disk_gib=20.0)
 
 
 def attempt(
-    number: int, cause: Cause | None, on: Offer | None = None, ending: Ending = Ending.LOST, **told: Any
+    number: int, cause: Cause | None, on: Offer | None = None, ending: Ending = Ending.LOST, **fields: Any
 ) -> Attempt:
     has_market = on or offer("small", vcpus=1, memory_gib=1.0)
-    disk_gib = told.pop("disk_gib", 20.0)
+    disk_gib = fields.pop("disk_gib", 20.0)
     machine = Machine(
         cloud=has_market.cloud,
         id=f"i-{number}",
@@ -44,29 +44,29 @@ def attempt(
         node_run_id=None,
         refusals=[],
         why="",
-        outcome=Outcome(ending, "because", cause=cause, **({"step": "run_shci"} | told)),
+        outcome=Outcome(ending, "because", cause=cause, **({"step": "run_shci"} | fields)),
         ended_at=NOW,
     )
 
 
 def short_of(cause: Cause, *sizes: float) -> NextMachine:
-    """After machines with so much memory and so much disk (GiB), one after the other, that were all too small."""
-    told = [attempt(n, cause, offer("m", memory_gib=gib), disk_gib=gib) for n, gib in enumerate(sizes, start=1)]
-    return next_machine(ASKED, told)
+    """Return the next machine after a series of machines with this memory or disk (GiB) that were all too small."""
+    attempts = [attempt(n, cause, offer("m", memory_gib=gib), disk_gib=gib) for n, gib in enumerate(sizes, start=1)]
+    return next_machine(ASKED, attempts)
 
 
-def test_twice_what_the_machine_had() -> None:
+def test_next_machine_has_twice_the_memory_or_disk() -> None:
     needs = short_of(Cause.MEMORY, 3.75)
     assert needs.requirements == ASKED.model_copy(update={"min_memory_gib": 7.5})
-    assert needs.why == "memory: 3.75 GiB were too little at run_shci, so at least 7.5 GiB"
+    assert needs.why == "memory: 3.75 GiB was too little at run_shci, so at least 7.5 GiB"
     assert needs.problem is None
     needs = short_of(Cause.DISK, 20.0)
     assert needs.requirements == ASKED.model_copy(update={"disk_gib": 40.0})
-    assert needs.why == "disk: 20 GiB were too little at run_shci, so 40 GiB"
+    assert needs.why == "disk: 20 GiB was too little at run_shci, so 40 GiB"
 
 
 @pytest.mark.parametrize("cause", [Cause.MEMORY, Cause.DISK])
-def test_three_doublings_and_then_a_clear_line(cause: Cause) -> None:
+def test_error_after_three_doublings(cause: Cause) -> None:
     sizes = [2.0 ** (n + 5) for n in range(MOST_DOUBLINGS + 1)]
     for tried in range(1, MOST_DOUBLINGS + 1):
         needs = short_of(cause, *sizes[:tried])
@@ -80,35 +80,35 @@ def test_three_doublings_and_then_a_clear_line(cause: Cause) -> None:
     assert "3 doublings" in problem
 
 
-def test_both_may_be_short_one_after_the_other() -> None:
+def test_memory_and_disk_may_both_be_short() -> None:
     needs = next_machine(ASKED, [attempt(1, Cause.MEMORY), attempt(2, Cause.DISK), attempt(3, None)])
     assert (needs.requirements.min_memory_gib, needs.requirements.disk_gib) == (2.0, 40.0)
     assert needs.why.startswith("memory: 1 GiB")
     assert "disk: 20 GiB" in needs.why
 
 
-def test_the_users_limit_holds() -> None:
+def test_users_limit_applies() -> None:
     asked = Requirements(max_memory_gib=3.0)
     assert next_machine(asked, [attempt(1, Cause.MEMORY)]).problem is None
     problem = next_machine(
         asked, [attempt(1, Cause.MEMORY), attempt(2, Cause.MEMORY, offer("m", memory_gib=2.0))]
     ).problem
     assert problem is not None
-    assert problem.startswith("requirements.max_memory_gib: 2 GiB were too little at run_shci")
+    assert problem.startswith("requirements.max_memory_gib: 2 GiB was too little at run_shci")
     assert "4 GiB" in problem
     needs = next_machine(Requirements(max_usd_h=1.0), [attempt(1, Cause.MEMORY)])
     dear = rank(Market.of([offer("m", memory_gib=2.0, usd=9.0)]), needs.requirements, Work(1.0), {})
     assert "excluded by max_usd_h = 1" in str(dear.remedy)
 
 
-def test_a_disk_that_cannot_be_bigger_ends_the_job() -> None:
+def test_full_disk_of_fixed_size_ends_the_job() -> None:
     needs = next_machine(ASKED, [attempt(1, Cause.DISK)], fixed=["here"])
     assert needs.requirements == ASKED
     assert needs.problem is not None
-    assert needs.problem.startswith("disk: the disk under the machines of here is full at run_shci")
+    assert needs.problem.startswith("disk: the disk of the machines of here is full at run_shci")
 
 
-# The way in which a program died, and whether it is that of the first: signal 11 at run_shci, from checkpoint 1.
+# How a program ended, and whether that is the same way as the first: signal 11 at run_shci, from checkpoint 1.
 FIRST: dict[str, Any] = {"signal": 11, "generation": "001-00001"}
 
 
@@ -122,26 +122,26 @@ FIRST: dict[str, Any] = {"signal": 11, "generation": "001-00001"}
         (FIRST | {"generation": "002-00001"}, False),
     ],
 )
-def test_a_program_that_dies_in_the_same_way_again_ends_the_job(second: dict[str, Any], ends: bool) -> None:
+def test_program_that_fails_twice_in_the_same_way_ends_the_job(second: dict[str, Any], ends: bool) -> None:
     first = attempt(1, Cause.PROGRAM, **FIRST)
     assert next_machine(ASKED, [first]).problem is None
     problem = next_machine(ASKED, [first, attempt(2, Cause.PROGRAM, **second)]).problem
     assert (problem is not None) == ends
-    taken = attempt(2, None, ending=Ending.INTERRUPTED, generation="001-00001")
-    problem = next_machine(ASKED, [first, taken, attempt(3, Cause.PROGRAM, **second)]).problem
-    assert (problem is not None) == ends, "what the cloud takes in between changes nothing"
+    interrupted = attempt(2, None, ending=Ending.INTERRUPTED, generation="001-00001")
+    problem = next_machine(ASKED, [first, interrupted, attempt(3, Cause.PROGRAM, **second)]).problem
+    assert (problem is not None) == ends, "interruptions in between change nothing"
     if problem is not None:
         assert problem.startswith("attempts 1 and 3 ended in the same way at run_shci")
 
 
-def test_what_the_cloud_takes_never_ends_it() -> None:
+def test_interruptions_and_losses_never_end_the_job() -> None:
     lost = [attempt(n, None, generation="001-00001") for n in range(1, 5)]
-    taken = [attempt(n, None, ending=Ending.INTERRUPTED, generation="001-00001") for n in range(5, 9)]
-    assert next_machine(ASKED, lost + taken) == NextMachine(ASKED)
+    interrupted = [attempt(n, None, ending=Ending.INTERRUPTED, generation="001-00001") for n in range(5, 9)]
+    assert next_machine(ASKED, lost + interrupted) == NextMachine(ASKED)
 
 
-def test_a_computers_larger_size_has_twice_the_memory_of_the_smaller_one() -> None:
-    """However its memory divides: else the larger machine would be left out for a hundredth of a GiB."""
+def test_larger_local_size_has_at_least_twice_the_memory() -> None:
+    """However its memory divides: otherwise the larger size would be excluded for a hundredth of a GiB."""
     for gib in (0.99, 1.0, 23.449, 23.45, 23.459, 31.03):
         market = local_market({}, 30.0, 2, gib)
         small, large = sorted(offers_of(market.frame), key=lambda one: one.vcpus)
@@ -151,7 +151,7 @@ def test_a_computers_larger_size_has_twice_the_memory_of_the_smaller_one() -> No
         assert large.memory_gib <= gib
 
 
-def test_a_cloud_is_asked_for_twice_the_memory() -> None:
+def test_next_offer_of_a_cloud_has_twice_the_memory() -> None:
     """On an emulated AWS: the choice before and after a machine that ran out of memory."""
     with AwsEmulator(boots=False) as aws:
         market = cloud_at(aws, regions=["us-east-1"]).market()

@@ -1,4 +1,4 @@
-"""What a remote may hold of the job to continue; its owner may have written anything."""
+"""Validation of the job to continue: its files on the remote are not trusted."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ EARLIER = "sw-0123456789ab"
 PARAMETERS = {"basis": "sto-3g"}
 
 
-def chain(folder: Path, told: Any, key: str = EARLIER) -> list[str]:
-    """told: the earlier job's file."""
+def chain(folder: Path, content: Any, key: str = EARLIER) -> list[str]:
+    """Return the chain of earlier jobs. content: of the earlier job's file."""
     place = folder / EARLIER / JOB_FILE
     place.parent.mkdir(parents=True)
-    place.write_text(told if isinstance(told, str) else json.dumps(told))
+    place.write_text(content if isinstance(content, str) else json.dumps(content))
     job = Job(
         key="sw-111111111111",
         flow_run_id=uuid4(),
@@ -43,16 +43,16 @@ def chain(folder: Path, told: Any, key: str = EARLIER) -> list[str]:
         return [one.key for one in _chain(job, remote, key)]
 
 
-def asked(**more: Any) -> dict[str, Any]:
+def job_file(**more: Any) -> dict[str, Any]:
     return {"job": {"node": "shci-node/machine", "parameters": PARAMETERS, **more}}
 
 
-def test_the_same_calculation_goes_on(tmp_path: Path) -> None:
-    assert chain(tmp_path, asked()) == [EARLIER]
+def test_same_calculation_is_continued(tmp_path: Path) -> None:
+    assert chain(tmp_path, job_file()) == [EARLIER]
 
 
 @pytest.mark.parametrize(
-    "told",
+    "content",
     [
         "",
         "{",
@@ -62,16 +62,16 @@ def test_the_same_calculation_goes_on(tmp_path: Path) -> None:
         {"job": None},
         {"job": []},
         {"job": {}},
-        asked(parameters="all"),
-        asked(continue_job=EARLIER),
-        asked(continue_job="../../etc"),
-        asked(continue_job=7),
-        asked(continue_job=["sw-0123456789ab"]),
-        asked(continue_job="sw-ffffffffffff"),
+        job_file(parameters="all"),
+        job_file(continue_job=EARLIER),
+        job_file(continue_job="../../etc"),
+        job_file(continue_job=7),
+        job_file(continue_job=["sw-0123456789ab"]),
+        job_file(continue_job="sw-ffffffffffff"),
     ],
     ids=str,
 )
-def test_what_is_no_earlier_job_is_told_in_one_line(tmp_path: Path, told: Any) -> None:
+def test_invalid_earlier_job_gives_a_one_line_error(tmp_path: Path, content: Any) -> None:
     with pytest.raises(CannotContinue) as caught:
-        chain(tmp_path, told)
+        chain(tmp_path, content)
     assert clear(caught.value, "continue_job")

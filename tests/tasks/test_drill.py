@@ -1,4 +1,4 @@
-"""What a drill promises, what it takes for passed, and how it tells it."""
+"""The estimate of a drill, its verdict and its report."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ PASSED = DrillOutcome(
 )
 
 
-def test_the_promise_is_the_dearest_case() -> None:
+def test_estimate_is_the_most_expensive_case() -> None:
     assert PROMISE.machines_usd == pytest.approx(0.015)
     assert PROMISE.usd == pytest.approx(0.315)
     assert PROMISE.requirements.max_usd_h == 0.02
@@ -103,14 +103,14 @@ def test_the_promise_is_the_dearest_case() -> None:
     ("notice_at", "saved_at", "seconds"),
     [(100.25, 101.0, 0.75), (100.0, 99.0, None), (100.0, None, None), (None, 99.0, None), (None, None, None)],
 )
-def test_how_long_after_the_notice_the_work_was_safe(
+def test_time_from_notice_to_saved_checkpoint(
     notice_at: float | None, saved_at: float | None, seconds: float | None
 ) -> None:
     assert Outcome(Ending.INTERRUPTED, "so", notice_at=notice_at, saved_at=saved_at).saved_in_s == seconds
 
 
-def test_the_agents_own_outcome_is_read_where_it_was_collected(tmp_path: Path) -> None:
-    """The cloud may have been first to say how the attempt ended."""
+def test_collected_outcome_of_the_agent_is_read(tmp_path: Path) -> None:
+    """The cloud may have reported the end of the attempt first."""
     assert collected_outcome(tmp_path) is None
     written = Outcome(Ending.INTERRUPTED, "so", notice_at=100.0, saved_at=102.5)
     written.write(tmp_path / OUTCOME_FILE)
@@ -119,7 +119,7 @@ def test_the_agents_own_outcome_is_read_where_it_was_collected(tmp_path: Path) -
     assert collected_outcome(tmp_path) is None
 
 
-def test_a_drill_that_passed() -> None:
+def test_report_of_a_passed_drill() -> None:
     assert PASSED.problem is None
     assert times(PASSED) == [
         ("launch of 1, until it worked", 40.0),
@@ -129,44 +129,43 @@ def test_a_drill_that_passed() -> None:
         ("launch of 2, until it worked", 40.0),
         ("end of the work, until nothing was left", 45.0),
     ]
-    told = report(PASSED)
-    assert "**Passed**" in told
-    assert "Saved before: `001-00001`, 5 s counted." in told
-    assert "Resumed from: `001-00002`, 9 s counted." in told
+    text = report(PASSED)
+    assert "**Passed**" in text
+    assert "Saved before: `001-00001`, 5 s counted." in text
+    assert "Resumed from: `001-00002`, 9 s counted." in text
     spent = 190 / 3600 * 0.023 + 0.3
-    assert f"Together {spent:.4f} USD, of 0.3150 USD" in told
-    assert "| 1 | some a.small here-1 | 0.0278 | 0.0006 | interrupted | because \\| so |" in told
-    assert "Nothing is left" in told
-    assert "says nothing of what a notice" not in told
+    assert f"Total: {spent:.4f} USD, of at most 0.3150 USD" in text
+    assert "| 1 | some a.small here-1 | 0.0278 | 0.0006 | interrupted | because \\| so |" in text
+    assert "Nothing is left" in text
+    assert "does not test how much time a notice" not in text
 
 
-def test_without_a_notice_that_is_said() -> None:
-    ended = InterruptionMethod("terminated by Spotwave", notice=False, within_s=300.0)
-    quiet = replace(PROMISE, interruption_method=ended)
-    assert "says nothing of what a notice leaves time for" in report(replace(PASSED, promise=quiet))
+def test_report_mentions_a_missing_notice() -> None:
+    quiet = replace(PROMISE, interruption_method=InterruptionMethod("terminated by Spotwave", notice=False, within_s=300.0))
+    assert "does not test how much time a notice leaves" in report(replace(PASSED, promise=quiet))
 
 
-def test_a_loss_of_the_clouds_own_is_as_good() -> None:
+def test_unforced_interruption_passes_too() -> None:
     real = replace(PASSED, forced=None)
     assert real.problem is None
-    assert "The cloud took the machine back by itself" in report(real)
+    assert "The cloud interrupted the machine on its own" in report(real)
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [
-        ({"left": ["disk vol-1", "ip 10.0.0.1"]}, "something is left: disk vol-1, ip 10.0.0.1"),
+        ({"left": ["disk vol-1", "ip 10.0.0.1"]}, "resources are left: disk vol-1, ip 10.0.0.1"),
         ({"attempts": PASSED.attempts[:1], "legs": PASSED.legs[:1]}, "no interruption came within 7 minutes"),
-        ({"attempts": PASSED.attempts[:1], "legs": PASSED.legs[:1], "forced": None}, "nobody interrupted the machine"),
-        ({"result": RESULT | {"resumed_from": None}}, "began anew"),
-        ({"result": RESULT | {"token": "another"}}, "something else than what was saved (001-00001)"),
-        ({"result": RESULT | {"resumed_at": 4}}, "something else than what was saved (001-00001)"),
+        ({"attempts": PASSED.attempts[:1], "legs": PASSED.legs[:1], "forced": None}, "the machine was not interrupted"),
+        ({"result": RESULT | {"resumed_from": None}}, "started from scratch"),
+        ({"result": RESULT | {"token": "another"}}, "did not continue from the saved checkpoint (001-00001)"),
+        ({"result": RESULT | {"resumed_at": 4}}, "did not continue from the saved checkpoint (001-00001)"),
     ],
 )
-def test_what_is_no_pass(changes: dict[str, object], says: str) -> None:
+def test_failed_drill_reports_the_problem(changes: dict[str, object], message: str) -> None:
     drilled = replace(PASSED, **changes)  # type: ignore[arg-type]
     assert drilled.problem is not None
-    assert re.search(re.escape(says), drilled.problem), drilled.problem
-    told = report(drilled)
-    assert f"**Not passed**: {drilled.problem}" in told
-    assert ("Nothing is left" in told) is not bool(drilled.left)
+    assert re.search(re.escape(message), drilled.problem), drilled.problem
+    text = report(drilled)
+    assert f"**Not passed**: {drilled.problem}" in text
+    assert ("Nothing is left" in text) is not bool(drilled.left)

@@ -1,4 +1,4 @@
-"""What a job is expected to cost on an offer."""
+"""The expected cost of a job on an offer."""
 
 from __future__ import annotations
 

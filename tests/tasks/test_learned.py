@@ -1,4 +1,4 @@
-"""What one job leaves for the next: pools to avoid for a while."""
+"""What a job records for the next ones: pools to avoid for a while."""
 
 from __future__ import annotations
 

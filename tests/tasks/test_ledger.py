@@ -1,4 +1,4 @@
-"""The ledger of spending: what is reserved counts, who was first goes first, and what a month has cost."""
+"""The ledger of spending: reservations count, earlier ones take precedence, and costs are summed."""
 
 from __future__ import annotations
 
@@ -31,25 +31,27 @@ def later(minutes: float) -> datetime:
     return NOON + timedelta(minutes=minutes)
 
 
-def test_what_runs_counts_with_all_that_it_may_cost() -> None:
+def test_reservations_of_running_jobs_count_in_full() -> None:
     mine = entry("sw-mine", 5.0, "reserved", at=later(10))
     before = [entry("sw-a", 3.0), entry("sw-b", 4.0, "reserved", at=later(5)), mine]
-    usd, limit, said = left(mine, before, Budget(usd_per_month=10.0))
+    usd, limit, message = left(mine, before, Budget(usd_per_month=10.0))
     assert (usd, limit) == (3.0, "usd_per_month")
-    assert "of 10 USD, 3 are spent in 2026-11 and 4 are reserved" in said
+    assert "of 10 USD, 3 are spent in 2026-11 and 4 are reserved" in message
 
 
-def test_of_two_that_reserve_at_once_the_later_gives_way() -> None:
-    """Both have written before either has looked."""
+def test_later_of_two_simultaneous_reservations_gives_way() -> None:
+    """Both have written before either has read."""
     first, second = (entry(name, 8.0, "reserved", at=later(minute)) for name, minute in (("sw-z", 0), ("sw-a", 1)))
     both, budget = [first, second], Budget(usd_per_month=10.0)
     assert left(first, both, budget)[0] == 10.0
     assert left(second, both, budget)[0] == 2.0
     same = first.model_copy(update={"job": "sw-y"})
-    assert sorted(left(one, [first, same], budget)[0] for one in (first, same)) == [2.0, 10.0], "in the same moment too"
+    assert sorted(left(one, [first, same], budget)[0] for one in (first, same)) == [2.0, 10.0], (
+        "also at the same moment"
+    )
 
 
-def test_a_month_is_of_all_projects_unless_the_budget_is_of_one() -> None:
+def test_monthly_limit_covers_all_projects_unless_the_budget_names_one() -> None:
     mine = entry("sw-mine", 0.0, "reserved", project="mine", at=later(10))
     others = [
         entry("sw-a", 3.0, project="mine"),
@@ -58,12 +60,14 @@ def test_a_month_is_of_all_projects_unless_the_budget_is_of_one() -> None:
     ]
     assert left(mine, others, Budget(usd_per_month=10.0))[0] == 3.0
     assert left(mine, others, Budget(usd_per_month=10.0, project="mine"))[0] == 7.0
-    assert left(mine, others, Budget(usd_per_project=20.0))[0] == 8.0, "a project has no months"
-    assert left(mine, others, Budget(usd_per_month=10.0, usd_per_project=13.0))[1] == "usd_per_project", "the tightest"
-    assert left(mine, others, Budget(usd_per_month=5.0))[0] == 0.0, "never less than nothing"
+    assert left(mine, others, Budget(usd_per_project=20.0))[0] == 8.0, "a project's limit is not monthly"
+    assert left(mine, others, Budget(usd_per_month=10.0, usd_per_project=13.0))[1] == "usd_per_project", (
+        "the tightest limit"
+    )
+    assert left(mine, others, Budget(usd_per_month=5.0))[0] == 0.0, "never negative"
 
 
-def test_the_end_replaces_the_reservation(tmp_path: Path) -> None:
+def test_final_cost_replaces_the_reservation(tmp_path: Path) -> None:
     store = SnapshotStore(url=str(tmp_path))
     job, attempt = a_job(project="dimers"), an_attempt(1, 2.0, an_offer())
     reserved = ledger.reservation(job, 1, 24.0, NOON.timestamp(), later(600).timestamp(), None)
@@ -79,7 +83,7 @@ def test_the_end_replaces_the_reservation(tmp_path: Path) -> None:
     assert len(ledger.read(store)) == 2
 
 
-def test_costs_are_summed_and_what_runs_is_told_apart() -> None:
+def test_costs_are_summed_with_reservations_apart() -> None:
     entries = [
         entry("sw-a", 1.0, cloud="aws", on_demand_usd=3.0, hours=2.0),
         entry("sw-a", 0.5, cloud="gcp", on_demand_usd=1.0, hours=1.0, attempt=2),
@@ -103,11 +107,11 @@ def test_a_machine_stops_before_its_allowance_is_spent(disk_gib: float) -> None:
     usd_h = 0.9 + 0.1 * disk_gib / 730
     assert (stop + TEARDOWN_S - allowance.at) / 3600 * usd_h + 0.2 * 0.5 == pytest.approx(1.1)
     assert not too_short(offer, stop, 1000.0)
-    assert too_short(offer, 1000.0 + offer.boot_s + SAVE_S, 1000.0), "it would stop as soon as it is up"
+    assert too_short(offer, 1000.0 + offer.boot_s + SAVE_S, 1000.0), "it would stop right after its boot"
     assert stops_at(Allowance(at=0.0), job, offer) == float("inf")
 
 
-def test_the_time_that_is_kept_free_is_the_agents_own() -> None:
+def test_save_time_equals_the_agents() -> None:
     from spotwave.node.agent import agent
 
     assert agent.SAVE_S == SAVE_S

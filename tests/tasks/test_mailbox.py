@@ -1,4 +1,4 @@
-"""Mailbox of a detached machine, handed on to a real Prefect server: each once, and of its own run alone."""
+"""Reports of a detached machine, forwarded to a real Prefect server: each once, and only about its own run."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ FOLDER = attempt_dir(1)
 BEGUN = datetime.now(UTC)
 
 
-@flow(name="said")
-def said() -> None:
-    """Has runs; is never executed."""
+@flow(name="never_executed")
+def never_executed() -> None:
+    """Has runs, but is never executed."""
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def client(prefect_api: Api) -> Iterator[SyncPrefectClient]:
 
 @pytest.fixture
 def run_id(client: SyncPrefectClient) -> UUID:
-    return client.create_flow_run(said, state=Pending()).id
+    return client.create_flow_run(never_executed, state=Pending()).id
 
 
 def log(run_id: UUID, number: int, message: str) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def log(run_id: UUID, number: int, message: str) -> dict[str, Any]:
 
 
 def completed(run_id: UUID, task_run: UUID) -> dict[str, Any]:
-    """As a task run's engine says that it has completed."""
+    """Return the event with which a task run's engine reports completion."""
     return {
         "event": {
             "id": str(uuid4()),
@@ -109,7 +109,7 @@ def task_runs(client: SyncPrefectClient, run_id: UUID) -> set[UUID]:
     return {run.id for run in client.read_task_runs(task_run_filter=wanted)}
 
 
-def test_nothing_is_told_twice_by_an_engine_that_takes_up_another_ones_work(
+def test_engine_that_continues_another_ones_work_forwards_nothing_twice(
     client: SyncPrefectClient, run_id: UUID, tmp_path: Path
 ) -> None:
     remote, first, second = Remote(rclone_binary(), None, str(tmp_path)), uuid4(), uuid4()
@@ -117,8 +117,8 @@ def test_nothing_is_told_twice_by_an_engine_that_takes_up_another_ones_work(
     Record(client, run_id, FOLDER).hand_on(remote, 1)
     assert client.read_flow_run(run_id).labels[LABEL] == 1
 
-    client.update_flow_run_labels(run_id, {LABEL: 0})  # it died before it could note so
-    # and at once there are many: fetched in one call
+    client.update_flow_run_labels(run_id, {LABEL: 0})  # as if it had crashed before it recorded this
+    # and then there are several: fetched in one call
     write_part(tmp_path, 2, log(run_id, 3, "three"), completed(run_id, second))
     write_part(tmp_path, 3, log(run_id, 4, "four"))
     Record(client, run_id, FOLDER).hand_on(remote, 3)
@@ -128,16 +128,16 @@ def test_nothing_is_told_twice_by_an_engine_that_takes_up_another_ones_work(
     assert record.parts == 3
 
 
-def test_a_machine_speaks_of_its_own_run_alone(client: SyncPrefectClient, run_id: UUID, tmp_path: Path) -> None:
-    other = client.create_flow_run(said, state=Pending()).id
+def test_machine_can_report_only_about_its_own_run(client: SyncPrefectClient, run_id: UUID, tmp_path: Path) -> None:
+    other = client.create_flow_run(never_executed, state=Pending()).id
     mine = uuid4()
     strange = completed(run_id, uuid4())
     strange["event"]["resource"]["prefect.resource.id"] = f"prefect.flow-run.{other}"
-    theirs = uuid4()
-    client.request("POST", "/events", json=[completed(other, theirs)["event"]])
-    eventually("the other run's task run", lambda: task_runs(client, other) == {theirs})
-    stolen, logged = completed(run_id, theirs), log(run_id, 3, "as if theirs")
-    logged["log"]["task_run_id"] = str(theirs)
+    other_task_run = uuid4()
+    client.request("POST", "/events", json=[completed(other, other_task_run)["event"]])
+    eventually("the other run's task run", lambda: task_runs(client, other) == {other_task_run})
+    foreign_event, logged = completed(run_id, other_task_run), log(run_id, 3, "as if theirs")
+    logged["log"]["task_run_id"] = str(other_task_run)
     lines = (
         log(other, 1, "not mine"),
         completed(other, uuid4()),
@@ -145,7 +145,7 @@ def test_a_machine_speaks_of_its_own_run_alone(client: SyncPrefectClient, run_id
         {"log": {}},
         {},
         {"event": 7},
-        stolen,
+        foreign_event,
         logged,
     )
     write_part(tmp_path, 1, *lines, log(run_id, 2, "mine"), completed(run_id, mine))
@@ -153,7 +153,7 @@ def test_a_machine_speaks_of_its_own_run_alone(client: SyncPrefectClient, run_id
     eventually("its own task run", lambda: task_runs(client, run_id) == {mine})
     assert messages(client, run_id) == ["mine"]
     assert messages(client, other) == []
-    assert task_runs(client, other) == {theirs}
+    assert task_runs(client, other) == {other_task_run}
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ def job(client: SyncPrefectClient, tmp_path: Path) -> Iterator[Job]:
     RcloneRemote(path=str(tmp_path / "remote")).save("letters", overwrite=True)
     yield Job(
         key="sw-letters",
-        flow_run_id=client.create_flow_run(said, state=Running()).id,
+        flow_run_id=client.create_flow_run(never_executed, state=Running()).id,
         node="shci-node/machine",
         parameters={},
         requirements=Requirements(),
@@ -174,21 +174,21 @@ def job(client: SyncPrefectClient, tmp_path: Path) -> Iterator[Job]:
     RcloneRemote.delete("letters")
 
 
-def letters_of(job: Job, tmp_path: Path, outcome: Outcome, **lease: Any) -> Path:
-    """What a machine has left on the remote."""
+def write_machine_files(job: Job, tmp_path: Path, outcome: Outcome, **lease: Any) -> Path:
+    """Write the files that a machine leaves on the remote."""
     folder = tmp_path / "remote" / job.key / FOLDER
     Lease(7, Phase.ENDED, Progress("second", 60.0, "so far"), outcome=outcome, **lease).write(folder / HEARTBEAT_FILE)
     outcome.write(folder / OUTCOME_FILE)
     return folder
 
 
-def test_lease_progress_and_end_are_where_a_machine_would_have_put_them(
+def test_lease_progress_and_end_are_forwarded(
     client: SyncPrefectClient, run_id: UUID, job: Job, tmp_path: Path
 ) -> None:
     lease_id = api.create_lease(client, job.key, 1, run_id)
-    letters = Mailbox(job, 1)
-    assert not letters.is_up()
-    folder = letters_of(job, tmp_path, Outcome(Ending.FAILED, "basis: unknown"), records=1)
+    mailbox = Mailbox(job, 1)
+    assert not mailbox.is_up()
+    folder = write_machine_files(job, tmp_path, Outcome(Ending.FAILED, "basis: unknown"), records=1)
     write_part(tmp_path / "remote" / job.key, 1, log(run_id, 1, "last words"))
     Mailbox(job, 1).poll(run_id, lease_id)
     lease = api.read_lease(client, lease_id)
@@ -196,11 +196,11 @@ def test_lease_progress_and_end_are_where_a_machine_would_have_put_them(
     assert lease.outcome == Outcome(Ending.FAILED, "basis: unknown")
     assert client.read_flow_run(run_id).state_name == "Running"
 
-    letters = Mailbox(job, 1)
-    letters.fence(lease_id)
+    mailbox = Mailbox(job, 1)
+    mailbox.fence(lease_id)
     assert (folder / FENCE_FILE).exists()
-    letters.settle(run_id)
-    letters.settle(run_id)
+    mailbox.settle(run_id)
+    mailbox.settle(run_id)
     run = client.read_flow_run(run_id)
     assert run.state is not None
     assert (run.state_name, run.state.message) == ("Failed", "basis: unknown")
@@ -208,15 +208,15 @@ def test_lease_progress_and_end_are_where_a_machine_would_have_put_them(
     assert not (folder / "record").exists()
 
 
-def test_a_remote_that_is_away_hinders_no_termination(
+def test_unavailable_remote_does_not_prevent_termination(
     client: SyncPrefectClient, run_id: UUID, job: Job, tmp_path: Path
 ) -> None:
     lease_id = api.create_lease(client, job.key, 1, run_id)
     (tmp_path / "remote").write_text("a file is no remote")
-    letters = Mailbox(job, 1)
-    assert not letters.is_up()
-    letters.fence(lease_id)
-    letters.settle(run_id)
+    mailbox = Mailbox(job, 1)
+    assert not mailbox.is_up()
+    mailbox.fence(lease_id)
+    mailbox.settle(run_id)
     assert client.read_flow_run(run_id).state_name == "Pending"
 
 
@@ -229,10 +229,8 @@ HOSTILE = [
 ]
 
 
-def test_letters_that_no_machine_writes_are_silence(
-    client: SyncPrefectClient, run_id: UUID, job: Job, tmp_path: Path
-) -> None:
-    """Neither the watch nor the teardown fails, and nothing is told to Prefect."""
+def test_invalid_files_count_as_silence(client: SyncPrefectClient, run_id: UUID, job: Job, tmp_path: Path) -> None:
+    """Neither the watch nor the teardown fails, and nothing is forwarded to Prefect."""
     lease_id = api.create_lease(client, job.key, 1, run_id)
     folder = tmp_path / "remote" / job.key / FOLDER
     folder.mkdir(parents=True)
@@ -244,23 +242,23 @@ def test_letters_that_no_machine_writes_are_silence(
         assert not Mailbox(job, 1).is_up()
         Mailbox(job, 1).poll(run_id, lease_id)
         Mailbox(job, 1).settle(run_id)
-        assert watch.last_word() is None
+        assert watch.final_outcome() is None
         assert percent_done(job, 1) == 0.0
     assert api.read_lease(client, lease_id) is None
     assert client.read_flow_run(run_id).state_name == "Pending"
 
 
 @pytest.mark.parametrize(("state", "ending"), [(Failed, Ending.FAILED), (Crashed, Ending.LOST)])
-def test_a_run_that_ends_before_its_machine_knows_of_it_is_not_waited_for(
+def test_run_that_ended_before_its_machine_started_it_is_noticed(
     client: SyncPrefectClient, run_id: UUID, job: Job, state: Callable[..., Any], ending: Ending
 ) -> None:
-    """Its parameters are none, or its code cannot be imported: the agent would wait for it for a long time."""
+    """E.g. with invalid parameters, or code that cannot be imported: the agent would wait for a long time."""
     lease_id = api.create_lease(client, job.key, 1, run_id)
     machine = a_machine(an_offer()).model_copy(update={"job_key": job.key})
     watch = _Watch(job, machine, "local-cloud/here", lease_id, run_id, 1, None)
     assert watch.look() is None
     client.set_flow_run_state(run_id, state(message="Validation of flow parameters failed"), force=True)
-    assert watch.look() is None, "the agent's own word would come first"
+    assert watch.look() is None, "the agent's own outcome would take precedence"
     assert watch.ended_early is not None
     watch.ended_early -= EARLY_S
     outcome = watch.look()
@@ -270,18 +268,18 @@ def test_a_run_that_ends_before_its_machine_knows_of_it_is_not_waited_for(
 
 
 @pytest.mark.parametrize("ending", [Ending.LOST, Ending.COMPLETED])
-def test_a_machine_that_ended_before_it_was_up_is_quoted(
+def test_reason_of_a_machine_that_ended_before_it_was_up_is_reported(
     client: SyncPrefectClient, job: Job, tmp_path: Path, ending: Ending
 ) -> None:
-    """As one that does not reach the API: why, its agent has left on the remote. It had no work that it could have
-    completed."""
+    """E.g. one that does not reach the API: its agent has left the reason on the remote. It had no work that it could
+    have completed."""
     folder = tmp_path / "remote" / job.key / FOLDER
     folder.mkdir(parents=True)
     reason = "no lease renewal for 120 s (CERTIFICATE_VERIFY_FAILED)"
     (folder / OUTCOME_FILE).write_text(Outcome(ending, reason).to_json())
     machine = a_machine(an_offer()).model_copy(update={"job_key": job.key})
-    told = await_boot.fn(job, "local-cloud/here", machine, 1)
-    assert told is not None
-    assert told.ending is Ending.LOST
-    assert (told.reason == reason) == (ending is Ending.LOST)
-    assert "before it was up" in told.reason or ending is Ending.LOST
+    outcome = await_boot.fn(job, "local-cloud/here", machine, 1)
+    assert outcome is not None
+    assert outcome.ending is Ending.LOST
+    assert (outcome.reason == reason) == (ending is Ending.LOST)
+    assert "before it was up" in outcome.reason or ending is Ending.LOST

@@ -1,4 +1,4 @@
-"""A round without a machine: what the job waits for, and when it does not wait; and how pauses and reservations go."""
+"""A round without a machine: what the job waits for, when it does not wait, pauses, and reservations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.tasks.test_select import offer
 
 
 def refusal(kind: str, lasting: bool = False) -> Refusal:
-    return Refusal(offer=offer("a"), kind=kind, reason="so it said", lasting=lasting)
+    return Refusal(offer=offer("a"), kind=kind, reason="cloud message", lasting=lasting)
 
 
 @pytest.mark.parametrize(
@@ -33,15 +33,15 @@ def refusal(kind: str, lasting: bool = False) -> Refusal:
         ([refusal("unfit", lasting=True), refusal("reserve")], "NoOffer"),
     ],
 )
-def test_what_a_job_waits_for(refusals: list[Refusal], reason: str | None) -> None:
+def test_reason_for_waiting_follows_from_the_refusals(refusals: list[Refusal], reason: str | None) -> None:
     missed = all_refused(refusals)
     assert missed.reason == reason
-    assert missed.said.startswith("no machine to be had:")
-    assert "so it said" in missed.said
+    assert missed.said.startswith("no machine available:")
+    assert "cloud message" in missed.said
     assert "\n" not in missed.said
 
 
-def test_a_refusal_that_may_have_made_a_machine_leaves_a_doubt() -> None:
+def test_refused_launch_that_may_have_succeeded_is_unsure() -> None:
     assert not all_refused([refusal("capacity"), refusal("quota")]).unsure
     assert all_refused([refusal("capacity"), refusal("throttled")]).unsure
 
@@ -55,8 +55,8 @@ def test_pauses_grow_up_to_a_cap_that_can_be_lowered(monkeypatch: pytest.MonkeyP
     assert pause_s(0) == pause_s(5) == 2.5
 
 
-def test_what_is_dearer_than_was_reserved_waits_for_its_round(tmp_path: Path) -> None:
-    """Jobs that run at once would else cost more together than their limit."""
+def test_offer_above_the_reservation_is_left_to_a_later_round(tmp_path: Path) -> None:
+    """Otherwise concurrent jobs would together cost more than their limit."""
     job = a_job(results=tmp_path)
     likely, dear = offer("a", usd=0.1), offer("b", usd=1.0)
     reserved = hourly_usd(likely, job.requirements.disk_gib) * 10

@@ -1,4 +1,4 @@
-"""What moved since yesterday."""
+"""Price changes since yesterday."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from spotwave.tasks.market.price_changes import price_changes
 from tests.blocks.test_market import an_offer
 
 
-def test_moves_are_counted_and_the_biggest_shown() -> None:
+def test_changes_are_counted_and_the_biggest_shown() -> None:
     names = ["same", "cheaper", "dearer", "gone"]
     before = Market.of(an_offer(instance_type=name, zone=None) for name in names)
     prices = {"same": 0.1, "cheaper": 0.05, "dearer": 0.11, "new": 3.0}
@@ -30,7 +30,7 @@ def test_only_eligible_offers_are_shown_but_all_are_counted() -> None:
     assert found.biggest["cloud"].to_list() == ["aws"]
 
 
-def test_a_cloud_that_is_new_has_no_moves() -> None:
+def test_new_cloud_has_no_changes() -> None:
     found = price_changes(Market.of([an_offer()]), Market.of([]), Requirements())
     assert found.counts.select("cloud", "new", "gone").rows() == [("aws", 1, 0)]
     assert found.biggest.is_empty()

@@ -1,4 +1,4 @@
-"""The picture of price over time: which offers are in it, and their lines."""
+"""The picture of prices over time: which offers it shows, and their lines."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def a_night(usd: float) -> Market:
     )
 
 
-def test_the_leaders_are_the_cheapest_pool_of_the_cheapest_types() -> None:
+def test_leaders_are_the_cheapest_pools_of_the_cheapest_types() -> None:
     found = leaders(a_night(0.1), Requirements())
     assert found.select("cloud", "instance_type", "zone").rows() == [
         (cloud, f"t{n}", "a") for cloud in ("aws", "gcp") for n in range(LEADING)
@@ -31,7 +31,7 @@ def test_the_leaders_are_the_cheapest_pool_of_the_cheapest_types() -> None:
     assert leaders(a_night(0.1), Requirements(min_vcpus=99)).is_empty()
 
 
-def test_their_prices_over_the_nights(tmp_path: Path) -> None:
+def test_price_history_of_the_leaders(tmp_path: Path) -> None:
     store = SnapshotStore(url=str(tmp_path))
     for night in range(3):
         store.publish("aws", a_night(0.1 + night), {}, NIGHT + timedelta(days=night))

@@ -1,4 +1,4 @@
-"""The walk down the ranking, on an emulated AWS: what each refusal covers, and that no second machine is made."""
+"""The walk down the ranking, on an emulated AWS: what each refusal covers, and that no second machine is launched."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def aws() -> Iterator[AwsEmulator]:
 
 @pytest.fixture
 def walk(embedded: Embedded, aws: AwsEmulator, tmp_path: Path) -> Iterator[Walk]:
-    """Provision the first attempt of a new job; the machine or the message, and the rows of the run's table."""
+    """Provision the first attempt of a new job; return the machine or the message, and the rows of the run's table."""
     cloud = cloud_at(aws, attempts=2)
 
     @flow(name="walk")
@@ -64,7 +64,7 @@ def walk(embedded: Embedded, aws: AwsEmulator, tmp_path: Path) -> Iterator[Walk]
         found: Placed | str = "nothing"
         for start in range(1, starts + 1):
             try:
-                placed = provision.fn(job, 1, choice, lease, 4e9, start)  # not kept, as if it had died
+                placed = provision.fn(job, 1, choice, lease, 4e9, start)  # not persisted, as if the engine had crashed
                 assert placed is not None
                 found = placed.said if isinstance(placed, Unplaced) else placed
             except NoMachine as error:
@@ -95,44 +95,44 @@ def launches(aws: AwsEmulator) -> int:
     return len([item for item in aws.ledger.items("machine")])
 
 
-def test_capacity_passes_over_the_pool_and_a_quota_what_is_no_smaller(aws: AwsEmulator, walk: Walk) -> None:
+def test_capacity_excludes_the_pool_and_a_quota_all_but_smaller_offers(aws: AwsEmulator, walk: Walk) -> None:
     _, rows = walk()
     first = rows[0]["offer"].split()
     aws.exhausted.add((first[1], first[2]))
     found, rows = walk()
     assert isinstance(found, Placed)
-    assert [row["came of it"] for row in rows] == ["refused: capacity", "launched"]
-    assert rows[1]["in words"] == found.machine.id
+    assert [row["result"] for row in rows] == ["refused: capacity", "launched"]
+    assert rows[1]["details"] == found.machine.id
     region = found.machine.region
     aws.heal()
     aws.fail(fault("RunInstances", refused("MaxSpotInstanceCountExceeded"), region))
     found, rows = walk()
     assert isinstance(found, Placed)
-    first, *refusals, last = [row["came of it"] for row in rows]
+    first, *refusals, last = [row["result"] for row in rows]
     assert (first, set(refusals), last) == ("refused: capacity", {"refused: quota"}, "launched")
     assert found.machine.region != region
-    assert len(refusals) < 4, "of that region only what is smaller than what was refused"
+    assert len(refusals) < 4, "in that region, only offers smaller than the refused one"
 
 
-def test_misconfiguration_ends_the_walk_with_its_remedy(aws: AwsEmulator, walk: Walk) -> None:
+def test_misconfiguration_ends_the_walk_with_a_remedy(aws: AwsEmulator, walk: Walk) -> None:
     aws.fail(fault("RunInstances", refused("UnauthorizedOperation")))
     found, rows = walk()
     assert isinstance(found, str)
     assert "deployments/policies/aws-launcher.json" in found
-    assert [row["came of it"] for row in rows] == ["refused: misconfigured"]
+    assert [row["result"] for row in rows] == ["refused: misconfigured"]
     assert launches(aws) == 0
 
 
-def test_a_code_that_nobody_knows_is_tried_elsewhere_but_not_for_ever(aws: AwsEmulator, walk: Walk) -> None:
+def test_unknown_error_code_is_retried_elsewhere_within_limits(aws: AwsEmulator, walk: Walk) -> None:
     aws.fail(fault("RunInstances", refused("SomethingNew", 400)))
     found, rows = walk()
     assert isinstance(found, str)
-    assert found.startswith("no machine to be had:")
+    assert found.startswith("no machine available:")
     assert 1 < len(rows) <= MOST_TRIES
-    assert {row["came of it"] for row in rows} == {"refused: unclear"}
+    assert {row["result"] for row in rows} == {"refused: unclear"}
 
 
-def test_throttling_is_waited_for_and_a_lost_answer_is_not_a_second_machine(
+def test_throttling_and_lost_answers_do_not_launch_a_second_machine(
     aws: AwsEmulator, walk: Walk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("spotwave.tasks.machine.walk_offers.LONGEST_WAIT_S", 0.01)
@@ -143,12 +143,12 @@ def test_throttling_is_waited_for_and_a_lost_answer_is_not_a_second_machine(
         aws.fail(fault("RunInstances", what_goes_wrong, times=times))
         found, rows = walk()
         assert isinstance(found, Placed)
-        assert [row["came of it"] for row in rows] == ["launched"]
+        assert [row["result"] for row in rows] == ["launched"]
         assert len([call for call in aws.calls if call.startswith("RunInstances")]) == calls
         assert launches(aws) == before + 1
 
 
-def test_a_restarted_run_adopts_the_machine_of_its_attempt(aws: AwsEmulator, walk: Walk) -> None:
+def test_restarted_run_adopts_the_machine_of_its_attempt(aws: AwsEmulator, walk: Walk) -> None:
     aws.fail(fault("DescribeInstances", refused("InternalError", 500), times=3))
     found, _ = walk(starts=2)
     assert isinstance(found, Placed)

@@ -1,4 +1,4 @@
-"""Quotas that are known before anything is launched: what they cannot hold is left out of the ranking, and said."""
+"""Quotas that are known before a launch: offers that exceed them are excluded from the ranking, with the reason."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ANY = Requirements(min_vcpus=1, burstable=True, bare_metal=True)
 
 
 def chosen(cloud: Cloud, market: Market, requirements: Requirements = ANY) -> Choice:
-    """As the step `select` does it."""
+    """Choose as the step `select` does."""
     ranking = partial(rank, market, requirements, Work(10.0), {})
     return within_quotas(ranking(), market, requirements, {cloud.kind: cloud}, lambda over: ranking(over=over))
 
@@ -39,7 +39,7 @@ def reasons(choice: Choice) -> set[str]:
 
 
 @pytest.mark.parametrize("vcpus", range(2, 9))
-def test_16_spot_vcpus_on_aws_hold_what_is_ranked(vcpus: int) -> None:
+def test_aws_ranking_respects_a_quota_of_16_vcpus(vcpus: int) -> None:
     with AwsEmulator(boots=False) as aws:
         aws.account.quota_vcpus = dict.fromkeys(aws.account.quota_vcpus, 16)
         cloud = aws_at(aws, attempts=2)
@@ -51,7 +51,7 @@ def test_16_spot_vcpus_on_aws_hold_what_is_ranked(vcpus: int) -> None:
         assert "quota us-east-1 Standard spot = 16 vCPUs" in reasons(choice)
 
 
-def test_of_a_class_without_quota_nothing_is_ranked_and_of_the_others_all() -> None:
+def test_class_without_quota_is_excluded_and_others_are_not() -> None:
     with AwsEmulator(boots=False) as aws:
         cloud = aws_at(aws, attempts=2)
         market = cloud.market()
@@ -64,11 +64,11 @@ def test_of_a_class_without_quota_nothing_is_ranked_and_of_the_others_all() -> N
         assert not [r for r in after.ranked if "G and VT" in cloud.quotas_of(r.offer)]
         if not after.ranked:
             assert after.remedy is not None
-            assert after.remedy.startswith("quota: what meets the requirements is more than the account may have")
+            assert after.remedy.startswith("quota: every offer that meets the requirements exceeds the account's quota")
         assert chosen(cloud, market).ranked == rank(market, ANY, Work(10.0), {}).ranked
 
 
-def test_what_amazon_does_not_tell_leaves_nothing_out() -> None:
+def test_unknown_aws_quota_excludes_nothing() -> None:
     with AwsEmulator(boots=False) as aws:
         cloud = aws_at(aws, attempts=2)
         market = cloud.market()
@@ -77,7 +77,7 @@ def test_what_amazon_does_not_tell_leaves_nothing_out() -> None:
         assert chosen(cloud, market) == rank(market, ANY, Work(10.0), {})
 
 
-def test_what_google_does_not_tell_leaves_nothing_out() -> None:
+def test_unknown_gcp_quota_excludes_nothing() -> None:
     with GcpEmulator() as google:
         cloud = gcp_at(google.url)
         market = cloud.market()
@@ -87,7 +87,7 @@ def test_what_google_does_not_tell_leaves_nothing_out() -> None:
         assert chosen(cloud, market) == rank(market, ANY, Work(10.0), {})
 
 
-def test_what_azure_does_not_tell_leaves_nothing_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_azure_quota_excludes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     with emulated(monkeypatch, AzureEmulator(boots=False)) as microsoft:
         cloud = azure_at(microsoft)
         market = cloud.market()
@@ -95,7 +95,7 @@ def test_what_azure_does_not_tell_leaves_nothing_out(monkeypatch: pytest.MonkeyP
         assert chosen(cloud, market) == rank(market, ANY, Work(10.0), {})
 
 
-def test_12_vcpus_in_all_regions_of_google() -> None:
+def test_gcp_global_quota_limits_the_ranking() -> None:
     with GcpEmulator() as google:
         google.world.project_quotas = {"CPUS_ALL_REGIONS": (16.0, 12.0)}
         cloud = gcp_at(google.url)
@@ -105,10 +105,10 @@ def test_12_vcpus_in_all_regions_of_google() -> None:
         assert max(r.offer.vcpus for r in choice.ranked) <= 4
         assert "quota of the account CPUS_ALL_REGIONS = 4 of 16 free vCPUs" in reasons(choice)
         google.world.project_quotas = {"CPUS_ALL_REGIONS": (16.0, 16.0)}
-        assert max(r.offer.vcpus for r in chosen(gcp_at(google.url), market).ranked) > 4, "a launch waits for room"
+        assert max(r.offer.vcpus for r in chosen(gcp_at(google.url), market).ranked) > 4, "a launch waits for capacity"
 
 
-def test_where_google_granted_no_spot_quota_the_families_own_counts() -> None:
+def test_gcp_family_quota_applies_without_a_spot_quota() -> None:
     with GcpEmulator() as google:
         regions = {zone.rpartition("-")[0] for zone in google.world.zones}
         google.world.quotas = {one: {"PREEMPTIBLE_CPUS": (0.0, 0.0), "N2_CPUS": (4.0, 0.0)} for one in regions}
@@ -119,7 +119,7 @@ def test_where_google_granted_no_spot_quota_the_families_own_counts() -> None:
         assert "quota us-central1 N2_CPUS = 4 vCPUs" in reasons(choice)
         google.world.quotas = {one: {"N2_CPUS": (0.0, 0.0)} for one in regions}
         own = chosen(gcp_at(google.url), market)
-        assert [r for r in own.ranked if r.offer.instance_type.startswith("n2-")], "spot has its own"
+        assert [r for r in own.ranked if r.offer.instance_type.startswith("n2-")], "spot has a quota of its own"
 
 
 def test_azure_counts_all_families_of_a_region_together(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Which machine nobody wants any more, by what Prefect and this computer know of its job."""
+"""Which machines are not needed any more, by the state of their job in Prefect and on this computer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LONG, JUST_NOW = timedelta(hours=2), timedelta(minutes=3)
 
 
 def run(run_id: object, state: State[Any]) -> SimpleNamespace:
-    """As it stands after its parent was deleted, an attempt has no parent's task run either."""
+    """An attempt has no parent task run after its parent was deleted."""
     return SimpleNamespace(id=run_id, state=state, parent_task_run_id=None)
 
 
@@ -64,22 +64,24 @@ def storage(tmp_path: Path) -> Any:
         (Cancelled, JUST_NOW, True),
         (Failed, JUST_NOW, True),
         (Completed, JUST_NOW, True),
-        (Suspended, JUST_NOW, False),  # whoever executes it is having it save
+        (Suspended, JUST_NOW, False),  # its engine is having the machine save
         (Suspended, LONG, True),
         (Paused, LONG, True),
     ],
 )
-def test_by_the_state_of_its_job(state: Callable[..., State[Any]], ago: timedelta, unwanted_: bool) -> None:
+def test_need_follows_from_the_state_of_the_job(
+    state: Callable[..., State[Any]], ago: timedelta, unwanted_: bool
+) -> None:
     set_ = state(timestamp=since(ago))
-    said = why_not(run(RUN, set_), run(CHILD, Running()))
-    assert said == (f"job {KEY} is {set_.name}" if unwanted_ else None)
+    reason = why_not(run(RUN, set_), run(CHILD, Running()))
+    assert reason == (f"job {KEY} is {set_.name}" if unwanted_ else None)
 
 
-def test_a_job_that_was_deleted_wants_nothing_although_its_attempt_is_there() -> None:
+def test_machine_of_a_deleted_job_is_unwanted_although_its_attempt_exists() -> None:
     assert why_not(run(CHILD, Running())) == f"job {KEY} was deleted"
 
 
-def test_a_job_that_nobody_knows_is_anothers_unless_its_account_is_here(tmp_path: Path) -> None:
+def test_unknown_job_is_left_alone_unless_its_billing_record_exists(tmp_path: Path) -> None:
     assert why_not() is None
     billing_record.keep(BillingRecord(job=a_job(key=KEY, flow_run_id=RUN, results=tmp_path)))
     assert why_not() == f"job {KEY} was deleted"

@@ -1,7 +1,7 @@
-"""Small quotas and closed regions: what a refusal leaves of a ranking, on emulated clouds that count as real ones.
+"""Small quotas and closed regions: which offers a refusal leaves in a ranking, on realistic emulated clouds.
 
-No Prefect here: the real launch, the real ranking, and what `tasks.market.refusals` says of the offers that were not
-tried.
+Without Prefect: the real launch, the real ranking, and what `tasks.market.refusals` concludes about offers that were
+not tried.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _AWS_FAMILIES = {
 
 
 def _aws_world() -> AwsWorld:
-    """Three regions, in which X costs a tenth of what it does, so that it comes first."""
+    """Three regions, in which X costs a tenth of its real price, so that it is ranked first."""
     types = [
         shape(f"{family}.{size}", vcpus, gib * vcpus, architecture)
         for family, (gib, architecture, sizes) in _AWS_FAMILIES.items()
@@ -71,13 +71,13 @@ def aws() -> Iterator[tuple[AwsEmulator, Market, Launch]]:
 
 
 @pytest.mark.parametrize(("class_", "vcpus"), [("X", 0), ("Standard", 16)])
-def test_a_quota_of_one_class_leaves_the_others_and_what_is_smaller(
+def test_aws_class_quota_leaves_other_classes_and_smaller_sizes(
     aws: tuple[AwsEmulator, Market, Launch], class_: str, vcpus: int
 ) -> None:
     emulator, market, launch = aws
     regions = emulator.world.regions
     emulator.account.quota_vcpus = dict.fromkeys(regions, vcpus if class_ == "Standard" else 640)
-    # Whoever has few of the one as a rule has none of the other.
+    # A low quota of one class usually comes with none of the other.
     emulator.account.class_vcpus = {(region, "X"): 0 for region in regions}
     launched = 0
     for wanted in REQUIREMENTS:
@@ -85,9 +85,9 @@ def test_a_quota_of_one_class_leaves_the_others_and_what_is_smaller(
         ranked, refusals, machine = walk(launch, market, wanted)
         fits = [o for o in ranked if o.vcpus <= emulator.account.spot_vcpus(o.region, class_of(o.instance_type))]
         assert (machine is not None) == bool(fits), f"{wanted}: {summary(refusals)}"
-        assert machine is None or machine.offer == fits[0], "the best of what fits"
+        assert machine is None or machine.offer == fits[0], "the best offer that fits"
         assert {refusal.kind for refusal in refusals} <= {"quota"}
-        # Service Quotas tells how many there are: one try of each class in a region, whatever the sizes.
+        # Service Quotas reports the limit: one try per class and region, whatever the sizes.
         assert len({(r.offer.region, class_of(r.offer.instance_type)) for r in refusals}) == len(refusals)
         launched += machine is not None
     assert launched >= 36
@@ -137,7 +137,7 @@ def google() -> Iterator[tuple[GcpEmulator, Market, Launch]]:
 def limits(
     request: pytest.FixtureRequest, google: tuple[GcpEmulator, Market, Launch]
 ) -> Iterator[Callable[[Offer], bool]]:
-    """The quotas of the name, and whether an offer fits into them."""
+    """Set the quotas of that name; yield whether an offer fits into them."""
     world = google[0].world
     regions = {zone.rpartition("-")[0] for zone in world.zones}
     match request.param:
@@ -157,7 +157,7 @@ def limits(
     world.quotas, world.project_quotas = {}, {}
 
 
-def test_a_quota_of_google_s_covers_what_its_metric_counts(
+def test_gcp_quota_covers_what_its_metric_counts(
     google: tuple[GcpEmulator, Market, Launch], limits: Callable[[Offer], bool]
 ) -> None:
     emulator, market, launch = google
@@ -168,20 +168,20 @@ def test_a_quota_of_google_s_covers_what_its_metric_counts(
         fits = [offer for offer in ranked if limits(offer)]
         assert (machine is not None) == bool(fits), f"{wanted}: {summary(refusals)}"
         assert machine is None or machine.offer == fits[0]
-        # It tells how much may be had: one try of each quota in a region, whatever the sizes.
+        # The error reports the limit: one try per quota and region, whatever the sizes.
         assert len({(r.scope.quota, r.scope.region) for r in refusals if r.scope}) == len(refusals)
         launched += machine is not None
     assert launched >= 30
 
 
-def test_all_that_is_used_of_a_quota_of_gpus_says_nothing_of_machines_without() -> None:
-    told = Quota("GPUS_ALL_REGIONS", "cloud", "GPUS_ALL_REGIONS")
+def test_used_up_gpu_quota_does_not_cover_machines_without_gpu() -> None:
+    refused_quota = Quota("GPUS_ALL_REGIONS", "cloud", "GPUS_ALL_REGIONS")
     base = Offer(
         cloud="gcp", instance_type="g2-standard-4", region="us-central1", zone="us-central1-a", family="g2", vcpus=4,
         cores=2, memory_gib=16, architecture="x86_64", gpu="L4", gpu_count=1, spot_usd_h=0.2, notice_s=30,
         seen_at=datetime(2026, 1, 1, tzinfo=UTC),
     )  # fmt: skip
-    refusal = refusal_of(base, told)
+    refusal = refusal_of(base, refused_quota)
     plain = base.model_copy(
         update={"instance_type": "n2-standard-64", "family": "n2", "gpu": None, "gpu_count": 0.0, "vcpus": 64}
     )
@@ -206,13 +206,15 @@ def test_azure_counts_all_families_of_a_region_together(monkeypatch: pytest.Monk
             fits = [o for o in ranked if takes(o)["lowPriorityCores"] <= azure.settings.spot_vcpus[o.region]]
             assert (machine is not None) == bool(fits), f"{wanted}: {summary(refusals)}"
             assert machine is None or machine.offer == fits[0]
-            assert len({r.offer.region for r in refusals}) == len(refusals), "a region tells how much is left: one try"
+            assert len({r.offer.region for r in refusals}) == len(refusals), (
+                "the error reports what is left: one try per region"
+            )
 
 
 # Policies, and what a refusal without a quota covers
 
 
-def test_regions_that_are_closed_cost_a_try_each_and_then_there_is_no_hope(
+def test_closed_regions_cost_one_try_each_and_end_the_wait(
     aws: tuple[AwsEmulator, Market, Launch],
 ) -> None:
     emulator, market, launch = aws
@@ -250,11 +252,11 @@ _POOLS = [
         (Quota("x", "region"), [0, 1, 3]),
         (Quota("x", "cloud"), [0, 1, 2, 3]),
         (Quota("x", "region", "Standard"), [0, 1, 3]),
-        (Quota("x", "region", "of a name that nobody knows"), [0, 1]),
+        (Quota("x", "region", "of an unknown name"), [0, 1]),
         (Closed("x"), [0, 1, 3]),
     ],
 )
-def test_how_far_a_refusal_reaches(refused: LaunchRefused, covered: list[int]) -> None:
+def test_which_offers_a_refusal_covers(refused: LaunchRefused, covered: list[int]) -> None:
     offers = [aws_kit.offer(name, zone) for name, zone in _POOLS]
     refusal = refusal_of(offers[0], refused)
     assert [number for number, offer in enumerate(offers) if covers(refusal, offer)] == covered
@@ -263,10 +265,10 @@ def test_how_far_a_refusal_reaches(refused: LaunchRefused, covered: list[int]) -
     assert not covers(refusal, machine_kit.offer()), "another cloud"
 
 
-def test_a_region_without_a_network_lasts_as_a_policy_does(aws: tuple[AwsEmulator, Market, Launch]) -> None:
+def test_missing_network_is_a_lasting_refusal(aws: tuple[AwsEmulator, Market, Launch]) -> None:
     emulator, market, _ = aws
     before, emulator.account.subnets = emulator.account.subnets, {region: [] for region in emulator.world.regions}
-    launch = aws_kit.machines(emulator).launch  # the others have looked at the network already, and remember it
+    launch = aws_kit.machines(emulator).launch  # the fixture's machines have cached the network
     _, refusals, machine = walk(launch, market, Requirements())
     emulator.account.subnets = before
     assert machine is None
@@ -276,10 +278,10 @@ def test_a_region_without_a_network_lasts_as_a_policy_does(aws: tuple[AwsEmulato
     assert summary(refusals).endswith("Waiting does not help")
 
 
-def test_smaller_machines_of_the_same_quota_are_not_passed_over() -> None:
+def test_smaller_machines_of_the_same_quota_are_still_tried() -> None:
     refusal = refusal_of(aws_kit.offer(vcpus=8), Quota("x", "region", "Standard"))
     assert not covers(refusal, aws_kit.offer(vcpus=4))
     assert covers(refusal, aws_kit.offer(vcpus=16))
-    told = refusal_of(aws_kit.offer(vcpus=8), Quota("x", "region", "Standard", left=math.pi))
-    assert covers(told, aws_kit.offer(vcpus=4))
-    assert not covers(told, aws_kit.offer(vcpus=3))
+    refused_quota = refusal_of(aws_kit.offer(vcpus=8), Quota("x", "region", "Standard", left=math.pi))
+    assert covers(refused_quota, aws_kit.offer(vcpus=4))
+    assert not covers(refused_quota, aws_kit.offer(vcpus=3))

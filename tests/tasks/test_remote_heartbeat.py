@@ -1,4 +1,4 @@
-"""A machine out of the API's reach is heard by its heartbeat on the remote; a dead one is not."""
+"""The remote heartbeat of a machine that cannot reach the API, and of one that is gone."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ def _beats(folder: Path, beat: int) -> None:
     Lease(beat, Phase.WORKING).write(path)
 
 
-def test_only_news_counts(remote: Remote, tmp_path: Path) -> None:
+def test_only_a_newer_beat_counts(remote: Remote, tmp_path: Path) -> None:
     heartbeat = RemoteHeartbeat(1)
     assert not heartbeat.has_risen(remote, 0), "no heartbeat was ever written"
     _beats(tmp_path, 57)
-    assert not heartbeat.has_risen(remote, 100), "left by a copy from before the silence"
+    assert not heartbeat.has_risen(remote, 100), "an old heartbeat, from before the silence"
     _beats(tmp_path, 130)
     assert heartbeat.has_risen(remote, 100)
-    assert not heartbeat.has_risen(remote, 100), "the same again: it has died since"
+    assert not heartbeat.has_risen(remote, 100), "unchanged: the machine has ended since"
     _beats(tmp_path, 131)
     assert heartbeat.has_risen(remote, 100)
 
 
-@pytest.mark.parametrize("told", ["", "no JSON", "[]", '{"phase": "working"}', '{"beat": 1e9, "phase": "working"}'])
-def test_what_nobody_can_read_is_no_sign_of_life(told: str, remote: Remote, tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", ["", "no JSON", "[]", '{"phase": "working"}', '{"beat": 1e9, "phase": "working"}'])
+def test_unreadable_heartbeat_does_not_count(content: str, remote: Remote, tmp_path: Path) -> None:
     path = tmp_path / attempt_dir(1) / HEARTBEAT_FILE
     path.parent.mkdir(parents=True)
-    path.write_text(told)
+    path.write_text(content)
     assert not RemoteHeartbeat(1).has_risen(remote, 0)
 
 
-def test_a_wrong_clock_does_no_harm(remote: Remote, tmp_path: Path) -> None:
-    """Neither the file's time nor any in it is looked at."""
+def test_clocks_do_not_matter(remote: Remote, tmp_path: Path) -> None:
+    """Neither the file's modification time nor times in the file are used."""
 
     heartbeat = RemoteHeartbeat(1)
     for beat, when in ((2, time.time() + 1e6), (3, 1.0)):
@@ -56,6 +56,6 @@ def test_a_wrong_clock_does_no_harm(remote: Remote, tmp_path: Path) -> None:
     assert not heartbeat.has_risen(remote, 1)
 
 
-def test_a_remote_that_is_away_is_told_as_such(tmp_path: Path) -> None:
+def test_unavailable_remote_raises(tmp_path: Path) -> None:
     with pytest.raises(RemoteError):
         RemoteHeartbeat(1).has_risen(Remote(tmp_path / "no-rclone", None, str(tmp_path)), 0)

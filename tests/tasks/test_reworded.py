@@ -1,4 +1,4 @@
-"""Every message reworded: what follows from an outcome, a refusal or a limit stays the same."""
+"""No decision depends on the wording of a message: outcomes, refusals and limits have the same effect when reworded."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from spotwave.flows.loop.job_billing import JobBilling
 from spotwave.node.contract import Cause, Ending, Limit, Outcome
 from spotwave.tasks.cost import ledger
 from spotwave.tasks.cost.reserve import own_cap
-from spotwave.tasks.machine.attempts import another, avoided, believed
+from spotwave.tasks.machine.attempts import another, avoided, checked_outcome
 from spotwave.tasks.machine.bigger_machine import next_machine
 from spotwave.tasks.machine.no_machine import all_refused
 from spotwave.tasks.machine.walk_offers import Patience
@@ -34,7 +34,7 @@ from tests.tasks.test_drill import PASSED
 from tests.tasks.test_quote import a_job, ranked
 from tests.tasks.test_select import offer
 
-#: The texts of our records, for people; each is read back by nobody.
+#: The message fields of records, which only users read.
 TEXTS: dict[type, tuple[str, ...]] = {
     Allowance: ("said", "refused"),
     Attempt: ("why",),
@@ -58,7 +58,7 @@ REFUSED: list[Callable[[], LaunchRefused]] = [
 
 
 def reword(monkeypatch: pytest.MonkeyPatch, words: str) -> None:
-    """Whatever is to be said, say this."""
+    """Replace the text of every message by these words."""
 
     def outcome(self: Outcome) -> None:
         set_fields(self)
@@ -83,7 +83,7 @@ def reword(monkeypatch: pytest.MonkeyPatch, words: str) -> None:
 
 
 def of_outcomes() -> dict[str, Any]:
-    """Whether there is another machine, which, and for what limit the last one ended."""
+    """Whether there is another machine, with which requirements, and which limit ended the last one."""
     job, found = a_job(max_attempts=3), {}
     for ending in Ending:
         for limit in (Limit.NONE, Limit.MAX_USD):
@@ -97,13 +97,13 @@ def of_outcomes() -> dict[str, Any]:
                     another(job, lost),
                     set(avoided(lost, {"here"})),
                     billing_of(job).limit_that_ended(lost[-1], 1e12) is not None,
-                    believed(lost[-1].outcome, AzureCloud()).ending,
+                    checked_outcome(lost[-1].outcome, AzureCloud()).ending,
                 )
     return found
 
 
 def billing_of(job: Job) -> JobBilling:
-    """Of a job that may cost 2 USD."""
+    """Return the billing of a job that may cost 2 USD."""
     choice = Choice(ranked=[ranked(offer("a"), 1.0)], seen=1, eligible=1, work_core_h=1.0, rejected=[])
     billing = JobBilling(job, choice, a_quote(job, None), Continuation())
     billing.allowance = Allowance(usd=2.0, limit=Limit.MAX_USD, said="max_usd: of 2 USD", at=0.0)
@@ -111,7 +111,7 @@ def billing_of(job: Job) -> JobBilling:
 
 
 def of_refusals() -> list[Any]:
-    """Which offers a refusal takes out of the walk and of the next ranking, and whether it is waited for."""
+    """Which offers a refusal excludes from the walk and the next ranking, and whether the job waits."""
     found: list[Any] = []
     offers = [
         offer("a", cloud="aws", zone="r1a"),
@@ -139,7 +139,7 @@ def of_refusals() -> list[Any]:
 
 
 def of_limits() -> list[Any]:
-    """Which limit holds, and how much it leaves."""
+    """Which limit applies, and how much it leaves."""
     mine = ledger.reservation(a_job(project="p"), 1, 5.0, 1e9, 1e9 + 60, None)
     budgets = [Budget(usd_per_month=9.0), Budget(usd_per_project=7.0), Budget(usd_per_month=5.0, usd_per_project=5.0)]
     caps = [ledger.left(mine, [], budget) for budget in budgets]
@@ -148,7 +148,7 @@ def of_limits() -> list[Any]:
 
 
 def of_market() -> list[Any]:
-    """What is nearest where nothing is eligible, whether a quota excludes it, and whether waiting may help."""
+    """The nearest offers if none is eligible, whether a quota excludes them, and whether waiting may help."""
     market = Market.of([offer("a", vcpus=4), offer("b", vcpus=8)])
     over = pl.DataFrame([("here", "r1", name, "vCPUs: 2 of 2") for name in ("a", "b")], schema=OVER, orient="row")
     found: list[Any] = []
@@ -186,8 +186,8 @@ def test_reworded_messages_change_no_decision(
     assert decisions() == as_written
 
 
-def test_an_attempt_ended_for_a_limit_if_its_field_says_so() -> None:
-    billing, risen = billing_of(a_job()), "its machine costs more by the hour than when it was launched. max_usd"
+def test_limit_that_ended_an_attempt_is_read_from_its_field() -> None:
+    billing, risen = billing_of(a_job()), "the hourly price of its machine has risen since the launch. max_usd"
     ended = attempt(1, None, ending=Ending.DEADLINE)
     in_words = ended.model_copy(update={"outcome": Outcome(Ending.DEADLINE, risen)})
     in_a_field = ended.model_copy(update={"outcome": Outcome(Ending.DEADLINE, "so", limit=Limit.MAX_USD)})

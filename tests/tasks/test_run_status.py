@@ -1,4 +1,4 @@
-"""Whether a job is still to be carried, by the state of its run."""
+"""Whether a job is still active, by the state of its run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ RUN = uuid4()
 
 
 class FakePrefect:
-    """Knows one run, in a state; None: it was deleted."""
+    """Has one run, in a given state; None: the run was deleted."""
 
     def __init__(self, state: State[Any] | None, run_count: int = 1) -> None:
         self._state, self._run_count = state, run_count
@@ -43,37 +43,37 @@ class FakePrefect:
         return SimpleNamespace(state=self._state, run_count=self._run_count)
 
 
-def asked(state: State[Any] | None, run_count: int = 1) -> bool:
+def is_active(state: State[Any] | None, run_count: int = 1) -> bool:
     prefect: Any = FakePrefect(state, run_count)
     return still_active(prefect, RUN, 1)
 
 
 @pytest.mark.parametrize("state", [Running, partial(Running, name="Waiting"), Crashed, Cancelling])
-def test_a_job_goes_on(state: Callable[[], State[Any]]) -> None:
-    """Crashed is adopted; one that is being cancelled hears of it by a signal, which comes at once."""
-    assert asked(state())
+def test_active_job(state: Callable[[], State[Any]]) -> None:
+    """A crashed run is adopted; a run that is being cancelled gets a signal at once."""
+    assert is_active(state())
 
 
 @pytest.mark.parametrize("state", [Suspended(), Paused()])
-def test_a_job_waits(state: State[Any]) -> None:
-    assert not asked(state)
+def test_suspended_job_is_not_active(state: State[Any]) -> None:
+    assert not is_active(state)
 
 
 @pytest.mark.parametrize("state", [Cancelled(), Failed(), Completed(), Failed(name="Mine"), None])
-def test_a_job_ends_by_a_final_state_whoever_has_set_it_and_when_its_run_is_deleted(state: State[Any] | None) -> None:
+def test_job_ends_on_any_final_state_and_when_its_run_is_deleted(state: State[Any] | None) -> None:
     with pytest.raises(Ended, match=f"was set to {state.name}" if state else "was deleted"):
-        asked(state)
+        is_active(state)
     prefect: Any = FakePrefect(state)
     assert ended(prefect, RUN)
 
 
-def test_a_cancelling_that_no_signal_follows_ends_the_job() -> None:
+def test_cancelling_without_a_signal_ends_the_job() -> None:
     long_ago = datetime.now(UTC) - timedelta(seconds=2 * SIGNAL_S)
     with pytest.raises(Ended, match="cancelled"):
-        asked(Cancelling(timestamp=long_ago))
+        is_active(Cancelling(timestamp=long_ago))
 
 
 @pytest.mark.parametrize(("state", "run_count"), [(Running(), 2), (Completed(), 2), (Scheduled(), 1), (Pending(), 1)])
-def test_what_another_engine_carries_is_left_to_it(state: State[Any], run_count: int) -> None:
+def test_newer_engine_supersedes_this_one(state: State[Any], run_count: int) -> None:
     with pytest.raises(Superseded):
-        asked(state, run_count)
+        is_active(state, run_count)

@@ -1,4 +1,4 @@
-"""The choice of an offer: the cheapest to finish among the eligible, always the same, with its reasons."""
+"""The choice of an offer: the cheapest to finish among the eligible ones, deterministic, with reasons."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_the_cheapest_to_finish_is_not_the_cheapest_per_hour() -> None:
     assert chosen([slow, fast]) == "fast"
 
 
-def test_frequent_interruptions_cost() -> None:
+def test_frequent_interruptions_raise_the_expected_cost() -> None:
     calm, restless = of_month(0, 5).per_h, of_hour(15, 20).per_h
     offers = [
         offer("calm", usd=0.100, interruptions_per_h=calm),
@@ -70,8 +70,8 @@ def test_frequent_interruptions_cost() -> None:
     assert chosen(offers) == "calm"
 
 
-def test_the_lowest_bands_of_two_clouds_are_not_the_same() -> None:
-    """AWS's is a share of a month, Azure's a chance per hour: 700 times as often."""
+def test_lowest_bands_of_two_clouds_differ() -> None:
+    """AWS reports a share per month, Azure a chance per hour: 700 times as often."""
     month, hour = of_month(0, 5), of_hour(0, 5)
     assert hour.per_h == 720 * month.per_h
     offers = [
@@ -82,15 +82,15 @@ def test_the_lowest_bands_of_two_clouds_are_not_the_same() -> None:
 
 
 @pytest.mark.parametrize(("gpus", "per_h"), [(0, UNKNOWN_PER_H), (1, UNKNOWN_GPU_PER_H)])
-def test_unknown_counts_as_it_was_recorded(gpus: int, per_h: float) -> None:
+def test_unknown_rate_is_the_recorded_default(gpus: int, per_h: float) -> None:
     unknown = offer("a", interruption="unknown", gpu_count=gpus)
-    told = offer("b", interruptions_per_h=per_h, gpu_count=gpus)
-    choice = rank(Market.of([unknown, told]), Requirements(gpu_count=gpus), Work(10.0), {})
+    known = offer("b", interruptions_per_h=per_h, gpu_count=gpus)
+    choice = rank(Market.of([unknown, known]), Requirements(gpu_count=gpus), Work(10.0), {})
     assert [one.rate for one in choice.ranked] == [per_h, per_h]
     assert choice.ranked[0].expected_usd == pytest.approx(choice.ranked[1].expected_usd, rel=1e-12)
 
 
-def test_a_rate_counts_and_its_word_follows() -> None:
+def test_rate_decides_and_gives_the_category() -> None:
     often = offer("often", interruption="low", interruptions_per_h=2.0)
     assert often.interruption == "high"
     assert chosen([often, offer("less", interruptions_per_h=0.3)]) == "less"
@@ -103,7 +103,7 @@ def test_free_offers_are_ranked_by_speed_then_by_name() -> None:
     assert names == ["big", "a", "b"]
 
 
-def test_a_pool_that_was_lost_comes_last_but_is_better_than_none() -> None:
+def test_lost_pool_is_ranked_last_but_not_excluded() -> None:
     two = [offer("cheap", usd=0.01), offer("dear", usd=1.0)]
     assert chosen(two, cheap="lost in attempt 1") == "dear"
     only = rank(Market.of(two[:1]), Requirements(), Work(1.0), {"here cheap r1": "lost in attempt 1"})
@@ -127,8 +127,8 @@ def test_the_rejected_are_counted_by_reason() -> None:
     assert [r.offer.instance_type for r in choice.ranked] == ["good"]
 
 
-def test_the_ranking_reaches_into_every_region() -> None:
-    """Where a quota takes a whole region out, the walk must have somewhere to go."""
+def test_ranking_has_offers_of_every_region() -> None:
+    """If a quota excludes a whole region, other offers must be left to try."""
     many = [offer(f"t{n}", usd=0.1 + n / 1000) for n in range(KEPT + 20)]
     far = [offer(f"far{n}", usd=1.0 + n, region=f"r{n + 2}") for n in range(3)]
     ranked = rank(Market.of(many + far), Requirements(), Work(10.0), {}).ranked
@@ -138,7 +138,7 @@ def test_the_ranking_reaches_into_every_region() -> None:
     assert costs == sorted(costs)
 
 
-def test_when_nothing_fits_the_nearest_and_its_obstacle_are_named() -> None:
+def test_nearest_offer_and_its_obstacle_are_named_if_none_fits() -> None:
     offers = [offer("small", vcpus=2), offer("large", vcpus=8), offer("small-arm", vcpus=2, architecture="arm64")]
     choice = rank(Market.of(offers), Requirements(min_vcpus=16, architectures=["x86_64"]), Work(1.0), {})
     assert not choice.ranked
@@ -153,7 +153,7 @@ def test_an_empty_market_has_a_remedy() -> None:
     assert choice.remedy.startswith("clouds:")
 
 
-def test_by_price_alone_the_cheapest_hour_wins() -> None:
+def test_price_objective_takes_the_cheapest_hour() -> None:
     slow = offer("slow", vcpus=2, usd=0.05, interruption="high")
     fast = offer("fast", vcpus=8, usd=0.12)
     choice = rank(Market.of([fast, slow]), Requirements(), Work(10.0), {}, objective="price")
@@ -162,7 +162,7 @@ def test_by_price_alone_the_cheapest_hour_wins() -> None:
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_by_price_alone_the_choice_is_the_true_minimum(seed: int) -> None:
+def test_price_objective_finds_the_true_minimum(seed: int) -> None:
     dice = random.Random(seed)
     market, asked = random_market(dice), random_requirements(dice)
     choice = rank(market, asked, Work(10.0), {}, objective="price")
@@ -175,16 +175,16 @@ def test_by_price_alone_the_choice_is_the_true_minimum(seed: int) -> None:
         assert choice.remedy
 
 
-def test_the_nearest_are_of_different_types_and_say_what_excludes_them() -> None:
+def test_nearest_offers_are_of_different_types_with_reasons() -> None:
     offers = [offer("big", vcpus=8, zone=z) for z in ("a", "b")] + [offer("small"), offer("tiny", vcpus=1)]
     choice = rank(Market.of(offers), Requirements(min_vcpus=16), Work(1.0), {})
     assert [near.offer.instance_type for near in choice.nearest] == ["big", "small", "tiny"]
     assert {near.why_not for near in choice.nearest} == {"min_vcpus = 16"}
 
 
-def test_leading_offers_are_asked_for_their_interruption() -> None:
-    class Knows(LocalCloud):
-        _block_type_slug = "knows"  # else it would stand for the local cloud in this process
+def test_interruption_rates_of_leading_offers_are_queried() -> None:
+    class KnowingCloud(LocalCloud):
+        _block_type_slug = "knows"  # otherwise it would replace the local cloud in this process
 
         def interruptions(self, offers: Sequence[Offer]) -> dict[tuple[str, str, str], Rate]:
             return {one.pool: of_stops(0.9, 7) for one in offers if one.instance_type == "restless"}
@@ -194,12 +194,12 @@ def test_leading_offers_are_asked_for_their_interruption() -> None:
     )
     choice = rank(market, Requirements(), Work(10.0), {})
     assert choice.ranked[0].offer.instance_type == "restless"
-    known = with_current_rates(market, choice, {"here": Knows()})
+    known = with_current_rates(market, choice, {"here": KnowingCloud()})
     first, second = (one.offer for one in rank(known, Requirements(), Work(10.0), {}).ranked)
     assert (first.instance_type, first.interruption, first.interruption_basis) == ("calm", "unknown", None)
     assert (second.interruption, second.interruptions_per_h) == ("high", pytest.approx(0.9 / 8.2))
     assert second.interruption_basis == of_stops(0.9, 7).basis
-    assert with_current_rates(market, choice, {"there": Knows()}) is market
+    assert with_current_rates(market, choice, {"there": KnowingCloud()}) is market
 
 
 def test_an_offer_is_explained_by_its_place_and_terms() -> None:
@@ -212,7 +212,7 @@ def test_an_offer_is_explained_by_its_place_and_terms() -> None:
     assert explain(market, ["nimbus"], Requirements(), Work(10.0))[0] == []
 
 
-def test_where_the_price_alone_excludes_everything_waiting_may_change_it() -> None:
+def test_waiting_may_help_if_only_prices_exclude_all_offers() -> None:
     market = Market.of([offer("a", usd=0.3), offer("small", vcpus=1, usd=0.1)])
     dear = rank(market, Requirements(min_vcpus=2, max_usd_h=0.2), Work(1.0), {})
     assert not dear.ranked
@@ -225,15 +225,15 @@ def test_where_the_price_alone_excludes_everything_waiting_may_change_it() -> No
 
 
 def test_the_ranking_has_the_best_of_every_family() -> None:
-    """Where a quota takes a whole one out, the walk must have somewhere to go."""
+    """If a quota excludes a whole family, other offers must be left to try."""
     many = [offer(f"t{n}", usd=0.1 + n / 1000, family="t") for n in range(KEPT + 20)]
     others = [offer(f"o{n}", usd=1.0 + n, family=f"o{n // 2}") for n in range(6)]
     ranked = rank(Market.of(many + others), Requirements(), Work(10.0), {}).ranked
     assert [one.offer.instance_type for one in ranked[KEPT:]] == ["o0", "o2", "o4"]
 
 
-def test_what_the_walk_before_was_refused_comes_last_with_all_that_it_covers() -> None:
-    """The ranking of the next round begins with what has not been asked for."""
+def test_refused_offers_and_all_they_cover_are_ranked_last() -> None:
+    """The ranking of the next round starts with offers that were not tried yet."""
     cheap = [
         offer(f"c{n}", usd=0.1 + n / 1000, cloud="aws", region="r1", zone=f"r1{zone}")
         for n in range(3)

@@ -1,4 +1,4 @@
-"""What earlier runs teach: the work of a calculation, and the speed of a family."""
+"""What is learned from earlier runs: the work of a calculation, and the speed of a family."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_family_that_takes_longer_for_the_same_work_is_slower() -> None:
     assert speeds["runs"].to_list() == [20, 20]
 
 
-def test_one_slow_night_does_not_condemn_a_family() -> None:
+def test_single_slow_run_does_not_rule_out_a_family() -> None:
     speeds, _ = learned([ran("dimer", FAST, 10.0), ran("dimer", SLOW, 40.0)], "shci", "dimer")
     found = dict(speeds.select("family", "measured").iter_rows())
     assert 1.2 < found["fast"] / found["slow"] < 2.8

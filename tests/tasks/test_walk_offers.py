@@ -1,4 +1,4 @@
-"""The walk on three emulated clouds: how far down it goes, what patience costs, and that no round meets an old one."""
+"""The walk on three emulated clouds: its length, the cost of retries, and unique tokens in each round."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from tests.emulators.gcp_answers import error
 from tests.emulators.gcp_cloud import cloud_at as gcp_at
 
 LOG = logging.getLogger("walk")
-_RANKED: dict[str, list[Ranked]] = {}  # by kind of cloud: a market takes seconds to read
+_RANKED: dict[str, list[Ranked]] = {}  # by kind of cloud, since a market takes seconds to read
 
 
 @dataclass
 class Place:
-    """A cloud, and what it is asked."""
+    """An emulated cloud, and the calls that it receives."""
 
     emulator: AwsEmulator | GcpEmulator | AzureEmulator
     cloud: Cloud
@@ -45,7 +45,7 @@ class Place:
     round: int = 1
 
     def ranked(self) -> list[Ranked]:
-        """Of its world, which is the same in every test."""
+        """Return the ranking of its world, which is the same in every test."""
         if self.cloud.kind not in _RANKED:
             _RANKED[self.cloud.kind] = self._rank()
         return _RANKED[self.cloud.kind]
@@ -58,11 +58,11 @@ class Place:
         return walk, walk.down(self.ranked() if ranked is None else ranked, self.brief)
 
     def brief(self, offer: Offer) -> LaunchBrief:
-        told = a_brief()
-        return replace(told, brief=replace(told.brief, vcpus=offer.vcpus), round=self.round)
+        usual = a_brief()
+        return replace(usual, brief=replace(usual.brief, vcpus=offer.vcpus), round=self.round)
 
     def fill(self, offers: list[Ranked]) -> None:
-        """No room there."""
+        """Leave no capacity for these offers."""
         self.emulator.exhausted.update((one.offer.instance_type, one.offer.pool[2]) for one in offers)
 
     def launches(self, where: str = "") -> int:
@@ -70,13 +70,13 @@ class Place:
 
     @property
     def machines(self) -> int:
-        """That bill now: a creation that fails may have been one for a moment."""
+        """Number of machines that are billed now; a failed creation may have been one for a moment."""
         return sum(item.kind == "machine" for item in self.emulator.ledger.left())
 
 
 @pytest.fixture
 def clouds(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Place]]:
-    """By kind. Waits are shortened; how often is asked stays as it is."""
+    """Return the clouds by kind. Waits are shortened; the number of retries is not."""
     monkeypatch.setattr("spotwave.tasks.machine.walk_offers.LONGEST_WAIT_S", 0.01)
     with ExitStack() as stack:
         amazon = stack.enter_context(AwsEmulator(boots=False))
@@ -103,7 +103,7 @@ def test_a_pool_far_down_the_ranking_is_reached(clouds: dict[str, Place], kind: 
     assert (walk.tries, there.machines) == (place, 1)
 
 
-def test_a_walk_ends_where_everything_is_full(clouds: dict[str, Place]) -> None:
+def test_walk_ends_if_everything_is_full(clouds: dict[str, Place]) -> None:
     aws = clouds["aws"]
     ranked = aws.ranked()
     assert len(ranked) > MOST_TRIES
@@ -114,7 +114,7 @@ def test_a_walk_ends_where_everything_is_full(clouds: dict[str, Place]) -> None:
     assert aws.machines == 0
 
 
-def test_a_refused_region_costs_one_try_and_not_one_a_zone(clouds: dict[str, Place]) -> None:
+def test_refused_region_costs_one_try_not_one_per_zone(clouds: dict[str, Place]) -> None:
     aws = clouds["aws"]
     assert isinstance(aws.emulator, AwsEmulator)
     aws.emulator.fail(fault("RunInstances", refused("OptInRequired")))
@@ -126,7 +126,7 @@ def test_a_refused_region_costs_one_try_and_not_one_a_zone(clouds: dict[str, Pla
     assert walk.tries == aws.launches() == len(regions)
 
 
-def test_a_region_that_throttles_for_ever_is_waited_for_once(clouds: dict[str, Place]) -> None:
+def test_throttled_region_is_retried_once_per_walk(clouds: dict[str, Place]) -> None:
     aws = clouds["aws"]
     assert isinstance(aws.emulator, AwsEmulator)
     ranked = aws.ranked()
@@ -140,7 +140,7 @@ def test_a_region_that_throttles_for_ever_is_waited_for_once(clouds: dict[str, P
     assert [refusal.kind for refusal in walk.refusals] == ["throttled"]
 
 
-def test_an_api_of_all_regions_that_throttles_is_waited_for_once(clouds: dict[str, Place]) -> None:
+def test_throttled_global_api_is_retried_once_per_walk(clouds: dict[str, Place]) -> None:
     """The job's secret is written in one region, before any launch."""
     aws = clouds["aws"]
     assert isinstance(aws.emulator, AwsEmulator)
@@ -149,10 +149,10 @@ def test_an_api_of_all_regions_that_throttles_is_waited_for_once(clouds: dict[st
     assert machine is None
     assert [refusal.kind for refusal in walk.refusals] == ["throttled"]
     assert aws.launches() == 0
-    assert sum(call.startswith("CreateSecret") for call in aws.emulator.calls) == 2, "botocore's own attempts alone"
+    assert sum(call.startswith("CreateSecret") for call in aws.emulator.calls) == 2, "only botocore's own retries"
 
 
-def test_a_fault_that_nobody_knows_is_asked_for_again_by_one_of_us_alone(clouds: dict[str, Place]) -> None:
+def test_unknown_fault_is_retried_by_one_layer_only(clouds: dict[str, Place]) -> None:
     aws = clouds["aws"]
     assert isinstance(aws.emulator, AwsEmulator)
     ranked = aws.ranked()
@@ -161,10 +161,10 @@ def test_a_fault_that_nobody_knows_is_asked_for_again_by_one_of_us_alone(clouds:
     _, machine = aws.walk(ranked)
     assert machine is not None
     assert machine.region != first
-    assert aws.launches(first) == 3, "what may have been done is asked for again with its token"
+    assert aws.launches(first) == 3, "a launch that may have succeeded is retried with its token"
 
 
-def test_a_server_that_is_down_costs_a_region_of_azures_its_sdks_attempts(
+def test_unavailable_azure_server_costs_only_the_sdks_retries(
     clouds: dict[str, Place], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     microsoft = clouds["azure"]
@@ -179,11 +179,11 @@ def test_a_server_that_is_down_costs_a_region_of_azures_its_sdks_attempts(
     assert microsoft.launches() == 4 * len(regions)
 
 
-def test_a_lack_that_google_tells_at_once_is_no_lost_answer(clouds: dict[str, Place]) -> None:
+def test_immediate_gcp_capacity_error_is_not_a_lost_answer(clouds: dict[str, Place]) -> None:
     google = clouds["gcp"]
     assert isinstance(google.emulator, GcpEmulator)
-    said = error(503, "ZONE_RESOURCE_POOL_EXHAUSTED", "The zone does not have enough resources available")
-    google.emulator.refuse(gcp.INSERT, said)
+    answer = error(503, "ZONE_RESOURCE_POOL_EXHAUSTED", "The zone does not have enough resources available")
+    google.emulator.refuse(gcp.INSERT, answer)
     ranked = google.ranked()[:6]
     walk, machine = google.walk(ranked)
     assert machine is None
@@ -191,7 +191,7 @@ def test_a_lack_that_google_tells_at_once_is_no_lost_answer(clouds: dict[str, Pl
     assert google.launches() == walk.tries == len(ranked)
 
 
-def test_a_region_of_googles_that_does_not_answer_is_given_up_as_one(
+def test_unresponsive_gcp_region_is_given_up_at_once(
     clouds: dict[str, Place],
 ) -> None:
     google = clouds["gcp"]
@@ -203,8 +203,8 @@ def test_a_region_of_googles_that_does_not_answer_is_given_up_as_one(
     assert walk.tries == len({one.offer.region for one in ranked})
 
 
-def test_another_round_meets_no_old_operation(clouds: dict[str, Place]) -> None:
-    """Compute Engine gives a requestId the operation that it gave before, which failed: room is found by another."""
+def test_new_round_does_not_get_an_old_operation(clouds: dict[str, Place]) -> None:
+    """Compute Engine returns a requestId's earlier, failed operation again, so another round needs another id."""
     google = clouds["gcp"]
     first = google.ranked()[0]
     google.fill([first])
@@ -218,18 +218,18 @@ def test_another_round_meets_no_old_operation(clouds: dict[str, Place]) -> None:
     assert google.machines == 1
 
 
-def test_every_round_has_tokens_and_names_of_its_own(clouds: dict[str, Place]) -> None:
+def test_every_round_has_unique_tokens_and_names(clouds: dict[str, Place]) -> None:
     briefs = [replace(a_brief(), round=number) for number in (1, 2, 3)]
     offers = {kind: there.ranked()[0].offer for kind, there in clouds.items()}
-    for told in (aws_token, token_of, name_of):
-        offer = offers["aws" if told is aws_token else "gcp"]
-        assert len({told(offer, brief) for brief in briefs}) == 3
+    for make in (aws_token, token_of, name_of):
+        offer = offers["aws" if make is aws_token else "gcp"]
+        assert len({make(offer, brief) for brief in briefs}) == 3
     assert len({vm_name(brief, offers["azure"]) for brief in briefs}) == 3
     assert all(len(name_of(offers["gcp"], brief)) <= 63 for brief in briefs)
 
 
 def _impatient(cloud: Cloud) -> Cloud:
-    """The same block, whose machines give an answer half a second."""
+    """Return the same block with a timeout of half a second."""
     assert isinstance(cloud, GcpCloud)
     machines = cloud.machines(patience_s=0.5)
 

@@ -13,7 +13,7 @@ from spotwave.node.input_error import InputError
 
 
 class Text(BaseModel):
-    text: str = Field("abc", description="What is counted.")
+    text: str = Field("abc", description="The text to count.")
 
 
 class Toy(Story[Text]):

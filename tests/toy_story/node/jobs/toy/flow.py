@@ -1,4 +1,4 @@
-"""Counts letters, and keeps how many it has counted."""
+"""Counts letters, and saves the count."""
 
 from __future__ import annotations
 
