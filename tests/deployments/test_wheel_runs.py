@@ -1,5 +1,5 @@
-"""The wheel at work, beside a project with packages of the same names: `up`, jobs and `down` from any folder; a home
-that is moved, and one that another installation uses next."""
+"""The installed wheel, next to a project with packages of the same names: `up`, jobs and `down` from any folder, a home
+that is moved, and a home that another installation uses afterwards."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TINY = ("-p", "molecule=H 0 0 0; H 0 0 0.74", "-p", "basis=sto-3g")
 
 @dataclass(frozen=True)
 class User:
-    """Somebody with an environment, a folder of projects, and nothing of Spotwave's yet."""
+    """A user with an environment and a folder of projects, who has not used Spotwave yet."""
 
     installed: Installed
     folder: Path
@@ -39,17 +39,17 @@ class User:
         return self.folder / name
 
     def call(self, *command: str, at: str, **more: str) -> subprocess.CompletedProcess[str]:
-        """From the project's folder."""
+        """Run a command in the project's folder."""
         return self.installed.call(*command, cwd=self.project(at), user=self.folder, timeout_s=600, **more)
 
     def done(self, *command: str, at: str, **more: str) -> str:
-        """As `call`; what it printed. Fails if the command does."""
+        """Run a command as with `call`, and return its output. Fails if the command fails."""
         done = self.call(*command, at=at, **more)
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
         return done.stdout
 
     def prepare(self, home: Home) -> None:
-        """A database that need not be made, and any port: a developer's own server may want to be at 4200."""
+        """Copy a database to save time, and choose a free port: a developer's own server may use 4200."""
         home.create()
         fresh_database(home.prefect / "prefect.db")
         (home.run / "port").write_text("0")
@@ -89,7 +89,7 @@ def test_up_jobs_and_down_from_any_folder(user: User) -> None:
     assert list(user.project("empty").iterdir()) == []
     assert only_result(user.home.results)["attempts"]
 
-    # The same home from a checkout: the wheel's processes are replaced, once, and end as well.
+    # The same home used from a checkout: the wheel's processes are replaced once, and `down` ends the new ones.
     before = (server.running(user.home), worker.running(user.home))
     own = {"HOME": str(user.folder), "PREFECT_HOME": str(user.folder / ".prefect")}
     taken = run_spotwave(user.home, "up", **own)
@@ -108,8 +108,8 @@ def test_up_jobs_and_down_from_any_folder(user: User) -> None:
 
 
 @pytest.mark.thorough
-def test_the_state_of_a_checkout_is_moved_and_goes_on(user: User) -> None:
-    """Its jobs, ledger, blocks and checkpoints are there afterwards, and a job of before can be gone on with."""
+def test_state_of_checkout_is_moved_and_jobs_continue(user: User) -> None:
+    """Its jobs, ledger, blocks and checkpoints exist afterwards, and an earlier job can be continued."""
     old = Home(user.project("checkout") / ".spotwave")
     user.prepare(old)
     said = user.done("spotwave", "run", "shci/water-dimer", *TINY, at="a folder", SPOTWAVE_HOME=str(old.path))

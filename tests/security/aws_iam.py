@@ -1,8 +1,8 @@
-"""Which rights Amazon's calls take, and an emulator that grants what the policies to paste grant.
+"""The rights that Amazon's calls need, and an emulator that grants the rights of the documented policies.
 
 Sources: Service Authorization Reference, "Actions, resources, and condition keys" of Amazon EC2, IAM, STS, Secrets
 Manager, Systems Manager, Service Quotas, Price List and Fault Injection Service; EC2 User Guide, "Example policies to
-control access the Amazon EC2 API" (a launch is asked for each of its resources; tags given with it take
+control access the Amazon EC2 API" (a launch needs a right for each of its resources; tags at the launch need
 ec2:CreateTags); IAM User Guide, "Pass a role"; EC2 User Guide, "Service-linked role for Spot Instance requests".
 """
 
@@ -23,7 +23,7 @@ from tests.security.guard import POLICIES, Guarded, Right, Unknown
 from tests.security.iam_policy import allows
 
 SPOT_ROLE = "aws-service-role/spot.amazonaws.com/AWSServiceRoleForEC2Spot"
-# Without resources of their own: only "*" can be named for them.
+# Actions without resource types: policies can only use "*" for them.
 _LOOKS = {
     "ec2": {
         "DescribeAvailabilityZones",
@@ -43,7 +43,7 @@ _LOOKS = {
     "servicequotas": {"GetServiceQuota"},
     "sts": {"GetCallerIdentity"},
 }
-# Calls about one thing that is there: the parameter that names it, the word in its ARN.
+# Calls on one existing resource: the parameter with its id, its type in the ARN.
 _ENDS = {
     "TerminateInstances": ("InstanceId", "instance"),
     "DeleteVolume": ("VolumeId", "volume"),
@@ -59,17 +59,17 @@ def policy(name: str) -> dict[str, Any]:
 
 
 class GuardedAws(Guarded, AwsEmulator):
-    """`policies`: by role; tests may change them."""
+    """`policies`: policies by role; tests may change them."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         self.policies = {name: policy(name) for name in ("launcher", "drill", "machine")}
         self.has_used_fis = True
-        self._experiment: dict[str, str] = {}  # tags of the last one
+        self._experiment: dict[str, str] = {}  # tags of the last experiment
 
     def role_of(self, request: Request) -> str | None:
         if request.path == ADVISOR:
-            return None  # public, and not signed
+            return None  # public and unsigned
         key = scope_of(request)[0]
         if key in LAUNCHER:
             return "launcher"
@@ -140,7 +140,7 @@ class GuardedAws(Guarded, AwsEmulator):
             if tags:
                 yield Right("ec2:CreateTags", f"{ours}:{kind}/*", {**tags, "ec2:CreateAction": "RunInstances"})
         if profile := asked.get("IamInstanceProfile", {}).get("Name"):
-            # The role of the profile, which docs/accounts/aws.md gives the same name.
+            # The role of the profile, which has the same name in docs/accounts/aws.md.
             service = {"iam:PassedToService": "ec2.amazonaws.com"}
             yield Right("iam:PassRole", f"arn:aws:iam::{NUMBER}:role/{profile}", service)
         if market == "spot" and not self.account.has_used_spot:
@@ -155,7 +155,7 @@ class GuardedAws(Guarded, AwsEmulator):
             yield Right(f"ec2:{asked['Action']}", f"arn:aws:ec2:{region}:{NUMBER}:{kind}/{id_}", tags)
 
     def _of_an_experiment(self, region: str, request: Request) -> Iterator[Right]:
-        """Fault Injection Service."""
+        """Return the rights of a call to the Fault Injection Service."""
         operation, here = operation_of(request), f"arn:aws:fis:{region}:{NUMBER}"
         asked = json.loads(request.body or b"{}")
         tags = {f"aws:RequestTag/{key}": value for key, value in asked.get("tags", {}).items()}
@@ -191,4 +191,4 @@ class GuardedAws(Guarded, AwsEmulator):
         return self.fleet.things[id_].tags if id_ in self.fleet.things else {}
 
 
-assert PROFILE == "spotwave-machine"  # the policy names it
+assert PROFILE == "spotwave-machine"  # the policy has this name

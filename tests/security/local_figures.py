@@ -1,4 +1,4 @@
-"""What a local machine's folder may say of its processes and its end, none of which is believed."""
+"""Forged notes in a local machine's folder on its processes and its end, which must not be trusted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.tasks.test_receipt import a_machine
 
 
 def noted_root(told: Any) -> Callable[[Path], object]:
-    """root.json names a process that is somebody else's: this test's own."""
+    """root.json has the pid of another process: the test's own."""
 
     def carried(folder: Path) -> None:
         machines = Machines(folder)

@@ -1,4 +1,4 @@
-"""Figures that no honest machine, program or store tells: none of them reaches a bill, the ledger or an answer."""
+"""Invalid figures from machines, programs and stores: none of them reaches a bill, the ledger or a result."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ HUGE = 10**400
 
 @dataclass(frozen=True)
 class Figure(Row):
-    """carried: gives the figure in, and asserts the outcome."""
+    """carried: function that feeds the figure in and asserts the outcome."""
 
     carried: Callable[[Path], object]
 
@@ -62,7 +62,7 @@ def never_below_its_time(sent_bytes: Any) -> Callable[[Path], object]:
 
 
 def in_the_ledger(**fields: Any) -> Callable[[Path], object]:
-    """As the file of one entry in the store holds it."""
+    """Return a test with these values in the file of one ledger entry."""
     usual = {"job": "sw-0", "attempt": 1, "project": "p", "state": "ended", "usd": 1.0}
     moment = {"at": "2026-11-20T12:00:00Z", "until": "2026-11-20T13:00:00Z"}
 
@@ -87,7 +87,7 @@ def not_an_entry(**fields: Any) -> Callable[[Path], object]:
 
 
 def settled_from(paid: float) -> Callable[[Path], object]:
-    """A bill that was made without being checked, as a copy with changes is."""
+    """Return a test with a bill that was created without validation, by `model_copy`."""
 
     def carried(_: Path) -> None:
         usual = {
@@ -142,7 +142,7 @@ def told_result(**fields: Any) -> Callable[[Path], object]:
 
 
 def own_event(**fields: Any) -> Callable[[Path], object]:
-    """A line of the program that tells an iteration, and its last one that tells the result."""
+    """Return a test with these values in an iteration line of the program and in its last line, the result."""
 
     def carried(_: Path) -> None:
         usual = {"number": 1, "determinants": 5, "variational_energy": -1.0, "seconds": 0.1}
@@ -193,11 +193,11 @@ def table(text: str) -> Callable[[Path], object]:
     return carried
 
 
-LEDGER = "refused in words; nothing is launched under a limit until it is corrected"
-PASSED = "passed over with a warning, and the others count"
-NO_ITERATION = "no iteration, and no energy"
-SILENT = "as if it were not there"
-MINE = "the machine's own time at its price, and at most what a line carries"
+LEDGER = "rejected with a message; with a limit, nothing is launched until it is corrected"
+PASSED = "ignored with a warning, the others are used"
+NO_ITERATION = "ignored: no iteration, no energy"
+SILENT = "is ignored, as if missing"
+MINE = "at least the machine's time at its price, at most the traffic that a network line can carry"
 
 FIGURES = [
     Figure("bill", "NaN bytes sent", MINE, never_below_its_time(NAN)),
@@ -207,17 +207,17 @@ FIGURES = [
     Figure("ledger", "NaN USD", LEDGER, in_the_ledger(usd=NAN)),
     Figure("ledger", "-1000 USD", LEDGER, in_the_ledger(usd=-1000.0)),
     Figure("ledger", "infinitely many hours", LEDGER, in_the_ledger(hours=INF)),
-    Figure("ledger", "a state that there is not", LEDGER, in_the_ledger(state="gone")),
+    Figure("ledger", "an unknown state", LEDGER, in_the_ledger(state="gone")),
     Figure("ledger", "10**400 USD", LEDGER, in_the_ledger(usd=HUGE)),
     Figure("ledger", "a reservation of NaN USD", "not written", not_an_entry(usd=NAN)),
     Figure("ledger", "a reservation of -1 USD", "not written", not_an_entry(usd=-1.0)),
     Figure("ledger", "an attempt settled with NaN USD", "not written", settled_from(NAN)),
     Figure("ledger", "an attempt settled with -5 USD", "not written", settled_from(-5.0)),
     Figure("store", "a run of NaN core-hours", PASSED, remembered_run(core_h=NAN)),
-    Figure("store", "a run of a text of core-hours", PASSED, remembered_run(core_h="x")),
+    Figure("store", "a run with text for core-hours", PASSED, remembered_run(core_h="x")),
     Figure("store", "a run of negative speed", PASSED, remembered_run(assumed=-1.0)),
-    Figure("store", "a loss at no time", PASSED, cooling("soon")),
-    Figure("store", "a loss in a list", PASSED, cooling([])),
+    Figure("store", "an interruption without a time", PASSED, cooling("soon")),
+    Figure("store", "an interruption that is a list", PASSED, cooling([])),
     Figure("result.json", "NaN for its energy", "Failed, with one line", told_result(total_energy=NAN)),
     Figure("result.json", "a text for its energy", "Failed, with one line", told_result(rhf_energy="-1.0")),
     Figure("result.json", "infinite seconds", "Failed, with one line", told_result(wall_seconds={"run_shci": INF})),
@@ -229,30 +229,30 @@ FIGURES = [
     Figure("program", "10**400 determinants", NO_ITERATION, own_event(determinants=HUGE)),
     Figure("program", "negative determinants", NO_ITERATION, own_event(determinants=-5)),
     Figure("dice", "1e+999 determinants", NO_ITERATION, dice_line("1 0 1e-3 1e+999 -1.0 5 1.0")),
-    Figure("dice", "determinants that are no number", NO_ITERATION, dice_line("1 0 1e-3 1.2.3 -1.0 5 1.0")),
+    Figure("dice", "determinants that are not a number", NO_ITERATION, dice_line("1 0 1e-3 1.2.3 -1.0 5 1.0")),
     Figure("dice", "an energy of 1e+999", NO_ITERATION, dice_line("1 0 1e-3 5 -1.0e+999 5 1.0")),
     Figure("user's program", "nan for its energies", NO_ITERATION, users_program("E = nan", "T = nan")),
     Figure("user's program", "inf determinants", NO_ITERATION, users_program("N = inf", "E = -1e999", "T = -1")),
     Figure("user's program", "1e300 determinants", NO_ITERATION, users_program("N = 1e300", "E = -1", "T = -1")),
-    Figure("iterations.csv", "other columns", "no picture", table("a,b\n1,2\n")),
-    Figure("iterations.csv", "texts and NaN in it", "no picture",
+    Figure("iterations.csv", "other columns", "no picture is drawn", table("a,b\n1,2\n")),
+    Figure("iterations.csv", "text and NaN values", "no picture is drawn",
            table("iteration,determinants,variational_energy,seconds\nx,y,z,1\n1,2,nan,1\n3,99999999999999999999,-1,1\n")),
-    Figure("iterations.csv", "no table at all", "no picture", table("\x00\xff" * 1000)),
-    Figure("root.json", "the controller's own pid", "not the machine, and not alive", somebody_elses_process),
+    Figure("iterations.csv", "not a table", "no picture is drawn", table("\x00\xff" * 1000)),
+    Figure("root.json", "the controller's own pid", "not taken for the machine's process", somebody_elses_process),
     Figure("root.json", "a text for a pid", SILENT, noted_root({"pid": "x", "started": 1.0})),
     Figure("root.json", "-1 for a pid", SILENT, noted_root({"pid": -1, "started": 1.0})),
     Figure("root.json", "10**400 for a pid", SILENT, noted_root(f'{{"pid": 1{"0" * 400}, "started": 1.0}}')),
     Figure("root.json", "NaN for its start", SILENT, noted_root({"pid": os.getpid(), "started": NAN})),
     Figure("root.json", "a list", SILENT, noted_root("[]")),
     Figure("ended.json", "NaN for its end", SILENT, noted_end('{"by": "us", "at": NaN}')),
-    Figure("ended.json", "a time before its launch", "billed from its launch on", noted_end('{"by": "us", "at": 1}')),
+    Figure("ended.json", "a time before its launch", "billed from its launch", noted_end('{"by": "us", "at": 1}')),
     Figure("ended.json", "3000 brackets", SILENT, noted_end("[" * 3000)),
-    Figure("machine's id", "a path", "refused, and nothing is removed", an_id_that_leads_elsewhere),
+    Figure("machine's id", "a path", "rejected, and nothing is removed", an_id_that_leads_elsewhere),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("figure", FIGURES, ids=str)
-def test_a_figure_that_is_none_goes_nowhere(figure: Figure, tmp_path: Path) -> None:
+def test_invalid_figure_is_not_used(figure: Figure, tmp_path: Path) -> None:
     figure.carried(tmp_path)
 
 
