@@ -28,7 +28,7 @@ TYPES = 1_500
 
 
 def million() -> Market:
-    """Offers of every size, price and architecture, always the same ones."""
+    """Return reproducible offers of all sizes, prices and architectures."""
     dice = np.random.default_rng(7)
     vcpus = dice.choice([2, 4, 8, 16, 32, 48, 64, 96], TYPES)
     names = pl.DataFrame(

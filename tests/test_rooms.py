@@ -1,4 +1,4 @@
-"""What may import what: the house plan of docs/architecture.md, read off the code."""
+"""Allowed imports between the top-level folders (docs/architecture.md), checked in the source code."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ MAY_IMPORT = {
     "node": {"node"},
     "deployments": {"deployments", "flows", "blocks", "node"},
 }
-# All that the controller's side may know of the machine's: the contract, the remote's wrapper and its manifest, the
-# patterns of secrets, and, for a story, what describes its input and its result (its kind's folder in node/jobs, see
-# `test_a_kind_of_job_is_known_to_its_own_story_alone`). Both sides read what others wrote (node/untrusted) in one way.
+# Modules of `node` that the controller's code may import: the contract, the remote's wrapper and its manifest, the
+# patterns of secrets, and for a story the modules that describe its input and result (its kind's folder in node/jobs,
+# see `test_job_kind_is_imported_only_by_its_story`). Both sides parse untrusted data with node/untrusted.
 BOTH = {"node.contract", "node.input_error", "node.untrusted"}
 OF_NODE = {
     "flows": {
@@ -38,7 +38,7 @@ CLOUD_SDKS = {"boto3", "botocore", "google", "azure", "prefect_aws", "prefect_gc
 
 @functools.cache
 def imports_of(path: Path) -> set[str]:
-    """Modules, those of ours by their place below `spotwave`."""
+    """Return the imported modules; Spotwave's modules without the prefix `spotwave`."""
     found: set[str] = set()
     for item in ast.walk(ast.parse(path.read_text())):
         if isinstance(item, ast.Import):
@@ -54,7 +54,7 @@ def files_of(room: str) -> list[Path]:
 
 
 @pytest.mark.parametrize("room", MAY_IMPORT)
-def test_a_room_imports_only_what_it_may(room: str) -> None:
+def test_folder_imports_only_allowed_folders(room: str) -> None:
     wrong = [
         f"{path.relative_to(ROOT)} imports {name}"
         for path in files_of(room)
@@ -65,7 +65,7 @@ def test_a_room_imports_only_what_it_may(room: str) -> None:
 
 
 @pytest.mark.parametrize("room", OF_NODE)
-def test_the_controller_knows_only_the_contract_of_the_machine(room: str) -> None:
+def test_controller_imports_only_allowed_node_modules(room: str) -> None:
     allowed = OF_NODE[room]
     wrong = [
         f"{path.relative_to(ROOT)} imports {name}"
@@ -77,7 +77,7 @@ def test_the_controller_knows_only_the_contract_of_the_machine(room: str) -> Non
 
 
 @pytest.mark.parametrize("room", ["flows", "tasks", "node"])
-def test_no_cloud_sdk_outside_the_wings(room: str) -> None:
+def test_no_cloud_sdk_outside_blocks(room: str) -> None:
     wrong = [
         f"{path.relative_to(ROOT)} imports {name}"
         for path in files_of(room)
@@ -87,7 +87,7 @@ def test_no_cloud_sdk_outside_the_wings(room: str) -> None:
     assert not wrong
 
 
-def test_the_gpl_program_is_imported_by_its_own_process_alone() -> None:
+def test_gpl_program_is_imported_only_in_its_own_process() -> None:
     importers = {
         path.relative_to(ROOT).as_posix()
         for room in MAY_IMPORT
@@ -103,10 +103,10 @@ def test_the_gpl_program_is_imported_by_its_own_process_alone() -> None:
             if path.relative_to(ROOT).as_posix() not in importers
             and importer.removesuffix(".py").replace("/", ".") in imports_of(path)
         ]
-        assert not others, f"{importer} runs in a process of its own, yet {others} import it"
+        assert not others, f"{importer} must run in its own process, but {others} import it"
 
 
-def test_no_cloud_is_named_in_a_task() -> None:
+def test_tasks_do_not_name_clouds() -> None:
     named = [
         f"{path.relative_to(ROOT)}:{item.lineno}"
         for path in files_of("tasks")
@@ -119,8 +119,8 @@ def test_no_cloud_is_named_in_a_task() -> None:
 MOST_LINES = 300
 
 
-def test_no_file_is_long() -> None:
-    """A file has one duty."""
+def test_files_are_short() -> None:
+    """Each file should have one responsibility."""
     lengths = {
         path.relative_to(ROOT).as_posix(): len(path.read_text().splitlines())
         for room in ROOMS

@@ -1,4 +1,4 @@
-"""Rooms within a folder: which of them may import which, read off the code; and no circle anywhere."""
+"""Allowed imports between the subfolders of a top-level folder, checked in the source code; and no import cycles."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def rooms_in(folder: str) -> list[str]:
 
 WINGS = rooms_in("blocks")
 KINDS = rooms_in("node/jobs")
-#: For each room the others of its folder that it may import; a folder stands for the files right in it.
+#: For each subfolder the others of its top-level folder that it may import; a folder's name means its direct files.
 WITHIN: dict[str, set[str]] = {
     "flows": {"flows.loop"},
     "flows.loop": set(),
@@ -31,7 +31,7 @@ WITHIN: dict[str, set[str]] = {
     "tasks.results": {"tasks", "tasks.cost"},
     "tasks.machine": {"tasks", "tasks.cost", "tasks.market"},
     "tasks.drill": {"tasks", "tasks.cost", "tasks.machine", "tasks.market"},
-    "blocks": set(),  # wings are found by the names in blocks/registry.py
+    "blocks": set(),  # clouds' subfolders are imported by their names in blocks/registry.py
     **{wing: {"blocks"} for wing in WINGS},
     "node": {"node.untrusted"},
     "node.untrusted": set(),
@@ -42,17 +42,17 @@ WITHIN: dict[str, set[str]] = {
     "node.jobs": set(),
     **{kind: {"node", "node.runtime", "node.storage", "node.untrusted"} for kind in KINDS},
 }
-#: Imports that go against the rule, each for its reason.
+#: Exceptions to the rule, with reasons.
 EXCEPT = {
-    ("tasks.check", "tasks.results.continue_from"),  # the step that looks at a whole job, before all others
-    ("flows.loop.stories", "flows"),  # the folder, in which it finds the stories
+    ("tasks.check", "tasks.results.continue_from"),  # the step that checks the whole job before all others
+    ("flows.loop.stories", "flows"),  # the folder, in which it looks for stories
 }
-#: Outside of `blocks/`: what `up` saves by default is of these wings, and `down` ends what runs on this computer.
+#: Modules outside `blocks/` that may import a cloud: `up` saves default blocks, `down` ends local machines.
 KNOW_A_WING = {"deployments.defaults", "deployments.documents", "deployments.down"}
 
 
 def room_of(module: str) -> str:
-    """The innermost of `WITHIN` that a module lies in."""
+    """Return the innermost folder in `WITHIN` that contains the module."""
     return max((room for room in WITHIN if f"{module}.".startswith(f"{room}.")), key=len, default="")
 
 
@@ -72,16 +72,16 @@ def against_the_rooms(graph: dict[str, set[str]]) -> list[str]:
 
 
 def _is_own_file(module: str, one: str) -> bool:
-    """Of a story: flows/shci_result.py belongs to flows/shci.py."""
+    """Return whether a module belongs to a story, as flows/shci_result.py belongs to flows/shci.py."""
     return room_of(one) == "flows" and one.startswith(f"{module}_")
 
 
-def test_every_room_has_its_rule() -> None:
+def test_every_subfolder_has_a_rule() -> None:
     rooms = {room for folder in ("flows", "tasks", "blocks", "node", "node/jobs") for room in rooms_in(folder)}
     assert rooms == {room for room in WITHIN if "." in room}
 
 
-def test_a_room_imports_only_what_it_may() -> None:
+def test_subfolder_imports_only_allowed_subfolders() -> None:
     assert against_the_rooms(GRAPH) == []
 
 
@@ -101,11 +101,11 @@ def test_a_room_imports_only_what_it_may() -> None:
         ("node.untrusted.plain_text", "node.contract"),
     ],
 )
-def test_an_import_across_rooms_is_found(module: str, one: str) -> None:
+def test_forbidden_import_is_detected(module: str, one: str) -> None:
     assert against_the_rooms({module: {one}}) == [f"{module} imports {one}"]
 
 
-def test_a_wing_is_known_by_its_name_alone() -> None:
+def test_clouds_are_not_imported_directly() -> None:
     wrong = [
         f"{module} imports {one}"
         for module, one in imports(GRAPH)
@@ -114,7 +114,7 @@ def test_a_wing_is_known_by_its_name_alone() -> None:
     assert not wrong
 
 
-def test_a_kind_of_job_is_known_to_its_own_story_alone() -> None:
+def test_job_kind_is_imported_only_by_its_story() -> None:
     wrong = []
     for module, one in imports(GRAPH):
         kind = one.removeprefix("node.jobs.").partition(".")[0]
@@ -124,7 +124,7 @@ def test_a_kind_of_job_is_known_to_its_own_story_alone() -> None:
     assert not wrong
 
 
-def test_there_is_no_import_circle() -> None:
+def test_there_is_no_import_cycle() -> None:
     assert circle_in(GRAPH) == []
 
 
@@ -136,7 +136,7 @@ def test_there_is_no_import_circle() -> None:
         "if TYPE_CHECKING:\n    from spotwave.tasks import first",
     ],
 )
-def test_a_circle_is_found_wherever_its_imports_are(back: str) -> None:
+def test_import_cycle_is_detected(back: str) -> None:
     code = {"tasks.first": "from spotwave.tasks.second import it", "tasks.second": "import spotwave.tasks.third"}
     assert circle_in(graph_of(code | {"tasks.third": "import json"})) == []
     circle = circle_in(graph_of(code | {"tasks.third": back}))
