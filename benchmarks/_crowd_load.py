@@ -169,14 +169,14 @@ class Probe:
     def _ask(self) -> None:
         with httpx.Client(trust_env=False, timeout=_PATIENCE_S) as client:
             while not self._done.wait(_PROBE_S):
-                begun = time.monotonic()
+                started = time.monotonic()
                 try:
                     answer = client.post(f"{self._url}/flow_runs/filter", json={"limit": 1, "sort": "START_TIME_DESC"})
                     failure = None if answer.is_success else str(answer.status_code)
                 except httpx.HTTPError as error:
                     failure = type(error).__name__
                 answers = self.answers
-                answers.seconds.append(time.monotonic() - begun)
+                answers.seconds.append(time.monotonic() - started)
                 if failure is None:
                     self._answered = time.monotonic()
                 else:

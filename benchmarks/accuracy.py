@@ -86,7 +86,7 @@ def computed(system: dict[str, Any], threads: int, *, exact: bool = True) -> dic
     exact: also compute full CI if none is recorded.
     """
     calculation = calculation_of(system)
-    begun = time.monotonic()
+    started = time.monotonic()
     results: dict[str, Any] = {"name": system["name"]}
     try:
         size = check(calculation)
@@ -129,7 +129,7 @@ def computed(system: dict[str, Any], threads: int, *, exact: bool = True) -> dic
             if exact and not (system["full_ci"] or {}).get("roots"):
                 results |= {"full_ci": full_ci(task)}
     except (InputError, ScfNotConverged, Contradiction, ProgramFailed) as error:
-        return results | {"failed": str(error).partition("\n")[0], "seconds": time.monotonic() - begun}
+        return results | {"failed": str(error).partition("\n")[0], "seconds": time.monotonic() - started}
     return results | {
         "eps1": calculation.eps1,
         "eps2": calculation.eps2,
@@ -138,7 +138,7 @@ def computed(system: dict[str, Any], threads: int, *, exact: bool = True) -> dic
         "total": energies.total_energy,
         "threshold_error": energies.threshold_error,
         "s_squared": energies.s_squared,
-        "seconds": time.monotonic() - begun,
+        "seconds": time.monotonic() - started,
     }
 
 

@@ -73,9 +73,9 @@ class Report:
         for role in ROLES:
             if (mib := self.pss.get(role)) is None:
                 continue
-            begun, ended = (self.meter.cpu[step].get(role, 0.0) / n for step in ("start", "end"))
+            starting, ended = (self.meter.cpu[step].get(role, 0.0) / n for step in ("start", "end"))
             lines.append(
-                f"| {role} | {len(mib)} | {sum(mib) / len(mib):.0f} | {sum(mib):.0f} | {begun:.2f} | "
+                f"| {role} | {len(mib)} | {sum(mib) / len(mib):.0f} | {sum(mib):.0f} | {starting:.2f} | "
                 f"{3600 * self.load(role):.0f} | {ended:.2f} |"
             )
         total = [sum(self.meter.cpu[step].values()) for step in _STEPS]
@@ -103,13 +103,13 @@ class Report:
         each = sum(self.pss.get("controller run", [])) / self.jobs
         fixed = sum(sum(self.pss.get(role, [])) for role in CONTROLLER if role != "controller run")
         machine = sum(sum(self.pss.get(role, [])) for role in MACHINE) / self.jobs
-        begun = sum(self.meter.cpu["start"].get(role, 0.0) for role in CONTROLLER) / self.jobs
+        starting = sum(self.meter.cpu["start"].get(role, 0.0) for role in CONTROLLER) / self.jobs
         return [
             f"Extrapolated to 1,000 jobs at once on rented machines: {each * 1000 / 1024:.0f} GiB for the "
             f"controller's runs and {fixed / 1024:.1f} GiB for server, database and worker; "
             f"{sum(map(self.load, CONTROLLER)) * 1000:.1f} cores while they run, of which the server "
             f"{self.load('server') * 1000:.1f}, the database {self.load('PostgreSQL') * 1000:.1f}, the controller's "
-            f"runs {self.load('controller run') * 1000:.1f}; {begun * 1000 / 60:.0f} CPU minutes to start them all. "
+            f"runs {self.load('controller run') * 1000:.1f}; {starting * 1000 / 60:.0f} CPU minutes to start them all. "
             f"Spotwave uses {machine:.0f} MiB on each machine."
         ]
 

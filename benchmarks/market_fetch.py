@@ -69,9 +69,9 @@ def whole(clouds: dict[str, Cloud], at_once: int) -> Market:
 def seconds(action: Callable[[], Market], rounds: int) -> float:
     found = []
     for _ in range(rounds):
-        begun = time.perf_counter()
+        started = time.perf_counter()
         action()
-        found.append(time.perf_counter() - begun)
+        found.append(time.perf_counter() - started)
     return statistics.median(found)
 
 

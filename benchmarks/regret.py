@@ -124,14 +124,14 @@ def azure(data: Path) -> Iterable[Offer]:
             yield offer("azure", row["armSkuName"], row["armRegionName"], vcpus, gib, row["retailPrice"], architecture)
 
 
-def cheapest(offers: list[Offer], asked: Requirements) -> float | None:
+def cheapest(offers: list[Offer], wanted: Requirements) -> float | None:
     """Return the lowest price; a simple loop, so that no code under test is used."""
     prices = [
         one.spot_usd_h
         for one in offers
-        if asked.min_vcpus <= one.vcpus <= (asked.max_vcpus or one.vcpus)
-        and one.memory_gib >= asked.min_memory_gib
-        and one.architecture in asked.architectures
+        if wanted.min_vcpus <= one.vcpus <= (wanted.max_vcpus or one.vcpus)
+        and one.memory_gib >= wanted.min_memory_gib
+        and one.architecture in wanted.architectures
         and not one.burstable
         and not one.bare_metal
         and one.spot_usd_h > 0
@@ -151,13 +151,13 @@ def main() -> None:
     without = {"skypilot_families": 0, "dstack_families": 0}
     for offers in markets:
         market = Market.of(offers)
-        for asked in requirements():
-            least = cheapest(offers, asked)
-            assert least is not None, f"the recorded market has no offer for {asked}"
-            choice = rank(market, asked, Work(core_h=100.0), {}, objective="price")
+        for wanted in requirements():
+            least = cheapest(offers, wanted)
+            assert least is not None, f"the recorded market has no offer for {wanted}"
+            choice = rank(market, wanted, Work(core_h=100.0), {}, objective="price")
             worst["price"] = max(worst["price"], choice.ranked[0].offer.spot_usd_h / least)
             for name, families in (("skypilot_families", SKYPILOT), ("dstack_families", DSTACK)):
-                found = cheapest([one for one in offers if families.fullmatch(one.instance_type)], asked)
+                found = cheapest([one for one in offers if families.fullmatch(one.instance_type)], wanted)
                 if found is None:
                     without[name] += 1
                 else:

@@ -92,8 +92,8 @@ def _unpack(package: str, root: Path) -> None:
     apt = ["apt-get", "-qq", *(word for key, value in options.items() for word in ("-o", f"{key}={value}"))]
     try:
         _done([*apt, "update"], work, (0, 100))  # 100 is accepted: another configured source may not answer
-        told = _done([*apt, "install", "--reinstall", "--print-uris", package], work)
-        files = [line.split()[1] for line in told.splitlines() if line.startswith("'")]
+        output = _done([*apt, "install", "--reinstall", "--print-uris", package], work)
+        files = [line.split()[1] for line in output.splitlines() if line.startswith("'")]
         wanted = [file for file in files if not file.startswith(_NOT_WANTED)]
         # Archives are named package_version_architecture, with %3a for the colon of an epoch.
         _done([*apt, "download", *("=".join(file.split("_")[:2]).replace("%3a", ":") for file in wanted)], work)

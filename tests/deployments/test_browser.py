@@ -171,8 +171,8 @@ def test_run_graph_is_drawn(embedded: Embedded, client: SyncPrefectClient, chrom
     chromium.get(link(embedded.api, embedded.home, f"/runs/flow-run/{run.id}"))
     _shows(chromium, "Cancelled", "Job Variables")
     eventually("the graph's canvas", lambda: chromium.find_elements(By.TAG_NAME, "canvas"), 60, 0.2)
-    said = [one["message"] for one in chromium.get_log("browser")]
-    assert [one for one in said if "unsafe-eval" in one or "script-src" in one or "worker-src" in one] == []
+    messages = [one["message"] for one in chromium.get_log("browser")]
+    assert [one for one in messages if "unsafe-eval" in one or "script-src" in one or "worker-src" in one] == []
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])

@@ -83,22 +83,22 @@ def test_folder_with_that_name_but_not_a_home_is_ignored(home: Home, checkout: P
 
 
 def test_home_is_moved_completely_and_reported_in_one_line(home: Home, checkout: Path, old: Home) -> None:
-    said: list[str] = []
-    move_earlier(home, said.append, checkout)
-    assert said == [f"state of an earlier version moved from {old.path} to {home.path}"]
+    messages: list[str] = []
+    move_earlier(home, messages.append, checkout)
+    assert messages == [f"state of an earlier version moved from {old.path} to {home.path}"]
     assert (home.secrets / "encryption.key").read_text() == "a key"
     assert (home.store / "spending/one.json").exists()
     assert home.moved_from.read_text() == str(old.path)
     assert not old.path.exists()
-    move_earlier(home, said.append, checkout)
-    assert len(said) == 1
+    move_earlier(home, messages.append, checkout)
+    assert len(messages) == 1
 
 
 def test_only_one_of_two_concurrent_calls_moves_home(home: Home, checkout: Path, old: Home) -> None:
-    said: list[str] = []
+    messages: list[str] = []
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda _: move_earlier(home, said.append, checkout), range(2)))
-    assert len(said) == 1
+        list(pool.map(lambda _: move_earlier(home, messages.append, checkout), range(2)))
+    assert len(messages) == 1
     assert (home.secrets / "encryption.key").exists()
 
 
@@ -113,11 +113,11 @@ def test_home_is_not_moved_into_chosen_home(
 def test_home_is_never_merged_into_home_in_use(home: Home, checkout: Path, old: Home) -> None:
     home.create()
     (home.secrets / "encryption.key").write_text("another key")
-    said: list[str] = []
-    move_earlier(home, said.append, checkout)
-    assert len(said) == 1
-    assert "was not moved" in said[0]
-    assert f"SPOTWAVE_HOME={old.path}" in said[0]
+    messages: list[str] = []
+    move_earlier(home, messages.append, checkout)
+    assert len(messages) == 1
+    assert "was not moved" in messages[0]
+    assert f"SPOTWAVE_HOME={old.path}" in messages[0]
     assert (old.secrets / "encryption.key").read_text() == "a key"
     assert (home.secrets / "encryption.key").read_text() == "another key"
 
@@ -146,9 +146,9 @@ def test_down_reports_earlier_homes_with_running_processes(
     home: Home, checkout: Path, old: Home, worker: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(checkout)
-    said: list[str] = []
-    down(home, said.append)
-    assert len([line for line in said if str(old.path) in line]) == 1
+    messages: list[str] = []
+    down(home, messages.append)
+    assert len([line for line in messages if str(old.path) in line]) == 1
     assert worker.poll() is None
     assert not home.path.exists()
 
@@ -187,9 +187,9 @@ def test_failed_copy_changes_nothing(home: Home, checkout: Path, old: Home) -> N
     if os.geteuid() == 0:
         home.path.parent.rmdir()
         home.path.parent.write_text("a file where the folder would be")
-    said: list[str] = []
+    messages: list[str] = []
     with pytest.raises(Unavailable, match="cannot be moved") as refused:
-        move_earlier(home, said.append, checkout)
+        move_earlier(home, messages.append, checkout)
     assert "\n" not in str(refused.value)
     assert [path for path in sorted(old.path.rglob("*")) if path.name != "lock"] == before
 

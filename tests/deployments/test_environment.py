@@ -151,8 +151,8 @@ def test_environment_is_created_on_second_try(checkout: Path, index: Index) -> N
     assert not (checkout / ".venv").exists()
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", ".venv"], cwd=checkout, check=True)
     (checkout / "pip.conf").write_text(f"[global]\nindex-url = {index.url}\n[install]\nuser = true\n")
-    told = {"PIP_CONFIG_FILE": str(checkout / "pip.conf"), "PIP_USER": "1", "UV_SYSTEM_PYTHON": "1"}
-    second = make_env(checkout, **told)
+    settings = {"PIP_CONFIG_FILE": str(checkout / "pip.conf"), "PIP_USER": "1", "UV_SYSTEM_PYTHON": "1"}
+    second = make_env(checkout, **settings)
     assert second.returncode == 0, second.stdout + second.stderr
     code = "import nowhere_else, sys; sys.exit(sys.prefix == sys.base_prefix)"
     assert subprocess.run([checkout / ".venv/bin/python", "-c", code]).returncode == 0
@@ -193,8 +193,8 @@ def test_uv_gets_pip_settings_unless_already_set() -> None:
         "cert": "/own.pem",
         "proxy": "http://proxy.example:3128",
     }
-    told = for_uv(pips, {}, hashed=True)
-    assert told | {"UV_SYSTEM_CERTS": "1"} == {
+    settings = for_uv(pips, {}, hashed=True)
+    assert settings | {"UV_SYSTEM_CERTS": "1"} == {
         "UV_DEFAULT_INDEX": "https://user:secret@index.example/simple",
         "UV_INDEX": "https://a.example/simple https://b.example/simple",
         "UV_INDEX_STRATEGY": "unsafe-best-match",

@@ -191,10 +191,10 @@ def test_unauthorized_request_is_rejected(client: TestClient, tried: Try) -> Non
 
 
 def test_password_and_complete_session_are_accepted(client: TestClient) -> None:
-    told = client.get("/api/flow_runs", headers={"Authorization": basic(AUTH)})
-    assert told.json() == {"authorization": [basic(AUTH)]}
-    told = client.get("/api/flow_runs", headers=_as_basic(_logged_in(client)))
-    assert told.json() == {"authorization": [basic(AUTH)]}  # Prefect checks the password again
+    response = client.get("/api/flow_runs", headers={"Authorization": basic(AUTH)})
+    assert response.json() == {"authorization": [basic(AUTH)]}
+    response = client.get("/api/flow_runs", headers=_as_basic(_logged_in(client)))
+    assert response.json() == {"authorization": [basic(AUTH)]}  # Prefect checks the password again
     assert client.get("/api/health").status_code == 200  # Prefect's pages request it without the password
     restarted = _client()
     page = _logged_in(client)

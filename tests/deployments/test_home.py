@@ -206,17 +206,17 @@ def test_clean_removes_state_only_on_request(home: Home, tmp_path: Path, state: 
     (home.results / "sw-1").mkdir()
     ledger = home.store / "spending.json"
     ledger.write_text("{}")
-    said: list[str] = []
+    messages: list[str] = []
     with temporary_settings({PREFECT_PROFILES_PATH: tmp_path / "profiles.toml"}):
-        clean(home, said.append, state)
-        clean(home, said.append, state)
+        clean(home, messages.append, state)
+        clean(home, messages.append, state)
     assert ledger.exists() is not state
     assert not home.temporary.exists()
     assert (home.path / "thesis.tex").exists()
     assert (home.results / "sw-1").exists()
     if state:
         assert sorted(path.name for path in home.path.iterdir()) == ["results", "thesis.tex"]
-    assert all(str(home.path) in line and "\n" not in line for line in said)
+    assert all(str(home.path) in line and "\n" not in line for line in messages)
 
 
 def test_clean_removes_empty_home_folder(tmp_path: Path) -> None:

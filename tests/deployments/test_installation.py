@@ -52,12 +52,12 @@ def test_processes_of_another_installation_are_ended_if_no_job_runs(
     home: Home, worker: Note, other: Installation | None
 ) -> None:
     noted(home, other)
-    said: list[str] = []
-    restart_other(home, said.append)
+    messages: list[str] = []
+    restart_other(home, messages.append)
     assert worker.process() is None
-    assert len(said) == 1
-    assert f"restarting with {installation.current()}" in said[0]
-    assert (str(other) if other else "an earlier version of Spotwave") in said[0]
+    assert len(messages) == 1
+    assert f"restarting with {installation.current()}" in messages[0]
+    assert (str(other) if other else "an earlier version of Spotwave") in messages[0]
 
 
 def test_nothing_is_changed_while_a_job_runs(home: Home, worker: Note) -> None:

@@ -190,14 +190,14 @@ def test_rejected_credentials_are_named_but_not_shown(
 def test_command_without_home_prints_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HOME")
 
-    def begun() -> str:
+    def started() -> str:
         try:
             start.main()
         except SystemExit as ended:
             return str(ended.code)
         return "it went on"
 
-    said = as_user(begun, NAMELESS)
+    said = as_user(started, NAMELESS)
     assert said.startswith(f"spotwave: HOME: not set, and user id {NAMELESS} is unknown on this computer")
     assert "\n" not in said
 

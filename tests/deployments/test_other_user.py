@@ -24,7 +24,7 @@ Call = tuple[str, str]  # method, path
 
 def statuses(port: int, calls: Iterable[Call], auths: Iterable[str | None]) -> dict[str, list[str]]:
     """Return the calls by status of their responses."""
-    told: dict[str, list[str]] = {}
+    statuses_of_user: dict[str, list[str]] = {}
     for method, path in calls:
         for auth in auths:
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
@@ -32,9 +32,9 @@ def statuses(port: int, calls: Iterable[Call], auths: Iterable[str | None]) -> d
             if auth is not None:
                 headers["Authorization"] = "Basic " + base64.b64encode(auth.encode()).decode()
             connection.request(method, path, b"{}" if method in ("POST", "PUT", "PATCH") else None, headers)
-            told.setdefault(str(connection.getresponse().status), []).append(f"{method} {path}")
+            statuses_of_user.setdefault(str(connection.getresponse().status), []).append(f"{method} {path}")
             connection.close()
-    return told
+    return statuses_of_user
 
 
 def opened(paths: Iterable[str]) -> list[str]:
@@ -69,9 +69,11 @@ def test_all_calls_of_another_user_are_rejected(embedded: Embedded, calls: list[
     port = httpx.URL(embedded.api.url).port
     assert port is not None
     statuses(port, calls[:1], [None])  # so that late imports are done
-    told = as_user(lambda: statuses(port, calls, [None, "spotwave:guess"]))
-    assert list(told) == ["401"], {status: made[:5] for status, made in told.items() if status != "401"}
-    assert len(told["401"]) == 2 * len(calls)
+    statuses_of_user = as_user(lambda: statuses(port, calls, [None, "spotwave:guess"]))
+    assert list(statuses_of_user) == ["401"], {
+        status: made[:5] for status, made in statuses_of_user.items() if status != "401"
+    }
+    assert len(statuses_of_user["401"]) == 2 * len(calls)
     ours = statuses(port, [("POST", "/api/block_documents/filter")], [auth_string(embedded.home)])
     assert list(ours) == ["200"]  # with the auth string, which gives access to all secrets
 

@@ -25,7 +25,7 @@ def test_invalid_parameter_file_gives_one_line(tmp_path: Path) -> None:
     (tmp_path / "zero").write_bytes(b"O\x00")
     (tmp_path / "empty").write_text("\n")
     os.mkfifo(tmp_path / "pipe")
-    for name, says in (
+    for name, message in (
         ("absent", "not a file"),
         ("", "not a file"),
         ("pipe", "not a file"),
@@ -34,7 +34,7 @@ def test_invalid_parameter_file_gives_one_line(tmp_path: Path) -> None:
         ("zero", "has no text"),
         ("empty", "has no text"),
     ):
-        with pytest.raises(ValueError, match=says) as caught:
+        with pytest.raises(ValueError, match=message) as caught:
             parsed([f"basis=@{tmp_path}/{name}"])
         assert str(caught.value).startswith(f"-p basis=@{tmp_path}")
         assert "\n" not in str(caught.value)

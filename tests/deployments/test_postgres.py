@@ -175,20 +175,20 @@ def test_changed_database_is_rejected(two: Two) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "says"),
+    ("url", "message"),
     [
         ("host.example/secret-word", "is not a valid database address"),
         ("postgresql://me:secret-word@host/spotwave", "not 'postgresql'"),
         ("mysql+aiomysql://me:secret-word@host/spotwave", "not 'mysql+aiomysql'"),
     ],
 )
-def test_invalid_database_is_reported_without_password(url: str, says: str) -> None:
+def test_invalid_database_is_reported_without_password(url: str, message: str) -> None:
     with (
         temporary_settings({PREFECT_SERVER_DATABASE_CONNECTION_URL: url}),
         pytest.raises(Unusable, match=SETTING) as refused,
     ):
         database.chosen()
-    assert says in str(refused.value)
+    assert message in str(refused.value)
     assert "secret-word" not in str(refused.value)
 
 

@@ -143,7 +143,7 @@ def test_invalid_option_gives_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         (["--memory", "64-2"], "--memory: '64-2' is not a valid range"),
         (["--top", "0"], "--top: must be at least 1, not 0"),
@@ -151,8 +151,8 @@ def test_invalid_option_gives_one_line(tmp_path: Path) -> None:
         (["--cloud", "nimbus"], "--cloud: unknown cloud 'nimbus'; choose from local, aws, gcp, azure"),
     ],
 )
-def test_invalid_options_are_named(options: list[str], says: str) -> None:
-    with pytest.raises(ValueError, match="^" + re.escape(says)):
+def test_invalid_options_are_named(options: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match="^" + re.escape(message)):
         app(["prices", *options], exit_on_error=False)
 
 

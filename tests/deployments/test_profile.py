@@ -25,9 +25,9 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def written(url: str = URL, auth: str = AUTH) -> list[str]:
-    said: list[str] = []
-    write_profile(url, auth, said.append)
-    return said
+    messages: list[str] = []
+    write_profile(url, auth, messages.append)
+    return messages
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -55,8 +55,8 @@ def test_profile_becomes_active_if_user_has_none(path: Path) -> None:
 def test_active_profile_of_user_is_unchanged(path: Path) -> None:
     mine(path, 'active = "work"\n[profiles.work]\nPREFECT_API_URL = "https://prefect.example.org/api"\n')
     before = read(path)
-    said = written()
-    assert any("your Prefect profile 'work' stays active" in line and "--profile spotwave" in line for line in said)
+    messages = written()
+    assert any("your Prefect profile 'work' stays active" in line and "--profile spotwave" in line for line in messages)
     assert read(path)["active"] == "work"
     assert read(path)["profiles"]["work"] == before["profiles"]["work"]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -79,9 +79,9 @@ def test_profile_becomes_active_if_file_names_none(path: Path) -> None:
 def test_users_own_profile_of_that_name_is_unchanged(path: Path, settings: str) -> None:
     mine(path, f'active = "spotwave"\n[profiles.spotwave]\n{settings}\n')
     before = path.read_text()
-    said = written()
-    assert len(said) == 1
-    assert "was not created by Spotwave" in said[0]
+    messages = written()
+    assert len(messages) == 1
+    assert "was not created by Spotwave" in messages[0]
     assert not remove_profile()
     assert path.read_text() == before
 
@@ -107,10 +107,10 @@ def test_permissions_of_unchanged_file_are_corrected(path: Path) -> None:
 @pytest.mark.parametrize("name", ["PREFECT_API_KEY", "PREFECT_API_AUTH_STRING", "PREFECT_API_URL"])
 def test_settings_that_override_profile_are_reported(path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "something")
-    said = [line for line in written() if name in line]
-    assert len(said) == 1
-    assert "\n" not in said[0]
-    assert "something" not in said[0]
+    messages = [line for line in written() if name in line]
+    assert len(messages) == 1
+    assert "\n" not in messages[0]
+    assert "something" not in messages[0]
 
 
 def test_profile_chosen_by_environment_is_reported(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,16 +121,16 @@ def test_profile_chosen_by_environment_is_reported(path: Path, monkeypatch: pyte
 @pytest.mark.parametrize("text", ["active = ", "not toml at all [", '[profiles.x]\nPREFECT_NO_SUCH = "1"\n'])
 def test_invalid_file_is_kept_and_reported_in_one_line(path: Path, text: str) -> None:
     mine(path, text)
-    said = written()
-    assert len(said) == 1
-    assert "\n" not in said[0]
-    if "could not be written" in said[0]:
+    messages = written()
+    assert len(messages) == 1
+    assert "\n" not in messages[0]
+    if "could not be written" in messages[0]:
         assert path.read_text() == text
-    assert remove_profile() == ("could not be written" not in said[0])
+    assert remove_profile() == ("could not be written" not in messages[0])
 
 
 def test_folder_that_cannot_be_created_gives_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with temporary_settings({PREFECT_PROFILES_PATH: tmp_path / "file" / "profiles.toml"}):
-        said = written()
-    assert len(said) == 1 or "could not be written" in said[0]
+        messages = written()
+    assert len(messages) == 1 or "could not be written" in messages[0]

@@ -61,9 +61,9 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
 
 
 def test_job_on_shared_computer(shared: Shared, tmp_path: Path) -> None:
-    code, said = shared.spotwave("run", "shci/water-dimer", "-p", "basis=sto-3g")
-    assert code == 0, said
-    assert "total energy" in said
+    code, output = shared.spotwave("run", "shci/water-dimer", "-p", "basis=sto-3g")
+    assert code == 0, output
+    assert "total energy" in output
     assert [one for one in shared.asked if "127.0.0.1" in one or "localhost" in one] == []
     assert list(shared.temporary.iterdir()) == [], "temporary files are below the home"
 
@@ -74,5 +74,5 @@ def test_incomplete_home_on_shared_computer(shared: Shared) -> None:
         for slug in (*(slug for slug, _, _ in WINGS.values()), "rclone-remote", "prefect-access"):
             client.delete_block_type(client.read_block_type_by_slug(slug).id)
     assert shared.spotwave("ls") == (0, "no machines\n")
-    code, said = shared.spotwave("check")
-    assert (code, "password" in said) == (0, True)
+    code, output = shared.spotwave("check")
+    assert (code, "password" in output) == (0, True)

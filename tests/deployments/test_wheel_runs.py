@@ -80,10 +80,10 @@ def only_result(folder: Path) -> dict[str, object]:
 def test_up_jobs_and_down_from_any_folder(user: User) -> None:
     user.prepare(user.home)
     assert "ready: " in user.done("spotwave", "up", at="project")
-    said = user.done("spotwave", "run", "shci/water-dimer", *TINY, at="a folder")
+    output = user.done("spotwave", "run", "shci/water-dimer", *TINY, at="a folder")
     results = user.project("a folder") / "results"
     assert only_result(results)["attempts"]
-    assert f"{results}/sw-" in said
+    assert f"{results}/sw-" in output
     command = ("python", "-m", "prefect", "deployment", "run", "shci/water-dimer", *TINY, "--watch")
     user.done(*command, at="empty")
     assert list(user.project("empty").iterdir()) == []
@@ -112,9 +112,9 @@ def test_state_of_checkout_is_moved_and_jobs_continue(user: User) -> None:
     """Its jobs, ledger, blocks and checkpoints exist afterwards, and an earlier job can be continued."""
     old = Home(user.project("checkout") / ".spotwave")
     user.prepare(old)
-    said = user.done("spotwave", "run", "shci/water-dimer", *TINY, at="a folder", SPOTWAVE_HOME=str(old.path))
+    output = user.done("spotwave", "run", "shci/water-dimer", *TINY, at="a folder", SPOTWAVE_HOME=str(old.path))
     (key,) = (path.name for path in (user.project("a folder") / "results").iterdir())
-    assert key in said
+    assert key in output
 
     refused = user.call("spotwave", "up", at="checkout")
     assert refused.returncode == 1
@@ -123,17 +123,17 @@ def test_state_of_checkout_is_moved_and_jobs_continue(user: User) -> None:
     assert not user.home.path.exists()
     user.done("spotwave", "down", at="project", SPOTWAVE_HOME=str(old.path))
 
-    said = user.done("spotwave", "up", at="checkout")
-    assert f"state of an earlier version moved from {old.path} to {user.home.path}" in said
-    assert f"rclone-remote/here: now {user.home.remote}" in said
-    assert f"snapshot-store/here: now {user.home.store}" in said
+    output = user.done("spotwave", "up", at="checkout")
+    assert f"state of an earlier version moved from {old.path} to {user.home.path}" in output
+    assert f"rclone-remote/here: now {user.home.remote}" in output
+    assert f"snapshot-store/here: now {user.home.store}" in output
     assert not old.path.exists()
     assert not user.home.moved_from.exists()
 
     costs = json.loads(user.done("spotwave", "costs", "--json", at="project"))
     assert costs
     user.done("spotwave", "why", key, at="project")
-    said = user.done("spotwave", "run", "shci/water-dimer", *TINY, "-p", f"continue_job={key}", at="checkout")
-    assert f"{user.project('checkout')}/results/sw-" in said
+    output = user.done("spotwave", "run", "shci/water-dimer", *TINY, "-p", f"continue_job={key}", at="checkout")
+    assert f"{user.project('checkout')}/results/sw-" in output
     assert (user.home.remote / key / "output/result.json").exists()
     assert "moved" not in user.done("spotwave", "up", at="checkout")

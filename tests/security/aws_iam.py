@@ -91,55 +91,55 @@ class GuardedAws(Guarded, AwsEmulator):
         if is_json(request):
             yield from self._of_json(service, region, target_of(request), json.loads(request.body))
             return
-        asked = nested(form_of(request))
-        action = str(asked["Action"])
+        parameters = nested(form_of(request))
+        action = str(parameters["Action"])
         if service == "iam" and action == "GetInstanceProfile":
-            profile = asked["InstanceProfileName"]
+            profile = parameters["InstanceProfileName"]
             yield Right("iam:GetInstanceProfile", f"arn:aws:iam::{NUMBER}:instance-profile/{profile}")
         elif service == "iam" and action == "GetRole":
-            path = SPOT_ROLE if SPOT_ROLE.endswith(f"/{asked['RoleName']}") else asked["RoleName"]
+            path = SPOT_ROLE if SPOT_ROLE.endswith(f"/{parameters['RoleName']}") else parameters["RoleName"]
             yield Right("iam:GetRole", f"arn:aws:iam::{NUMBER}:role/{path}")
         elif action == "RunInstances":
-            yield from self._of_a_launch(region, asked)
+            yield from self._of_a_launch(region, parameters)
         elif action in _ENDS:
-            yield from self._of_an_end(region, asked)
+            yield from self._of_an_end(region, parameters)
         elif action in _LOOKS.get(service, ()):
             yield Right(f"{service}:{action}")
         else:
             raise Unknown(f"{service}:{action}")
 
-    def _of_json(self, service: str, region: str, operation: str, asked: dict[str, Any]) -> Iterator[Right]:
+    def _of_json(self, service: str, region: str, operation: str, parameters: dict[str, Any]) -> Iterator[Right]:
         secret = f"arn:aws:secretsmanager:{region}:{NUMBER}:secret"
         if service == "secretsmanager" and operation == "CreateSecret":
-            tags = {f"aws:RequestTag/{one['Key']}": one["Value"] for one in asked.get("Tags", [])}
-            yield Right("secretsmanager:CreateSecret", f"{secret}:{asked['Name']}-aBcDeF", tags)
+            tags = {f"aws:RequestTag/{one['Key']}": one["Value"] for one in parameters.get("Tags", [])}
+            yield Right("secretsmanager:CreateSecret", f"{secret}:{parameters['Name']}-aBcDeF", tags)
             if tags:
-                yield Right("secretsmanager:TagResource", f"{secret}:{asked['Name']}-aBcDeF", tags)
+                yield Right("secretsmanager:TagResource", f"{secret}:{parameters['Name']}-aBcDeF", tags)
         elif service == "secretsmanager" and operation in _OF_A_SECRET:
-            yield Right(f"secretsmanager:{operation}", f"{secret}:{asked['SecretId']}-aBcDeF")
+            yield Right(f"secretsmanager:{operation}", f"{secret}:{parameters['SecretId']}-aBcDeF")
         elif service == "ssm" and operation == "GetParameter":
-            owner = "" if asked["Name"].startswith("/aws/service/") else NUMBER
-            yield Right("ssm:GetParameter", f"arn:aws:ssm:{region}:{owner}:parameter{asked['Name']}")
+            owner = "" if parameters["Name"].startswith("/aws/service/") else NUMBER
+            yield Right("ssm:GetParameter", f"arn:aws:ssm:{region}:{owner}:parameter{parameters['Name']}")
         elif operation in _LOOKS.get(service, ()):
             yield Right(f"{service}:{operation}")
         else:
             raise Unknown(f"{service}:{operation}")
 
-    def _of_a_launch(self, region: str, asked: dict[str, Any]) -> Iterator[Right]:
+    def _of_a_launch(self, region: str, parameters: dict[str, Any]) -> Iterator[Right]:
         ours = f"arn:aws:ec2:{region}:{NUMBER}"
-        market = asked.get("InstanceMarketOptions", {}).get("MarketType", "on-demand")
-        yield Right("ec2:RunInstances", f"arn:aws:ec2:{region}::image/{asked['ImageId']}")
+        market = parameters.get("InstanceMarketOptions", {}).get("MarketType", "on-demand")
+        yield Right("ec2:RunInstances", f"arn:aws:ec2:{region}::image/{parameters['ImageId']}")
         yield Right("ec2:RunInstances", f"arn:aws:ec2:{region}::snapshot/snap-0123")  # of the image's disks
-        yield Right("ec2:RunInstances", f"{ours}:subnet/{asked['SubnetId']}")
+        yield Right("ec2:RunInstances", f"{ours}:subnet/{parameters['SubnetId']}")
         yield Right("ec2:RunInstances", f"{ours}:security-group/sg-0123")  # the default VPC's own
-        tagged = {one["ResourceType"]: one["Tag"] for one in asked.get("TagSpecification", [])}
+        tagged = {one["ResourceType"]: one["Tag"] for one in parameters.get("TagSpecification", [])}
         made = ["instance", "volume", "network-interface", *(["spot-instances-request"] if market == "spot" else [])]
         for kind in made:
             tags = {f"aws:RequestTag/{tag['Key']}": tag["Value"] for tag in tagged.get(kind, [])}
             yield Right("ec2:RunInstances", f"{ours}:{kind}/*", {**tags, "ec2:InstanceMarketType": market})
             if tags:
                 yield Right("ec2:CreateTags", f"{ours}:{kind}/*", {**tags, "ec2:CreateAction": "RunInstances"})
-        if profile := asked.get("IamInstanceProfile", {}).get("Name"):
+        if profile := parameters.get("IamInstanceProfile", {}).get("Name"):
             # The role of the profile, which has the same name in docs/accounts/aws.md.
             service = {"iam:PassedToService": "ec2.amazonaws.com"}
             yield Right("iam:PassRole", f"arn:aws:iam::{NUMBER}:role/{profile}", service)
@@ -147,29 +147,29 @@ class GuardedAws(Guarded, AwsEmulator):
             service = {"iam:AWSServiceName": "spot.amazonaws.com"}
             yield Right("iam:CreateServiceLinkedRole", f"arn:aws:iam::{NUMBER}:role/{SPOT_ROLE}", service)
 
-    def _of_an_end(self, region: str, asked: dict[str, Any]) -> Iterator[Right]:
-        parameter, kind = _ENDS[asked["Action"]]
-        named = asked[parameter]
+    def _of_an_end(self, region: str, parameters: dict[str, Any]) -> Iterator[Right]:
+        parameter, kind = _ENDS[parameters["Action"]]
+        named = parameters[parameter]
         for id_ in [named] if isinstance(named, str) else named:
             tags = {f"aws:ResourceTag/{key}": value for key, value in self._tags_of(id_).items()}
-            yield Right(f"ec2:{asked['Action']}", f"arn:aws:ec2:{region}:{NUMBER}:{kind}/{id_}", tags)
+            yield Right(f"ec2:{parameters['Action']}", f"arn:aws:ec2:{region}:{NUMBER}:{kind}/{id_}", tags)
 
     def _of_an_experiment(self, region: str, request: Request) -> Iterator[Right]:
         """Return the rights of a call to the Fault Injection Service."""
         operation, here = operation_of(request), f"arn:aws:fis:{region}:{NUMBER}"
-        asked = json.loads(request.body or b"{}")
-        tags = {f"aws:RequestTag/{key}": value for key, value in asked.get("tags", {}).items()}
-        action, id_ = f"fis:{operation}", asked.get("experimentTemplateId") or request.path.rpartition("/")[2]
+        parameters = json.loads(request.body or b"{}")
+        tags = {f"aws:RequestTag/{key}": value for key, value in parameters.get("tags", {}).items()}
+        action, id_ = f"fis:{operation}", parameters.get("experimentTemplateId") or request.path.rpartition("/")[2]
         of_template = self.fis.templates.get(id_, {}).get("tags", {})
         its = {f"aws:ResourceTag/{key}": value for key, value in of_template.items()}
         if operation == "CreateExperimentTemplate":
-            for one in asked["actions"].values():
+            for one in parameters["actions"].values():
                 yield Right(action, f"{here}:action/{one['actionId']}", tags)
             yield Right(action, f"{here}:experiment-template/*", tags)
             yield Right("fis:TagResource", f"{here}:experiment-template/*", tags)
-            yield Right("iam:PassRole", asked["roleArn"], {"iam:PassedToService": "fis.amazonaws.com"})
+            yield Right("iam:PassRole", parameters["roleArn"], {"iam:PassedToService": "fis.amazonaws.com"})
         elif operation == "StartExperiment":
-            self._experiment = asked["tags"]
+            self._experiment = parameters["tags"]
             yield Right(action, f"{here}:experiment-template/{id_}", {**its, **tags})
             yield Right(action, f"{here}:experiment/*", tags)
             yield Right("fis:TagResource", f"{here}:experiment/*", tags)

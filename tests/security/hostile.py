@@ -33,5 +33,5 @@ LONG = "x" * 1_000_000
 
 def clear(error: BaseException, field: str) -> bool:
     """Return whether the message is one short line with the field's name."""
-    said = str(error)
-    return field in said and "\n" not in said and said.isprintable() and len(said) < 500
+    message = str(error)
+    return field in message and "\n" not in message and message.isprintable() and len(message) < 500

@@ -19,7 +19,7 @@ from tests.tasks.test_expected_cost import an_offer
 from tests.tasks.test_receipt import a_machine
 
 
-def noted_root(told: Any) -> Callable[[Path], object]:
+def noted_root(content: Any) -> Callable[[Path], object]:
     """root.json has the pid of another process: the test's own."""
 
     def carried(folder: Path) -> None:
@@ -27,21 +27,21 @@ def noted_root(told: Any) -> Callable[[Path], object]:
         machine = a_machine(an_offer()).model_copy(update={"id": "sw-0-1-t", "job_key": "sw-0"})
         place = machines.place(machine)
         place.mkdir(parents=True)
-        (place / "root.json").write_text(told if isinstance(told, str) else json.dumps(told))
-        begun = time.monotonic()
+        (place / "root.json").write_text(content if isinstance(content, str) else json.dumps(content))
+        started = time.monotonic()
         assert not machines._root_alive(machine)
-        assert time.monotonic() - begun < 10
+        assert time.monotonic() - started < 10
 
     return carried
 
 
-def noted_end(told: str) -> Callable[[Path], object]:
+def noted_end(content: str) -> Callable[[Path], object]:
     def carried(folder: Path) -> None:
         machines = Machines(folder)
         machine = a_machine(an_offer()).model_copy(update={"id": "sw-0-1-t"})
         place = machines.place(machine)
         place.mkdir(parents=True)
-        (place / "ended.json").write_text(told)
+        (place / "ended.json").write_text(content)
         until = machines.billed_until(machine)
         assert until is None or machine.launched_at <= until <= datetime.now(UTC)
 

@@ -80,11 +80,11 @@ class Guarded:
         token = AttemptToken(self.job_key, 1, LEASE, int(time.time()) + 600)
         return f"{USER}:{token.signed(KEY)}"
 
-    def connect(self, said: bytes = b"", address: str = "127.0.0.1") -> socket.socket:
+    def connect(self, data: bytes = b"", address: str = "127.0.0.1") -> socket.socket:
         """Open a connection that sends only this; it is closed at the end of the test."""
         found = socket.create_connection(("127.0.0.1", self.port), 10, (address, 0))
         self.opened.append(found)
-        found.sendall(said)
+        found.sendall(data)
         return found
 
     def ended(self, one: socket.socket, within_s: float) -> bool:

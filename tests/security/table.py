@@ -46,8 +46,8 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    told = as_markdown(rows())
+    page = as_markdown(rows())
     if sys.argv[1:] == ["--write"]:
-        PAGE.write_text(told)
+        PAGE.write_text(page)
     else:
-        sys.stdout.write(told)
+        sys.stdout.write(page)

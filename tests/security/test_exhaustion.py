@@ -122,10 +122,10 @@ ROWS = [_FORK_BOMB, _CHAIN, _HIDDEN, _BOUND, _ACCOUNT, _LEDGER, _MACHINES, _LAUN
 def test_fork_bomb_is_ended(folder: Path) -> None:
     machines, machine = _started(folder, _of(FORKS))
     until(lambda: len(processes(machines, machine)) > 40)
-    begun = time.monotonic()
+    started = time.monotonic()
     machines.terminate(machine)
     assert processes(machines, machine) == []
-    assert time.monotonic() - begun < 15, "a second or two"
+    assert time.monotonic() - started < 15, "a second or two"
 
 
 def test_process_that_keeps_forking_is_ended(folder: Path) -> None:
@@ -260,14 +260,14 @@ def test_terminated_machines_are_skipped_quickly(folder: Path) -> None:
         place.mkdir(parents=True)
         for name in ("root.json", "machine.json", "ended.json"):
             (place / name).write_text("not looked at")
-    begun = time.process_time()
+    started = time.process_time()
     assert Machines(folder).find() == []
-    assert time.process_time() - begun < 5, "usually 0.1 s, plus the listing of this computer's processes"
+    assert time.process_time() - started < 5, "usually 0.1 s, plus the listing of this computer's processes"
 
 
 def test_folder_with_many_files_is_listed(tmp_path: Path) -> None:
     for number in range(5_000):
         (tmp_path / f"{number}").touch()
-    begun = time.process_time()
+    started = time.process_time()
     assert len(Remote(rclone_binary(), None, str(tmp_path)).list(recursive=True)) == 5_000
-    assert time.process_time() - begun < 10
+    assert time.process_time() - started < 10

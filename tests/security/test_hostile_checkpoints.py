@@ -82,10 +82,10 @@ def run(folder: Path, script: str) -> tuple[Energies, list[str]]:
 
 @pytest.mark.parametrize(("row", "script"), params(ROWS, [one[1] for one in LEAVES]))
 def test_files_of_program_do_not_end_calculation(row: Row, script: str, tmp_path: Path) -> None:
-    begun = time.monotonic()
+    started = time.monotonic()
     energies, sealed = run(tmp_path, script)
     assert energies.total_energy == -1.5
-    assert time.monotonic() - begun < 60
+    assert time.monotonic() - started < 60
     assert set(sealed) <= {"wave"}
     if row.outcome == GOES_ON:
         assert sealed

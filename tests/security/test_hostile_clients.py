@@ -45,11 +45,11 @@ def patient() -> Iterator[Guarded]:
         yield found
 
 
-def _is_cut_off(said: bytes) -> Callable[[Guarded], None]:
-    def carry(proxy: Guarded) -> None:
-        assert proxy.ended(proxy.connect(said), IN_TIME_S)
+def _is_cut_off(data: bytes) -> Callable[[Guarded], None]:
+    def attack(proxy: Guarded) -> None:
+        assert proxy.ended(proxy.connect(data), IN_TIME_S)
 
-    return carry
+    return attack
 
 
 def _drips(proxy: Guarded) -> None:
@@ -91,8 +91,8 @@ def _request(proxy: Guarded, *, path: bytes = _PATH, more: bytes = b"\r\n", meth
 
 
 def _known_sends_half_a_body(proxy: Guarded) -> None:
-    said = _request(proxy, path=b"/api/logs/", more=b"Content-Length: 1000\r\n\r\n[{", method=b"POST")
-    assert proxy.ended(proxy.connect(said), IN_TIME_S)
+    data = _request(proxy, path=b"/api/logs/", more=b"Content-Length: 1000\r\n\r\n[{", method=b"POST")
+    assert proxy.ended(proxy.connect(data), IN_TIME_S)
 
 
 def _known_sends_half_a_second_request(proxy: Guarded) -> None:
@@ -145,9 +145,9 @@ _LOG = Row("proxy's log", "100,000 rejections in a second", "20 lines, and the n
 ROWS = [row for row, _ in ATTACKS] + [_FLOOD, _TLS, _LOG]
 
 
-@pytest.mark.parametrize(("row", "carry"), ATTACKS, ids=[str(row) for row, _ in ATTACKS])
-def test_connection_is_ended(row: Row, carry: Callable[[Guarded], None], proxy: Guarded, patient: Guarded) -> None:
-    carry(patient if carry in COUNTED else proxy)
+@pytest.mark.parametrize(("row", "attack"), ATTACKS, ids=[str(row) for row, _ in ATTACKS])
+def test_connection_is_ended(row: Row, attack: Callable[[Guarded], None], proxy: Guarded, patient: Guarded) -> None:
+    attack(patient if attack in COUNTED else proxy)
 
 
 def test_machine_is_answered_during_flood() -> None:

@@ -113,9 +113,9 @@ def remembered_run(**fields: Any) -> Callable[[Path], object]:
         store = SnapshotStore(url=str(folder))
         store.note("runs/v1", "sw-good", usual)
         store.note("runs/v1", "sw-bad", usual | fields)
-        said: list[str] = []
-        assert learned_notes.runs(store, said.append) == [usual]
-        assert len(said) == 1
+        lines: list[str] = []
+        assert learned_notes.runs(store, lines.append) == [usual]
+        assert len(lines) == 1
 
     return carried
 
@@ -165,9 +165,9 @@ def dice_line(line: str) -> Callable[[Path], object]:
     return carried
 
 
-def users_program(*said: str) -> Callable[[Path], object]:
+def users_program(*lines: str) -> Callable[[Path], object]:
     def carried(folder: Path) -> None:
-        (folder / "say").write_text("#!/bin/sh\n" + "".join(f"echo '{line}'\n" for line in said))
+        (folder / "say").write_text("#!/bin/sh\n" + "".join(f"echo '{line}'\n" for line in lines))
         (folder / "say").chmod(0o755)
         program = Command(
             CommandProgram(

@@ -108,18 +108,18 @@ LETTERS = [
 
 @pytest.mark.parametrize("letter", LETTERS, ids=str)
 def test_invalid_message_is_ignored(letter: Letter) -> None:
-    begun = time.process_time()
+    started = time.process_time()
     with pytest.raises((ValueError, CheckpointCorrupt)) as refused:
         letter.read(letter.text)
-    assert time.process_time() - begun < 1.0
-    said = str(refused.value)
-    assert len(said) < 300
-    assert said.isprintable()
+    assert time.process_time() - started < 1.0
+    message = str(refused.value)
+    assert len(message) < 300
+    assert message.isprintable()
 
 
 def test_valid_message_with_new_fields_is_read() -> None:
-    told = Lease.from_json(json.dumps(LEASE | {"sent_bytes": 5, "mood": {"good": True}}))
-    assert (told.beat, told.sent_bytes) == (1, 5)
+    lease_read = Lease.from_json(json.dumps(LEASE | {"sent_bytes": 5, "mood": {"good": True}}))
+    assert (lease_read.beat, lease_read.sent_bytes) == (1, 5)
     assert Manifest.from_json(manifest("none", files={"a": MARK}).text).files["a"].size == 1
 
 

@@ -88,6 +88,6 @@ def test_invalid_project_or_job_name_is_rejected(field: str, word: str, tmp_path
         store="snapshot-store/here",
         results=tmp_path,
     )
-    told = check_job.fn(usual.model_copy(update={field: word}), [])
-    assert told is not None
-    assert clear(ValueError(told), field), told
+    problem = check_job.fn(usual.model_copy(update={field: word}), [])
+    assert problem is not None
+    assert clear(ValueError(problem), field), problem

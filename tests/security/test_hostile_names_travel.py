@@ -143,14 +143,14 @@ def trip(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trip]:
     (output / "empty").mkdir()
     remote = base / "remote"
     brief = Brief("sw-0123456789ab", 1, str(remote), "lease", 1, 1.0, time.time() + 600)
-    begun = time.monotonic()
+    started = time.monotonic()
     sync = Syncer(Remote(RCLONE, None, str(remote)), work, brief, retry_s=1.0)
     assert sync.finish(time.time() + 60) is None
     assert "left out: attempts/1/left_out.txt" in sync.remarks[0]
     (base / "left_out.txt").write_text((remote / "attempts/1" / LEFT_OUT_FILE).read_text())
     job = a_job(results=base / "home")
     brought_home(Remote(RCLONE, None, str(remote)), job, [], None, logging.getLogger("test"))
-    yield Trip(output, remote, base / "home", time.monotonic() - begun)
+    yield Trip(output, remote, base / "home", time.monotonic() - started)
     remove_tree(work)
 
 

@@ -128,11 +128,11 @@ def config(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("name", WRITTEN)
 def test_known_secret_is_redacted(name: str, config: Path) -> None:
     text, gone = WRITTEN[name]
-    told = redactor(config)(f"Failed to copy: {text} is refused by dav.example")
-    assert told.startswith("Failed to copy: "), told
-    assert told.endswith(" is refused by dav.example"), told
-    assert "***" in told
-    assert not [one for one in gone if one in told], told
+    redacted = redactor(config)(f"Failed to copy: {text} is refused by dav.example")
+    assert redacted.startswith("Failed to copy: "), redacted
+    assert redacted.endswith(" is refused by dav.example"), redacted
+    assert "***" in redacted
+    assert not [one for one in gone if one in redacted], redacted
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -142,16 +142,16 @@ def test_rclone_option_is_redacted(name: str, tmp_path: Path) -> None:
         "connection_string": f"AccountName=somebody;AccountKey={TOKEN};Suffix=core",
     }.get(name, TOKEN)
     (tmp_path / "rclone.conf").write_text(f"[it]\ntype = any\n{name} = {value}\n")
-    told = redactor(tmp_path / "rclone.conf")(f"it says {TOKEN} is stale")
-    assert told == "it says *** is stale"
+    redacted = redactor(tmp_path / "rclone.conf")(f"it says {TOKEN} is stale")
+    assert redacted == "it says *** is stale"
 
 
 @pytest.mark.parametrize("name", FORMS)
 def test_unknown_secret_is_redacted_by_its_form(name: str) -> None:
     text, gone = FORMS[name]
-    told = without_secrets(text)
-    assert gone not in told, told
-    assert "***" in told
+    redacted = without_secrets(text)
+    assert gone not in redacted, redacted
+    assert "***" in redacted
 
 
 @pytest.mark.parametrize("text", ORDINARY)
@@ -161,8 +161,8 @@ def test_ordinary_text_is_unchanged(text: str, config: Path) -> None:
 
 
 def test_rclone_password_options_are_secrets() -> None:
-    told = subprocess.run([rclone_binary(), "config", "providers"], capture_output=True, check=True, timeout=60)
-    options = [option for provider in json.loads(told.stdout) for option in provider["Options"]]
+    redacted = subprocess.run([rclone_binary(), "config", "providers"], capture_output=True, check=True, timeout=60)
+    options = [option for provider in json.loads(redacted.stdout) for option in provider["Options"]]
     passwords = {option["Name"] for option in options if option["IsPassword"]}
     assert len(passwords) > 10
     assert {name for name in passwords if not names_a_secret(name)} == set()
@@ -175,9 +175,9 @@ def test_rclone_password_options_are_secrets() -> None:
 
 def test_redaction_of_a_megabyte_is_fast(config: Path) -> None:
     text = "".join(one * (1_000_000 // len(HALF) // len(one)) for one in HALF)
-    scrub, begun = redactor(config), time.process_time()
+    scrub, started = redactor(config), time.process_time()
     scrub(text)
-    assert time.process_time() - begun < 10, "linear: a second or two"
+    assert time.process_time() - started < 10, "linear: a second or two"
 
 
 def test_agent_log_has_no_api_secret(config: Path) -> None:
@@ -189,11 +189,11 @@ def test_agent_log_has_no_api_secret(config: Path) -> None:
     except OSError:
         record = logging.LogRecord("agent", logging.ERROR, "", 1, "told %s", (TOKEN,), sys.exc_info())
     assert RedactedLog(scrub).filter(record)
-    told = logging.Formatter("%(message)s").format(record)
-    assert told.startswith("told ***")
-    assert "401 for ***" in told
-    assert TOKEN not in told
-    assert b64(f"machine:{TOKEN}")[12:24] not in told
+    redacted = logging.Formatter("%(message)s").format(record)
+    assert redacted.startswith("told ***")
+    assert "401 for ***" in redacted
+    assert TOKEN not in redacted
+    assert b64(f"machine:{TOKEN}")[12:24] not in redacted
 
 
 def test_cloud_error_has_no_signed_address() -> None:

@@ -68,8 +68,8 @@ def test_proxy_replaces_token_with_controller_credentials(guarded: str) -> None:
             state = {"state": {"type": "PENDING", "name": "Pending"}, "force": False}
             # The server requires a CSRF token for changes; the proxy tells the machine that CSRF is disabled.
             assert machine.post(f"/flow_runs/{own.run_id}/set_state", json=state).status_code == 201
-            told = machine.get("/csrf-token", params={"client": "x"})
-            assert (told.status_code, told.json()) == (422, {"detail": "CSRF protection is disabled."})
+            response = machine.get("/csrf-token", params={"client": "x"})
+            assert (response.status_code, response.json()) == (422, {"detail": "CSRF protection is disabled."})
         with socket_of(own, "/events/in") as events:
             events.send(json.dumps(event_about("flow-run", own.run_id, own.run_id, "prefect.flow-run.heartbeat")))
             events.ping().wait(30)

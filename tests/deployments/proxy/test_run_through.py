@@ -121,8 +121,8 @@ def test_node_run_through_proxy(embedded: Embedded, client: SyncPrefectClient, t
             logs = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run_id]))
             first = f"attempt 1 of {job_key}"
             eventually("its logs", lambda: any(line.message.startswith(first) for line in client.read_logs(logs)))
-        said = (tmp_path / "worker.log").read_text()
-        assert state == "Completed", said
+        output = (tmp_path / "worker.log").read_text()
+        assert state == "Completed", output
         by_run_too = TaskRunFilter(flow_run_id=TaskRunFilterFlowRunId(any_=[run_id]))
         eventually(
             "all task runs are recorded, from events",
@@ -145,7 +145,7 @@ def test_node_run_through_proxy(embedded: Embedded, client: SyncPrefectClient, t
     # Calls were rejected only after the end of the run: all calls that a run needs are allowed.
     refused = [line for line in log.read_text().splitlines() if "refused" in line and lease_id not in line]
     assert refused == []
-    assert settings["PREFECT_API_AUTH_STRING"].split(":")[1] not in log.read_text() + said
+    assert settings["PREFECT_API_AUTH_STRING"].split(":")[1] not in log.read_text() + output
 
 
 def test_command_reports_invalid_options(embedded: Embedded) -> None:
