@@ -87,7 +87,7 @@ function socket(address) {
 """
 
 
-class Elsewhere:
+class OtherServer:
     """Another user's web server on this computer: serves an empty page, and records the requests."""
 
     def __init__(self) -> None:
@@ -115,8 +115,8 @@ class Elsewhere:
 
 
 @pytest.fixture(scope="module")
-def elsewhere() -> Iterator[Elsewhere]:
-    found = Elsewhere()
+def elsewhere() -> Iterator[OtherServer]:
+    found = OtherServer()
     yield found
     found.close()
 
@@ -181,7 +181,7 @@ def test_page_of_another_origin_cannot_read_or_start_anything(
     embedded: Embedded,
     client: SyncPrefectClient,
     chromium: Chrome,
-    elsewhere: Elsewhere,
+    elsewhere: OtherServer,
     tmp_path: Path,
     host: str,
     logged_in: bool,
@@ -207,7 +207,7 @@ def test_page_of_another_origin_cannot_read_or_start_anything(
 
 
 def test_cookie_received_by_another_port_gives_no_access(
-    embedded: Embedded, chromium: Chrome, elsewhere: Elsewhere
+    embedded: Embedded, chromium: Chrome, elsewhere: OtherServer
 ) -> None:
     """A browser sends a host's cookies to all of its ports, but half a session gives no access."""
     elsewhere.heard.clear()
@@ -236,7 +236,7 @@ def test_login_link_works_once(embedded: Embedded, tmp_path: Path) -> None:
 
 
 def test_machine_text_runs_no_script_and_loads_nothing(
-    embedded: Embedded, client: SyncPrefectClient, chromium: Chrome, elsewhere: Elsewhere
+    embedded: Embedded, client: SyncPrefectClient, chromium: Chrome, elsewhere: OtherServer
 ) -> None:
     """Even if a sanitiser fails, the pages load nothing from other servers and run no scripts of texts."""
     there = f"http://localhost:{elsewhere.port}"

@@ -27,7 +27,7 @@ AUTH = "spotwave:a-password-that-is-as-long-as-ours-are"
 HOST = "http://127.0.0.1:4200"
 
 
-async def _tell(request: Request) -> JSONResponse:
+async def _echo(request: Request) -> JSONResponse:
     return JSONResponse({"authorization": request.headers.getlist("authorization")})
 
 
@@ -37,7 +37,7 @@ async def _socket(socket: WebSocket) -> None:
 
 
 def _client(base: str = HOST) -> TestClient:
-    routes = [WebSocketRoute("/api/events/in", _socket), Route("/{path:path}", _tell, methods=["GET", "POST"])]
+    routes = [WebSocketRoute("/api/events/in", _socket), Route("/{path:path}", _echo, methods=["GET", "POST"])]
     return TestClient(Guard(Starlette(routes=routes), AUTH), base_url=base, follow_redirects=False)
 
 

@@ -48,8 +48,8 @@ REDIS = {
 
 
 @dataclass
-class Two:
-    """Two server processes on one PostgreSQL and one Redis: the embedded one, and another without services."""
+class TwoServers:
+    """TwoServers server processes on one PostgreSQL and one Redis: the embedded one, and another without services."""
 
     home: Home
     database: Postgres
@@ -65,7 +65,7 @@ def data() -> Iterator[Postgres]:
 
 
 @pytest.fixture(scope="module")
-def two(data: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
+def two(data: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoServers]:
     home = Home(tmp_path_factory.mktemp("postgres").resolve())
     with redis() as broker:
         settings = {SETTING: data.url(), ENV_JOBS: str(MORE_THAN_SQLITE), **REDIS}
@@ -86,7 +86,7 @@ def two(data: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tw
             try:
                 url = f"http://127.0.0.1:{port}/api"
                 eventually("the second server answers", lambda: _answers(process, url, log.name))
-                yield Two(home, data, settings, api, url)
+                yield TwoServers(home, data, settings, api, url)
             finally:
                 process.terminate()
                 try:
@@ -104,7 +104,7 @@ def _answers(process: subprocess.Popen[bytes], url: str, log: str) -> bool:
 
 
 @pytest.fixture
-def client(two: Two) -> Iterator[SyncPrefectClient]:
+def client(two: TwoServers) -> Iterator[SyncPrefectClient]:
     with two.first.in_use(two.home), get_client(sync_client=True) as found:
         yield found
 
@@ -116,9 +116,9 @@ def test_pools_allow_more_jobs_than_sqlite(client: SyncPrefectClient) -> None:
     assert controller.concurrency_limit == MORE_THAN_SQLITE + 2
 
 
-def test_jobs_run_once_and_give_one_event_with_two_servers(two: Two, client: SyncPrefectClient) -> None:
-    with _asking(two.home, two.first.url) as first, _asking(two.home, two.second) as second:
-        automation = second.post("/automations/", json=_told_of_crowds()).raise_for_status().json()["id"]
+def test_jobs_run_once_and_give_one_event_with_two_servers(two: TwoServers, client: SyncPrefectClient) -> None:
+    with _api_client(two.home, two.first.url) as first, _api_client(two.home, two.second) as second:
+        automation = second.post("/automations/", json=_crowd_automation()).raise_for_status().json()["id"]
         crowd = Crowd.of(two.home, client)
         crowd.start(JOBS - 1)
         # The last run is created at the second server; the worker polls the first.
@@ -145,7 +145,7 @@ def test_jobs_run_once_and_give_one_event_with_two_servers(two: Two, client: Syn
             assert _count(api, "prefect.automation.triggered", triggered) == JOBS
 
 
-def test_password_is_only_in_server_environment(two: Two) -> None:
+def test_password_is_only_in_server_environment(two: TwoServers) -> None:
     password = two.database.password
     running = server.running(two.home)
     assert running is not None
@@ -156,13 +156,13 @@ def test_password_is_only_in_server_environment(two: Two) -> None:
     assert password in str(psutil.Process(running.pid).environ())
     written = [path for path in two.home.path.rglob("*") if path.is_file() and password.encode() in path.read_bytes()]
     assert written == []
-    with _asking(two.home, two.first.url) as api:
+    with _api_client(two.home, two.first.url) as api:
         settings = api.get("/admin/settings").raise_for_status().text
     assert password not in settings
     assert auth_string(two.home) not in settings
 
 
-def test_changed_database_is_rejected(two: Two) -> None:
+def test_changed_database_is_rejected(two: TwoServers) -> None:
     with (
         temporary_settings({PREFECT_SERVER_DATABASE_CONNECTION_URL: two.database.url("other")}),
         pytest.raises(Unavailable, match=f"names PostgreSQL at 127.0.0.1:{two.database.port}/other"),
@@ -233,11 +233,11 @@ def test_limit_of_concurrent_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
             limit_for(sqlite=False)
 
 
-def _asking(home: Home, url: str) -> httpx.Client:
+def _api_client(home: Home, url: str) -> httpx.Client:
     return httpx.Client(base_url=url, headers={"Authorization": basic(auth_string(home))}, trust_env=False, timeout=30)
 
 
-def _told_of_crowds() -> dict[str, Any]:
+def _crowd_automation() -> dict[str, Any]:
     """Return an automation that does nothing, triggered by each completed job of the flow `crowd`."""
     return {
         "name": "a job is done",

@@ -25,7 +25,7 @@ from tests.blocks.test_market import an_offer
 # Replaces sys.argv, from which the command reads its arguments.
 pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens")
 
-Run = Callable[..., "Said"]
+Run = Callable[..., "Output"]
 FIELDS = {"vcpus": 16, "cores": 8.0, "memory_gib": 64.0, "on_demand_usd_h": 0.8, "egress_usd_gib": 0.09}
 
 
@@ -35,7 +35,7 @@ def store(tmp_path: Path) -> SnapshotStore:
 
 
 @dataclass(frozen=True)
-class Said:
+class Output:
     """A command's output and exit code."""
 
     returncode: int
@@ -51,7 +51,7 @@ def spotwave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     """
     monkeypatch.setenv("SPOTWAVE_HOME", str(tmp_path / "home"))
 
-    def run(*arguments: str) -> Said:
+    def run(*arguments: str) -> Output:
         monkeypatch.setattr(sys, "argv", ["spotwave", *arguments])
         capsys.readouterr()
         try:
@@ -60,7 +60,7 @@ def spotwave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
         except SystemExit as end:
             code = int(end.code or 0)
         told = capsys.readouterr()
-        return Said(code, told.out, told.err)
+        return Output(code, told.out, told.err)
 
     return run
 

@@ -31,7 +31,7 @@ class Right:
     context: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
-def shows(request: Request, secret: str) -> bool:
+def contains_secret(request: Request, secret: str) -> bool:
     """Return whether the secret is anywhere in a request, also in base64 or percent-encoded."""
     text = unquote_plus(
         request.body.decode(errors="replace") + request.path + str(request.query) + str(request.headers)

@@ -22,7 +22,7 @@ from tests.tasks.test_receipt import a_machine
 def noted_root(content: Any) -> Callable[[Path], object]:
     """root.json has the pid of another process: the test's own."""
 
-    def carried(folder: Path) -> None:
+    def carry_out(folder: Path) -> None:
         machines = Machines(folder)
         machine = a_machine(an_offer()).model_copy(update={"id": "sw-0-1-t", "job_key": "sw-0"})
         place = machines.place(machine)
@@ -32,11 +32,11 @@ def noted_root(content: Any) -> Callable[[Path], object]:
         assert not machines._root_alive(machine)
         assert time.monotonic() - started < 10
 
-    return carried
+    return carry_out
 
 
 def noted_end(content: str) -> Callable[[Path], object]:
-    def carried(folder: Path) -> None:
+    def carry_out(folder: Path) -> None:
         machines = Machines(folder)
         machine = a_machine(an_offer()).model_copy(update={"id": "sw-0-1-t"})
         place = machines.place(machine)
@@ -45,7 +45,7 @@ def noted_end(content: str) -> Callable[[Path], object]:
         until = machines.billed_until(machine)
         assert until is None or machine.launched_at <= until <= datetime.now(UTC)
 
-    return carried
+    return carry_out
 
 
 def an_id_that_leads_elsewhere(folder: Path) -> None:
@@ -59,7 +59,7 @@ def an_id_that_leads_elsewhere(folder: Path) -> None:
     assert (folder / "secrets").exists()
 
 
-def somebody_elses_process(_: Path) -> None:
+def another_process(_: Path) -> None:
     import psutil
 
     me = psutil.Process()

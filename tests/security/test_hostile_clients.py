@@ -45,7 +45,7 @@ def patient() -> Iterator[Guarded]:
         yield found
 
 
-def _is_cut_off(data: bytes) -> Callable[[Guarded], None]:
+def _is_ended(data: bytes) -> Callable[[Guarded], None]:
     def attack(proxy: Guarded) -> None:
         assert proxy.ended(proxy.connect(data), IN_TIME_S)
 
@@ -69,13 +69,13 @@ def _refuses_more(one: socket.socket) -> bool:
     return False
 
 
-def _says_no_first_word(proxy: Guarded) -> None:
+def _sends_no_message(proxy: Guarded) -> None:
     one = proxy.connect(UPGRADE)
     assert one.recv(12) == b"HTTP/1.1 101"
     assert proxy.ended(one, IN_TIME_S)
 
 
-def _says_a_long_first_word(proxy: Guarded) -> None:
+def _sends_long_message(proxy: Guarded) -> None:
     url = f"{proxy.url.replace('http', 'ws', 1)}/api/events/in"
     with connect(url, subprotocols=[Subprotocol("prefect")], proxy=None) as ws:
         ws.send("x" * (FIRST_MESSAGE_BYTES + 1))
@@ -124,14 +124,14 @@ def _one_address_takes_all(proxy: Guarded) -> None:
 
 
 ATTACKS: list[tuple[Row, Callable[[Guarded], None]]] = [
-    (Row("proxy", "a connection that sends nothing", "ended by its deadline"), _is_cut_off(b"")),
-    (Row("proxy", "half a header", "ended by its deadline"), _is_cut_off(HALF_HEADER)),
+    (Row("proxy", "a connection that sends nothing", "ended by its deadline"), _is_ended(b"")),
+    (Row("proxy", "half a header", "ended by its deadline"), _is_ended(HALF_HEADER)),
     (Row("proxy", "half a header, then one byte 20 times a second", "ended by the same deadline"), _drips),
-    (Row("proxy", "half a body, without a token", "rejected, ended by its deadline"), _is_cut_off(HALF_BODY)),
-    (Row("proxy", "TLS to a proxy without TLS", "rejected, ended"), _is_cut_off(GARBAGE)),
-    (Row("proxy", "50 requests with unread responses", "ended by its deadline"), _is_cut_off(REQUESTS)),
-    (Row("proxy", "a websocket without a first message", "ended by its deadline"), _says_no_first_word),
-    (Row("proxy", "a websocket with a first message of 16 KB and more", "closed as too big"), _says_a_long_first_word),
+    (Row("proxy", "half a body, without a token", "rejected, ended by its deadline"), _is_ended(HALF_BODY)),
+    (Row("proxy", "TLS to a proxy without TLS", "rejected, ended"), _is_ended(GARBAGE)),
+    (Row("proxy", "50 requests with unread responses", "ended by its deadline"), _is_ended(REQUESTS)),
+    (Row("proxy", "a websocket without a first message", "ended by its deadline"), _sends_no_message),
+    (Row("proxy", "a websocket with a first message of 16 KB and more", "closed as too big"), _sends_long_message),
     (Row("proxy", "with a token: half a body", "ended by its deadline"), _known_sends_half_a_body),
     (Row("proxy", "with a token: half a second request", "ended by its deadline"), _known_sends_half_a_second_request),
     (Row("proxy", "with a token: 40 unread responses of 1 MB", "ended by its deadline"), _known_reads_no_answer),

@@ -31,7 +31,7 @@ from spotwave.tasks.market.learned import cooling_pools
 from spotwave.tasks.records import Bill
 from spotwave.tasks.results.convergence import iterations
 from tests.node.test_programs_run import task_in
-from tests.security.local_figures import an_id_that_leads_elsewhere, noted_end, noted_root, somebody_elses_process
+from tests.security.local_figures import an_id_that_leads_elsewhere, another_process, noted_end, noted_root
 from tests.security.rows import Row
 from tests.tasks.test_expected_cost import BEGUN, an_offer
 from tests.tasks.test_receipt import a_machine
@@ -42,9 +42,9 @@ HUGE = 10**400
 
 @dataclass(frozen=True)
 class Figure(Row):
-    """carried: function that feeds the figure in and asserts the outcome."""
+    """carry_out: function that feeds the figure in and asserts the outcome."""
 
-    carried: Callable[[Path], object]
+    carry_out: Callable[[Path], object]
 
 
 def bill(sent_bytes: Any, hours: float = 1.0) -> Bill:
@@ -53,12 +53,12 @@ def bill(sent_bytes: Any, hours: float = 1.0) -> Bill:
 
 
 def never_below_its_time(sent_bytes: Any) -> Callable[[Path], object]:
-    def carried(_: Path) -> None:
+    def carry_out(_: Path) -> None:
         paid = bill(sent_bytes)
         assert paid.machine_usd == pytest.approx(0.25)
         assert 0.25 <= paid.usd < 0.25 + 0.09 * 12.5e9 * 3600 / GIB + 1e-6
 
-    return carried
+    return carry_out
 
 
 def in_the_ledger(**fields: Any) -> Callable[[Path], object]:
@@ -66,30 +66,30 @@ def in_the_ledger(**fields: Any) -> Callable[[Path], object]:
     usual = {"job": "sw-0", "attempt": 1, "project": "p", "state": "ended", "usd": 1.0}
     moment = {"at": "2026-11-20T12:00:00Z", "until": "2026-11-20T13:00:00Z"}
 
-    def carried(folder: Path) -> None:
+    def carry_out(folder: Path) -> None:
         store = SnapshotStore(url=str(folder))
         store.note("spending/v1/months", "2026-11", {"month": "2026-11"})
         store.note("spending/v1/2026-11", "sw-0-1", usual | moment | fields)
         with pytest.raises(StoreUnavailable, match=r"[Cc]orrect that file|Remove it"):
             ledger.read(store)
 
-    return carried
+    return carry_out
 
 
 def not_an_entry(**fields: Any) -> Callable[[Path], object]:
     usual = {"job": "sw-0", "attempt": 1, "project": "p", "state": "reserved", "usd": 1.0, "at": BEGUN, "until": BEGUN}
 
-    def carried(_: Path) -> None:
+    def carry_out(_: Path) -> None:
         with pytest.raises(ValidationError):
             Entry.model_validate(usual | fields)
 
-    return carried
+    return carry_out
 
 
 def settled_from(paid: float) -> Callable[[Path], object]:
     """Return a test with a bill that was created without validation, by `model_copy`."""
 
-    def carried(_: Path) -> None:
+    def carry_out(_: Path) -> None:
         usual = {
             "job": "sw-0",
             "attempt": 1,
@@ -103,13 +103,13 @@ def settled_from(paid: float) -> Callable[[Path], object]:
         with pytest.raises(ValidationError):
             ledger.settled(Entry.model_validate(usual), "aws", "o", forged)
 
-    return carried
+    return carry_out
 
 
 def remembered_run(**fields: Any) -> Callable[[Path], object]:
     usual = {"kind": "k", "work": "w", "cloud": "c", "family": "f", "core_h": 1.0, "assumed": 1.0}
 
-    def carried(folder: Path) -> None:
+    def carry_out(folder: Path) -> None:
         store = SnapshotStore(url=str(folder))
         store.note("runs/v1", "sw-good", usual)
         store.note("runs/v1", "sw-bad", usual | fields)
@@ -117,34 +117,34 @@ def remembered_run(**fields: Any) -> Callable[[Path], object]:
         assert learned_notes.runs(store, lines.append) == [usual]
         assert len(lines) == 1
 
-    return carried
+    return carry_out
 
 
 def cooling(at: Any) -> Callable[[Path], object]:
-    def carried(folder: Path) -> None:
+    def carry_out(folder: Path) -> None:
         store, now = SnapshotStore(url=str(folder)), datetime(2026, 11, 20, 12, tzinfo=UTC)
         store.note("losses/v1/2026-11-20", "sw-good", {"offer": "o", "what": "lost", "at": "2026-11-20T11:59:00+00:00"})
         store.note("losses/v1/2026-11-20", "sw-bad", {"offer": "p", "what": "lost", "at": at})
         assert set(cooling_pools(store, now)) == {"o"}
 
-    return carried
+    return carry_out
 
 
-def told_result(**fields: Any) -> Callable[[Path], object]:
+def result_fields(**fields: Any) -> Callable[[Path], object]:
     usual = {"rhf_energy": -1.0, "variational_energy": -1.1, "total_energy": -1.2, "wall_seconds": {"run_shci": 1.0}}
 
-    def carried(_: Path) -> None:
+    def carry_out(_: Path) -> None:
         assert parse_result(usual).total_energy == -1.2
         with pytest.raises(InvalidResult, match=f"result.json: {next(iter(fields))}"):
             parse_result(usual | fields)
 
-    return carried
+    return carry_out
 
 
 def own_event(**fields: Any) -> Callable[[Path], object]:
     """Return a test with these values in an iteration line of the program and in its last line, the result."""
 
-    def carried(_: Path) -> None:
+    def carry_out(_: Path) -> None:
         usual = {"number": 1, "determinants": 5, "variational_energy": -1.0, "seconds": 0.1}
         reader = EventReader("own")
         assert reader.line(json.dumps({"event": "iteration", **usual, **fields})) is None
@@ -154,19 +154,19 @@ def own_event(**fields: Any) -> Callable[[Path], object]:
         with pytest.raises(ValueError, match=r"no result|no number|no whole|not finite"):
             reader.energies()
 
-    return carried
+    return carry_out
 
 
 def dice_line(line: str) -> Callable[[Path], object]:
-    def carried(folder: Path) -> None:
+    def carry_out(folder: Path) -> None:
         reader = DiceReader(Archive({}, 1, []), folder, folder / "a")
         assert reader.line(line) is None
 
-    return carried
+    return carry_out
 
 
 def users_program(*lines: str) -> Callable[[Path], object]:
-    def carried(folder: Path) -> None:
+    def carry_out(folder: Path) -> None:
         (folder / "say").write_text("#!/bin/sh\n" + "".join(f"echo '{line}'\n" for line in lines))
         (folder / "say").chmod(0o755)
         program = Command(
@@ -181,16 +181,16 @@ def users_program(*lines: str) -> Callable[[Path], object]:
         with pytest.raises(OutputUnreadable):
             solve(program, task, on_line=lambda _: None, on_iteration=lambda one: pytest.fail(f"{one}"))
 
-    return carried
+    return carry_out
 
 
 def table(text: str) -> Callable[[Path], object]:
-    def carried(folder: Path) -> None:
+    def carry_out(folder: Path) -> None:
         (folder / "iterations.csv").write_text(text)
         found = iterations(folder / "iterations.csv")
         assert found is None or found.is_empty()
 
-    return carried
+    return carry_out
 
 
 LEDGER = "rejected with a message; with a limit, nothing is launched until it is corrected"
@@ -218,12 +218,12 @@ FIGURES = [
     Figure("store", "a run of negative speed", PASSED, remembered_run(assumed=-1.0)),
     Figure("store", "an interruption without a time", PASSED, cooling("soon")),
     Figure("store", "an interruption that is a list", PASSED, cooling([])),
-    Figure("result.json", "NaN for its energy", "Failed, with one line", told_result(total_energy=NAN)),
-    Figure("result.json", "a text for its energy", "Failed, with one line", told_result(rhf_energy="-1.0")),
-    Figure("result.json", "infinite seconds", "Failed, with one line", told_result(wall_seconds={"run_shci": INF})),
-    Figure("result.json", "a list for its seconds", "Failed, with one line", told_result(wall_seconds=[1])),
-    Figure("result.json", "negative determinants", "Failed, with one line", told_result(determinants=-1)),
-    Figure("result.json", "true for its determinants", "Failed, with one line", told_result(determinants=True)),
+    Figure("result.json", "NaN for its energy", "Failed, with one line", result_fields(total_energy=NAN)),
+    Figure("result.json", "a text for its energy", "Failed, with one line", result_fields(rhf_energy="-1.0")),
+    Figure("result.json", "infinite seconds", "Failed, with one line", result_fields(wall_seconds={"run_shci": INF})),
+    Figure("result.json", "a list for its seconds", "Failed, with one line", result_fields(wall_seconds=[1])),
+    Figure("result.json", "negative determinants", "Failed, with one line", result_fields(determinants=-1)),
+    Figure("result.json", "true for its determinants", "Failed, with one line", result_fields(determinants=True)),
     Figure("program", "NaN for an energy", NO_ITERATION, own_event(variational_energy=NAN)),
     Figure("program", "a text for an energy", NO_ITERATION, own_event(variational_energy="-1")),
     Figure("program", "10**400 determinants", NO_ITERATION, own_event(determinants=HUGE)),
@@ -238,7 +238,7 @@ FIGURES = [
     Figure("iterations.csv", "text and NaN values", "no picture is drawn",
            table("iteration,determinants,variational_energy,seconds\nx,y,z,1\n1,2,nan,1\n3,99999999999999999999,-1,1\n")),
     Figure("iterations.csv", "not a table", "no picture is drawn", table("\x00\xff" * 1000)),
-    Figure("root.json", "the controller's own pid", "not taken for the machine's process", somebody_elses_process),
+    Figure("root.json", "the controller's own pid", "not taken for the machine's process", another_process),
     Figure("root.json", "a text for a pid", SILENT, noted_root({"pid": "x", "started": 1.0})),
     Figure("root.json", "-1 for a pid", SILENT, noted_root({"pid": -1, "started": 1.0})),
     Figure("root.json", "10**400 for a pid", SILENT, noted_root(f'{{"pid": 1{"0" * 400}, "started": 1.0}}')),
@@ -253,7 +253,7 @@ FIGURES = [
 
 @pytest.mark.parametrize("figure", FIGURES, ids=str)
 def test_invalid_figure_is_not_used(figure: Figure, tmp_path: Path) -> None:
-    figure.carried(tmp_path)
+    figure.carry_out(tmp_path)
 
 
 ROWS: list[Row] = [*FIGURES]

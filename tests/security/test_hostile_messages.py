@@ -28,35 +28,35 @@ MIB = 1 << 20
 
 
 @dataclass(frozen=True)
-class Letter(Row):
+class Message(Row):
     """A message on the remote."""
 
     read: Callable[[str], object]
     text: str
 
 
-def lease(attack: str, **fields: Any) -> Letter:
-    return Letter("lease", attack, UNREAD, Lease.from_json, json.dumps(LEASE | fields))
+def lease(attack: str, **fields: Any) -> Message:
+    return Message("lease", attack, UNREAD, Lease.from_json, json.dumps(LEASE | fields))
 
 
-def raw(where: str, read: Callable[[str], object], attack: str, text: str) -> Letter:
-    return Letter(where, attack, UNREAD, read, text)
+def raw(where: str, read: Callable[[str], object], attack: str, text: str) -> Message:
+    return Message(where, attack, UNREAD, read, text)
 
 
-def outcome(attack: str, **fields: Any) -> Letter:
-    return Letter("outcome", attack, UNREAD, Outcome.from_json, json.dumps(OUTCOME | fields))
+def outcome(attack: str, **fields: Any) -> Message:
+    return Message("outcome", attack, UNREAD, Outcome.from_json, json.dumps(OUTCOME | fields))
 
 
-def manifest(attack: str, **fields: Any) -> Letter:
+def manifest(attack: str, **fields: Any) -> Message:
     """Return a manifest with a valid seal: an attacker who can write a manifest can also compute its seal."""
     data = SEALED | fields
     seal = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
-    return Letter(
+    return Message(
         "manifest", attack, "is not accepted as a checkpoint", Manifest.from_json, json.dumps({**data, "seal": seal})
     )
 
 
-LETTERS = [
+MESSAGES = [
     lease("NaN bytes sent", sent_bytes=float("nan")),
     lease("infinitely many bytes sent", sent_bytes=float("inf")),
     lease("a negative number of bytes sent", sent_bytes=-(2**40)),
@@ -106,11 +106,11 @@ LETTERS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("letter", LETTERS, ids=str)
-def test_invalid_message_is_ignored(letter: Letter) -> None:
+@pytest.mark.parametrize("item", MESSAGES, ids=str)
+def test_invalid_message_is_ignored(item: Message) -> None:
     started = time.process_time()
     with pytest.raises((ValueError, CheckpointCorrupt)) as refused:
-        letter.read(letter.text)
+        item.read(item.text)
     assert time.process_time() - started < 1.0
     message = str(refused.value)
     assert len(message) < 300
@@ -177,4 +177,4 @@ def test_pipe_instead_of_outcome_does_not_block(tmp_path: Path) -> None:
         Outcome.read(tmp_path / OUTCOME_FILE)
 
 
-ROWS: list[Row] = [*LETTERS, *FAR, PIPE]
+ROWS: list[Row] = [*MESSAGES, *FAR, PIPE]

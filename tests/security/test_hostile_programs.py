@@ -168,7 +168,7 @@ def folders_for_notes(work: Path) -> None:
         (work / name).mkdir()
 
 
-def whom_to_signal(work: Path) -> None:
+def foreign_process(work: Path) -> None:
     (work / ENGINE_PID_FILE).write_text("1")
 
 
@@ -186,7 +186,7 @@ HURTS: list[tuple[str, Callable[[Path], None], str]] = [
     ("pipes in the place of a checkpoint's files", pipe_in_checkpoint, SENT),
     ("pipes in the place of the agent's notes", pipes_for_notes, SENT),
     ("folders in the place of the agent's notes", folders_for_notes, SENT),
-    ("another process in the place of its engine", whom_to_signal, SENT),
+    ("another process in the place of its engine", foreign_process, SENT),
 ]
 HURT_ROWS = rows_of("program", HURTS)
 

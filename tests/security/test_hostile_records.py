@@ -140,7 +140,7 @@ def test_id_must_have_prefects_form() -> None:
     assert not any(map(is_id, (TASK.upper(), TASK.replace("-", ""), f"{{{TASK}}}", 7, None, "")))
 
 
-class _Told:
+class _RecordingApi:
     """A Prefect API with a task of another run, which records what it receives."""
 
     def __init__(self) -> None:
@@ -176,8 +176,8 @@ def far(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def handed_on(far: Path, parts: int) -> tuple[records.Record, _Told]:
-    told = _Told()
+def forwarded(far: Path, parts: int) -> tuple[records.Record, _RecordingApi]:
+    told = _RecordingApi()
     with disable_run_logger():
         record = records.Record(told, UUID(RUN), "attempts/1")  # type: ignore[arg-type]
         record.hand_on(Remote(rclone_binary(), None, str(far)), parts)
@@ -201,7 +201,7 @@ PARTS = [
 def test_huge_number_of_parts_costs_no_work(far: Path) -> None:
     put(far, 1, {"log": line()})
     put(far, 2, {"log": line(message="second")})
-    record, told = handed_on(far, 10**9)
+    record, told = forwarded(far, 10**9)
     assert [log.message for log in told.logs] == ["m", "second"]
     assert record.parts == 2
 
@@ -209,17 +209,17 @@ def test_huge_number_of_parts_costs_no_work(far: Path) -> None:
 def test_oversized_part_is_skipped(far: Path) -> None:
     put(far, 1, "x" * 8 * 2**20)
     put(far, 2, {"log": line()})
-    record, told = handed_on(far, 2)
+    record, told = forwarded(far, 2)
     assert [log.message for log in told.logs] == ["m"]
     assert record.parts == 2
-    record, told = handed_on(far, 1)  # a single part takes another code path
+    record, told = forwarded(far, 1)  # a single part takes another code path
     assert (record.parts, told.logs) == (1, [])
 
 
 def test_number_of_lines_is_limited(far: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(records, "MOST_LINES", 100)
     put(far, 1, *[{"log": line(message=str(number))} for number in range(1000)])
-    assert len(handed_on(far, 1)[1].logs) == 100
+    assert len(forwarded(far, 1)[1].logs) == 100
 
 
 def test_invalid_records_are_skipped_and_the_others_sent(far: Path) -> None:
@@ -232,7 +232,7 @@ def test_invalid_records_are_skipped_and_the_others_sent(far: Path) -> None:
         {"event": event(related=[about(f"prefect.flow-run.{RUN}"), {"prefect.resource.id": "prefect.tag.x"}])},
         {"log": line(task_run_id=TASK)},
     )  # fmt: skip
-    _, told = handed_on(far, 1)
+    _, told = forwarded(far, 1)
     assert [log.message for log in told.logs] == ["m"]
     (kept,) = told.events
     assert kept["resource"]["prefect.resource.id"] == f"prefect.task-run.{TASK}"

@@ -13,7 +13,7 @@ from tests.blocks.machine_kit import until
 from tests.emulators.aws_cloud import cloud_at
 from tests.security.api_walkthroughs import MACHINE, billed, looked_at, removed
 from tests.security.aws_iam import GuardedAws, policy
-from tests.security.guard import Right, shows
+from tests.security.guard import Right, contains_secret
 from tests.security.iam_policy import actions, allows
 
 TAGS = {"spotwave": KEY, "spotwave-deadline": "1800000000"}
@@ -53,7 +53,7 @@ def test_policies_grant_exactly_the_used_rights(aws: GuardedAws) -> None:
     assert aws.unknown == []
     assert aws.lacked == {}
     # The job's secrets go to the vault, and nowhere else: not into user data, tags, or whatever a call says.
-    with_secret = {aws.name_of(one).partition(" ")[0] for one in aws.requests if shows(one, PLANTED)}
+    with_secret = {aws.name_of(one).partition(" ")[0] for one in aws.requests if contains_secret(one, PLANTED)}
     assert with_secret == {"CreateSecret", "PutSecretValue"}
     assert aws.used == {"launcher": actions(policy("launcher")), "machine": actions(policy("machine"))}
 

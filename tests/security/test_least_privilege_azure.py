@@ -18,7 +18,7 @@ from tests.emulators.azure_kit import block, emulated, offer
 from tests.emulators.azure_resources import Part, resource_id
 from tests.security.api_walkthroughs import MACHINE, billed, looked_at, removed
 from tests.security.azure_iam import DRILL, HOLDERS, GuardedAzure, granted, role
-from tests.security.guard import POLICIES, shows
+from tests.security.guard import POLICIES, contains_secret
 
 PLANTED = "planted-2b7d90"
 KEY = "sw-0123456789ab"
@@ -73,7 +73,7 @@ def test_roles_grant_exactly_the_used_actions(azure: GuardedAzure) -> None:
     # The SDK checks whether a secret is recovered by reading it, and treats 403 as success (in its
     # keyvault/secrets/_shared/_polling.py): the launcher needs no right to read secrets.
     assert azure.lacked == {"launcher": {"Microsoft.KeyVault/vaults/secrets/getSecret/action"}}
-    with_secret = {(one.method, one.path) for one in azure.requests if shows(one, PLANTED)}
+    with_secret = {(one.method, one.path) for one in azure.requests if contains_secret(one, PLANTED)}
     assert with_secret == {("PUT", f"/secrets/spotwave-{KEY}")}
     assert azure.used == {name: granted(name) for names in HOLDERS.values() for name in names.values()}
 

@@ -17,7 +17,7 @@ from tests.emulators.gcp_cloud import cloud_at, offer
 from tests.emulators.gcp_routes import ADD_VERSION, route
 from tests.security.api_walkthroughs import MACHINE, billed, looked_at, removed
 from tests.security.gcp_iam import GuardedGcp, beside, condition_of_machines, permissions
-from tests.security.guard import shows
+from tests.security.guard import contains_secret
 
 PLANTED = "planted-2b7d90"
 OWN = "projects/spotwave-test/global/images"
@@ -53,7 +53,7 @@ def test_roles_grant_exactly_the_used_permissions(google: GuardedGcp) -> None:
     removed(cloud, "disk", "secret")
     assert google.unknown == []
     assert google.lacked == {}
-    assert {route(one)[0] for one in google.requests if shows(one, PLANTED)} == {ADD_VERSION}
+    assert {route(one)[0] for one in google.requests if contains_secret(one, PLANTED)} == {ADD_VERSION}
     assert google.used == {
         "launcher": permissions("launcher"),
         "beside": beside(),

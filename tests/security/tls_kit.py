@@ -57,9 +57,13 @@ def authority(folder: Path) -> Authority:
     here = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
     key_id = x509.SubjectKeyIdentifier.from_public_key(own.public_key())
     issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(own.public_key())
-    root = _begun(name, name, own).add_extension(ca, critical=True).add_extension(signs, critical=True)
+    root = _certificate_builder(name, name, own).add_extension(ca, critical=True).add_extension(signs, critical=True)
     root = root.add_extension(key_id, critical=False)
-    leaf = _begun(server, name, its).add_extension(here, critical=False).add_extension(issuer, critical=False)
+    leaf = (
+        _certificate_builder(server, name, its)
+        .add_extension(here, critical=False)
+        .add_extension(issuer, critical=False)
+    )
     found = Authority(folder)
     pem = serialization.Encoding.PEM
     found.file.write_bytes(root.sign(own, hashes.SHA256()).public_bytes(pem))
@@ -69,7 +73,9 @@ def authority(folder: Path) -> Authority:
     return found
 
 
-def _begun(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+def _certificate_builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey
+) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
     return builder.serial_number(x509.random_serial_number()).not_valid_before(now - _DAY).not_valid_after(now + _DAY)

@@ -45,7 +45,7 @@ def eventually(what: str, look: Callable[[], T | None], within_s: float = 30.0) 
     return found
 
 
-class Patient(httpx.HTTPTransport):
+class RetryTransport(httpx.HTTPTransport):
     """Transport that retries on 503 (SQLite is busy), as Prefect's client does."""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -60,7 +60,7 @@ class Patient(httpx.HTTPTransport):
 
 def plain(url: str, **headers: str) -> httpx.Client:
     """Return a plain HTTP client for an address that ends in /api."""
-    return httpx.Client(base_url=url, headers=headers, transport=Patient(), timeout=30)
+    return httpx.Client(base_url=url, headers=headers, transport=RetryTransport(), timeout=30)
 
 
 def as_controller(url: str) -> httpx.Client:
