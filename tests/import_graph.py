@@ -38,16 +38,16 @@ def graph_of(sources: Mapping[str, str]) -> dict[str, set[str]]:
     return graph
 
 
-def circle_in(graph: Mapping[str, Iterable[str]]) -> list[str]:
+def cycle_in(graph: Mapping[str, Iterable[str]]) -> list[str]:
     """Return the modules of one import cycle, each imported by the next; empty if there is none."""
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
-        circle: list[str] = error.args[1]
-        return circle
+        cycle: list[str] = error.args[1]
+        return cycle
     return []
 
 
-def sources_of(root: Path, rooms: Iterable[str]) -> dict[str, str]:
-    paths = (path for room in rooms for path in sorted((root / room).rglob("*.py")))
+def sources_of(root: Path, folders: Iterable[str]) -> dict[str, str]:
+    paths = (path for folder in folders for path in sorted((root / folder).rglob("*.py")))
     return {module_of(path.relative_to(root).as_posix()): path.read_text() for path in paths}

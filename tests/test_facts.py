@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("flows", "tasks", "blocks", "node", "deployments")
+FOLDERS = ("flows", "tasks", "blocks", "node", "deployments")
 #: Names of attributes and variables with texts for users.
 TEXTS = {"message", "problem", "reason", "refused", "remedy", "said", "summary", "why", "why_not"}
 READS = {"count", "endswith", "find", "index", "rfind", "startswith"}
@@ -80,11 +80,11 @@ def readings(tree: ast.AST) -> Iterator[ast.expr]:
             yield item.subject
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_code_does_not_parse_texts_for_users(room: str) -> None:
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_code_does_not_parse_texts_for_users(folder: str) -> None:
     found = [
         f"{path.relative_to(ROOT)}:{item.lineno}: {ast.unparse(item)}"
-        for path in sorted((ROOT / room).rglob("*.py"))
+        for path in sorted((ROOT / folder).rglob("*.py"))
         if path.relative_to(ROOT).as_posix() not in ELSEWHERE
         for item in readings(ast.parse(path.read_text()))
     ]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("flows", "tasks", "blocks", "node", "deployments", "tests", "benchmarks")
+FOLDERS = ("flows", "tasks", "blocks", "node", "deployments", "tests", "benchmarks")
 MAY_IMPORT = {
     "flows": {"flows", "tasks", "blocks", "node"},
     "tasks": {"tasks", "blocks", "node"},
@@ -49,38 +49,38 @@ def imports_of(path: Path) -> set[str]:
     return {name.removeprefix("spotwave.") for name in found}
 
 
-def files_of(room: str) -> list[Path]:
-    return sorted((ROOT / room).rglob("*.py"))
+def files_of(folder: str) -> list[Path]:
+    return sorted((ROOT / folder).rglob("*.py"))
 
 
-@pytest.mark.parametrize("room", MAY_IMPORT)
-def test_folder_imports_only_allowed_folders(room: str) -> None:
+@pytest.mark.parametrize("folder", MAY_IMPORT)
+def test_folder_imports_only_allowed_folders(folder: str) -> None:
     wrong = [
         f"{path.relative_to(ROOT)} imports {name}"
-        for path in files_of(room)
+        for path in files_of(folder)
         for name in imports_of(path)
-        if name.partition(".")[0] in ROOMS and name.partition(".")[0] not in MAY_IMPORT[room]
+        if name.partition(".")[0] in FOLDERS and name.partition(".")[0] not in MAY_IMPORT[folder]
     ]
     assert not wrong
 
 
-@pytest.mark.parametrize("room", OF_NODE)
-def test_controller_imports_only_allowed_node_modules(room: str) -> None:
-    allowed = OF_NODE[room]
+@pytest.mark.parametrize("folder", OF_NODE)
+def test_controller_imports_only_allowed_node_modules(folder: str) -> None:
+    allowed = OF_NODE[folder]
     wrong = [
         f"{path.relative_to(ROOT)} imports {name}"
-        for path in files_of(room)
+        for path in files_of(folder)
         for name in imports_of(path)
         if name.startswith("node.") and not any(name == one or name.startswith(f"{one}.") for one in allowed)
     ]
     assert not wrong
 
 
-@pytest.mark.parametrize("room", ["flows", "tasks", "node"])
-def test_no_cloud_sdk_outside_blocks(room: str) -> None:
+@pytest.mark.parametrize("folder", ["flows", "tasks", "node"])
+def test_no_cloud_sdk_outside_blocks(folder: str) -> None:
     wrong = [
         f"{path.relative_to(ROOT)} imports {name}"
-        for path in files_of(room)
+        for path in files_of(folder)
         for name in imports_of(path)
         if name.partition(".")[0] in CLOUD_SDKS
     ]
@@ -90,16 +90,16 @@ def test_no_cloud_sdk_outside_blocks(room: str) -> None:
 def test_gpl_program_is_imported_only_in_its_own_process() -> None:
     importers = {
         path.relative_to(ROOT).as_posix()
-        for room in MAY_IMPORT
-        for path in files_of(room)
+        for folder in MAY_IMPORT
+        for path in files_of(folder)
         if any(name.partition(".")[0] == "pyci" for name in imports_of(path))
     }
     assert importers
     for importer in importers:
         others = [
             path.relative_to(ROOT).as_posix()
-            for room in MAY_IMPORT
-            for path in files_of(room)
+            for folder in MAY_IMPORT
+            for path in files_of(folder)
             if path.relative_to(ROOT).as_posix() not in importers
             and importer.removesuffix(".py").replace("/", ".") in imports_of(path)
         ]
@@ -123,8 +123,8 @@ def test_files_are_short() -> None:
     """Each file should have one responsibility."""
     lengths = {
         path.relative_to(ROOT).as_posix(): len(path.read_text().splitlines())
-        for room in ROOMS
-        for path in files_of(room)
+        for folder in FOLDERS
+        for path in files_of(folder)
     }
     long = {f"{name}: {lines}" for name, lines in lengths.items() if lines > MOST_LINES}
     assert not long

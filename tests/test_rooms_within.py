@@ -7,19 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.import_graph import circle_in, graph_of, sources_of
+from tests.import_graph import cycle_in, graph_of, sources_of
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("flows", "tasks", "blocks", "node", "deployments")
 GRAPH = graph_of(sources_of(ROOT, FOLDERS))
 
 
-def rooms_in(folder: str) -> list[str]:
+def subfolders_of(folder: str) -> list[str]:
     return sorted(f"{folder.replace('/', '.')}.{path.parent.name}" for path in (ROOT / folder).glob("*/__init__.py"))
 
 
-WINGS = rooms_in("blocks")
-KINDS = rooms_in("node/jobs")
+CLOUDS = subfolders_of("blocks")
+KINDS = subfolders_of("node/jobs")
 #: For each subfolder the others of its top-level folder that it may import; a folder's name means its direct files.
 WITHIN: dict[str, set[str]] = {
     "flows": {"flows.loop"},
@@ -32,7 +32,7 @@ WITHIN: dict[str, set[str]] = {
     "tasks.machine": {"tasks", "tasks.cost", "tasks.market"},
     "tasks.drill": {"tasks", "tasks.cost", "tasks.machine", "tasks.market"},
     "blocks": set(),  # clouds' subfolders are imported by their names in blocks/registry.py
-    **{wing: {"blocks"} for wing in WINGS},
+    **{cloud: {"blocks"} for cloud in CLOUDS},
     "node": {"node.untrusted"},
     "node.untrusted": set(),
     "node.boot": set(),
@@ -48,22 +48,22 @@ EXCEPT = {
     ("flows.loop.stories", "flows"),  # the folder, in which it looks for stories
 }
 #: Modules outside `blocks/` that may import a cloud: `up` saves default blocks, `down` ends local machines.
-KNOW_A_WING = {"deployments.defaults", "deployments.documents", "deployments.down"}
+MAY_IMPORT_A_CLOUD = {"deployments.defaults", "deployments.documents", "deployments.down"}
 
 
-def room_of(module: str) -> str:
+def subfolder_of(module: str) -> str:
     """Return the innermost folder in `WITHIN` that contains the module."""
-    return max((room for room in WITHIN if f"{module}.".startswith(f"{room}.")), key=len, default="")
+    return max((subfolder for subfolder in WITHIN if f"{module}.".startswith(f"{subfolder}.")), key=len, default="")
 
 
 def imports(graph: dict[str, set[str]]) -> Iterator[tuple[str, str]]:
     return ((module, one) for module, found in graph.items() for one in sorted(found))
 
 
-def against_the_rooms(graph: dict[str, set[str]]) -> list[str]:
+def forbidden_imports(graph: dict[str, set[str]]) -> list[str]:
     wrong = []
     for module, one in imports(graph):
-        here, there = room_of(module), room_of(one)
+        here, there = subfolder_of(module), subfolder_of(one)
         if here and here.partition(".")[0] == there.partition(".")[0] and (module, one) not in EXCEPT:
             own = here == there and here not in ("flows", "node.jobs")
             if not own and there not in WITHIN[here] and not _is_own_file(module, one):
@@ -73,16 +73,18 @@ def against_the_rooms(graph: dict[str, set[str]]) -> list[str]:
 
 def _is_own_file(module: str, one: str) -> bool:
     """Return whether a module belongs to a story, as flows/shci_result.py belongs to flows/shci.py."""
-    return room_of(one) == "flows" and one.startswith(f"{module}_")
+    return subfolder_of(one) == "flows" and one.startswith(f"{module}_")
 
 
 def test_every_subfolder_has_a_rule() -> None:
-    rooms = {room for folder in ("flows", "tasks", "blocks", "node", "node/jobs") for room in rooms_in(folder)}
-    assert rooms == {room for room in WITHIN if "." in room}
+    subfolders = {
+        subfolder for folder in ("flows", "tasks", "blocks", "node", "node/jobs") for subfolder in subfolders_of(folder)
+    }
+    assert subfolders == {subfolder for subfolder in WITHIN if "." in subfolder}
 
 
 def test_subfolder_imports_only_allowed_subfolders() -> None:
-    assert against_the_rooms(GRAPH) == []
+    assert forbidden_imports(GRAPH) == []
 
 
 @pytest.mark.parametrize(
@@ -102,14 +104,16 @@ def test_subfolder_imports_only_allowed_subfolders() -> None:
     ],
 )
 def test_forbidden_import_is_detected(module: str, one: str) -> None:
-    assert against_the_rooms({module: {one}}) == [f"{module} imports {one}"]
+    assert forbidden_imports({module: {one}}) == [f"{module} imports {one}"]
 
 
 def test_clouds_are_not_imported_directly() -> None:
     wrong = [
         f"{module} imports {one}"
         for module, one in imports(GRAPH)
-        if room_of(one) in WINGS and room_of(module) != room_of(one) and module not in KNOW_A_WING
+        if subfolder_of(one) in CLOUDS
+        and subfolder_of(module) != subfolder_of(one)
+        and module not in MAY_IMPORT_A_CLOUD
     ]
     assert not wrong
 
@@ -125,7 +129,7 @@ def test_job_kind_is_imported_only_by_its_story() -> None:
 
 
 def test_there_is_no_import_cycle() -> None:
-    assert circle_in(GRAPH) == []
+    assert cycle_in(GRAPH) == []
 
 
 @pytest.mark.parametrize(
@@ -138,6 +142,6 @@ def test_there_is_no_import_cycle() -> None:
 )
 def test_import_cycle_is_detected(back: str) -> None:
     code = {"tasks.first": "from spotwave.tasks.second import it", "tasks.second": "import spotwave.tasks.third"}
-    assert circle_in(graph_of(code | {"tasks.third": "import json"})) == []
-    circle = circle_in(graph_of(code | {"tasks.third": back}))
-    assert set(circle) == {"tasks.first", "tasks.second", "tasks.third"}
+    assert cycle_in(graph_of(code | {"tasks.third": "import json"})) == []
+    cycle = cycle_in(graph_of(code | {"tasks.third": back}))
+    assert set(cycle) == {"tasks.first", "tasks.second", "tasks.third"}
