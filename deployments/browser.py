@@ -43,7 +43,7 @@ def run_page(flow_run_id: object) -> str:
     return f"/runs/flow-run/{flow_run_id}"
 
 
-def opened(address: str, home: Home) -> bool:
+def open_in_browser(address: str, home: Home) -> bool:
     """Open an address in the user's browser; return False if there is no browser.
 
     The address is passed in a file that only the user can read, because every user can see a process's arguments.

@@ -35,7 +35,7 @@ def follow_move(home: Home, client: SyncPrefectClient, report: Report) -> None:
             except Unusable as error:  # its fields were not valid before the move either
                 report(f"{document} cannot be read ({error}): if it has a folder in {old}, change it to {home.path}")
                 continue
-            place = moved(getattr(block, field), old, home.path)
+            place = new_path(getattr(block, field), old, home.path)
             if place is not None:
                 setattr(block, field, place)
                 block.save(name, overwrite=True)
@@ -43,7 +43,7 @@ def follow_move(home: Home, client: SyncPrefectClient, report: Report) -> None:
     home.moved_from.unlink()
 
 
-def moved(named: str | None, old: Path, new: Path) -> str | None:
+def new_path(named: str | None, old: Path, new: Path) -> str | None:
     """Return the folder's new path; None if it is not below the old path or not a folder on this computer."""
     if named is None or "://" in named or not named.startswith(("/", "~")):
         return None

@@ -52,7 +52,7 @@ def move_earlier(home: Home, report: Report, checkout: Path = ROOT) -> None:
 
 def still_running(home: Home, checkout: Path = ROOT) -> list[str]:
     """Return a line for each home of an earlier version with running processes, which `down` does not end."""
-    return [_running(old) for old in earlier_homes(checkout) if old != home.path and _is_running(old)]
+    return [_running_message(old) for old in earlier_homes(checkout) if old != home.path and _is_running(old)]
 
 
 def _move(old: Path, home: Home, report: Report) -> None:
@@ -67,7 +67,7 @@ def _move(old: Path, home: Home, report: Report) -> None:
             )
             return
         if _is_running(old):
-            raise Unavailable(f"{_running(old)}, then repeat this command: it moves the state to {home.path}.")
+            raise Unavailable(f"{_running_message(old)}, then repeat this command: it moves the state to {home.path}.")
         if server.on_sqlite(Home(old)):
             refuse_unfinished_in(Home(old).prefect / "prefect.db")
         note = old / "run" / Home(old).moved_from.name
@@ -94,10 +94,10 @@ def _relocate(old: Path, new: Path) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        copied(old, new)
+        move_by_copy(old, new)
 
 
-def copied(old: Path, new: Path) -> None:
+def move_by_copy(old: Path, new: Path) -> None:
     """Move the folder by copy and comparison: `new` is complete or does not exist. Raises OSError, shutil.Error."""
     part = new.with_name(f".{new.name}.part-{os.getpid()}")
     try:
@@ -148,7 +148,7 @@ def _is_running(old: Path) -> bool:
     return bool(marked(old, machines=False) or marked(old, machines=True))
 
 
-def _running(old: Path) -> str:
+def _running_message(old: Path) -> str:
     return (
         f"Processes of an earlier version still run, with their state in {old}. When its jobs have ended, run "
         f"`{ENV_HOME}={old} spotwave down`"

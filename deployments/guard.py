@@ -87,7 +87,7 @@ class Guard:
         if answer is not None:
             await answer(scope, receive, send)
             return
-        if _below(scope["path"], _API):
+        if _is_below(scope["path"], _API):
             # Prefect then checks the auth string again, as for any client.
             scope["headers"] = [
                 *_without(scope["headers"], b"authorization"),
@@ -101,7 +101,7 @@ class Guard:
         path, ours = str(request.scope["path"]), _is_ours(request.headers)
         if path == LOGIN_PATH and ours:
             return self._login(request)
-        if (_below(path, _API) or path == TICKETS_PATH) and not self._may(request):
+        if (_is_below(path, _API) or path == TICKETS_PATH) and not self._is_authorized(request):
             return JSONResponse({"exception_message": "Unauthorized"}, HTTPStatus.UNAUTHORIZED)
         if not ours:
             return JSONResponse({"exception_message": "Unknown host"}, HTTPStatus.MISDIRECTED_REQUEST)
@@ -111,7 +111,7 @@ class Guard:
             return JSONResponse({"ticket": self._tickets.new()})
         return None
 
-    def _may(self, request: Request) -> bool:
+    def _is_authorized(self, request: Request) -> bool:
         """Return whether the request has the auth string, or both halves of a session."""
         received = credentials(request.headers.get("authorization", ""))
         if hmac.compare_digest(received.encode(), self._auth.encode()):
@@ -123,7 +123,7 @@ class Guard:
 
     def _login(self, request: Request) -> Response:
         """Exchange the ticket of a login link for a session, and redirect to the page."""
-        page = _local(request.query_params.get("next", "/"))
+        page = _local_path(request.query_params.get("next", "/"))
         answer: Response
         if self._tickets.use(request.query_params.get("ticket", "")):
             session = new_session(self._auth)
@@ -179,7 +179,7 @@ def _is_ours(headers: Headers) -> bool:
         return False
 
 
-def _below(path: str, folder: str) -> bool:
+def _is_below(path: str, folder: str) -> bool:
     return path == folder or path.startswith(f"{folder}/")
 
 
@@ -192,7 +192,7 @@ def _cookie_name(scope: Scope) -> str:
     return f"spotwave-{(scope.get('server') or ('', 0))[1]}"
 
 
-def _local(path: str) -> str:
+def _local_path(path: str) -> str:
     """Return the path if it is on this server, else "/"; '//host' and '/\\host' would lead to another server."""
     parts = urlsplit(path)
     safe = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable() and "\\" not in path

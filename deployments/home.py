@@ -118,7 +118,7 @@ class Home:
         """
         try:
             if self.path.stat().st_uid != os.geteuid():
-                raise HomeUnusable(_another_users(self.path))
+                raise HomeUnusable(_foreign_message(self.path))
         except FileNotFoundError:
             return
         except OSError as error:
@@ -157,7 +157,7 @@ def flocked(path: Path) -> Iterator[None]:
         yield
 
 
-def _another_users(folder: Path) -> str:
+def _foreign_message(folder: Path) -> str:
     return f"{ENV_HOME}: {folder} belongs to another user. {_REMEDY}"
 
 
@@ -170,7 +170,7 @@ def _make_private(folder: Path) -> None:
     folder.mkdir(mode=0o700, exist_ok=True)
     status = folder.stat()
     if status.st_uid != os.geteuid():
-        raise HomeUnusable(_another_users(folder))
+        raise HomeUnusable(_foreign_message(folder))
     if not status.st_mode & _OTHERS:
         return
     folder.chmod(0o700)

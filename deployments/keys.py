@@ -18,7 +18,7 @@ USER = "spotwave"  #: the user in the auth string 'user:password'
 
 def encryption_key(home: Home) -> str:
     """Return the key that encrypts blocks at rest. Without it stored blocks cannot be read."""
-    return _kept(home.secrets / "encryption.key", Fernet.generate_key().decode())
+    return _read_or_create(home.secrets / "encryption.key", Fernet.generate_key().decode())
 
 
 def auth_string(home: Home) -> str:
@@ -26,7 +26,7 @@ def auth_string(home: Home) -> str:
 
     They are the server's PREFECT_SERVER_API_AUTH_STRING.
     """
-    return _kept(_auth_file(home), f"{USER}:{secrets.token_urlsafe(32)}")
+    return _read_or_create(_auth_file(home), f"{USER}:{secrets.token_urlsafe(32)}")
 
 
 def known_auth_string(home: Home) -> str | None:
@@ -49,7 +49,7 @@ def _auth_file(home: Home) -> Path:
     return home.secrets / "auth.string"
 
 
-def _kept(path: Path, fresh: str) -> str:
+def _read_or_create(path: Path, fresh: str) -> str:
     """Return the secret in the file; if the file is missing, write `fresh` first. In a race the first writer wins."""
     if not path.exists():
         descriptor, part = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600

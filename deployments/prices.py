@@ -50,7 +50,7 @@ def work_of(asked: OfferOptions) -> Work:
 
 
 @contextmanager
-def place(home: Home) -> Iterator[tuple[SnapshotStore, SyncPrefectClient | None]]:
+def store_and_client(home: Home) -> Iterator[tuple[SnapshotStore, SyncPrefectClient | None]]:
     """Yield the snapshot store, and the API's client or None: prices can be shown without a running server."""
     try:
         api = existing_api(home)
@@ -64,7 +64,7 @@ def place(home: Home) -> Iterator[tuple[SnapshotStore, SyncPrefectClient | None]
             yield saved_store() or SnapshotStore(url=str(home.store)), client
 
 
-def look(
+def load_view(
     asked: OfferOptions, now: bool, store: SnapshotStore, client: SyncPrefectClient | None, console: Console
 ) -> MarketView:
     """Return the market from the last snapshots, or from the clouds with a progress bar each.

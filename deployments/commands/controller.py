@@ -29,7 +29,7 @@ def down() -> None:
 
 def open_ui() -> None:
     """Open Prefect's UI in the browser, logged in. The address is also printed, and works once."""
-    from spotwave.deployments.browser import link, opened
+    from spotwave.deployments.browser import link, open_in_browser
     from spotwave.deployments.up import existing_api
 
     home = own_home()
@@ -37,7 +37,7 @@ def open_ui() -> None:
     with api.in_use(home):
         address = link(api, home)
     print_line(address)
-    if not opened(address, home):
+    if not open_in_browser(address, home):
         print_line("no browser was found: open this address in one")
 
 

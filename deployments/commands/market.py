@@ -38,8 +38,8 @@ def prices(
         raise ValueError(f"--top: must be at least 1, not {top}")
     from spotwave.deployments import prices as market
 
-    with market.place(own_home()) as (store, client):
-        seen = market.look(asked, now, store, client, errors)
+    with market.store_and_client(own_home()) as (store, client):
+        seen = market.load_view(asked, now, store, client, errors)
         choice = market.choose(asked, seen, store)
     if as_json:
         print_raw(market.as_json(choice, seen, top))
@@ -69,7 +69,7 @@ def why(*what: str, asked: OfferOptions = OfferOptions()) -> None:
     words = [word for words in what for word in words.split()]
     if not words:
         raise ValueError("why: give a job key (sw-...) or an offer, e.g. 'm7i.4xlarge us-east-1'")
-    with market.place(own_home()) as (store, client):
+    with market.store_and_client(own_home()) as (store, client):
         table = market.why_job(client, words[0]) if client is not None and len(words) == 1 else None
         if table is not None:
             wide().print(Markdown(table))
@@ -98,7 +98,7 @@ def costs(
     from spotwave.deployments import costs as ledger
     from spotwave.deployments import prices as market
 
-    with market.place(own_home()) as (store, _):
+    with market.store_and_client(own_home()) as (store, _):
         found = ledger.summed(store, by)
     if picture is not None:
         ledger.draw(found, by, picture)

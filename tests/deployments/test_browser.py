@@ -91,11 +91,11 @@ class OtherServer:
     """Another user's web server on this computer: serves an empty page, and records the requests."""
 
     def __init__(self) -> None:
-        heard: list[dict[str, str]] = []
+        requests: list[dict[str, str]] = []
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                heard.append({"path": self.path, "cookie": self.headers.get("Cookie", "")})
+                requests.append({"path": self.path, "cookie": self.headers.get("Cookie", "")})
                 self.send_response(200)
                 self.send_header("Content-Type", "text/html")
                 self.end_headers()
@@ -104,7 +104,7 @@ class OtherServer:
             def log_message(self, *_: object) -> None:
                 """Log nothing."""
 
-        self.heard = heard
+        self.requests = requests
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
@@ -125,9 +125,9 @@ def elsewhere() -> Iterator[OtherServer]:
 def chromium(embedded: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     """Yield a browser that is logged in with the address that `spotwave open` prints."""
     with browser(tmp_path_factory.mktemp("chromium")) as driver:
-        told = embedded.spotwave("open")
-        assert told.returncode == 0, told.stderr
-        address = told.stdout.splitlines()[0]
+        result = embedded.spotwave("open")
+        assert result.returncode == 0, result.stderr
+        address = result.stdout.splitlines()[0]
         assert "/spotwave/login?ticket=" in address
         driver.get(address)
         _shows(driver, "Work Pools")
@@ -192,17 +192,17 @@ def test_page_of_another_origin_cannot_read_or_start_anything(
 
     def attack(driver: Chrome) -> dict[str, Any]:
         driver.get(f"http://{host}:{elsewhere.port}/")
-        told = driver.execute_async_script(ATTACK, embedded.api.url, str(deployment))
-        assert isinstance(told, dict)
-        return told
+        result = driver.execute_async_script(ATTACK, embedded.api.url, str(deployment))
+        assert isinstance(result, dict)
+        return result
 
     if logged_in:
-        told = attack(chromium)
+        result = attack(chromium)
     else:
         with browser(tmp_path) as stranger:
-            told = attack(stranger)
-    assert told["read"] == []
-    assert told["failed"] >= 11  # ten calls and the websocket; a failed frame is not observable
+            result = attack(stranger)
+    assert result["read"] == []
+    assert result["failed"] >= 11  # ten calls and the websocket; a failed frame is not observable
     assert {run.id for run in client.read_flow_runs()} == before
 
 
@@ -210,10 +210,10 @@ def test_cookie_received_by_another_port_gives_no_access(
     embedded: Embedded, chromium: Chrome, elsewhere: OtherServer
 ) -> None:
     """A browser sends a host's cookies to all of its ports, but half a session gives no access."""
-    elsewhere.heard.clear()
+    elsewhere.requests.clear()
     chromium.get(f"http://127.0.0.1:{elsewhere.port}/")
     chromium.refresh()  # a navigation within the same site
-    cookie = next((one["cookie"] for one in elsewhere.heard if "spotwave-" in one["cookie"]), "")
+    cookie = next((one["cookie"] for one in elsewhere.requests if "spotwave-" in one["cookie"]), "")
     assert cookie, (
         "the browser no longer sends it to other ports: this test and the second half of the session can be removed"
     )
@@ -245,10 +245,10 @@ def test_machine_text_runs_no_script_and_loads_nothing(
         "[click](javascript:document.title='run') <script>document.title='run'</script> after"
     )
     artifact = client.create_artifact(ArtifactCreate(key="node-hostile", type="markdown", data=text))
-    elsewhere.heard.clear()
+    elsewhere.requests.clear()
     chromium.get(f"{embedded.api.url.removesuffix('/api')}/artifacts/artifact/{artifact.id}")
     _shows(chromium, "before", "after")
     for element in chromium.find_elements(By.LINK_TEXT, "click"):
         element.click()
     assert chromium.title != "run"
-    assert [one["path"] for one in elsewhere.heard] == []
+    assert [one["path"] for one in elsewhere.requests] == []

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from spotwave.deployments.documents import moved
+from spotwave.deployments.documents import new_path
 from spotwave.deployments.down import down
-from spotwave.deployments.earlier_home import copied, earlier_homes, move_earlier
+from spotwave.deployments.earlier_home import earlier_homes, move_by_copy, move_earlier
 from spotwave.deployments.home import Home, home_of
 from spotwave.deployments.processes import ENV_MARK
 from spotwave.deployments.unavailable import Unavailable
@@ -160,7 +160,7 @@ def test_copy_to_another_file_system_is_complete(tmp_path: Path, old: Home) -> N
     os.mkfifo(old.machines / "pipe")
     (old.secrets / "encryption.key").chmod(0o600)
     new = tmp_path / "new"
-    copied(old.path, new)
+    move_by_copy(old.path, new)
     assert not old.path.exists()
     assert os.readlink(new / "store/link") == "spending/one.json"
     assert os.readlink(new / "store/dangling") == "nowhere"
@@ -247,4 +247,4 @@ def test_home_is_not_moved_while_earlier_version_has_unfinished_job(
     ],
 )
 def test_only_folders_in_home_are_updated(named: str | None, now: str | None) -> None:
-    assert moved(named, Path("/old"), Path("/new")) == now
+    assert new_path(named, Path("/old"), Path("/new")) == now
