@@ -1,6 +1,6 @@
-"""A job that does nothing: the real spine around a node run that waits at a gate until every job of the crowd is there.
+"""A job that does nothing, for load tests: its node run waits for a file until all jobs of the crowd run.
 
-The story and the node flow; both sides of the local cloud import them from this checkout.
+Has the story and the node flow. The controller and the local machines both import them from this checkout.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from spotwave.tasks.results.collect import collect
 
 @flow(name="crowd", log_prints=False)
 def crowd(gate: str) -> dict[str, Any] | State[Any]:
-    """One job of the crowd, on the local cloud's smallest machine; `gate` is the file that lets it end."""
+    """Run one job of the crowd on the local cloud's smallest machine; it ends when the file `gate` exists."""
     key = job_key_of(UUID(flow_run.id))
     job = Job(
         key=key,
@@ -50,7 +50,7 @@ def crowd(gate: str) -> dict[str, Any] | State[Any]:
 
 @flow(name="crowd-node", log_prints=False)
 def crowd_node(job_key: str, attempt: int, gate: str) -> None:
-    """Wait at the gate; the result tells from when to when (Unix seconds)."""
+    """Wait for the file `gate`; the result has start and end (Unix seconds)."""
     workspace, began = Workspace(), time.time()
     workspace.tell("wait", 50, "at the gate")
     write_text(Path(f"{gate}-keeper") / f"{job_key}-{attempt}", str(began))

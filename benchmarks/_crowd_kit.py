@@ -1,4 +1,4 @@
-"""Bringing up an embedded default for a crowd of jobs, starting them, letting them go, and looking for faults."""
+"""Helpers for many concurrent jobs: start an embedded server, start and end the jobs, and check the results."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ MANY_VCPUS = 4096
 
 @dataclass
 class Crowd:
-    """Jobs that were started together, seen from outside."""
+    """Jobs that were started together."""
 
     home: Home
     client: SyncPrefectClient
@@ -88,11 +88,11 @@ class Crowd:
         self.gate.touch()
 
     def at_the_gate(self) -> int:
-        """How many node runs have come to the gate."""
+        """Return the number of node runs that wait at the gate."""
         return len(list(Path(f"{self.gate}-keeper").glob("sw-*")))
 
     def states(self) -> Counter[str]:
-        """The jobs by the name of their state."""
+        """Return the number of jobs by state name."""
         return Counter(str(run.state_name) for run in self.runs(self.story))
 
     def ended(self) -> int:
@@ -111,13 +111,13 @@ class Crowd:
         return found
 
     def results(self) -> list[dict[str, Any]]:
-        """What the nodes told, of the jobs whose results came home."""
+        """Return the results of the jobs whose results were collected."""
         paths = [self.home.results / job_key_of(job) / "result.json" for job in self.jobs]
         return [json.loads(path.read_text()) for path in paths if path.exists()]
 
     def together(self) -> int:
-        """The highest number of node runs that executed in one moment, by their own account."""
-        moments = [(told["began"], 1) for told in self.results()] + [(told["ended"], -1) for told in self.results()]
+        """Return the maximum number of simultaneous node runs, according to their own start and end times."""
+        moments = [(one["began"], 1) for one in self.results()] + [(one["ended"], -1) for one in self.results()]
         most = now = 0
         for _, step in sorted(moments):
             now += step
@@ -125,7 +125,7 @@ class Crowd:
         return most
 
     def faults(self) -> list[str]:
-        """What was lost, doubled or left, a line each; empty when all is well."""
+        """Return a line for each lost, duplicated or left-over item; empty if there is none."""
         stories = {run.id: run for run in self.runs(self.story)}
         nodes = Counter(next(tag for tag in run.tags if tag.startswith("sw-")) for run in self.runs(self.node))
         completed = Counter(
@@ -136,27 +136,27 @@ class Crowd:
             key = job_key_of(job)
             finals = [state for state in self.client.read_flow_run_states(job) if state.is_final()]
             machines = len(list(self.home.machines.glob(f"{key}-*")))
-            told = (nodes[key], completed[key], machines, stories[job].run_count)
-            if [state.name for state in finals] != ["Completed"] or told != (1, 1, 1, 1):
-                how = " then ".join(map(_told, finals)) or str(stories[job].state_name)
+            counts = (nodes[key], completed[key], machines, stories[job].run_count)
+            if [state.name for state in finals] != ["Completed"] or counts != (1, 1, 1, 1):
+                how = " then ".join(map(_described, finals)) or str(stories[job].state_name)
                 found.append(
-                    f"{key} ended as {how}; its node runs, those completed, machines and starts are {told}, not one of "
-                    "each"
+                    f"{key} ended as {how}; the numbers of node runs, completed node runs, machines and starts are "
+                    f"{counts}, not 1 each"
                 )
         if len(self.results()) != len(self.jobs):
             found.append(f"{len(self.results())} results of {len(self.jobs)} jobs")
-        found += [f"machine left: {machine.id}" for machine in self.cloud.find()]
-        found += [f"process left: {process.pid}" for process in marked(self.home.path, machines=True)]
+        found += [f"machine left over: {machine.id}" for machine in self.cloud.find()]
+        found += [f"process left over: {process.pid}" for process in marked(self.home.path, machines=True)]
         queues = self.client.read_work_queues(work_pool_name=MACHINES_POOL, limit=_PAGE)
-        return found + [f"queue left: {queue.name}" for queue in queues if queue.name.startswith("sw-")]
+        return found + [f"queue left over: {queue.name}" for queue in queues if queue.name.startswith("sw-")]
 
 
-def _told(state: State[Any]) -> str:
+def _described(state: State[Any]) -> str:
     return str(state.name) if state.is_completed() else f"{state.name} ({state.message})"
 
 
 def limit(client: SyncPrefectClient, jobs: int) -> None:
-    """Let so many jobs run at once, whatever SQLite can carry: what `up` refuses."""
+    """Set the limit of concurrent jobs, also to values for SQLite that `up` rejects."""
     client.update_work_pool(CONTROLLER_POOL, WorkPoolUpdate(concurrency_limit=jobs + 2))
     client.update_work_pool(MACHINES_POOL, WorkPoolUpdate(concurrency_limit=jobs))
     queue = client.read_work_queue_by_name(JOBS_QUEUE, work_pool_name=CONTROLLER_POOL)
@@ -165,7 +165,7 @@ def limit(client: SyncPrefectClient, jobs: int) -> None:
 
 @contextmanager
 def brought_up(home: Home, settings: Mapping[str, str]) -> Iterator[Api]:
-    """An embedded default in that home, with those settings in `spotwave up`'s environment; all gone afterwards."""
+    """Run `spotwave up` in the home with these settings in its environment; end everything afterwards."""
     home.create()
     (home.run / "port").write_text("0")
     try:
@@ -183,7 +183,7 @@ def brought_up(home: Home, settings: Mapping[str, str]) -> Iterator[Api]:
 
 
 def spotwave(home: Home, command: str, settings: Mapping[str, str]) -> str:
-    """The console command for that home; what it said. Raises CalledProcessError."""
+    """Run the console command for the home and return its output. Raises CalledProcessError."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "SPOTWAVE_"))}
     environment = {**inherited, "PREFECT_HOME": str(home.path / "user"), "PREFECT_API_URL": "", **settings}
     done = subprocess.run(
@@ -203,13 +203,15 @@ def spotwave(home: Home, command: str, settings: Mapping[str, str]) -> str:
 def until(
     what: str, look: Callable[[], bool], within_s: float, hopeless: Callable[[], bool], every_s: float = 2.0
 ) -> bool:
-    """Whether it became true in time, and before it was hopeless; says so if not. An API that does not answer says
-    nothing."""
+    """Wait until `look` is true; return False, with a message, after `within_s` seconds or if `hopeless` is true.
+
+    Failed calls of the API are ignored.
+    """
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline and not hopeless():
         with suppress(httpx.HTTPError, PrefectHTTPStatusError):
             if look():
                 return True
         time.sleep(every_s)
-    print(f"given up: {what}", file=sys.stderr)
+    print(f"not reached: {what}", file=sys.stderr)
     return False

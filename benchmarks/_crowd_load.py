@@ -1,4 +1,4 @@
-"""What the processes of a crowd cost: memory and CPU by role, and how long the API takes to answer meanwhile."""
+"""Measures the load of many jobs: memory and CPU of their processes by role, and response times of the API."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ROLES = (*CONTROLLER, *MACHINE)
 
 
 class Load:
-    """Samples all processes of a home once a second, from a thread of its own."""
+    """Samples all processes of a home once a second, in a separate thread."""
 
     def __init__(self, home: Path, postgres: int | None) -> None:
         self._home, self._postgres = home, postgres
@@ -48,14 +48,14 @@ class Load:
         self._thread.join()
 
     def cpu(self) -> dict[str, float]:
-        """CPU seconds by role since the processes began; what lived for less than a second is not seen."""
+        """Return CPU seconds by role since the start of the processes; processes of less than 1 s may be missed."""
         total: dict[str, float] = defaultdict(float)
         for role, seconds in list(self._cpu.values()):
             total[role] += seconds
         return total
 
     def pss_mib(self) -> dict[str, list[float]]:
-        """The proportional set size of every living process, MiB by role: what is shared is shared out."""
+        """Return the proportional set size of every running process, MiB by role; shared memory is divided."""
         found: dict[str, list[float]] = defaultdict(list)
         for pid, role, _ in self._living():
             try:
@@ -79,7 +79,7 @@ class Load:
             self.most_machines = max(self.most_machines, len(machines - {""}))
 
     def _living(self) -> list[tuple[int, str, str]]:
-        """(pid, role, machine id or nothing) of every process that is ours."""
+        """Return (pid, role, machine id or "") of every process of the home."""
         found = []
         for process, environment in environments():
             machine = environment.get(ENV_MACHINE, "")
@@ -108,19 +108,19 @@ def _on_controller(command: list[str]) -> str:
 
 
 def _is_call(command: list[str], *words: str) -> bool:
-    """Whether a command line has these words, one after the other."""
+    """Return whether a command line has these words in sequence."""
     return any(tuple(command[n : n + len(words)]) == words for n in range(len(command)))
 
 
 def busy_s() -> float:
-    """CPU seconds that this computer has worked, all processes but this one."""
+    """Return the CPU seconds of all processes of this computer except this one."""
     times = psutil.cpu_times()
     return float(times.user + times.nice + times.system + times.irq + times.softirq) - time.process_time()
 
 
 @dataclass
 class Answers:
-    """How long the API took to answer, seconds, and what did not come at all."""
+    """Response times of the API in seconds, and failed requests."""
 
     seconds: list[float] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
@@ -135,12 +135,12 @@ class Answers:
 
     @property
     def stalls(self) -> int:
-        """Answers that took ten seconds or more."""
+        """Number of responses that took ten seconds or more."""
         return sum(second >= STALL_S for second in self.seconds)
 
 
 class Probe:
-    """Asks the API four times a second for the newest run, as a page of the UI would."""
+    """Requests the newest run from the API four times a second, as a page of the UI does."""
 
     def __init__(self, url: str) -> None:
         self._url, self.answers = url, Answers()
@@ -162,29 +162,29 @@ class Probe:
         return time.monotonic() - self._answered
 
     def take(self) -> Answers:
-        """What was seen since the last take."""
+        """Return the answers since the last call."""
         taken, self.answers = self.answers, Answers()
         return taken
 
     def _ask(self) -> None:
         with httpx.Client(trust_env=False, timeout=_PATIENCE_S) as client:
             while not self._done.wait(_PROBE_S):
-                begun = time.monotonic()
+                started = time.monotonic()
                 try:
                     answer = client.post(f"{self._url}/flow_runs/filter", json={"limit": 1, "sort": "START_TIME_DESC"})
-                    told = None if answer.is_success else str(answer.status_code)
+                    failure = None if answer.is_success else str(answer.status_code)
                 except httpx.HTTPError as error:
-                    told = type(error).__name__
+                    failure = type(error).__name__
                 answers = self.answers
-                answers.seconds.append(time.monotonic() - begun)
-                if told is None:
+                answers.seconds.append(time.monotonic() - started)
+                if failure is None:
                     self._answered = time.monotonic()
                 else:
-                    answers.failures.append(told)
+                    answers.failures.append(failure)
 
 
 class Meter:
-    """Wall seconds, CPU seconds and answers of one step after the other."""
+    """Wall seconds, CPU seconds and API answers of consecutive steps."""
 
     def __init__(self, load: Load, probe: Probe) -> None:
         self._load, self._probe = load, probe
@@ -195,7 +195,7 @@ class Meter:
         self._before, self._worked, self._clock = load.cpu(), busy_s(), time.monotonic()
 
     def ended(self, step: str) -> None:
-        """A step is over; the next begins."""
+        """Record the end of a step; the next step starts."""
         after, works, now = self._load.cpu(), busy_s(), time.monotonic()
         self.cpu[step] = {role: after[role] - self._before.get(role, 0.0) for role in after}
         self.busy[step], self.seconds[step] = works - self._worked, now - self._clock

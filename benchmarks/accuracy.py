@@ -1,10 +1,11 @@
-"""Hartree-Fock, SHCI, state and stability of 85 systems, beside what other programs have found for them.
+"""Hartree-Fock, SHCI, state and stability of 85 systems, compared with recorded results of other programs.
 
     python -m benchmarks.accuracy [--only n2_2.2 --only cr_sto3g] [--kept accuracy.jsonl] [--write docs/accuracy.md]
 
-As a job does it: the stability of the mean field, pilots where there are several solutions, integrals with their proof,
-SHCI. What was computed is kept, one line of JSON a system, so that a run that was broken off goes on. The recorded
-energies (benchmarks/data/reference_energies.json) are of psi4 1.3.2, NWChem 7.0.2, PySCF 2.14 and Dice, November 2026.
+The steps are those of a job: stability of the mean field, pilot calculations if there are several solutions, integrals
+with their proof, SHCI. Results are stored as one line of JSON per system, so that an interrupted run can be resumed.
+The recorded energies (benchmarks/data/reference_energies.json) are of psi4 1.3.2, NWChem 7.0.2, PySCF 2.14 and Dice,
+November 2026.
 """
 
 from __future__ import annotations
@@ -37,23 +38,25 @@ from spotwave.node.runtime.errors import ProgramFailed
 
 RECORDED = Path(__file__).parent / "data" / "reference_energies.json"
 MEMORY_GIB = 4.0
-EPS1 = 1e-3  # Hartree, as nearly all of the recorded SHCI energies
+EPS1 = 1e-3  # Hartree, as for nearly all recorded SHCI energies
 EPS2 = 1e-5
-SMALL = 31  # correlated orbitals; of larger systems two cores manage a looser threshold
+SMALL = 31  # correlated orbitals; larger systems use a looser threshold, to be feasible on two cores
 LOOSE_EPS1, LOOSE_EPS2 = 1e-2, 1e-4
-MOST_DETERMINANTS = 300_000  # of a full CI made here
-_ROOTS = 4  # a solver keeps the symmetry of its start; the lowest of several is the lowest
+MOST_DETERMINANTS = 300_000  # of a full CI computed here
+_ROOTS = 4  # a solver keeps the symmetry of its start, so the lowest of several roots is used
 
 
 def systems() -> list[dict[str, Any]]:
-    """The recorded ones, as data/reference_energies.json describes them."""
+    """Return the recorded systems; data/reference_energies.json describes the format."""
     found: list[dict[str, Any]] = json.loads(RECORDED.read_text())["systems"]
     return found
 
 
 def calculation_of(system: dict[str, Any]) -> Calculation:
-    """With its own eps1 if it has one, else that of nearly all recorded ones. A missing frozen_core is a record of
-    Hartree-Fock alone."""
+    """Return the calculation, with the system's own eps1 or else the default.
+
+    If frozen_core is missing, only Hartree-Fock is recorded.
+    """
     basis = system["basis"]
     calculation = Calculation(
         molecule=system["geometry"],
@@ -73,22 +76,25 @@ def calculation_of(system: dict[str, Any]) -> Calculation:
 
 
 def _freezes(system: dict[str, Any]) -> bool:
-    """As recorded; of atoms from scandium on where nothing was recorded, to keep them small."""
+    """Return whether the core is frozen: as recorded, or for atoms from scandium on if not recorded, to save time."""
     return bool(system["frozen_core"]) or (system["frozen_core"] is None and system["basis"] == "def2-svp")
 
 
 def computed(system: dict[str, Any], threads: int, *, exact: bool = True) -> dict[str, Any]:
-    """What a job would tell of it; energies in Hartree, seconds. exact: with a full CI where none is recorded."""
+    """Return the results as in a job; energies in Hartree, times in seconds.
+
+    exact: also compute full CI if none is recorded.
+    """
     calculation = calculation_of(system)
-    begun = time.monotonic()
-    told: dict[str, Any] = {"name": system["name"]}
+    started = time.monotonic()
+    results: dict[str, Any] = {"name": system["name"]}
     try:
         size = check(calculation)
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             first = run_hartree_fock(calculation, folder / "scf.chk", max_memory_gib=MEMORY_GIB, log=_quiet)
             found = find_solutions(first, folder / "solutions", max_memory_gib=MEMORY_GIB, log=_quiet)
-            told |= {"start": first.energy, "lowest": found[0].hf.energy, "solutions": len(found)}
+            results |= {"start": first.energy, "lowest": found[0].hf.energy, "solutions": len(found)}
             task = SolverTask(
                 fcidump=folder / "FCIDUMP",
                 output=folder / "output",
@@ -111,20 +117,20 @@ def computed(system: dict[str, Any], threads: int, *, exact: bool = True) -> dic
                 log=_quiet,
                 should_stop=lambda: False,
             )
-            told |= {"hf": hf.energy} | reference.model_dump(
+            results |= {"hf": hf.energy} | reference.model_dump(
                 mode="json", include={"irrep", "origin", "stability", "first_determinant"}
             )
             proof = write_fcidump(hf, task.fcidump, frozen=size.n_frozen, orbsym=True, max_memory_gib=MEMORY_GIB)
-            told |= {"integrals_sha256": proof.sha256}
+            results |= {"integrals_sha256": proof.sha256}
             task = replace(task, n_orbitals=proof.n_orbitals, first_determinant=occupied(reference.first_determinant))
             first_energy = prove_reference(task, hf.energy)
             energies = solve(pilot_program(), task, on_line=_quiet, on_iteration=lambda _: None)
             prove_energies(task, energies, reference=first_energy)
             if exact and not (system["full_ci"] or {}).get("roots"):
-                told |= {"full_ci": full_ci(task)}
+                results |= {"full_ci": full_ci(task)}
     except (InputError, ScfNotConverged, Contradiction, ProgramFailed) as error:
-        return told | {"failed": str(error).partition("\n")[0], "seconds": time.monotonic() - begun}
-    return told | {
+        return results | {"failed": str(error).partition("\n")[0], "seconds": time.monotonic() - started}
+    return results | {
         "eps1": calculation.eps1,
         "eps2": calculation.eps2,
         "determinants": energies.determinants,
@@ -132,12 +138,12 @@ def computed(system: dict[str, Any], threads: int, *, exact: bool = True) -> dic
         "total": energies.total_energy,
         "threshold_error": energies.threshold_error,
         "s_squared": energies.s_squared,
-        "seconds": time.monotonic() - begun,
+        "seconds": time.monotonic() - started,
     }
 
 
 def full_ci(task: SolverTask) -> float | None:
-    """The lowest energy (Hartree) of any spin with this S_z, by PySCF; None where there are too many determinants."""
+    """Return PySCF's lowest energy (Hartree) of any spin with this S_z; None if there are too many determinants."""
     size = math.comb(task.n_orbitals, task.n_alpha) * math.comb(task.n_orbitals, task.n_beta)
     if size > MOST_DETERMINANTS:
         return None
@@ -151,14 +157,14 @@ def full_ci(task: SolverTask) -> float | None:
 
 
 def _quiet(_: str) -> None:
-    """The steps' own lines."""
+    """Discard the log lines of the steps."""
 
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", action="append", default=[], help="a system's name; may be repeated")
     parser.add_argument("--kept", type=Path, default=Path("accuracy.jsonl"))
-    parser.add_argument("--write", type=Path, help="the page of all that is kept")
+    parser.add_argument("--write", type=Path, help="write the page of all stored results to this file")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args(arguments)
     kept = {}

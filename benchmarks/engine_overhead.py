@@ -1,5 +1,5 @@
-"""Prints `engine_overhead`: seconds from `deployment run` to hartree_fock running, over the bare start-up times of the
-parts that must start for it, summed. Both are measured in this run, on an embedded default of its own.
+"""Measures `engine_overhead`: the time from `deployment run` until hartree_fock runs, divided by the sum of the minimal
+start-up times of the necessary parts. Both are measured in this run, with a separate embedded server.
 
     python -m benchmarks.engine_overhead
 """
@@ -27,7 +27,7 @@ from spotwave.deployments.up import up
 from spotwave.node.contract import job_key_of
 
 RUNS = 3
-# What has to start, one after the other, each as bare as can be: a process that only imports what it needs.
+# The parts that must start one after the other; each is measured as a process that only imports what it needs.
 PARTS = {
     "controller engine": [sys.executable, "-c", "import prefect.flow_engine, spotwave.flows.shci"],
     "agent": [sys.executable, "-c", "import spotwave.node.agent.agent"],
@@ -43,7 +43,7 @@ def seconds_of(command: list[str]) -> float:
 
 
 def bare() -> float:
-    """The parts' start-up times, each the median of RUNS, summed."""
+    """Return the sum of the parts' start-up times, each the median of RUNS."""
     total = 0.0
     for name, command in PARTS.items():
         seconds = median(seconds_of(command) for _ in range(RUNS))
@@ -62,7 +62,7 @@ def first(what: str, look: Callable[[], Any], within_s: float = 120.0) -> Any:
 
 
 def to_hartree_fock(client: SyncPrefectClient) -> float:
-    """Seconds from creating the run to the start of its hartree_fock, by the server's record."""
+    """Return the seconds from the creation of the run to the start of its hartree_fock, as recorded by the server."""
     deployment = client.read_deployment_by_name("shci/water-dimer")
     run = client.create_flow_run_from_deployment(deployment.id, parameters={"basis": "sto-3g"}, state=Scheduled())
     assert run.created is not None
@@ -95,7 +95,7 @@ def main() -> None:
         try:
             api: Api = up(home, quiet, reconcile=False).api
             with api.in_use(home), get_client(sync_client=True) as client:
-                to_hartree_fock(client)  # files into the page cache, byte code compiled
+                to_hartree_fock(client)  # warm up the page cache and compile byte code
                 seconds = median(to_hartree_fock(client) for _ in range(RUNS))
         finally:
             down(home, quiet)

@@ -1,10 +1,10 @@
-"""How much faster the FCIDUMP of the water dimer in aug-cc-pVDZ is written than by PySCF's own writer.
+"""Speedup of writing the FCIDUMP of the water dimer in aug-cc-pVDZ, compared with PySCF's own writer.
 
     python -m benchmarks.fcidump [--rounds 3] [--basis aug-cc-pvdz]
 
-Both sides start from the same converged Hartree-Fock, PySCF's with the AO integrals it has kept from it, and write
-to the same folder, in turns. First it is made sure that both files hold the same integrals. Prints `fcidump_speedup`,
-the ratio of the medians.
+Both writers start from the same converged Hartree-Fock, PySCF's with the AO integrals that it has kept. They write to
+the same folder, in turns. First it checks that both files have the same integrals. Prints `fcidump_speedup`, the ratio
+of the medians.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ _LINE = r"^\s*(\S+)\s+(\d+)\s+(\d+)\s+(\d+)\s+(\d+)\s*$"
 
 
 def two_electron(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Packed index of each (ij|kl) with ij >= kl and its value.
+    """Return the packed index and the value of each (ij|kl) with ij >= kl.
 
-    PySCF writes (ij|kl) and (kl|ij), which in this basis differ by the rounding of its transformation, up to 3e-12.
+    PySCF writes (ij|kl) and (kl|ij), which in this basis differ by up to 3e-12 due to rounding in its transformation.
     """
     with path.open() as file:
         header = next(number for number, line in enumerate(file, 1) if "&END" in line)
@@ -87,7 +87,7 @@ def main(arguments: list[str]) -> int:
         difference = largest_difference(ours, theirs)
         print(f"# {hf.mo_coeff.shape[1]} orbitals; largest difference of the integrals {difference:.1e}")
         if not difference < 1e-12:
-            print("# the files differ: no figure")
+            print("# the files differ: no result")
             return 1
         times = [(seconds(write_ours), seconds(write_theirs)) for _ in range(options.rounds)]
     mine, other = (statistics.median(column) for column in zip(*times, strict=True))

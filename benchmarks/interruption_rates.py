@@ -1,12 +1,13 @@
-"""How often machines were really taken back: recorded lifetimes and traces, against what the clouds publish.
+"""Measured interruption rates from recorded lifetimes and traces, compared with the rates that the clouds publish.
 
     python benchmarks/interruption_rates.py [--data ../shared/data] [--table]
 
-Reads lifetimes of preemptible VMs (gcp_preemption_lifetimes_2019.csv.gz: 1,442 of GCP, each with its end) and traces of
-availability (skypilot_*.csv.gz: whether a spot GPU of AWS could be had, every 195 or 600 s), and prints interruptions
-per hour of running: of all N1 machines without those that the limit of 24 h ended (`interruptions_n1_per_h`), of the
-GPUs (`interruptions_gpu_per_h`), the mean hours of a machine that stopped (`stopped_vm_hours`), and beside each what
-`blocks.interruption` takes where nobody tells (`..._assumed`). --table prints the table of docs/market.md instead.
+Reads lifetimes of preemptible VMs (gcp_preemption_lifetimes_2019.csv.gz: 1,442 of GCP, each with the kind of its end)
+and traces of availability (skypilot_*.csv.gz: whether a spot GPU of AWS was available, every 195 or 600 s). Prints
+interruptions per hour of running: of all N1 machines except those ended by the limit of 24 h
+(`interruptions_n1_per_h`), of the GPUs (`interruptions_gpu_per_h`), and the mean hours of a stopped machine
+(`stopped_vm_hours`). Each is followed by the value that `blocks.interruption` assumes if a cloud publishes none
+(`..._assumed`). --table prints the table of docs/market.md instead.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ LIMIT_H = 23.5  # a preemptible VM is stopped at 24 h, a spot VM is not
 
 @dataclass(frozen=True)
 class Recorded:
-    """Events in so many hours of running."""
+    """Number of events in the given hours of running."""
 
     what: str
     events: int
@@ -48,9 +49,9 @@ class Recorded:
 
 
 def of_lifetimes(vms: pl.DataFrame, what: str, least_h: float = 0.0, most_h: float = LIMIT_H) -> Recorded:
-    """Preemptions at an age between two, and the hours that all machines ran at that age.
+    """Return the preemptions at an age from `least_h` to `most_h`, and the hours that all machines ran at that age.
 
-    vms: columns hours, preempted; one that ended otherwise, or later, is known to have lived so long.
+    vms: columns hours, preempted. A machine that ended in another way, or later, counts with its hours.
     """
     age = pl.col("hours")
     events = vms.filter(pl.col("preempted") & (age >= least_h) & (age < most_h)).height
@@ -58,14 +59,15 @@ def of_lifetimes(vms: pl.DataFrame, what: str, least_h: float = 0.0, most_h: flo
 
 
 def of_traces(runs: pl.DataFrame, meta: pl.DataFrame) -> pl.DataFrame:
-    """trace, events, hours: how often availability ended, and how long it lasted. At the end of a trace it did not end.
+    """Return trace, events, hours: how often availability ended, and how long it lasted.
 
-    Rather more than a machine in place would have seen: that nothing new can be had does not take back what runs.
+    The end of a trace is not counted as an end of availability. The rate is an upper bound for a running machine, which
+    is not interrupted whenever no new machine is available.
     """
     last = pl.col("start_tick") == pl.col("start_tick").max().over("trace")
     return (
         runs.join(meta.select("trace", "gap_seconds"), on="trace")
-        .with_columns(ended=~last)  # before the filter: of all runs of a trace the last
+        .with_columns(ended=~last)  # before the filter, so that it is the last of all runs of a trace
         .filter(pl.col("value") > 0)
         .group_by("trace", maintain_order=True)
         .agg(events=pl.col("ended").sum(), hours=(pl.col("n_ticks") * pl.col("gap_seconds")).sum() / 3600)
@@ -73,7 +75,7 @@ def of_traces(runs: pl.DataFrame, meta: pl.DataFrame) -> pl.DataFrame:
 
 
 def read(data: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """(machines as `of_lifetimes` takes them, traces as `of_traces` gives them)."""
+    """Return (machines as input for `of_lifetimes`, traces as returned by `of_traces`)."""
     vms = pl.read_csv(data / LIFETIMES).select(
         "machine_type", hours=pl.col("lifetime_s") / 3600, preempted=pl.col("end_kind") == "preempted"
     )
@@ -82,7 +84,7 @@ def read(data: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def rows(vms: pl.DataFrame, traces: pl.DataFrame) -> Iterator[Recorded]:
-    """What the table compares."""
+    """Yield the rows of the table."""
     yield of_lifetimes(vms, "GCP 2019, N1, up to 24 h")
     for least, most in ((0.0, 0.5), (0.5, 3.0), (3.0, LIMIT_H)):
         yield of_lifetimes(vms, f"&nbsp;&nbsp;at {least:g} to {most:g} h of age", least, most)
@@ -122,14 +124,14 @@ def as_table(found: list[Recorded]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--table", action="store_true", help="the table of docs/market.md")
-    asked = parser.parse_args()
-    folder = asked.data / "traces"
+    parser.add_argument("--table", action="store_true", help="print the table of docs/market.md")
+    options = parser.parse_args()
+    folder = options.data / "traces"
     if missing := [name for name in (LIFETIMES, RUNS, META) if not (folder / name).exists()]:
         sys.stderr.write(f"interruption_rates: skipped, {', '.join(missing)} not in {folder} (--data)\n")
         return
     vms, traces = read(folder)
-    if asked.table:
+    if options.table:
         sys.stdout.write(as_table(list(rows(vms, traces))) + "\n")
         return
     machines, gpus = of_lifetimes(vms, "n1"), total(traces, "gpu")

@@ -1,9 +1,9 @@
-"""Many jobs at once, each on a machine of its own on this computer, through the whole spine: what they cost.
+"""Load of many concurrent jobs, each with its own local machine, through all of Spotwave's processes.
 
     python -m benchmarks.many_jobs --jobs 40                       on PostgreSQL
-    python -m benchmarks.many_jobs --sqlite --jobs 8,12,16,24      where SQLite stops being enough
+    python -m benchmarks.many_jobs --sqlite --jobs 8,12,16,24      find the limit of SQLite
 
-Prints a Markdown table, and says at the end whether anything was lost, doubled or left. Memory is PSS. Linux only.
+Prints a Markdown table, and at the end whether anything was lost, duplicated or left over. Memory is PSS. Linux only.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from spotwave.deployments.home import Home
 from spotwave.deployments.pools import ENV_JOBS
 from tests.services import postgres
 
-_JOB_S = 60.0  # patience for each job: on two cores a job needs about ten of them to start
-_IDLE_S = 20.0  # what the server does for nobody, and for our own questions, is taken off the jobs' account
-_HUNG_S = 180.0  # an API that is silent for so long does not come back by itself
+_JOB_S = 60.0  # time limit per job: on two cores a job needs about 10 s to start
+_IDLE_S = 20.0  # to measure the idle server and the benchmark's own requests, which are subtracted
+_HUNG_S = 180.0  # an API that has not answered for so long does not recover
 _STEPS = ("start", "hold", "end")
 
 
 @dataclass(frozen=True)
 class Report:
-    """One run of a crowd."""
+    """The result of one run with many jobs."""
 
     jobs: int
     place: str
@@ -49,14 +49,14 @@ class Report:
     faults: list[str]
 
     def load(self, role: str) -> float:
-        """CPU seconds per second and job while all jobs run, beyond what the idle server takes."""
+        """Return CPU seconds per second and job while all jobs run, without the load of the idle server."""
         hold, idle = (
             self.meter.cpu[step].get(role, 0.0) / max(self.meter.seconds[step], 1e-9) for step in ("hold", "idle")
         )
         return max(0.0, hold - idle) / self.jobs
 
     def lines(self) -> list[str]:
-        """As Markdown."""
+        """Return the report as Markdown."""
         n, wall = self.jobs, sum(self.meter.seconds[step] for step in _STEPS)
         lines = [
             f"{n} jobs at once on {self.place}, {datetime.now(UTC):%Y-%m-%d}, {psutil.cpu_count()} vCPUs "
@@ -64,18 +64,18 @@ class Report:
             "",
             f"- started in {self.meter.seconds['start']:.0f} s, held for {self.meter.seconds['hold']:.0f} s, ended in "
             f"{self.meter.seconds['end']:.0f} s; from first start to last end {wall:.0f} s",
-            f"- alive together: {self.most_machines} machines; {self.together} node runs by their own clocks",
+            f"- at the same time: {self.most_machines} machines; {self.together} node runs by their own clocks",
             f"- jobs: {', '.join(f'{count} {name}' for name, count in self.states.items())}",
             "",
-            "| process | alive | MiB each | MiB | CPU s a job: to start | in an hour | to end |",
+            "| process | number | MiB each | MiB | CPU s per job: to start | per hour | to end |",
             "|--|--|--|--|--|--|--|",
         ]
         for role in ROLES:
             if (mib := self.pss.get(role)) is None:
                 continue
-            begun, ended = (self.meter.cpu[step].get(role, 0.0) / n for step in ("start", "end"))
+            starting, ended = (self.meter.cpu[step].get(role, 0.0) / n for step in ("start", "end"))
             lines.append(
-                f"| {role} | {len(mib)} | {sum(mib) / len(mib):.0f} | {sum(mib):.0f} | {begun:.2f} | "
+                f"| {role} | {len(mib)} | {sum(mib) / len(mib):.0f} | {sum(mib):.0f} | {starting:.2f} | "
                 f"{3600 * self.load(role):.0f} | {ended:.2f} |"
             )
         total = [sum(self.meter.cpu[step].values()) for step in _STEPS]
@@ -87,35 +87,35 @@ class Report:
         unseen = sum(self.meter.busy[step] for step in _STEPS) - sum(total)
         lines += [
             "",
-            f"Besides, {unseen / n:.1f} CPU s per job for what lived too briefly to be seen, and for others.",
+            f"In addition, {unseen / n:.1f} CPU s per job for processes too short to be sampled, and for others.",
             "",
         ]
         lines += ["| API, ms | answers | p95 | longest | of 10 s or more | failed |", "|--|--|--|--|--|--|"]
-        for step, told in self.meter.answers.items():
+        for step, seen in self.meter.answers.items():
             lines.append(
-                f"| {step} | {len(told.seconds)} | {1000 * told.p95:.0f} | {1000 * told.longest:.0f} | {told.stalls} | "
-                f"{len(told.failures)} |"
+                f"| {step} | {len(seen.seconds)} | {1000 * seen.p95:.0f} | {1000 * seen.longest:.0f} | {seen.stalls} | "
+                f"{len(seen.failures)} |"
             )
         return [*lines, "", *self._thousand()]
 
     def _thousand(self) -> list[str]:
-        """What 1,000 jobs on rented machines need of the controller's side, computed from this run."""
+        """Return the controller's resources for 1,000 jobs on rented machines, extrapolated from this run."""
         each = sum(self.pss.get("controller run", [])) / self.jobs
         fixed = sum(sum(self.pss.get(role, [])) for role in CONTROLLER if role != "controller run")
         machine = sum(sum(self.pss.get(role, [])) for role in MACHINE) / self.jobs
-        begun = sum(self.meter.cpu["start"].get(role, 0.0) for role in CONTROLLER) / self.jobs
+        starting = sum(self.meter.cpu["start"].get(role, 0.0) for role in CONTROLLER) / self.jobs
         return [
-            f"Computed from it, 1,000 jobs at once on rented machines: {each * 1000 / 1024:.0f} GiB for the "
-            f"controller's runs beside {fixed / 1024:.1f} GiB for server, database and worker; "
+            f"Extrapolated to 1,000 jobs at once on rented machines: {each * 1000 / 1024:.0f} GiB for the "
+            f"controller's runs and {fixed / 1024:.1f} GiB for server, database and worker; "
             f"{sum(map(self.load, CONTROLLER)) * 1000:.1f} cores while they run, of which the server "
             f"{self.load('server') * 1000:.1f}, the database {self.load('PostgreSQL') * 1000:.1f}, the controller's "
-            f"runs {self.load('controller run') * 1000:.1f}; {begun * 1000 / 60:.0f} CPU minutes to start them all. "
-            f"Each machine gives up {machine:.0f} MiB."
+            f"runs {self.load('controller run') * 1000:.1f}; {starting * 1000 / 60:.0f} CPU minutes to start them all. "
+            f"Spotwave uses {machine:.0f} MiB on each machine."
         ]
 
 
 def run(jobs: int, sqlite: bool, hold_s: float) -> Report:
-    """A crowd in a home of its own."""
+    """Run that many jobs in a separate home."""
     with TemporaryDirectory(prefix="spotwave-crowd-") as folder, nullcontext() if sqlite else postgres() as database:
         home = Home(Path(folder).resolve())
         settings = {} if database is None else {SETTING: database.url(), ENV_JOBS: str(jobs)}
@@ -134,20 +134,20 @@ def run(jobs: int, sqlite: bool, hold_s: float) -> Report:
                 meter=meter,
                 pss=pss,
                 states={"of unknown state": jobs} if hung else crowd.states(),
-                faults=[f"the API had not answered for {_HUNG_S:.0f} s: given up"] if hung else crowd.faults(),
+                faults=[f"the API did not answer for {_HUNG_S:.0f} s: stopped"] if hung else crowd.faults(),
             )
 
 
 def _through(
     crowd: Crowd, jobs: int, hold_s: float, load: Load, probe: Probe
 ) -> tuple[Mapping[str, list[float]], Meter]:
-    """Start them, hold them, let them go."""
+    """Start the jobs, keep them running, and let them end."""
 
     def hung() -> bool:
         return probe.silent_s > _HUNG_S
 
     patience_s = jobs * _JOB_S + 120
-    time.sleep(5)  # what starting the server has cost is not the jobs'
+    time.sleep(5)  # so that the start of the server is not counted
     meter = Meter(load, probe)
     time.sleep(_IDLE_S)
     meter.ended("idle")
@@ -171,9 +171,9 @@ def _cpu_name() -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--jobs", default="40", help="how many at once; several crowds, one after the other: 4,8,12")
-    parser.add_argument("--sqlite", action="store_true", help="on SQLite, beyond its limit too")
-    parser.add_argument("--hold", type=float, default=60.0, help="seconds for which all of them are kept running")
+    parser.add_argument("--jobs", default="40", help="number of concurrent jobs; several runs in sequence: 4,8,12")
+    parser.add_argument("--sqlite", action="store_true", help="use SQLite, also beyond its limit")
+    parser.add_argument("--hold", type=float, default=60.0, help="seconds to keep all jobs running")
     arguments = parser.parse_args()
     wrong = 0
     for jobs in map(int, arguments.jobs.split(",")):
@@ -182,7 +182,7 @@ def main() -> int:
         for fault in report.faults:
             print(f"FAULT {fault}", flush=True)
         wrong += len(report.faults) + (report.together != jobs)
-        verdict = "none lost, none doubled, nothing left" if not report.faults else f"{len(report.faults)} faults"
+        verdict = "nothing lost, duplicated or left over" if not report.faults else f"{len(report.faults)} faults"
         print(f"\n{jobs} jobs, {report.together} at once: {verdict}\n", flush=True)
     return min(wrong, 1)
 

@@ -1,17 +1,17 @@
-"""The whole market of three clouds against servers as slow as the real ones: how close to its longest chain of calls?
+"""Time to fetch the whole market of three clouds from servers with realistic latency, compared with lower bounds.
 
     python -m benchmarks.market_fetch [--latency 0.12] [--rounds 3]
 
-The clouds are emulated in a process each, as big as the real ones (34 AWS, 40 GCP and 60 Azure regions), and take
-120 ms a call. Nothing is kept from before: each cloud's catalogue (types, list prices) is read, put on the shelf, and
-then its prices, as the flow `prices` does it. Measured in one run, medians:
+Each cloud is emulated in a separate process, as big as the real one (34 AWS, 40 GCP and 60 Azure regions), with a
+latency of 120 ms per call. The store is empty: each cloud's catalogue (types, list prices) is read and stored, and then
+its prices, as in the flow `prices`. Measured in one run, medians:
 
-- the whole fetch, all clouds at once;
-- the longest single chain of dependent calls: GCP's two lists, each page naming the next, 27 of machine types and
-  8 of prices; it is what GCP alone takes, which asks for nothing beside it;
-- the plain loop: the same calls, one after the other (once; it takes minutes).
+- the whole fetch, all clouds in parallel;
+- the longest chain of dependent calls: GCP's two lists, where each page has the token of the next, 27 pages of machine
+  types and 8 of prices; this is the time for GCP alone, which makes no other calls;
+- the sequential loop: the same calls, one after the other (once; it takes minutes).
 
-Prints `market_fetch_vs_chain` and `market_fetch_vs_loop`, and the seconds that they are made of.
+Prints `market_fetch_vs_chain` and `market_fetch_vs_loop`, and the underlying times in seconds.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ KINDS = ("aws", "gcp", "azure")
 
 @contextmanager
 def served(kind: str, latency_s: float) -> Iterator[str]:
-    """The address of a big emulated cloud, in a process of its own."""
+    """Run a big emulated cloud in a separate process, and yield its address."""
     command = [sys.executable, "-m", "tests.emulators", "--big", "--latency", str(latency_s), "--only", kind]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -60,7 +60,7 @@ def cloud_at(kind: str, url: str) -> Cloud:
 
 
 def whole(clouds: dict[str, Cloud], at_once: int) -> Market:
-    """All clouds with an empty store, so many at a time."""
+    """Fetch all clouds with an empty store, `at_once` in parallel."""
     with TemporaryDirectory() as folder, ThreadPoolExecutor(at_once) as pool:
         store = SnapshotStore(url=folder)
         return Market.merged(pool.map(lambda cloud: market_now(cloud, store), clouds.values()))
@@ -69,14 +69,14 @@ def whole(clouds: dict[str, Cloud], at_once: int) -> Market:
 def seconds(action: Callable[[], Market], rounds: int) -> float:
     found = []
     for _ in range(rounds):
-        begun = time.perf_counter()
+        started = time.perf_counter()
         action()
-        found.append(time.perf_counter() - begun)
+        found.append(time.perf_counter() - started)
     return statistics.median(found)
 
 
 def one_at_a_time(max_workers: int) -> ThreadPoolExecutor:
-    """What `gather` is given for the plain loop."""
+    """Return the executor that `gather` uses for the sequential loop."""
     return ThreadPoolExecutor(1)
 
 
@@ -88,7 +88,7 @@ def main() -> None:
     with ExitStack() as stack:
         urls = {kind: stack.enter_context(served(kind, options.latency)) for kind in KINDS}
         clouds = {kind: cloud_at(kind, url) for kind, url in urls.items()}
-        market = whole(clouds, len(clouds))  # the SDKs take seconds to import, once a process
+        market = whole(clouds, len(clouds))  # warm up: the import of the SDKs takes seconds
         assert set(market.frame["cloud"].unique()) == set(KINDS), market.missing
         fetch = seconds(lambda: whole(clouds, len(clouds)), options.rounds)
         chain = seconds(lambda: whole({"gcp": clouds["gcp"]}, 1), options.rounds)

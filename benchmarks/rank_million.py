@@ -28,7 +28,7 @@ TYPES = 1_500
 
 
 def million() -> Market:
-    """Offers of every size, price and architecture, always the same ones."""
+    """Return reproducible offers of all sizes, prices and architectures."""
     dice = np.random.default_rng(7)
     vcpus = dice.choice([2, 4, 8, 16, 32, 48, 64, 96], TYPES)
     names = pl.DataFrame(
@@ -73,12 +73,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
     market = million()
-    asked = Requirements(min_vcpus=16, max_vcpus=32, min_memory_gib=64, max_memory_gib=256, architectures=["x86_64"])
+    wanted = Requirements(min_vcpus=16, max_vcpus=32, min_memory_gib=64, max_memory_gib=256, architectures=["x86_64"])
     seconds = []
     for _ in range(rounds):
-        begun = time.perf_counter()
-        choice = rank(market, asked, Work(core_h=100.0), {})
-        seconds.append(time.perf_counter() - begun)
+        started = time.perf_counter()
+        choice = rank(market, wanted, Work(core_h=100.0), {})
+        seconds.append(time.perf_counter() - started)
     assert choice.seen == OFFERS
     assert choice.ranked
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform == "linux" else 1 << 30)

@@ -1,12 +1,12 @@
-"""How much dearer than the cheapest eligible offer a choice is, on recorded markets.
+"""Ratio of the chosen price to the price of the cheapest eligible offer, on recorded markets.
 
     python -m benchmarks.regret [--data ../shared/data]
 
-For 20 requirements on two recorded markets (AWS, GCP and Azure at the end of May 2022; GCP at the end of 2025), the
-price of what is chosen over the price of the cheapest offer that fits, found by a plain loop over the raw rows. Prints
-the worst case of `select` under --objective price (`regret_price`), and of the cheapest offer within the families that
+There are 20 requirements and two recorded markets (AWS, GCP and Azure at the end of May 2022; GCP at the end of 2025).
+The cheapest eligible offer is found by a simple loop over the raw rows. Prints the worst ratio of the ranking with
+--objective price (`regret_price`). Also prints the worst ratio of the cheapest offer within the families that
 SkyPilot 0.14 and dstack (gpuhunt 0.1.34) search for CPU jobs (`regret_skypilot_families`, `regret_dstack_families`),
-where those have any offer at all; how often they have none follows as `..._without_offer`.
+if these include an eligible offer, and the number of cases without one (`..._without_offer`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ DATE = "2022-05-31T23:59:59Z"
 ARCHITECTURES: dict[str, Architecture] = {"x64": "x86_64", "Arm64": "arm64"}
 SEEN = datetime(2022, 5, 31, tzinfo=UTC)
 
-# What each peer's catalogue holds for jobs without a GPU (read in their sources, by instance type).
+# Instance types in the catalogues of other tools for jobs without a GPU (from their sources).
 SKYPILOT = re.compile(
     r"(m6i|m6id|m7i|r6i|r6id|r7i|c6i|c6id|c7i)\..*|(n2|n4)-.*|Standard_D\d+s_v5|Standard_E\d+s_v5|Standard_F\d+s_v2"
 )
@@ -43,7 +43,7 @@ DSTACK = re.compile(
 
 
 def requirements() -> list[Requirements]:
-    """Twenty: small to large, lean to fat in memory, both architectures or one."""
+    """Return 20 requirements: from few to many vCPUs, little to much memory, both architectures or one."""
     found = []
     for least, most in ((2, 4), (8, 8), (16, 32), (48, 64), (64, 128)):
         for gib_per_vcpu in (2, 4, 7.5):
@@ -99,7 +99,7 @@ def gcp(data: Path, until: str) -> Iterable[Offer]:
     )
     for row in last.to_dicts():
         name = row["MachineType"]
-        # The list's price of an accelerator type leaves its GPU or TPU out.
+        # The listed price of an accelerator type does not include its GPU or TPU.
         if name in shapes and not re.match(r"a[234]|g[24]|.*-tpu|ct", name):
             arm = re.match(r"t2a|c4a|n4a", name) is not None
             yield offer("gcp", name, row["Region"], *shapes[name], float(row["SpotUSDh"]), "arm64" if arm else "x86_64")
@@ -124,14 +124,14 @@ def azure(data: Path) -> Iterable[Offer]:
             yield offer("azure", row["armSkuName"], row["armRegionName"], vcpus, gib, row["retailPrice"], architecture)
 
 
-def cheapest(offers: list[Offer], asked: Requirements) -> float | None:
-    """By a plain loop, on purpose: nothing of the code under test."""
+def cheapest(offers: list[Offer], wanted: Requirements) -> float | None:
+    """Return the lowest price; a simple loop, so that no code under test is used."""
     prices = [
         one.spot_usd_h
         for one in offers
-        if asked.min_vcpus <= one.vcpus <= (asked.max_vcpus or one.vcpus)
-        and one.memory_gib >= asked.min_memory_gib
-        and one.architecture in asked.architectures
+        if wanted.min_vcpus <= one.vcpus <= (wanted.max_vcpus or one.vcpus)
+        and one.memory_gib >= wanted.min_memory_gib
+        and one.architecture in wanted.architectures
         and not one.burstable
         and not one.bare_metal
         and one.spot_usd_h > 0
@@ -144,20 +144,20 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA)
     data = parser.parse_args().data
     if not data.exists():
-        sys.stderr.write("regret: skipped, the recorded markets are not here (--data)\n")
+        sys.stderr.write("regret: skipped, the recorded markets are missing (--data)\n")
         return
     markets = [[*aws(data), *gcp(data, DATE), *azure(data)], list(gcp(data, "9999"))]
     worst = {"price": 1.0, "skypilot_families": 1.0, "dstack_families": 1.0}
     without = {"skypilot_families": 0, "dstack_families": 0}
     for offers in markets:
         market = Market.of(offers)
-        for asked in requirements():
-            least = cheapest(offers, asked)
-            assert least is not None, f"the recorded market has nothing for {asked}"
-            choice = rank(market, asked, Work(core_h=100.0), {}, objective="price")
+        for wanted in requirements():
+            least = cheapest(offers, wanted)
+            assert least is not None, f"the recorded market has no offer for {wanted}"
+            choice = rank(market, wanted, Work(core_h=100.0), {}, objective="price")
             worst["price"] = max(worst["price"], choice.ranked[0].offer.spot_usd_h / least)
             for name, families in (("skypilot_families", SKYPILOT), ("dstack_families", DSTACK)):
-                found = cheapest([one for one in offers if families.fullmatch(one.instance_type)], asked)
+                found = cheapest([one for one in offers if families.fullmatch(one.instance_type)], wanted)
                 if found is None:
                     without[name] += 1
                 else:

@@ -1,11 +1,12 @@
-"""The same input again: with one thread, with two, and as another CPU would sum.
+"""Reproducibility of results: with one thread, with two threads, and with the summation order of another CPU.
 
     python -m benchmarks.same_twice
 
-Molecules whose orbitals have pi, e and t levels, each in a process of its own, six times: twice with one thread, twice
-with two, twice with the BLAS kernels and NumPy loops of an older CPU (OPENBLAS_CORETYPE, NPY_DISABLE_CPU_FEATURES).
-Prints whether the integrals have one hash with one thread, and how far the total energies are from each other, Hartree
-(`same_energy_...`, `same_energy_other_cpu_...`); it ends with 1 if a hash differs, or an energy by more than promised.
+Molecules with degenerate orbitals (pi, e and t levels) are computed six times, each time in a new process: twice with
+one thread, twice with two, twice with the BLAS kernels and NumPy loops of an older CPU (OPENBLAS_CORETYPE,
+NPY_DISABLE_CPU_FEATURES). Prints whether the integrals have the same hash with one thread, and the maximum differences
+of the total energies in Hartree (`same_energy_...`, `same_energy_other_cpu_...`). The exit code is 1 if a hash differs,
+or an energy by more than the limit.
 """
 
 from __future__ import annotations
@@ -54,12 +55,12 @@ SAME, OTHER_CPU = 1e-9, 1e-7  # Hartree
 
 
 def once(name: str, threads: int, more: dict[str, str]) -> dict[str, Any]:
-    """In a process of its own; what `benchmarks.accuracy.computed` tells."""
+    """Run the calculation in a new process, and return the result of `benchmarks.accuracy.computed`."""
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)} | more
     command = [sys.executable, "-m", "benchmarks.same_twice", name, str(threads)]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    told: dict[str, Any] = json.loads(done.stdout)
-    return told
+    results: dict[str, Any] = json.loads(done.stdout)
+    return results
 
 
 def main() -> int:
@@ -67,10 +68,10 @@ def main() -> int:
     for name in SYSTEMS:
         ways: list[tuple[int, dict[str, str]]] = [(1, {}), (2, {}), (1, OLDER)]
         one, two, other = ([once(name, threads, more) for _ in range(2)] for threads, more in ways)
-        hashes = {told["integrals_sha256"] for told in one}
-        here = [told["total"] for told in one + two]
+        hashes = {results["integrals_sha256"] for results in one}
+        here = [results["total"] for results in one + two]
         spread = max(here) - min(here)
-        apart = max(abs(told["total"] - one[0]["total"]) for told in other)
+        apart = max(abs(results["total"] - one[0]["total"]) for results in other)
         sys.stdout.write(f"same_hash_{name} {int(len(hashes) == 1)}\n")
         sys.stdout.write(f"same_energy_{name} {spread:.1e}\nsame_energy_other_cpu_{name} {apart:.1e}\n")
         wrong += len(hashes) > 1 or spread > SAME or apart > OTHER_CPU

@@ -1,9 +1,9 @@
-"""How much faster the PyCI program is with two threads than with one.
+"""Speedup of the PyCI program with two threads, compared with one.
 
     python -m benchmarks.shci_threads [--rounds 3] [--basis 6-31g] [--eps1 2e-3] [--eps2 1e-5]
 
-Whole program runs, process start included, in turns: selection, diagonalisation and PT2 of the water dimer. Both must
-give the same energies. Prints `shci_threads_speedup`, the ratio of the medians.
+Measures whole program runs, process start included, in turns: selection, diagonalisation and PT2 of the water dimer.
+Both must give the same energies. Prints `shci_threads_speedup`, the ratio of the medians.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from spotwave.node.jobs.shci.scf.hartree_fock import run_hartree_fock
 
 
 def run(calculation: Calculation, proof: IntegralsProof, folder: Path, threads: int) -> tuple[float, Energies]:
-    """Wall seconds and energies of one run from nothing."""
+    """Return wall seconds and energies of one run without a checkpoint."""
     own = folder / f"threads{threads}"
     shutil.rmtree(own, ignore_errors=True)
     task = SolverTask(

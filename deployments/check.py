@@ -1,4 +1,4 @@
-"""What `spotwave check` looks at: every saved block that a job could name, asked for all that a launch needs."""
+"""The checks of `spotwave check`: whether each saved block that a job can name has all that a launch needs."""
 
 from __future__ import annotations
 
@@ -19,45 +19,47 @@ from spotwave.blocks.registry import WINGS, block_type
 from spotwave.deployments.api import Api
 
 _SIGNS = {True: "[green]ok[/]", False: "[red]no[/]", None: "[yellow]?[/]"}
-_ASK_S = 10.0
-_ASKED = (*(slug for slug, _, _ in WINGS.values()), "rclone-remote", "prefect-access")
+_CALL_S = 10.0
+_CHECKED = (*(slug for slug, _, _ in WINGS.values()), "rclone-remote", "prefect-access")
 
 
 def findings(client: SyncPrefectClient, only: list[str]) -> Iterator[tuple[str, Finding]]:
-    """(document, finding) for every saved cloud, remote and access, or for those named in `only`.
+    """Yield (document, finding) for every saved cloud, remote and access, or for those named in `only`.
 
-    Raises ValueError for a name that no such document has.
+    Raises ValueError if no document has a name in `only`.
     """
     documents = list(_documents(client))
     if unknown := [name for name in only if name not in documents]:
-        raise ValueError(f"check: there is no block '{unknown[0]}'; there are {', '.join(documents)}")
+        raise ValueError(f"check: the block '{unknown[0]}' does not exist; choose from {', '.join(documents)}")
     for document in documents:
         if not only or document in only:
-            for finding in _of(document):
+            for finding in _findings_of(document):
                 yield document, finding
 
 
 def server_findings(api: Api) -> Iterator[tuple[str, Finding]]:
-    """Whether the Prefect API that is used asks for a password: with none, whoever reaches it reads every block's
-    secrets and starts runs."""
+    """Check that the Prefect API in use requires a password.
+
+    Without one, anyone who can reach the API can read every block's secrets and start runs.
+    """
     try:
-        # No settings of ours: what somebody sees who knows the address alone.
-        told = httpx.post(f"{api.url}/work_pools/filter", json={}, timeout=_ASK_S, trust_env=not api.embedded)
+        # Without the user's Prefect settings: this is what a client without credentials gets.
+        response = httpx.post(f"{api.url}/work_pools/filter", json={}, timeout=_CALL_S, trust_env=not api.embedded)
     except httpx.HTTPError as error:
-        yield "Prefect API", Finding("password", None, f"{api.url} could not be asked: {type(error).__name__}")
+        yield "Prefect API", Finding("password", None, f"no answer from {api.url}: {type(error).__name__}")
         return
-    if told.is_success:
+    if response.is_success:
         yield (
             "Prefect API",
             Finding(
                 "password",
                 None,
-                f"{api.url} asks for none: whoever reaches it reads the secrets of all blocks and starts programs. "
-                "Start it with PREFECT_SERVER_API_AUTH_STRING, and give clients PREFECT_API_AUTH_STRING",
+                f"{api.url} requires none: anyone who can reach it can read the secrets of all blocks and start "
+                "programs. Set PREFECT_SERVER_API_AUTH_STRING for the server and PREFECT_API_AUTH_STRING for clients",
             ),
         )
     else:
-        yield "Prefect API", Finding("password", True, f"{api.url} asks for one")
+        yield "Prefect API", Finding("password", True, f"{api.url} requires one")
 
 
 def row(document: str, finding: Finding) -> tuple[str, str, str, str]:
@@ -72,14 +74,14 @@ def table() -> Table:
 
 
 def _documents(client: SyncPrefectClient) -> Iterator[str]:
-    for slug in _ASKED:
+    for slug in _CHECKED:
         yield from sorted(f"{slug}/{name}" for name in names_of(client, slug))
 
 
-def _of(document: str) -> Iterator[Finding]:
+def _findings_of(document: str) -> Iterator[Finding]:
     slug, _, name = document.partition("/")
     kind = block_type(slug)
-    assert kind is not None  # it is one of `_ASKED`
+    assert kind is not None  # it is one of `_CHECKED`
     try:
         block: Block = load(kind, name)
     except Unusable as error:
@@ -87,7 +89,7 @@ def _of(document: str) -> Iterator[Finding]:
         return
     if isinstance(block, Cloud):
         if not block.has_account:
-            yield Finding("account", None, "none: its prices are read, and no machine can be rented")
+            yield Finding("account", None, "none: prices can be read, but no machine can be rented")
             return
         yield from block.check()
     elif isinstance(block, RcloneRemote):
@@ -102,8 +104,8 @@ def _remote(remote: RcloneRemote) -> Finding:
     except ValueError as error:
         return Finding("writable", False, str(error))
     if remote.is_folder:
-        return Finding("writable", True, "a folder on this computer: for machines of the local cloud alone")
-    return Finding("writable", True, f"{remote.path} was written, read back and deleted")
+        return Finding("writable", True, "a folder on this computer: only for machines of the local cloud")
+    return Finding("writable", True, f"a test object in {remote.path} was written, read back and deleted")
 
 
 def _access(access: PrefectAccess) -> Finding:
@@ -113,5 +115,5 @@ def _access(access: PrefectAccess) -> Finding:
     if (problem := access.problem(here=True) or access.reached()) is not None:
         return Finding(what, False, problem)
     if (problem := access.problem(here=False)) is not None:
-        return Finding(what, True, f"for machines of the local cloud alone: {problem}")
-    return Finding(what, True, "answers at the address that machines in a cloud are given")
+        return Finding(what, True, f"only for machines of the local cloud: {problem}")
+    return Finding(what, True, "answers at the address that machines in a cloud use")

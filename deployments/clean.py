@@ -1,31 +1,32 @@
-"""`clean`: remove what `up` has made, when nothing of it runs any more; the user's state only if that is asked for."""
+"""`clean`: remove what `up` has created, after `down`; the user's state only on request."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 
 from spotwave.deployments.api import remove_prefect_toml
 from spotwave.deployments.home import Home
 from spotwave.deployments.profile import remove_profile
+from spotwave.deployments.report import Report
 
-Say = Callable[[str], None]
 
+def clean(home: Home, report: Report, state: bool = False) -> None:
+    """Remove the Prefect profile and temporary files. Safe to repeat.
 
-def clean(home: Home, say: Say, state: bool = False) -> None:
-    """Remove the Prefect profile and temporary files; with `state` all that the home holds but results: blocks,
-    jobs, budgets, the ledger of spending, checkpoints. Safe to repeat."""
+    With `state`, also remove everything in the home except results: blocks, jobs, budgets, the ledger of spending,
+    checkpoints.
+    """
     if remove_profile():
-        say("Prefect profile 'spotwave' removed")
+        report("Prefect profile 'spotwave' removed")
     remove_prefect_toml(home.path)
-    for part in home.parts if state else (home.temporary,):  # by name: a home may hold other files
+    for part in home.parts if state else (home.temporary,):  # by name: the folder may contain other files
         shutil.rmtree(part, ignore_errors=True)
     if not state:
         if home.path.exists():
-            say(f"state kept in {home.path}; `spotwave clean --state` removes it")
+            report(f"state kept in {home.path}; `spotwave clean --state` removes it")
         return
     for folder in (home.results, home.path):
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
-    kept = " but results, or files that are not Spotwave's" if home.path.exists() else ""
-    say(f"state removed: {home.path}{kept}")
+    kept = ", except results and files that Spotwave did not create" if home.path.exists() else ""
+    report(f"state removed: {home.path}{kept}")

@@ -1,4 +1,4 @@
-"""The console command `spotwave`. It only calls what is there; flows and deployments do the work."""
+"""The console command `spotwave`. It only parses and dispatches; flows and deployments do the work."""
 
 from __future__ import annotations
 
@@ -23,19 +23,23 @@ app.command(open_ui, name="open")
 
 
 def _for_the_user() -> tuple[type[Exception], ...]:
-    """Errors that are a line for the user. OfferOptions for only when there is one: the import takes a second."""
+    """Return the exceptions whose message is one line for the user.
+
+    Called only when there is an exception, because the imports take a second.
+    """
     from spotwave.blocks.snapshots import StoreUnavailable
     from spotwave.deployments.api import Unavailable
-    from spotwave.deployments.home import NotOurs
+    from spotwave.deployments.home import HomeUnusable
 
-    return Unavailable, NotOurs, StoreUnavailable, ValueError
+    return Unavailable, HomeUnusable, StoreUnavailable, ValueError
 
 
 def main() -> None:
-    """Entry point: errors meant for the user are one line and exit code 1."""
+    """Run the command; an error for the user is printed as one line, with exit code 1."""
     os.umask(PRIVATE)
-    os.environ |= past_proxies(os.environ)  # what Prefect sends while the command ends goes to this computer, too
-    # A flow that ran here (reap) is told in events, which Prefect sends while the command ends; its waiting is no news.
+    os.environ |= past_proxies(os.environ)  # also for the events that Prefect sends while the command exits
+    # After a flow that runs in this process (reap), Prefect sends the remaining events while the command exits. The
+    # messages about waiting for that are of no interest to the user.
     logging.getLogger("EventsWorker").setLevel(logging.ERROR)
     try:
         app()

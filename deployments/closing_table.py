@@ -1,4 +1,4 @@
-"""The closing table of a job: what was found, what it took, and where it lies."""
+"""The closing table of a job: its results, its cost and time, and where the files are."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from spotwave.node.untrusted.strict_json import BadJson, load_file
 
 
 def closing_table(results: Path, url: str, story: str) -> str:
-    """The table for the job of that story whose results lie in `results`.
+    """Return the table for a job of the given story with its results in the folder `results`.
 
-    What result.json does not have is shown as missing, never invented. Lines are as long as they must be:
-    a path or an address that is folded or cut can be neither copied nor clicked.
+    Values missing from result.json are shown as "-". Lines are not wrapped or cut, so that paths and addresses can be
+    copied and clicked.
     """
     answer = _read(results / "result.json")
     rows = _summary(story, answer)
@@ -31,8 +31,8 @@ def closing_table(results: Path, url: str, story: str) -> str:
 
 
 def _summary(story: str, answer: dict[str, Any]) -> list[tuple[str, str]]:
-    """The story's own rows, plain: the texts among them may be a machine's."""
-    # Imported here: stories bring the chemistry with them, and a command that only starts a job must not wait for that.
+    """Return the story's own rows, with texts sanitized because a machine may have written them."""
+    # Imported here: stories import the chemistry, which would slow down a command that only starts a job.
     from spotwave.flows.loop.stories import story_named
     from spotwave.flows.loop.story import InvalidResult
 
@@ -49,7 +49,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return load_file(path, RESULT_BYTES)
     except (FileNotFoundError, BadJson):
-        return {}  # collected on another controller; or no result
+        return {}  # collected on another controller, or there is no result
 
 
 def _number(value: object, form: str) -> str:
@@ -72,7 +72,7 @@ def _usd(value: object) -> object:
 
 
 def _wall(value: object) -> str:
-    """Seconds per task, and their sum."""
+    """Return the seconds per task and their sum."""
     if not isinstance(value, dict):
         return _number(value, "{:.1f} s")
     parts = {plain(key, 100): float(seconds) for key, seconds in value.items() if _is_number(seconds)}

@@ -1,4 +1,4 @@
-"""What a run's process prints, when nobody reads it any more."""
+"""A log handler for runs that survives the end of the process that reads its output."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from prefect.logging.handlers import PrefectConsoleHandler
 
 
 class LastingConsole(PrefectConsoleHandler):
-    """Falls silent where its reader has died.
+    """Console handler that stops printing if its pipe is broken.
 
-    A run's output goes through a pipe to the worker that has started it. rich ends the process at a broken pipe
-    (Console.on_broken_pipe): with the worker every job would end, and terminate its machine in the teardown.
+    A run's output goes through a pipe to the worker that started it. rich ends the process at a broken pipe
+    (Console.on_broken_pipe). Then every job would end with the worker, and terminate its machine in the teardown.
     """
 
     def emit(self, record: logging.LogRecord) -> None:

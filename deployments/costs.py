@@ -1,4 +1,4 @@
-"""What `spotwave costs` shows: the ledger of spending, summed, as a table, as JSON or as a picture."""
+"""The output of `spotwave costs`: the sums of the ledger of spending as a table, JSON or a picture."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spotwave.flows.costs import By, Cost, by, figure, read, rows
 
 
 def summed(store: SnapshotStore, what: By) -> list[Cost]:
-    """Raises StoreUnavailable."""
+    """Return the costs grouped by `what`. Raises StoreUnavailable."""
     return by(read(store), what)
 
 
@@ -40,16 +40,16 @@ def as_table(costs: list[Cost], what: By) -> Table:
 
 
 def closing(costs: list[Cost]) -> str:
-    """The sum, in one line."""
+    """Return the total in one line."""
     spent, reserved = sum(cost.usd for cost in costs), sum(cost.reserved_usd for cost in costs)
-    running = f", {reserved:.4f} USD reserved by what runs" if reserved or any(one.running for one in costs) else ""
+    running = f", {reserved:.4f} USD reserved by running jobs" if reserved or any(one.running for one in costs) else ""
     return f"{spent:.4f} USD spent{running}"
 
 
 def draw(costs: list[Cost], what: By, file: Path) -> None:
-    """Write the picture. Raises ValueError, a line for the user, where that cannot be."""
+    """Write the picture. Raises ValueError with a line for the user if there are no costs or the file is invalid."""
     if not costs:
-        raise ValueError("--picture: nothing has been spent yet, so there is nothing to draw")
+        raise ValueError("--picture: there are no costs to draw yet")
     try:
         figure(costs, what).savefig(file, dpi=110)
     except (OSError, ValueError) as error:

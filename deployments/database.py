@@ -1,7 +1,7 @@
-"""Where the embedded server keeps its data: SQLite in the home, or the PostgreSQL that Prefect's settings name.
+"""The embedded server's database: SQLite in the home, or the PostgreSQL named in Prefect's settings.
 
 The setting is Prefect's own, PREFECT_SERVER_DATABASE_CONNECTION_URL (or its parts, PREFECT_SERVER_DATABASE_HOST
-and so on), from wherever Prefect reads settings. Its password reaches the server's environment and nothing else.
+and so on), from any place where Prefect reads settings. The password is passed only to the server's environment.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from spotwave.deployments.home import Home
 
 SETTING = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 _SQLITE = "SQLite"
-# Settings that only a server needs: databases, queues and their passwords, and the password that it asks for.
-_SERVERS_OWN = (
+# Settings that only a server needs: databases, queues and their passwords, and the password that clients must send.
+_SERVER_ONLY = (
     "PREFECT_SERVER_API_AUTH_STRING",
     "PREFECT_SERVER_DATABASE_",
     "PREFECT_API_DATABASE_",
@@ -30,73 +30,76 @@ _SERVERS_OWN = (
     "PREFECT_REDIS_",
     "PREFECT_MESSAGING_",
 )
-# Prefect's own 5 and 10 are used up by forty jobs that start; who then waits for 30 s is answered with status 500.
-# Of the 100 connections that PostgreSQL allows out of the box. 50 s: less than the minute for which clients wait.
+# Forty starting jobs use up Prefect's defaults of 5 and 10; a request that then waits for 30 s is answered with status
+# 500. PostgreSQL allows 100 connections by default. 50 s is less than the minute that clients wait.
 _CONNECTIONS = {
     "PREFECT_SERVER_DATABASE_SQLALCHEMY_POOL_SIZE": "20",
     "PREFECT_SERVER_DATABASE_SQLALCHEMY_MAX_OVERFLOW": "40",
     "PREFECT_SERVER_DATABASE_SQLALCHEMY_POOL_TIMEOUT": "50",
 }
-_LEAST_VERSION = 140009  # 14.9, of which Prefect's documentation says that it is needed
+_LEAST_VERSION = 140009  # 14.9, the oldest that Prefect supports according to its documentation
 
 
 class Unusable(Exception):
-    """The database cannot be used; the message is one line for the user, without the password."""
+    """The database cannot be used. The message is one line for the user, without the password."""
 
 
 @dataclass(frozen=True)
 class Database:
-    """A choice of database. `place` is for people: no user, no password."""
+    """A database. `place` is its description for users, without user name and password."""
 
     place: str
-    url: SecretStr | None = None  #: None: SQLite, where Prefect puts it
+    url: SecretStr | None = None  #: None: SQLite in Prefect's default place
 
     @property
     def is_sqlite(self) -> bool:
         return self.url is None
 
     def defaults(self) -> dict[str, str]:
-        """Settings for the server's process, where the user has none of his own."""
+        """Return default settings for the server's process; the user's own settings override them."""
         return {} if self.is_sqlite else dict(_CONNECTIONS)
 
     def address(self) -> dict[str, str]:
-        """For the server's process alone, whole: a password may have been given apart."""
+        """Return the setting with the full address, including the password, for the server's process only."""
         return {} if self.url is None else {SETTING: self.url.get_secret_value()}
 
 
 def chosen() -> Database:
-    """What the settings of this process name. Raises Unusable if it is no address of a database."""
+    """Return the database in this process's settings. Raises Unusable if the address is not valid."""
     url = get_current_settings().server.database.connection_url
     assert url is not None  # Prefect fills in the address of its SQLite file
     try:
         parsed = make_url(url.get_secret_value())
     except (ArgumentError, ValueError) as error:
-        # Its own message would quote the address, password and all.
+        # The message of the original error quotes the address with the password.
         raise Unusable(
-            f"{SETTING} is no address of a database. Give postgresql+asyncpg://user:password@host:5432/database."
+            f"{SETTING} is not a valid database address. Give postgresql+asyncpg://user:password@host:5432/database."
         ) from error.__cause__
     if parsed.get_backend_name() == "sqlite":
         return Database(_SQLITE)
     if parsed.drivername != "postgresql+asyncpg":
-        raise Unusable(f"{SETTING}: it begins with '{parsed.drivername}'. Prefect needs 'postgresql+asyncpg://'.")
+        raise Unusable(f"{SETTING}: must start with 'postgresql+asyncpg://', not '{parsed.drivername}'.")
     return Database(f"PostgreSQL at {parsed.host or 'localhost'}:{parsed.port or 5432}/{parsed.database}", url)
 
 
-def only_the_servers(name: str) -> bool:
-    """Whether an environment variable is a server's business and no client's."""
-    return name.startswith(_SERVERS_OWN)
+def is_server_only(name: str) -> bool:
+    """Return whether an environment variable is for the server only, not for clients."""
+    return name.startswith(_SERVER_ONLY)
 
 
-def without_the_servers(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment without what a client has no business to know."""
-    return {name: value for name, value in environment.items() if not only_the_servers(name)}
+def without_server_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment without the settings that are for the server only."""
+    return {name: value for name, value in environment.items() if not is_server_only(name)}
 
 
 async def check(database: Database) -> None:
-    """Raises Unusable if PostgreSQL does not answer, is too old or lacks what Prefect's migrations need."""
+    """Check that PostgreSQL answers, is new enough and has the extension that Prefect's migrations need.
+
+    Raises Unusable.
+    """
     if database.url is None:
         return
-    # Half a second to import, and needed only where a server is to be started.
+    # Imported here: takes half a second, and is needed only to start a server.
     from prefect.server.database.configurations import AsyncPostgresConfiguration
 
     engine = await AsyncPostgresConfiguration(database.url.get_secret_value()).engine()  # with its TLS settings
@@ -110,7 +113,7 @@ async def check(database: Database) -> None:
         raise Unusable(
             f"{SETTING}: {database.place} cannot be used ({reason[:160]}). Start it, correct the setting, or unset it "
             "to use SQLite."
-        ) from None  # whose text may hold the address
+        ) from None  # the original error's text may contain the address
     finally:
         await engine.dispose()
     if version < _LEAST_VERSION:
@@ -121,24 +124,27 @@ async def check(database: Database) -> None:
         )
 
 
-def same_as_before(home: Home, database: Database) -> None:
-    """Raises Unusable if this home's data are in a PostgreSQL that is not the one named now: another database knows
-    nothing of the jobs that run. From SQLite to PostgreSQL is allowed, and begins anew."""
+def check_unchanged(home: Home, database: Database) -> None:
+    """Check that the home's data are not in another PostgreSQL than the configured one.
+
+    Another database has no record of the running jobs. A change from SQLite to PostgreSQL is allowed, and starts with
+    an empty database. Raises Unusable.
+    """
     before = in_use(home) or _SQLITE
     if before not in (_SQLITE, database.place):
         raise Unusable(
-            f"{SETTING}: this home's server kept its data in {before}, and {database.place} is named now. Set it as "
-            f"it was, or remove {_note(home)} to begin anew (no job is then known any more)."
+            f"{SETTING}: the server's data are in {before}, but the setting now names {database.place}. Restore the "
+            f"setting, or remove {_note(home)} to start with another database (existing jobs are then not known)."
         )
 
 
 def remember(home: Home, database: Database) -> None:
-    """Note where the data are; no secret."""
+    """Record where the data are, without secrets."""
     _note(home).write_text(database.place + "\n")
 
 
 def in_use(home: Home) -> str | None:
-    """Where this home's server keeps its data, if it ever had one."""
+    """Return where this home's server keeps its data; None if no server was ever started."""
     return _note(home).read_text().strip() if _note(home).exists() else None
 
 

@@ -1,4 +1,4 @@
-"""The block documents a newcomer starts with; created if absent, never overwritten."""
+"""The default block documents for new users; created if missing, never overwritten."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ PUBLIC = "public"
 
 
 def create_default_blocks(home: Home, client: SyncPrefectClient) -> None:
-    """Save `local-cloud/here`, `rclone-remote/here`, `prefect-access/here`, `snapshot-store/here`, `budget/here` (which
-    limits nothing) and, of the clouds the one whose price list needs no account, `azure-cloud/public`, where there is
-    none."""
-    # The local cloud names no folder: two computers that share an API each have their own.
+    """Save the default documents that do not exist yet.
+
+    These are `local-cloud/here`, `rclone-remote/here`, `prefect-access/here`, `snapshot-store/here`, `budget/here`
+    (without limits) and `azure-cloud/public`. Azure is the one cloud whose prices can be read without an account.
+    """
+    # The local cloud has no folder set: two computers that share an API each use their own.
     defaults: list[tuple[str, Block]] = [
         (NAME, LocalCloud()),
         (NAME, RcloneRemote(path=str(home.remote))),

@@ -1,4 +1,4 @@
-"""The deployments of ours that an API has."""
+"""Spotwave's deployments in a Prefect API."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from prefect.client.schemas.responses import DeploymentResponse
 
 
 def our_deployments(client: SyncPrefectClient) -> list[DeploymentResponse]:
-    """Found by their tag, whichever version of Spotwave made them."""
+    """Return the deployments with the tag of Spotwave, whichever version created them."""
     ours = DeploymentFilter(tags=DeploymentFilterTags(all_=["spotwave"]))
     return client.read_deployments(deployment_filter=ours)

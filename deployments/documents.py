@@ -1,8 +1,7 @@
-"""Block documents that name a folder of the home, after the home has been moved (deployments/earlier_home.py)."""
+"""Update of block documents with a folder of the home after the home was moved (deployments/earlier_home.py)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from prefect.blocks.core import Block
@@ -11,18 +10,17 @@ from prefect.client.orchestration import SyncPrefectClient
 from spotwave.blocks.home import absolute
 from spotwave.blocks.load import Unusable, load, names_of
 from spotwave.deployments.home import Home
+from spotwave.deployments.report import Report
 
-Say = Callable[[str], None]
 
-
-def follow_move(home: Home, client: SyncPrefectClient, say: Say) -> None:
-    """Where a document names a folder below the place that the home was moved from, name it below the home.
+def follow_move(home: Home, client: SyncPrefectClient, report: Report) -> None:
+    """Change folders below the home's old path in block documents to the new path.
 
     Safe to repeat; the note of the move is removed last.
     """
     if not home.moved_from.exists():
         return
-    # Imported here: an `up` as usual does not need them.
+    # Imported here: a usual `up` does not need them.
     from spotwave.blocks.local.block import LocalCloud
     from spotwave.blocks.rclone import RcloneRemote
     from spotwave.blocks.snapshots import SnapshotStore
@@ -34,19 +32,19 @@ def follow_move(home: Home, client: SyncPrefectClient, say: Say) -> None:
             document = f"{kind.get_block_type_slug()}/{name}"
             try:
                 block = load(kind, name)
-            except Unusable as error:  # its fields are not valid, and were not before
-                say(f"{document} cannot be read ({error}): if it names a folder in {old}, correct it to {home.path}")
+            except Unusable as error:  # its fields were not valid before the move either
+                report(f"{document} cannot be read ({error}): if it has a folder in {old}, change it to {home.path}")
                 continue
-            place = moved(getattr(block, field), old, home.path)
+            place = new_path(getattr(block, field), old, home.path)
             if place is not None:
                 setattr(block, field, place)
                 block.save(name, overwrite=True)
-                say(f"{document}: now {place}")
+                report(f"{document}: now {place}")
     home.moved_from.unlink()
 
 
-def moved(named: str | None, old: Path, new: Path) -> str | None:
-    """The folder's new place; None if it is not below the old one, or no folder of this computer."""
+def new_path(named: str | None, old: Path, new: Path) -> str | None:
+    """Return the folder's new path; None if it is not below the old path or not a folder on this computer."""
     if named is None or "://" in named or not named.startswith(("/", "~")):
         return None
     folder = absolute(named)

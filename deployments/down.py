@@ -1,18 +1,17 @@
-"""`down`: everything of ours on this computer ends; machines in clouds go on.
+"""`down`: end all Spotwave processes on this computer; machines in clouds keep running.
 
-The order, and why:
+The order, with reasons:
 
-1. The controller's worker and its engines, by SIGKILL. Asked politely, an engine would run its teardown and
-   terminate the machine of its job; killed, it leaves a job that `reconcile` takes up at the next `up`.
-2. The local machines are shut down: after a notice, in which they save a checkpoint and tell the still
-   running server. That is no interruption: their jobs go on at the same size, and none counts it as a loss.
+1. The controller's worker and its engines, by SIGKILL. On SIGTERM an engine would run its teardown and terminate the
+   machine of its job. After SIGKILL, `reconcile` resumes the job at the next `up`.
+2. The local machines, after a notice in which they save a checkpoint and report to the server, which still runs. This
+   does not count as an interruption: their jobs resume at the same size, with no loss recorded.
 3. The embedded server, by SIGTERM, then SIGKILL. A server that the user configured is not touched.
-4. A sweep by environment mark, for whatever slipped out of its note.
+4. All other processes with the environment mark, in case a note was lost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,45 +25,46 @@ from spotwave.deployments import server, worker
 from spotwave.deployments.api import Api, Unavailable, configured_url
 from spotwave.deployments.earlier_home import still_running
 from spotwave.deployments.home import Home
-from spotwave.deployments.machines import Found, Silent, find_all
+from spotwave.deployments.machines import Found, Unreachable, find_all
 from spotwave.deployments.processes import end, marked
+from spotwave.deployments.report import Report
 
 _NOTICE_S = 10.0
 
-Say = Callable[[str], None]
-
 
 @dataclass(frozen=True)
-class Left:
-    """What runs on after `down`: machines in clouds by name, and our processes that could not be ended."""
+class Remaining:
+    """What still runs after `down`: machines in clouds by name, and local processes that could not be ended."""
 
     machines: list[str]
     processes: list[psutil.Process]
 
 
-def down(home: Home, say: Say) -> Left:
-    """End everything of this home on this computer. Safe to repeat."""
+def down(home: Home, report: Report) -> Remaining:
+    """End all processes of this home on this computer. Safe to repeat."""
     for line in still_running(home):
-        say(line)
+        report(line)
     if not home.path.exists():
-        return Left([], [])  # nothing was ever started, and no folder need be made
+        return Remaining([], [])  # nothing was ever started; do not create the folder
     with home.locked():
         url = configured_url(server.own_url(home))
-        away = _machines_away(home, url)
+        in_clouds = _machines_in_clouds(home, url)
         killed = worker.kill(home)
         if killed:
-            say(f"controller's worker ended, {killed} process(es); running jobs are taken up again at the next `up`")
+            report(f"controller's worker ended, {killed} process(es); running jobs are resumed at the next `up`")
         stopped = _stop_local_machines(home)
         if stopped:
-            say(f"local machines ended: {', '.join(stopped)}")
+            report(f"local machines ended: {', '.join(stopped)}")
         if server.stop(home):
-            say("Prefect server ended")
-        return Left(away, _sweep(home))
+            report("Prefect server ended")
+        return Remaining(in_clouds, _sweep(home))
 
 
-def _machines_away(home: Home, url: str | None) -> list[str]:
-    """Names of our machines on clouds other than this computer, as far as the API still answers. What keeps it from
-    answering must not keep us from ending what is here."""
+def _machines_in_clouds(home: Home, url: str | None) -> list[str]:
+    """Return a line for each of Spotwave's machines in clouds, if the API still answers.
+
+    Errors are returned as lines: they must not prevent `down` from ending the local processes.
+    """
     note = server.running(home)
     api = Api(url, embedded=False) if url else Api(note.url, embedded=True) if note else None
     if api is None:
@@ -72,43 +72,43 @@ def _machines_away(home: Home, url: str | None) -> list[str]:
     try:
         with api.in_use(home), get_client(sync_client=True) as client:
             if api.embedded and client.api_healthcheck() is not None:
-                return []  # it has ended, or has only just been started
+                return []  # the server has ended, or is still starting
             return [_described(one) for one in find_all(client, leave_out="local")]
     except Unavailable as error:
-        return [f"perhaps machines in clouds, which could not be asked for. {error}"]
+        return [f"possibly machines in clouds, which could not be listed. {error}"]
     except PrefectHTTPStatusError as error:
         status = error.response.status_code
-        return [f"perhaps machines in clouds, which could not be asked for: {api.url} answers HTTP {status}"]
+        return [f"possibly machines in clouds, which could not be listed: {api.url} answers HTTP {status}"]
 
 
-def _described(one: Found | Silent) -> str:
-    if isinstance(one, Silent):
-        return f"perhaps something on {one.block}, which could not be asked ({one.reason})"
+def _described(one: Found | Unreachable) -> str:
+    if isinstance(one, Unreachable):
+        return f"possibly machines on {one.block}, which could not be queried ({one.reason})"
     return f"{one.machine.name} ({one.machine.offer.label})"
 
 
 def _stop_local_machines(home: Home) -> list[str]:
     if not any(home.machines.iterdir()):
-        return []  # and no need to import the cloud's code
+        return []  # without importing the cloud's code
     from spotwave.blocks.local.block import LocalCloud
     from spotwave.blocks.local.processes import StillRunning
 
     cloud = LocalCloud(folder=str(home.machines))
 
     def stop(machine: Machine) -> str:
-        with suppress(StillRunning):  # the sweep names what could not be ended
+        with suppress(StillRunning):  # `_sweep` reports processes that could not be ended
             cloud.shut_down(machine, notice_s=_NOTICE_S)
         return machine.name
 
     machines = cloud.find()
     if not machines:
         return []
-    with ThreadPoolExecutor(len(machines)) as pool:  # one notice time for all, not one after the other
+    with ThreadPoolExecutor(len(machines)) as pool:  # all at once, so that the notice times do not add up
         return list(pool.map(stop, machines))
 
 
 def _sweep(home: Home) -> list[psutil.Process]:
-    """End whatever still carries the home's mark; returns what could not be ended."""
+    """End all processes with the home's mark; return those that could not be ended."""
     for machines in (False, True):
         end(marked(home.path, machines), grace_s=2)
     return [process for machines in (False, True) for process in marked(home.path, machines)]

@@ -1,4 +1,4 @@
-"""`spotwave drill` in the terminal: what it will cost, whether it may, and what it has shown."""
+"""`spotwave drill` in the terminal: the cost estimate, the confirmation, the runs and their reports."""
 
 from __future__ import annotations
 
@@ -23,73 +23,76 @@ from spotwave.node.contract import job_key_of
 DEPLOYMENT = "drill/here"
 
 
-def promises(clouds: list[str], minutes: float, store: str) -> list[DrillEstimate]:
-    """The dearest case on each cloud. Raises ValueError with one line, of the first that cannot be rehearsed on."""
+def estimates(clouds: list[str], minutes: float, store: str) -> list[DrillEstimate]:
+    """Return the estimate of the highest cost on each cloud.
+
+    Raises ValueError with one line for the first cloud on which no drill is possible.
+    """
     return [estimate(cloud, minutes, store) for cloud in clouds]
 
 
-def told(most: list[DrillEstimate]) -> list[str]:
-    """What is said before it begins."""
-    together = [f"together: {sum(one.usd for one in most):.4f} USD at most"] if len(most) > 1 else []
+def announcement(most: list[DrillEstimate]) -> list[str]:
+    """Return the lines to show before the drill starts."""
+    together = [f"together: at most {sum(one.usd for one in most):.4f} USD"] if len(most) > 1 else []
     return [*(one.line for one in most), *together]
 
 
-def agreed(most: list[DrillEstimate], ask: Callable[[str], str] | None) -> bool:
-    """Whether the user wants it; ask: None where nobody is there to answer. Raises ValueError then."""
+def is_confirmed(most: list[DrillEstimate], ask: Callable[[str], str] | None) -> bool:
+    """Return whether the user confirms the cost. `ask` is None without a terminal; then raises ValueError."""
     usd = sum(one.usd for one in most)
     if ask is None:
-        raise ValueError(f"drill: there is no terminal to ask whether it may cost up to {usd:.4f} USD; give --yes")
-    return ask("begin? [y/N] ").strip().lower() in ("y", "yes")
+        raise ValueError(f"drill: no terminal to confirm a cost of up to {usd:.4f} USD; give --yes")
+    return ask("start? [y/N] ").strip().lower() in ("y", "yes")
 
 
 def rehearse(home: Home, api: Api, most: list[DrillEstimate], blocks: dict[str, str], console: Console) -> int:
-    """Run the drills, all at once, and follow them one after the other; 0 if all passed.
+    """Run the drills at the same time, follow them one after the other, and return 0 if all passed.
 
-    blocks: remote, access and store, the flow's parameters. Results go to `results/` of the working directory.
+    blocks: remote, access and store, as parameters of the flow. Results go to `results/` in the working directory.
     """
     results = results_here(home)
     with get_client(sync_client=True) as client:
         deployment = client.read_deployment_by_name(DEPLOYMENT)
         runs = []
         for one in most:
-            asked = {"cloud": one.cloud, "minutes": one.minutes, "max_usd_h": one.max_usd_h, **blocks}
+            parameters = {"cloud": one.cloud, "minutes": one.minutes, "max_usd_h": one.max_usd_h, **blocks}
             runs.append(
                 client.create_flow_run_from_deployment(
-                    deployment.id, parameters=asked, state=Scheduled(), job_variables=job_variables(results)
+                    deployment.id, parameters=parameters, state=Scheduled(), job_variables=job_variables(results)
                 )
             )
         try:
-            failed = [_followed(home, api, client, one, run, console) for one, run in zip(most, runs, strict=True)]
+            failed = [_has_failed(home, api, client, one, run, console) for one, run in zip(most, runs, strict=True)]
         except KeyboardInterrupt:
             ids = " ".join(str(run.id) for run in runs)
-            _say(console, f"The drills go on, and end by themselves. Cancel one: prefect flow-run cancel <id> ({ids})")
+            _print(console, f"The drills continue in the background. Cancel one: prefect flow-run cancel <id> ({ids})")
             return 130
     return 1 if any(failed) else 0
 
 
-def _followed(
+def _has_failed(
     home: Home, api: Api, client: SyncPrefectClient, most: DrillEstimate, run: FlowRun, console: Console
 ) -> bool:
-    """Whether it failed."""
-    _say(console, f"drill on {most.cloud}: {link(api, home, run_page(run.id))}")
+    """Follow one drill, print its report, and return whether it failed."""
+    _print(console, f"drill on {most.cloud}: {link(api, home, run_page(run.id))}")
     try:
         run = follow(client, run.id, console)
     except ApiSilent as silent:
-        _say(console, f"The Prefect API no longer answers ({silent}). The drill goes on, and ends by itself.")
+        _print(console, f"The Prefect API no longer answers ({silent}). The drill continues in the background.")
         return True
     report = _report(client, run.id)
     if report is not None:
         console.print(Markdown(report))
     if (found := collected(job_key_of(run.id), results_here(home), home.results)) is not None:
-        _say(console, f"results: {found}")
+        _print(console, f"results: {found}")
     if run.state is not None and run.state.is_completed():
         return False
     message = " ".join((run.state.message or "no message").split()) if run.state else "no state"
-    _say(console, f"not passed on {most.cloud}: {message}")
+    _print(console, f"not passed on {most.cloud}: {message}")
     return True
 
 
-def _say(console: Console, line: str) -> None:
+def _print(console: Console, line: str) -> None:
     console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -1,10 +1,10 @@
-"""State of an earlier version: the folder `.spotwave` of a checkout, moved into the user's home at the next `up`.
+"""Migration of an earlier version's state: the folder `.spotwave` of a checkout moves to the user's home at `up`.
 
     ~/spotwave/.spotwave  ->  ~/.local/state/spotwave
 
-Nothing is moved while a process of it runs, into a home that has state already, or where SPOTWAVE_HOME names the home:
-a home that was chosen stays apart from others. What the move leaves to do with the server running is noted in the
-home, and done by deployments/documents.py.
+Nothing is moved while processes of the old home run, if the new home has state already, or if SPOTWAVE_HOME is set: a
+home that the user chose stays separate. Block documents can be updated only when the server runs: a note in the home
+records the move, and deployments/documents.py updates them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import filecmp
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from spotwave.blocks.home import ENV_HOME
@@ -23,51 +23,51 @@ from spotwave.deployments.api import remove_prefect_toml
 from spotwave.deployments.earlier_version import refuse_unfinished_in
 from spotwave.deployments.home import ROOT, Home, flocked
 from spotwave.deployments.processes import marked
+from spotwave.deployments.report import Report
 from spotwave.deployments.unavailable import Unavailable
 from spotwave.node.contract import write_text
 
-Say = Callable[[str], None]
 _NAME = ".spotwave"
 _PARTS = ("prefect", "secrets", "store", "remote")  # one of them is in every home that was ever used
 
 
 def earlier_homes(checkout: Path = ROOT) -> list[Path]:
-    """Homes of an earlier version in the working directory and in the checkout that the package is installed from."""
+    """Return homes of an earlier version in the working directory and in the checkout of the installed package."""
     if os.environ.get(ENV_HOME):
         return []
     places = [Path(os.path.realpath(".")) if os.path.exists(".") else checkout, checkout]
     return [place / _NAME for place in dict.fromkeys(places) if _is_home(place / _NAME)]
 
 
-def move_earlier(home: Home, say: Say, checkout: Path = ROOT) -> None:
-    """Move the state of an earlier version into the home, if there is such state; a line about each.
+def move_earlier(home: Home, report: Report, checkout: Path = ROOT) -> None:
+    """Move the state of an earlier version into the home if there is any, and report each move.
 
-    The caller does not hold the home's lock, for which the home would have to exist. Raises Unavailable if processes of
-    it run, or it cannot be moved: a home that is begun beside it would keep it from being moved later.
+    The caller must not hold the home's lock, because the lock would create the home. Raises Unavailable if processes
+    of the old home run or it cannot be moved: a new home created now would prevent the move later.
     """
     for old in earlier_homes(checkout):
         if old != home.path:
-            _move(old, home, say)
+            _move(old, home, report)
 
 
 def still_running(home: Home, checkout: Path = ROOT) -> list[str]:
-    """A line for each home of an earlier version whose processes run: `down` for this home does not end them."""
-    return [_running(old) for old in earlier_homes(checkout) if old != home.path and _is_running(old)]
+    """Return a line for each home of an earlier version with running processes, which `down` does not end."""
+    return [_running_message(old) for old in earlier_homes(checkout) if old != home.path and _is_running(old)]
 
 
-def _move(old: Path, home: Home, say: Say) -> None:
+def _move(old: Path, home: Home, report: Report) -> None:
     (old / "run").mkdir(mode=0o700, exist_ok=True)
-    with flocked(old / "run" / "lock"):  # the one that `up` and `down` of the earlier version hold
+    with flocked(old / "run" / "lock"):  # also used by `up` and `down` of the earlier version
         if not _is_home(old):
             return  # another `up` has moved it
         if not _is_empty(home.path):
-            say(
-                f"{old} has the state of an earlier version, and stays as it is, because {home.path} is in use. To use "
-                f"that state set {ENV_HOME}={old}; if it is not needed, remove it"
+            report(
+                f"the state of an earlier version in {old} was not moved, because {home.path} is in use. To use "
+                f"it, set {ENV_HOME}={old}; if you do not need it, remove it"
             )
             return
         if _is_running(old):
-            raise Unavailable(f"{_running(old)}, then call this again: it moves the state to {home.path}.")
+            raise Unavailable(f"{_running_message(old)}, then repeat this command: it moves the state to {home.path}.")
         if server.on_sqlite(Home(old)):
             refuse_unfinished_in(Home(old).prefect / "prefect.db")
         note = old / "run" / Home(old).moved_from.name
@@ -77,28 +77,28 @@ def _move(old: Path, home: Home, say: Say) -> None:
         except (OSError, shutil.Error) as error:
             note.unlink(missing_ok=True)
             raise Unavailable(
-                f"The state of an earlier version, {old}, cannot be moved to {home.path} ({_reason(error)}). Free or "
-                f"open that place, or set {ENV_HOME}={old} to use it where it is."
+                f"The state of an earlier version in {old} cannot be moved to {home.path} ({_reason(error)}). Make "
+                f"that path writable, or set {ENV_HOME}={old} to use the state in its present place."
             ) from error
         remove_prefect_toml(old.parent)
-        say(f"state of an earlier version moved from {old} to {home.path}")
+        report(f"state of an earlier version moved from {old} to {home.path}")
 
 
 def _relocate(old: Path, new: Path) -> None:
-    """By renaming; on another file system by a copy that is compared first. Raises OSError, shutil.Error."""
+    """Rename the folder, or copy it if it is on another file system. Raises OSError, shutil.Error."""
     new.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if new.exists():
-        shutil.rmtree(new)  # folders without a file
+        shutil.rmtree(new)  # contains only empty folders
     try:
         old.rename(new)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        copied(old, new)
+        move_by_copy(old, new)
 
 
-def copied(old: Path, new: Path) -> None:
-    """Move the folder by a verified copy: `new` is there as a whole or not at all. Raises OSError, shutil.Error."""
+def move_by_copy(old: Path, new: Path) -> None:
+    """Move the folder by copy and comparison: `new` is complete or does not exist. Raises OSError, shutil.Error."""
     part = new.with_name(f".{new.name}.part-{os.getpid()}")
     try:
         shutil.copytree(old, part, symlinks=True, ignore=_special)
@@ -111,7 +111,7 @@ def copied(old: Path, new: Path) -> None:
         part.rename(new)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    shutil.rmtree(old, ignore_errors=True)  # what cannot be removed is shown at the next `up`
+    shutil.rmtree(old, ignore_errors=True)  # if it cannot be removed, the next `up` reports it
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -120,7 +120,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _special(folder: str, names: list[str]) -> list[str]:
-    """Pipes and sockets of machines that have ended: nothing in them to copy."""
+    """Return the pipes and sockets, which terminated machines leave and which have no content to copy."""
     return [name for name in names if _is_special(Path(folder, name))]
 
 
@@ -130,7 +130,7 @@ def _is_special(path: Path) -> bool:
 
 
 def _is_home(folder: Path) -> bool:
-    """Whether it is a home, and this user's; not a link to one."""
+    """Return whether the folder is a home of this user, and not a link."""
     try:
         found = folder.lstat()
     except OSError:
@@ -140,7 +140,7 @@ def _is_home(folder: Path) -> bool:
 
 
 def _is_empty(folder: Path) -> bool:
-    """Whether it holds no file but a lock, as where no `up` has come to an end."""
+    """Return whether the folder contains no file but a lock, as after an `up` that failed."""
     return all(path.name == "lock" for path in _files(folder)) if folder.exists() else True
 
 
@@ -148,9 +148,9 @@ def _is_running(old: Path) -> bool:
     return bool(marked(old, machines=False) or marked(old, machines=True))
 
 
-def _running(old: Path) -> str:
+def _running_message(old: Path) -> str:
     return (
-        f"Processes of an earlier version run, with their state in {old}. When its jobs have ended, call "
+        f"Processes of an earlier version still run, with their state in {old}. When its jobs have ended, run "
         f"`{ENV_HOME}={old} spotwave down`"
     )
 

@@ -1,7 +1,7 @@
-"""Jobs that a version from before the move into one package has started: their kept steps name modules that are gone.
+"""Jobs of a version from before the move into one package: this version cannot resume them.
 
-Prefect pickles what a step returns, and a pickle names modules (`blocks.cloud`, now `spotwave.blocks.models`): such a
-job can be finished by the version that began it, and by no other.
+Prefect pickles the results of steps, and a pickle contains module names (`blocks.cloud`, now `spotwave.blocks.models`).
+Only the version that started such a job can finish it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from spotwave.deployments.unavailable import Unavailable
 from spotwave.flows.housekeeping.reconcile import AGE
 
 _PACKAGE = "spotwave."
-_NOT_JOBS = {"housekeeping", "market", "node"}  # tags; a node run is part of a job, which is what counts
+_NOT_JOBS = {"housekeeping", "market", "node"}  # tags; a node run is part of a job, which is counted already
 _UNFINISHED = [state for state in StateType if state not in TERMINAL_STATES]
 _SHOWN = 3
 # The name and the state of each run, with the tags of its deployment as a JSON list.
@@ -40,9 +40,9 @@ WHERE deployment.entrypoint NOT LIKE 'spotwave.%' AND deployment.tags LIKE '%"sp
 
 
 def refuse_unfinished(client: SyncPrefectClient) -> None:
-    """Raises Unavailable while a job of an earlier version has not ended; its housekeeping does not count.
+    """Raise Unavailable if a job of an earlier version has not ended; its housekeeping runs do not count.
 
-    A job that crashed lately has not ended: the version that began it starts it again (flows.housekeeping.reconcile).
+    A job that crashed recently has not ended: its own version restarts it (flows.housekeeping.reconcile).
     """
     old = [one for one in _earlier(client) if not _NOT_JOBS & set(one.tags)]
     if not old:
@@ -54,8 +54,10 @@ def refuse_unfinished(client: SyncPrefectClient) -> None:
 
 
 def refuse_unfinished_in(database: Path) -> None:
-    """The same for the SQLite file of a Prefect server that does not run; one that cannot be read has no runs, as far
-    as this is concerned: `refuse_unfinished` asks again. Raises Unavailable."""
+    """Do the same for the SQLite file of a Prefect server that does not run.
+
+    A file that cannot be read is ignored, because `refuse_unfinished` checks again later. Raises Unavailable.
+    """
     if not database.exists():
         return
     try:
@@ -75,13 +77,13 @@ def _refusal(names: list[str]) -> str:
     shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
     jobs = "1 job" if len(names) == 1 else f"{len(names)} jobs"
     return (
-        f"{jobs} of an earlier version of Spotwave ({shown}) must end first, because this version cannot carry on "
-        "what that one began. Let them end or cancel them with that version, then run `spotwave up` again."
+        f"{jobs} of an earlier version of Spotwave ({shown}) must end first, because this version cannot continue "
+        "them. Wait for them or cancel them with that version, then run `spotwave up` again."
     )
 
 
 def remove_deployments(client: SyncPrefectClient) -> None:
-    """Delete the deployments whose code is gone; those of the same name have been replaced already."""
+    """Delete the deployments whose code no longer exists; those with unchanged names are replaced already."""
     for one in _earlier(client):
         client.delete_deployment(one.id)
 

@@ -1,9 +1,9 @@
-"""What stands before the embedded Prefect server: who may call, from where, and how a browser logs in.
+"""Access control in front of the embedded Prefect server: authentication, Host and Origin checks, browser login.
 
-Prefect asks for the auth string by itself (3.9.1: server/api/server.py, token_validation), but lets /health and /ready
-through, accepts every Host, and has no login but a field for the password. Here everything below /api takes the auth
-string or a browser's session (deployments/login.py); requests for another host, which a page reaches by giving its own
-name the address 127.0.0.1, and websockets of other pages are refused; and no page may show ours in a frame.
+Prefect checks the auth string on its own (3.9.1: server/api/server.py, token_validation), but leaves /health and
+/ready open, accepts every Host, and has no login except a password field. Here everything below /api requires the auth
+string or a browser's session (deployments/login.py). Requests with another Host are rejected (DNS rebinding: a web page
+whose host name resolves to 127.0.0.1), as are websockets of other origins. No other page may embed the UI in a frame.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ from spotwave.deployments.login import (
     new_session,
 )
 
-HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})  #: any port: ssh may forward another one here
+HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})  #: with any port, because ssh may forward another one
 
 _API = "/api"
-_HEALTH = ("/api/health", "/api/ready")  # asked by Prefect's pages without a password, which is their only fault
-_STORED_AS = "prefect-password"  # by Prefect's pages, both versions of them (3.9.1)
-# Of block types, as Prefect's own and its integrations name them; nobody else can put a picture there.
+_HEALTH = ("/api/health", "/api/ready")  # Prefect's pages request these without the password
+_STORED_AS = "prefect-password"  # key in the browser's storage that both versions of Prefect's pages read (3.9.1)
+# Sources of the logos of Prefect's block types and integrations; only their owners can publish pictures there.
 _LOGOS = "https://cdn.sanity.io/images/3ugk85nk/ https://raw.githubusercontent.com/PrefectHQ/"
-# But for those, the pages load nothing from elsewhere: a picture in a text that a machine wrote tells nobody anything.
-# Their styles are partly inline; of scripts only those of the server itself run, and what these compile: no
-# `javascript:` link does.
+# Otherwise the pages load nothing from other servers, so that a picture in a text written by a machine sends no request
+# to anyone. Some styles are inline. Only scripts of the server itself run, and code that these compile; `javascript:`
+# links do not run.
 _PAGES = "; ".join(
     (
         "default-src 'self'",
         f"img-src 'self' data: blob: {_LOGOS}",
         "style-src 'self' 'unsafe-inline'",
         "font-src 'self' data:",
-        "script-src 'self' 'unsafe-eval'",  # PixiJS, which draws a run's graph, compiles what it draws with
+        "script-src 'self' 'unsafe-eval'",  # PixiJS, which draws a run's graph, compiles code
         "worker-src 'self' blob:",
         "object-src 'none'",
         "base-uri 'self'",
@@ -87,8 +87,8 @@ class Guard:
         if answer is not None:
             await answer(scope, receive, send)
             return
-        if _below(scope["path"], _API):
-            # From here on Prefect checks it once more, as it would any client's.
+        if _is_below(scope["path"], _API):
+            # Prefect then checks the auth string again, as for any client.
             scope["headers"] = [
                 *_without(scope["headers"], b"authorization"),
                 (b"authorization", basic(self._auth).encode()),
@@ -96,39 +96,39 @@ class Guard:
         await self._app(scope, receive, send)
 
     def _answer(self, request: Request) -> Response | None:
-        """What is answered here; None: the request is for Prefect."""
-        # Not request.url.path, which is put together from what the Host header says.
+        """Return the response to a request that is not passed on; None if the request goes to Prefect."""
+        # Not request.url.path, which is built from the Host header.
         path, ours = str(request.scope["path"]), _is_ours(request.headers)
         if path == LOGIN_PATH and ours:
             return self._login(request)
-        if (_below(path, _API) or path == TICKETS_PATH) and not self._may(request):
+        if (_is_below(path, _API) or path == TICKETS_PATH) and not self._is_authorized(request):
             return JSONResponse({"exception_message": "Unauthorized"}, HTTPStatus.UNAUTHORIZED)
         if not ours:
-            return JSONResponse({"exception_message": "This server is not that host"}, HTTPStatus.MISDIRECTED_REQUEST)
+            return JSONResponse({"exception_message": "Unknown host"}, HTTPStatus.MISDIRECTED_REQUEST)
         if path == TICKETS_PATH:
             if request.method != "POST":
-                return JSONResponse({"exception_message": "Ask by POST"}, HTTPStatus.METHOD_NOT_ALLOWED)
+                return JSONResponse({"exception_message": "Use POST"}, HTTPStatus.METHOD_NOT_ALLOWED)
             return JSONResponse({"ticket": self._tickets.new()})
         return None
 
-    def _may(self, request: Request) -> bool:
-        """Whether the request has the auth string, or both halves of a session."""
-        told = credentials(request.headers.get("authorization", ""))
-        if hmac.compare_digest(told.encode(), self._auth.encode()):
+    def _is_authorized(self, request: Request) -> bool:
+        """Return whether the request has the auth string, or both halves of a session."""
+        received = credentials(request.headers.get("authorization", ""))
+        if hmac.compare_digest(received.encode(), self._auth.encode()):
             return True
         cookie = request.cookies.get(_cookie_name(request.scope), "")
         if request.scope["path"] in _HEALTH and is_session_cookie(cookie, self._auth):
             return True
-        return is_logged_in(cookie, told, self._auth)
+        return is_logged_in(cookie, received, self._auth)
 
     def _login(self, request: Request) -> Response:
-        """Opened by a link: a session for a ticket, and on to the page."""
-        page = _local(request.query_params.get("next", "/"))
+        """Exchange the ticket of a login link for a session, and redirect to the page."""
+        page = _local_path(request.query_params.get("next", "/"))
         answer: Response
         if self._tickets.use(request.query_params.get("ticket", "")):
             session = new_session(self._auth)
             nonce = secrets.token_urlsafe(16)
-            # What stands in the page is base64 and a path, as JSON; "<" is the one character that could end the script.
+            # The page contains base64 and a path, as JSON. Only "<" could end the script element, so it is escaped.
             stored, to = (json.dumps(text).replace("<", "\\u003c") for text in (session.page, page))
             script = f"localStorage.setItem({json.dumps(_STORED_AS)}, {stored}); location.replace({to});"
             answer = HTMLResponse(_page("Logging in", f'<script nonce="{nonce}">{script}</script>'))
@@ -139,15 +139,18 @@ class Guard:
                 _cookie_name(request.scope), session.cookie, max_age=SESSION_S, httponly=True, samesite="strict"
             )
         elif is_session_cookie(request.cookies.get(_cookie_name(request.scope), ""), self._auth):
-            answer = RedirectResponse(page, HTTPStatus.SEE_OTHER)  # logged in already, by this link perhaps
+            answer = RedirectResponse(page, HTTPStatus.SEE_OTHER)  # already logged in, perhaps with this link
         else:
-            text = "<p>This link has been used, or is too old. <code>spotwave open</code> gives a new one.</p>"
+            text = "<p>This link was used already or has expired. <code>spotwave open</code> gives a new one.</p>"
             answer = HTMLResponse(_page("Spotwave: not logged in", text), HTTPStatus.UNAUTHORIZED)
         answer.headers["Cache-Control"] = "no-store"
         return answer
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Prefect asks for the auth string in a websocket's first message; no page of ours opens any."""
+        """Reject websockets of other origins. Prefect checks the auth string in the first message.
+
+        The UI's pages open no websockets.
+        """
         headers = Headers(scope=scope)
         origin = headers.get("origin")
         if _is_ours(headers) and (origin is None or urlsplit(origin).netloc == headers.get("host")):
@@ -169,14 +172,14 @@ def _with_headers(send: Send) -> Send:
 
 
 def _is_ours(headers: Headers) -> bool:
-    """Whether it is this computer that is asked, and not a name that somebody has given its address."""
+    """Return whether the Host header is one of HOSTS, not another name that resolves to this computer."""
     try:
         return urlsplit(f"//{headers.get('host', '')}").hostname in HOSTS
     except ValueError:
         return False
 
 
-def _below(path: str, folder: str) -> bool:
+def _is_below(path: str, folder: str) -> bool:
     return path == folder or path.startswith(f"{folder}/")
 
 
@@ -185,12 +188,12 @@ def _without(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> list[tuple[
 
 
 def _cookie_name(scope: Scope) -> str:
-    """With the port, since cookies of all servers of a host lie in one jar."""
+    """Return the cookie's name, with the port because browsers share the cookies of a host among all its ports."""
     return f"spotwave-{(scope.get('server') or ('', 0))[1]}"
 
 
-def _local(path: str) -> str:
-    """A page of this server: '//host' and '/\\host' would be another's."""
+def _local_path(path: str) -> str:
+    """Return the path if it is on this server, else "/"; '//host' and '/\\host' would lead to another server."""
     parts = urlsplit(path)
     safe = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable() and "\\" not in path
     return path if safe and not parts.scheme and not parts.netloc else "/"

@@ -1,7 +1,7 @@
-"""The home: the folder that holds a user's state (blocks/home.py says which), and the folders in it.
+"""The home: the folder with a user's state (blocks/home.py determines which), and its subfolders.
 
-Everything that the server, the controller's worker and the local cloud write lies below it, so that two homes (a
-developer's and a test's) share nothing, and removing the folder removes the state.
+The server, the controller's worker and the local cloud write only below it. So two homes (a developer's and a test's)
+share nothing, and removing the folder removes the state.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _REMEDY = f"Set {ENV_HOME} to a folder of your own."
 
 
-class NotOurs(Exception):
-    """A folder of the home is somebody else's; the message is one line for the user."""
+class HomeUnusable(Exception):
+    """The home cannot be used, for example because it is another user's. The message is one line for the user."""
 
 
 @dataclass(frozen=True)
 class Home:
-    """The folders of one embedded default."""
+    """Paths of the home's subfolders, and their creation."""
 
     path: Path
 
     @property
     def prefect(self) -> Path:
-        """PREFECT_HOME: the server's SQLite file and Prefect's own odds and ends."""
+        """PREFECT_HOME: the server's SQLite file and Prefect's other files."""
         return self.path / "prefect"
 
     @property
     def storage(self) -> Path:
-        """Persisted task results: what lets a restarted controller skip what it has already done."""
+        """Persisted task results, which let a restarted controller skip completed steps."""
         return self.path / "prefect" / "storage"
 
     @property
@@ -74,7 +74,7 @@ class Home:
 
     @property
     def moved_from(self) -> Path:
-        """A note: where this home was before, as long as documents may still name that place."""
+        """Note with the home's old path; exists until the block documents are updated."""
         return self.run / "moved-from"
 
     @property
@@ -89,13 +89,17 @@ class Home:
 
     @property
     def temporary(self) -> Path:
-        """TMPDIR of all that is started: Prefect's runner takes a folder of a fixed name there, which in a temporary
-        folder that all users share could be somebody else's."""
+        """TMPDIR of all started processes.
+
+        Prefect's runner uses a folder of a fixed name there. In a shared temporary folder it could be another user's.
+        """
         return self.path / "tmp"
 
     def create(self) -> None:
-        """Make the folders, closed to others; one that an earlier version left open is put right, with all that is in
-        it. Raises NotOurs."""
+        """Create the folders, accessible to the owner only. Raises HomeUnusable.
+
+        Permissions that an earlier version left open are corrected recursively.
+        """
         try:
             for folder in (self.path, self.results):
                 folder.parent.mkdir(parents=True, exist_ok=True)
@@ -103,23 +107,26 @@ class Home:
             for folder in (*self.parts, self.storage):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise NotOurs(
-                f"{ENV_HOME}: {error.filename or self.path} cannot be made or used ({error.strerror}). {_REMEDY}"
+            raise HomeUnusable(
+                f"{ENV_HOME}: {error.filename or self.path} cannot be created or used ({error.strerror}). {_REMEDY}"
             ) from error
 
-    def check_ours(self) -> None:
-        """Raises NotOurs if the home is there and another user's: nothing in it can be believed, or read."""
+    def check_owner(self) -> None:
+        """Check that the home, if it exists, is this user's; the content of another's cannot be trusted.
+
+        Raises HomeUnusable.
+        """
         try:
             if self.path.stat().st_uid != os.geteuid():
-                raise NotOurs(_another_users(self.path))
+                raise HomeUnusable(_foreign_message(self.path))
         except FileNotFoundError:
             return
         except OSError as error:
-            raise NotOurs(f"{ENV_HOME}: {self.path} cannot be used ({error.strerror}). {_REMEDY}") from error
+            raise HomeUnusable(f"{ENV_HOME}: {self.path} cannot be used ({error.strerror}). {_REMEDY}") from error
 
     @property
     def parts(self) -> tuple[Path, ...]:
-        """The folders that are the home's own, and nobody else's."""
+        """The subfolders that Spotwave creates, without results."""
         return (
             self.prefect,
             self.logs,
@@ -133,9 +140,9 @@ class Home:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the home's lock: one `up` or `down` at a time, a second waits for the first to end.
+        """Hold the home's lock, so that `up` and `down` run one at a time.
 
-        The lock dies with its holder, however that ends. No child inherits it.
+        The lock is released when the process ends for any reason. Child processes do not inherit it.
         """
         self.create()
         with flocked(self.run / "lock"):
@@ -144,35 +151,36 @@ class Home:
 
 @contextmanager
 def flocked(path: Path) -> Iterator[None]:
-    """Hold the lock in the file, which is made; a second holder waits."""
+    """Hold the lock on the file, which is created if missing; waits while another process holds it."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
-def _another_users(folder: Path) -> str:
-    return f"{ENV_HOME}: {folder} is another user's. {_REMEDY}"
+def _foreign_message(folder: Path) -> str:
+    return f"{ENV_HOME}: {folder} belongs to another user. {_REMEDY}"
 
 
 def _make_private(folder: Path) -> None:
-    """The folder, the owner's alone. What is in one that stood open is closed too: it may be linked or open elsewhere.
+    """Create the folder, or make an existing one accessible to the owner only.
 
-    Links are not followed. Raises NotOurs.
+    If the folder was open to others, its content is closed too, because it may be linked or open elsewhere. Symbolic
+    links are not followed. Raises HomeUnusable.
     """
     folder.mkdir(mode=0o700, exist_ok=True)
-    told = folder.stat()
-    if told.st_uid != os.geteuid():
-        raise NotOurs(_another_users(folder))
-    if not told.st_mode & _OTHERS:
+    status = folder.stat()
+    if status.st_uid != os.geteuid():
+        raise HomeUnusable(_foreign_message(folder))
+    if not status.st_mode & _OTHERS:
         return
     folder.chmod(0o700)
     for parent, _, names in os.walk(folder):
         for path in (Path(parent), *(Path(parent, name) for name in names)):
-            told = path.lstat()
-            if not stat.S_ISLNK(told.st_mode) and told.st_uid == os.geteuid() and told.st_mode & _OTHERS:
-                path.chmod(stat.S_IMODE(told.st_mode) & ~_OTHERS)
+            status = path.lstat()
+            if not stat.S_ISLNK(status.st_mode) and status.st_uid == os.geteuid() and status.st_mode & _OTHERS:
+                path.chmod(stat.S_IMODE(status.st_mode) & ~_OTHERS)
 
 
 def home_of(environment: Mapping[str, str] | None = None) -> Home:
-    """The home that this environment names (default: this process's own)."""
+    """Return the home of an environment (default: this process's)."""
     return Home(home_path(environment))

@@ -1,6 +1,6 @@
-"""Which installation of Spotwave the server and the controller's worker run, noted beside the notes on their processes.
+"""Record of the installation of Spotwave that started the server and the controller's worker.
 
-One home may be used from several installations: a checkout, a wheel, the same one after an upgrade. Processes keep the
+A home may be used from several installations: a checkout, a wheel, the same one after an upgrade. Processes keep the
 code that they were started with; `up` restarts those of another installation (deployments/restart.py).
 """
 
@@ -20,7 +20,7 @@ Process = Literal["server", "worker"]
 
 
 class Installation(BaseModel):
-    """A package on this computer."""
+    """An installed package on this computer."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -32,7 +32,7 @@ class Installation(BaseModel):
 
 
 class Installations(BaseModel):
-    """The note: what each process was started from. None: an earlier version, which noted nothing."""
+    """The installation that started each process. None: an earlier version, which recorded nothing."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -40,13 +40,13 @@ class Installations(BaseModel):
     worker: Installation | None = None
 
 
-def this() -> Installation:
-    """The one that runs this."""
+def current() -> Installation:
+    """Return the running installation."""
     return Installation(package=str(Path(spotwave.__file__).resolve().parent), version=spotwave.__version__)
 
 
 def noted(home: Home) -> Installations:
-    """An unreadable note counts as none: then the processes are restarted, which does no harm."""
+    """Return the recorded installations; an unreadable note counts as empty, which only causes a restart."""
     try:
         return Installations.model_validate(load_file(_note(home)))
     except (FileNotFoundError, BadJson, ValidationError):
@@ -54,8 +54,8 @@ def noted(home: Home) -> Installations:
 
 
 def note(home: Home, process: Process) -> None:
-    """This installation has just started the process."""
-    write_text(_note(home), noted(home).model_copy(update={process: this()}).model_dump_json())
+    """Record that this installation has started the process."""
+    write_text(_note(home), noted(home).model_copy(update={process: current()}).model_dump_json())
 
 
 def _note(home: Home) -> Path:

@@ -1,4 +1,4 @@
-"""Starting a deployment's run and following it to its end in the terminal."""
+"""Start a deployment's run and follow it in the terminal until it ends."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from spotwave.node.untrusted.plain_text import TEXT_CHARS, plain
 
 
 def run_job(home: Home, api: Api, deployment: str, parameters: dict[str, Any], console: Console) -> int:
-    """Run `deployment` and follow it; the exit code is 0 only if it completed. Its results go to `results/` of the
-    working directory.
+    """Run `deployment`, follow it, and return the exit code: 0 only if the run completed.
 
-    Raises Unavailable if there is no such deployment or it does not take these parameters.
+    Results go to `results/` in the working directory. Raises Unavailable if the deployment does not exist or does not
+    accept these parameters.
     """
     results = results_here(home)
     with get_client(sync_client=True) as client:
@@ -39,15 +39,15 @@ def run_job(home: Home, api: Api, deployment: str, parameters: dict[str, Any], c
         try:
             run = follow(client, run.id, console)
         except KeyboardInterrupt:
-            console.print(_farewell("The job goes on.", run), markup=False, highlight=False, soft_wrap=True)
+            console.print(_farewell("The job continues.", run), markup=False, highlight=False, soft_wrap=True)
             return 130
         except ApiSilent as silent:
-            message = f"The Prefect API no longer answers ({silent}). The job goes on without us."
+            message = f"The Prefect API no longer answers ({silent}). The job continues in the background."
             console.print(_farewell(message, run), markup=False, highlight=False, soft_wrap=True)
             return 1
     state, url = run.state, link(api, home, page)
     if state is not None and state.is_completed():
-        found = collected(key, results, home.results)  # None: housekeeping, or another controller has them
+        found = collected(key, results, home.results)  # None: a housekeeping run, or collected on another controller
         story = deployment.partition("/")[0]
         closing = closing_table(found, url, story) if found is not None else f"Completed. run: {url}"
         console.print("\n" + closing, markup=False, highlight=False, soft_wrap=True)
@@ -63,7 +63,7 @@ def _create(client: SyncPrefectClient, name: str, parameters: dict[str, Any], re
     try:
         deployment = client.read_deployment_by_name(name)
     except (ObjectNotFound, ValueError) as error:
-        raise Unavailable(f"There is no deployment {name!r}: `prefect deployment ls` shows what there is.") from error
+        raise Unavailable(f"The deployment {name!r} does not exist: `prefect deployment ls` lists them.") from error
     known = deployment.parameter_openapi_schema.get("properties", {}) if deployment.parameter_openapi_schema else {}
     unknown = sorted(set(parameters) - set(known))
     if unknown:

@@ -1,4 +1,4 @@
-"""The secrets of one home, made once each, in files that only the owner can read."""
+"""The secrets of a home: created once, in files that only the owner can read."""
 
 from __future__ import annotations
 
@@ -13,32 +13,35 @@ from cryptography.fernet import Fernet
 
 from spotwave.deployments.home import Home
 
-USER = "spotwave"  #: the user's name in the auth string, whose form is 'user:password'
+USER = "spotwave"  #: the user in the auth string 'user:password'
 
 
 def encryption_key(home: Home) -> str:
-    """The key that encrypts blocks at rest. Without it blocks cannot be read again."""
-    return _kept(home.secrets / "encryption.key", Fernet.generate_key().decode())
+    """Return the key that encrypts blocks at rest. Without it stored blocks cannot be read."""
+    return _read_or_create(home.secrets / "encryption.key", Fernet.generate_key().decode())
 
 
 def auth_string(home: Home) -> str:
-    """What the embedded server asks of everybody (PREFECT_SERVER_API_AUTH_STRING): 'user:password', ASCII."""
-    return _kept(_auth_file(home), f"{USER}:{secrets.token_urlsafe(32)}")
+    """Return the credentials that the embedded server requires: 'user:password', ASCII.
+
+    They are the server's PREFECT_SERVER_API_AUTH_STRING.
+    """
+    return _read_or_create(_auth_file(home), f"{USER}:{secrets.token_urlsafe(32)}")
 
 
 def known_auth_string(home: Home) -> str | None:
-    """The same if it was made; None on a computer whose embedded server never ran."""
+    """Return the auth string if it exists; None if the embedded server never ran on this computer."""
     path = _auth_file(home)
     return path.read_text().strip() if path.exists() else None
 
 
 def forget_auth_string(home: Home) -> None:
-    """Have a new one made: somebody else may have heard the old one. Safe to repeat."""
+    """Delete the auth string, which another program may have received; the next use creates a new one."""
     _auth_file(home).unlink(missing_ok=True)
 
 
 def fingerprint(secret: str) -> str:
-    """Tells two random secrets apart, and says nothing of either."""
+    """Return a hash that distinguishes random secrets without revealing them."""
     return sha256(secret.encode()).hexdigest()[:16]
 
 
@@ -46,15 +49,15 @@ def _auth_file(home: Home) -> Path:
     return home.secrets / "auth.string"
 
 
-def _kept(path: Path, fresh: str) -> str:
-    """The secret in the file; `fresh`, kept there, if there is none. Raced, the first one counts."""
+def _read_or_create(path: Path, fresh: str) -> str:
+    """Return the secret in the file; if the file is missing, write `fresh` first. In a race the first writer wins."""
     if not path.exists():
         descriptor, part = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
         try:
             with os.fdopen(descriptor, "w") as file:
                 file.write(fresh)
             with suppress(FileExistsError):
-                os.link(part, path)  # whole or not at all, and never over another
+                os.link(part, path)  # atomic, and never replaces an existing file
         finally:
             os.unlink(part)
     return path.read_text().strip()

@@ -1,11 +1,12 @@
-"""How a browser logs in to the embedded server: a link that works once, then a session of two halves.
+"""Browser login to the embedded server: a link that works once, then a session of two halves.
 
-The first half is a cookie (HttpOnly, SameSite=Strict). Alone it opens nothing: browsers send a host's cookies to every
-port of it, so any server that another user of this computer runs on 127.0.0.1 may be shown it. The second half is in
-the page's own storage, which belongs to this port alone; Prefect's pages send it as the password that they know. Alone
-it opens nothing either, so that a script which got into a page has nothing to take away.
+The first half is a cookie (HttpOnly, SameSite=Strict). It is not sufficient alone: browsers send a host's cookies to
+all its ports, so a server that another user of this computer runs on 127.0.0.1 may receive it. The second half is in
+the page's local storage, which belongs to this port alone. Prefect's pages send it as their password. It is not
+sufficient alone either, so that a script injected into a page cannot steal a session.
 
-Both are JWTs (RFC 7519) signed with the server's auth string: a session outlives a restart, and ends with that string.
+Both are JWTs (RFC 7519) signed with the server's auth string. So a session survives a restart of the server, and ends
+when the auth string changes.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from dataclasses import dataclass, field
 import jwt
 
 LOGIN_PATH = "/spotwave/login"  #: ?ticket=...&next=/a/page
-TICKETS_PATH = "/spotwave/tickets"  #: asked by POST, with the auth string
+TICKETS_PATH = "/spotwave/tickets"  #: requested by POST, with the auth string
 
-TICKET_S = 12 * 3600.0  #: how long a link works, if it was not used
+TICKET_S = 12 * 3600.0  #: how long an unused link is valid
 SESSION_S = 14 * 24 * 3600  #: how long a browser stays logged in
-MOST_TICKETS = 1000  #: the oldest goes when there are more
+MOST_TICKETS = 1000  #: if there are more, the oldest is dropped
 
 _ALGORITHM = "HS256"
 _PAGE_USER = "browser"
@@ -30,7 +31,7 @@ _PAGE_USER = "browser"
 
 @dataclass(frozen=True)
 class Session:
-    """What a browser is given."""
+    """The two halves of a browser's session."""
 
     cookie: str
     page: str  #: as Prefect's pages keep a password: base64 of 'user:password'
@@ -38,7 +39,7 @@ class Session:
 
 @dataclass
 class Tickets:
-    """One-time tokens, in memory: a restart of the server takes them back."""
+    """One-time tokens, kept in memory: a restart of the server invalidates them."""
 
     _until: dict[str, float] = field(default_factory=dict)  # ticket -> monotonic time
 
@@ -52,7 +53,7 @@ class Tickets:
         return ticket
 
     def use(self, ticket: str) -> bool:
-        """Whether it was good; from now on it is not."""
+        """Invalidate the ticket, and return whether it was valid."""
         return self._until.pop(ticket, 0.0) > time.monotonic()
 
 
@@ -63,7 +64,7 @@ def new_session(auth_string: str) -> Session:
 
 
 def is_logged_in(cookie: str, basic: str, auth_string: str) -> bool:
-    """Whether the two halves are of one session. basic: 'user:password' of the request's header."""
+    """Return whether the two halves belong to one session. basic: 'user:password' of the request's header."""
     user, _, page = basic.partition(":")
     first, second = _session_of(cookie, "cookie", auth_string), _session_of(page, "page", auth_string)
     return user == _PAGE_USER and first is not None and first == second

@@ -1,4 +1,4 @@
-"""The machines of ours on every configured cloud, for `ls` and for what `down` leaves running."""
+"""Spotwave's machines on every configured cloud, for `ls` and for the report of `down`."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from spotwave.node.untrusted.plain_text import plain
 
 @dataclass(frozen=True)
 class Found:
-    """A machine, the cloud it is on, and what that cloud says of it."""
+    """A machine, its cloud, and the state that the cloud reports."""
 
     cloud: Cloud
     machine: Machine
     state: MachineState
 
     def hours(self, now: datetime | None = None) -> float:
-        """How old the machine is."""
+        """Return the machine's age in hours."""
         return ((now or datetime.now(UTC)) - self.machine.launched_at).total_seconds() / 3600
 
 
 @dataclass(frozen=True)
-class Silent:
-    """A configured cloud that could not be asked: machines may run there unseen."""
+class Unreachable:
+    """A configured cloud that could not be queried, so that running machines there are unknown."""
 
     block: str
     reason: str
 
 
-def find_all(client: SyncPrefectClient, leave_out: str = "") -> Iterator[Found | Silent]:
-    """Every machine of ours on every cloud that has a block, but for clouds of the kind `leave_out`.
+def find_all(client: SyncPrefectClient, leave_out: str = "") -> Iterator[Found | Unreachable]:
+    """Yield Spotwave's machines on every cloud that has a block, except clouds of the kind `leave_out`.
 
-    A cloud that refuses to answer is reported, not passed over.
+    A cloud that cannot be queried is reported, not skipped.
     """
     for kind, (slug, _, _) in WINGS.items():
         if kind == leave_out:
@@ -51,22 +51,25 @@ def find_all(client: SyncPrefectClient, leave_out: str = "") -> Iterator[Found |
             yield from _machines_of(wing(kind), slug, name)
 
 
-def _machines_of(block_type: type[Cloud], slug: str, name: str) -> Iterator[Found | Silent]:
+def _machines_of(block_type: type[Cloud], slug: str, name: str) -> Iterator[Found | Unreachable]:
     try:
         cloud = load(block_type, name)
-    except Unusable as error:  # told, for its machines bill
-        yield Silent(f"{slug}/{name}", str(error))
+    except Unusable as error:  # reported, because its machines are billed
+        yield Unreachable(f"{slug}/{name}", str(error))
         return
     try:
         for machine in cloud.find():
             yield Found(cloud, machine, cloud.state(machine))
     except LaunchRefused as refused:
-        yield Silent(f"{slug}/{name}", refused.reason)
+        yield Unreachable(f"{slug}/{name}", refused.reason)
 
 
 def as_table(found: list[Found], now: datetime | None = None) -> Table:
-    """The listing: machine, job, attempt, where, state, age in hours and minutes, USD per hour with disk and public
-    address, and USD so far. Tags are shown as they are, since anyone who may tag a machine can write them."""
+    """Return the table of machines.
+
+    Columns: machine, job, attempt, offer, state, age in hours and minutes, USD per hour including disk and public
+    address, USD so far. Tags are shown without markup, because anyone with permission to tag a machine can write them.
+    """
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("machine", "job", "attempt", "on", "state"):
         table.add_column(title)
@@ -88,7 +91,7 @@ def as_table(found: list[Found], now: datetime | None = None) -> Table:
 
 
 def total(found: list[Found], now: datetime | None = None) -> str:
-    """The last line of the listing."""
+    """Return the last line of the listing."""
     usd_h = sum(one.machine.usd_h for one in found)
     usd = sum(one.machine.usd_h * one.hours(now) for one in found)
     return f"{len(found)} machine{'s' if len(found) > 1 else ''}, {usd_h:.4f} USD/h, {usd:.4f} USD so far"

@@ -1,4 +1,4 @@
-"""What a user asks of a machine on the command line, read into the house's words."""
+"""Command-line options that describe the wanted machine, and their conversion to `Requirements`."""
 
 from __future__ import annotations
 
@@ -27,44 +27,44 @@ class OfferOptions:
     memory: str = "64-256"
     "Memory in GiB, in the same form."
     arch: Annotated[list[Architecture] | None, Parameter(negative="")] = None
-    "CPU architecture, may be repeated; both if not given."
+    "CPU architecture; may be repeated. Default: both."
     cloud: Annotated[list[str] | None, Parameter(negative="")] = None
-    "Only this cloud, may be repeated."
+    "Only this cloud; may be repeated."
     region: Annotated[list[str] | None, Parameter(negative="")] = None
-    "Only this region, may be repeated."
+    "Only this region; may be repeated."
     not_region: Annotated[list[str] | None, Parameter(negative="")] = None
-    "Leave this region out, may be repeated."
+    "Exclude this region; may be repeated."
     gpu: str | None = None
     "GPU by name, e.g. L4, A100 (40 GiB) or 'A100 80GB'."
     gpus: int = 0
     "GPUs per machine."
     gpu_memory: float | None = None
-    "Least memory of each GPU, GiB."
+    "Minimum memory of each GPU, GiB."
     max_usd_h: float | None = None
-    "Dearest spot price, USD/h."
+    "Maximum spot price, USD/h."
     burstable: Annotated[bool, Parameter(negative="")] = False
-    "Allow types that throttle their CPU."
+    "Allow burstable types, whose CPU is throttled."
     bare_metal: Annotated[bool, Parameter(negative="")] = False
     "Allow bare metal."
     objective: Objective = "cost"
     "Rank by expected USD to finish ('cost') or by USD/h alone ('price')."
     work: float = 100.0
-    "The work in core-hours of a reference core (a physical x86-64 core), for the expected cost."
+    "Work of the job in core-hours of a reference core (a physical x86-64 core), for the expected cost."
     disk: float = 20.0
     "Boot disk, GiB."
     results: float = 0.1
-    "Results to bring home, GiB."
+    "Results to download, GiB."
 
     def requirements(self) -> Requirements:
-        """Raises ValueError with the option's name and the remedy."""
+        """Return the options as requirements. Raises ValueError with the option's name and the remedy."""
         least_vcpus, most_vcpus = interval("--vcpus", self.vcpus)
         least_gib, most_gib = interval("--memory", self.memory)
         for name, value in (("--work", self.work), ("--disk", self.disk), ("--results", self.results)):
             if not 0 <= value < float("inf") or (name == "--work" and value == 0):
-                raise ValueError(f"{name}: {value:g} is no amount; give a positive number")
+                raise ValueError(f"{name}: must be a positive number, not {value:g}")
         for kind in self.cloud or []:
             if kind not in WINGS:
-                raise ValueError(f"--cloud: there is no cloud '{kind}'; choose among {', '.join(WINGS)}")
+                raise ValueError(f"--cloud: unknown cloud '{kind}'; choose from {', '.join(WINGS)}")
         if self.gpu is not None and (problem := unknown(self.gpu)) is not None:
             raise ValueError(f"--gpu: {problem}")
         try:
@@ -90,7 +90,7 @@ class OfferOptions:
 
 
 def interval(name: str, text: str) -> tuple[float | None, float | None]:
-    """(least, most) of "16-32", "16", "16-" or "-32". Raises ValueError that names the option."""
+    """Return (minimum, maximum) of "16-32", "16", "16-" or "-32". Raises ValueError with the option's name."""
     low, dash, high = text.strip().partition("-")
     try:
         least = float(low) if low else None
@@ -98,5 +98,5 @@ def interval(name: str, text: str) -> tuple[float | None, float | None]:
     except ValueError:
         least = most = None
     if (least is None and most is None) or (least or 0) < 0 or (most is not None and most < (least or 0)):
-        raise ValueError(f"{name}: '{text}' is no range; write 16-32, 16, 16- or -32")
+        raise ValueError(f"{name}: '{text}' is not a valid range; write 16-32, 16, 16- or -32")
     return least, most

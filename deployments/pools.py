@@ -1,8 +1,8 @@
-"""The two work pools and their queues, with the limits that keep the server and this computer alive.
+"""The two work pools and their queues, with limits that protect the server and this computer from overload.
 
-SQLite has one writer at a time: with more than eight jobs some cannot be started at once. Eight jobs are eight runs
-here and eight on machines; a ninth waits in its queue, where the UI shows it as late. With PostgreSQL the memory of the
-controller is the limit (docs/many-jobs.md).
+SQLite has one writer at a time: with more than eight jobs, some could not start promptly. Eight jobs are eight runs on
+the controller and eight on machines; a ninth waits in its queue, where the UI shows it as late. With PostgreSQL the
+controller's memory is the limit (docs/many-jobs.md).
 """
 
 from __future__ import annotations
@@ -23,55 +23,60 @@ from spotwave.node.contract import CONTROLLER_POOL, MACHINES_POOL
 
 ENV_JOBS = "SPOTWAVE_JOBS_AT_ONCE"
 SQLITE_JOBS = 8
-POSTGRESQL_JOBS = 40  # what has been tried (docs/many-jobs.md); more by SPOTWAVE_JOBS_AT_ONCE
+POSTGRESQL_JOBS = 40  # the tested number (docs/many-jobs.md); SPOTWAVE_JOBS_AT_ONCE allows more
 HOUSEKEEPING_AT_ONCE = 2
 
 _TYPE = "process"
-_JOB_MIB = 384  # of a job of a cloud: its run at the end, and its share of the server (docs/many-jobs.md)
+_JOB_MIB = 384  # memory of a job in a cloud: its run at the end and its share of the server (docs/many-jobs.md)
 _MOST = 100_000
 
 
 class BadLimit(Exception):
-    """The number of jobs at once cannot be; the message is one line for the user."""
+    """The number of concurrent jobs is not valid. The message is one line for the user."""
 
 
 @dataclass(frozen=True)
 class Limit:
-    """How many jobs may run at once; if it was asked for, pools that exist are changed too."""
+    """The maximum number of concurrent jobs. If the user set it (`asked`), existing pools are changed too."""
 
     jobs: int
     asked: bool = False
 
 
 def limit_for(sqlite: bool | None) -> Limit:
-    """The limit for the embedded server on SQLite (True) or PostgreSQL (False), or for another server (None), whose
-    database we do not know. SPOTWAVE_JOBS_AT_ONCE says otherwise. Raises BadLimit."""
+    """Return the limit: SPOTWAVE_JOBS_AT_ONCE if set, else a default for the server's database.
+
+    sqlite: True for the embedded server on SQLite, False on PostgreSQL, None for another server, whose database is
+    unknown. Raises BadLimit.
+    """
     asked = os.environ.get(ENV_JOBS, "").strip()
     if asked:
         if not asked.isdecimal() or not 1 <= int(asked) <= _MOST:
-            raise BadLimit(f"{ENV_JOBS}: '{asked}' is no number of jobs. Give 1 to {_MOST}.")
+            raise BadLimit(f"{ENV_JOBS}: must be a whole number from 1 to {_MOST}, not '{asked}'.")
         if sqlite and int(asked) > SQLITE_JOBS:
             raise BadLimit(
-                f"{ENV_JOBS}: SQLite carries {SQLITE_JOBS} jobs at once, not {asked}. Give "
-                f"PREFECT_SERVER_DATABASE_CONNECTION_URL the address of a PostgreSQL, or give at most {SQLITE_JOBS}."
+                f"{ENV_JOBS}: SQLite supports at most {SQLITE_JOBS} jobs at once, not {asked}. Set "
+                f"PREFECT_SERVER_DATABASE_CONNECTION_URL to a PostgreSQL database, or give at most {SQLITE_JOBS}."
             )
         return Limit(int(asked), asked=True)
     if sqlite is False:
-        held = int(psutil.virtual_memory().total / (1 << 20) / _JOB_MIB)
-        return Limit(max(SQLITE_JOBS, min(POSTGRESQL_JOBS, held)))
+        fitting = int(psutil.virtual_memory().total / (1 << 20) / _JOB_MIB)
+        return Limit(max(SQLITE_JOBS, min(POSTGRESQL_JOBS, fitting)))
     return Limit(SQLITE_JOBS)
 
 
 def ensure_pools(client: SyncPrefectClient, limit: Limit) -> None:
-    """Create pools and queues that are missing; what exists is the user's to change and stays as it is, unless the
-    limit was asked for."""
+    """Create the missing pools and queues.
+
+    Existing ones are not changed, because the user may have edited them, unless the user set the limit.
+    """
     pools = {CONTROLLER_POOL: limit.jobs + HOUSEKEEPING_AT_ONCE, MACHINES_POOL: limit.jobs}
     make = {CONTROLLER_POOL: _controller_pool, MACHINES_POOL: _machines_pool}
     names = WorkPoolFilterName(any_=list(pools))
     present = {pool.name for pool in client.read_work_pools(work_pool_filter=WorkPoolFilter(name=names))}
     for name, at_once in pools.items():
         if name not in present:
-            with suppress(ObjectAlreadyExists):  # another `up`, on another computer, was quicker
+            with suppress(ObjectAlreadyExists):  # an `up` on another computer was faster
                 client.create_work_pool(make[name](at_once))
         elif limit.asked:
             client.update_work_pool(name, WorkPoolUpdate(concurrency_limit=at_once))
@@ -86,13 +91,14 @@ def ensure_pools(client: SyncPrefectClient, limit: Limit) -> None:
 
 def _controller_pool(at_once: int) -> WorkPoolCreate:
     template = _template()
-    # Whoever may create runs could else start any command on the controller, not just our flows.
+    # Otherwise anyone with permission to create runs could start any command on the controller.
     del template["job_configuration"]["command"]
     del template["variables"]["properties"]["command"]
     return WorkPoolCreate(
         name=CONTROLLER_POOL,
         type=_TYPE,
-        description="Stories: the flow runs that rent machines, watch them and collect. Run on the controller.",
+        description="Runs on the controller: the flow runs of jobs, which rent machines, watch them and collect "
+        "results, and housekeeping.",
         concurrency_limit=at_once,
         base_job_template=template,
     )
@@ -104,15 +110,15 @@ def _machines_pool(at_once: int) -> WorkPoolCreate:
     return WorkPoolCreate(
         name=MACHINES_POOL,
         type=_TYPE,
-        description="Work on rented machines: one work queue and one worker per attempt. Start no worker here "
-        "by hand: without a queue of its own it would take every attempt's work.",
+        description="Runs on rented machines, with one work queue and one worker per attempt. Do not start a worker "
+        "for this pool yourself: it would take the work of all attempts.",
         concurrency_limit=at_once,
         base_job_template=template,
     )
 
 
 def _template() -> dict[str, Any]:
-    # Half a second to import, and needed only on the first day.
+    # Imported here: takes half a second, and is needed only to create the pools.
     from prefect.workers.process import ProcessWorker
 
     return ProcessWorker.get_default_base_job_template()

@@ -1,4 +1,4 @@
-"""`spotwave prices` and `spotwave why`: the market as a table, and the reasons in words."""
+"""`spotwave prices` and `spotwave why`: tables of offers, and explanations of their ranking."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ from spotwave.flows.market_view import (
 )
 from spotwave.node.untrusted.plain_text import plain
 
-_KIND = "shci-node/machine"  # whose measured speeds count, until there is a second kind of job
-TABLE_CHARS = 100_000  # of the table of offers
+_KIND = "shci-node/machine"  # measured speeds are of this kind of job, until there is a second kind
+TABLE_CHARS = 100_000  # maximum length of a job's table of offers
 
 
 def work_of(asked: OfferOptions) -> Work:
@@ -50,8 +50,8 @@ def work_of(asked: OfferOptions) -> Work:
 
 
 @contextmanager
-def place(home: Home) -> Iterator[tuple[SnapshotStore, SyncPrefectClient | None]]:
-    """The store in use, and the API if there is one: prices can be looked at without anything running."""
+def store_and_client(home: Home) -> Iterator[tuple[SnapshotStore, SyncPrefectClient | None]]:
+    """Yield the snapshot store, and the API's client or None: prices can be shown without a running server."""
     try:
         api = existing_api(home)
     except Unavailable:
@@ -64,10 +64,13 @@ def place(home: Home) -> Iterator[tuple[SnapshotStore, SyncPrefectClient | None]
             yield saved_store() or SnapshotStore(url=str(home.store)), client
 
 
-def look(
+def load_view(
     asked: OfferOptions, now: bool, store: SnapshotStore, client: SyncPrefectClient | None, console: Console
 ) -> MarketView:
-    """The market out of the last snapshots, or from the clouds with a bar for each. Raises StoreUnavailable."""
+    """Return the market from the last snapshots, or from the clouds with a progress bar each.
+
+    Raises StoreUnavailable.
+    """
     kinds = [kind for kind in WINGS if kind != "local" and kind in (asked.cloud or WINGS)]
     if not now:
         return last_market(store, kinds)
@@ -77,8 +80,8 @@ def look(
         seen = market_view_now(documents, store, follow)
     present = {cloud.kind for cloud in documents.values()}
     absent = [
-        f"{kind}: skipped, no credentials; make a block '{wing(kind).get_block_type_name()}' under Blocks in the "
-        "Prefect UI (`spotwave up` says where)"
+        f"{kind}: skipped, no credentials; create a block '{wing(kind).get_block_type_name()}' under Blocks in the "
+        "Prefect UI (`spotwave open`)"
         for kind in kinds
         if kind not in present
     ]
@@ -86,13 +89,13 @@ def look(
 
 
 def _saved(client: SyncPrefectClient | None) -> Clouds:
-    """The saved Cloud blocks; without an API, those clouds whose price list needs no account."""
+    """Return the saved Cloud blocks; without an API, the clouds whose prices can be read without an account."""
     if client is not None:
         return all_clouds()
     return Clouds({slug: wing(kind)() for kind, (slug, _, _) in WINGS.items() if kind in PUBLIC}, {})
 
 
-PUBLIC = ("azure",)  # whose block works with nothing filled in
+PUBLIC = ("azure",)  # kinds of clouds whose block works without any field set
 
 
 @contextmanager
@@ -111,7 +114,7 @@ def _bars(console: Console) -> Iterator[Follow]:
 
 
 def choose(asked: OfferOptions, seen: MarketView, store: SnapshotStore) -> Choice:
-    """Raises ValueError for bad options, StoreUnavailable."""
+    """Rank the market's offers. Raises ValueError for invalid options, StoreUnavailable."""
     requirements = asked.requirements()
     speeds = measured_speeds(store, _KIND)
     return rank(seen.market, requirements, work_of(asked), {}, objective=asked.objective, speeds=speeds)
@@ -154,7 +157,7 @@ def _saving(offer: Offer) -> str:
 
 
 def closing(choice: Choice, seen: MarketView) -> list[str]:
-    """The lines below the table: why the first is first, how old the prices are, who is missing."""
+    """Return the lines below the table: why the first offer is first, age of the prices, missing clouds."""
     lines = [f"{choice.eligible:,} of {choice.seen:,} offers are eligible."]
     if choice.ranked:
         lines.append(f"first: {why(choice)}")
@@ -165,23 +168,23 @@ def closing(choice: Choice, seen: MarketView) -> list[str]:
         for near in choice.nearest:
             lines.append(f"  near: {near.offer.label}, {near.offer.spot_usd_h:.4f} USD/h, excluded by {near.why_not}")
     if seen.taken_at:
-        told = ", ".join(f"{kind} {at:%Y-%m-%d %H:%M} UTC" for kind, at in sorted(seen.taken_at.items()))
-        lines.append(f"prices of {told}")
+        times = ", ".join(f"{kind} {at:%Y-%m-%d %H:%M} UTC" for kind, at in sorted(seen.taken_at.items()))
+        lines.append(f"prices of {times}")
     return lines + seen.notes
 
 
 def as_json(choice: Choice, seen: MarketView, top: int) -> str:
-    """Every term of the first `top` offers, the rejected by reason, the nearest, and what is not in it."""
-    told = choice.model_dump(mode="json")
-    told["ranked"] = told["ranked"][:top]
-    told["taken_at"] = {kind: at.isoformat() for kind, at in seen.taken_at.items()}
-    told["dropped"] = seen.market.dropped
-    told["notes"] = seen.notes
-    return json.dumps(told, indent=1)
+    """Return all terms of the first `top` offers, counts of rejected offers by reason, near misses, and notes."""
+    data = choice.model_dump(mode="json")
+    data["ranked"] = data["ranked"][:top]
+    data["taken_at"] = {kind: at.isoformat() for kind, at in seen.taken_at.items()}
+    data["dropped"] = seen.market.dropped
+    data["notes"] = seen.notes
+    return json.dumps(data, indent=1)
 
 
 def write_csv(choice: Choice, top: int) -> None:
-    """The first `top` offers with every term, to standard output."""
+    """Write the first `top` offers with all terms of the cost to standard output."""
     rows = [_flat(one) for one in choice.ranked[:top]]
     fields = list(Offer.model_fields) + [name for name in Ranked.model_fields if name != "offer"]
     writer = csv.DictWriter(sys.stdout, fields)
@@ -195,7 +198,10 @@ def _flat(one: Ranked) -> dict[str, Any]:
 
 
 def why_offer(words: list[str], asked: OfferOptions, store: SnapshotStore) -> list[str]:
-    """The reasons for the offers that the words name, out of the last snapshots. Raises ValueError if there is none."""
+    """Explain the ranks of the offers that match the words, from the last snapshots.
+
+    Raises ValueError if no offer matches.
+    """
     seen = last_market(store, [kind for kind in WINGS if kind != "local"])
     found, choice = explain(
         seen.market,
@@ -207,8 +213,8 @@ def why_offer(words: list[str], asked: OfferOptions, store: SnapshotStore) -> li
     )
     if not found:
         raise ValueError(
-            f"{' '.join(words)}: neither a job of ours nor an offer of the last snapshots; write a job key (sw-...) or "
-            "e.g. 'm7i.4xlarge us-east-1'"
+            f"{' '.join(words)}: no such job, and no such offer in the last snapshots; give a job key (sw-...) or an "
+            "offer, e.g. 'm7i.4xlarge us-east-1'"
         )
     lines = [line for one in found for line in _reasons(one, choice)]
     if choice.ranked:
@@ -219,7 +225,7 @@ def why_offer(words: list[str], asked: OfferOptions, store: SnapshotStore) -> li
 def _reasons(one: Explained, choice: Choice) -> list[str]:
     offer, terms = one.offer, one.ranked
     place = f"place {one.place:,} of {choice.eligible:,}" if one.place else f"not eligible: {one.why_not}"
-    measured = "measured by our own runs" if terms.measured_speed else "assumed"
+    measured = "measured in earlier runs" if terms.measured_speed else "assumed"
     return [
         f"{offer.label}: {place}",
         f"  {offer.vcpus} vCPUs on {offer.cores:g} cores, {offer.memory_gib:g} GiB, {offer.spot_usd_h:.4f} USD/h "
@@ -234,7 +240,7 @@ def _reasons(one: Explained, choice: Choice) -> list[str]:
 
 
 def why_job(client: SyncPrefectClient, key: str) -> str | None:
-    """The table of offers of a job's last attempt, as the UI shows it; None if there is no such job."""
+    """Return the table of offers of a job's last attempt, as the UI shows it; None if there is no such job."""
     from prefect.client.schemas.filters import (
         ArtifactFilter,
         ArtifactFilterFlowRunId,

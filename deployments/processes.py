@@ -1,8 +1,8 @@
-"""Starting processes that outlive us, knowing them again, and ending them.
+"""Background processes: start them, find them again, end them.
 
-A process is known by its pid *and* its start time, so that a pid that the system has given to somebody else
-is never taken for ours. Everything started here, and all that it starts, carries the home in its environment
-(`ENV_MARK`): that is how leftovers are found when notes are lost.
+A process is identified by its pid *and* its start time, because the system may reuse the pid for another process. All
+processes started here and their children have the home's path in their environment (`ENV_MARK`), so that they are
+found even if a note is lost.
 """
 
 from __future__ import annotations
@@ -20,16 +20,18 @@ import psutil
 
 from spotwave.node.contract import ENV_MACHINE, ENV_WORK, write_text
 
-#: Not SPOTWAVE_HOME: a user may export that in a shell, and the shell is not ours to end.
+#: Not SPOTWAVE_HOME: a user may export that in a shell, and `down` must not end the shell.
 ENV_MARK = "SPOTWAVE_STARTED_FOR"
 
-PRIVATE = 0o077  #: umask of all that is ours: nothing for the group, nothing for others
+PRIVATE = 0o077  #: umask of all of Spotwave's processes: no permissions for group and others
 
 
 @dataclass(frozen=True)
 class Note:
-    """A process we started: pid, start time (Unix seconds), and the API that it was started with: address, and which
-    auth string (keys.fingerprint; empty: none)."""
+    """A started process: pid, start time (Unix seconds), and address of the API that it was started with.
+
+    `auth` is the fingerprint of the API's auth string (keys.fingerprint); empty if there is none.
+    """
 
     pid: int
     started: float
@@ -38,7 +40,7 @@ class Note:
 
     @classmethod
     def read(cls, path: Path) -> Note | None:
-        """The note at `path`; None if there is none or it is not whole."""
+        """Return the note at `path`; None if it is missing or incomplete."""
         try:
             return cls(**json.loads(path.read_text()))
         except (FileNotFoundError, ValueError, TypeError):
@@ -48,7 +50,7 @@ class Note:
         write_text(path, json.dumps(asdict(self)))
 
     def process(self) -> psutil.Process | None:
-        """The process itself if it still runs, else None."""
+        """Return the process if it still runs, else None."""
         try:
             process = psutil.Process(self.pid)
             same = abs(process.create_time() - self.started) < 0.5
@@ -59,10 +61,10 @@ class Note:
 
 @contextmanager
 def _default_sigint() -> Iterator[None]:
-    """Children started within are interruptible even if a shell's `&` or nohup made us ignore SIGINT.
+    """Let children started in this context react to SIGINT even if this process ignores it (after `&` or nohup).
 
-    Prefect's worker turns the SIGTERM it gets into SIGINT; ignored, the worker could not be told to end.
-    Only an *ignored* signal is inherited, hence nothing else needs a change. Main thread only.
+    Prefect's worker turns SIGTERM into SIGINT; if that is ignored, the worker cannot be ended. Child processes inherit
+    only *ignored* signals, so nothing else needs a change. Main thread only.
     """
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         yield
@@ -77,7 +79,7 @@ def _default_sigint() -> Iterator[None]:
 def start(
     command: Sequence[str], environment: Mapping[str, str], cwd: Path, log: Path, url: str, auth: str = ""
 ) -> Note:
-    """Start `command` in a session of its own, its output appended to `log`; its files are the owner's alone."""
+    """Start `command` in its own session, append its output to `log`, and create its files for the owner only."""
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         with _default_sigint():
@@ -93,12 +95,12 @@ def start(
             )
     finally:
         os.close(descriptor)
-    child.returncode = 0  # it is meant to outlive us: no warning when the handle is dropped
+    child.returncode = 0  # the child outlives this process: suppress the warning when the handle is dropped
     return Note(child.pid, psutil.Process(child.pid).create_time(), url, auth)
 
 
 def has_ended(note: Note) -> bool:
-    """Whether the process runs no more; reaps it if it is our own child."""
+    """Return whether the process has ended; reaps it if it is a child of this process."""
     with suppress(ChildProcessError):  # started by an earlier command: init reaps it
         os.waitpid(note.pid, os.WNOHANG)
     return note.process() is None
@@ -122,9 +124,9 @@ def _send(process: psutil.Process, number: signal.Signals) -> None:
 
 
 def marked(home: Path, machines: bool) -> list[psutil.Process]:
-    """Processes whose environment says they belong to `home`, except us and our ancestors.
+    """Return the processes marked with `home` in their environment, except this process and its ancestors.
 
-    `machines` chooses: the local cloud's machines only, or everything but them.
+    `machines`: True for only the local cloud's machines, False for everything except them.
     """
     kin = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     found = []
@@ -136,7 +138,7 @@ def marked(home: Path, machines: bool) -> list[psutil.Process]:
             if process.status() == psutil.STATUS_ZOMBIE:
                 continue
         except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
-            continue  # gone, or another user's: not ours
+            continue  # ended, or another user's
         is_machine = ENV_MACHINE in environment
         works_here = Path(environment.get(ENV_WORK, "/")).is_relative_to(home)
         if is_machine == machines and (environment.get(ENV_MARK) == str(home) or (is_machine and works_here)):
@@ -145,7 +147,7 @@ def marked(home: Path, machines: bool) -> list[psutil.Process]:
 
 
 def last_lines(log: Path, count: int = 8) -> str:
-    """The last lines of a log that are not empty, for an error that quotes them."""
+    """Return the last non-empty lines of a log, to quote them in an error message."""
     if not log.exists():
         return "(no log)"
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]

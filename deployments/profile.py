@@ -1,14 +1,13 @@
-"""The Prefect profile `spotwave`: how the user's own commands reach the embedded server, password and all.
+"""The Prefect profile `spotwave`, with which plain `prefect` commands reach the embedded server.
 
-It stands in the user's own file of profiles (PREFECT_PROFILES_PATH, as a rule ~/.prefect/profiles.toml), which is then
-readable by the user alone. It becomes the active one unless that file names another.
+It has the server's address and password. It is written to the user's profiles file (PREFECT_PROFILES_PATH, usually
+~/.prefect/profiles.toml), which is made readable only by the user. It becomes active unless another profile is.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -25,27 +24,28 @@ from prefect.settings import (
 )
 
 from spotwave.deployments.keys import USER
+from spotwave.deployments.report import Report
 
 NAME = "spotwave"
 
-Say = Callable[[str], None]
 
-
-def write_profile(url: str, auth_string: str, say: Say) -> None:
-    """Let plain `prefect` commands find the server at `url`; says what the user has to know. Safe to repeat."""
+def write_profile(url: str, auth_string: str, report: Report) -> None:
+    """Write the profile for the server at `url`, and report changes and conflicts. Safe to repeat."""
     try:
-        _write(url, auth_string, say)
-    except (OSError, ValueError) as error:  # a folder that is not ours to write in, a file that is no TOML
+        _write(url, auth_string, report)
+    except (OSError, ValueError) as error:  # the folder is not writable, or the file is not valid TOML
         reason = " ".join(str(error).split())[:200]
-        say(f"the Prefect profile '{NAME}' could not be written ({reason}): only `spotwave` commands find this server")
+        report(
+            f"the Prefect profile '{NAME}' could not be written ({reason}): only `spotwave` commands find this server"
+        )
 
 
-def _write(url: str, auth_string: str, say: Say) -> None:
+def _write(url: str, auth_string: str, report: Report) -> None:
     profiles = load_profiles(include_defaults=False)
     if NAME in profiles.names and not _is_ours(profiles[NAME]):
-        say(
-            f"the Prefect profile '{NAME}' in {_path()} is your own and stays as it is. Rename it "
-            f"(`prefect profile rename {NAME} <other>`) and run `spotwave up` again: then `prefect` commands find {url}"
+        report(
+            f"the Prefect profile '{NAME}' in {_path()} was not created by Spotwave and is not changed. Rename it "
+            f"(`prefect profile rename {NAME} <other>`) and run `spotwave up` again, so that `prefect` finds {url}"
         )
         return
     wanted = {PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: auth_string}
@@ -57,36 +57,38 @@ def _write(url: str, auth_string: str, say: Say) -> None:
         profiles.set_active(NAME)
     if before != (profiles.active_name, wanted):
         _save(profiles)
-        say(f"Prefect profile '{NAME}' written to {_path()}")
+        report(f"Prefect profile '{NAME}' written to {_path()}")
     else:
         _close(_path())
-    for line in hindrances(profiles.active_name):
-        say(line)
+    for line in conflicts(profiles.active_name):
+        report(line)
 
 
-def hindrances(active: str | None) -> list[str]:
-    """What keeps plain `prefect` commands from the server, with the remedy; one line each."""
+def conflicts(active: str | None) -> list[str]:
+    """Return a line for each setting that keeps plain `prefect` commands from using the server, with the remedy."""
     found = []
     chosen = os.environ.get("PREFECT_PROFILE") or active
     if chosen != NAME:
         found.append(
-            f"your Prefect profile '{chosen}' stays active: `prefect --profile {NAME} ...` speaks to this server, "
-            f"`prefect profile use {NAME}` makes it the usual one"
+            f"your Prefect profile '{chosen}' stays active: use `prefect --profile {NAME} ...` for this server, or "
+            f"make it the default with `prefect profile use {NAME}`"
         )
     if os.environ.get("PREFECT_API_KEY") or (chosen != NAME and get_current_settings().api.key):
-        found.append("PREFECT_API_KEY is set and goes before the password: `prefect` commands get 401 here. Unset it.")
+        found.append(
+            "PREFECT_API_KEY is set and overrides the password: `prefect` commands get 401 from this server. Unset it."
+        )
     for name in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING"):
         if os.environ.get(name):
-            found.append(f"{name} is set and goes before the profile: `prefect` commands may not reach this server")
+            found.append(f"{name} is set and overrides the profile: `prefect` commands may not reach this server")
     return found
 
 
 def remove_profile() -> bool:
-    """Take ours away; whether there was one. Raises OSError."""
+    """Remove the profile that Spotwave wrote; return whether it existed. Raises OSError."""
     try:
         profiles = load_profiles(include_defaults=False)
     except ValueError:
-        return False  # no TOML, so not written by us
+        return False  # not valid TOML, so not written by Spotwave
     if NAME not in profiles.names or not _is_ours(profiles[NAME]):
         return False
     if profiles.active_name == NAME:
@@ -100,13 +102,13 @@ def remove_profile() -> bool:
 
 
 def is_active_for(url: str) -> bool:
-    """Whether the settings of this process have `url` from our profile."""
+    """Return whether this process's settings have `url` from the profile that Spotwave wrote."""
     profile = get_settings_context().profile
     return profile.name == NAME and _is_ours(profile) and profile.settings.get(PREFECT_API_URL) == url
 
 
 def _is_ours(profile: Profile) -> bool:
-    """Another home's, too: the last `up` has it. A user's own profile may bear the name."""
+    """Return whether Spotwave wrote the profile, for this home or another; a user's own profile may have its name."""
     host = urlsplit(str(profile.settings.get(PREFECT_API_URL, ""))).hostname
     auth = str(profile.settings.get(PREFECT_API_AUTH_STRING) or "")
     return host == "127.0.0.1" and auth.startswith(f"{USER}:")
@@ -114,12 +116,12 @@ def _is_ours(profile: Profile) -> bool:
 
 def _path() -> Path:
     path = get_current_settings().profiles_path
-    assert path is not None  # Prefect fills it in
-    return path.resolve()  # a link into somebody's collection of such files stays one
+    assert path is not None  # Prefect sets a default
+    return path.resolve()  # so that a symbolic link (dotfiles) is kept
 
 
 def _save(profiles: object) -> None:
-    """As Prefect writes it, but whole or not at all, and closed to others before the password is in it."""
+    """Write the profiles file atomically, with permissions for the owner only before the password is written."""
     path = _path()
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600

@@ -1,4 +1,4 @@
-"""Making blocks and deployments known to the API; skipped when nothing has changed since the last time."""
+"""Registration of blocks and deployments in the API; skipped if nothing has changed since the last time."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from spotwave.deployments.processes import PRIVATE, last_lines
 from spotwave.node.contract import write_text
 
 PREFECT_FILE = "prefect.yaml"
-_SOURCES = ("flows", "blocks", "node", "deployments")  # a task's code is in no form and no schedule
+_SOURCES = ("flows", "blocks", "node", "deployments")  # not tasks: deployments and blocks do not depend on their code
 _DEPLOY_S = 180
 
 
 def ensure_registered(home: Home, api: Api, client: SyncPrefectClient) -> bool:
-    """Register blocks and deployments unless the API has this checkout's already. Returns whether it did.
+    """Register blocks and deployments if the API does not have them yet; return whether it was necessary.
 
-    Raises Unavailable with the last log lines if Prefect refuses the deployments.
+    Raises Unavailable with the last log lines if Prefect rejects the deployments.
     """
     stamp = home.run / "registered.json"
     digest = _digest(api)
     if _is_current(stamp, digest, client):
         return False
     stamp.unlink(missing_ok=True)
-    # One after the other: two writers gain two seconds and risk a minute, the busy timeout of SQLite.
+    # One after the other: two parallel writers save two seconds but may wait a minute, SQLite's busy timeout.
     _register_blocks(home, client)
     _deploy(home, api)
     remove_deployments(client)
@@ -43,7 +43,7 @@ def ensure_registered(home: Home, api: Api, client: SyncPrefectClient) -> bool:
 
 
 def _digest(api: Api) -> str:
-    """Changes whenever a registration could come out differently."""
+    """Return a hash that changes whenever the result of a registration could change."""
     hasher = sha256(f"{api.url} {version('prefect')}".encode())
     package = Path(spotwave.__file__).parent
     sources = [path for folder in _SOURCES for path in sorted((package / folder).resolve().rglob("*.py"))]
@@ -59,7 +59,7 @@ def _is_current(stamp: Path, digest: str, client: SyncPrefectClient) -> bool:
         return False
     if noted.get("digest") != digest:
         return False
-    # The database may have been replaced, or a deployment deleted, behind the stamp's back.
+    # The database may have been replaced, or a deployment deleted, since the stamp was written.
     return bool(noted["deployments"]) and set(noted["deployments"]) <= _deployments(client)
 
 
@@ -78,7 +78,7 @@ def _deploy(home: Home, api: Api) -> None:
         try:
             done = subprocess.run(
                 command,
-                cwd=home.temporary,  # Prefect looks for its own files in the folder that it is called from
+                cwd=home.temporary,  # Prefect reads configuration files in the working directory
                 env=api.environment(home),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -96,7 +96,7 @@ def _deploy(home: Home, api: Api) -> None:
 
 
 def _register_blocks(home: Home, client: SyncPrefectClient) -> None:
-    # Imported here: a registration that is up to date must not wait for three clouds' SDKs.
+    # Imported here: the three clouds' SDKs are slow to import and not needed if nothing has changed.
     from spotwave.blocks.registry import register_all
     from spotwave.deployments.defaults import create_default_blocks
 

@@ -1,4 +1,4 @@
-"""Where the results of a run go that is started in the terminal: `results/` of the working directory."""
+"""The results folder of a run that is started in the terminal: `results/` in the working directory."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from spotwave.deployments.home import Home
 
 
 def results_here(home: Home) -> Path:
-    """`results` in the working directory; the home's where this user cannot write there, or the folder is another
-    user's. Nothing is created."""
+    """Return `results` in the working directory if this user can write and owns it, else the home's.
+
+    Nothing is created.
+    """
     try:
         folder = checked_results(str(Path.cwd() / "results"))
-    except (OSError, ValueError):  # the working directory has been removed, or its name cannot be passed on
+    except (OSError, ValueError):  # the working directory was removed, or its name cannot be passed to Prefect
         return home.results
     if os.path.lexists(folder):
         suits = folder.is_dir() and folder.stat().st_uid == os.geteuid() and _may_write(folder)
@@ -30,13 +32,13 @@ def _may_write(folder: Path) -> bool:
 
 
 def job_variables(results: Path) -> dict[str, Any]:
-    """For Prefect: the run takes its folder along, so that it has the same one when it is taken up again.
+    """Return Prefect's job variables with the results folder, so that a resumed run uses the same folder.
 
-    With the name of this computer: a controller elsewhere that shares the API uses its own home.
+    The name of this computer is included: a controller on another computer that shares the API uses its own home.
     """
     return {"env": {ENV_RESULTS: str(results), ENV_RESULTS_HOST: socket.gethostname()}}
 
 
 def collected(job_key: str, *places: Path) -> Path | None:
-    """The folder of the job's results in the first of these places that has its result; None if none has."""
+    """Return the folder of the job's results in the first of the places that has them, or None."""
     return next((place / job_key for place in places if (place / job_key / "result.json").exists()), None)

@@ -1,7 +1,7 @@
-"""The embedded Prefect server: on 127.0.0.1, running until `down`; its data in SQLite or in the user's PostgreSQL.
+"""The embedded Prefect server: listens on 127.0.0.1, runs until `down`, uses SQLite or the user's PostgreSQL.
 
-Started at most once per home (the caller holds the home's lock), found again by its note, and on the same
-port as last time whenever that port is free, so that bookmarks and open pages stay good.
+It is started at most once per home (the caller holds the home's lock) and found again by its note. It uses the same
+port as last time if that is free, so that bookmarks and open pages stay valid.
 """
 
 from __future__ import annotations
@@ -16,37 +16,38 @@ import httpx
 
 from spotwave.deployments import database, installation
 from spotwave.deployments.api import Api, Unavailable, base_environment
-from spotwave.deployments.database import Database, Unusable, only_the_servers
+from spotwave.deployments.database import Database, Unusable, is_server_only
 from spotwave.deployments.home import Home
 from spotwave.deployments.keys import auth_string, encryption_key, fingerprint, forget_auth_string
 from spotwave.deployments.processes import Note, end, has_ended, last_lines, start
 
 _HOST = "127.0.0.1"
 _USUAL_PORT = 4200
-_START_S = 120.0  # a fresh database takes 9 s on an idle machine; CI machines are not idle
+_START_S = 120.0  # a new database takes 9 s on an idle machine, and longer on busy CI machines
 _STOP_S = 10.0
 
 
 def own_url(home: Home) -> str | None:
-    """The address of this home's server, running or not; None if it never had one."""
+    """Return the address of this home's server, running or not; None if none was ever started."""
     port = _remembered_port(home)
     return _url(port) if port is not None else None
 
 
 def running(home: Home) -> Note | None:
-    """The note on the server if its process runs."""
+    """Return the note of the server if its process runs, else None."""
     note = Note.read(_note_path(home))
     return note if note is not None and note.process() is not None else None
 
 
 def ensure(home: Home) -> tuple[Api, bool]:
-    """The embedded API, started if need be, and whether it had to be; returns once it answers.
+    """Start the server if it does not run, and wait until it answers.
 
-    Raises Unavailable with the last log lines if it ends or does not answer in time.
+    Returns the embedded API, and whether the server was started. Raises Unavailable with the last log lines if the
+    server ends or does not answer in time.
     """
     note = running(home)
     if note is not None and note.auth != fingerprint(auth_string(home)):
-        stop(home)  # of an earlier version, which asks nobody for a password
+        stop(home)  # started by an earlier version, without a password
         note = None
     started = note is None
     chosen = _database(home, started)
@@ -57,17 +58,17 @@ def ensure(home: Home) -> tuple[Api, bool]:
 
 
 def place_of_data(home: Home) -> str:
-    """Where the server keeps its data, for people."""
+    """Return a description for users of where the server keeps its data."""
     return database.in_use(home) or "SQLite"
 
 
 def on_sqlite(home: Home) -> bool:
-    """Whether the server's data are in SQLite, which carries few jobs at once."""
+    """Return whether the server's data are in SQLite, which supports few jobs at once."""
     return place_of_data(home) == "SQLite"
 
 
 def stop(home: Home) -> bool:
-    """End the server: SIGTERM, then SIGKILL. Returns whether one ran."""
+    """End the server with SIGTERM, then SIGKILL; return whether it was running."""
     note = running(home)
     process = note.process() if note else None
     if process is not None:
@@ -77,16 +78,16 @@ def stop(home: Home) -> bool:
 
 
 def _database(home: Home, to_start: bool) -> Database:
-    """The database that is named, known to work if a server is to be started. Raises Unavailable."""
+    """Return the configured database, checked if a server is to be started. Raises Unavailable."""
     try:
         chosen = database.chosen()
         if to_start:
-            database.same_as_before(home, chosen)
+            database.check_unchanged(home, chosen)
             asyncio.run(database.check(chosen))
         elif not chosen.is_sqlite and chosen.place != place_of_data(home):
             raise Unusable(
-                f"{database.SETTING}: {chosen.place} is named, and the server runs with {place_of_data(home)}. "
-                "`spotwave down`, then `spotwave up`."
+                f"{database.SETTING}: names {chosen.place}, but the server runs with {place_of_data(home)}. "
+                "Run `spotwave down`, then `spotwave up`."
             )
     except Unusable as error:
         raise Unavailable(str(error)) from error
@@ -97,18 +98,18 @@ def _start(home: Home, data: Database) -> Note:
     remembered = _remembered_port(home)
     port = _choose_port(remembered)
     if remembered and port != remembered:
-        # Somebody else listens there, and commands that looked for our server may have told him the password.
+        # Another program listens on the old port, and may have received the password from commands.
         forget_auth_string(home)
     url, auth = _url(port), auth_string(home)
     environment = Api(url, embedded=True).environment(home)
-    # The server must not take itself for a client of some API.
+    # The server process must not act as a client of another API.
     for name in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING"):
         environment.pop(name)
     environment |= data.defaults()
-    environment |= {name: value for name, value in base_environment().items() if only_the_servers(name)}
+    environment |= {name: value for name, value in base_environment().items() if is_server_only(name)}
     environment |= data.address()
     environment |= {
-        # Relative: else the pages ask port 4200, whatever the port, and 127.0.0.1, whatever name they were opened by.
+        # Relative: otherwise the pages always use 127.0.0.1 and port 4200.
         "PREFECT_SERVER_UI_API_URL": "/api",
         "PREFECT_SERVER_API_AUTH_STRING": auth,
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": url.removesuffix("/api"),
@@ -129,10 +130,10 @@ def _start(home: Home, data: Database) -> Note:
 
 def _wait_healthy(home: Home, note: Note) -> None:
     deadline = time.monotonic() + _START_S
-    with httpx.Client(trust_env=False, timeout=5) as client:  # a proxy has no business with 127.0.0.1
+    with httpx.Client(trust_env=False, timeout=5) as client:  # no proxy for 127.0.0.1
         while True:
             try:
-                # Asked without the password: until it answers, it might not be our server that listens there.
+                # Without the password: another program might be listening on the port.
                 if client.get(f"{note.url}/health").status_code == httpx.codes.UNAUTHORIZED:
                     return
                 problem = "is not healthy"
@@ -150,7 +151,7 @@ def _wait_healthy(home: Home, note: Note) -> None:
 def _choose_port(remembered: int | None) -> int:
     for port in (_USUAL_PORT if remembered is None else remembered, 0):
         with socket.socket() as probe:
-            # As the server itself binds: connections in TIME_WAIT from its last life do not count.
+            # As the server itself binds, so that connections in TIME_WAIT from its last run do not block the port.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((_HOST, port))

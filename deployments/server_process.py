@@ -1,8 +1,8 @@
-"""The process of the embedded server: Prefect's own command line, behind the guard.
+"""The process of the embedded server: Prefect's own command line with the guard (deployments/guard.py).
 
     python -m spotwave.deployments.server_process server start ...
 
-The auth string comes by PREFECT_SERVER_API_AUTH_STRING. Without one nothing is started.
+Reads the auth string from PREFECT_SERVER_API_AUTH_STRING, and exits if it is not set.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 from spotwave.node.agent.prefect_server import collect_apart, count_no_websockets
 
 
-def stand_guard() -> None:
-    """From now on each application that Prefect makes is guarded."""
+def guard_applications() -> None:
+    """Wrap every server application that Prefect creates from now on in the guard."""
     from prefect.server.api import server
     from prefect.settings import get_current_settings
 
@@ -22,7 +22,7 @@ def stand_guard() -> None:
 
     auth = get_current_settings().server.api.auth_string
     if auth is None or not auth.get_secret_value():
-        sys.exit("PREFECT_SERVER_API_AUTH_STRING: the embedded server starts with one, or not at all")
+        sys.exit("PREFECT_SERVER_API_AUTH_STRING: not set, but required to start the embedded server")
     create, auth_string = server.create_app, auth.get_secret_value()
 
     def guarded(*arguments: Any, **options: Any) -> Guard:
@@ -33,8 +33,8 @@ def stand_guard() -> None:
 
 if __name__ == "__main__":
     collect_apart()
-    from prefect.cli import app  # it takes seconds, in which garbage grows
+    from prefect.cli import app  # takes seconds, so the garbage collection is set up first
 
     count_no_websockets()
-    stand_guard()
+    guard_applications()
     app()

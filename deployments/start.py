@@ -1,4 +1,4 @@
-"""Where the command `spotwave` begins: what must hold before Prefect is imported, which looks for the user's home."""
+"""Entry point of the command `spotwave`: checks HOME first, because the import of Prefect needs the user's home."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Entry point."""
+    """Run the command `spotwave`."""
     try:
         Path.home()
-    except RuntimeError:  # as of a service, or a container's user, that has a number and no name
+    except RuntimeError:  # a service or a container may run as a user id without a user name
         sys.exit(
-            f"spotwave: HOME: it is not set, and this computer knows no user with the number {os.getuid()}. Set HOME "
-            "to a folder of yours."
+            f"spotwave: HOME: not set, and user id {os.getuid()} is unknown on this computer. Set HOME to a folder "
+            "that you own."
         )
     from spotwave.deployments.cli import main as command
 

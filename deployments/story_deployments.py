@@ -1,4 +1,4 @@
-"""What users can run: the deployments of prefect.yaml, and those that the stories and their node runs declare."""
+"""All deployments: those of prefect.yaml, and those of the stories and their node runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FILE = "prefect.yaml"
 
 
 def prefect_file() -> str:
-    """The whole of it as YAML, for `prefect deploy --all --prefect-file`."""
+    """Return all deployments as YAML, for `prefect deploy --all --prefect-file`."""
     written: dict[str, Any] = yaml.safe_load(files("spotwave.deployments").joinpath(_FILE).read_text())
     jobs = written.pop("definitions")["jobs"]
     for entrypoint, story in stories().values():
@@ -38,11 +38,11 @@ def _node_run(story: str) -> dict[str, Any]:
     kind = story.replace("-", "_")
     return {
         "name": "machine",
-        "description": f"The part of a job of `{story}` that runs on the machine. Started by it, once per attempt, in "
-        "the attempt's own work queue; not meant to be started by hand.",
+        "description": f"The part of a `{story}` job that runs on the machine. The job starts it once per attempt, in "
+        "the attempt's own work queue. Do not start it yourself.",
         "tags": ["spotwave", "node"],
         "entrypoint": f"spotwave.node.jobs.{kind}.flow.{kind}_node",
         "pull": [],
-        # Else the run dies at its next log line when its worker does.
+        # Otherwise, if the worker ends, the run fails at its next log line.
         "work_pool": {"name": MACHINES_POOL, "job_variables": {"stream_output": False}},
     }

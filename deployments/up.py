@@ -1,10 +1,9 @@
-"""`up`: from nothing, or from whatever is left, to a Prefect that is ready to run jobs."""
+"""`up`: start or complete all that a job needs: Prefect server, blocks, deployments and the controller's worker."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -26,18 +25,17 @@ from spotwave.deployments.keys import auth_string
 from spotwave.deployments.pools import BadLimit, Limit, ensure_pools, limit_for
 from spotwave.deployments.profile import write_profile
 from spotwave.deployments.register import ensure_registered
+from spotwave.deployments.report import Report
 from spotwave.deployments.restart import restart_other
 from spotwave.flows.housekeeping.reconcile import adopt
 from spotwave.node.contract import CONTROLLER_POOL
 
 _ONLINE_S = 60.0
 
-Say = Callable[[str], None]
-
 
 @dataclass(frozen=True)
 class Up:
-    """What `up` found or made."""
+    """What `up` has started, registered or found running."""
 
     api: Api
     server_started: bool
@@ -45,57 +43,59 @@ class Up:
     registered: bool
 
 
-def up(home: Home, say: Say, reconcile: bool = True) -> Up:
-    """Make everything run that a job needs; what runs already is left alone. Safe to repeat, and to race.
+def up(home: Home, report: Report, reconcile: bool = True) -> Up:
+    """Start everything that a job needs and that does not run yet. Safe to repeat and to call concurrently.
 
-    At the end, if asked to or if the worker had to be started, jobs that lost their process are taken up again.
+    With `reconcile`, or if the worker had to be started, jobs that lost their process are resumed at the end.
 
     Raises Unavailable with a message for the user.
     """
-    base_environment()  # what it raises is said before anything is started
-    move_earlier(home, say)
+    base_environment()  # reports invalid settings before anything is started
+    move_earlier(home, report)
     with home.locked():
-        restart_other(home, say)
-        api, server_started = _api(home, say)
+        restart_other(home, report)
+        api, server_started = _api(home, report)
         limit = _limit(home, api)
         with api.in_use(home), get_client(sync_client=True) as client:
-            # Before there is a worker: one of this version would start the runs of an earlier one, and crash them.
+            # Before the worker starts: it would start runs of an earlier version, which would crash.
             refuse_unfinished(client)
             ensure_pools(client, limit)
-            follow_move(home, client, say)  # before anything reads a document
+            follow_move(home, client, report)  # before any block document is read
             registered = ensure_registered(home, api, client)
             if registered:
-                say("blocks and deployments registered")
+                report("blocks and deployments registered")
             worker_started = worker.ensure(home, api)
             if worker_started:
                 _wait_online(home, client)
-                say(f"controller's worker started: {worker.name()}")
+                report(f"controller's worker started: {worker.name()}")
             if reconcile or worker_started:
-                # Here and not as a run: a dead one may hold the only place that the deployment has.
+                # Not as a flow run: a crashed run may still occupy the deployment's only concurrency slot.
                 for name, action in adopt(client).items():
-                    say(f"{name}: {action}")
+                    report(f"{name}: {action}")
     return Up(api, server_started, worker_started, registered)
 
 
-def _api(home: Home, say: Say) -> tuple[Api, bool]:
+def _api(home: Home, report: Report) -> tuple[Api, bool]:
     remove_prefect_toml(home.path)
     url = configured_url(server.own_url(home))
     if url is not None:
         api = Api(url, embedded=False)
         with api.in_use(home):
             asyncio.run(check(url))
-        say(f"Prefect API as configured: {url}")
+        report(f"Prefect API as configured: {url}")
         return api, False
     if server.running(home) is None:
-        say("starting the Prefect server")
+        report("starting the Prefect server")
     api, started = server.ensure(home)
-    say(f"Prefect {'server started' if started else 'server runs'}: {api.ui_url}, data in {server.place_of_data(home)}")
-    write_profile(api.url, auth_string(home), say)
+    report(
+        f"Prefect {'server started' if started else 'server runs'}: {api.ui_url}, data in {server.place_of_data(home)}"
+    )
+    write_profile(api.url, auth_string(home), report)
     return api, started
 
 
 def _limit(home: Home, api: Api) -> Limit:
-    """How many jobs may run at once. Raises Unavailable."""
+    """Return the maximum number of concurrent jobs. Raises Unavailable."""
     try:
         return limit_for(server.on_sqlite(home) if api.embedded else None)
     except BadLimit as error:
@@ -103,24 +103,24 @@ def _limit(home: Home, api: Api) -> Limit:
 
 
 def _wait_online(home: Home, client: SyncPrefectClient) -> None:
-    """Wait until the API knows the worker as online. Raises Unavailable with the worker's last words."""
+    """Wait until the API shows the worker as online. Raises Unavailable with the worker's last log lines."""
     deadline = time.monotonic() + _ONLINE_S
     while (note := worker.running(home)) is not None and time.monotonic() < deadline:
         rows = client.read_workers_for_work_pool(CONTROLLER_POOL)
-        # The row of a worker that was killed stays online for a while: only a fresh heartbeat counts.
+        # A killed worker is shown as online for a while: only a heartbeat since the start counts.
         seen = [row.last_heartbeat_time for row in rows if row.name == worker.name()]
         if any(time_ is not None and time_.timestamp() > note.started for time_ in seen):
             return
         time.sleep(0.2)
-    raise Unavailable(f"The controller's worker does not come up. {worker.quoted_log(home)}")
+    raise Unavailable(f"The controller's worker did not start. {worker.quoted_log(home)}")
 
 
 def existing_api(home: Home) -> Api:
-    """The API in use, without starting anything. Raises Unavailable if there is none."""
+    """Return the API in use without starting anything. Raises Unavailable if none is configured or running."""
     url = configured_url(server.own_url(home))
     if url is not None:
         return Api(url, embedded=False)
     note = server.running(home)
     if note is None:
-        raise Unavailable("Nothing runs: start it with `spotwave up`.")
+        raise Unavailable("Spotwave is not running: start it with `spotwave up`.")
     return Api(note.url, embedded=True)

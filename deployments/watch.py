@@ -1,7 +1,7 @@
-"""Following a flow run in the terminal: its log lines as they come, and its progress on one line below.
+"""Follow a flow run in the terminal: its log lines as they arrive, and a progress bar below.
 
-Asks the API once a second rather than holding Prefect's event and log streams open: a server on SQLite that is not
-ours counts each open stream among the hundred requests that it answers at a time (node/agent/prefect_server.py).
+Polls the API once a second instead of using Prefect's event and log streams: with SQLite, a server that Spotwave did
+not start counts each open stream as one of its hundred concurrent requests (node/agent/prefect_server.py).
 """
 
 from __future__ import annotations
@@ -31,30 +31,30 @@ from spotwave.node.untrusted.plain_text import TEXT_CHARS, from_markdown, plain
 
 PROGRESS_KEY = "progress"
 _POLL_S = 1.0
-_SILENCE_S = 120.0  # how long the API may not answer before we stop following
-_LATE = timedelta(seconds=20)  # lines of one run reach the API in batches, hence out of order
+_SILENCE_S = 120.0  # stop following if the API has not answered for so long
+_LATE = timedelta(seconds=20)  # log lines reach the API in batches and therefore out of order
 _PAGE = 200
 _TASKS = "prefect.task_runs"
 _RUNS = "prefect.flow_runs"
 _FINISHED = "Finished in state"  # how Prefect's engines log the end of a run (3.8: task_engine.py, flow_engine.py)
-_LAST_LINES_S = 4.0  # a run that crashed has no last words
+_LAST_LINES_S = 4.0  # a crashed run never logs its closing line
 
 
 class ApiSilent(Exception):
-    """The API has not answered for too long; the run itself goes on."""
+    """The API has not answered for too long; the run itself continues."""
 
 
 class LogTail:
-    """The log of one run, each line once, in the order of their times as far as they have arrived."""
+    """The log of one run: each line once, sorted by time among the lines that have arrived."""
 
     def __init__(self, flow_run_id: UUID) -> None:
         self._run = LogFilterFlowRunId(any_=[flow_run_id])
         self._seen: set[UUID] = set()
-        self.complete = False  #: whether the line with which Prefect closes a run has come
+        self.complete = False  #: whether Prefect's closing line of the run has arrived
         self._since: LogFilterTimestamp | None = None
 
     def fresh(self, client: SyncPrefectClient) -> list[Log]:
-        """The lines that have arrived since the last call."""
+        """Return the lines that have arrived since the last call."""
         lines: list[Log] = []
         offset = 0
         while True:
@@ -72,9 +72,9 @@ class LogTail:
 
 
 def follow(client: SyncPrefectClient, flow_run_id: UUID, console: Console) -> FlowRun:
-    """Print the run's life until it ends; returns it in its final state.
+    """Print the run's log and progress until it ends; return the run in its final state.
 
-    Raises ApiSilent when the API stays away for two minutes; KeyboardInterrupt passes through.
+    Raises ApiSilent if the API does not answer for two minutes; KeyboardInterrupt passes through.
     """
     tail = LogTail(flow_run_id)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
@@ -95,9 +95,9 @@ def follow(client: SyncPrefectClient, flow_run_id: UUID, console: Console) -> Fl
             except httpx.HTTPError as error:
                 if time.monotonic() - answered > _SILENCE_S:
                     raise ApiSilent(str(error) or type(error).__name__) from error
-                bar.update(task, description="the API is silent")
+                bar.update(task, description="no answer from the API")
             time.sleep(_POLL_S)
-    # The state is there before the last batch of lines, which the run sends as it exits.
+    # The final state arrives before the last batch of lines, which the run sends as it exits.
     deadline = time.monotonic() + _LAST_LINES_S
     while not tail.complete and time.monotonic() < deadline:
         time.sleep(_POLL_S / 4)
@@ -108,16 +108,16 @@ def follow(client: SyncPrefectClient, flow_run_id: UUID, console: Console) -> Fl
 def _print(console: Console, lines: list[Log]) -> None:
     for line in lines:
         if line.name == _TASKS and _is_prefects_end(line, "Completed()"):
-            continue  # which task, the line does not say
+            continue  # the line does not name the task
         clock = line.timestamp.astimezone().strftime("%H:%M:%S")
         level = "" if line.level == logging.INFO else f"{logging.getLevelName(line.level)} "
-        # A machine that reaches the API itself writes there what it likes.
+        # A machine with direct access to the API can write any text.
         message = plain(line.message, TEXT_CHARS, lines=True)
         console.print(f"{clock} {level}{message}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _is_prefects_end(line: Log, state: str = "") -> bool:
-    """Prefect's own line, with which it closes the log of a run, in this state or any; no field of a line says so."""
+    """Return whether this is Prefect's closing line of a run, in this state or any; only its text tells."""
     return line.message == f"{_FINISHED} {state}" if state else line.message.startswith(_FINISHED)
 
 
@@ -126,12 +126,12 @@ def _state_name(run: FlowRun) -> str:
 
 
 def _progress(client: SyncPrefectClient, flow_run_id: UUID) -> tuple[float, str]:
-    """The run's newest progress artifact: percent and what is being done; (0, "") as long as there is none."""
+    """Return percent and description of the run's newest progress artifact; (0, "") if there is none."""
     wanted = ArtifactFilter(
         flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_id]), key=ArtifactFilterKey(any_=[PROGRESS_KEY])
     )
     newest = client.read_artifacts(artifact_filter=wanted, sort=ArtifactSort.UPDATED_DESC, limit=1)
     if not newest or not isinstance(newest[0].data, (int, float)):
         return 0.0, ""
-    # The bar's columns take markup for their own.
+    # The bar's columns interpret markup.
     return float(newest[0].data), escape(plain(from_markdown(newest[0].description or "")))

@@ -1,7 +1,7 @@
-"""The controller's worker: the process that executes the stories' flow runs on this computer.
+"""The controller's worker: the process that executes the jobs' flow runs on this computer.
 
-In a session of its own with SIGINT at its default, so that it outlives the command that started it and no
-terminal's Ctrl-C reaches it. One per home: the caller holds the home's lock.
+It runs in its own session with default SIGINT handling, so that it outlives the command that started it and is not
+affected by Ctrl-C in the terminal. One per home: the caller holds the home's lock.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from spotwave.deployments.home import Home
 from spotwave.deployments.processes import Note, end, last_lines, marked, start
 from spotwave.node.contract import CONTROLLER_POOL
 
-#: Seconds between polls for runs (each is one request to the API), and how logs are printed.
+#: Intervals of polls (each is one request to the API) and heartbeats in seconds, and the log handler.
 SETTINGS = {
     "PREFECT_WORKER_QUERY_SECONDS": "2",
     "PREFECT_WORKER_PREFETCH_SECONDS": "1",
     "PREFECT_WORKER_HEARTBEAT_SECONDS": "5",
-    # Of its runs, too: they must outlive it.
+    # Inherited by its runs, which must outlive the worker.
     "PREFECT_LOGGING_HANDLERS_CONSOLE_CLASS": f"{LastingConsole.__module__}.{LastingConsole.__qualname__}",
 }
 
 
 def name() -> str:
-    """The worker's name in the pool: one row per host, also after restarts."""
+    """Return the worker's name in the pool; it depends on the host only, so that a restart adds no new row."""
     return f"controller-{socket.gethostname().split('.')[0].lower()}"
 
 
 def running(home: Home) -> Note | None:
-    """The note on the worker if its process runs."""
+    """Return the note of the worker if its process runs, else None."""
     note = Note.read(_note_path(home))
     return note if note is not None and note.process() is not None else None
 
 
 def ensure(home: Home, api: Api) -> bool:
-    """Start the worker unless it runs for this API already. Returns whether it had to be started.
+    """Start the worker unless it runs for this API already; return whether it was started.
 
-    What a dead worker left behind (its engines) is ended first: a run must never have two engines, and
-    `reconcile` gives it a new one.
+    Engines that a terminated worker left behind are ended first: a run must never have two engines, and `reconcile`
+    starts a new one.
     """
     note, auth = running(home), api.auth_fingerprint(home)
     if note is not None and (note.url, note.auth) == (api.url, auth):
@@ -57,14 +57,14 @@ def ensure(home: Home, api: Api) -> bool:
 
 
 def kill(home: Home) -> int:
-    """SIGKILL the worker and its engines; returns how many processes there were.
+    """End the worker and its engines with SIGKILL; return the number of processes.
 
-    Crash-only on purpose. SIGTERM would make the engines run their teardown, which terminates the machine of
-    a running job; killed, they leave the job to be adopted by `reconcile` at the next `up`.
+    Crash-only on purpose. After SIGTERM the engines would run their teardown, which terminates the machine of a running
+    job. After SIGKILL, `reconcile` adopts the job at the next `up`.
     """
     note = running(home)
     process = note.process() if note else None
-    # By mark, not by descent: the local cloud's machines descend from an engine and must live on.
+    # By the mark, not as child processes: the local cloud's machines are children of an engine and must keep running.
     serving = server.running(home)
     found = {p.pid: p for p in marked(home.path, machines=False) if serving is None or p.pid != serving.pid}
     if process is not None:
@@ -75,7 +75,7 @@ def kill(home: Home) -> int:
 
 
 def quoted_log(home: Home) -> str:
-    """The worker's last words, for an error message."""
+    """Return the worker's last log lines, for an error message."""
     return f"Last lines of {log_path(home)}:\n{last_lines(log_path(home))}"
 
 

@@ -1,4 +1,4 @@
-"""What another user of this computer sees: as root alone, for nobody else may become one."""
+"""Run code as another user of this computer; only root can do that."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ import pytest
 NOBODY = 65534
 NAMELESS = 54_321  #: no entry in passwd
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 
 def as_user(work: Callable[[], Any], number: int = NOBODY) -> Any:
-    """What `work` tells, as JSON, when another user runs it: in a child of ours, for the Python of a developer may lie
-    in his own closed folder. It may not import anything."""
+    """Run `work` as another user and return its result, passed as JSON.
+
+    It runs in a forked child, because that user may have no access to the developer's Python. So it must not import
+    anything.
+    """
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -35,7 +38,7 @@ def as_user(work: Callable[[], Any], number: int = NOBODY) -> Any:
             os._exit(status)
     os.close(writing)
     with os.fdopen(reading) as pipe:
-        told = pipe.read()
+        output = pipe.read()
     _, status = os.waitpid(child, 0)
-    assert status == 0, "what another user did there ended with an error"
-    return json.loads(told)
+    assert status == 0, "the code that ran as another user failed"
+    return json.loads(output)

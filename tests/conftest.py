@@ -1,7 +1,7 @@
-"""Shared by all tests: nothing of the developer's Prefect is touched, and one embedded default for end-to-end tests.
+"""Fixtures for all tests: isolation from the developer's Prefect, and one embedded server for end-to-end tests.
 
-A developer's own server may be up while tests run, and has left its address in a profile; hence the
-environment is set before Prefect is imported, and everything that is started gets a home of its own.
+A developer's own server may run during the tests, with its address in a profile. Therefore the environment is set
+before Prefect is imported, and everything that is started gets a separate home.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ _OWN = {key: value for key, value in os.environ.items() if not key.startswith(("
 os.environ.clear()
 os.environ.update(_OWN)
 os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="spotwave-tests-")
-os.environ["PREFECT_API_URL"] = ""  # goes before any profile; empty is "none configured"
+os.environ["PREFECT_API_URL"] = ""  # overrides any profile; empty means "none configured"
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
-os.environ["XDG_STATE_HOME"] = os.environ["PREFECT_HOME"]  # not the developer's own home, where a test names none
+os.environ["XDG_STATE_HOME"] = os.environ["PREFECT_HOME"]  # not the developer's own home, if a test names none
 atexit.register(shutil.rmtree, os.environ["PREFECT_HOME"], ignore_errors=True)
 
 import socket  # noqa: E402
@@ -39,37 +39,37 @@ from tests.faults.hooked import Hooked  # noqa: E402
 from tests.processes import words  # noqa: E402
 
 _UP_S = 240.0
-MANY_VCPUS = 64  # pretended by the local cloud of what is brought up here
+MANY_VCPUS = 64  # number that the local cloud of the embedded servers here pretends to have
 
-# Where the embedded default's processes look for this computer's managed identity (azure-identity): an emulator may
-# serve it, and until one does nobody else can have the port.
+# Where the embedded server's processes look for this computer's managed identity (azure-identity). An emulator may
+# serve it; until then the port is reserved.
 LOGIN = socket.create_server(("127.0.0.1", 0))
 _OWN["AZURE_POD_IDENTITY_AUTHORITY_HOST"] = f"http://127.0.0.1:{LOGIN.getsockname()[1]}"
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """A running embedded default: server, controller's worker, pools, blocks, deployments."""
+    """A running installation: embedded server, controller's worker, pools, blocks, deployments."""
 
     home: Home
     api: Api
-    environment: dict[str, str]  #: of commands that speak to it
-    python: str = sys.executable  #: what it all runs with
-    settings: Mapping[str, str] = field(default_factory=dict)  #: of the server: its database
+    environment: dict[str, str]  #: for commands that use it
+    python: str = sys.executable  #: the Python that runs all its processes
+    settings: Mapping[str, str] = field(default_factory=dict)  #: settings of the server, such as its database
 
     def spotwave(self, *arguments: str, timeout_s: float = _UP_S, **more: str) -> subprocess.CompletedProcess[str]:
         """Run the console command on this home, from its folder; `more` goes into the environment."""
         return run_spotwave(self.home, *arguments, timeout_s=timeout_s, python=self.python, **{**self.settings, **more})
 
     def left(self) -> list[str]:
-        """What runs of this home, machines included, as readable lines."""
+        """Return the running processes of this home, machines included, as readable lines."""
         return processes_of(self.home)
 
 
 def run_spotwave(
     home: Home, *arguments: str, timeout_s: float = _UP_S, python: str = sys.executable, **more: str
 ) -> subprocess.CompletedProcess[str]:
-    """`spotwave <arguments>` as a user would type it, but from the home's folder and for that home."""
+    """Run `spotwave <arguments>` as a user would, but in the home's folder and for that home."""
     return subprocess.run(
         [python, "-m", "spotwave.deployments.cli", *arguments],
         cwd=home.path,
@@ -82,13 +82,13 @@ def run_spotwave(
 
 
 def processes_of(home: Home) -> list[str]:
-    """Processes that carry the home's mark."""
+    """Return the processes with the home's mark."""
     found = [*marked(home.path, machines=False), *marked(home.path, machines=True)]
     return [f"{process.pid} {' '.join(words(process))}" for process in found if process.is_running()]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first, so that two processes end at about the same time."""
+    """Run the longest files first, so that two processes end at about the same time."""
 
     def minutes(item: pytest.Item) -> float:
         marked = item.get_closest_marker("slow")
@@ -97,19 +97,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=minutes, reverse=True)
     for item in items:
         if minutes(item) and item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(900))  # for what hangs; Prefect's SQLite may stand still for minutes
+            item.add_marker(pytest.mark.timeout(900))  # for hanging tests; Prefect's SQLite may block for minutes
 
 
 @pytest.fixture(autouse=True)
 def umask() -> None:
-    """As in all processes of ours. A flow sets it in the process that runs it, here the tests' own: what a test finds
-    must not hang on whether a flow has run before it."""
+    """Set the umask of all Spotwave processes.
+
+    A flow sets it in the process that runs it, which is the tests' process here. So a test does not depend on whether a
+    flow has run before it.
+    """
     os.umask(0o077)
 
 
 @pytest.fixture(scope="session")
 def spotwave_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A home for the session's embedded default, away from the checkout's."""
+    """Return a home for the session's embedded server, separate from the checkout's."""
     return Home(tmp_path_factory.mktemp("spotwave").resolve())
 
 
@@ -117,14 +120,14 @@ def spotwave_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
 def brought_up(
     home: Home, python: str = sys.executable, from_nothing: bool = False, **settings: str
 ) -> Iterator[Embedded]:
-    """The embedded default, brought up by `spotwave up` and taken down at the end, leaving nothing.
+    """Start everything with `spotwave up`; at the end, run `spotwave down` and check that nothing is left.
 
-    from_nothing: its server makes its database, too.
+    from_nothing: the server creates its database, instead of getting a copy.
     """
     home.create()
     if not from_nothing:
         fresh_database(home.prefect / "prefect.db")
-    # Away from 4200, where a developer's own server may want to be.
+    # Not 4200, which a developer's own server may use.
     (home.run / "port").write_text("0")
     (home.run / "port").chmod(0o600)
     done = run_spotwave(home, "up", python=python, **settings)
@@ -142,13 +145,13 @@ def brought_up(
 
 @pytest.fixture(scope="session")
 def hooked(tmp_path_factory: pytest.TempPathFactory) -> Hooked:
-    """Whatever is started with its Python can be made to wait (tests.faults)."""
+    """Return an environment whose Python processes can be paused by tests (tests.faults)."""
     return Hooked.make(tmp_path_factory.mktemp("hooked") / "environment")
 
 
 @pytest.fixture(scope="session")
 def embedded(spotwave_home: Home, hooked: Hooked) -> Iterator[Embedded]:
-    """One for all end-to-end tests of this process."""
+    """Yield one installation for all end-to-end tests of this process."""
     with brought_up(spotwave_home, hooked.python) as found:
         with found.api.in_use(found.home):
             LocalCloud(pretend_vcpus=MANY_VCPUS).save("here", overwrite=True)  # jobs of several tests run at once
@@ -157,6 +160,6 @@ def embedded(spotwave_home: Home, hooked: Hooked) -> Iterator[Embedded]:
 
 @pytest.fixture
 def prefect_api(embedded: Embedded) -> Iterator[Api]:
-    """Prefect calls of the test itself go to the embedded server."""
+    """Direct Prefect calls of the test itself to the embedded server."""
     with embedded.api.in_use(embedded.home):
         yield embedded.api

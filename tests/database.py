@@ -1,7 +1,7 @@
-"""Prefect's database as a server leaves it that has just begun: made once a run of the tests, then copied.
+"""A new Prefect database, created once per test session and copied for each server.
 
-Making it takes ten seconds of a core (Prefect's migrations), and a dozen servers begin in the suite. One of them begins
-with nothing at all (tests/deployments/test_shared_computer.py).
+Prefect's migrations take ten CPU seconds, and the suite starts a dozen servers. One test starts without a database
+(tests/deployments/test_shared_computer.py).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if _FOLDER not in os.environ:
 
 
 def fresh_database(path: Path) -> None:
-    """Put one there, closed to others, unless there is one."""
+    """Copy the database to `path`, accessible to the owner only, unless the file exists."""
     folder = Path(os.environ[_FOLDER])
     made = folder / "made" / "prefect.db"
     with FileLock(folder / "lock"):
@@ -42,9 +42,9 @@ def fresh_database(path: Path) -> None:
 
 @contextmanager
 def prefect_server() -> Iterator[None]:
-    """Prefect's own server for tests, on such a database: no worker, no password."""
+    """Run Prefect's own test server with such a database, without worker and password."""
     folder = tempfile.mkdtemp(prefix="spotwave-tests-")  # the harness removes it
-    fresh_database(Path(folder) / "prefect-test.db")  # the name that it takes
+    fresh_database(Path(folder) / "prefect-test.db")  # the file name that the harness uses
     with patch("prefect.testing.utilities.mkdtemp", lambda: folder), prefect_test_harness(server_startup_timeout=240):
         yield
 

@@ -1,7 +1,7 @@
-"""Where tests find the programs of real servers: on this computer, else in Debian's packages.
+"""Programs of real servers for tests: those of this computer, else from Debian's packages.
 
-Missing ones are fetched once and unpacked into the environment, not installed, so that a fresh machine with nothing
-but its package registry runs these tests too. Nothing of the system is touched.
+Missing packages are downloaded once and unpacked into the environment, not installed, so that a new machine with access
+to a package registry can run these tests too. The system is not changed.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ import pytest
 
 from tests.parts import MISSING
 
-# PyPI's builds of PostgreSQL lack the extension pg_trgm, which Prefect's migrations ask for.
-_POSTGRESQL = "^postgresql-[0-9]+$"  # a release of Debian has one; the plain name is an empty package
+# PyPI's builds of PostgreSQL lack the extension pg_trgm, which Prefect's migrations need.
+_POSTGRESQL = "^postgresql-[0-9]+$"  # a Debian release has one version; the name without version is an empty package
 _PACKAGES = {"postgres": _POSTGRESQL, "initdb": _POSTGRESQL, "redis-server": "redis-server", "nginx": "nginx"}
 _PLACES = ("usr/lib/postgresql/*/bin", "usr/sbin", "usr/bin", "usr/local/bin")
-# A second C library beside the system's loader does not run; the just-in-time compiler is switched off below.
+# A second C library does not work with the system's loader; the just-in-time compiler is disabled in tests/services.py.
 _NOT_WANTED = ("libc6", "libllvm", "perl", "libperl", "systemd", "libsystemd-shared", "dbus", "locales")
 _FETCH_S = 240.0
 
 
 @functools.cache
 def program(name: str) -> str:
-    """The full path of `postgres`, `initdb`, `redis-server` or `nginx`; fetched if this computer has none.
+    """Return the full path of `postgres`, `initdb`, `redis-server` or `nginx`; download the program if it is missing.
 
-    Skips the test where there is neither the program nor apt.
+    Skips the test if neither the program nor apt exists.
     """
     return _on_this_computer(name) or _fetched(name)
 
 
 def _on_this_computer(name: str) -> str | None:
     found = shutil.which(name) or _below(Path("/"), name)
-    # A link to it is no place to look for its neighbours: initdb starts the postgres beside it.
+    # Links are resolved, because initdb starts the postgres in its own folder.
     return str(Path(found).resolve()) if found and name in ("postgres", "initdb") else found
 
 
@@ -51,33 +51,39 @@ def _below(root: Path, name: str) -> str | None:
 
 
 def _fetched(name: str) -> str:
-    """From Debian's package, unpacked once for all tests."""
+    """Return the program from Debian's package, which is unpacked once for all tests."""
     if not (shutil.which("apt-get") and shutil.which("dpkg")):
-        pytest.skip(f"{name} {MISSING}, and there is no apt-get to fetch it with")
+        pytest.skip(f"{name} {MISSING}, and apt-get is missing to download it")
     root = _services() / _PACKAGES[name].strip("^$").split("-[")[0]
     with (_services() / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not root.exists():
             _unpack(_PACKAGES[name], root)
     found = _below(root, name)
-    assert found is not None, f"Debian's package {_PACKAGES[name]} holds no {name}"
+    assert found is not None, f"Debian's package {_PACKAGES[name]} does not contain {name}"
     return found
 
 
 def _services() -> Path:
-    """Where packages are unpacked: in the environment, unless only root may look into it, as a server may not be."""
+    """Return the folder for unpacked packages: in the environment, or a temporary folder if only root can read that.
+
+    Servers do not run as root.
+    """
     folder = Path(sys.prefix).resolve() / "services"
     if os.geteuid() == 0 and not all(parent.stat().st_mode & 0o001 for parent in folder.parents):
         folder = Path(tempfile.gettempdir()).resolve() / "spotwave-services"
     folder.mkdir(exist_ok=True)
-    assert folder.stat().st_uid == os.geteuid(), f"{folder} belongs to somebody else"
-    folder.chmod(0o755)  # whatever the umask: flows that a test runs in this process close it
+    assert folder.stat().st_uid == os.geteuid(), f"{folder} belongs to another user"
+    folder.chmod(0o755)  # independent of the umask, which flows in this process may have set
     return folder
 
 
 def _unpack(package: str, root: Path) -> None:
-    """The package and what it needs beyond this computer's packages. Nothing of the system is touched, its lists of
-    packages included: they may be missing, and old ones name files that are gone."""
+    """Unpack the package and its dependencies that are not installed on this computer.
+
+    The system is not changed. Its package lists are not used either: they may be missing, or name files that no longer
+    exist.
+    """
     work = Path(tempfile.mkdtemp(dir=_services()))
     (work / "lists" / "partial").mkdir(parents=True)
     (work / "archives" / "partial").mkdir(parents=True)
@@ -85,9 +91,9 @@ def _unpack(package: str, root: Path) -> None:
     options |= {"APT::Sandbox::User": "", "APT::Install-Recommends": "false", "Acquire::Retries": "3"}
     apt = ["apt-get", "-qq", *(word for key, value in options.items() for word in ("-o", f"{key}={value}"))]
     try:
-        _done([*apt, "update"], work, (0, 100))  # 100 too if some other list in use here does not answer
-        told = _done([*apt, "install", "--reinstall", "--print-uris", package], work)
-        files = [line.split()[1] for line in told.splitlines() if line.startswith("'")]
+        _done([*apt, "update"], work, (0, 100))  # 100 is accepted: another configured source may not answer
+        output = _done([*apt, "install", "--reinstall", "--print-uris", package], work)
+        files = [line.split()[1] for line in output.splitlines() if line.startswith("'")]
         wanted = [file for file in files if not file.startswith(_NOT_WANTED)]
         # Archives are named package_version_architecture, with %3a for the colon of an epoch.
         _done([*apt, "download", *("=".join(file.split("_")[:2]).replace("%3a", ":") for file in wanted)], work)
@@ -106,6 +112,6 @@ def _done(command: list[str], folder: Path, good: tuple[int, ...] = (0,)) -> str
 
 
 def libraries(binary: str) -> list[str]:
-    """The folders of libraries that were unpacked beside the program; none for this computer's own."""
+    """Return the folders of libraries that were unpacked with the program; none for this computer's own programs."""
     root = next((path for path in Path(binary).parents if path.parent == _services()), None)
     return [] if root is None else [str(p) for part in ("usr/lib", "lib") for p in root.glob(f"{part}/*-linux-gnu")]

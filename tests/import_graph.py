@@ -1,4 +1,4 @@
-"""Which of our modules imports which, read off the code; imports in functions and for type checkers count too."""
+"""The import graph of Spotwave's modules, from the source; includes imports in functions and for type checkers."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ PACKAGE = "spotwave"
 
 
 def module_of(path: str) -> str:
-    """`tasks/cost/quote.py` as tasks.cost.quote, and a folder's `__init__.py` as the folder."""
+    """Return the module's name: tasks.cost.quote for `tasks/cost/quote.py`, the folder for its `__init__.py`."""
     return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
 def imports_of(code: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """(a module, the names that are taken out of it), ours by their place below `spotwave`."""
+    """Yield (module, imported names); Spotwave's modules without the prefix `spotwave`."""
     for item in ast.walk(ast.parse(code)):
         if isinstance(item, ast.Import):
             yield from ((alias.name.removeprefix(f"{PACKAGE}."), ()) for alias in item.names)
@@ -25,7 +25,10 @@ def imports_of(code: str) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def graph_of(sources: Mapping[str, str]) -> dict[str, set[str]]:
-    """sources: module to code. A folder is imported only where something is taken out of its `__init__.py` itself."""
+    """Return the imported modules of each module. sources: module name to code.
+
+    A folder counts as imported only if a name is imported from its `__init__.py` itself.
+    """
     graph: dict[str, set[str]] = {}
     for module, code in sources.items():
         found = graph.setdefault(module, set())
@@ -35,16 +38,16 @@ def graph_of(sources: Mapping[str, str]) -> dict[str, set[str]]:
     return graph
 
 
-def circle_in(graph: Mapping[str, Iterable[str]]) -> list[str]:
-    """The modules of one circle, each imported by the next; empty where there is none."""
+def cycle_in(graph: Mapping[str, Iterable[str]]) -> list[str]:
+    """Return the modules of one import cycle, each imported by the next; empty if there is none."""
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
-        circle: list[str] = error.args[1]
-        return circle
+        cycle: list[str] = error.args[1]
+        return cycle
     return []
 
 
-def sources_of(root: Path, rooms: Iterable[str]) -> dict[str, str]:
-    paths = (path for room in rooms for path in sorted((root / room).rglob("*.py")))
+def sources_of(root: Path, folders: Iterable[str]) -> dict[str, str]:
+    paths = (path for folder in folders for path in sorted((root / folder).rglob("*.py")))
     return {module_of(path.relative_to(root).as_posix()): path.read_text() for path in paths}

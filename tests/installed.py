@@ -1,4 +1,4 @@
-"""Spotwave as a wheel, installed beside other packages in an environment of its own; no network is needed."""
+"""Spotwave installed as a wheel in a separate environment with other packages; no network is needed."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-NEIGHBOURS = ("flows", "tasks", "blocks", "node", "deployments")  # a project's own packages, of names that we use too
+NEIGHBOURS = ("flows", "tasks", "blocks", "node", "deployments")  # another project's packages, named as ours
 
 
 def build(kind: str, source: Path, folder: Path) -> Path:
-    """A 'wheel' or 'sdist' of the project in `source`, as `pip wheel` and `python -m build` have hatchling make it."""
+    """Build a 'wheel' or 'sdist' of the project in `source` with hatchling, as `pip wheel` and `python -m build` do."""
     command = [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(folder)]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     subprocess.run(command, cwd=source, env=environment, check=True, capture_output=True, timeout=240)
@@ -31,7 +31,7 @@ def unpacked(sdist: Path, folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class Installed:
-    """An environment with the wheel and with a project that has packages of the names in NEIGHBOURS."""
+    """An environment with the wheel and a project with packages of the names in NEIGHBOURS."""
 
     prefix: Path
 
@@ -45,7 +45,7 @@ class Installed:
         return found
 
     def environment(self, user: Path) -> dict[str, str]:
-        """Of a user whose folder is `user`: nothing of the developer's settings or source tree."""
+        """Return the environment of a user with home folder `user`, without the developer's settings and sources."""
         ours = ("PREFECT_", "SPOTWAVE_", "PYTHON", "XDG_")
         bare = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
         path = os.pathsep.join([str(self.prefix / "bin"), sysconfig.get_path("scripts"), os.environ["PATH"]])
@@ -55,7 +55,7 @@ class Installed:
     def call(
         self, *command: str, cwd: Path, user: Path, timeout_s: float = 300, **more: str
     ) -> subprocess.CompletedProcess[str]:
-        """A program of the environment, or another."""
+        """Run a program of the environment, or another program."""
         program = self.prefix / "bin" / command[0]
         return subprocess.run(
             [str(program) if program.exists() else command[0], *command[1:]],
@@ -69,8 +69,11 @@ class Installed:
 
 
 def install(wheel: Path, prefix: Path) -> Installed:
-    """Dependencies are borrowed from the environment that runs the tests, by a path alone: what is installed there for
-    development, Spotwave's own source tree too, is not."""
+    """Install the wheel into a new environment.
+
+    Dependencies come from the tests' environment by a .pth file with its path. Editable installations there, such as
+    Spotwave's own source tree, are not included.
+    """
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(prefix)], check=True, timeout=120)
     made = Installed(prefix)
     (made.packages / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")

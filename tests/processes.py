@@ -1,4 +1,4 @@
-"""Processes that may end while a test looks at them."""
+"""Helpers for processes that may end at any time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import psutil
 
 
 def words(process: psutil.Process) -> list[str]:
-    """Its command line; none for one that has just ended, a zombie included, or that is not ours to see."""
+    """Return the command line; empty if the process has ended, is a zombie, or is not accessible."""
     try:
         return process.cmdline()
     except psutil.Error:
@@ -18,7 +18,7 @@ def words(process: psutil.Process) -> list[str]:
 
 
 def kill_with_children(process: subprocess.Popen[bytes]) -> None:
-    """It first, for it may start others while its children are killed."""
+    """Kill the process before its children, because it might start new ones."""
     children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
     process.kill()
     process.wait()
@@ -26,7 +26,7 @@ def kill_with_children(process: subprocess.Popen[bytes]) -> None:
 
 
 def kill_each(processes: Iterable[psutil.Process]) -> None:
-    """SIGKILL; one may end by itself, or with the one before."""
+    """Kill the processes; they may have ended already."""
     for one in processes:
         with suppress(psutil.NoSuchProcess):
             one.kill()

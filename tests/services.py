@@ -1,7 +1,7 @@
-"""Real servers for tests: PostgreSQL, Redis, nginx, each on 127.0.0.1 and a free port, gone with the test.
+"""Real servers for tests: PostgreSQL, Redis, nginx, each on 127.0.0.1 and a free port, ended with the test.
 
-Their programs are this computer's, or Debian's packages, unpacked (tests/debian.py). PostgreSQL and Redis run as
-`nobody` if we are root.
+Their programs are this computer's, or from unpacked Debian packages (tests/debian.py). PostgreSQL and Redis run as
+`nobody` if the tests run as root.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True)
 class Postgres:
-    """A running PostgreSQL that takes no connection without its password."""
+    """A running PostgreSQL that requires its password."""
 
     port: int
     password: str
@@ -39,13 +39,13 @@ class Postgres:
     user: str = "spotwave"
 
     def url(self, database: str = "postgres", driver: str = "postgresql+asyncpg") -> str:
-        """As PREFECT_SERVER_DATABASE_CONNECTION_URL wants it."""
+        """Return the address for PREFECT_SERVER_DATABASE_CONNECTION_URL."""
         return f"{driver}://{self.user}:{self.password}@127.0.0.1:{self.port}/{database}"
 
 
 @contextmanager
 def postgres(max_connections: int = 300) -> Iterator[Postgres]:
-    """An empty PostgreSQL, without any care for its data after a crash; as another user if we are root."""
+    """Run an empty PostgreSQL without crash safety; as another user if the tests run as root."""
     initdb = program("initdb")
     server = str(Path(initdb).with_name("postgres"))  # of the same version, if there are several
     with _folder() as folder:
@@ -66,14 +66,14 @@ def postgres(max_connections: int = 300) -> Iterator[Postgres]:
             "jit": "off",
         }
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        # SIGQUIT: ends its children and leaves no shared memory, unlike SIGKILL.
+        # SIGQUIT, because unlike SIGKILL it ends the children and leaves no shared memory.
         with _served([server, "-D", data, *options], folder, port, signal.SIGQUIT) as pid:
             yield Postgres(port, password.read_text(), pid)
 
 
 @contextmanager
 def redis() -> Iterator[str]:
-    """An empty Redis; its address, as `redis://127.0.0.1:<port>/0`."""
+    """Run an empty Redis; yield its address, `redis://127.0.0.1:<port>/0`."""
     with _folder() as folder:
         port = free_port()
         command = [program("redis-server"), "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly"]
@@ -83,9 +83,9 @@ def redis() -> Iterator[str]:
 
 @contextmanager
 def nginx(server: str, folder: Path, tls: bool = False) -> Iterator[int]:
-    """An nginx with one server block, of which `server` is what stands within; its port. Runs as we do.
+    """Run an nginx with one server block with the content `server`, as the tests' user; yield its port.
 
-    Files that it names (certificates) may lie in `folder`, where its access.log and error.log are written.
+    Files that it needs (certificates) may be in `folder`, where its access.log and error.log are written.
     """
     port = free_port()
     temporary = "\n".join(
@@ -109,7 +109,7 @@ def free_port() -> int:
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    """A folder for a server's data that the server's user can reach: not below pytest's, which are closed."""
+    """Yield a folder for a server's data that the server's user can access, unlike pytest's folders."""
     folder = Path(tempfile.mkdtemp(prefix="spotwave-service-"))
     _hand_over(folder)
     try:
@@ -125,7 +125,7 @@ def _hand_over(path: Path) -> None:
 
 
 def _environment(binary: str) -> dict[str, str]:
-    """A bare environment; with the libraries that were unpacked beside the program, if it was."""
+    """Return a minimal environment, with the libraries that were unpacked with the program."""
     environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "TZ": "UTC"}
     folders = libraries(binary)
     return environment | ({"LD_LIBRARY_PATH": ":".join(folders)} if folders else {})
@@ -136,7 +136,7 @@ def _dies_with_us(signal_: int) -> Callable[[], None]:
 
 
 def _as_nobody() -> dict[str, Any]:
-    """Of a process that we start as root: PostgreSQL refuses to be that."""
+    """Return options to start a process as `nobody` if the tests run as root, which PostgreSQL refuses to run as."""
     return {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
 
 
@@ -155,7 +155,7 @@ def _run_once(command: list[str], folder: Path) -> None:
 
 @contextmanager
 def _served(command: list[str], folder: Path, port: int, end: int, as_us: bool = False) -> Iterator[int]:
-    """The server runs and takes connections within the block; its pid. It ends with the block, or with us."""
+    """Run the server until the block or the tests' process ends; yield its pid when it accepts connections."""
     log = folder / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -1,6 +1,7 @@
-"""No decision reads a sentence: what follows from an event is read off its fields (found in the code itself).
+"""Code must not decide by message texts, only by fields; this checks the source code itself.
 
-What a cloud or a program says in a text alone is read in one small place, which names its source (`ELSEWHERE`).
+Information that a cloud or a program gives only as text is parsed in a few small modules, which name their source
+(`ELSEWHERE`).
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("flows", "tasks", "blocks", "node", "deployments")
-#: What texts for people are called, as an attribute or as a variable.
+FOLDERS = ("flows", "tasks", "blocks", "node", "deployments")
+#: Names of attributes and variables with texts for users.
 TEXTS = {"message", "problem", "reason", "refused", "remedy", "said", "summary", "why", "why_not"}
 READS = {"count", "endswith", "find", "index", "rfind", "startswith"}
 CUTS = {"casefold", "lower", "partition", "removeprefix", "removesuffix", "rpartition", "rsplit", "split", "splitlines"}
 PATTERNS = {"findall", "finditer", "fullmatch", "match", "search"}
-#: Texts of others: what the API of a cloud, of Prefect or of a program has in no field.
+#: Modules that parse texts of other software, for information without a field in the API of a cloud or Prefect.
 ELSEWHERE = {
     "blocks/aws/error_text.py",
     "blocks/azure/error_text.py",
@@ -29,7 +30,7 @@ ELSEWHERE = {
 
 
 def is_text(item: ast.expr) -> bool:
-    """`outcome.reason`, `reason`, `str(error)`, and a part of one of these."""
+    """Return whether this is a text for users: `outcome.reason`, `reason`, `str(error)`, or a part of one of these."""
     match item:
         case ast.Attribute(attr=name) | ast.Name(id=name):
             return name in TEXTS
@@ -47,7 +48,7 @@ def is_text(item: ast.expr) -> bool:
 
 
 def is_punctuation(call: ast.Call) -> bool:
-    """As where a sentence gets its full stop."""
+    """Return whether the call only looks for punctuation, for example to add a full stop."""
     words = [item for arg in call.args for item in ast.walk(arg) if isinstance(item, ast.Constant | ast.Name)]
     return all(isinstance(word, ast.Constant) and str(word.value) in ".!?" for word in words)
 
@@ -57,7 +58,7 @@ def is_words(item: ast.expr) -> bool:
 
 
 def readings(tree: ast.AST) -> Iterator[ast.expr]:
-    """Where a text is searched, cut or compared."""
+    """Yield the expressions that search, cut or compare a text for users."""
     for item in ast.walk(tree):
         if isinstance(item, ast.Call) and isinstance(item.func, ast.Attribute):
             method = item.func.attr
@@ -79,11 +80,11 @@ def readings(tree: ast.AST) -> Iterator[ast.expr]:
             yield item.subject
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_no_text_for_people_is_read_by_code(room: str) -> None:
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_code_does_not_parse_texts_for_users(folder: str) -> None:
     found = [
         f"{path.relative_to(ROOT)}:{item.lineno}: {ast.unparse(item)}"
-        for path in sorted((ROOT / room).rglob("*.py"))
+        for path in sorted((ROOT / folder).rglob("*.py"))
         if path.relative_to(ROOT).as_posix() not in ELSEWHERE
         for item in readings(ast.parse(path.read_text()))
     ]
@@ -102,7 +103,7 @@ def test_no_text_for_people_is_read_by_code(room: str) -> None:
         "'quota' in message.lower()",
     ],
 )
-def test_a_reading_is_found(code: str) -> None:
+def test_parsing_of_text_is_detected(code: str) -> None:
     assert list(readings(ast.parse(code)))
 
 
@@ -117,5 +118,5 @@ def test_a_reading_is_found(code: str) -> None:
         "reason.endswith('.')",
     ],
 )
-def test_what_is_no_reading(code: str) -> None:
+def test_other_uses_of_text_are_allowed(code: str) -> None:
     assert not list(readings(ast.parse(code)))

@@ -1,4 +1,4 @@
-"""What may import what: the house plan of docs/architecture.md, read off the code."""
+"""Allowed imports between the top-level folders (docs/architecture.md), checked in the source code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("flows", "tasks", "blocks", "node", "deployments", "tests", "benchmarks")
+FOLDERS = ("flows", "tasks", "blocks", "node", "deployments", "tests", "benchmarks")
 MAY_IMPORT = {
     "flows": {"flows", "tasks", "blocks", "node"},
     "tasks": {"tasks", "blocks", "node"},
@@ -17,9 +17,9 @@ MAY_IMPORT = {
     "node": {"node"},
     "deployments": {"deployments", "flows", "blocks", "node"},
 }
-# All that the controller's side may know of the machine's: the contract, the remote's wrapper and its manifest, the
-# patterns of secrets, and, for a story, what describes its input and its result (its kind's folder in node/jobs, see
-# `test_a_kind_of_job_is_known_to_its_own_story_alone`). Both sides read what others wrote (node/untrusted) in one way.
+# Modules of `node` that the controller's code may import: the contract, the remote's wrapper and its manifest, the
+# patterns of secrets, and for a story the modules that describe its input and result (its kind's folder in node/jobs,
+# see `test_job_kind_is_imported_only_by_its_story`). Both sides parse untrusted data with node/untrusted.
 BOTH = {"node.contract", "node.input_error", "node.untrusted"}
 OF_NODE = {
     "flows": {
@@ -38,7 +38,7 @@ CLOUD_SDKS = {"boto3", "botocore", "google", "azure", "prefect_aws", "prefect_gc
 
 @functools.cache
 def imports_of(path: Path) -> set[str]:
-    """Modules, those of ours by their place below `spotwave`."""
+    """Return the imported modules; Spotwave's modules without the prefix `spotwave`."""
     found: set[str] = set()
     for item in ast.walk(ast.parse(path.read_text())):
         if isinstance(item, ast.Import):
@@ -49,64 +49,64 @@ def imports_of(path: Path) -> set[str]:
     return {name.removeprefix("spotwave.") for name in found}
 
 
-def files_of(room: str) -> list[Path]:
-    return sorted((ROOT / room).rglob("*.py"))
+def files_of(folder: str) -> list[Path]:
+    return sorted((ROOT / folder).rglob("*.py"))
 
 
-@pytest.mark.parametrize("room", MAY_IMPORT)
-def test_a_room_imports_only_what_it_may(room: str) -> None:
+@pytest.mark.parametrize("folder", MAY_IMPORT)
+def test_folder_imports_only_allowed_folders(folder: str) -> None:
     wrong = [
         f"{path.relative_to(ROOT)} imports {name}"
-        for path in files_of(room)
+        for path in files_of(folder)
         for name in imports_of(path)
-        if name.partition(".")[0] in ROOMS and name.partition(".")[0] not in MAY_IMPORT[room]
+        if name.partition(".")[0] in FOLDERS and name.partition(".")[0] not in MAY_IMPORT[folder]
     ]
     assert not wrong
 
 
-@pytest.mark.parametrize("room", OF_NODE)
-def test_the_controller_knows_only_the_contract_of_the_machine(room: str) -> None:
-    allowed = OF_NODE[room]
+@pytest.mark.parametrize("folder", OF_NODE)
+def test_controller_imports_only_allowed_node_modules(folder: str) -> None:
+    allowed = OF_NODE[folder]
     wrong = [
         f"{path.relative_to(ROOT)} imports {name}"
-        for path in files_of(room)
+        for path in files_of(folder)
         for name in imports_of(path)
         if name.startswith("node.") and not any(name == one or name.startswith(f"{one}.") for one in allowed)
     ]
     assert not wrong
 
 
-@pytest.mark.parametrize("room", ["flows", "tasks", "node"])
-def test_no_cloud_sdk_outside_the_wings(room: str) -> None:
+@pytest.mark.parametrize("folder", ["flows", "tasks", "node"])
+def test_no_cloud_sdk_outside_blocks(folder: str) -> None:
     wrong = [
         f"{path.relative_to(ROOT)} imports {name}"
-        for path in files_of(room)
+        for path in files_of(folder)
         for name in imports_of(path)
         if name.partition(".")[0] in CLOUD_SDKS
     ]
     assert not wrong
 
 
-def test_the_gpl_program_is_imported_by_its_own_process_alone() -> None:
+def test_gpl_program_is_imported_only_in_its_own_process() -> None:
     importers = {
         path.relative_to(ROOT).as_posix()
-        for room in MAY_IMPORT
-        for path in files_of(room)
+        for folder in MAY_IMPORT
+        for path in files_of(folder)
         if any(name.partition(".")[0] == "pyci" for name in imports_of(path))
     }
     assert importers
     for importer in importers:
         others = [
             path.relative_to(ROOT).as_posix()
-            for room in MAY_IMPORT
-            for path in files_of(room)
+            for folder in MAY_IMPORT
+            for path in files_of(folder)
             if path.relative_to(ROOT).as_posix() not in importers
             and importer.removesuffix(".py").replace("/", ".") in imports_of(path)
         ]
-        assert not others, f"{importer} runs in a process of its own, yet {others} import it"
+        assert not others, f"{importer} must run in its own process, but {others} import it"
 
 
-def test_no_cloud_is_named_in_a_task() -> None:
+def test_tasks_do_not_name_clouds() -> None:
     named = [
         f"{path.relative_to(ROOT)}:{item.lineno}"
         for path in files_of("tasks")
@@ -119,12 +119,12 @@ def test_no_cloud_is_named_in_a_task() -> None:
 MOST_LINES = 300
 
 
-def test_no_file_is_long() -> None:
-    """A file has one duty."""
+def test_files_are_short() -> None:
+    """Each file should have one responsibility."""
     lengths = {
         path.relative_to(ROOT).as_posix(): len(path.read_text().splitlines())
-        for room in ROOMS
-        for path in files_of(room)
+        for folder in FOLDERS
+        for path in files_of(folder)
     }
     long = {f"{name}: {lines}" for name, lines in lengths.items() if lines > MOST_LINES}
     assert not long

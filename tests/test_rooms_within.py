@@ -1,4 +1,4 @@
-"""Rooms within a folder: which of them may import which, read off the code; and no circle anywhere."""
+"""Allowed imports between the subfolders of a top-level folder, checked in the source code; and no import cycles."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.import_graph import circle_in, graph_of, sources_of
+from tests.import_graph import cycle_in, graph_of, sources_of
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("flows", "tasks", "blocks", "node", "deployments")
 GRAPH = graph_of(sources_of(ROOT, FOLDERS))
 
 
-def rooms_in(folder: str) -> list[str]:
+def subfolders_of(folder: str) -> list[str]:
     return sorted(f"{folder.replace('/', '.')}.{path.parent.name}" for path in (ROOT / folder).glob("*/__init__.py"))
 
 
-WINGS = rooms_in("blocks")
-KINDS = rooms_in("node/jobs")
-#: For each room the others of its folder that it may import; a folder stands for the files right in it.
+CLOUDS = subfolders_of("blocks")
+KINDS = subfolders_of("node/jobs")
+#: For each subfolder the others of its top-level folder that it may import; a folder's name means its direct files.
 WITHIN: dict[str, set[str]] = {
     "flows": {"flows.loop"},
     "flows.loop": set(),
@@ -31,8 +31,8 @@ WITHIN: dict[str, set[str]] = {
     "tasks.results": {"tasks", "tasks.cost"},
     "tasks.machine": {"tasks", "tasks.cost", "tasks.market"},
     "tasks.drill": {"tasks", "tasks.cost", "tasks.machine", "tasks.market"},
-    "blocks": set(),  # wings are found by the names in blocks/registry.py
-    **{wing: {"blocks"} for wing in WINGS},
+    "blocks": set(),  # clouds' subfolders are imported by their names in blocks/registry.py
+    **{cloud: {"blocks"} for cloud in CLOUDS},
     "node": {"node.untrusted"},
     "node.untrusted": set(),
     "node.boot": set(),
@@ -42,28 +42,28 @@ WITHIN: dict[str, set[str]] = {
     "node.jobs": set(),
     **{kind: {"node", "node.runtime", "node.storage", "node.untrusted"} for kind in KINDS},
 }
-#: Imports that go against the rule, each for its reason.
+#: Exceptions to the rule, with reasons.
 EXCEPT = {
-    ("tasks.check", "tasks.results.continue_from"),  # the step that looks at a whole job, before all others
-    ("flows.loop.stories", "flows"),  # the folder, in which it finds the stories
+    ("tasks.check", "tasks.results.continue_from"),  # the step that checks the whole job before all others
+    ("flows.loop.stories", "flows"),  # the folder, in which it looks for stories
 }
-#: Outside of `blocks/`: what `up` saves by default is of these wings, and `down` ends what runs on this computer.
-KNOW_A_WING = {"deployments.defaults", "deployments.documents", "deployments.down"}
+#: Modules outside `blocks/` that may import a cloud: `up` saves default blocks, `down` ends local machines.
+MAY_IMPORT_A_CLOUD = {"deployments.defaults", "deployments.documents", "deployments.down"}
 
 
-def room_of(module: str) -> str:
-    """The innermost of `WITHIN` that a module lies in."""
-    return max((room for room in WITHIN if f"{module}.".startswith(f"{room}.")), key=len, default="")
+def subfolder_of(module: str) -> str:
+    """Return the innermost folder in `WITHIN` that contains the module."""
+    return max((subfolder for subfolder in WITHIN if f"{module}.".startswith(f"{subfolder}.")), key=len, default="")
 
 
 def imports(graph: dict[str, set[str]]) -> Iterator[tuple[str, str]]:
     return ((module, one) for module, found in graph.items() for one in sorted(found))
 
 
-def against_the_rooms(graph: dict[str, set[str]]) -> list[str]:
+def forbidden_imports(graph: dict[str, set[str]]) -> list[str]:
     wrong = []
     for module, one in imports(graph):
-        here, there = room_of(module), room_of(one)
+        here, there = subfolder_of(module), subfolder_of(one)
         if here and here.partition(".")[0] == there.partition(".")[0] and (module, one) not in EXCEPT:
             own = here == there and here not in ("flows", "node.jobs")
             if not own and there not in WITHIN[here] and not _is_own_file(module, one):
@@ -72,17 +72,19 @@ def against_the_rooms(graph: dict[str, set[str]]) -> list[str]:
 
 
 def _is_own_file(module: str, one: str) -> bool:
-    """Of a story: flows/shci_result.py belongs to flows/shci.py."""
-    return room_of(one) == "flows" and one.startswith(f"{module}_")
+    """Return whether a module belongs to a story, as flows/shci_result.py belongs to flows/shci.py."""
+    return subfolder_of(one) == "flows" and one.startswith(f"{module}_")
 
 
-def test_every_room_has_its_rule() -> None:
-    rooms = {room for folder in ("flows", "tasks", "blocks", "node", "node/jobs") for room in rooms_in(folder)}
-    assert rooms == {room for room in WITHIN if "." in room}
+def test_every_subfolder_has_a_rule() -> None:
+    subfolders = {
+        subfolder for folder in ("flows", "tasks", "blocks", "node", "node/jobs") for subfolder in subfolders_of(folder)
+    }
+    assert subfolders == {subfolder for subfolder in WITHIN if "." in subfolder}
 
 
-def test_a_room_imports_only_what_it_may() -> None:
-    assert against_the_rooms(GRAPH) == []
+def test_subfolder_imports_only_allowed_subfolders() -> None:
+    assert forbidden_imports(GRAPH) == []
 
 
 @pytest.mark.parametrize(
@@ -101,20 +103,22 @@ def test_a_room_imports_only_what_it_may() -> None:
         ("node.untrusted.plain_text", "node.contract"),
     ],
 )
-def test_an_import_across_rooms_is_found(module: str, one: str) -> None:
-    assert against_the_rooms({module: {one}}) == [f"{module} imports {one}"]
+def test_forbidden_import_is_detected(module: str, one: str) -> None:
+    assert forbidden_imports({module: {one}}) == [f"{module} imports {one}"]
 
 
-def test_a_wing_is_known_by_its_name_alone() -> None:
+def test_clouds_are_not_imported_directly() -> None:
     wrong = [
         f"{module} imports {one}"
         for module, one in imports(GRAPH)
-        if room_of(one) in WINGS and room_of(module) != room_of(one) and module not in KNOW_A_WING
+        if subfolder_of(one) in CLOUDS
+        and subfolder_of(module) != subfolder_of(one)
+        and module not in MAY_IMPORT_A_CLOUD
     ]
     assert not wrong
 
 
-def test_a_kind_of_job_is_known_to_its_own_story_alone() -> None:
+def test_job_kind_is_imported_only_by_its_story() -> None:
     wrong = []
     for module, one in imports(GRAPH):
         kind = one.removeprefix("node.jobs.").partition(".")[0]
@@ -124,8 +128,8 @@ def test_a_kind_of_job_is_known_to_its_own_story_alone() -> None:
     assert not wrong
 
 
-def test_there_is_no_import_circle() -> None:
-    assert circle_in(GRAPH) == []
+def test_there_is_no_import_cycle() -> None:
+    assert cycle_in(GRAPH) == []
 
 
 @pytest.mark.parametrize(
@@ -136,8 +140,8 @@ def test_there_is_no_import_circle() -> None:
         "if TYPE_CHECKING:\n    from spotwave.tasks import first",
     ],
 )
-def test_a_circle_is_found_wherever_its_imports_are(back: str) -> None:
+def test_import_cycle_is_detected(back: str) -> None:
     code = {"tasks.first": "from spotwave.tasks.second import it", "tasks.second": "import spotwave.tasks.third"}
-    assert circle_in(graph_of(code | {"tasks.third": "import json"})) == []
-    circle = circle_in(graph_of(code | {"tasks.third": back}))
-    assert set(circle) == {"tasks.first", "tasks.second", "tasks.third"}
+    assert cycle_in(graph_of(code | {"tasks.third": "import json"})) == []
+    cycle = cycle_in(graph_of(code | {"tasks.third": back}))
+    assert set(cycle) == {"tasks.first", "tasks.second", "tasks.third"}

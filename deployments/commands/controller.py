@@ -1,4 +1,4 @@
-"""`up`, `down`, `open`, `clean`, `proxy`: what runs on the controller."""
+"""`up`, `down`, `open`, `clean`, `proxy`: the commands for processes on the controller."""
 
 from __future__ import annotations
 
@@ -8,52 +8,52 @@ from typing import Annotated
 
 import cyclopts
 
-from spotwave.deployments.commands.terminal import own_home, say
+from spotwave.deployments.commands.terminal import own_home, print_line
 from spotwave.deployments.home import Home
 
 
 def up() -> None:
-    """Start what a job needs: Prefect server (if none is configured), blocks, deployments, controller's worker."""
+    """Start Prefect (unless one is configured) and the controller's worker; register blocks and deployments."""
     from spotwave.deployments.browser import link
     from spotwave.deployments.up import up as bring_up
 
     home = own_home()
-    found = bring_up(home, say)
-    say(f"ready: {link(found.api, home)}")
+    found = bring_up(home, print_line)
+    print_line(f"ready: {link(found.api, home)}")
 
 
 def down() -> None:
-    """End everything of ours on this computer. Machines in clouds go on, and are named."""
-    _taken_down(own_home())
+    """End all Spotwave processes on this computer. Machines in clouds keep running, and are listed."""
+    _end_all(own_home())
 
 
 def open_ui() -> None:
-    """Open Prefect's UI in the browser, logged in. The address, which is printed too, works once."""
-    from spotwave.deployments.browser import link, opened
+    """Open Prefect's UI in the browser, logged in. The address is also printed, and works once."""
+    from spotwave.deployments.browser import link, open_in_browser
     from spotwave.deployments.up import existing_api
 
     home = own_home()
     api = existing_api(home)
     with api.in_use(home):
         address = link(api, home)
-    say(address)
-    if not opened(address, home):
-        say("no browser was found here: open this address in one")
+    print_line(address)
+    if not open_in_browser(address, home):
+        print_line("no browser was found: open this address in one")
 
 
 def clean(*, state: Annotated[bool, cyclopts.Parameter(negative="")] = False) -> None:
-    """End everything of ours on this computer, and remove the Prefect profile and temporary files.
+    """End all Spotwave processes on this computer, and remove the Prefect profile and temporary files.
 
     Parameters
     ----------
     state
-        Remove your state too: blocks, jobs, budgets, the ledger of spending, checkpoints. Results stay.
+        Also remove your state: blocks, jobs, budgets, the ledger of spending, checkpoints. Results stay.
     """
     from spotwave.deployments.clean import clean as remove_all
 
     home = own_home()
-    _taken_down(home)
-    remove_all(home, say, state)
+    _end_all(home)
+    remove_all(home, print_line, state)
 
 
 def proxy(
@@ -64,34 +64,34 @@ def proxy(
     cert: Path | None = None,
     key: Path | None = None,
 ) -> None:
-    """Let machines reach this controller's Prefect API, each its own flow run and nothing else. Until Ctrl-C.
+    """Run the proxy that gives each machine access to its own flow run in this controller's Prefect API. Stop: Ctrl-C.
 
     Parameters
     ----------
     access
         The block whose proxy_key signs the machines' tokens.
     host
-        Where to listen; another than 127.0.0.1 needs a certificate.
+        The address to listen on; any other than 127.0.0.1 needs a certificate.
     port
-        0 takes a free one.
+        The port to listen on; 0 takes a free one.
     cert
-        The certificate chain, PEM. Without: behind a server that does TLS (docs/access.md).
+        The certificate chain, PEM. Omit it behind a server that does TLS (docs/access.md).
     key
         The certificate's key, PEM.
     """
     from spotwave.deployments.proxy.serve import serve
 
-    serve(own_home(), access, host, port, cert, key, say)
+    serve(own_home(), access, host, port, cert, key, print_line)
 
 
-def _taken_down(home: Home) -> None:
-    """End what is ours on this computer; exit code 1 if a process stays."""
+def _end_all(home: Home) -> None:
+    """End all Spotwave processes on this computer; exit with code 1 if one cannot be ended."""
     from spotwave.deployments.down import down as take_down
 
-    left = take_down(home, say)
+    left = take_down(home, print_line)
     for machine in left.machines:
-        say(f"still running, and billed: {machine}")
+        print_line(f"still running and billed: {machine}")
     for process in left.processes:
-        say(f"could not be ended: process {process.pid}")
+        print_line(f"could not be ended: process {process.pid}")
     if left.processes:
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""`run` and `drill`: a job from the terminal."""
+"""`run` and `drill`: the commands that start a job from the terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import cyclopts
 
-from spotwave.deployments.commands.terminal import console, own_home, say
+from spotwave.deployments.commands.terminal import console, own_home, print_line
 from spotwave.deployments.parameter_file import text_of
 
 
@@ -19,23 +19,23 @@ def run(
     param: Annotated[list[str] | None, cyclopts.Parameter(name=["--param", "-p"], negative="")] = None,
     yes: Annotated[bool, cyclopts.Parameter(name=["--yes", "-y"], negative="")] = False,
 ) -> None:
-    """Run a deployment, follow it in the terminal, and print what came out. Ctrl-C leaves the job running.
+    """Run a deployment, follow it in the terminal, and print the result. Ctrl-C leaves the job running.
 
     Parameters
     ----------
     deployment
         "flow/deployment", e.g. shci/water-dimer.
     param
-        key=value, the value as JSON or as plain text, or key=@file for the text of a file; may be repeated.
+        key=value with the value as JSON or plain text, or key=@file for the text of a file; may be repeated.
     yes
-        Approve the quote beforehand, whatever it is.
+        Approve the quote in advance, whatever it is.
     """
     from spotwave.deployments.job import run_job
     from spotwave.deployments.up import up as bring_up
 
     home = own_home()
     parameters = parsed(param or []) | ({"approved": True} if yes else {})
-    found = bring_up(home, say, reconcile=False)
+    found = bring_up(home, print_line, reconcile=False)
     with found.api.in_use(home):
         sys.exit(run_job(home, found.api, deployment, parameters, console))
 
@@ -49,20 +49,20 @@ def drill(
     access: str = "prefect-access/here",
     store: str = "snapshot-store/here",
 ) -> None:
-    """Rehearse an interruption with the smallest machine: it is taken back on purpose, and the work must go on.
+    """Rehearse an interruption: the smallest machine is interrupted on purpose, and the job must continue.
 
     Parameters
     ----------
     cloud
-        A Cloud block, as '<block type>/<document>'; may be repeated. local-cloud/here if not given.
+        A Cloud block, as '<block type>/<document>'; may be repeated. Default: local-cloud/here.
     minutes
-        For all machines of a drill together; none outlives it, and it bounds the cost.
+        Time limit for all machines of a drill together; it bounds the cost.
     yes
-        Begin without asking.
+        Start without asking.
     remote
         The rclone remote block.
     access
-        The block that says how a machine reaches the Prefect API.
+        The block that defines how a machine reaches the Prefect API.
     store
         The snapshot store.
     """
@@ -70,22 +70,22 @@ def drill(
     from spotwave.deployments.up import up as bring_up
 
     home = own_home()
-    found = bring_up(home, say, reconcile=False)
+    found = bring_up(home, print_line, reconcile=False)
     with found.api.in_use(home):
-        most = drills.promises(cloud or ["local-cloud/here"], minutes, store)
-        for line in drills.told(most):
-            say(line)
-        if not yes and not drills.agreed(most, console.input if sys.stdin.isatty() else None):
-            say("nothing was launched")
+        most = drills.estimates(cloud or ["local-cloud/here"], minutes, store)
+        for line in drills.announcement(most):
+            print_line(line)
+        if not yes and not drills.is_confirmed(most, console.input if sys.stdin.isatty() else None):
+            print_line("nothing was launched")
             sys.exit(1)
         blocks = {"remote": remote, "access": access, "store": store}
         sys.exit(drills.rehearse(home, found.api, most, blocks, console))
 
 
 def parsed(pairs: list[str]) -> dict[str, Any]:
-    """Parameters from "key=value" pairs, values as JSON or else as text, or out of a file after "@".
+    """Return the parameters of "key=value" pairs; a value is JSON or else text, or the text of a file after "@".
 
-    Raises ValueError for anything else.
+    Raises ValueError for a malformed pair.
     """
     parameters: dict[str, Any] = {}
     for pair in pairs:

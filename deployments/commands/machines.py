@@ -1,4 +1,4 @@
-"""`ls`, `check`, `reap`: what the clouds have of ours, and what a job needs there."""
+"""`ls`, `check`, `reap`: the commands for Spotwave's machines and other resources in the clouds."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Annotated
 
 import cyclopts
 
-from spotwave.deployments.commands.terminal import errors, own_home, say, wide
+from spotwave.deployments.commands.terminal import errors, own_home, print_line, wide
 
 
 def ls() -> None:
-    """List our machines on all configured clouds: job, attempt, state, age, and what they cost now and so far."""
+    """List Spotwave's machines on all configured clouds: job, attempt, state, age, cost per hour and cost so far."""
     from prefect.client.orchestration import get_client
 
-    from spotwave.deployments.machines import Found, Silent, as_table, find_all, total
+    from spotwave.deployments.machines import Found, Unreachable, as_table, find_all, total
     from spotwave.deployments.up import existing_api
 
     home = own_home()
@@ -23,23 +23,23 @@ def ls() -> None:
     found = [one for one in answers if isinstance(one, Found)]
     if found:
         wide().print(as_table(found))
-        say(total(found))
+        print_line(total(found))
     else:
-        say("no machines")
-    silent = [one for one in answers if isinstance(one, Silent)]
-    for one in silent:
-        say(f"{one.block} could not be asked: {one.reason}")
-    if silent:
+        print_line("no machines")
+    unreachable = [one for one in answers if isinstance(one, Unreachable)]
+    for one in unreachable:
+        print_line(f"{one.block} could not be queried: {one.reason}")
+    if unreachable:
         sys.exit(1)
 
 
 def check(*block: str) -> None:
-    """Tell what is missing before a job can run: of every saved cloud, remote and access to Prefect.
+    """Check that every saved cloud, remote and access to Prefect is ready to run a job.
 
     Parameters
     ----------
     block
-        Only these, as '<block type>/<document>'.
+        Check only these, as '<block type>/<document>'.
     """
     from prefect.client.orchestration import get_client
 
@@ -48,25 +48,26 @@ def check(*block: str) -> None:
 
     home, listing, missing = own_home(), table(), 0
     api = existing_api(home)
-    with api.in_use(home), get_client(sync_client=True) as client, errors.status("looking") as status:
+    with api.in_use(home), get_client(sync_client=True) as client, errors.status("checking") as status:
         for document, finding in [*([] if block else server_findings(api)), *findings(client, list(block))]:
             status.update(f"{document}: {finding.what}")
             listing.add_row(*row(document, finding))
             missing += finding.ok is False
     wide().print(listing)
     if missing:
-        say(f"{missing} missing")
+        print_line(f"failed checks: {missing}")
         sys.exit(1)
 
 
 def reap(*, dry_run: Annotated[bool, cyclopts.Parameter(negative="")] = False) -> None:
-    """Remove machines, disks, addresses and secrets whose job has ended or whose time is over, now rather than at the
-    next schedule.
+    """Remove machines, disks, addresses and secrets whose job has ended or whose time is over.
+
+    This also runs on a schedule; the command does it now.
 
     Parameters
     ----------
     dry_run
-        Only show what there is, and what of it would go.
+        Only list all resources, and which of them would be removed.
     """
     from spotwave.deployments.reap import as_table
     from spotwave.deployments.up import existing_api
@@ -81,8 +82,8 @@ def reap(*, dry_run: Annotated[bool, cyclopts.Parameter(negative="")] = False) -
         seen = survey()
     if seen.things:
         wide().print(as_table(seen))
-    say(f"{len(seen.forgotten)} of {len(seen.things)} would go")
+    print_line(f"{len(seen.forgotten)} of {len(seen.things)} would be removed")
     for name, why in seen.silent.items():
-        say(f"{name} could not be asked: {why}")
+        print_line(f"{name} could not be queried: {why}")
     if seen.silent:
         sys.exit(1)

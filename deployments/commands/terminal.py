@@ -1,4 +1,4 @@
-"""How the commands speak in the terminal, and the home that they work on."""
+"""Terminal output of the commands, and the home that they use."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ console = Console()
 errors = Console(stderr=True)
 
 
-def say(message: str) -> None:
-    """A line as it is, without markup."""
+def print_line(message: str) -> None:
+    """Print one line without interpreting markup."""
     console.print(message, markup=False, highlight=False, soft_wrap=True)
 
 
-def say_raw(text: str) -> None:
-    """For other programs."""
+def print_raw(text: str) -> None:
+    """Print text for other programs, unformatted."""
     sys.stdout.write(f"{text}\n")
 
 
 def wide() -> Console:
-    """For tables: as wide as they need, even if the terminal is not, for cells that are cut tell nothing."""
+    """Return a console for tables that is wide enough not to cut cells, even in a narrow terminal."""
     return Console(width=max(console.width, 140))
 
 
 def own_home() -> Home:
-    """Raises NotOurs."""
+    """Return the home of this environment. Raises HomeUnusable if it is another user's."""
     found = home_of()
-    found.check_ours()
+    found.check_owner()
     return found

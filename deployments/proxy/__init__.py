@@ -1,6 +1,5 @@
-"""An allow-list between machines and the Prefect API: a machine runs its own flow run, and nothing else.
+"""A proxy with an allow-list between machines and the Prefect API: a machine can access only its own flow run.
 
-What a machine may call was recorded from a Prefect 3.8.8 worker and engine; everything else is refused. Nothing of
-a request travels on as it came: paths are put together anew, bodies are parsed, checked and written anew, and of the
-headers none is kept.
+The allowed calls were recorded from a Prefect 3.8.8 worker and engine; all others are rejected. No part of a request is
+forwarded unchanged: paths are rebuilt, bodies are parsed, validated and serialized again, and headers are dropped.
 """

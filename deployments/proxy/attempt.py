@@ -1,4 +1,4 @@
-"""What belongs to one attempt, as the Prefect API knows it: nothing is believed that a machine says of itself."""
+"""The resources of one attempt, looked up in the Prefect API; statements of the machine itself are not trusted."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from spotwave.blocks.machine_events import is_id
 from spotwave.deployments.proxy.upstream import Upstream
 from spotwave.node.contract import MACHINES_POOL
 
-FRESH_S = 2.0  #: for how long an answer on the lease is believed
-_REMEMBERED = 10_000  #: ids kept of one attempt, so that a machine cannot fill the proxy's memory
+FRESH_S = 2.0  #: how long a lookup of the lease is cached
+_REMEMBERED = 10_000  #: maximum number of cached ids per attempt, so that a machine cannot fill the proxy's memory
 
 
 @dataclass(frozen=True)
 class Run:
-    """The attempt's node run: the ids that a machine may name."""
+    """The attempt's node run, with the ids that a machine may use."""
 
     id: str
     flow_id: str
@@ -26,7 +26,7 @@ class Run:
 
 
 class Attempt:
-    """One machine, known by its token. Each question raises Away if the API does not answer."""
+    """One machine, identified by its token. Methods that query the API raise ApiUnavailable if it does not answer."""
 
     def __init__(self, token: AttemptToken, upstream: Upstream) -> None:
         self.token = token
@@ -41,26 +41,26 @@ class Attempt:
     def name(self) -> str:
         return self.token.name
 
-    async def living(self) -> bool:
-        """Whether the token is good: neither over, nor taken back by deleting the lease."""
+    async def is_active(self) -> bool:
+        """Return whether the token is valid: not expired, and not revoked by deleting the lease."""
         if time.time() >= self.token.expires:
             return False
         if self._lease_seen is not None and time.monotonic() - self._lease_seen < FRESH_S:
             return True
-        asked = time.monotonic()
+        requested_at = time.monotonic()
         lease = await self._upstream.ask("GET", f"/artifacts/{self.token.lease_id}")
         if lease is None or lease["key"] != f"lease-{self.name}":
-            self.fenced()
+            self.forget_lease()
             return False
-        self._lease_seen = asked
+        self._lease_seen = requested_at
         return True
 
-    def fenced(self) -> None:
-        """The lease is known to be gone."""
+    def forget_lease(self) -> None:
+        """Drop the cached lookup, because the lease no longer exists."""
         self._lease_seen = None
 
     async def run(self) -> Run | None:
-        """The node run in the attempt's own queue, or None before it was created."""
+        """Return the node run in the attempt's own queue; None if it is not created yet."""
         if self._run is None:
             by_key = {"flow_runs": {"idempotency_key": {"any_": [self.name]}}, "limit": 10}
             for found in await self._upstream.ask("POST", "/flow_runs/filter", by_key) or []:
@@ -79,7 +79,7 @@ class Attempt:
         return run is not None and run_id == run.id
 
     async def owns_task_run(self, task_run_id: object) -> bool:
-        """Whether a task run is of the own run, or is not known yet: an engine chooses its task runs' ids itself."""
+        """Return whether a task run belongs to the attempt's run or does not exist yet: engines choose the ids."""
         if (known := self._known(task_run_id, self._task_runs)) is not None:
             return known
         found = await self._upstream.ask("GET", f"/task_runs/{task_run_id}")
@@ -89,7 +89,7 @@ class Attempt:
         return True
 
     async def owns_artifact(self, artifact_id: object) -> bool:
-        """Whether an artifact was made by the own run; the lease is the controller's, and no such one."""
+        """Return whether the attempt's run created the artifact; not true for the lease, which is the controller's."""
         if (known := self._known(artifact_id, self._artifacts)) is not None:
             return known
         found = await self._upstream.ask("GET", f"/artifacts/{artifact_id}")
@@ -98,8 +98,8 @@ class Attempt:
         _remember(artifact_id, self._artifacts)
         return True
 
-    async def concerns(self, resource: str) -> bool:
-        """Whether an event may name this resource, e.g. "prefect.flow-run.<id>"."""
+    async def may_refer_to(self, resource: str) -> bool:
+        """Return whether an event may refer to this resource, e.g. "prefect.flow-run.<id>"."""
         kind, _, name = resource.removeprefix("prefect.").partition(".")
         match kind:
             case "task-run":
@@ -129,7 +129,7 @@ class Attempt:
 
     @staticmethod
     def _known(id_: object, among: set[str]) -> bool | None:
-        """True for an id seen before, False for what is no id as Prefect writes it, None for what must be asked."""
+        """Return True for a cached id, False for an invalid id, None for an id that must be looked up."""
         if not isinstance(id_, str) or not is_id(id_):
             return False
         return True if id_ in among else None
@@ -142,7 +142,7 @@ def _remember(id_: object, among: set[str]) -> None:
 
 
 class Attempts:
-    """The attempts that have called, until their tokens are over."""
+    """The attempts that have made calls, kept until their tokens expire."""
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream

@@ -1,4 +1,4 @@
-"""Which events a machine may send through the proxy (blocks.machine_events judges them), and which it may hear of."""
+"""The events that a machine may send through the proxy (checked by blocks.machine_events) and may receive."""
 
 from __future__ import annotations
 
@@ -8,40 +8,41 @@ from spotwave.blocks.machine_events import NotOwn, checked, id_of, named
 from spotwave.deployments.proxy.attempt import Attempt
 from spotwave.deployments.proxy.rules import Refused
 
-HEARD = frozenset({"prefect.flow-run.Cancelling", "prefect.flow-run.Suspended"})
+RECEIVABLE = frozenset({"prefect.flow-run.Cancelling", "prefect.flow-run.Suspended"})
 
 
 async def check(attempt: Attempt, event: Any) -> dict[str, Any]:
-    """The event as it is sent on, its texts made plain.
+    """Return the event to forward, with sanitized texts.
 
-    Raises Refused unless it is one that Prefect's worker or engine sends, on the attempt's own affairs; Away if the API
-    does not answer.
+    Raises Refused unless it is an event of Prefect's worker or engine about the attempt's own resources;
+    ApiUnavailable if the API does not answer.
     """
     try:
-        own = {resource for resource in set(named(event)) if await attempt.concerns(resource)}
+        own = {resource for resource in set(named(event)) if await attempt.may_refer_to(resource)}
         run = await attempt.run()
         return checked(event, run.id if run is not None else None, own)
     except NotOwn as error:
         raise Refused(str(error)) from None
 
 
-def wanted(asked: Any) -> dict[str, Any]:
-    """The filter to subscribe with, for what a worker or engine asks for. Raises Refused for anything else."""
-    told = asked.get("filter") if isinstance(asked, dict) and asked.get("type") == "filter" else None
-    event = told.get("event") if isinstance(told, dict) else None
+def wanted(request: Any) -> dict[str, Any]:
+    """Return the subscription filter for a worker's or engine's request. Raises Refused for any other request."""
+    found = request.get("filter") if isinstance(request, dict) and request.get("type") == "filter" else None
+    event = found.get("event") if isinstance(found, dict) else None
     names = event.get("name") if isinstance(event, dict) else None
-    if not isinstance(told, dict) or not isinstance(names, list) or not names or not HEARD.issuperset(map(str, names)):
-        raise Refused("only a flow run's cancelling and suspending can be heard of")
+    is_valid = isinstance(names, list) and bool(names) and RECEIVABLE.issuperset(map(str, names))
+    if not isinstance(found, dict) or not is_valid:
+        raise Refused("only a flow run's cancelling and suspending events can be subscribed to")
     kept: dict[str, Any] = {"event": {"name": names}}
-    if isinstance(told.get("occurred"), dict):
-        kept["occurred"] = told["occurred"]
+    if isinstance(found.get("occurred"), dict):
+        kept["occurred"] = found["occurred"]
     return {"type": "filter", "filter": kept}
 
 
-async def may_hear(attempt: Attempt, told: Any) -> bool:
-    """Whether an event of the server's is on the attempt's own flow run: the filter cannot know it beforehand."""
+async def may_receive(attempt: Attempt, message: Any) -> bool:
+    """Return whether an event from the server is about the attempt's own flow run; the filter cannot select by run."""
     try:
-        subject = id_of(told["event"]["resource"])
+        subject = id_of(message["event"]["resource"])
     except (KeyError, TypeError, NotOwn):
         return False
     kind, _, id_ = subject.removeprefix("prefect.").partition(".")

@@ -1,6 +1,6 @@
-"""uvicorn with deadlines: it has none for headers, TLS handshakes, silent websockets, and answers that nobody reads.
+"""uvicorn with timeouts that it lacks: for headers, TLS handshakes, idle websockets, and unread responses.
 
-Each connection is given its place (deployments.proxy.places) before its first byte is read; its place ends it.
+Each connection gets a place (deployments.proxy.places) before its first byte is read; the place ends the connection.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ from uvicorn.server import ServerState
 from spotwave.deployments.proxy.places import PLACE, Place, Places, place_of
 from spotwave.deployments.proxy.upstream import MOST_FRAME_BYTES
 
-FIRST_WORD_BYTES = 16_384  #: of a websocket's messages until it is known who it is: a token is shorter
-# asyncio takes so many at once and reads from the first a few rounds later: by then there must still be a place for it.
+FIRST_MESSAGE_BYTES = 16_384  #: maximum size of a websocket's messages before authentication; a token is shorter
+# asyncio accepts so many connections at once, and reads from them only in a later iteration of the event loop. There
+# must be enough places for all of them.
 AT_ONCE = 16
-_QUEUE = 1024  # wait with the kernel meanwhile
-_CLOSE_S = 5.0  # a websocket that does not answer a ping is given so long to read that it is closed
+_QUEUE = 1024  # connections that wait in the kernel meanwhile
+_CLOSE_S = 5.0  # time for a websocket that did not answer a ping to read the close message
 
 
 class HttpConnection(H11Protocol):
-    """HTTP/1.1 until it is upgraded."""
+    """An HTTP/1.1 connection, until it is upgraded to a websocket."""
 
     def __init__(self, place: Place, config: uvicorn.Config, state: ServerState, app_state: dict[str, Any]) -> None:
         super().__init__(config, state, {**app_state, PLACE: place})
@@ -42,7 +43,7 @@ class HttpConnection(H11Protocol):
             self.data_received(self._early)
 
     def data_received(self, data: bytes) -> None:
-        if self.transport is None:  # in the same moment as the end of its TLS handshake
+        if self.transport is None:  # data that arrived together with the end of the TLS handshake
             self._early += data
             return
         super().data_received(data)
@@ -58,13 +59,13 @@ class HttpConnection(H11Protocol):
 
 
 class SocketConnection(WebSocketsSansIOProtocol):
-    """A websocket, after the upgrade."""
+    """A websocket connection, after the upgrade."""
 
     def __init__(self, config: uvicorn.Config, server_state: ServerState, app_state: dict[str, Any]) -> None:
         super().__init__(config, server_state, app_state)
         self._place: Place = app_state[PLACE]
         self._place.on_known = self._known
-        self.conn.max_message_size = FIRST_WORD_BYTES
+        self.conn.max_message_size = FIRST_MESSAGE_BYTES
 
     def _known(self) -> None:
         self.conn.max_message_size = MOST_FRAME_BYTES
@@ -79,7 +80,10 @@ class SocketConnection(WebSocketsSansIOProtocol):
 
 
 class OneAnswer:
-    """The application; who is unknown gets one answer a connection: fifty questions in one packet are read as one."""
+    """Wrapper of the application that closes an unauthenticated connection after one response.
+
+    So many pipelined requests in one packet are not all processed.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -94,7 +98,7 @@ class OneAnswer:
 
 
 class Server(uvicorn.Server):
-    """Serves the sockets that `run` is given; tells when it listens."""
+    """Server for the sockets passed to `run`; calls `ready` when it listens."""
 
     def __init__(self, config: uvicorn.Config, places: Places, ready: Callable[[], None] = lambda: None) -> None:
         super().__init__(config)
@@ -102,7 +106,7 @@ class Server(uvicorn.Server):
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup([])  # all but the listening
+        await super().startup([])  # everything except listening
         _allow_files(2 * (self._places.limits.most_unknown + self._places.limits.most_known) + AT_ONCE)
         loop = asyncio.get_running_loop()
         for listening in sockets or []:
@@ -126,7 +130,7 @@ class Server(uvicorn.Server):
 
 
 class _Opening(asyncio.Protocol):
-    """A connection that has just been accepted: it takes its place, shakes hands, and is handed on."""
+    """A newly accepted connection: takes its place, does the TLS handshake, and switches to HttpConnection."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -136,7 +140,7 @@ class _Opening(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         protocol = self._server.protocol_for(place := self._server.place_for(transport))
         if (tls := self._server.tls) is not None:
-            # Not by create_server, which would tell of a connection only after its handshake.
+            # TLS is not left to create_server, which reports a connection only after its handshake.
             transport.pause_reading()
             self._shaking = asyncio.create_task(_shake_hands(transport, protocol, place, tls))
         else:
@@ -148,7 +152,7 @@ async def _shake_hands(raw: asyncio.Transport, protocol: HttpConnection, place: 
     loop, limit_s = asyncio.get_running_loop(), place.limits.unknown_s
     try:
         secured = await loop.start_tls(raw, protocol, tls, server_side=True, ssl_handshake_timeout=limit_s)
-    except OSError:  # of ssl too, and a handshake that takes too long
+    except OSError:  # includes ssl.SSLError and a handshake timeout
         place.end()
         return
     if secured is None or secured.is_closing():
@@ -158,7 +162,7 @@ async def _shake_hands(raw: asyncio.Transport, protocol: HttpConnection, place: 
 
 
 def _allow_files(wanted: int) -> None:
-    """As many open files as the system allows, if it must be so many: a laptop's 1024 are few."""
+    """Raise the limit of open files to `wanted`, as far as the system allows; the default is often only 1024."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < most:

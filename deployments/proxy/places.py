@@ -1,9 +1,10 @@
-"""Who may be connected at once, and how long before it has said who it is.
+"""Limits on concurrent connections, and on the time until a connection must be authenticated.
 
-A connection is *unknown* from its first packet until a token that we signed was read on it. Unknown ones have a pool of
-their own and seconds to live, whatever they do meanwhile: a TLS handshake, half a header, half a body, a websocket
-without a first word, an answer that is not read. Where the pool is full, the oldest goes. Those that are known are
-counted by attempt, so that a stolen machine takes the places of nobody but itself.
+Each connection has a *place*. It is *unknown* from its first packet until a token with a valid signature was read on
+it. Unknown connections have a separate pool and a time limit of seconds, whatever they do meanwhile: a TLS handshake,
+an incomplete header or body, a websocket without a first message, an unread response. If the pool is full, the oldest
+connection is closed. Known connections are counted per attempt, so that a compromised machine can only use up its own
+places.
 """
 
 from __future__ import annotations
@@ -18,28 +19,28 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
-PLACE = "place"  #: where in the state of an ASGI scope the connection's place is found
+PLACE = "place"  #: key of the connection's place in the state of an ASGI scope
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds and numbers of connections."""
+    """Time limits in seconds (`*_s`) and maximum numbers of connections."""
 
-    unknown_s: float = 15.0  #: from the first packet until it is known who it is, handshakes and headers included
-    request_s: float = 120.0  #: of a known one: its body, the API's answer, and the reading of that
-    idle_s: float = 20.0  #: of a known one: until the next request's headers are complete
+    unknown_s: float = 15.0  #: from the first packet until authentication, handshakes and headers included
+    request_s: float = 120.0  #: for a known connection: receiving the body, the API's answer, and sending it
+    idle_s: float = 20.0  #: for a known connection: until the next request's headers are complete
     most_unknown: int = 256
-    most_of_address: int = 64  #: unknown ones; not of loopback, where a reverse proxy may stand for everybody
+    most_of_address: int = 64  #: unknown ones per address; not for loopback, where a reverse proxy may connect from
     most_of_attempt: int = 24  #: a machine has about six
     most_known: int = 2_000
 
 
 class Place:
-    """One connection's; it is gone when the time is over that it was given last."""
+    """The place of one connection, which is closed at the end of its latest time limit."""
 
     def __init__(self, places: Places, transport: asyncio.Transport) -> None:
         self.address = _counted_address(transport)
-        self.attempt: str | None = None  #: once it is known
+        self.attempt: str | None = None  #: set when the connection is known
         self.on_known: Callable[[], None] = lambda: None
         self._places = places
         self._transport = transport
@@ -51,7 +52,7 @@ class Place:
         return self._places.limits
 
     def within(self, seconds: float | None) -> None:
-        """From now on; None: no end of its own."""
+        """Set the time limit, counted from now; None: no limit."""
         if self._timer is not None:
             self._timer.cancel()
         if self._gone:
@@ -60,18 +61,21 @@ class Place:
         self._timer = None if seconds is None else loop.call_later(seconds, self.end)
 
     def end(self) -> None:
-        """At once: a client that does not read would hold a connection that is only being closed."""
+        """Abort the connection: with a graceful close, a client that does not read would keep it open."""
         self.free()
         self._transport.abort()
 
     def free(self) -> None:
-        """The connection has ended. Safe to repeat."""
+        """Free the place of a connection that has ended. Safe to repeat."""
         self.within(None)
         self._gone = True
         self._places.free(self)
 
     def known(self, attempt: str) -> bool:
-        """A token of this attempt was read here: a request has begun. False if the attempt has too many already."""
+        """Mark the connection as known: a request with this attempt's token starts.
+
+        Returns False if the attempt has too many connections.
+        """
         if self._gone or (self.attempt is None and not self._places.keep(self, attempt)):
             return False
         self.within(self.limits.request_s)
@@ -84,7 +88,7 @@ class Place:
 
 
 class Places:
-    """Of one proxy."""
+    """All places of one proxy."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -93,13 +97,13 @@ class Places:
         self._held: set[Place] = set()
 
     def take(self, transport: asyncio.Transport) -> Place:
-        """For a new connection; where there is none left, an older unknown one loses its own."""
+        """Return a place for a new connection; if the pool is full, close the oldest unknown connection."""
         place = Place(self, transport)
         of_address = len(self._unknown.get(place.address, ()))
         if of_address >= self.limits.most_of_address and not _is_loopback(place.address):
             self._drop(place.address)
         elif self.unknown >= self.limits.most_unknown:
-            # Of the address that has most: one that floods must not push out the others.
+            # From the address with the most connections, so that a flood does not push out other addresses.
             self._drop(max(self._unknown, key=lambda address: len(self._unknown[address])))
         self._unknown.setdefault(place.address, {})[place] = None
         place.within(self.limits.unknown_s)
@@ -110,7 +114,7 @@ class Places:
         return sum(len(places) for places in self._unknown.values())
 
     def keep(self, place: Place, attempt: str) -> bool:
-        """It counts as this attempt's from now on, if that may have another."""
+        """Count the connection as this attempt's; return False if the attempt or the proxy has too many."""
         if self._known[attempt] >= self.limits.most_of_attempt or self._known.total() >= self.limits.most_known:
             return False
         self.free(place)
@@ -130,26 +134,29 @@ class Places:
                 del self._known[place.attempt]
 
     def close(self) -> None:
-        """All that is unknown goes; what is known is the server's to end."""
+        """Close all unknown connections; the server ends the known ones."""
         for place in [place for places in self._unknown.values() for place in places]:
             place.end()
 
     def _drop(self, address: str) -> None:
-        log.warning("too many connections without a token: the oldest of %s is dropped", address)
+        log.warning("too many connections without a token: closed the oldest one from %s", address)
         next(iter(self._unknown[address])).end()
 
 
 def place_of(scope: MutableMapping[str, Any]) -> Place:
-    """The place of the connection that a request came by."""
+    """Return the place of a request's connection."""
     place = scope["state"][PLACE]
     assert isinstance(place, Place)
     return place
 
 
 def _counted_address(transport: asyncio.Transport) -> str:
-    """The peer's; of IPv6 the network, since one host has a whole one. X-Forwarded-For is anybody's to write."""
+    """Return the peer's address; for IPv6 its /64 network, since one host can use all of it.
+
+    X-Forwarded-For is ignored, because any client can set it.
+    """
     peer = transport.get_extra_info("peername")
-    if not peer:  # gone already
+    if not peer:  # already disconnected
         return ""
     address = ip_address(peer[0].partition("%")[0])
     if isinstance(address, IPv6Address) and address.ipv4_mapped is None and not address.is_loopback:

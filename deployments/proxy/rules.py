@@ -1,7 +1,7 @@
-"""What a machine may ask for over HTTP, and nothing else: recorded from Prefect 3.8.8 (worker, engine, our agent).
+"""The allow-list of HTTP calls of a machine, recorded from Prefect 3.8.8 (worker, engine) and Spotwave's agent.
 
-A rule sees the parsed body, and gives what is sent to the API instead of the request. It raises Refused.
-Websockets have rules of their own: the worker channel is refused, upon which a worker uses the REST calls below.
+A rule takes the parsed body and returns the request to send to the API instead. It raises Refused. Websockets are
+handled in sockets.py; the worker channel is rejected, and a worker then uses the REST calls below.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from typing import Any
 
 from spotwave.blocks.machine_events import NotOwn, is_id, log_line, task_run_of
 from spotwave.deployments.proxy.attempt import Attempt, Run
-from spotwave.deployments.proxy.shown import Unfit, lease_artifact, node_artifact
+from spotwave.deployments.proxy.shown import BadArtifact, lease_artifact, node_artifact
 from spotwave.deployments.proxy.upstream import Method
 from spotwave.node.contract import MACHINES_POOL
 from spotwave.node.untrusted.plain_text import plain_all
 
-ARTIFACT_KEYS = "node-"  #: how keys of a node run's artifacts begin: a key's newest artifact is seen by everybody
+ARTIFACT_KEYS = "node-"  #: required prefix of a node run's artifact keys: the UI shows each key's newest artifact
 
 
 class Refused(Exception):
-    """Not for this machine; one line that says why, and quotes nothing of the request's body."""
+    """The machine is not allowed to do this. The message is one line with the reason, without parts of the body."""
 
 
 @dataclass(frozen=True)
 class Forward:
-    """Ask the API this."""
+    """A request to send to the API."""
 
     method: Method
     path: str
@@ -36,7 +36,7 @@ class Forward:
 
 @dataclass(frozen=True)
 class Answer:
-    """Ask nobody: this is the answer."""
+    """An answer that the proxy gives without a request to the API."""
 
     status: int
     body: object
@@ -47,7 +47,7 @@ _RULES: list[tuple[str, re.Pattern[str], Rule]] = []
 
 
 def _allow(method: Method, path: str) -> Callable[[Rule], Rule]:
-    """`<id>` in the path is the rule's second argument."""
+    """Register a rule for a call; `<id>` in the path is passed as the rule's second argument."""
     pattern = re.compile(re.escape(f"/api{path}").replace("<id>", "([0-9a-f-]{36})"))
 
     def keep(rule: Rule) -> Rule:
@@ -58,7 +58,10 @@ def _allow(method: Method, path: str) -> Callable[[Rule], Rule]:
 
 
 def rule_for(method: str, path: str) -> tuple[Rule, str] | None:
-    """The rule of a call, and the id in its path if it has one. `path`: as it came, not decoded."""
+    """Return the rule of a call and the id in its path ("" if there is none); None if not allowed.
+
+    `path` is the raw path, not decoded.
+    """
     for its_method, pattern, rule in _RULES:
         if its_method == method and (found := pattern.fullmatch(path)):
             id_ = found.group(1) if pattern.groups else ""
@@ -67,9 +70,9 @@ def rule_for(method: str, path: str) -> tuple[Rule, str] | None:
 
 
 def only(body: Any, *fields: str) -> dict[str, Any]:
-    """The body, which must be an object with no other fields."""
+    """Return the body, which must be an object without other fields. Raises Refused."""
     if not isinstance(body, dict) or not body.keys() <= set(fields):
-        raise Refused(f"a body may have {', '.join(fields)} and no other field")
+        raise Refused(f"the body must be an object with only these fields: {', '.join(fields)}")
     return body
 
 
@@ -92,13 +95,13 @@ async def _version(_attempt: Attempt, _id: str, _body: Any) -> Forward:
 
 @_allow("GET", "/admin/storage")
 async def _storage(_attempt: Attempt, _id: str, _body: Any) -> Answer:
-    # A default storage would be a block, which a machine may not read: it keeps task results on its own disk.
+    # A default storage would be a block, which a machine must not read: it stores task results on its own disk.
     return Answer(200, {"default_result_storage_block_id": None})
 
 
 @_allow("GET", "/csrf-token")
 async def _csrf(_attempt: Attempt, _id: str, _body: Any) -> Answer:
-    # The proxy has its own token where the API asks for one. The client knows this answer (client/base.py).
+    # If the API requires a CSRF token, the proxy's client sends one. Clients understand this answer (client/base.py).
     return Answer(422, {"detail": "CSRF protection is disabled."})
 
 
@@ -109,18 +112,18 @@ async def _pool(_attempt: Attempt, _id: str, _body: Any) -> Forward:
 
 @_allow("POST", f"/work_pools/{MACHINES_POOL}/queues/filter")
 async def _queues(attempt: Attempt, _id: str, body: Any) -> Forward:
-    asked = only(body, "work_queues", "limit", "offset").get("work_queues")
-    if asked != {"name": {"any_": [attempt.name]}}:
+    queues = only(body, "work_queues", "limit", "offset").get("work_queues")
+    if queues != {"name": {"any_": [attempt.name]}}:
         raise Refused("not the attempt's own queue")
-    return Forward("POST", f"/work_pools/{MACHINES_POOL}/queues/filter", {"work_queues": asked})
+    return Forward("POST", f"/work_pools/{MACHINES_POOL}/queues/filter", {"work_queues": queues})
 
 
 @_allow("POST", f"/work_pools/{MACHINES_POOL}/get_scheduled_flow_runs")
 async def _scheduled(attempt: Attempt, _id: str, body: Any) -> Forward:
-    asked = only(body, "work_queue_names", "scheduled_before", "scheduled_after", "limit")
-    if asked.get("work_queue_names") != [attempt.name]:
+    fields = only(body, "work_queue_names", "scheduled_before", "scheduled_after", "limit")
+    if fields.get("work_queue_names") != [attempt.name]:
         raise Refused("not the attempt's own queue")
-    return Forward("POST", f"/work_pools/{MACHINES_POOL}/get_scheduled_flow_runs", asked)
+    return Forward("POST", f"/work_pools/{MACHINES_POOL}/get_scheduled_flow_runs", fields)
 
 
 @_allow("POST", f"/work_pools/{MACHINES_POOL}/workers/heartbeat")
@@ -162,8 +165,8 @@ async def _read_run(attempt: Attempt, id_: str, _body: Any) -> Forward:
 @_allow("PATCH", "/flow_runs/<id>")
 async def _update_run(attempt: Attempt, id_: str, body: Any) -> Forward:
     run = await own_run(attempt, id_)
-    told = only(body, "infrastructure_pid", "flow_version", "empirical_policy")
-    return Forward("PATCH", f"/flow_runs/{run.id}", plain_all(told))
+    fields = only(body, "infrastructure_pid", "flow_version", "empirical_policy")
+    return Forward("PATCH", f"/flow_runs/{run.id}", plain_all(fields))
 
 
 @_allow("PATCH", "/flow_runs/<id>/labels")
@@ -180,34 +183,34 @@ async def _set_state(attempt: Attempt, id_: str, body: Any) -> Forward:
     details = state.get("state_details") or {}
     if not isinstance(details, dict) or details.get("flow_run_id") not in (None, run.id):
         raise Refused("not a state of the attempt's own flow run")
-    # With a lease of somebody else's, the end of this run would free the place that another one holds.
+    # With the concurrency lease of another run, the end of this run would free the other run's slot.
     for field in ("deployment_concurrency_lease_id", "child_flow_run_id", "task_run_id"):
         if details.get(field) is not None:
-            raise Refused(f"a state may not tell {field}")
-    # `data` is Prefect's own note on a result, and nothing that is shown.
+            raise Refused(f"a state may not set {field}")
+    # `data` is Prefect's metadata of a result, which is not shown.
     shown = plain_all({name: state[name] for name in ("type", "name", "message") if name in state})
     return Forward("POST", f"/flow_runs/{run.id}/set_state", {**body, "state": {**state, **shown}})
 
 
 @_allow("POST", "/flow_runs/filter")
 async def _read_runs(attempt: Attempt, _id: str, body: Any) -> Forward | Answer:
-    """A worker whose events websocket is lost asks whether its runs are being cancelled (_internal/observers.py)."""
+    """Let a worker without an events websocket check if its runs are being cancelled (_internal/observers.py)."""
     runs = body.get("flow_runs") if isinstance(body, dict) else None
     by_id = runs.get("id") if isinstance(runs, dict) else None
     ids = by_id.get("any_") if isinstance(by_id, dict) else None
     if ids == []:
         return Answer(200, [])
     if not isinstance(ids, list) or len(ids) != 1:
-        raise Refused("name the attempt's own flow run")
+        raise Refused("the filter must have the id of the attempt's own flow run")
     run = await own_run(attempt, ids[0])
-    assert isinstance(runs, dict)  # or it would have had no ids
+    assert isinstance(runs, dict)  # otherwise there are no ids
     return Forward("POST", "/flow_runs/filter", {"flow_runs": {"id": {"any_": [run.id]}, "state": runs.get("state")}})
 
 
 @_allow("POST", "/logs/")
 async def _logs(attempt: Attempt, _id: str, body: Any) -> Forward:
     if not isinstance(body, list):
-        raise Refused("logs come as a list")
+        raise Refused("logs must be a list")
     run = await attempt.run()
     try:
         named = {task_run for line in body if is_id(task_run := task_run_of(line))}
@@ -220,27 +223,27 @@ async def _logs(attempt: Attempt, _id: str, body: Any) -> Forward:
 
 @_allow("POST", "/artifacts/")
 async def _create_artifact(attempt: Attempt, _id: str, body: Any) -> Forward:
-    told = only(body, "key", "type", "description", "data", "metadata_", "flow_run_id", "task_run_id")
-    await own_run(attempt, told.get("flow_run_id"))
-    await _own_task_run(attempt, told.get("task_run_id"))
-    key = told.get("key")
+    fields = only(body, "key", "type", "description", "data", "metadata_", "flow_run_id", "task_run_id")
+    await own_run(attempt, fields.get("flow_run_id"))
+    await _own_task_run(attempt, fields.get("task_run_id"))
+    key = fields.get("key")
     if not isinstance(key, str) or not key.startswith(ARTIFACT_KEYS):
-        raise Refused(f"the key of a node run's artifact begins with '{ARTIFACT_KEYS}'")
-    return Forward("POST", "/artifacts/", _fit(node_artifact, told))
+        raise Refused(f"the key of a node run's artifact must start with '{ARTIFACT_KEYS}'")
+    return Forward("POST", "/artifacts/", _sanitized(node_artifact, fields))
 
 
 @_allow("PATCH", "/artifacts/<id>")
 async def _update_artifact(attempt: Attempt, id_: str, body: Any) -> Forward:
-    told = only(body, "data", "description", "metadata_")
+    fields = only(body, "data", "description", "metadata_")
     if id_ == str(attempt.token.lease_id):
-        return Forward("PATCH", f"/artifacts/{id_}", _fit(lease_artifact, told))
+        return Forward("PATCH", f"/artifacts/{id_}", _sanitized(lease_artifact, fields))
     if not await attempt.owns_artifact(id_):
         raise Refused("neither the attempt's lease nor an artifact of its own flow run")
-    return Forward("PATCH", f"/artifacts/{id_}", _fit(node_artifact, told))
+    return Forward("PATCH", f"/artifacts/{id_}", _sanitized(node_artifact, fields))
 
 
-def _fit(shown: Callable[[dict[str, Any]], dict[str, Any]], told: dict[str, Any]) -> dict[str, Any]:
+def _sanitized(sanitize: Callable[[dict[str, Any]], dict[str, Any]], fields: dict[str, Any]) -> dict[str, Any]:
     try:
-        return shown(told)
-    except Unfit as error:
+        return sanitize(fields)
+    except BadArtifact as error:
         raise Refused(str(error)) from None

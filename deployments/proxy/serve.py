@@ -1,4 +1,4 @@
-"""`spotwave proxy`: the proxy in the foreground, in front of the API that the controller itself uses."""
+"""`spotwave proxy`: run the proxy in the foreground, in front of the API that the controller uses."""
 
 from __future__ import annotations
 
@@ -20,32 +20,31 @@ from spotwave.deployments.proxy.app import make_app
 from spotwave.deployments.proxy.listener import OneAnswer, Server, SocketConnection
 from spotwave.deployments.proxy.log_limit import LogLimit
 from spotwave.deployments.proxy.places import Limits, Places
+from spotwave.deployments.report import Report
 from spotwave.deployments.up import existing_api
 
 _SLUG = "prefect-access"
 
-Say = Callable[[str], None]
 
-
-def serve(home: Home, access: str, host: str, port: int, cert: Path | None, key: Path | None, say: Say) -> None:
-    """Run until told to end. Raises ValueError or Unavailable with a line for the user."""
+def serve(home: Home, access: str, host: str, port: int, cert: Path | None, key: Path | None, report: Report) -> None:
+    """Run until interrupted. Raises ValueError or Unavailable with a line for the user."""
     if (cert is None) != (key is None):
-        raise ValueError("--cert, --key: give both, or neither behind a server that does TLS")
+        raise ValueError("--cert, --key: give both, or neither if another server in front of the proxy does TLS")
     if cert is None and not _is_loopback(host):
-        raise ValueError(f"--host {host}: without --cert and --key the proxy listens on this computer alone")
+        raise ValueError(f"--host {host}: needs --cert and --key; without them, use 127.0.0.1")
     api = existing_api(home)
-    # Machines try again by themselves: an API that is away must not hold their connections meanwhile.
+    # Machines retry on their own: their connections must not be held while the API is unavailable.
     with api.in_use(home), temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
         settings = get_current_settings()
         if api.url.startswith(settings.cloud.api_url):
-            raise ValueError("proxy: Prefect Cloud has roles of its own; use way='direct' with a service account's key")
+            raise ValueError("proxy: not needed with Prefect Cloud; use way='direct' with a service account's key")
         asyncio.run(check(api.url))
         listening = _listen(host, port)
         where = f"{'https' if cert else 'http'}://{host}:{listening.getsockname()[1]}"
         _log_to_stderr()
         with listening:
             ready = f"proxy ready: {where}, in front of {api.url}"
-            make_server(_key_of(access), lambda: say(ready), cert, key).run([listening])
+            make_server(_key_of(access), lambda: report(ready), cert, key).run([listening])
 
 
 def make_server(
@@ -55,13 +54,13 @@ def make_server(
     key: Path | None = None,
     limits: Limits = Limits(),
 ) -> Server:
-    """The proxy for the API of the current Prefect settings; `token_key` is of the machines' tokens."""
+    """Return the proxy for the API of the current Prefect settings; `token_key` signs the machines' tokens."""
     config = uvicorn.Config(
         OneAnswer(make_app(token_key)),
         ssl_certfile=cert,
         ssl_keyfile=key,
         ws=SocketConnection,
-        proxy_headers=False,  # nobody is told from others by a header
+        proxy_headers=False,  # clients are not identified by headers, which anyone can set
         access_log=False,
         server_header=False,
         log_config=None,
@@ -77,9 +76,9 @@ def _key_of(access: str) -> str:
     try:
         block = load(PrefectAccess, name)
     except ValueError as error:
-        raise ValueError(f"--access {access}: there is no such block, or it cannot be used: {error}") from error
+        raise ValueError(f"--access {access}: the block does not exist or cannot be used: {error}") from error
     if block.proxy_key is None:
-        raise ValueError(f"proxy_key: the block {access} has none; PrefectAccess.new_key() makes one")
+        raise ValueError(f"proxy_key: not set in the block {access}; PrefectAccess.new_key() creates a key")
     return block.proxy_key.get_secret_value()
 
 
@@ -98,7 +97,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _log_to_stderr() -> None:
-    """Refusals with their time; of what libraries say, what is at least a warning."""
+    """Log the proxy's messages with their time, and uvicorn's from level warning, to stderr."""
     handler = logging.StreamHandler()
     handler.addFilter(LogLimit())
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))

@@ -1,7 +1,7 @@
-"""What of a machine's artifacts the UI shows: as text, whatever they hold.
+"""Sanitizing of a machine's artifacts, so that the UI shows them as text only.
 
-The UI draws Markdown with links, pictures and HTML of anybody's; nobody who looks at a run should load what the machine
-that computes it, or whoever has taken it, wants loaded.
+The UI renders Markdown with links, pictures and HTML from any source. A compromised machine must not be able to make
+the browser of a user who looks at a run load anything.
 """
 
 from __future__ import annotations
@@ -14,61 +14,65 @@ from spotwave.node.contract import Lease
 from spotwave.node.untrusted.plain_text import LINE_CHARS, TEXT_CHARS, markdown, plain, plain_all
 from spotwave.node.untrusted.strict_json import BadJson, load
 
-TYPES = ("progress", "markdown", "table")  # an image's or a link's address would be fetched or followed
+TYPES = ("progress", "markdown", "table")  # no images and links, whose addresses would be loaded or followed
 
 
-class Unfit(ValueError):
-    """No artifact that a machine may make; one line that quotes nothing of it."""
+class BadArtifact(ValueError):
+    """The artifact is not allowed for a machine. The message is one line without parts of the artifact."""
 
 
-def lease_artifact(told: dict[str, Any]) -> dict[str, Any]:
-    """A renewal of the lease: only what its metadata say, in our own words. Raises Unfit for no lease."""
+def lease_artifact(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a lease's renewal, rebuilt from its metadata. Raises BadArtifact if they are not a lease."""
     try:
-        lease = Lease.from_metadata(told.get("metadata_"))
+        lease = Lease.from_metadata(fields.get("metadata_"))
     except ValueError as error:
-        raise Unfit(f"the metadata are not a lease: {error}") from None
+        raise BadArtifact(f"the metadata are not a lease: {error}") from None
     except TypeError:
-        raise Unfit("the metadata are not a lease") from None
+        raise BadArtifact("the metadata are not a lease") from None
     if lease is None:
-        raise Unfit("a renewal of the lease has its metadata")
+        raise BadArtifact("a renewal of the lease must have its metadata")
     return {"data": lease.for_people, "metadata_": lease.to_metadata()}
 
 
-def node_artifact(told: dict[str, Any]) -> dict[str, Any]:
-    """A node run's artifact, or what is changed of one. Raises Unfit for a kind that is not TYPES."""
-    if told.get("type") not in (None, *TYPES):
-        raise Unfit(f"an artifact of a node run is one of {', '.join(TYPES)}")
-    kept: dict[str, Any] = {name: told[name] for name in ("key", "type", "flow_run_id", "task_run_id") if name in told}
+def node_artifact(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the sanitized fields of a node run's artifact, or of an update to one.
+
+    Raises BadArtifact if the type is not one of TYPES or a field is not valid.
+    """
+    if fields.get("type") not in (None, *TYPES):
+        raise BadArtifact(f"the type of a node run's artifact must be one of {', '.join(TYPES)}")
+    names = ("key", "type", "flow_run_id", "task_run_id")
+    kept: dict[str, Any] = {name: fields[name] for name in names if name in fields}
     if "key" in kept:
         kept["key"] = plain(str(kept["key"]))
-    if "description" in told:
-        description = told["description"]
+    if "description" in fields:
+        description = fields["description"]
         if not isinstance(description, str | None):
-            raise Unfit("an artifact's description is a text")
+            raise BadArtifact("an artifact's description must be text")
         kept["description"] = None if description is None else markdown(description, TEXT_CHARS)
-    if "data" in told:
-        kept["data"] = _data(told["data"])
-    if "metadata_" in told:
-        kept["metadata_"] = plain_all(told["metadata_"], LINE_CHARS)
+    if "data" in fields:
+        kept["data"] = _data(fields["data"])
+    if "metadata_" in fields:
+        kept["metadata_"] = plain_all(fields["metadata_"], LINE_CHARS)
     return kept
 
 
 def _data(data: Any) -> Any:
-    """A number as it is (a bar), a table's rows, everything else as text."""
+    """Return a number unchanged (a progress bar), a table as sanitized rows, everything else as text."""
     if isinstance(data, (int, float)) and not isinstance(data, bool):
         if not math.isfinite(data) or not 0 <= data <= 100:
-            raise Unfit("a bar stands from 0 to 100")
+            raise BadArtifact("the value of a progress artifact must be from 0 to 100")
         return data
     if isinstance(data, list):
         return _rows(data)
     if not isinstance(data, str):
-        raise Unfit("an artifact's data are a number, rows or a text")
-    if data.startswith("["):  # how Prefect's client sends a table
+        raise BadArtifact("an artifact's data must be a number, rows or text")
+    if data.startswith("["):  # Prefect's client sends a table like this
         try:
             return json.dumps(_rows(load(data)))
         except BadJson:
             pass
-    # Line by line, so that a text of several lines stays one.
+    # Line by line, so that line breaks are kept.
     return "\n\n".join(markdown(line) for line in plain(data, TEXT_CHARS, lines=True).splitlines() if line.strip())
 
 
@@ -77,7 +81,7 @@ def _rows(rows: Any) -> Any:
 
 
 def _cells(row: Any) -> Any:
-    """The UI draws a cell's text as Markdown, too."""
+    """Return sanitized cells; the UI renders a cell's text as Markdown."""
     if isinstance(row, dict):
         return {plain(str(name)): _cells(cell) for name, cell in row.items()}
     return markdown(row) if isinstance(row, str) else row

@@ -1,4 +1,4 @@
-"""The controller's own Prefect API, asked with the controller's credentials."""
+"""Client of the controller's Prefect API, with the controller's credentials."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from spotwave.blocks.access import basic
 
 Method = Literal["GET", "POST", "PATCH"]
 
-MOST_FRAME_BYTES = 2_000_000  #: Prefect's own limit of one event is 1.5 MB
-_FIRST_WORD_S = 10.0  # for the API to let the proxy in
+MOST_FRAME_BYTES = 2_000_000  #: Prefect's own limit for one event is 1.5 MB
+_AUTHENTICATION_S = 10.0  # time limit for the API to accept the proxy's credentials
 
 
-class Away(Exception):
-    """The API does not answer, or answers what it never should."""
+class ApiUnavailable(Exception):
+    """The API does not answer, or gives an unexpected answer."""
 
 
 class Upstream:
-    """Speaks HTTP and websockets to the API that `client` belongs to."""
+    """HTTP and websocket connections to the API of `client`."""
 
     def __init__(self, client: PrefectClient) -> None:
         self._client = client
@@ -39,29 +39,29 @@ class Upstream:
         self._sockets = str(client.api_url).rstrip("/").replace("http", "ws", 1)
 
     async def send(self, method: Method, path: str, body: object = None) -> httpx.Response:
-        """Any answer of the API, errors included. Raises Away if there is none."""
+        """Send a request and return the response, also for HTTP errors. Raises ApiUnavailable without a response."""
         content = None if body is None else json.dumps(body)
         headers = {} if content is None else {"Content-Type": "application/json"}
         try:
-            # A path of our own making: the type knows only templates.
+            # The path is already complete, but the client's type allows only templates.
             return await self._client.request(method, path, content=content, headers=headers)  # type: ignore[arg-type]
         except PrefectHTTPStatusError as error:
             return error.response
         except httpx.HTTPError as error:
-            raise Away(type(error).__name__) from error
+            raise ApiUnavailable(type(error).__name__) from error
 
     async def ask(self, method: Method, path: str, body: object = None) -> Any | None:
-        """The JSON of an answer, or None for 404. Raises Away for everything else."""
+        """Return the JSON of the response, or None for 404. Raises ApiUnavailable for any other error."""
         answer = await self.send(method, path, body)
         if answer.status_code == httpx.codes.NOT_FOUND:
             return None
         if not answer.is_success:
-            raise Away(f"HTTP {answer.status_code}")
+            raise ApiUnavailable(f"HTTP {answer.status_code}")
         return answer.json()
 
     @asynccontextmanager
     async def socket(self, path: str) -> AsyncIterator[ClientConnection]:
-        """A websocket that has been let in: by its header, and by its first message. Raises Away.
+        """Open a websocket and authenticate it by its header and its first message. Raises ApiUnavailable.
 
         Prefect 3.9.1: server/utilities/subscriptions.py.
         """
@@ -75,10 +75,10 @@ class Upstream:
         try:
             async with connect as socket:
                 await socket.send(json.dumps({"type": "auth", "token": self._auth}))
-                async with asyncio.timeout(_FIRST_WORD_S):
-                    told = json.loads(await socket.recv())
-                if told.get("type") != "auth_success":
-                    raise Away("the API does not let the proxy in")
+                async with asyncio.timeout(_AUTHENTICATION_S):
+                    answer = json.loads(await socket.recv())
+                if answer.get("type") != "auth_success":
+                    raise ApiUnavailable("the API does not accept the proxy's credentials")
                 yield socket
         except (OSError, TimeoutError, WebSocketException) as error:
-            raise Away(type(error).__name__) from error
+            raise ApiUnavailable(type(error).__name__) from error

@@ -1,6 +1,6 @@
 """Spotwave: long calculations on the cheapest spot machines, as Prefect flows.
 
-The rooms of the house are the folders of the same names at the top of the repository; they are imported as
+The subpackages are the folders of the same names at the top of the repository; they are imported as
 `spotwave.flows`, `spotwave.tasks`, `spotwave.blocks`, `spotwave.node` and `spotwave.deployments`.
 """
 

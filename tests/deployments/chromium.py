@@ -1,4 +1,4 @@
-"""A real browser without a screen: Debian's Chromium, driven by Selenium through Debian's chromedriver."""
+"""A real headless browser: Debian's Chromium, driven by Selenium through Debian's chromedriver."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from selenium.webdriver.chrome.service import Service
 PROGRAMS = ("chromium", "chromedriver")
 _FLAGS = (
     "--headless",
-    "--no-sandbox",  # root, in a container
+    "--no-sandbox",  # needed for root in a container
     "--disable-gpu",
     "--disable-dev-shm-usage",
     "--disable-quic",
@@ -28,7 +28,7 @@ _FLAGS = (
 
 @contextmanager
 def browser(folder: Path) -> Iterator[Chrome]:
-    """A new browser of somebody who has been nowhere yet; its data are below `folder`."""
+    """Yield a browser with a new, empty profile below `folder`."""
     options = ChromeOptions()
     options.binary_location = shutil.which(PROGRAMS[0]) or ""
     for flag in (*_FLAGS, f"--user-data-dir={folder}"):

@@ -1,4 +1,4 @@
-"""In a real browser: pages of others read nothing and start nothing, `spotwave open` logs in, and the UI works."""
+"""Tests in a real browser: other pages cannot read or start anything, `spotwave open` logs in, and the UI works."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.parts import needs
 
 pytestmark = [pytest.mark.slow, needs(*PROGRAMS)]
 
-# What a page of another origin tries, each in all the ways that need no leave: as itself and with the user's cookies.
+# Attacks by a page of another origin, in all ways that need no permission: without and with the user's cookies.
 ATTACK = """
 const [api, deployment, done] = arguments;
 const body = JSON.stringify({include_secrets: true, parameters: {program: "command"}});
@@ -87,24 +87,24 @@ function socket(address) {
 """
 
 
-class Elsewhere:
-    """A web server of somebody else on this computer: it serves an empty page, and keeps what it is sent."""
+class OtherServer:
+    """Another user's web server on this computer: serves an empty page, and records the requests."""
 
     def __init__(self) -> None:
-        heard: list[dict[str, str]] = []
+        requests: list[dict[str, str]] = []
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                heard.append({"path": self.path, "cookie": self.headers.get("Cookie", "")})
+                requests.append({"path": self.path, "cookie": self.headers.get("Cookie", "")})
                 self.send_response(200)
                 self.send_header("Content-Type", "text/html")
                 self.end_headers()
                 self.wfile.write(b"<!doctype html><title>elsewhere</title><body></body>")
 
             def log_message(self, *_: object) -> None:
-                """Nothing."""
+                """Log nothing."""
 
-        self.heard = heard
+        self.requests = requests
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
@@ -115,19 +115,19 @@ class Elsewhere:
 
 
 @pytest.fixture(scope="module")
-def elsewhere() -> Iterator[Elsewhere]:
-    found = Elsewhere()
+def elsewhere() -> Iterator[OtherServer]:
+    found = OtherServer()
     yield found
     found.close()
 
 
 @pytest.fixture(scope="module")
 def chromium(embedded: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    """A browser that is logged in, by the address that `spotwave open` prints."""
+    """Yield a browser that is logged in with the address that `spotwave open` prints."""
     with browser(tmp_path_factory.mktemp("chromium")) as driver:
-        told = embedded.spotwave("open")
-        assert told.returncode == 0, told.stderr
-        address = told.stdout.splitlines()[0]
+        result = embedded.spotwave("open")
+        assert result.returncode == 0, result.stderr
+        address = result.stdout.splitlines()[0]
         assert "/spotwave/login?ticket=" in address
         driver.get(address)
         _shows(driver, "Work Pools")
@@ -141,7 +141,7 @@ def client(embedded: Embedded) -> Iterator[SyncPrefectClient]:
 
 
 def _shows(driver: Chrome, *words: str) -> str:
-    """The page's text, as soon as all of these stand in it."""
+    """Wait until the page's text has all of these words, and return it."""
 
     def look() -> str | None:
         text = driver.find_element(By.TAG_NAME, "body").text
@@ -150,10 +150,10 @@ def _shows(driver: Chrome, *words: str) -> str:
     return eventually(f"the page shows {words}", look, 60, 0.2)
 
 
-def test_opened_by_the_link_the_ui_works(embedded: Embedded, chromium: Chrome) -> None:
+def test_login_link_opens_working_ui(embedded: Embedded, chromium: Chrome) -> None:
     root = embedded.api.url.removesuffix("/api")
     assert chromium.current_url.startswith(root)
-    for page in ("/deployments", "/v2/deployments"):  # Prefect's pages of both versions
+    for page in ("/deployments", "/v2/deployments"):  # both versions of Prefect's pages
         chromium.get(f"{root}{page}")
         assert "Can't connect" not in _shows(chromium, "water-dimer", "Deployments")
     ours = [cookie for cookie in chromium.get_cookies() if cookie["name"].startswith("spotwave-")]
@@ -161,90 +161,94 @@ def test_opened_by_the_link_the_ui_works(embedded: Embedded, chromium: Chrome) -
     assert "spotwave" not in chromium.execute_script("return document.cookie")
 
 
-def test_a_runs_graph_is_drawn(embedded: Embedded, client: SyncPrefectClient, chromium: Chrome) -> None:
-    """By a library that compiles code: the policy of the pages must let it."""
+def test_run_graph_is_drawn(embedded: Embedded, client: SyncPrefectClient, chromium: Chrome) -> None:
+    """The library that draws it compiles code, which the pages' content security policy must allow."""
     deployment = client.read_deployment_by_name("shci/water-dimer").id
     tomorrow = Scheduled(scheduled_time=datetime.now(UTC) + timedelta(days=1))
     run = client.create_flow_run_from_deployment(deployment, state=tomorrow)
     client.set_flow_run_state(run.id, Cancelled(), force=True)
-    chromium.get_log("browser")  # what earlier pages said is left out
+    chromium.get_log("browser")  # discard the messages of earlier pages
     chromium.get(link(embedded.api, embedded.home, f"/runs/flow-run/{run.id}"))
     _shows(chromium, "Cancelled", "Job Variables")
     eventually("the graph's canvas", lambda: chromium.find_elements(By.TAG_NAME, "canvas"), 60, 0.2)
-    said = [one["message"] for one in chromium.get_log("browser")]
-    assert [one for one in said if "unsafe-eval" in one or "script-src" in one or "worker-src" in one] == []
+    messages = [one["message"] for one in chromium.get_log("browser")]
+    assert [one for one in messages if "unsafe-eval" in one or "script-src" in one or "worker-src" in one] == []
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 @pytest.mark.parametrize("logged_in", [False, True])
-def test_a_page_of_another_origin_reads_nothing_and_starts_nothing(
+def test_page_of_another_origin_cannot_read_or_start_anything(
     embedded: Embedded,
     client: SyncPrefectClient,
     chromium: Chrome,
-    elsewhere: Elsewhere,
+    elsewhere: OtherServer,
     tmp_path: Path,
     host: str,
     logged_in: bool,
 ) -> None:
-    """On another port of the same host, which a browser takes for the same site, and on another site."""
+    """Tests another port of the same host, which a browser treats as the same site, and another site."""
     deployment = client.read_deployment_by_name("shci/water-dimer").id
     before = {run.id for run in client.read_flow_runs()}
 
     def attack(driver: Chrome) -> dict[str, Any]:
         driver.get(f"http://{host}:{elsewhere.port}/")
-        told = driver.execute_async_script(ATTACK, embedded.api.url, str(deployment))
-        assert isinstance(told, dict)
-        return told
+        result = driver.execute_async_script(ATTACK, embedded.api.url, str(deployment))
+        assert isinstance(result, dict)
+        return result
 
     if logged_in:
-        told = attack(chromium)
+        result = attack(chromium)
     else:
         with browser(tmp_path) as stranger:
-            told = attack(stranger)
-    assert told["read"] == []
-    assert told["failed"] >= 11  # ten calls and the websocket; of the frame nothing is to be seen
+            result = attack(stranger)
+    assert result["read"] == []
+    assert result["failed"] >= 11  # ten calls and the websocket; a failed frame is not observable
     assert {run.id for run in client.read_flow_runs()} == before
 
 
-def test_what_another_port_is_shown_opens_nothing(embedded: Embedded, chromium: Chrome, elsewhere: Elsewhere) -> None:
-    """A browser sends a host's cookies to all of its ports; half a session is of no use to anybody."""
-    elsewhere.heard.clear()
+def test_cookie_received_by_another_port_gives_no_access(
+    embedded: Embedded, chromium: Chrome, elsewhere: OtherServer
+) -> None:
+    """A browser sends a host's cookies to all of its ports, but half a session gives no access."""
+    elsewhere.requests.clear()
     chromium.get(f"http://127.0.0.1:{elsewhere.port}/")
-    chromium.refresh()  # from one page of the same site to the next
-    cookie = next((one["cookie"] for one in elsewhere.heard if "spotwave-" in one["cookie"]), "")
-    assert cookie, "the browser shows it to nobody: this test and half of the session can go"
+    chromium.refresh()  # a navigation within the same site
+    cookie = next((one["cookie"] for one in elsewhere.requests if "spotwave-" in one["cookie"]), "")
+    assert cookie, (
+        "the browser no longer sends it to other ports: this test and the second half of the session can be removed"
+    )
     found = httpx.post(
         f"{embedded.api.url}/block_documents/filter", json={}, headers={"Cookie": cookie}, trust_env=False, timeout=30
     )
     assert found.status_code == 401
 
 
-def test_a_link_works_once(embedded: Embedded, tmp_path: Path) -> None:
+def test_login_link_works_once(embedded: Embedded, tmp_path: Path) -> None:
     address = link(embedded.api, embedded.home, "/deployments")
     with browser(tmp_path / "first") as first:
         first.get(address)
         _shows(first, "water-dimer")
-        first.get(address)  # logged in already
+        first.get(address)  # already logged in
         _shows(first, "water-dimer")
     with browser(tmp_path / "second") as second:
         second.get(address)
-        _shows(second, "This link has been used", "spotwave open")
+        _shows(second, "This link was used already", "spotwave open")
 
 
-def test_a_text_that_a_machine_wrote_runs_nothing_and_loads_nothing(
-    embedded: Embedded, client: SyncPrefectClient, chromium: Chrome, elsewhere: Elsewhere
+def test_machine_text_runs_no_script_and_loads_nothing(
+    embedded: Embedded, client: SyncPrefectClient, chromium: Chrome, elsewhere: OtherServer
 ) -> None:
-    """Whatever a sanitiser might let through: the pages themselves may load from nowhere else, and run no script."""
+    """Even if a sanitiser fails, the pages load nothing from other servers and run no scripts of texts."""
     there = f"http://localhost:{elsewhere.port}"
     text = (
         f"before ![]({there}/picture) <img src={there}/tag onerror='document.title=\"run\"'> "
         "[click](javascript:document.title='run') <script>document.title='run'</script> after"
     )
     artifact = client.create_artifact(ArtifactCreate(key="node-hostile", type="markdown", data=text))
-    elsewhere.heard.clear()
+    elsewhere.requests.clear()
     chromium.get(f"{embedded.api.url.removesuffix('/api')}/artifacts/artifact/{artifact.id}")
     _shows(chromium, "before", "after")
     for element in chromium.find_elements(By.LINK_TEXT, "click"):
         element.click()
     assert chromium.title != "run"
-    assert [one["path"] for one in elsewhere.heard] == []
+    assert [one["path"] for one in elsewhere.requests] == []

@@ -1,4 +1,4 @@
-"""`spotwave check` says whether the Prefect API that is used asks for a password."""
+"""`spotwave check` reports whether the Prefect API in use requires a password."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from spotwave.deployments.check import server_findings
 
 @contextmanager
 def answering(status: int) -> Iterator[str]:
-    """A server that answers every POST so: Prefect's without an auth string says 200, with one 401."""
+    """Serve this status for every POST: Prefect answers 200 without an auth string, and 401 with one."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -23,7 +23,7 @@ def answering(status: int) -> Iterator[str]:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Nothing."""
+            """Log nothing."""
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -34,8 +34,8 @@ def answering(status: int) -> Iterator[str]:
         server.server_close()
 
 
-@pytest.mark.parametrize(("status", "ok", "said"), [(200, None, "asks for none"), (401, True, "asks for one")])
-def test_a_server_without_a_password_is_a_warning(status: int, ok: bool | None, said: str) -> None:
+@pytest.mark.parametrize(("status", "ok", "said"), [(200, None, "requires none"), (401, True, "requires one")])
+def test_server_without_password_gives_warning(status: int, ok: bool | None, said: str) -> None:
     with answering(status) as url:
         ((document, finding),) = server_findings(Api(url, embedded=False))
     assert (document, finding.what, finding.ok) == ("Prefect API", "password", ok)
@@ -43,7 +43,7 @@ def test_a_server_without_a_password_is_a_warning(status: int, ok: bool | None, 
     assert ("PREFECT_SERVER_API_AUTH_STRING" in finding.said) == (ok is None)
 
 
-def test_one_that_does_not_answer_is_no_verdict() -> None:
+def test_unreachable_server_gives_unknown() -> None:
     ((_, finding),) = server_findings(Api("http://127.0.0.1:9/api", embedded=False))
     assert finding.ok is None
-    assert "could not be asked" in finding.said
+    assert "no answer from" in finding.said

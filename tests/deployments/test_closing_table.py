@@ -1,4 +1,4 @@
-"""The closing table, the machines' listing, and parameters from the command line."""
+"""The closing table, the listing of machines, and parameters from the command line."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _RESULT = {
 }
 
 
-def test_closing_table_shows_the_answer(tmp_path: Path) -> None:
+def test_closing_table_shows_result(tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text(json.dumps(_RESULT))
     table = closing_table(tmp_path, _URL, "shci")
     for expected in (
@@ -46,12 +46,12 @@ def test_closing_table_shows_the_answer(tmp_path: Path) -> None:
     assert starts == {len("attempts"), len("total energy")}
 
 
-def test_closing_table_invents_nothing(tmp_path: Path) -> None:
+def test_closing_table_shows_missing_values_as_missing(tmp_path: Path) -> None:
     table = closing_table(tmp_path / "collected-elsewhere", _URL, "shci")
     assert [line.split()[-1] for line in table.splitlines()[:4]] == ["-"] * 4
 
 
-def test_listing_of_machines() -> None:
+def test_machine_listing() -> None:
     launched = datetime(2025, 5, 4, 10, 0, tzinfo=UTC)
     offer = Offer(
         cloud="local",
@@ -110,6 +110,6 @@ def test_parameters_are_json_or_text() -> None:
 
 
 @pytest.mark.parametrize("pair", ["basis", "=sto-3g"])
-def test_a_parameter_without_a_name_or_value_is_named(pair: str) -> None:
+def test_malformed_parameter_is_reported(pair: str) -> None:
     with pytest.raises(ValueError, match=f"-p {pair}: write it as key=value"):
         parsed([pair])

@@ -1,4 +1,4 @@
-"""A real process that logs into a pipe whose reader has gone."""
+"""A real process that logs to a pipe without a reader."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ open(sys.argv[1], "w").write("went on")
 """
 
 
-@pytest.mark.parametrize("ours", [True, False], ids=["as our worker starts it", "as Prefect would"])
-def test_a_run_outlives_who_reads_its_logs(ours: bool, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """The second is why the first is needed: once it passes, LastingConsole can go."""
+@pytest.mark.parametrize("ours", [True, False], ids=["started by Spotwave's worker", "started by Prefect"])
+def test_run_outlives_reader_of_its_logs(ours: bool, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The second case shows why LastingConsole is needed: once it passes, LastingConsole can be removed."""
     out = tmp_path_factory.mktemp("console") / "out"
     environment = {**os.environ, "PREFECT_LOGGING_TO_API_ENABLED": "false"} | (worker.SETTINGS if ours else {})
     command = [sys.executable, "-c", _LOGS, str(out)]

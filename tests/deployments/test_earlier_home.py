@@ -1,4 +1,4 @@
-"""State of an earlier version, `.spotwave` in a checkout: found, moved as a whole, or left as it is."""
+"""State of an earlier version, `.spotwave` in a checkout: found, moved completely, or left unchanged."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from spotwave.deployments.documents import moved
+from spotwave.deployments.documents import new_path
 from spotwave.deployments.down import down
-from spotwave.deployments.earlier_home import copied, earlier_homes, move_earlier
+from spotwave.deployments.earlier_home import earlier_homes, move_by_copy, move_earlier
 from spotwave.deployments.home import Home, home_of
 from spotwave.deployments.processes import ENV_MARK
 from spotwave.deployments.unavailable import Unavailable
@@ -27,7 +27,7 @@ from tests.database import fresh_database
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """The user's, which nothing has made yet."""
+    """Return the user's home, which does not exist yet."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path.resolve() / "state"))
     monkeypatch.delenv("SPOTWAVE_HOME", raising=False)
     return home_of()
@@ -55,7 +55,7 @@ def old(checkout: Path) -> Home:
 
 @pytest.fixture
 def worker(old: Home) -> Iterator[subprocess.Popen[bytes]]:
-    """A process of the earlier version."""
+    """Yield a process of the earlier version."""
     code = "import signal; print(flush=True); signal.pause()"
     environment = {**os.environ, ENV_MARK: str(old.path)}
     process = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE)
@@ -67,7 +67,7 @@ def worker(old: Home) -> Iterator[subprocess.Popen[bytes]]:
     process.stdout.close()
 
 
-def test_it_is_found_where_one_stands_and_where_the_package_is(
+def test_home_is_found_in_working_directory_and_checkout(
     home: Home, checkout: Path, old: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     assert earlier_homes(checkout) == [old.path]
@@ -76,33 +76,33 @@ def test_it_is_found_where_one_stands_and_where_the_package_is(
     assert earlier_homes(checkout) == earlier_homes(tmp_path) == [old.path]
 
 
-def test_a_folder_of_that_name_that_is_no_home_is_left_alone(home: Home, checkout: Path) -> None:
+def test_folder_with_that_name_but_not_a_home_is_ignored(home: Home, checkout: Path) -> None:
     (checkout / ".spotwave").mkdir()
     (checkout / ".spotwave" / "notes").write_text("a user's own")
     assert earlier_homes(checkout) == []
 
 
-def test_it_is_moved_as_a_whole_and_reported_in_one_line(home: Home, checkout: Path, old: Home) -> None:
-    said: list[str] = []
-    move_earlier(home, said.append, checkout)
-    assert said == [f"state of an earlier version moved from {old.path} to {home.path}"]
+def test_home_is_moved_completely_and_reported_in_one_line(home: Home, checkout: Path, old: Home) -> None:
+    messages: list[str] = []
+    move_earlier(home, messages.append, checkout)
+    assert messages == [f"state of an earlier version moved from {old.path} to {home.path}"]
     assert (home.secrets / "encryption.key").read_text() == "a key"
     assert (home.store / "spending/one.json").exists()
     assert home.moved_from.read_text() == str(old.path)
     assert not old.path.exists()
-    move_earlier(home, said.append, checkout)
-    assert len(said) == 1
+    move_earlier(home, messages.append, checkout)
+    assert len(messages) == 1
 
 
-def test_of_two_at_once_one_moves_it(home: Home, checkout: Path, old: Home) -> None:
-    said: list[str] = []
+def test_only_one_of_two_concurrent_calls_moves_home(home: Home, checkout: Path, old: Home) -> None:
+    messages: list[str] = []
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda _: move_earlier(home, said.append, checkout), range(2)))
-    assert len(said) == 1
+        list(pool.map(lambda _: move_earlier(home, messages.append, checkout), range(2)))
+    assert len(messages) == 1
     assert (home.secrets / "encryption.key").exists()
 
 
-def test_it_is_not_moved_into_a_home_that_was_chosen(
+def test_home_is_not_moved_into_chosen_home(
     home: Home, checkout: Path, old: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("SPOTWAVE_HOME", str(tmp_path / "chosen"))
@@ -110,57 +110,57 @@ def test_it_is_not_moved_into_a_home_that_was_chosen(
     assert old.path.exists()
 
 
-def test_it_is_never_merged_into_a_home_in_use(home: Home, checkout: Path, old: Home) -> None:
+def test_home_is_never_merged_into_home_in_use(home: Home, checkout: Path, old: Home) -> None:
     home.create()
     (home.secrets / "encryption.key").write_text("another key")
-    said: list[str] = []
-    move_earlier(home, said.append, checkout)
-    assert len(said) == 1
-    assert "stays as it is" in said[0]
-    assert f"SPOTWAVE_HOME={old.path}" in said[0]
+    messages: list[str] = []
+    move_earlier(home, messages.append, checkout)
+    assert len(messages) == 1
+    assert "was not moved" in messages[0]
+    assert f"SPOTWAVE_HOME={old.path}" in messages[0]
     assert (old.secrets / "encryption.key").read_text() == "a key"
     assert (home.secrets / "encryption.key").read_text() == "another key"
 
 
-def test_a_home_without_a_file_is_not_in_use(home: Home, checkout: Path, old: Home) -> None:
+def test_home_without_files_is_not_in_use(home: Home, checkout: Path, old: Home) -> None:
     with home.locked():
         pass
     move_earlier(home, lambda _: None, checkout)
     assert (home.secrets / "encryption.key").read_text() == "a key"
 
 
-def test_it_is_not_moved_while_a_process_of_it_runs(
+def test_home_is_not_moved_while_its_process_runs(
     home: Home, checkout: Path, old: Home, worker: subprocess.Popen[bytes]
 ) -> None:
     with pytest.raises(Unavailable, match=f"SPOTWAVE_HOME={old.path} spotwave down") as refused:
         move_earlier(home, pytest.fail, checkout)
     assert "\n" not in str(refused.value)
     assert not home.path.exists()
-    assert not down(old, lambda _: None).processes  # what the line says to do
+    assert not down(old, lambda _: None).processes  # the remedy in the message
     worker.wait(30)
     move_earlier(home, lambda _: None, checkout)
     assert (home.secrets / "encryption.key").exists()
 
 
-def test_down_names_earlier_homes_whose_processes_run(
+def test_down_reports_earlier_homes_with_running_processes(
     home: Home, checkout: Path, old: Home, worker: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(checkout)
-    said: list[str] = []
-    down(home, said.append)
-    assert len([line for line in said if str(old.path) in line]) == 1
+    messages: list[str] = []
+    down(home, messages.append)
+    assert len([line for line in messages if str(old.path) in line]) == 1
     assert worker.poll() is None
     assert not home.path.exists()
 
 
-def test_a_copy_to_another_file_system_is_whole(tmp_path: Path, old: Home) -> None:
-    """What `rename` does within one file system. Links and modes are kept; a pipe holds nothing to copy."""
+def test_copy_to_another_file_system_is_complete(tmp_path: Path, old: Home) -> None:
+    """As with `rename` within one file system, links and modes are kept; a pipe has no content to copy."""
     (old.store / "link").symlink_to("spending/one.json")
     (old.store / "dangling").symlink_to("nowhere")
     os.mkfifo(old.machines / "pipe")
     (old.secrets / "encryption.key").chmod(0o600)
     new = tmp_path / "new"
-    copied(old.path, new)
+    move_by_copy(old.path, new)
     assert not old.path.exists()
     assert os.readlink(new / "store/link") == "spending/one.json"
     assert os.readlink(new / "store/dangling") == "nowhere"
@@ -170,7 +170,7 @@ def test_a_copy_to_another_file_system_is_whole(tmp_path: Path, old: Home) -> No
 
 
 @pytest.mark.skipif(not os.path.ismount("/dev/shm"), reason="there is no second file system")
-def test_it_is_moved_to_another_file_system(checkout: Path, old: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_home_is_moved_to_another_file_system(checkout: Path, old: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     with tempfile.TemporaryDirectory(dir="/dev/shm") as state:
         assert os.stat(state).st_dev != old.path.stat().st_dev
         monkeypatch.setenv("XDG_STATE_HOME", state)
@@ -180,22 +180,22 @@ def test_it_is_moved_to_another_file_system(checkout: Path, old: Home, monkeypat
         assert not old.path.exists()
 
 
-def test_a_copy_that_fails_leaves_everything_as_it_was(home: Home, checkout: Path, old: Home) -> None:
+def test_failed_copy_changes_nothing(home: Home, checkout: Path, old: Home) -> None:
     home.path.parent.mkdir()
     home.path.parent.chmod(0o500)
     before = sorted(old.path.rglob("*"))
     if os.geteuid() == 0:
         home.path.parent.rmdir()
         home.path.parent.write_text("a file where the folder would be")
-    said: list[str] = []
+    messages: list[str] = []
     with pytest.raises(Unavailable, match="cannot be moved") as refused:
-        move_earlier(home, said.append, checkout)
+        move_earlier(home, messages.append, checkout)
     assert "\n" not in str(refused.value)
     assert [path for path in sorted(old.path.rglob("*")) if path.name != "lock"] == before
 
 
 def add(database: Path, table: str, **given: str) -> None:
-    """A row of Prefect's own table; what else must not be null is empty."""
+    """Insert a row into a table of Prefect's; other columns that must not be null are empty."""
     with closing(sqlite3.connect(database)) as connection:
         columns = connection.execute(f"PRAGMA table_info({table})").fetchall()
         needed = {name: "" for _, name, _, not_null, default, _ in columns if not_null and default is None}
@@ -220,7 +220,7 @@ def job_in(database: Path, entrypoint: str, tag: str, state: str) -> None:
         ("spotwave.flows.shci.shci", "chemistry", "RUNNING", False),
     ],
 )
-def test_it_is_not_moved_from_under_a_job_that_only_the_earlier_version_can_finish(
+def test_home_is_not_moved_while_earlier_version_has_unfinished_job(
     home: Home, checkout: Path, old: Home, entrypoint: str, tag: str, state: str, refused: bool
 ) -> None:
     fresh_database(old.prefect / "prefect.db")
@@ -246,5 +246,5 @@ def test_it_is_not_moved_from_under_a_job_that_only_the_earlier_version_can_fini
         (None, None),
     ],
 )
-def test_a_document_follows_only_a_folder_of_the_home(named: str | None, now: str | None) -> None:
-    assert moved(named, Path("/old"), Path("/new")) == now
+def test_only_folders_in_home_are_updated(named: str | None, now: str | None) -> None:
+    assert new_path(named, Path("/old"), Path("/new")) == now

@@ -1,4 +1,4 @@
-"""`up` beside jobs of a version from before the move into one package: against a real Prefect server."""
+"""`up` with jobs of a version from before the move into one package, with a real Prefect server."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def server() -> Iterator[SyncPrefectClient]:
 
 @contextmanager
 def deployed(client: SyncPrefectClient, of: tuple[str, str, list[str]]) -> Iterator[UUID]:
-    """A deployment of that flow, entrypoint and tags, deleted at the end."""
+    """Create a deployment with the given flow, entrypoint and tags; delete it at the end."""
     name, entrypoint, tags = of
     flow_id = client.create_flow_from_name(name)
     made = client.create_deployment(flow_id, f"test-{entrypoint}", entrypoint=entrypoint, tags=tags)
@@ -59,10 +59,10 @@ def deployments(client: SyncPrefectClient) -> set[UUID]:
 
 @contextmanager
 def run(client: SyncPrefectClient, deployment: UUID, state: State[Any]) -> Iterator[UUID]:
-    """A run of the deployment in that state, deleted at the end."""
+    """Create a run of the deployment in that state; delete it at the end."""
     made = client.create_flow_run_from_deployment(deployment, state=Scheduled(scheduled_time=TOMORROW))
     try:
-        if state.type is StateType.CANCELLING:  # one that has not begun is cancelled at once
+        if state.type is StateType.CANCELLING:  # a run that has not started would be cancelled immediately
             client.set_flow_run_state(made.id, Running(), force=True)
         client.set_flow_run_state(made.id, state, force=True)
         assert client.read_flow_run(made.id).state_type is state.type
@@ -79,11 +79,11 @@ def run(client: SyncPrefectClient, deployment: UUID, state: State[Any]) -> Itera
         Running(),
         Suspended(timeout_seconds=3600),
         State(type=StateType.CANCELLING),
-        Crashed(message="its computer was switched off; the version that began it starts it again"),
+        Crashed(message="its computer was switched off; the version that started it restarts it"),
     ],
     ids=lambda state: str(state.name),
 )
-def test_a_job_that_has_not_ended_is_named(server: SyncPrefectClient, state: State[Any]) -> None:
+def test_unfinished_job_is_reported(server: SyncPrefectClient, state: State[Any]) -> None:
     with deployed(server, JOB) as job, run(server, job, state) as run_id:
         with pytest.raises(Unavailable) as caught:
             refuse_unfinished(server)
@@ -95,12 +95,12 @@ def test_a_job_that_has_not_ended_is_named(server: SyncPrefectClient, state: Sta
 
 
 @pytest.mark.parametrize("state", [Completed(), Failed(), Cancelled()], ids=lambda state: str(state.name))
-def test_a_job_that_has_ended_is_none(server: SyncPrefectClient, state: State[Any]) -> None:
+def test_ended_job_is_ignored(server: SyncPrefectClient, state: State[Any]) -> None:
     with deployed(server, JOB) as job, run(server, job, state):
         refuse_unfinished(server)
 
 
-def test_of_many_jobs_three_are_named(server: SyncPrefectClient) -> None:
+def test_at_most_three_jobs_are_named(server: SyncPrefectClient) -> None:
     with (
         deployed(server, JOB) as job,
         run(server, job, Running()),
@@ -115,23 +115,23 @@ def test_of_many_jobs_three_are_named(server: SyncPrefectClient) -> None:
 
 
 @pytest.mark.parametrize("of", [NODE, HOUSEKEEPING, PRICES, OURS, ANOTHERS], ids=lambda of: of[1])
-def test_what_is_no_job_of_an_earlier_version_does_not_count(
-    server: SyncPrefectClient, of: tuple[str, str, list[str]]
-) -> None:
+def test_other_runs_are_ignored(server: SyncPrefectClient, of: tuple[str, str, list[str]]) -> None:
     with deployed(server, of) as other, run(server, other, Running()):
         refuse_unfinished(server)
 
 
-def test_a_job_that_crashed_too_long_ago_to_be_started_again_does_not_count(
+def test_job_that_crashed_too_long_ago_to_restart_is_ignored(
     server: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with deployed(server, JOB) as job, run(server, job, Crashed()):
         assert timedelta(days=1) < AGE
-        monkeypatch.setattr("spotwave.deployments.earlier_version.AGE", timedelta(days=-2))  # it is to start tomorrow
+        monkeypatch.setattr(
+            "spotwave.deployments.earlier_version.AGE", timedelta(days=-2)
+        )  # the run is scheduled for tomorrow
         refuse_unfinished(server)
 
 
-def test_only_deployments_whose_code_is_gone_are_removed(server: SyncPrefectClient) -> None:
+def test_only_deployments_without_code_are_removed(server: SyncPrefectClient) -> None:
     with (
         deployed(server, JOB) as job,
         deployed(server, NODE) as node,
@@ -147,8 +147,8 @@ def test_only_deployments_whose_code_is_gone_are_removed(server: SyncPrefectClie
 
 
 @pytest.mark.slow
-def test_up_starts_no_worker_beside_a_suspended_job(embedded: Embedded, tmp_path: Path) -> None:
-    """A worker of this version would start the job when it is resumed, and crash it."""
+def test_up_starts_no_worker_while_earlier_job_is_suspended(embedded: Embedded, tmp_path: Path) -> None:
+    """A worker of this version would start the job when it is resumed, and the job would crash."""
     home = Home(tmp_path.resolve())
     with (
         embedded.api.in_use(embedded.home),

@@ -1,5 +1,7 @@
-"""`make env` on computers that are not a developer's. A lock file of two packages, from an index of this test's own of
-which pip alone is told; a real pip, a real uv."""
+"""`make env` on users' computers, with a real pip and a real uv.
+
+The lock file has two packages from this test's own index, which is configured for pip only.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ from spotwave.deployments.uv_as_pip import for_uv
 from tests.another_user import NAMELESS, as_root
 
 MAKE, SETPRIV = shutil.which("make"), shutil.which("setpriv")
-# Without the network: what builds our own package is in the folder itself.
+# The build backend is in the folder itself, so that no network is needed.
 PYPROJECT = """
 [build-system]
 requires = []
@@ -43,7 +45,7 @@ def build_editable(folder, config_settings=None, metadata_directory=None):
         wheel.writestr("own-1.dist-info/RECORD", "")
     return "own-1-py3-none-any.whl"
 """
-# A Debian without the package python3-venv: there is a module venv, and nothing that would put pip into what it makes.
+# As on Debian without the package python3-venv: the module venv exists, but cannot install pip.
 WITHOUT_ENSUREPIP = f"""#!/bin/sh
 case "$*" in
 *venv*) {sys.executable} -I -m venv --without-pip .venv; echo "ensurepip is not available"; exit 1 ;;
@@ -53,7 +55,7 @@ esac
 
 
 def wheel(folder: Path, name: str, version: str, tag: str, files: dict[str, bytes]) -> str:
-    """Writes one; returns its line of a lock file."""
+    """Write a wheel; return its line for a lock file."""
     info = f"{name}-{version}.dist-info"
     files = files | {
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".encode(),
@@ -77,11 +79,11 @@ def _hash(content: bytes) -> str:
 
 @dataclass
 class Index:
-    """A package index on the loopback, and who has asked it for what."""
+    """A package index on the loopback interface, with a record of the requests."""
 
     url: str
-    lock: str  #: of the two packages that it has
-    asked: list[tuple[str, str]]  #: path, program
+    lock: str  #: lock file for its two packages
+    asked: list[tuple[str, str]]  #: (path, program) of each request
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +108,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
             super().do_GET()
 
         def log_message(self, *_: object) -> None:
-            """Nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -129,7 +131,7 @@ def checkout(index: Index, tmp_path: Path) -> Path:
 
 
 def make_env(folder: Path, python: str = sys.executable, **more: str) -> subprocess.CompletedProcess[str]:
-    """With nothing of the developer's own settings."""
+    """Run `make env` without the developer's own settings of pip and uv."""
     bare = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_"))}
     environment = bare | {"PIP_CONFIG_FILE": os.devnull, "HOME": str(folder.parent)} | more
     return subprocess.run(
@@ -138,49 +140,51 @@ def make_env(folder: Path, python: str = sys.executable, **more: str) -> subproc
 
 
 @pytest.mark.skipif(MAKE is None, reason="make is not on this computer")
-def test_an_environment_comes_to_be_on_the_second_try(checkout: Path, index: Index) -> None:
-    """Without ensurepip one line, and nothing that is in the way later. Then with it, over what an earlier version left
-    there; pip is told to install for the user, and of an index that uv is not told of."""
+def test_environment_is_created_on_second_try(checkout: Path, index: Index) -> None:
+    """Without ensurepip it prints one line and leaves no .venv. The second try replaces an environment without pip.
+
+    pip is configured to install for the user, and with an index that is not configured for uv.
+    """
     first = make_env(checkout, "./python-without-ensurepip")
     assert first.returncode != 0
     assert "apt install python3-venv" in first.stderr
     assert not (checkout / ".venv").exists()
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", ".venv"], cwd=checkout, check=True)
     (checkout / "pip.conf").write_text(f"[global]\nindex-url = {index.url}\n[install]\nuser = true\n")
-    told = {"PIP_CONFIG_FILE": str(checkout / "pip.conf"), "PIP_USER": "1", "UV_SYSTEM_PYTHON": "1"}
-    second = make_env(checkout, **told)
+    settings = {"PIP_CONFIG_FILE": str(checkout / "pip.conf"), "PIP_USER": "1", "UV_SYSTEM_PYTHON": "1"}
+    second = make_env(checkout, **settings)
     assert second.returncode == 0, second.stdout + second.stderr
     code = "import nowhere_else, sys; sys.exit(sys.prefix == sys.base_prefix)"
     assert subprocess.run([checkout / ".venv/bin/python", "-c", code]).returncode == 0
     assert ("/nowhere-else/", "uv") in index.asked
-    assert not (checkout.parent / ".local").exists()  # where --user would have put it
+    assert not (checkout.parent / ".local").exists()  # where `pip install --user` would install
 
 
 @as_root
 @pytest.mark.skipif(MAKE is None or SETPRIV is None, reason="make or setpriv is not on this computer")
-def test_without_a_home_there_is_one_line(checkout: Path) -> None:
-    """As a user without a name, who may look into the developer's folders, where Python is."""
+def test_make_without_home_prints_one_line(checkout: Path) -> None:
+    """Runs as a user id without a name, but with access to the developer's folders, where Python is."""
     unset = [word for name in ("HOME", "MAKELEVEL", "MAKEFLAGS", "MFLAGS") for word in ("-u", name)]  # not make's child
     command = ["env", *unset, str(SETPRIV), f"--reuid={NAMELESS}", "--inh-caps=+dac_override"]
     command += ["--ambient-caps=+dac_override", "make", "env", f"PYTHON={sys.executable}"]
     done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, timeout=60)
     assert done.returncode != 0
     first, *more = done.stderr.splitlines()
-    assert first.startswith(f"HOME is not set, and this computer knows no user with the number {NAMELESS}: set HOME")
+    assert first.startswith(f"HOME is not set, and user id {NAMELESS} is unknown on this computer: set HOME")
     assert not [line for line in more if not line.startswith("make: ")]
     assert not (checkout / ".venv").exists()
 
 
 @pytest.mark.skipif(MAKE is None, reason="make is not on this computer")
 @pytest.mark.parametrize(("given", "command"), [([], "clean ;"), (["STATE=1"], "clean --state;")])
-def test_make_clean_keeps_the_state_unless_told(given: list[str], command: str) -> None:
+def test_make_clean_keeps_state_by_default(given: list[str], command: str) -> None:
     done = subprocess.run(
         ["make", "--dry-run", "clean", *given], cwd=ROOT, check=True, capture_output=True, text=True, timeout=60
     )
     assert f".venv/bin/spotwave {command}" in done.stdout
 
 
-def test_uv_is_told_what_pip_knows_and_nothing_that_it_was_told_already() -> None:
+def test_uv_gets_pip_settings_unless_already_set() -> None:
     pips = {
         "index-url": "https://user:secret@index.example/simple",
         "extra-index-url": "https://a.example/simple\nhttps://b.example/simple",
@@ -189,8 +193,8 @@ def test_uv_is_told_what_pip_knows_and_nothing_that_it_was_told_already() -> Non
         "cert": "/own.pem",
         "proxy": "http://proxy.example:3128",
     }
-    told = for_uv(pips, {}, hashed=True)
-    assert told | {"UV_SYSTEM_CERTS": "1"} == {
+    settings = for_uv(pips, {}, hashed=True)
+    assert settings | {"UV_SYSTEM_CERTS": "1"} == {
         "UV_DEFAULT_INDEX": "https://user:secret@index.example/simple",
         "UV_INDEX": "https://a.example/simple https://b.example/simple",
         "UV_INDEX_STRATEGY": "unsafe-best-match",
@@ -200,7 +204,7 @@ def test_uv_is_told_what_pip_knows_and_nothing_that_it_was_told_already() -> Non
         "ALL_PROXY": "http://proxy.example:3128",
         "UV_SYSTEM_CERTS": "1",
     }
-    assert "UV_INDEX_STRATEGY" not in for_uv(pips, {}, hashed=False)  # where no hash says which file is meant
+    assert "UV_INDEX_STRATEGY" not in for_uv(pips, {}, hashed=False)  # without hashes the file is not certain
     own = {
         "UV_INDEX_URL": "https://mine.example",
         "UV_EXTRA_INDEX_URL": "https://more.example",

@@ -1,4 +1,4 @@
-"""Who gets through the guard of the embedded server, attack by attack; behind it stands an application that tells."""
+"""Attacks on the guard of the embedded server; the application behind it returns the headers that it receives."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ AUTH = "spotwave:a-password-that-is-as-long-as-ours-are"
 HOST = "http://127.0.0.1:4200"
 
 
-async def _tell(request: Request) -> JSONResponse:
+async def _echo(request: Request) -> JSONResponse:
     return JSONResponse({"authorization": request.headers.getlist("authorization")})
 
 
@@ -37,7 +37,7 @@ async def _socket(socket: WebSocket) -> None:
 
 
 def _client(base: str = HOST) -> TestClient:
-    routes = [WebSocketRoute("/api/events/in", _socket), Route("/{path:path}", _tell, methods=["GET", "POST"])]
+    routes = [WebSocketRoute("/api/events/in", _socket), Route("/{path:path}", _echo, methods=["GET", "POST"])]
     return TestClient(Guard(Starlette(routes=routes), AUTH), base_url=base, follow_redirects=False)
 
 
@@ -53,7 +53,7 @@ def _ticket(client: TestClient) -> str:
 
 
 def _logged_in(client: TestClient, page: str = "/") -> str:
-    """Open a link; the page's half, as the page would keep it. The client keeps the cookie."""
+    """Open a login link, and return the page's half of the session. The client keeps the cookie."""
     answer = client.get(login.LOGIN_PATH, params={"ticket": _ticket(client), "next": page})
     assert answer.status_code == 200
     stored = re.search(r'setItem\("prefect-password", ("[^"]+")\)', answer.text)
@@ -63,7 +63,7 @@ def _logged_in(client: TestClient, page: str = "/") -> str:
 
 @dataclass(frozen=True)
 class Try:
-    """A request, made with a client on which nobody is logged in, and what is answered."""
+    """A request of a client that is not logged in, and the expected status."""
 
     row: Row
     made: Callable[[TestClient], httpx.Response]
@@ -76,7 +76,7 @@ def _as_basic(page: str) -> dict[str, str]:
 
 def _one_half_of_another_session(client: TestClient) -> httpx.Response:
     page = _logged_in(_client())
-    _logged_in(client)  # the cookie is of this one
+    _logged_in(client)  # the cookie is of this session
     return client.get("/api/flow_runs", headers=_as_basic(page))
 
 
@@ -88,7 +88,7 @@ def _the_cookie_as_the_page_half(client: TestClient) -> httpx.Response:
 
 
 def _forged(client: TestClient) -> httpx.Response:
-    """Both halves, signed with a key of one's own."""
+    """Both halves, signed with another key."""
     session = login.new_session("spotwave:another-password-of-the-same-length")
     client.cookies.set("spotwave-4200", session.cookie)
     return client.get("/api/flow_runs", headers=_as_basic(session.page))
@@ -110,7 +110,7 @@ def _twice(client: TestClient) -> httpx.Response:
 
 
 def _foreign_host(client: TestClient) -> httpx.Response:
-    """As a page that has given its own name this computer's address; it cannot know the password."""
+    """Send the Host header of a page whose name resolves to this computer (DNS rebinding), without the password."""
     return client.get("/api/flow_runs", headers={"Host": "evil.example:4200"})
 
 
@@ -118,7 +118,7 @@ WHERE = "the embedded server"
 REFUSED = "401"
 TRIES = [
     Try(Row(WHERE, "a call without a password", REFUSED), lambda c: c.get("/api/flow_runs"), 401),
-    Try(Row(WHERE, "asking for its health", REFUSED), lambda c: c.get("/api/health"), 401),
+    Try(Row(WHERE, "a request for its health", REFUSED), lambda c: c.get("/api/health"), 401),
     Try(
         Row(WHERE, "a wrong password", REFUSED),
         lambda c: c.get("/api/flow_runs", headers={"Authorization": basic("spotwave:wrong")}),
@@ -136,29 +136,29 @@ TRIES = [
         421,
     ),
     Try(
-        Row(WHERE, "a Host header that holds a path", REFUSED),
+        Row(WHERE, "a Host header with a path", REFUSED),
         lambda c: c.get("/api/flow_runs", headers={"Host": f"127.0.0.1:4200{login.LOGIN_PATH}?"}),
         401,
     ),
     Try(
-        Row(WHERE, "a page of another name asks for the UI", "421"),
+        Row(WHERE, "a page with another host name requests the UI", "421"),
         lambda c: c.get("/", headers={"Host": "evil.example"}),
         421,
     ),
     Try(
-        Row(WHERE, "a preflight of another page", "401, and nothing is allowed to it"),
+        Row(WHERE, "a preflight of another page", "401, and nothing is allowed"),
         lambda c: c.options(
             "/api/flow_runs", headers={"Origin": "http://evil.example", "Access-Control-Request-Method": "POST"}
         ),
         401,
     ),
     Try(
-        Row(WHERE, "the cookie alone, as a server on another port is shown it", REFUSED),
+        Row(WHERE, "the cookie alone, as a server on another port receives it", REFUSED),
         lambda c: (_logged_in(c), c.get("/api/flow_runs"))[1],
         401,
     ),
     Try(
-        Row(WHERE, "the page's half alone, as a script in a page could take it away", REFUSED),
+        Row(WHERE, "the page's half alone, as a script in a page could steal it", REFUSED),
         lambda c: _client().get("/api/flow_runs", headers=_as_basic(_logged_in(c))),
         401,
     ),
@@ -172,9 +172,9 @@ TRIES = [
         lambda c: c.get(login.LOGIN_PATH, params={"ticket": "x" * 43}),
         401,
     ),
-    Try(Row(WHERE, "a ticket for whoever asks", REFUSED), lambda c: c.post(login.TICKETS_PATH), 401),
+    Try(Row(WHERE, "a request for a ticket without credentials", REFUSED), lambda c: c.post(login.TICKETS_PATH), 401),
     Try(
-        Row(WHERE, "a ticket for a browser that is logged in without its page's half", REFUSED),
+        Row(WHERE, "a request for a ticket with the cookie alone", REFUSED),
         lambda c: (_logged_in(c), c.post(login.TICKETS_PATH))[1],
         401,
     ),
@@ -183,19 +183,19 @@ ROWS = [one.row for one in TRIES]
 
 
 @pytest.mark.parametrize("tried", TRIES, ids=lambda one: one.row.attack)
-def test_who_may_not_come_in(client: TestClient, tried: Try) -> None:
+def test_unauthorized_request_is_rejected(client: TestClient, tried: Try) -> None:
     answer = tried.made(client)
     assert answer.status_code == tried.status
     assert not [name for name in answer.headers if name.startswith("access-control-allow")]
     assert "authorization" not in answer.text  # the application was not reached
 
 
-def test_the_password_comes_in_and_a_browser_with_both_halves_does(client: TestClient) -> None:
-    told = client.get("/api/flow_runs", headers={"Authorization": basic(AUTH)})
-    assert told.json() == {"authorization": [basic(AUTH)]}
-    told = client.get("/api/flow_runs", headers=_as_basic(_logged_in(client)))
-    assert told.json() == {"authorization": [basic(AUTH)]}  # Prefect checks that again
-    assert client.get("/api/health").status_code == 200  # its pages ask so
+def test_password_and_complete_session_are_accepted(client: TestClient) -> None:
+    response = client.get("/api/flow_runs", headers={"Authorization": basic(AUTH)})
+    assert response.json() == {"authorization": [basic(AUTH)]}
+    response = client.get("/api/flow_runs", headers=_as_basic(_logged_in(client)))
+    assert response.json() == {"authorization": [basic(AUTH)]}  # Prefect checks the password again
+    assert client.get("/api/health").status_code == 200  # Prefect's pages request it without the password
     restarted = _client()
     page = _logged_in(client)
     restarted.cookies = client.cookies
@@ -203,11 +203,11 @@ def test_the_password_comes_in_and_a_browser_with_both_halves_does(client: TestC
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:4200", "localhost:4200", "localhost:8888", "[::1]:4200", "127.0.0.1"])
-def test_this_computer_by_any_of_its_names_and_ports(client: TestClient, host: str) -> None:
+def test_all_names_and_ports_of_this_computer_are_accepted(client: TestClient, host: str) -> None:
     assert client.get("/api/flow_runs", headers={"Host": host, "Authorization": basic(AUTH)}).status_code == 200
 
 
-def test_the_cookie_is_closed_to_scripts_and_other_sites(client: TestClient) -> None:
+def test_cookie_is_http_only_and_same_site(client: TestClient) -> None:
     answer = client.get(login.LOGIN_PATH, params={"ticket": _ticket(client)})
     cookie = answer.headers["set-cookie"].lower()
     assert "httponly" in cookie
@@ -229,17 +229,17 @@ def test_the_cookie_is_closed_to_scripts_and_other_sites(client: TestClient) -> 
         ('/</script><script>alert(1)//"', '/\\u003c/script>\\u003cscript>alert(1)//\\"'),
     ],
 )
-def test_a_link_leads_to_a_page_of_this_server(client: TestClient, asked: str, goes: str) -> None:
+def test_login_link_redirects_only_to_this_server(client: TestClient, asked: str, goes: str) -> None:
     answer = client.get(login.LOGIN_PATH, params={"ticket": _ticket(client), "next": asked})
     assert f'location.replace("{goes}");</script>' in answer.text
-    # The same link again, with the cookie: no second session, but on to the page.
+    # The same link again with the cookie: redirects to the page without a second session.
     again = client.get(login.LOGIN_PATH, params={"ticket": "used", "next": asked})
     assert again.status_code == 303
     assert "evil" not in again.headers["location"]
     assert "prefect-password" not in again.text
 
 
-def test_no_page_may_be_framed_or_load_from_elsewhere(client: TestClient) -> None:
+def test_pages_cannot_be_framed_or_load_from_other_servers(client: TestClient) -> None:
     headers = client.get("/runs").headers
     assert headers["x-frame-options"] == "DENY"
     policy = headers["content-security-policy"]
@@ -248,18 +248,18 @@ def test_no_page_may_be_framed_or_load_from_elsewhere(client: TestClient) -> Non
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "http://127.0.0.1:9999", "null"])
-def test_a_websocket_of_another_page_is_refused(client: TestClient, origin: str) -> None:
+def test_websocket_of_another_origin_is_rejected(client: TestClient, origin: str) -> None:
     with pytest.raises(WebSocketDisconnect), client.websocket_connect("/api/events/in", headers={"Origin": origin}):
         pass
 
 
 @pytest.mark.parametrize("headers", [{}, {"Origin": HOST}])
-def test_other_websockets_are_prefects_to_refuse(client: TestClient, headers: dict[str, str]) -> None:
+def test_other_websockets_are_passed_to_prefect(client: TestClient, headers: dict[str, str]) -> None:
     with client.websocket_connect("/api/events/in", headers={"Host": "127.0.0.1:4200", **headers}):
         pass
 
 
-def test_tickets_are_good_for_a_time_and_bounded_in_number(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tickets_expire_and_are_limited_in_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(login, "MOST_TICKETS", 3)
     tickets = login.Tickets()
     given = [tickets.new() for _ in range(4)]

@@ -19,7 +19,7 @@ from prefect.settings import PREFECT_PROFILES_PATH, temporary_settings
 from spotwave.blocks.home import home as blocks_home
 from spotwave.deployments import api
 from spotwave.deployments.clean import clean
-from spotwave.deployments.home import ROOT, Home, NotOurs, home_of
+from spotwave.deployments.home import ROOT, Home, HomeUnusable, home_of
 from spotwave.deployments.keys import auth_string, encryption_key, forget_auth_string
 from spotwave.deployments.processes import ENV_MARK, Note, end, has_ended, last_lines, marked, start
 from spotwave.node.contract import ENV_MACHINE, ENV_WORK
@@ -43,8 +43,8 @@ def sleeper(home: Home) -> Iterator[Note]:
     end([process] if process else [], grace_s=0)
 
 
-def test_the_home_is_the_users_state_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Whatever folder one stands in, and the same for blocks and for deployments."""
+def test_default_home_is_in_user_state_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It does not depend on the working directory, and is the same for blocks and deployments."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.delenv("SPOTWAVE_HOME", raising=False)
     monkeypatch.chdir(tmp_path)
@@ -57,19 +57,19 @@ def test_the_home_is_the_users_state_folder(monkeypatch: pytest.MonkeyPatch, tmp
         assert first.path == (tmp_path / "state/spotwave").resolve()
 
 
-def test_a_named_home_is_used_and_holds_the_results(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_configured_home_is_used_and_has_results(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SPOTWAVE_HOME", "other")
     assert home_of().path == blocks_home() == tmp_path.resolve() / "other"
     assert home_of().results == tmp_path.resolve() / "other/results"
 
 
-def test_folders_are_closed_to_others(home: Home) -> None:
+def test_folders_are_private(home: Home) -> None:
     for folder in (home.secrets, home.prefect, home.machines, home.remote, home.logs, home.run):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
-def test_the_lock_excludes_and_is_released(home: Home) -> None:
+def test_lock_excludes_others_and_is_released(home: Home) -> None:
     with home.locked(), (home.run / "lock").open("w") as other, pytest.raises(BlockingIOError):
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
     with (home.run / "lock").open("w") as other:
@@ -77,14 +77,14 @@ def test_the_lock_excludes_and_is_released(home: Home) -> None:
 
 
 @pytest.mark.parametrize(("secret", "name"), [(encryption_key, "encryption.key"), (auth_string, "auth.string")])
-def test_a_secret_is_made_once_and_private(home: Home, secret: Callable[[Home], str], name: str) -> None:
+def test_secret_is_created_once_and_private(home: Home, secret: Callable[[Home], str], name: str) -> None:
     with ThreadPoolExecutor(8) as pool:
-        assert len(set(pool.map(secret, [home] * 8))) == 1  # raced, all have the same
+        assert len(set(pool.map(secret, [home] * 8))) == 1  # concurrent calls return the same secret
     assert stat.S_IMODE((home.secrets / name).stat().st_mode) == 0o600
     assert [path.name for path in home.secrets.iterdir()] == [name]
 
 
-def test_a_forgotten_auth_string_is_replaced_by_another(home: Home) -> None:
+def test_deleted_auth_string_is_replaced(home: Home) -> None:
     first = auth_string(home)
     forget_auth_string(home)
     assert auth_string(home) != first
@@ -92,8 +92,8 @@ def test_a_forgotten_auth_string_is_replaced_by_another(home: Home) -> None:
     assert first.isascii()
 
 
-def test_what_an_earlier_version_left_open_is_closed(tmp_path: Path) -> None:
-    """The home and the results as they were made before: 0755, files 0644."""
+def test_open_permissions_of_earlier_version_are_corrected(tmp_path: Path) -> None:
+    """The home and the results have the permissions of earlier versions: 0755, files 0644."""
     home = Home(tmp_path.resolve() / "home")
     outside = tmp_path / "outside"
     outside.write_text("a user's own")
@@ -113,16 +113,16 @@ def test_what_an_earlier_version_left_open_is_closed(tmp_path: Path) -> None:
     assert stat.S_IMODE(outside.stat().st_mode) == 0o644
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
-def test_a_home_that_is_another_users_is_refused(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the owner of a folder")
+def test_home_of_another_user_is_rejected(tmp_path: Path) -> None:
     folder = tmp_path / "home"
     folder.mkdir()
     os.chown(folder, 65534, 65534)
-    with pytest.raises(NotOurs, match=f"SPOTWAVE_HOME: {folder} is another user's"):
+    with pytest.raises(HomeUnusable, match=f"SPOTWAVE_HOME: {folder} belongs to another user"):
         Home(folder).create()
 
 
-def test_a_started_process_is_on_its_own(home: Home, sleeper: Note) -> None:
+def test_started_process_has_own_session(home: Home, sleeper: Note) -> None:
     process = sleeper.process()
     assert process is not None
     assert os.getsid(sleeper.pid) == sleeper.pid
@@ -132,7 +132,7 @@ def test_a_started_process_is_on_its_own(home: Home, sleeper: Note) -> None:
     assert stat.S_IMODE((home.logs / "sleeper.log").stat().st_mode) == 0o600
 
 
-def test_sigint_is_at_its_default_although_ours_is_ignored(home: Home) -> None:
+def test_child_has_default_sigint_even_if_ignored_here(home: Home) -> None:
     script = (
         "import signal, sys; from pathlib import Path; from spotwave.deployments.processes import start, has_ended\n"
         "assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN\n"
@@ -140,7 +140,7 @@ def test_sigint_is_at_its_default_although_ours_is_ignored(home: Home) -> None:
         "note = start([sys.executable, '-c', code], {}, Path('.'), Path(sys.argv[1]), '')\n"
         "while not has_ended(note): pass\n"
     )
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell's `&` would leave it
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as after a shell's `&`
     try:
         subprocess.run([sys.executable, "-c", script, str(home.logs / "child.log")], cwd=ROOT, check=True, timeout=60)
     finally:
@@ -148,11 +148,11 @@ def test_sigint_is_at_its_default_although_ours_is_ignored(home: Home) -> None:
     assert "default_int_handler" in (home.logs / "child.log").read_text()
 
 
-def test_a_reused_pid_is_not_ours(sleeper: Note) -> None:
+def test_reused_pid_is_not_matched(sleeper: Note) -> None:
     assert Note(sleeper.pid, sleeper.started - 60, sleeper.url).process() is None
 
 
-def test_half_a_note_is_none(home: Home) -> None:
+def test_incomplete_note_counts_as_missing(home: Home) -> None:
     path = home.run / "note.json"
     assert Note.read(path) is None
     path.write_text('{"pid": 1')
@@ -161,12 +161,12 @@ def test_half_a_note_is_none(home: Home) -> None:
     assert Note.read(path) is None
 
 
-def test_marked_tells_machines_from_the_rest(home: Home, sleeper: Note) -> None:
+def test_marked_distinguishes_machines_from_other_processes(home: Home, sleeper: Note) -> None:
     work = home.machines / "sw-1" / "work"
     machine = subprocess.Popen(_SLEEP, env={ENV_MACHINE: "sw-1", ENV_WORK: str(work)}, stdout=subprocess.PIPE)
     assert machine.stdout is not None
     try:
-        assert machine.stdout.readline() == b"started\n"  # before its exec, it still has our environment
+        assert machine.stdout.readline() == b"started\n"  # before its exec, it still has this process's environment
         assert [p.pid for p in marked(home.path, machines=False)] == [sleeper.pid]
         assert [p.pid for p in marked(home.path, machines=True)] == [machine.pid]
         assert marked(home.path / "elsewhere", machines=True) == []
@@ -176,21 +176,21 @@ def test_marked_tells_machines_from_the_rest(home: Home, sleeper: Note) -> None:
         machine.wait()
 
 
-def test_last_lines_leave_out_the_empty_ones(tmp_path: Path) -> None:
+def test_last_lines_omits_empty_lines(tmp_path: Path) -> None:
     log = tmp_path / "log"
     assert last_lines(log) == "(no log)"
     log.write_text("one\n\ntwo\n   \nthree\n")
     assert last_lines(log, 2) == "two\nthree"
 
 
-def test_prefect_toml_of_the_users_own_is_never_touched(home: Home) -> None:
+def test_users_own_prefect_toml_is_not_touched(home: Home) -> None:
     mine = home.path / "prefect.toml"
     mine.write_text('[api]\nurl = "https://prefect.example.org/api"\n')
     api.remove_prefect_toml(home.path)
     assert "prefect.example.org" in mine.read_text()
 
 
-def test_the_prefect_toml_of_an_earlier_version_is_removed(home: Home) -> None:
+def test_prefect_toml_of_earlier_version_is_removed(home: Home) -> None:
     left = home.path / "prefect.toml"
     left.write_text(
         '# Written by `spotwave up`, removed by `spotwave down`.\n[api]\nurl = "http://127.0.0.1:4200/api"\n'
@@ -201,25 +201,25 @@ def test_the_prefect_toml_of_an_earlier_version_is_removed(home: Home) -> None:
 
 
 @pytest.mark.parametrize("state", [False, True])
-def test_clean_removes_state_only_if_asked_to(home: Home, tmp_path: Path, state: bool) -> None:
+def test_clean_removes_state_only_on_request(home: Home, tmp_path: Path, state: bool) -> None:
     (home.path / "thesis.tex").write_text("years of work")
     (home.results / "sw-1").mkdir()
     ledger = home.store / "spending.json"
     ledger.write_text("{}")
-    said: list[str] = []
+    messages: list[str] = []
     with temporary_settings({PREFECT_PROFILES_PATH: tmp_path / "profiles.toml"}):
-        clean(home, said.append, state)
-        clean(home, said.append, state)
+        clean(home, messages.append, state)
+        clean(home, messages.append, state)
     assert ledger.exists() is not state
     assert not home.temporary.exists()
     assert (home.path / "thesis.tex").exists()
     assert (home.results / "sw-1").exists()
     if state:
         assert sorted(path.name for path in home.path.iterdir()) == ["results", "thesis.tex"]
-    assert all(str(home.path) in line and "\n" not in line for line in said)
+    assert all(str(home.path) in line and "\n" not in line for line in messages)
 
 
-def test_a_cleaned_home_leaves_no_folder(tmp_path: Path) -> None:
+def test_clean_removes_empty_home_folder(tmp_path: Path) -> None:
     home = Home(tmp_path.resolve() / "home")
     home.create()
     with temporary_settings({PREFECT_PROFILES_PATH: tmp_path / "profiles.toml"}):

@@ -1,4 +1,4 @@
-"""`up` from another installation than the one that runs: its processes are restarted, unless a job runs."""
+"""`up` from another installation restarts the running processes, unless a job runs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def home(tmp_path: Path) -> Iterator[Home]:
 
 @pytest.fixture
 def worker(home: Home) -> Iterator[Note]:
-    """A process that this home's note says is its worker."""
+    """Yield a process that the home's note names as its worker."""
     environment = {**os.environ, ENV_MARK: str(home.path)}
     note = start(_SLEEP, environment, cwd=home.path, log=home.logs / "worker.log", url="http://127.0.0.1:1/api")
     note.write(home.run / "controller-worker.json")
@@ -47,40 +47,40 @@ def noted(home: Home, worker: Installation | None) -> None:
     write_text(home.run / "installations.json", Installations(worker=worker).model_dump_json())
 
 
-@pytest.mark.parametrize("other", [OTHER, installation.this().model_copy(update={"version": "0.0.1"}), None])
-def test_processes_of_another_installation_are_ended_when_no_job_runs(
+@pytest.mark.parametrize("other", [OTHER, installation.current().model_copy(update={"version": "0.0.1"}), None])
+def test_processes_of_another_installation_are_ended_if_no_job_runs(
     home: Home, worker: Note, other: Installation | None
 ) -> None:
     noted(home, other)
-    said: list[str] = []
-    restart_other(home, said.append)
+    messages: list[str] = []
+    restart_other(home, messages.append)
     assert worker.process() is None
-    assert len(said) == 1
-    assert f"restarting with {installation.this()}" in said[0]
-    assert (str(other) if other else "an earlier version of Spotwave") in said[0]
+    assert len(messages) == 1
+    assert f"restarting with {installation.current()}" in messages[0]
+    assert (str(other) if other else "an earlier version of Spotwave") in messages[0]
 
 
-def test_while_a_job_runs_nothing_is_changed(home: Home, worker: Note) -> None:
+def test_nothing_is_changed_while_a_job_runs(home: Home, worker: Note) -> None:
     noted(home, OTHER)
     with run_lock(KEY):
         with pytest.raises(Unavailable, match=KEY) as refused:
             restart_other(home, pytest.fail)
         assert worker.process() is not None
     assert str(OTHER) in str(refused.value)
-    assert str(installation.this()) in str(refused.value)
+    assert str(installation.current()) in str(refused.value)
     assert "\n" not in str(refused.value)
     assert running_jobs(home) == []
     restart_other(home, lambda _: None)
     assert worker.process() is None
 
 
-def test_processes_of_this_installation_are_left_alone(home: Home, worker: Note) -> None:
+def test_processes_of_this_installation_keep_running(home: Home, worker: Note) -> None:
     installation.note(home, "worker")
     restart_other(home, pytest.fail)
     assert worker.process() is not None
 
 
-def test_a_note_on_a_process_that_has_ended_is_ignored(home: Home) -> None:
+def test_note_of_ended_process_is_ignored(home: Home) -> None:
     noted(home, OTHER)
     restart_other(home, pytest.fail)
 
@@ -88,8 +88,8 @@ def test_a_note_on_a_process_that_has_ended_is_ignored(home: Home) -> None:
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", '{"worker": 1}', '{"worker": {"package": "/a", "version": 2}}', '{"agent": null}']
 )
-def test_an_unreadable_note_counts_as_none(home: Home, text: str) -> None:
+def test_unreadable_note_counts_as_empty(home: Home, text: str) -> None:
     (home.run / "installations.json").write_text(text)
     assert installation.noted(home) == Installations()
     installation.note(home, "server")
-    assert installation.noted(home) == Installations(server=installation.this())
+    assert installation.noted(home) == Installations(server=installation.current())

@@ -1,4 +1,4 @@
-"""A new kind of job is one file in flows/ and one folder in node/jobs/, and runs from there without another change."""
+"""A new kind of job needs only one file in flows/ and one folder in node/jobs/."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 TOY = ROOT / "tests" / "toy_story"
 
 
-def test_a_new_story_runs_end_to_end(tmp_path: Path) -> None:
+def test_new_story_runs_end_to_end(tmp_path: Path) -> None:
     home, elsewhere = Home(tmp_path / "home"), tmp_path / "elsewhere"
     elsewhere.mkdir()
     installed = install(build("wheel", ROOT, tmp_path / "wheel"), tmp_path / "installed")

@@ -1,5 +1,4 @@
-"""Computers that are not a developer's: a proxy that knows nothing of us, another user's folders, no home at all, and a
-Prefect server that asks for a password."""
+"""Situations on users' computers: an HTTP proxy, another user's folders, no HOME, a Prefect server with a password."""
 
 from __future__ import annotations
 
@@ -21,7 +20,7 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY, PREFECT_A
 from spotwave.blocks.endpoints import past_proxies
 from spotwave.deployments import start
 from spotwave.deployments.api import Api, base_environment
-from spotwave.deployments.home import Home, NotOurs
+from spotwave.deployments.home import Home, HomeUnusable
 from spotwave.deployments.proxies import usable
 from spotwave.deployments.unavailable import Unavailable
 from tests.another_user import NAMELESS, as_root, as_user
@@ -32,7 +31,7 @@ DEAD = "http://127.0.0.1:9"
 
 @pytest.fixture
 def guarded() -> Iterator[str]:
-    """A Prefect API with a password, as 3.9.1 answers: its health to everybody, else 401."""
+    """Serve a Prefect API with a password that answers as 3.9.1: 200 for its health, else 401."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -44,7 +43,7 @@ def guarded() -> Iterator[str]:
         do_POST = do_GET
 
         def log_message(self, *_: object) -> None:
-            """Nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -54,7 +53,7 @@ def guarded() -> Iterator[str]:
 
 @pytest.fixture
 def fresh() -> Iterator[str]:
-    """A Prefect API to which nobody has told of any block type: 3.9.1 answers 404 for the blocks of one."""
+    """Serve a Prefect API without block types: 3.9.1 answers 404 for the blocks of an unknown type."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -65,7 +64,7 @@ def fresh() -> Iterator[str]:
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -74,8 +73,8 @@ def fresh() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("command", ["ls", "down"])
-def test_a_home_that_is_only_half_made_holds_nothing(command: str, fresh: str, tmp_path: Path) -> None:
-    """As an `up` leaves it that was killed before it had registered the blocks."""
+def test_incomplete_home_is_handled(command: str, fresh: str, tmp_path: Path) -> None:
+    """The state after an `up` that was killed before it registered the blocks."""
     done = run_spotwave(Home(tmp_path.resolve()), command, PREFECT_API_URL=fresh)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == ("no machines\n" if command == "ls" else "")
@@ -83,7 +82,7 @@ def test_a_home_that_is_only_half_made_holds_nothing(command: str, fresh: str, t
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
 @pytest.mark.parametrize("own", [{}, {"no_proxy": "intern.example"}, {"NO_PROXY": "intern.example"}])
-def test_no_proxy_is_asked_for_this_computer(
+def test_proxies_are_bypassed_for_this_computer(
     name: str, own: dict[str, str], monkeypatch: pytest.MonkeyPatch, guarded: str
 ) -> None:
     for variable in [one for one in os.environ if one.lower().endswith("_proxy")]:
@@ -97,32 +96,32 @@ def test_no_proxy_is_asked_for_this_computer(
     assert httpx.get(f"{guarded}/health").is_success
     assert httpx.get(f"{guarded.replace('127.0.0.1', 'localhost')}/health").is_success
     proxies = getproxies_environment()
-    assert proxy_bypass_environment("127.0.0.1:4200", proxies)  # as websockets asks
+    assert proxy_bypass_environment("127.0.0.1:4200", proxies)  # as the package websockets checks it
     assert proxy_bypass_environment("a.intern.example", proxies) == bool(own)
     assert not proxy_bypass_environment("prices.example.org", proxies)
     assert os.environ["NO_PROXY"] == os.environ["no_proxy"]
 
 
-def test_where_there_is_no_proxy_nothing_is_set() -> None:
+def test_nothing_is_set_without_a_proxy() -> None:
     assert past_proxies({"PATH": "/bin", "HTTP_PROXY": ""}) == {}
     assert past_proxies({"HTTP_PROXY": DEAD, "NO_PROXY": "*"}) == {"NO_PROXY": "*", "no_proxy": "*"}
 
 
 @pytest.mark.parametrize("name", ["ALL_PROXY", "https_proxy"])
 @pytest.mark.parametrize("scheme", ["socks5", "socks", "ftp"])
-def test_a_proxy_that_nobody_here_can_ask_is_named_without_its_password(name: str, scheme: str) -> None:
-    with pytest.raises(Unavailable, match=f"^{name}: '{scheme}' is no kind of proxy") as caught:
+def test_unsupported_proxy_is_reported_without_password(name: str, scheme: str) -> None:
+    with pytest.raises(Unavailable, match=f"^{name}: '{scheme}' proxies are not supported") as caught:
         usable({name: f"{scheme}://user:secret@127.0.0.1:1080"})
     assert "secret" not in str(caught.value)
 
 
-def test_a_desktops_socks_proxy_beside_its_http_proxies_is_left_out() -> None:
+def test_socks_proxy_is_dropped_if_http_proxies_are_set() -> None:
     found = usable({"HTTP_PROXY": DEAD, "https_proxy": "proxy.example:3128", "all_proxy": "socks://127.0.0.1:1080"})
     assert "all_proxy" not in found
     assert found["https_proxy"] == "proxy.example:3128"
 
 
-def test_files_of_certificates_are_found_from_any_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_certificate_files_are_found_from_any_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AWS_CA_BUNDLE", "own.pem")
     monkeypatch.setenv("SSL_CERT_FILE", "own.pem")
@@ -132,17 +131,17 @@ def test_files_of_certificates_are_found_from_any_folder(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("name", ["SSL_CERT_FILE", "PREFECT_API_SSL_CERT_FILE"])
-def test_certificates_that_are_not_there_are_named(
+def test_missing_certificate_files_are_reported(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, guarded: str
 ) -> None:
-    """Prefect's client reads them even where nothing is encrypted, and ends with an exception."""
+    """Prefect's client reads them even without TLS, and raises an exception."""
     monkeypatch.setenv(name, "gone.pem")
     in_use = Api(guarded, embedded=False).in_use(Home(tmp_path))
-    with pytest.raises(Unavailable, match=rf"^{name}: there is no file /.*gone\.pem\. "), in_use:
+    with pytest.raises(Unavailable, match=rf"^{name}: the file /.*gone\.pem does not exist\. "), in_use:
         get_client(sync_client=True)
 
 
-def test_what_is_set_for_a_call_is_put_back(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, guarded: str) -> None:
+def test_environment_is_restored_after_a_call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, guarded: str) -> None:
     monkeypatch.setenv("HTTP_PROXY", DEAD)
     before = dict(os.environ)
     with Api(guarded, embedded=False).in_use(Home(tmp_path)):
@@ -153,16 +152,16 @@ def test_what_is_set_for_a_call_is_put_back(monkeypatch: pytest.MonkeyPatch, tmp
 
 
 @pytest.mark.parametrize("command", ["up", "ls", "check", "down"])
-def test_a_server_that_asks_for_a_password_is_one_line(command: str, guarded: str, tmp_path: Path) -> None:
-    """Behind a proxy, too, which is not asked for it."""
+def test_server_that_requires_password_gives_one_line(command: str, guarded: str, tmp_path: Path) -> None:
+    """Also with a proxy set, which is bypassed for this server."""
     home = Home(tmp_path.resolve())
     done = run_spotwave(home, command, PREFECT_API_URL=guarded, HTTP_PROXY=DEAD)
     said = (done.stdout if command == "down" else done.stderr).strip()
-    assert f"The configured Prefect API {guarded} asks for credentials, and none are set" in said, done.stderr
+    assert f"The configured Prefect API {guarded} requires credentials, and none are set" in said, done.stderr
     assert "PREFECT_API_AUTH_STRING" in said
     assert len(said.splitlines()) == 1
     assert "Traceback" not in done.stderr
-    assert done.returncode == (0 if command == "down" else 1)  # what is here has been ended
+    assert done.returncode == (0 if command == "down" else 1)  # the local processes were ended
     assert processes_of(home) == []
 
 
@@ -173,7 +172,7 @@ def test_a_server_that_asks_for_a_password_is_one_line(command: str, guarded: st
         ({PREFECT_API_AUTH_STRING: "me:guessed"}, "does not accept PREFECT_API_AUTH_STRING"),
     ],
 )
-def test_credentials_that_are_refused_are_named_and_not_told(
+def test_rejected_credentials_are_named_but_not_shown(
     settings: dict[Any, str], said: str, guarded: str, tmp_path: Path
 ) -> None:
     nothing: dict[Any, Any] = {PREFECT_API_URL: guarded, PREFECT_API_KEY: None, PREFECT_API_AUTH_STRING: None}
@@ -188,48 +187,49 @@ def test_credentials_that_are_refused_are_named_and_not_told(
 
 
 @as_root
-def test_without_a_home_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_without_home_prints_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HOME")
 
-    def begun() -> str:
+    def started() -> str:
         try:
             start.main()
         except SystemExit as ended:
             return str(ended.code)
         return "it went on"
 
-    said = as_user(begun, NAMELESS)
-    assert said.startswith(f"spotwave: HOME: it is not set, and this computer knows no user with the number {NAMELESS}")
+    said = as_user(started, NAMELESS)
+    assert said.startswith(f"spotwave: HOME: not set, and user id {NAMELESS} is unknown on this computer")
     assert "\n" not in said
 
 
-def test_the_installed_command_looks_for_a_home_first() -> None:
+def test_installed_command_checks_home_first() -> None:
     code = "import sys; from spotwave.deployments import start; sys.exit('prefect' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
 
 @as_root
-def test_a_home_of_another_user_is_neither_read_nor_written(tmp_path: Path) -> None:
+def test_home_of_another_user_is_not_accessed(tmp_path: Path) -> None:
     folder = tmp_path / "home"
     folder.mkdir()
     os.chown(folder, NAMELESS, NAMELESS)
-    with pytest.raises(NotOurs, match=f"SPOTWAVE_HOME: {folder} is another user's"):
-        Home(folder).check_ours()
+    with pytest.raises(HomeUnusable, match=f"SPOTWAVE_HOME: {folder} belongs to another user"):
+        Home(folder).check_owner()
 
     def made() -> str:
         try:
             Home(Path("/root-has-made-this/home")).create()
-        except NotOurs as refused:
+        except HomeUnusable as refused:
             return str(refused)
         return "it was made"
 
     assert as_user(made).startswith(
-        "SPOTWAVE_HOME: /root-has-made-this cannot be made or used (Permission denied). Set"
+        "SPOTWAVE_HOME: /root-has-made-this cannot be created or used (Permission denied). Set"
     )
 
 
-def test_a_folder_where_none_can_be_is_one_line(tmp_path: Path) -> None:
+def test_home_that_cannot_be_created_gives_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(NotOurs, match=r"^SPOTWAVE_HOME: .*/file.* cannot be made or used \(.*\)\. Set SPOTWAVE_HOME"):
+    message = r"^SPOTWAVE_HOME: .*/file.* cannot be created or used \(.*\)\. Set SPOTWAVE_HOME"
+    with pytest.raises(HomeUnusable, match=message):
         Home(tmp_path / "file/home").create()
-    Home(tmp_path / "nothing yet").check_ours()
+    Home(tmp_path / "nothing yet").check_owner()

@@ -1,4 +1,4 @@
-"""PostgreSQL under the embedded default, and a second server process beside it by way of Redis: real ones, and jobs."""
+"""The embedded server on PostgreSQL, with a second server process connected by Redis: real servers and real jobs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ pytestmark = [pytest.mark.thorough, pytest.mark.slow(minutes=1.5)]
 JOBS = 3
 MORE_THAN_SQLITE = 40
 
-# docs/many-jobs.md: what makes servers share their events, leases and duties.
+# docs/many-jobs.md: settings that make servers share their events, leases and services.
 REDIS = {
     "PREFECT_MESSAGING_BROKER": "prefect_redis.messaging",
     "PREFECT_MESSAGING_CACHE": "prefect_redis.messaging",
@@ -48,8 +48,8 @@ REDIS = {
 
 
 @dataclass
-class Two:
-    """Two server processes on one PostgreSQL and one Redis: the embedded one, and another without services."""
+class TwoServers:
+    """TwoServers server processes on one PostgreSQL and one Redis: the embedded one, and another without services."""
 
     home: Home
     database: Postgres
@@ -65,7 +65,7 @@ def data() -> Iterator[Postgres]:
 
 
 @pytest.fixture(scope="module")
-def two(data: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
+def two(data: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoServers]:
     home = Home(tmp_path_factory.mktemp("postgres").resolve())
     with redis() as broker:
         settings = {SETTING: data.url(), ENV_JOBS: str(MORE_THAN_SQLITE), **REDIS}
@@ -86,7 +86,7 @@ def two(data: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tw
             try:
                 url = f"http://127.0.0.1:{port}/api"
                 eventually("the second server answers", lambda: _answers(process, url, log.name))
-                yield Two(home, data, settings, api, url)
+                yield TwoServers(home, data, settings, api, url)
             finally:
                 process.terminate()
                 try:
@@ -104,24 +104,24 @@ def _answers(process: subprocess.Popen[bytes], url: str, log: str) -> bool:
 
 
 @pytest.fixture
-def client(two: Two) -> Iterator[SyncPrefectClient]:
+def client(two: TwoServers) -> Iterator[SyncPrefectClient]:
     with two.first.in_use(two.home), get_client(sync_client=True) as found:
         yield found
 
 
-def test_pools_have_room_for_more_than_sqlite_carries(client: SyncPrefectClient) -> None:
+def test_pools_allow_more_jobs_than_sqlite(client: SyncPrefectClient) -> None:
     queue = client.read_work_queue_by_name(JOBS_QUEUE, work_pool_name=CONTROLLER_POOL)
     controller, machines = client.read_work_pool(CONTROLLER_POOL), client.read_work_pool(MACHINES_POOL)
     assert (queue.concurrency_limit, machines.concurrency_limit) == (MORE_THAN_SQLITE, MORE_THAN_SQLITE)
     assert controller.concurrency_limit == MORE_THAN_SQLITE + 2
 
 
-def test_jobs_run_once_and_are_told_once_through_two_servers(two: Two, client: SyncPrefectClient) -> None:
-    with _asking(two.home, two.first.url) as first, _asking(two.home, two.second) as second:
-        automation = second.post("/automations/", json=_told_of_crowds()).raise_for_status().json()["id"]
+def test_jobs_run_once_and_give_one_event_with_two_servers(two: TwoServers, client: SyncPrefectClient) -> None:
+    with _api_client(two.home, two.first.url) as first, _api_client(two.home, two.second) as second:
+        automation = second.post("/automations/", json=_crowd_automation()).raise_for_status().json()["id"]
         crowd = Crowd.of(two.home, client)
         crowd.start(JOBS - 1)
-        # The last one is asked for at the other server; the worker hears of it at the first.
+        # The last run is created at the second server; the worker polls the first.
         asked = second.post(f"/deployments/{crowd.story}/create_flow_run", json={"state": {"type": "SCHEDULED"}})
         crowd.jobs.append(UUID(asked.raise_for_status().json()["id"]))
 
@@ -145,7 +145,7 @@ def test_jobs_run_once_and_are_told_once_through_two_servers(two: Two, client: S
             assert _count(api, "prefect.automation.triggered", triggered) == JOBS
 
 
-def test_the_password_is_in_the_servers_environment_and_nowhere_else(two: Two) -> None:
+def test_password_is_only_in_server_environment(two: TwoServers) -> None:
     password = two.database.password
     running = server.running(two.home)
     assert running is not None
@@ -156,43 +156,43 @@ def test_the_password_is_in_the_servers_environment_and_nowhere_else(two: Two) -
     assert password in str(psutil.Process(running.pid).environ())
     written = [path for path in two.home.path.rglob("*") if path.is_file() and password.encode() in path.read_bytes()]
     assert written == []
-    with _asking(two.home, two.first.url) as api:
+    with _api_client(two.home, two.first.url) as api:
         settings = api.get("/admin/settings").raise_for_status().text
     assert password not in settings
     assert auth_string(two.home) not in settings
 
 
-def test_another_database_than_the_one_in_use_is_refused(two: Two) -> None:
+def test_changed_database_is_rejected(two: TwoServers) -> None:
     with (
         temporary_settings({PREFECT_SERVER_DATABASE_CONNECTION_URL: two.database.url("other")}),
-        pytest.raises(Unavailable, match=f"PostgreSQL at 127.0.0.1:{two.database.port}/other is named"),
+        pytest.raises(Unavailable, match=f"names PostgreSQL at 127.0.0.1:{two.database.port}/other"),
     ):
         server.ensure(two.home)
-    # Commands typed where the setting is unknown go on with what runs.
+    # Commands without the setting keep using the running server.
     api, started = server.ensure(two.home)
     assert (api, started) == (two.first, False)
     assert server.place_of_data(two.home) == f"PostgreSQL at 127.0.0.1:{two.database.port}/postgres"
 
 
 @pytest.mark.parametrize(
-    ("url", "says"),
+    ("url", "message"),
     [
-        ("host.example/secret-word", "is no address of a database"),
-        ("postgresql://me:secret-word@host/spotwave", "it begins with 'postgresql'"),
-        ("mysql+aiomysql://me:secret-word@host/spotwave", "it begins with 'mysql+aiomysql'"),
+        ("host.example/secret-word", "is not a valid database address"),
+        ("postgresql://me:secret-word@host/spotwave", "not 'postgresql'"),
+        ("mysql+aiomysql://me:secret-word@host/spotwave", "not 'mysql+aiomysql'"),
     ],
 )
-def test_what_is_no_postgresql_is_told_without_the_password(url: str, says: str) -> None:
+def test_invalid_database_is_reported_without_password(url: str, message: str) -> None:
     with (
         temporary_settings({PREFECT_SERVER_DATABASE_CONNECTION_URL: url}),
         pytest.raises(Unusable, match=SETTING) as refused,
     ):
         database.chosen()
-    assert says in str(refused.value)
+    assert message in str(refused.value)
     assert "secret-word" not in str(refused.value)
 
 
-def test_a_database_that_does_not_let_us_in_is_one_line(data: Postgres) -> None:
+def test_rejected_database_login_gives_one_line(data: Postgres) -> None:
     def told(url: str) -> str:
         with pytest.raises(Unusable) as refused:
             asyncio.run(database.check(Database("PostgreSQL at the test's", SecretStr(url))))
@@ -206,39 +206,39 @@ def test_a_database_that_does_not_let_us_in_is_one_line(data: Postgres) -> None:
     asyncio.run(database.check(Database("PostgreSQL", SecretStr(data.url()))))
 
 
-def test_a_home_stays_with_its_database(tmp_path: Path) -> None:
+def test_home_keeps_its_database(tmp_path: Path) -> None:
     home, ours = Home(tmp_path), Database("PostgreSQL at a:5432/x", SecretStr("postgresql+asyncpg://a/x"))
     home.create()
-    database.same_as_before(home, ours)  # from nothing, and from SQLite
+    database.check_unchanged(home, ours)  # from no database, and from SQLite
     database.remember(home, Database("SQLite"))
-    database.same_as_before(home, ours)
+    database.check_unchanged(home, ours)
     database.remember(home, ours)
-    database.same_as_before(home, ours)
+    database.check_unchanged(home, ours)
     for other in (Database("SQLite"), Database("PostgreSQL at b:5432/x", SecretStr("postgresql+asyncpg://b/x"))):
-        with pytest.raises(Unusable, match="kept its data in PostgreSQL at a:5432/x"):
-            database.same_as_before(home, other)
+        with pytest.raises(Unusable, match="data are in PostgreSQL at a:5432/x"):
+            database.check_unchanged(home, other)
 
 
-def test_how_many_jobs_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_limit_of_concurrent_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(ENV_JOBS, raising=False)
     assert limit_for(sqlite=True) == limit_for(sqlite=None) == Limit(8)
     assert 8 <= limit_for(sqlite=False).jobs <= 40
     monkeypatch.setenv(ENV_JOBS, "200")
     assert limit_for(sqlite=False) == limit_for(sqlite=None) == Limit(200, asked=True)
-    with pytest.raises(BadLimit, match="SQLite carries 8 jobs at once, not 200"):
+    with pytest.raises(BadLimit, match="SQLite supports at most 8 jobs at once, not 200"):
         limit_for(sqlite=True)
     for wrong in ("0", "-3", "many", "1e3", "1000000"):
         monkeypatch.setenv(ENV_JOBS, wrong)
-        with pytest.raises(BadLimit, match=f"{ENV_JOBS}: '{wrong}' is no number of jobs"):
+        with pytest.raises(BadLimit, match=f"{ENV_JOBS}: must be a whole number from 1 to 100000, not '{wrong}'"):
             limit_for(sqlite=False)
 
 
-def _asking(home: Home, url: str) -> httpx.Client:
+def _api_client(home: Home, url: str) -> httpx.Client:
     return httpx.Client(base_url=url, headers={"Authorization": basic(auth_string(home))}, trust_env=False, timeout=30)
 
 
-def _told_of_crowds() -> dict[str, Any]:
-    """An automation that does nothing, once for every job of a crowd that completes."""
+def _crowd_automation() -> dict[str, Any]:
+    """Return an automation that does nothing, triggered by each completed job of the flow `crowd`."""
     return {
         "name": "a job is done",
         "trigger": {
@@ -255,6 +255,6 @@ def _told_of_crowds() -> dict[str, Any]:
 
 
 def _count(api: httpx.Client, event: str, resource: str) -> int:
-    """How many such events the API tells of."""
+    """Return the number of such events that the API has."""
     wanted = {"filter": {"event": {"name": [event]}, "any_resource": {"id": [resource]}}}
     return int(api.post("/events/filter", json=wanted).raise_for_status().json()["total"])

@@ -1,4 +1,4 @@
-"""`spotwave prices` and `why` as a user sees them: no server, no account, snapshots in a folder."""
+"""`spotwave prices` and `why` without server and account, with snapshots in a folder."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from spotwave.deployments.cli import app, main
 from spotwave.deployments.offer_options import interval
 from tests.blocks.test_market import an_offer
 
-# The command takes its words from where a command takes them.
+# Replaces sys.argv, from which the command reads its arguments.
 pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens")
 
-Run = Callable[..., "Said"]
+Run = Callable[..., "Output"]
 FIELDS = {"vcpus": 16, "cores": 8.0, "memory_gib": 64.0, "on_demand_usd_h": 0.8, "egress_usd_gib": 0.09}
 
 
@@ -35,8 +35,8 @@ def store(tmp_path: Path) -> SnapshotStore:
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a command has told, and how it ended."""
+class Output:
+    """A command's output and exit code."""
 
     returncode: int
     stdout: str
@@ -45,10 +45,13 @@ class Said:
 
 @pytest.fixture
 def spotwave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """The command with a home of its own, and no Prefect API configured; in this process, for each costs seconds."""
+    """Return a function that runs the command with its own home and without a configured Prefect API.
+
+    It runs in this process, because a new process takes seconds.
+    """
     monkeypatch.setenv("SPOTWAVE_HOME", str(tmp_path / "home"))
 
-    def run(*arguments: str) -> Said:
+    def run(*arguments: str) -> Output:
         monkeypatch.setattr(sys, "argv", ["spotwave", *arguments])
         capsys.readouterr()
         try:
@@ -57,7 +60,7 @@ def spotwave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
         except SystemExit as end:
             code = int(end.code or 0)
         told = capsys.readouterr()
-        return Said(code, told.out, told.err)
+        return Output(code, told.out, told.err)
 
     return run
 
@@ -71,7 +74,7 @@ def publish(store: SnapshotStore) -> None:
         store.publish(cloud, Market.of([*offers, an_offer(cloud=cloud)]), {}, datetime(2026, 5, 4, 3, tzinfo=UTC))
 
 
-def test_the_table(spotwave: Run, store: SnapshotStore) -> None:
+def test_table(spotwave: Run, store: SnapshotStore) -> None:
     publish(store)
     done = spotwave("prices", "--vcpus", "16-32", "--memory", "64-256", "--top", "3")
     assert done.returncode == 0, done.stderr
@@ -89,7 +92,7 @@ def test_the_table(spotwave: Run, store: SnapshotStore) -> None:
     assert "azure: no snapshot yet" in done.stdout
 
 
-def test_json_holds_every_term_and_csv_too(spotwave: Run, store: SnapshotStore) -> None:
+def test_json_and_csv_have_all_terms(spotwave: Run, store: SnapshotStore) -> None:
     publish(store)
     told = json.loads(spotwave("prices", "--json", "--top", "1", "--objective", "price").stdout)
     (first,) = told["ranked"]
@@ -102,7 +105,7 @@ def test_json_holds_every_term_and_csv_too(spotwave: Run, store: SnapshotStore) 
     assert row["instance_type"] == "t1.4xlarge"
 
 
-def test_a_gpu_that_does_not_exist(spotwave: Run, store: SnapshotStore) -> None:
+def test_unknown_gpu(spotwave: Run, store: SnapshotStore) -> None:
     done = spotwave("prices", "--gpu", "A100 60GB")
     assert done.returncode == 1
     nearest = "the nearest are A100 80GB, A100, V100"
@@ -110,7 +113,7 @@ def test_a_gpu_that_does_not_exist(spotwave: Run, store: SnapshotStore) -> None:
     assert done.stderr == f"spotwave: --gpu: 'A100 60GB' is not a GPU of any cloud; {remedy}\n"
 
 
-def test_nothing_fits(spotwave: Run, store: SnapshotStore) -> None:
+def test_no_offer_fits(spotwave: Run, store: SnapshotStore) -> None:
     publish(store)
     done = spotwave("prices", "--vcpus", "64-")
     assert done.returncode == 1
@@ -118,7 +121,7 @@ def test_nothing_fits(spotwave: Run, store: SnapshotStore) -> None:
     assert done.stdout.count("near: ") == 3
 
 
-def test_why_an_offer(spotwave: Run, store: SnapshotStore) -> None:
+def test_why_offer(spotwave: Run, store: SnapshotStore) -> None:
     publish(store)
     done = spotwave("why", "aws t0.4xlarge")
     assert done.returncode == 0, done.stderr
@@ -128,29 +131,29 @@ def test_why_an_offer(spotwave: Run, store: SnapshotStore) -> None:
     assert "not eligible: min_vcpus = 16" in spotwave("why", "c7i.xlarge").stdout
     unknown = spotwave("why", "sw-0123456789ab")
     assert unknown.returncode == 1
-    assert unknown.stderr.startswith("spotwave: sw-0123456789ab: neither a job of ours nor an offer")
+    assert unknown.stderr.startswith("spotwave: sw-0123456789ab: no such job, and no such offer")
 
 
-def test_a_bad_option_is_one_line(tmp_path: Path) -> None:
-    """In a process of its own, as a user starts it."""
+def test_invalid_option_gives_one_line(tmp_path: Path) -> None:
+    """Runs in its own process, as a user starts it."""
     command = [sys.executable, "-m", "spotwave.deployments.cli", "prices", "--vcpus", "many"]
     environment = os.environ | {"SPOTWAVE_HOME": str(tmp_path / "home"), "COLUMNS": "160"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, cwd=tmp_path)
     assert done.returncode == 1
-    assert done.stderr == "spotwave: --vcpus: 'many' is no range; write 16-32, 16, 16- or -32\n"
+    assert done.stderr == "spotwave: --vcpus: 'many' is not a valid range; write 16-32, 16, 16- or -32\n"
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
-        (["--memory", "64-2"], "--memory: '64-2' is no range"),
-        (["--top", "0"], "--top: 0 is no number of offers"),
-        (["--work", "nan"], "--work: nan is no amount"),
-        (["--cloud", "nimbus"], "--cloud: there is no cloud 'nimbus'; choose among local, aws, gcp, azure"),
+        (["--memory", "64-2"], "--memory: '64-2' is not a valid range"),
+        (["--top", "0"], "--top: must be at least 1, not 0"),
+        (["--work", "nan"], "--work: must be a positive number, not nan"),
+        (["--cloud", "nimbus"], "--cloud: unknown cloud 'nimbus'; choose from local, aws, gcp, azure"),
     ],
 )
-def test_bad_options_are_told_by_name(options: list[str], says: str) -> None:
-    with pytest.raises(ValueError, match="^" + re.escape(says)):
+def test_invalid_options_are_named(options: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match="^" + re.escape(message)):
         app(["prices", *options], exit_on_error=False)
 
 

@@ -1,4 +1,4 @@
-"""The Prefect profile `spotwave`: what is written into the user's own file of profiles, and what is left alone."""
+"""The Prefect profile `spotwave`: what is written into the user's profiles file, and what is left unchanged."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def written(url: str = URL, auth: str = AUTH) -> list[str]:
-    said: list[str] = []
-    write_profile(url, auth, said.append)
-    return said
+    messages: list[str] = []
+    write_profile(url, auth, messages.append)
+    return messages
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def mine(path: Path, text: str) -> None:
     path.chmod(0o644)
 
 
-def test_a_user_without_profiles_has_it_as_the_active_one(path: Path) -> None:
+def test_profile_becomes_active_if_user_has_none(path: Path) -> None:
     assert written() == [f"Prefect profile 'spotwave' written to {path}"]
     ours = {"PREFECT_API_URL": URL, "PREFECT_API_AUTH_STRING": AUTH}
     assert read(path) == {"active": "spotwave", "profiles": {"spotwave": ours}}
@@ -52,11 +52,11 @@ def test_a_user_without_profiles_has_it_as_the_active_one(path: Path) -> None:
     assert not remove_profile()
 
 
-def test_the_profile_that_the_user_has_chosen_stays_active_and_whole(path: Path) -> None:
+def test_active_profile_of_user_is_unchanged(path: Path) -> None:
     mine(path, 'active = "work"\n[profiles.work]\nPREFECT_API_URL = "https://prefect.example.org/api"\n')
     before = read(path)
-    said = written()
-    assert any("your Prefect profile 'work' stays active" in line and "--profile spotwave" in line for line in said)
+    messages = written()
+    assert any("your Prefect profile 'work' stays active" in line and "--profile spotwave" in line for line in messages)
     assert read(path)["active"] == "work"
     assert read(path)["profiles"]["work"] == before["profiles"]["work"]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -64,7 +64,7 @@ def test_the_profile_that_the_user_has_chosen_stays_active_and_whole(path: Path)
     assert read(path) == before
 
 
-def test_a_file_that_names_no_active_profile_gets_ours(path: Path) -> None:
+def test_profile_becomes_active_if_file_names_none(path: Path) -> None:
     mine(path, '[profiles.work]\nPREFECT_LOGGING_LEVEL = "DEBUG"\n')
     written()
     assert read(path)["active"] == "spotwave"
@@ -76,17 +76,17 @@ def test_a_file_that_names_no_active_profile_gets_ours(path: Path) -> None:
     "settings",
     ['PREFECT_API_URL = "https://team.example.org/api"', 'PREFECT_API_URL = "http://127.0.0.1:4200/api"', ""],
 )
-def test_a_profile_of_that_name_which_is_the_users_own_is_left_alone(path: Path, settings: str) -> None:
+def test_users_own_profile_of_that_name_is_unchanged(path: Path, settings: str) -> None:
     mine(path, f'active = "spotwave"\n[profiles.spotwave]\n{settings}\n')
     before = path.read_text()
-    said = written()
-    assert len(said) == 1
-    assert "is your own and stays as it is" in said[0]
+    messages = written()
+    assert len(messages) == 1
+    assert "was not created by Spotwave" in messages[0]
     assert not remove_profile()
     assert path.read_text() == before
 
 
-def test_a_link_to_the_file_stays_a_link(path: Path, tmp_path: Path) -> None:
+def test_symbolic_link_to_file_is_kept(path: Path, tmp_path: Path) -> None:
     kept = tmp_path / "dotfiles.toml"
     kept.write_text("")
     path.parent.mkdir()
@@ -97,7 +97,7 @@ def test_a_link_to_the_file_stays_a_link(path: Path, tmp_path: Path) -> None:
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
 
 
-def test_an_unchanged_profile_in_an_open_file_is_closed(path: Path) -> None:
+def test_permissions_of_unchanged_file_are_corrected(path: Path) -> None:
     written()
     path.chmod(0o644)
     written()
@@ -105,34 +105,32 @@ def test_an_unchanged_profile_in_an_open_file_is_closed(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["PREFECT_API_KEY", "PREFECT_API_AUTH_STRING", "PREFECT_API_URL"])
-def test_what_goes_before_the_profile_is_said_in_one_line(
-    path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_settings_that_override_profile_are_reported(path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "something")
-    said = [line for line in written() if name in line]
-    assert len(said) == 1
-    assert "\n" not in said[0]
-    assert "something" not in said[0]
+    messages = [line for line in written() if name in line]
+    assert len(messages) == 1
+    assert "\n" not in messages[0]
+    assert "something" not in messages[0]
 
 
-def test_another_profile_chosen_by_the_environment_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_profile_chosen_by_environment_is_reported(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_PROFILE", "cloud")
     assert any("your Prefect profile 'cloud' stays active" in line for line in written())
 
 
 @pytest.mark.parametrize("text", ["active = ", "not toml at all [", '[profiles.x]\nPREFECT_NO_SUCH = "1"\n'])
-def test_a_file_that_cannot_be_read_is_left_and_said_in_one_line(path: Path, text: str) -> None:
+def test_invalid_file_is_kept_and_reported_in_one_line(path: Path, text: str) -> None:
     mine(path, text)
-    said = written()
-    assert len(said) == 1
-    assert "\n" not in said[0]
-    if "could not be written" in said[0]:
+    messages = written()
+    assert len(messages) == 1
+    assert "\n" not in messages[0]
+    if "could not be written" in messages[0]:
         assert path.read_text() == text
-    assert remove_profile() == ("could not be written" not in said[0])
+    assert remove_profile() == ("could not be written" not in messages[0])
 
 
-def test_a_folder_that_cannot_be_made_is_said_in_one_line(tmp_path: Path) -> None:
+def test_folder_that_cannot_be_created_gives_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with temporary_settings({PREFECT_PROFILES_PATH: tmp_path / "file" / "profiles.toml"}):
-        said = written()
-    assert len(said) == 1 or "could not be written" in said[0]
+        messages = written()
+    assert len(messages) == 1 or "could not be written" in messages[0]

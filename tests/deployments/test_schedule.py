@@ -1,4 +1,4 @@
-"""Schedules really schedule: guards the pins without which the server runs and no schedule ever fires."""
+"""Schedules create runs: protects the version pins without which the server runs but its scheduler does nothing."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _SCHEDULED = ("reconcile/every-5-minutes", "reap/every-10-minutes")
 
 
 @pytest.mark.slow
-def test_schedules_fire(prefect_api: Api) -> None:
-    """With SQLAlchemy 2.1 the scheduler inserts nothing, and says so in the server's log only."""
+def test_schedules_create_runs(prefect_api: Api) -> None:
+    """With SQLAlchemy 2.1 the scheduler inserts nothing, and reports that only in the server's log."""
     with get_client(sync_client=True) as client:
         wanted = {client.read_deployment_by_name(name).id for name in _SCHEDULED}
         deadline = time.monotonic() + 120

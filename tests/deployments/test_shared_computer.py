@@ -1,5 +1,5 @@
-"""A whole `up`, a job and `down` on a computer that many share: the temporary folder is everybody's, and the way out is
-a proxy that knows nothing of this computer.
+"""`up`, a job and `down` on a shared computer: a temporary folder shared by all users, and an HTTP proxy for the
+internet that cannot reach this computer.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ pytestmark = [pytest.mark.thorough, pytest.mark.slow]
 
 @dataclass
 class Shared:
-    """The embedded default on such a computer."""
+    """The embedded server on such a computer."""
 
     up: Embedded
-    asked: list[str]  #: what the proxy was asked for
+    asked: list[str]  #: requests to the proxy
     temporary: Path  #: the folder for temporary files that all users share
 
     def spotwave(self, *arguments: str) -> tuple[int, str]:
@@ -48,7 +48,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
         do_POST = do_PUT = do_PATCH = do_DELETE = do_CONNECT = do_GET
 
         def log_message(self, *_: object) -> None:
-            """Nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -60,19 +60,19 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
         server.shutdown()
 
 
-def test_a_job_from_its_start_to_its_end(shared: Shared, tmp_path: Path) -> None:
-    code, said = shared.spotwave("run", "shci/water-dimer", "-p", "basis=sto-3g")
-    assert code == 0, said
-    assert "total energy" in said
+def test_job_on_shared_computer(shared: Shared, tmp_path: Path) -> None:
+    code, output = shared.spotwave("run", "shci/water-dimer", "-p", "basis=sto-3g")
+    assert code == 0, output
+    assert "total energy" in output
     assert [one for one in shared.asked if "127.0.0.1" in one or "localhost" in one] == []
     assert list(shared.temporary.iterdir()) == [], "temporary files are below the home"
 
 
-def test_a_home_that_is_only_half_made(shared: Shared) -> None:
-    """As an `up` leaves it that was killed before it had registered the blocks: `down` (at the end) works, too."""
+def test_incomplete_home_on_shared_computer(shared: Shared) -> None:
+    """The state after an `up` that was killed before it registered the blocks: `down` (at the end) works too."""
     with shared.up.api.in_use(shared.up.home), get_client(sync_client=True) as client:
         for slug in (*(slug for slug, _, _ in WINGS.values()), "rclone-remote", "prefect-access"):
             client.delete_block_type(client.read_block_type_by_slug(slug).id)
     assert shared.spotwave("ls") == (0, "no machines\n")
-    code, said = shared.spotwave("check")
-    assert (code, "password" in said) == (0, True)
+    code, output = shared.spotwave("check")
+    assert (code, "password" in output) == (0, True)

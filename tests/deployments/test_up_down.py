@@ -1,4 +1,4 @@
-"""A real `up`: what it makes, that it can be repeated, raced and interrupted, and that `down` takes all away."""
+"""A real `up`: what it creates, repeated, concurrent and interrupted calls, and that `down` ends everything."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _DEPLOYMENTS = (
 )
 
 
-def test_pools_hold_sqlites_limits(prefect_api: Api) -> None:
+def test_pools_have_limits_for_sqlite(prefect_api: Api) -> None:
     with get_client(sync_client=True) as client:
         controller = client.read_work_pool(CONTROLLER_POOL)
         machines = client.read_work_pool(MACHINES_POOL)
@@ -51,7 +51,7 @@ def test_pools_hold_sqlites_limits(prefect_api: Api) -> None:
     assert machines.base_job_template["variables"]["properties"]["stream_output"]["default"] is False
 
 
-def test_deployments_are_there_and_name_no_folder(prefect_api: Api) -> None:
+def test_deployments_exist_and_have_no_folder(prefect_api: Api) -> None:
     with get_client(sync_client=True) as client:
         for name in _DEPLOYMENTS:
             deployment = client.read_deployment_by_name(name)
@@ -65,22 +65,22 @@ def test_default_blocks_load(embedded: Embedded, prefect_api: Api) -> None:
     assert PrefectAccess.load("here").api_url is None
 
 
-def test_a_plain_prefect_command_finds_the_server_and_is_let_in(embedded: Embedded, tmp_path: Path) -> None:
-    """From any folder, by the profile that `up` wrote into the user's own file."""
+def test_plain_prefect_command_reaches_server(embedded: Embedded, tmp_path: Path) -> None:
+    """It works from any folder, with the profile that `up` wrote into the user's profiles file."""
     user = {"PREFECT_HOME": str(embedded.home.path / "user")}
     bare = {key: value for key, value in embedded.environment.items() if not key.startswith(("PREFECT_", "SPOTWAVE_"))}
     command = [sys.executable, "-m", "prefect", "work-pool", "inspect", CONTROLLER_POOL]
     done = subprocess.run(command, cwd=tmp_path, env=bare | user, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert CONTROLLER_POOL in done.stdout
-    # A key goes before the password: `up` says so, and its own processes do not mind.
+    # An API key overrides the password: `up` reports it, and Spotwave's own processes are not affected.
     told = embedded.spotwave("up", PREFECT_API_KEY="pnu_1234")
     assert told.returncode == 0, told.stderr
-    assert "PREFECT_API_KEY is set and goes before the password" in told.stdout
+    assert "PREFECT_API_KEY is set and overrides the password" in told.stdout
 
 
-def test_the_server_answers_with_more_websockets_open_than_it_answers_requests(embedded: Embedded) -> None:
-    """A hundred on SQLite, of which each job takes eight."""
+def test_open_websockets_do_not_block_requests(embedded: Embedded) -> None:
+    """On SQLite the server answers a hundred requests at a time; each job has eight open websockets."""
     with ExitStack() as opened:
         for _ in range(101):
             url = f"{embedded.api.url.replace('http', 'ws', 1)}/events/out"
@@ -89,7 +89,7 @@ def test_the_server_answers_with_more_websockets_open_than_it_answers_requests(e
         assert httpx.get(f"{embedded.api.url}/health", headers=header, timeout=30, trust_env=False).is_success
 
 
-def test_up_again_leaves_alone_what_runs(embedded: Embedded) -> None:
+def test_repeated_up_keeps_running_processes(embedded: Embedded) -> None:
     before = (server.running(embedded.home), worker.running(embedded.home))
     done = embedded.spotwave("up")
     assert done.returncode == 0, done.stderr
@@ -98,7 +98,7 @@ def test_up_again_leaves_alone_what_runs(embedded: Embedded) -> None:
 
 
 @pytest.mark.thorough
-def test_a_killed_worker_is_replaced_once_by_two_racing_ups(embedded: Embedded) -> None:
+def test_killed_worker_is_replaced_once_by_concurrent_ups(embedded: Embedded) -> None:
     killed = worker.running(embedded.home)
     assert killed is not None
     os.kill(killed.pid, signal.SIGKILL)
@@ -113,7 +113,7 @@ def test_a_killed_worker_is_replaced_once_by_two_racing_ups(embedded: Embedded) 
 
 
 @pytest.mark.thorough
-def test_a_configured_api_is_used_and_nothing_started_beside_it(embedded: Embedded, tmp_path: Path) -> None:
+def test_configured_api_is_used_and_no_server_started(embedded: Embedded, tmp_path: Path) -> None:
     home = Home(tmp_path.resolve())
     own = {"PREFECT_API_URL": embedded.api.url, "PREFECT_API_AUTH_STRING": auth_string(embedded.home)}
     up = run_spotwave(home, "up", **own)
@@ -130,7 +130,7 @@ def test_a_configured_api_is_used_and_nothing_started_beside_it(embedded: Embedd
     assert worker.running(embedded.home) is not None
 
 
-def test_a_configured_api_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
+def test_unreachable_configured_api_gives_one_line(tmp_path: Path) -> None:
     up = run_spotwave(Home(tmp_path.resolve()), "up", PREFECT_API_URL="http://127.0.0.1:9/api")
     assert up.returncode == 1
     assert "The configured Prefect API http://127.0.0.1:9/api does not answer" in up.stderr

@@ -1,4 +1,4 @@
-"""The wheel: what is in it, and that it does not depend on where it was built or what else is installed."""
+"""The wheel: its content, and that it does not depend on where it was built or what else is installed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ print(Path(spotwave.__file__).parent)
 
 
 def contents(wheel: Path) -> Contents:
-    """Name -> bytes, and the mode of the file."""
+    """Return content and mode of each file by name."""
     with zipfile.ZipFile(wheel) as archive:
         return {one.filename: (archive.read(one), one.external_attr >> 16) for one in archive.infolist()}
 
@@ -40,7 +40,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installe
     return install(wheel, tmp_path_factory.mktemp("installed") / "environment")
 
 
-def test_the_wheel_from_the_sdist_is_the_wheel_from_the_tree(wheel: Path, tmp_path: Path) -> None:
+def test_wheel_from_sdist_equals_wheel_from_tree(wheel: Path, tmp_path: Path) -> None:
     for name in ("sdist", "tree", "wheel"):
         (tmp_path / name).mkdir()
     source = unpacked(build("sdist", ROOT, tmp_path / "sdist"), tmp_path / "tree")
@@ -49,7 +49,7 @@ def test_the_wheel_from_the_sdist_is_the_wheel_from_the_tree(wheel: Path, tmp_pa
     assert contents(again) == contents(wheel)
 
 
-def test_nothing_that_git_tracks_is_missing_from_the_wheel(wheel: Path) -> None:
+def test_wheel_has_all_tracked_files(wheel: Path) -> None:
     if not (ROOT / ".git").exists():
         pytest.skip("this is no clone")
     listed = subprocess.run(
@@ -60,30 +60,30 @@ def test_nothing_that_git_tracks_is_missing_from_the_wheel(wheel: Path) -> None:
     assert {f"spotwave/{name}" for name in tracked} - set(contents(wheel)) == set()
 
 
-def test_the_wheel_holds_one_package(wheel: Path) -> None:
+def test_wheel_has_one_package(wheel: Path) -> None:
     tops = {name.partition("/")[0] for name in contents(wheel)}
     assert tops == {"spotwave", f"{'-'.join(wheel.name.split('-')[:2])}.dist-info"}
     assert "spotwave/py.typed" in contents(wheel)
 
 
 @pytest.mark.parametrize("name", NEIGHBOURS)
-def test_a_folder_is_not_imported_by_its_bare_name(name: str) -> None:
-    """It would be a second copy of the package, with flows and block types of its own."""
+def test_folder_cannot_be_imported_by_bare_name(name: str) -> None:
+    """It would be a second copy of the package, with its own flows and block types."""
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import {name}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode != 0
     assert f"ImportError: {name} is spotwave.{name}: import it by that name" in done.stderr
 
 
-def test_other_packages_of_these_names_stay_what_they_are(installed: Installed, tmp_path: Path) -> None:
+def test_other_packages_of_these_names_are_not_shadowed(installed: Installed, tmp_path: Path) -> None:
     code = "import spotwave.flows.prices, " + ", ".join(NEIGHBOURS)
     code += "\nassert {" + ", ".join(f"{name}.OWNER" for name in NEIGHBOURS) + "} == {'another project'}"
     done = installed.call("python", "-c", code, cwd=tmp_path, user=tmp_path)
     assert done.returncode == 0, done.stderr
 
 
-def test_a_machine_gets_the_installed_package(installed: Installed, wheel: Path, tmp_path: Path) -> None:
-    """Without a pyproject.toml anywhere: what is installed is put into a wheel again."""
+def test_machine_gets_installed_package(installed: Installed, wheel: Path, tmp_path: Path) -> None:
+    """Without any pyproject.toml: the installed package is packed into a wheel again."""
     made = tmp_path / "machine"
     done = installed.call("python", "-c", _WRITE_MACHINES_WHEEL, str(made), cwd=tmp_path, user=tmp_path)
     assert done.returncode == 0, done.stderr

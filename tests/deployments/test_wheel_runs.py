@@ -1,5 +1,5 @@
-"""The wheel at work, beside a project with packages of the same names: `up`, jobs and `down` from any folder; a home
-that is moved, and one that another installation uses next."""
+"""The installed wheel, next to a project with packages of the same names: `up`, jobs and `down` from any folder, a home
+that is moved, and a home that another installation uses afterwards."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TINY = ("-p", "molecule=H 0 0 0; H 0 0 0.74", "-p", "basis=sto-3g")
 
 @dataclass(frozen=True)
 class User:
-    """Somebody with an environment, a folder of projects, and nothing of Spotwave's yet."""
+    """A user with an environment and a folder of projects, who has not used Spotwave yet."""
 
     installed: Installed
     folder: Path
@@ -39,17 +39,17 @@ class User:
         return self.folder / name
 
     def call(self, *command: str, at: str, **more: str) -> subprocess.CompletedProcess[str]:
-        """From the project's folder."""
+        """Run a command in the project's folder."""
         return self.installed.call(*command, cwd=self.project(at), user=self.folder, timeout_s=600, **more)
 
     def done(self, *command: str, at: str, **more: str) -> str:
-        """As `call`; what it printed. Fails if the command does."""
+        """Run a command as with `call`, and return its output. Fails if the command fails."""
         done = self.call(*command, at=at, **more)
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
         return done.stdout
 
     def prepare(self, home: Home) -> None:
-        """A database that need not be made, and any port: a developer's own server may want to be at 4200."""
+        """Copy a database to save time, and choose a free port: a developer's own server may use 4200."""
         home.create()
         fresh_database(home.prefect / "prefect.db")
         (home.run / "port").write_text("0")
@@ -80,16 +80,16 @@ def only_result(folder: Path) -> dict[str, object]:
 def test_up_jobs_and_down_from_any_folder(user: User) -> None:
     user.prepare(user.home)
     assert "ready: " in user.done("spotwave", "up", at="project")
-    said = user.done("spotwave", "run", "shci/water-dimer", *TINY, at="a folder")
+    output = user.done("spotwave", "run", "shci/water-dimer", *TINY, at="a folder")
     results = user.project("a folder") / "results"
     assert only_result(results)["attempts"]
-    assert f"{results}/sw-" in said
+    assert f"{results}/sw-" in output
     command = ("python", "-m", "prefect", "deployment", "run", "shci/water-dimer", *TINY, "--watch")
     user.done(*command, at="empty")
     assert list(user.project("empty").iterdir()) == []
     assert only_result(user.home.results)["attempts"]
 
-    # The same home from a checkout: the wheel's processes are replaced, once, and end as well.
+    # The same home used from a checkout: the wheel's processes are replaced once, and `down` ends the new ones.
     before = (server.running(user.home), worker.running(user.home))
     own = {"HOME": str(user.folder), "PREFECT_HOME": str(user.folder / ".prefect")}
     taken = run_spotwave(user.home, "up", **own)
@@ -108,13 +108,13 @@ def test_up_jobs_and_down_from_any_folder(user: User) -> None:
 
 
 @pytest.mark.thorough
-def test_the_state_of_a_checkout_is_moved_and_goes_on(user: User) -> None:
-    """Its jobs, ledger, blocks and checkpoints are there afterwards, and a job of before can be gone on with."""
+def test_state_of_checkout_is_moved_and_jobs_continue(user: User) -> None:
+    """Its jobs, ledger, blocks and checkpoints exist afterwards, and an earlier job can be continued."""
     old = Home(user.project("checkout") / ".spotwave")
     user.prepare(old)
-    said = user.done("spotwave", "run", "shci/water-dimer", *TINY, at="a folder", SPOTWAVE_HOME=str(old.path))
+    output = user.done("spotwave", "run", "shci/water-dimer", *TINY, at="a folder", SPOTWAVE_HOME=str(old.path))
     (key,) = (path.name for path in (user.project("a folder") / "results").iterdir())
-    assert key in said
+    assert key in output
 
     refused = user.call("spotwave", "up", at="checkout")
     assert refused.returncode == 1
@@ -123,17 +123,17 @@ def test_the_state_of_a_checkout_is_moved_and_goes_on(user: User) -> None:
     assert not user.home.path.exists()
     user.done("spotwave", "down", at="project", SPOTWAVE_HOME=str(old.path))
 
-    said = user.done("spotwave", "up", at="checkout")
-    assert f"state of an earlier version moved from {old.path} to {user.home.path}" in said
-    assert f"rclone-remote/here: now {user.home.remote}" in said
-    assert f"snapshot-store/here: now {user.home.store}" in said
+    output = user.done("spotwave", "up", at="checkout")
+    assert f"state of an earlier version moved from {old.path} to {user.home.path}" in output
+    assert f"rclone-remote/here: now {user.home.remote}" in output
+    assert f"snapshot-store/here: now {user.home.store}" in output
     assert not old.path.exists()
     assert not user.home.moved_from.exists()
 
     costs = json.loads(user.done("spotwave", "costs", "--json", at="project"))
     assert costs
     user.done("spotwave", "why", key, at="project")
-    said = user.done("spotwave", "run", "shci/water-dimer", *TINY, "-p", f"continue_job={key}", at="checkout")
-    assert f"{user.project('checkout')}/results/sw-" in said
+    output = user.done("spotwave", "run", "shci/water-dimer", *TINY, "-p", f"continue_job={key}", at="checkout")
+    assert f"{user.project('checkout')}/results/sw-" in output
     assert (user.home.remote / key / "output/result.json").exists()
     assert "moved" not in user.done("spotwave", "up", at="checkout")

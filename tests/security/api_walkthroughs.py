@@ -1,4 +1,4 @@
-"""Every call that a wing can make, made once: what the tests of the policies walk through."""
+"""Walkthroughs that make each call of a cloud's code once, for the tests of the permission policies."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from spotwave.blocks.cloud import Cloud
 from spotwave.blocks.models import Finding, Machine
 from tests.blocks.machine_kit import CLOUD_HEAD
 
-# What a machine does by its cloud's own means, and no more: node/clouds as the user data carries it.
+# The calls that a machine makes to its cloud: node/clouds as included in the user data.
 MACHINE = (
     CLOUD_HEAD
     + """python3 -c 'import cloud; cloud.PAUSES_S = (); cloud.keep("kept", cloud.secret())'
@@ -22,20 +22,20 @@ poweroff
 
 
 def looked_at(cloud: Cloud) -> list[Finding]:
-    """All that only reads: the market with its catalogue, what is rented, what was left, the check."""
+    """Make all read-only calls: market with catalogue, machines, leftovers, the check."""
     assert cloud.market().frame.height > 0
     cloud.find()
     return list(cloud.check())
 
 
 def billed(cloud: Cloud, machine: Machine) -> None:
-    """What a receipt asks."""
+    """Make the calls that a bill needs."""
     cloud.prices_held(machine, datetime.now(UTC))
     cloud.billed_until(machine)
 
 
 def removed(cloud: Cloud, *kinds: str) -> None:
-    """All leftovers, of which each of these kinds must be one."""
+    """Remove all leftovers, which must include each of these kinds."""
     left = cloud.leftovers()
     assert {one.kind for one in left} >= set(kinds)
     for one in left:

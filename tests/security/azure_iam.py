@@ -1,10 +1,11 @@
-"""Which actions Azure's calls take, and an emulator that grants what the roles to paste grant.
+"""The actions that Azure's calls need, and an emulator that grants the actions of the documented roles.
 
 Sources: Azure RBAC documentation, "Azure permissions for Compute, Networking, Security (Key Vault), Identity,
 Management and governance" (an action's description names its call); Azure Resource Manager, "Track asynchronous
-operations" (who waits reads .../operations); Key Vault, "Azure RBAC for Key Vault data plane operations". Retail prices
-take no identity.
-A PUT of a machine also takes the rights on what it joins and makes, a DELETE those on what goes with it (deleteOption).
+operations" (waiting reads .../operations); Key Vault, "Azure RBAC for Key Vault data plane operations". Retail prices
+need no identity.
+A PUT of a machine also needs the rights on resources that it joins and creates. A DELETE also needs those on resources
+that are deleted with it (deleteOption).
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ _CALLS: list[tuple[str, str, list[str]]] = [
     ("GET", f"{_S}/providers/[^/]+", ["Microsoft.Resources/subscriptions/providers/read"]),
     ("GET", f"{_S}/providers/microsoft.compute/skus", [f"{_COMPUTE}/skus/read"]),
     ("GET", f"{_S}/providers/microsoft.compute/locations/[^/]+/usages", [f"{_COMPUTE}/locations/usages/read"]),
-    # The emulator has one place for all operations; each provider has its own, which see `_waiting`.
+    # The emulator has one address for all operations; each provider has its own, see `_waiting`.
     ("GET", f"{_S}/providers/microsoft.compute/locations/[^/]+/operations/[^/]+", []),
     (
         "GET",
@@ -68,7 +69,7 @@ _CALLS: list[tuple[str, str, list[str]]] = [
     ("DELETE", f"{_G}/providers/microsoft.network/publicipaddresses/[^/]+", [f"{_IP}/delete"]),
     ("GET", f"{_G}/providers/microsoft.network/virtualnetworks/[^/]+/subnets/[^/]+", [f"{_VNET}/subnets/read"]),
     ("GET", f"{_G}/providers/microsoft.network/virtualnetworks/[^/]+", [f"{_VNET}/read"]),
-    # Its one subnet stands in the same body.
+    # Its one subnet is in the same body.
     ("PUT", f"{_G}/providers/microsoft.network/virtualnetworks/[^/]+", [f"{_VNET}/write", f"{_VNET}/subnets/write"]),
     ("GET", f"{_G}/providers/microsoft.managedidentity/userassignedidentities/[^/]+", [f"{_IDENTITY}/read"]),
     ("PUT", "/secrets/[^/]+", [f"{_SECRETS}/setSecret/action"]),
@@ -93,8 +94,8 @@ def granted(name: str) -> set[str]:
     return {*found["Actions"], *found["DataActions"]}
 
 
-DRILL = "drill"  #: on the group too, for who wants to: docs/drill.md
-#: By role, in the scopes that docs/accounts/azure.md assigns them in: the subscription, the group, the vault.
+DRILL = "drill"  #: optional, also on the group: docs/drill.md
+#: Role files by role and scope, as docs/accounts/azure.md assigns them: subscription, group, vault.
 HOLDERS = {
     "launcher": {"subscription": "reader", "group": "launcher", "vault": "launcher-secrets"},
     "machine": {"group": "machine", "vault": "machine-secrets"},
@@ -102,7 +103,7 @@ HOLDERS = {
 
 
 class GuardedAzure(Guarded, AzureEmulator):
-    """`granted`: actions by the name of their file; tests may change them."""
+    """`granted`: actions by file name of the role; tests may change them."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
@@ -125,7 +126,7 @@ class GuardedAzure(Guarded, AzureEmulator):
         return "group" if "/resourcegroups/" in request.path.lower() else "subscription"
 
     def holder_of(self, role: str, right: Right, request: Request) -> str | None:
-        # What is granted on the subscription holds in its groups as well.
+        # Rights on the subscription also apply to its groups.
         scopes = {"group": ("group", "subscription")}.get(right.resource, (right.resource,))
         names = [HOLDERS[role].get(scope, "") for scope in scopes]
         if role == "launcher" and right.resource == "group":
@@ -149,8 +150,11 @@ class GuardedAzure(Guarded, AzureEmulator):
 
 
 def _waiting(path: str) -> list[str]:
-    """Who asks for a long operation, waits for it by the addresses that its answer names (Azure-AsyncOperation,
-    Location), which lie below the subscription. A machine does not live to see the end of its own."""
+    """Return the actions to wait for a long operation at the addresses in its response.
+
+    These are Azure-AsyncOperation and Location, below the subscription. A machine that deletes itself ends before its
+    operation does.
+    """
     if "/microsoft.network/" in path:
         return [f"{_NETWORK}/locations/operations/read", f"{_NETWORK}/locations/operationResults/read"]
     return [f"{_COMPUTE}/locations/{'diskOperations' if '/disks/' in path else 'operations'}/read"]

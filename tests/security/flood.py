@@ -1,4 +1,4 @@
-"""A flood of connections that never finish what they say, from a process of its own."""
+"""A flood of connections with incomplete requests, from a separate process."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ UPGRADE = (
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
     b"Sec-WebSocket-Protocol: prefect\r\n\r\n"
 )
-REQUESTS = b"GET /health HTTP/1.1\r\nHost: proxy\r\n\r\n" * 50  # whose answers nobody reads
+REQUESTS = b"GET /health HTTP/1.1\r\nHost: proxy\r\n\r\n" * 50  # responses are not read
 
-_MOST_S = 400.0  # whatever becomes of the test
-_AT_ONCE = 5  # every twentieth of a second
+_MOST_S = 400.0  # time limit, even if the test hangs
+_AT_ONCE = 5  # connections opened every 0.05 s
 
 
 @contextmanager
 def flooded(port: int, connections: int) -> Iterator[Synchronized[int]]:
-    """So many connections; those that the proxy ends are opened anew. Yields how many were opened so far."""
-    processes = get_context("spawn")  # it shares no interpreter with a proxy of the test's own process
+    """Hold so many connections, and reopen those that the proxy ends. Yields the number opened so far."""
+    processes = get_context("spawn")  # a separate interpreter from the proxy in the test's process
     count: Synchronized[int] = processes.Value("i", 0)
     over = processes.Event()
     process = processes.Process(target=_flood, args=(port, connections, count, over), daemon=True)
@@ -60,7 +60,7 @@ def _flood(port: int, connections: int, count: Synchronized[int], over: Event) -
 
 
 def _is_over(one: socket.socket) -> bool:
-    """Whether the proxy has ended it, whatever answer lies there unread."""
+    """Return whether the proxy has ended the connection, even with an unread response."""
     looks = select.poll()
     looks.register(one, select.POLLRDHUP)
     over = bool(looks.poll(0))

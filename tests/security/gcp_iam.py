@@ -1,9 +1,9 @@
-"""Which permissions Google's calls take, and an emulator that grants what the roles to paste grant.
+"""The permissions that Google's calls need, and an emulator that grants the permissions of the documented roles.
 
 Sources: Compute Engine, REST reference, "IAM permissions" of each method, and "Create a VM that uses a user-managed
 service account" / "Create and start a VM instance", required permissions of instances.insert; Compute Engine, "View VM
 availability" (capacityHistory); Secret Manager, "Access control with IAM"; Resource Manager and IAM API,
-testIamPermissions, which takes none. Public images are everybody's: only those of the own project take a permission.
+testIamPermissions, which needs none. Public images need no permission, only images of the own project.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from tests.emulators.server import Request, Response
 from tests.security.guard import POLICIES, Guarded, Right, Unknown
 
 DOCS = POLICIES.parents[1] / "docs/accounts/gcp.md"
-ACT_AS = "iam.serviceAccounts.actAs"  #: by roles/iam.serviceAccountUser on the machines' account alone
-# Of the project, not of one thing in it.
+ACT_AS = "iam.serviceAccounts.actAs"  #: granted by roles/iam.serviceAccountUser on the machines' account only
+# Permissions on the project, not on a resource in it.
 _PLAIN = {
     at.MACHINE_TYPES: "compute.machineTypes.list",
     at.HISTORY: "compute.advice.capacityHistory",
@@ -57,7 +57,7 @@ def permissions(role: str) -> set[str]:
 
 
 def beside() -> set[str]:
-    """What docs/accounts/gcp.md grants the launcher beside its role."""
+    """Return the permissions that docs/accounts/gcp.md grants the launcher in addition to its role."""
     granted = re.search(r"add-iam-policy-binding \$M --member serviceAccount:\$L --role (\S+)", DOCS.read_text())
     assert granted is not None
     assert granted[1] == "roles/iam.serviceAccountUser"
@@ -65,7 +65,7 @@ def beside() -> set[str]:
 
 
 def condition_of_machines(resource: str) -> bool:
-    """The condition of docs/accounts/gcp.md on the machines' role, for its two kinds of terms."""
+    """Evaluate the condition of docs/accounts/gcp.md on the machines' role, which has two kinds of terms."""
     text = re.search(r"expression: >-\n(.*?)\nEOF", DOCS.read_text(), re.DOTALL)
     assert text is not None
     terms = [term.strip() for term in text[1].split("||")]

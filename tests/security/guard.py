@@ -1,8 +1,8 @@
-"""Emulators that hold everybody to the policies of deployments/policies, and remember which right each call took.
+"""Emulators that enforce the policies of deployments/policies, and record the rights that each call needs.
 
-A guard is mixed into a cloud's emulator: before a call is answered it is asked who makes it, which rights it takes by
-the service's documentation, and whether the caller's policy gives them; if not, it is refused as the cloud refuses.
-A call whose rights nobody has written down is refused too, and fails the test by `unknown`.
+A guard is mixed into a cloud's emulator. Before a call is answered, it determines the caller and the rights that the
+call needs according to the service's documentation. If the caller's policy does not grant them, the call is rejected as
+the cloud rejects it. A call with unknown rights is rejected too, and fails the test by `unknown`.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ POLICIES = Path(__file__).parents[2] / "deployments/policies"
 
 @dataclass(frozen=True)
 class Right:
-    """One right that a call takes: the action in the cloud's words, on what, and what a condition may look at."""
+    """One right that a call needs: the cloud's name of the action, the resource, and values for conditions."""
 
     action: str
     resource: str = "*"
     context: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
-def shows(request: Request, secret: str) -> bool:
-    """Whether it stands anywhere in a request, also in base64 and in what is encoded for an address or a form."""
+def contains_secret(request: Request, secret: str) -> bool:
+    """Return whether the secret is anywhere in a request, also in base64 or percent-encoded."""
     text = unquote_plus(
         request.body.decode(errors="replace") + request.path + str(request.query) + str(request.headers)
     )
@@ -48,33 +48,33 @@ def _decoded(text: str) -> str:
 
 
 class Unknown(Exception):
-    """A call whose rights are not written down."""
+    """A call whose rights are not defined here."""
 
 
 class Guarded:
-    """Mixed into an emulator, in front of it."""
+    """Mixin for an emulator, before it in the method resolution order."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         self.used: defaultdict[str, set[str]] = defaultdict(set)  #: actions that were allowed, by role
         self.lacked: defaultdict[str, set[str]] = defaultdict(set)  #: actions that were refused, by role
         self.unknown: list[str] = []
-        self.requests: list[Request] = []  #: all, as they came
+        self.requests: list[Request] = []  #: all requests, in order
 
     def role_of(self, request: Request) -> str | None:
-        """'launcher' or 'machine'; None for what needs no permission at all, or for a stranger."""
+        """Return 'launcher' or 'machine'; None if the call needs no permission or the caller is unknown."""
         raise NotImplementedError
 
     def rights_of(self, request: Request) -> Iterable[Right]:
-        """Raises Unknown."""
+        """Return the rights that the call needs. Raises Unknown."""
         raise NotImplementedError
 
     def holder_of(self, role: str, right: Right, request: Request) -> str | None:
-        """The name of the policy that gives the right to the role, or None."""
+        """Return the name of the policy that grants the right to the role, or None."""
         raise NotImplementedError
 
     def deny(self, request: Request, right: Right) -> Response:
-        """As the cloud words it."""
+        """Return the cloud's error response for a missing right."""
         raise NotImplementedError
 
     def forbidden(self, request: Request) -> Response | None:

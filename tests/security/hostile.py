@@ -1,8 +1,8 @@
-"""Texts that break out of whatever quotes too little; if one does, there is a file `pwned` or an odd message."""
+"""Injection texts; if quoting fails, one of them creates a file `pwned` or leads to an odd message."""
 
 from __future__ import annotations
 
-# Each would make a file `pwned` in the working folder, or in its parent, where a shell reads it.
+# If a shell interprets them, each creates a file `pwned` in the working folder or in its parent.
 SHELL = [
     "$(touch pwned)",
     "`touch pwned`",
@@ -32,6 +32,6 @@ LONG = "x" * 1_000_000
 
 
 def clear(error: BaseException, field: str) -> bool:
-    """One line of a length to be read, that names the field."""
-    said = str(error)
-    return field in said and "\n" not in said and said.isprintable() and len(said) < 500
+    """Return whether the message is one short line with the field's name."""
+    message = str(error)
+    return field in message and "\n" not in message and message.isprintable() and len(message) < 500

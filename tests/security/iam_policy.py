@@ -1,7 +1,7 @@
-"""Whether a policy of AWS allows a call: identity policies without Deny, as the files to paste are.
+"""Evaluation of AWS policies for a call: identity policies without Deny, like the documented ones.
 
 Source: AWS IAM User Guide, "Policy evaluation logic", "IAM JSON policy elements: Resource" and "Condition operators".
-An asterisk stands within one part of an ARN, between colons; the last part takes the rest.
+An asterisk matches within one part of an ARN, between colons; in the last part it matches the rest.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _meets(arn: str, pattern: str) -> bool:
 
 
 def _holds(operator: str, key: str, wanted: list[str], found: str | None) -> bool:
-    """Raises KeyError for an operator that this reading of the guide does not know."""
+    """Return whether a condition holds. Raises KeyError for an operator that is not implemented here."""
     known = {
         "Null": lambda: (found is None) == (wanted[0] == "true"),
         "StringEquals": lambda: found in wanted,

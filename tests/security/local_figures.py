@@ -1,4 +1,4 @@
-"""What a local machine's folder may say of its processes and its end, none of which is believed."""
+"""Forged notes in a local machine's folder on its processes and its end, which must not be trusted."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ from tests.tasks.test_expected_cost import an_offer
 from tests.tasks.test_receipt import a_machine
 
 
-def noted_root(told: Any) -> Callable[[Path], object]:
-    """root.json names a process that is somebody else's: this test's own."""
+def noted_root(content: Any) -> Callable[[Path], object]:
+    """root.json has the pid of another process: the test's own."""
 
-    def carried(folder: Path) -> None:
+    def carry_out(folder: Path) -> None:
         machines = Machines(folder)
         machine = a_machine(an_offer()).model_copy(update={"id": "sw-0-1-t", "job_key": "sw-0"})
         place = machines.place(machine)
         place.mkdir(parents=True)
-        (place / "root.json").write_text(told if isinstance(told, str) else json.dumps(told))
-        begun = time.monotonic()
+        (place / "root.json").write_text(content if isinstance(content, str) else json.dumps(content))
+        started = time.monotonic()
         assert not machines._root_alive(machine)
-        assert time.monotonic() - begun < 10
+        assert time.monotonic() - started < 10
 
-    return carried
+    return carry_out
 
 
-def noted_end(told: str) -> Callable[[Path], object]:
-    def carried(folder: Path) -> None:
+def noted_end(content: str) -> Callable[[Path], object]:
+    def carry_out(folder: Path) -> None:
         machines = Machines(folder)
         machine = a_machine(an_offer()).model_copy(update={"id": "sw-0-1-t"})
         place = machines.place(machine)
         place.mkdir(parents=True)
-        (place / "ended.json").write_text(told)
+        (place / "ended.json").write_text(content)
         until = machines.billed_until(machine)
         assert until is None or machine.launched_at <= until <= datetime.now(UTC)
 
-    return carried
+    return carry_out
 
 
 def an_id_that_leads_elsewhere(folder: Path) -> None:
@@ -59,7 +59,7 @@ def an_id_that_leads_elsewhere(folder: Path) -> None:
     assert (folder / "secrets").exists()
 
 
-def somebody_elses_process(_: Path) -> None:
+def another_process(_: Path) -> None:
     import psutil
 
     me = psutil.Process()

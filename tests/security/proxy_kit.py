@@ -1,4 +1,4 @@
-"""The proxy in front of an API that knows one thing, the lease; and clients that hold connections and do no more."""
+"""The proxy in front of a minimal API with a lease and a run, and clients that only hold connections."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from tests.deployments.proxy.kit import KEY, new_job_key, serving
 
 LEASE = uuid4()
 FLOW = UUID(int=1)
-LONG_ANSWER = "x" * 1_000_000  # what reading the flow tells
+LONG_ANSWER = "x" * 1_000_000  # response to reading the flow
 
 
 class _Api(BaseHTTPRequestHandler):
-    """As Prefect answers for a lease and a run; its flow is a long text."""
+    """Answers as Prefect does for a lease and a run; its flow is a long text."""
 
     protocol_version = "HTTP/1.1"
     job = ""
@@ -65,7 +65,7 @@ class _Api(BaseHTTPRequestHandler):
 
 @dataclass
 class Guarded:
-    """A proxy, and a token that opens it."""
+    """A proxy, and a valid token."""
 
     url: str
     job_key: str
@@ -80,15 +80,15 @@ class Guarded:
         token = AttemptToken(self.job_key, 1, LEASE, int(time.time()) + 600)
         return f"{USER}:{token.signed(KEY)}"
 
-    def connect(self, said: bytes = b"", address: str = "127.0.0.1") -> socket.socket:
-        """A connection that says this and no more; closed at the end of the test."""
+    def connect(self, data: bytes = b"", address: str = "127.0.0.1") -> socket.socket:
+        """Open a connection that sends only this; it is closed at the end of the test."""
         found = socket.create_connection(("127.0.0.1", self.port), 10, (address, 0))
         self.opened.append(found)
-        found.sendall(said)
+        found.sendall(data)
         return found
 
     def ended(self, one: socket.socket, within_s: float) -> bool:
-        """Whether the proxy ends the connection within this time."""
+        """Return whether the proxy ends the connection within this time."""
         one.settimeout(within_s)
         try:
             while one.recv(65_536):
@@ -100,7 +100,7 @@ class Guarded:
         return True
 
     def asked(self, verify: ssl.SSLContext | bool = True) -> int:
-        """The status that a machine is answered when it reads its flow, on a connection of its own."""
+        """Read the machine's flow on a new connection, and return the status of the response."""
         answer = httpx.get(
             f"{self.url}/api/flows/{FLOW}",
             headers={"Authorization": basic(self.auth)},

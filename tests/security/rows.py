@@ -1,6 +1,6 @@
-"""The rows of the table of hostile letters, names and programs (docs/hostile.md): what is tried, what comes of it.
+"""The rows of the table of attacks in docs/hostile.md: each attack and its outcome.
 
-A test module keeps a list `ROWS` and carries each of them through; the table is written from the same lists.
+A test module has a list `ROWS` and tests each of them; the table is generated from the same lists.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """One attack. `outcome` is what its test asserts, in words."""
+    """One attack. `outcome` describes what its test asserts."""
 
-    where: str  #: where it enters, e.g. "lease", "checkpoint's file name", "program"
+    where: str  #: the attacked input or component, e.g. "lease", "checkpoint's file name", "program"
     attack: str
     outcome: str
 

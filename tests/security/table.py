@@ -1,4 +1,4 @@
-"""The table of attacks, from the lists of the tests that carry them through.
+"""Generates the table of attacks in docs/hostile.md from the lists in the tests.
 
 python -m tests.security.table --write
 """
@@ -13,16 +13,16 @@ from tests.security.rows import Row
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "hostile.md"
-_HEAD = """# Attacks, and what becomes of them
+_HEAD = """# Tested attacks
 
-Each row is carried through by the test suite, by the file named above it: real sockets, files, processes, rclone and
-servers. Written by `python -m tests.security.table --write`; a test compares it with the lists. What is defended,
-against whom, and what is left open: [security.md](security.md).
+The test suite carries out each of these attacks, in the file above its table, with real sockets, files, processes,
+rclone and servers. `python -m tests.security.table --write` generates this page, and a test compares it with the tests.
+[security.md](security.md) explains what is protected, against whom, and what is not protected.
 """
 
 
 def modules() -> list[str]:
-    """Test files with a list of rows."""
+    """Return the test modules with a list of rows."""
     files = [path for path in (ROOT / "tests").rglob("test_*.py") if "\nROWS" in path.read_text()]
     return sorted(".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files)
 
@@ -34,7 +34,7 @@ def rows() -> dict[str, list[Row]]:
 def as_markdown(found: dict[str, list[Row]]) -> str:
     lines = [_HEAD, f"{sum(map(len, found.values()))} rows.", ""]
     for name, its in found.items():
-        lines += [f"## {name.replace('.', '/')}.py", "", "| where | what is tried | what becomes of it |", "|--|--|--|"]
+        lines += [f"## {name.replace('.', '/')}.py", "", "| target | attack | outcome |", "|--|--|--|"]
         lines += [f"| {_cell(row.where)} | {_cell(row.attack)} | {_cell(row.outcome)} |" for row in its]
         lines.append("")
     return "\n".join(lines)
@@ -46,8 +46,8 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    told = as_markdown(rows())
+    page = as_markdown(rows())
     if sys.argv[1:] == ["--write"]:
-        PAGE.write_text(told)
+        PAGE.write_text(page)
     else:
-        sys.stdout.write(told)
+        sys.stdout.write(page)

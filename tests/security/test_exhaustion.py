@@ -1,4 +1,4 @@
-"""Programs that take all there is: processes of a local machine, the controller's disk, files without number."""
+"""Exhausted resources: processes of a local machine, the controller's disk, very many files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.security.hostile import clear
 from tests.security.rows import Row
 from tests.tasks.test_quote import a_job
 
-# Each program is bounded in count and time, whatever becomes of it: at most 2,000 processes and 60 s.
+# Each program limits itself, so that a failed test does no harm: at most 2,000 processes and 60 s.
 FORKS = """
 import os, time
 children, until, made = set(), time.monotonic() + 60, 0
@@ -43,7 +43,7 @@ while time.monotonic() < until and made < 2000:
     children.discard(pid)
     time.sleep(0.0001)
 """
-# One process at any time, and never the same for long.
+# One process at a time, replaced by its child again and again.
 CHAIN = """
 import os, time
 until, count = time.monotonic() + 20, 0
@@ -87,48 +87,62 @@ def _hidden() -> list[psutil.Process]:
     return [one for one in psutil.process_iter(["cmdline"]) if one.info["cmdline"] == ["sleep", "61.25"]]
 
 
-_FORK_BOMB = Row("local machine", "a program that forks again for each child that is killed", "none is left, within s")
-_CHAIN = Row("local machine", "a process that forks and ends, again and again", "ended in the midst of it")
-_HIDDEN = Row("local machine", "a daemon without environment, parent, files and folder", "found, and ended with it")
-_BOUND = Row("local machine", "more processes than a machine needs", "refused by the system, for users other than root")
-_DISK = "controller's disk"
-_ACCOUNT = Row(_DISK, "full while the account of a job is written", "the last one stays whole, one line names the file")
-_LEDGER = Row(_DISK, "full while the ledger of spending is written", "the last note stays whole, nothing half is left")
-_MACHINES = Row(_DISK, "full when a local machine must be terminated", "it is, and when it ended is told later")
-_LAUNCH = Row(_DISK, "full when a local machine is launched", "refused in one line, nothing runs")
-_RESULTS = Row(
-    _DISK, "full when results are brought home", "one line names it; they stay on the remote, and come later"
+_FORK_BOMB = Row(
+    "local machine", "a program that forks again for each child that is killed", "all are ended within seconds"
 )
-_NOTES = Row("ledger of spending", "more documents than anybody can have made", "refused in one line, none is read")
-_FOLDERS = Row("local cloud", "500 folders of machines that have ended", "looked through in a second")
+_CHAIN = Row("local machine", "a process that forks and ends, again and again", "ended while it runs")
+_HIDDEN = Row(
+    "local machine",
+    "a daemon without environment, parent process, open files and working folder",
+    "found, and ended with the machine",
+)
+_BOUND = Row(
+    "local machine", "more processes than a machine needs", "rejected by the system, for users other than root"
+)
+_DISK = "controller's disk"
+_ACCOUNT = Row(
+    _DISK, "full while the record of a job is written", "the previous one stays complete, one line names the file"
+)
+_LEDGER = Row(
+    _DISK, "full while the ledger of spending is written", "the previous entry stays complete, no partial file is left"
+)
+_MACHINES = Row(
+    _DISK, "full when a local machine must be terminated", "it is terminated, and its end time is recorded later"
+)
+_LAUNCH = Row(_DISK, "full when a local machine is launched", "rejected in one line, nothing runs")
+_RESULTS = Row(
+    _DISK, "full when results are downloaded", "one line reports it; they stay on the remote, and are downloaded later"
+)
+_NOTES = Row("ledger of spending", "more entries than are possible", "rejected in one line, none is read")
+_FOLDERS = Row("local cloud", "500 folders of terminated machines", "scanned within a second")
 _FAR = Row("remote", "5,000 files in a job's folder", "listed in seconds")
 ROWS = [_FORK_BOMB, _CHAIN, _HIDDEN, _BOUND, _ACCOUNT, _LEDGER, _MACHINES, _LAUNCH, _RESULTS, _NOTES, _FOLDERS, _FAR]
 
 
-def test_a_fork_bomb_is_ended(folder: Path) -> None:
+def test_fork_bomb_is_ended(folder: Path) -> None:
     machines, machine = _started(folder, _of(FORKS))
     until(lambda: len(processes(machines, machine)) > 40)
-    begun = time.monotonic()
+    started = time.monotonic()
     machines.terminate(machine)
     assert processes(machines, machine) == []
-    assert time.monotonic() - begun < 15, "a second or two"
+    assert time.monotonic() - started < 15, "a second or two"
 
 
-def test_what_is_always_a_step_ahead_is_ended(folder: Path) -> None:
+def test_process_that_keeps_forking_is_ended(folder: Path) -> None:
     machines, machine = _started(folder, _of(CHAIN))
     machines.terminate(machine)
     assert processes(machines, machine) == []
-    assert not (machines.place(machine) / "work/over").exists(), "it had come to its own end"
+    assert not (machines.place(machine) / "work/over").exists(), "it ended on its own"
 
 
-def test_a_daemon_that_hides_is_found(folder: Path) -> None:
+def test_hidden_daemon_is_found(folder: Path) -> None:
     machines, machine = _started(folder, _of(HIDDEN, ENDS))
     try:
         until(_hidden)
         until(
             lambda: not psutil.pid_exists(root_pid(machines, machine)) or machines.state(machine) is MachineState.GONE
         )
-        assert machines.find() == [machine], "something of it runs"
+        assert machines.find() == [machine], "a process of it still runs"
         assert machines.billed_until(machine) is None
         machines.terminate(machine)
         assert _hidden() == []
@@ -137,17 +151,17 @@ def test_a_daemon_that_hides_is_found(folder: Path) -> None:
         kill_each(_hidden())
 
 
-def test_a_machine_may_not_start_processes_without_end(folder: Path) -> None:
+def test_machine_has_process_limit(folder: Path) -> None:
     machines, machine = _started(folder, HEAD + "touch $SPOTWAVE_WORK/up\nsleep 60\n")
     soft, hard = psutil.Process(root_pid(machines, machine)).rlimit(psutil.RLIMIT_NPROC)
     assert soft == hard
-    assert MORE_PROCESSES < hard < MORE_PROCESSES + 50_000, "beyond what this user has already"
+    assert MORE_PROCESSES < hard < MORE_PROCESSES + 50_000, "in addition to the user's present processes"
     machines.terminate(machine)
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """Of 2 MiB, and ours alone."""
+    """Mount a private disk of 2 MiB."""
     folder = tmp_path / "disk"
     folder.mkdir()
     with mounted(folder, 2):
@@ -158,7 +172,7 @@ needs_mounts = pytest.mark.skipif(not may_mount(), reason="only root may mount")
 
 
 @needs_mounts
-def test_an_account_stays_whole(disk: Path) -> None:
+def test_job_record_stays_complete_on_full_disk(disk: Path) -> None:
     with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: disk / "storage"}):
         kept = billing_record.BillingRecord(job=a_job(key="sw-0123456789ab"), before_usd=1.0)
         billing_record.keep(kept)
@@ -166,7 +180,7 @@ def test_an_account_stays_whole(disk: Path) -> None:
         changed = kept.model_copy(update={"reserved": {number: 1.0 for number in range(100_000)}})
         with pytest.raises(OSError, match="No space left on device") as caught:
             billing_record.keep(changed)
-        assert "sw-0123456789ab.json" in str(caught.value), "the line tells which disk"
+        assert "sw-0123456789ab.json" in str(caught.value), "the message names the disk"
         assert billing_record.read("sw-0123456789ab") == kept
         assert [path.name for path in disk.rglob(".*.part")] == []
         free(disk)
@@ -175,7 +189,7 @@ def test_an_account_stays_whole(disk: Path) -> None:
 
 
 @needs_mounts
-def test_a_note_in_the_ledger_stays_whole(disk: Path) -> None:
+def test_ledger_entry_stays_complete_on_full_disk(disk: Path) -> None:
     store = SnapshotStore(url=str(disk / "store"))
     store.note("spending", "it", {"usd": 1.0})
     fill(disk)
@@ -183,11 +197,11 @@ def test_a_note_in_the_ledger_stays_whole(disk: Path) -> None:
         store.note("spending", "it", {"usd": 2.0, "more": "x" * 1_000_000})
     assert str(disk) in str(caught.value)
     assert store.notes("spending") == [{"usd": 1.0}]
-    assert list(disk.rglob("*.part")) == [], "nothing half is left to fill it further"
+    assert list(disk.rglob("*.part")) == [], "no partial file is left"
 
 
 @needs_mounts
-def test_a_machine_ends_on_a_full_disk(disk: Path) -> None:
+def test_machine_ends_on_full_disk(disk: Path) -> None:
     machines, machine = _started(disk / "machines", HEAD + "touch $SPOTWAVE_WORK/up\nsleep 60\n")
     place = machines.place(machine)
     fill(disk)
@@ -201,7 +215,7 @@ def test_a_machine_ends_on_a_full_disk(disk: Path) -> None:
 
 
 @needs_mounts
-def test_a_launch_on_a_full_disk_is_refused(disk: Path) -> None:
+def test_launch_on_full_disk_is_rejected(disk: Path) -> None:
     fill(disk)
     machines = Machines(disk / "machines", HEAD + "touch $SPOTWAVE_WORK/up\nsleep 60\n")
     with pytest.raises(Misconfigured, match="No space left on device") as caught:
@@ -214,7 +228,7 @@ def test_a_launch_on_a_full_disk_is_refused(disk: Path) -> None:
 
 
 @needs_mounts
-def test_results_that_find_no_place_stay_on_the_remote(disk: Path, tmp_path: Path) -> None:
+def test_results_stay_on_remote_if_disk_is_full(disk: Path, tmp_path: Path) -> None:
     far = tmp_path / "remote/output"
     far.mkdir(parents=True)
     (far / "orbitals.npz").write_bytes(bytes(3 << 20))
@@ -223,37 +237,37 @@ def test_results_that_find_no_place_stay_on_the_remote(disk: Path, tmp_path: Pat
         remote.download("output", disk / "home")
     assert clear(caught.value, "output on the remote")
     assert (far / "orbitals.npz").stat().st_size == 3 << 20
-    assert not (disk / "home/orbitals.npz").exists(), "half a file does not bear its name"
+    assert not (disk / "home/orbitals.npz").exists(), "a partial file does not have the final name"
     remote.download("output", tmp_path / "home")
     remote.verify(tmp_path / "home", "output")
 
 
-def test_more_notes_than_can_be_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshots, "MOST_NOTES", 500)  # for the sake of time
+def test_ledger_with_too_many_entries_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshots, "MOST_NOTES", 500)  # to save time
     store = SnapshotStore(url=str(tmp_path))
     store.note("spending", "mine", {"usd": 1.0})
     for number in range(snapshots.MOST_NOTES):
-        (tmp_path / "spending" / f"{number}.json").touch()  # empty: to read one would fail
+        (tmp_path / "spending" / f"{number}.json").touch()  # empty: reading one would fail
     with pytest.raises(StoreUnavailable, match=f"holds {snapshots.MOST_NOTES + 1} documents") as caught:
         store.notes("spending")
     assert clear(caught.value, "url")
 
 
-def test_ended_machines_cost_no_look(folder: Path) -> None:
-    """Those that have ended are told by a file's being there: what is in the others is no JSON."""
+def test_terminated_machines_are_skipped_quickly(folder: Path) -> None:
+    """A file marks them as terminated; the other files, which are invalid JSON here, must not be read."""
     for number in range(500):
         place = folder / f"sw-{number:012x}-1-local-1"
         place.mkdir(parents=True)
         for name in ("root.json", "machine.json", "ended.json"):
             (place / name).write_text("not looked at")
-    begun = time.process_time()
+    started = time.process_time()
     assert Machines(folder).find() == []
-    assert time.process_time() - begun < 5, "a tenth of a second, and a look at each process of this computer"
+    assert time.process_time() - started < 5, "usually 0.1 s, plus the listing of this computer's processes"
 
 
-def test_a_folder_of_many_files_is_listed(tmp_path: Path) -> None:
+def test_folder_with_many_files_is_listed(tmp_path: Path) -> None:
     for number in range(5_000):
         (tmp_path / f"{number}").touch()
-    begun = time.process_time()
+    started = time.process_time()
     assert len(Remote(rclone_binary(), None, str(tmp_path)).list(recursive=True)) == 5_000
-    assert time.process_time() - begun < 10
+    assert time.process_time() - started < 10

@@ -1,4 +1,4 @@
-"""The real bootstrap on an emulated machine, of a job whose remote has the worst of names."""
+"""The real bootstrap on an emulated machine, for a job whose remote has a hostile path."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def aws(tmp_path: Path) -> Iterator[AwsEmulator]:
     assert not any(computer.alive for computer in emulator.computers.values())
 
 
-def test_it_fetches_its_code_from_there_and_does_nothing_else(aws: AwsEmulator, tmp_path: Path) -> None:
-    """No block takes such a path: should one ever get past, shell, here-document and rclone still hold."""
+def test_bootstrap_with_hostile_remote_path_only_fetches_code(aws: AwsEmulator, tmp_path: Path) -> None:
+    """Blocks reject such a path. If one is accepted by mistake, shell, here-document and rclone are still safe."""
     remote = tmp_path / NAME / KEY
     (remote / "code").mkdir(parents=True)
     with zipfile.ZipFile(remote / "code/spotwave-0.1.0-py3-none-any.whl", "w") as wheel:

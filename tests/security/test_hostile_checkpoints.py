@@ -1,4 +1,4 @@
-"""Programs of the user's own and what they leave in their checkpoint folder while they run: the calculation goes on."""
+"""Hostile files that a user's program leaves in its checkpoint folder while it runs: the calculation continues."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from tests.node.chemistry import quiet
 from tests.security.rows import Row
 from tests.security.tried import params, rows_of
 
-GOES_ON = "the calculation goes on, and its good checkpoint file is kept"
-ENDS_WELL = "the calculation ends with its energies"
+GOES_ON = "the calculation continues, and its valid checkpoint file is kept"
+ENDS_WELL = "the calculation ends normally with its energies"
 
-# {c}: the checkpoint folder, {o}: the folder where it runs. Files must stand still for two seconds to be kept.
+# {c}: the checkpoint folder, {o}: the working folder. Files must be unchanged for two seconds to be kept.
 LEAVES: list[tuple[str, str, str]] = [
     ("a file's name has 255 bytes", "open(c + '/' + 'x' * 255, 'w').write('x')", GOES_ON),
     ("a file's name has a tab and Latin-1", "open(os.fsencode(c) + b'/a\\tb\\xff', 'w').write('x')", GOES_ON),
     ("a terabyte of holes", "os.truncate(os.open(c + '/sparse', os.O_CREAT | os.O_RDWR), 10**12)", GOES_ON),
     ("a pipe", "os.mkfifo(c + '/pipe')", GOES_ON),
     ("a link to itself", "os.symlink(c + '/loop', c + '/loop')", GOES_ON),
-    ("a link to what never ends", "os.symlink('/dev/zero', c + '/zero')", GOES_ON),
+    ("a link to an endless file", "os.symlink('/dev/zero', c + '/zero')", GOES_ON),
     ("a link to a file outside", "os.symlink('/etc/passwd', c + '/link')", GOES_ON),
     ("a folder in the place of the copy", "os.makedirs(c + '/.kept/wave/below')", GOES_ON),
     (
@@ -45,13 +45,13 @@ ROWS = rows_of("program", LEAVES)
 
 
 def run(folder: Path, script: str) -> tuple[Energies, list[str]]:
-    """As a job does; the energies, and the names of what was sealed."""
+    """Run the program as a job does; return the energies and the names of the sealed files."""
     (folder / "program.py").write_text(
         "import os, shutil, sys, time\nc, o = sys.argv[2], os.getcwd()\n"
         f"open(c + '/wave', 'w').write('good')\n{script}\n"
         "limit = time.time() + (8 if os.path.isdir(c) and not os.path.islink(c) else 1)\n"
         "while time.time() < limit and not os.path.isfile(c + '/.kept/wave'): time.sleep(0.1)\n"
-        "time.sleep(0.6)\n"  # two more looks of the agent's
+        "time.sleep(0.6)\n"  # two more checks of the agent
         "print('variational energy: -1.0')\nprint('total energy: -1.5')\n"
     )
     program = Command(CommandProgram(line=f"{sys.executable} {folder}/program.py {{fcidump}} {{checkpoint}}"))
@@ -81,11 +81,11 @@ def run(folder: Path, script: str) -> tuple[Energies, list[str]]:
 
 
 @pytest.mark.parametrize(("row", "script"), params(ROWS, [one[1] for one in LEAVES]))
-def test_what_a_program_leaves_does_not_end_the_calculation(row: Row, script: str, tmp_path: Path) -> None:
-    begun = time.monotonic()
+def test_files_of_program_do_not_end_calculation(row: Row, script: str, tmp_path: Path) -> None:
+    started = time.monotonic()
     energies, sealed = run(tmp_path, script)
     assert energies.total_energy == -1.5
-    assert time.monotonic() - begun < 60
+    assert time.monotonic() - started < 60
     assert set(sealed) <= {"wave"}
     if row.outcome == GOES_ON:
         assert sealed

@@ -1,4 +1,4 @@
-"""Parameters of a job that try to be code, options, other paths or a burden: one clear line, and nothing is done."""
+"""Parameters that contain code, options, other paths or excessive sizes: rejected in one line, nothing is executed."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         "\n" * 1_000_000,
     ],
 )
-def test_a_molecule_is_read_and_never_run(molecule: str) -> None:
+def test_molecule_is_parsed_and_not_executed(molecule: str) -> None:
     with pytest.raises(InputError) as caught:
         check(Calculation(molecule=molecule))
     assert clear(caught.value, "molecule"), str(caught.value)
 
 
-def test_numbers_that_python_reads_otherwise_are_numbers() -> None:
-    """PySCF's own reader evaluates them: 007 and +1 would be errors in the middle of it."""
+def test_number_formats_that_python_reads_differently_are_accepted() -> None:
+    """PySCF's own reader evaluates numbers as Python, where 007 and +1 would be errors."""
     size = check(Calculation(molecule="O\nH 01 +0.96\nH 1 .96e0 2 104.5", basis="sto-3g"))
     assert size.n_atoms == 3
 
@@ -76,14 +76,14 @@ def test_numbers_that_python_reads_otherwise_are_numbers() -> None:
         {"default": "/etc/passwd"},
     ],
 )
-def test_a_basis_by_element_holds_names_and_texts(basis: dict[str, str]) -> None:
+def test_invalid_basis_by_element_is_rejected(basis: dict[str, str]) -> None:
     with pytest.raises(InputError) as caught:
         check(Calculation(molecule=WATER, basis=basis))
     assert clear(caught.value, "basis")
 
 
 @pytest.mark.parametrize("basis", ["/etc/passwd", "../../etc/passwd", "a\x00b", "x" * 300, LONG, EVIL, "", "\n", "{}"])
-def test_a_basis_is_a_name_or_a_text(basis: str) -> None:
+def test_invalid_basis_is_rejected(basis: str) -> None:
     with pytest.raises(InputError) as caught:
         check(Calculation(molecule=WATER, basis=basis))
     assert clear(caught.value, "basis")
@@ -126,7 +126,7 @@ def test_a_basis_is_a_name_or_a_text(basis: str) -> None:
         ("commit", "x" * 300),
     ],
 )
-def test_a_solver_command_that_is_more_than_that(field: str, value: str) -> None:
+def test_unsafe_solver_command_is_rejected(field: str, value: str) -> None:
     usual = {"line": "shci {fcidump}", "git_url": "https://github.com/sanshar/Dice", "commit": "v1.0"}
     check_command(CommandProgram.model_validate(usual))
     with pytest.raises(InputError) as caught:
@@ -136,7 +136,7 @@ def test_a_solver_command_that_is_more_than_that(field: str, value: str) -> None
 
 
 @pytest.mark.parametrize("url", ["ssh://git@github.com/x/y", "git@github.com:x/y.git", "/opt/source", "file:///opt/x"])
-def test_usual_repositories_are_taken(url: str) -> None:
+def test_usual_repositories_are_accepted(url: str) -> None:
     check_command(CommandProgram(line="shci {fcidump}", git_url=url, commit="0123456789abcdef"))
 
 
@@ -149,7 +149,7 @@ def test_usual_repositories_are_taken(url: str) -> None:
         ("fd::0", "HEAD"),
     ],
 )
-def test_real_git_runs_none_of_it_even_unchecked(url: str, commit: str, tmp_path: Path) -> None:
+def test_git_executes_nothing_even_without_validation(url: str, commit: str, tmp_path: Path) -> None:
     program = Command(CommandProgram(line="./shci {fcidump}", git_url=url, commit=commit, build="true"))
     task = task_in(tmp_path)
     task.output.mkdir()
@@ -157,8 +157,8 @@ def test_real_git_runs_none_of_it_even_unchecked(url: str, commit: str, tmp_path
         program.prepare(task)
 
 
-def test_a_command_is_given_its_words_as_they_are(tmp_path: Path) -> None:
-    """No shell between the parameter and the program; what is filled in is never read again."""
+def test_command_receives_unchanged_arguments(tmp_path: Path) -> None:
+    """No shell is used between the parameter and the program, and substituted values are not expanded again."""
     folder = tmp_path / "it's; touch pwned $(touch pwned) {threads}"
     task = task_in(folder)
     quoted = " ".join('"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"' for word in SHELL if "{" not in word)

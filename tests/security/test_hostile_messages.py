@@ -1,4 +1,4 @@
-"""Letters that no honest machine writes: a lease, an outcome, progress, a manifest. They are silence, not an end."""
+"""Invalid messages of a machine: lease, outcome, progress, manifest. They are ignored and do not end the job."""
 
 from __future__ import annotations
 
@@ -23,38 +23,40 @@ LEASE: dict[str, Any] = {"beat": 1, "phase": "working"}
 OUTCOME: dict[str, Any] = {"ending": "failed", "reason": "x"}
 SEALED: dict[str, Any] = {"generation": "001-00001", "made_at": 1.0, "step": "s", "facts": {}, "files": {}}
 MARK = {"size": 1, "sha256": "0" * 64}
-UNREAD = "is as if nothing had been said"
+UNREAD = "is ignored, as if missing"
 MIB = 1 << 20
 
 
 @dataclass(frozen=True)
-class Letter(Row):
-    """A letter as it lies on the remote."""
+class Message(Row):
+    """A message on the remote."""
 
     read: Callable[[str], object]
     text: str
 
 
-def lease(attack: str, **fields: Any) -> Letter:
-    return Letter("lease", attack, UNREAD, Lease.from_json, json.dumps(LEASE | fields))
+def lease(attack: str, **fields: Any) -> Message:
+    return Message("lease", attack, UNREAD, Lease.from_json, json.dumps(LEASE | fields))
 
 
-def raw(where: str, read: Callable[[str], object], attack: str, text: str) -> Letter:
-    return Letter(where, attack, UNREAD, read, text)
+def raw(where: str, read: Callable[[str], object], attack: str, text: str) -> Message:
+    return Message(where, attack, UNREAD, read, text)
 
 
-def outcome(attack: str, **fields: Any) -> Letter:
-    return Letter("outcome", attack, UNREAD, Outcome.from_json, json.dumps(OUTCOME | fields))
+def outcome(attack: str, **fields: Any) -> Message:
+    return Message("outcome", attack, UNREAD, Outcome.from_json, json.dumps(OUTCOME | fields))
 
 
-def manifest(attack: str, **fields: Any) -> Letter:
-    """Sealed as an honest one is: who can write a manifest can compute its seal."""
+def manifest(attack: str, **fields: Any) -> Message:
+    """Return a manifest with a valid seal: an attacker who can write a manifest can also compute its seal."""
     data = SEALED | fields
     seal = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
-    return Letter("manifest", attack, "is no checkpoint", Manifest.from_json, json.dumps({**data, "seal": seal}))
+    return Message(
+        "manifest", attack, "is not accepted as a checkpoint", Manifest.from_json, json.dumps({**data, "seal": seal})
+    )
 
 
-LETTERS = [
+MESSAGES = [
     lease("NaN bytes sent", sent_bytes=float("nan")),
     lease("infinitely many bytes sent", sent_bytes=float("inf")),
     lease("a negative number of bytes sent", sent_bytes=-(2**40)),
@@ -65,7 +67,7 @@ LETTERS = [
     lease("a negative number of parts", records=-1),
     lease("a list for its progress", progress=["run_shci", 40, "x"]),
     lease("a text for its outcome", outcome="completed"),
-    lease("a phase that there is not", phase="resting"),
+    lease("an unknown phase", phase="resting"),
     lease("a list for its phase", phase=[["working"]]),
     lease("NaN percent", progress={"percent": float("nan")}),
     lease("10**9 percent", progress={"percent": 10**9}),
@@ -74,22 +76,22 @@ LETTERS = [
     lease("a fraction for its beat", beat=1.5),
     lease("half a surrogate pair", progress={"note": "\ud800"}),
     raw("lease", Lease.from_json, "3000 brackets", "[" * 3000),
-    raw("lease", Lease.from_json, "500 objects in one another", '{"a":' * 500 + "1" + "}" * 500),
+    raw("lease", Lease.from_json, "500 nested objects", '{"a":' * 500 + "1" + "}" * 500),
     raw("lease", Lease.from_json, "10**400 for its beat", f'{{"beat": 1{"0" * 400}, "phase": "working"}}'),
     raw("lease", Lease.from_json, "a number of 4 million digits", f'{{"beat": {"9" * 4_000_000}}}'),
     raw("lease", Lease.from_json, "1e999 bytes", '{"beat": 1, "phase": "working", "sent_bytes": 1e999}'),
     raw("lease", Lease.from_json, "the same key twice", '{"beat": 1, "beat": 2, "phase": "working"}'),
     raw("lease", Lease.from_json, "two mebibytes of text", json.dumps(LEASE | {"x": "y" * 2 * MIB})),
     raw("lease", Lease.from_json, "another encoding", json.dumps(LEASE).encode("utf-16").decode("latin-1")),
-    outcome("an ending that there is not", ending="won"),
+    outcome("an unknown ending", ending="won"),
     outcome("an object for its ending", ending={}),
     outcome("NaN bytes sent", sent_bytes=float("nan")),
-    outcome("no reason but a list", reason=["x"]),
-    outcome("a cause that there is not", cause="poverty"),
-    outcome("a signal that there is not", signal=1000),
+    outcome("a list for its reason", reason=["x"]),
+    outcome("an unknown cause", cause="poverty"),
+    outcome("an unknown signal", signal=1000),
     outcome("true for an exit status", exit_status=True),
     outcome("a number for its step", step=7),
-    raw("outcome", Outcome.from_json, "a text alone", '"completed"'),
+    raw("outcome", Outcome.from_json, "only a text", '"completed"'),
     raw("outcome", Outcome.from_json, "3000 brackets", "[" * 3000),
     raw("progress", Progress.from_json, "a list", "[]"),
     raw("run", Submission.from_json, "a path for its entrypoint", '{"entrypoint": "/tmp/x.py:f", "parameters": {}}'),
@@ -104,50 +106,50 @@ LETTERS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("letter", LETTERS, ids=str)
-def test_a_letter_that_no_honest_machine_writes_is_not_read(letter: Letter) -> None:
-    begun = time.process_time()
+@pytest.mark.parametrize("item", MESSAGES, ids=str)
+def test_invalid_message_is_ignored(item: Message) -> None:
+    started = time.process_time()
     with pytest.raises((ValueError, CheckpointCorrupt)) as refused:
-        letter.read(letter.text)
-    assert time.process_time() - begun < 1.0
-    said = str(refused.value)
-    assert len(said) < 300
-    assert said.isprintable()
+        item.read(item.text)
+    assert time.process_time() - started < 1.0
+    message = str(refused.value)
+    assert len(message) < 300
+    assert message.isprintable()
 
 
-def test_an_honest_one_is_read_with_what_a_newer_version_adds() -> None:
-    told = Lease.from_json(json.dumps(LEASE | {"sent_bytes": 5, "mood": {"good": True}}))
-    assert (told.beat, told.sent_bytes) == (1, 5)
+def test_valid_message_with_new_fields_is_read() -> None:
+    lease_read = Lease.from_json(json.dumps(LEASE | {"sent_bytes": 5, "mood": {"good": True}}))
+    assert (lease_read.beat, lease_read.sent_bytes) == (1, 5)
     assert Manifest.from_json(manifest("none", files={"a": MARK}).text).files["a"].size == 1
 
 
 @dataclass(frozen=True)
 class Far(Row):
-    """What lies on a remote, and what is asked of it."""
+    """An object on a remote, and the request for it."""
 
     put: Callable[[Path], object]
     ask: Callable[[Remote, Path], object]
 
 
 def big(path: Path, size: int) -> None:
-    """Of so many bytes that take no place on the disk."""
+    """Create a sparse file of this size."""
     with path.open("wb") as stream:
         stream.truncate(size)
 
 
 FAR = [
-    Far("heartbeat", "two GB long", "a mebibyte of it is read, and it is refused in one line",
+    Far("heartbeat", "two GB long", "one mebibyte of it is read, and it is rejected in one line",
         lambda far: big(far / "a", 2 * 10**9), lambda remote, _: remote.read("a")),
-    Far("download", "a file larger than the disk", "not begun, and told how much is free",
+    Far("download", "a file larger than the disk", "not started, with a message about the free space",
         lambda far: big(far / "a", 10**13), lambda remote, here: remote.download("a", here / "a")),
-    Far("download", "a folder larger than the disk", "not begun, and told how much is free",
+    Far("download", "a folder larger than the disk", "not started, with a message about the free space",
         lambda far: ((far / "b").mkdir(), big(far / "b/a", 10**13)),
         lambda remote, here: remote.download("b", here / "b")),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("row", FAR, ids=str)
-def test_nothing_is_read_or_fetched_beyond_measure(row: Far, tmp_path: Path) -> None:
+def test_oversized_files_are_not_read_or_downloaded(row: Far, tmp_path: Path) -> None:
     far, here = tmp_path / "far", tmp_path / "here"
     far.mkdir()
     here.mkdir()
@@ -159,20 +161,20 @@ def test_nothing_is_read_or_fetched_beyond_measure(row: Far, tmp_path: Path) -> 
     assert list(here.iterdir()) == []
 
 
-def test_the_end_of_a_long_log_is_had_without_the_rest(tmp_path: Path) -> None:
+def test_only_the_end_of_a_long_log_is_read(tmp_path: Path) -> None:
     big(tmp_path / "log", 10**9)
     with (tmp_path / "log").open("ab") as log:
         log.write(b"\nthe end")
     assert Remote(rclone_binary(), None, str(tmp_path)).tail("log", 8) == b"\nthe end"
 
 
-PIPE = Row("outcome", "a pipe in its place, which nobody writes into", UNREAD)
+PIPE = Row("outcome", "a pipe in its place, without a writer", UNREAD)
 
 
-def test_a_pipe_in_the_place_of_an_outcome_is_not_waited_for(tmp_path: Path) -> None:
+def test_pipe_instead_of_outcome_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / OUTCOME_FILE)
     with pytest.raises(ValueError, match="is not a regular file"):
         Outcome.read(tmp_path / OUTCOME_FILE)
 
 
-ROWS: list[Row] = [*LETTERS, *FAR, PIPE]
+ROWS: list[Row] = [*MESSAGES, *FAR, PIPE]

@@ -1,4 +1,4 @@
-"""Names that lead elsewhere, in parameters, settings and what a remote's owner may have written."""
+"""Names that lead to other places, in parameters, settings and files on a remote."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ ELSEWHERE = [
 
 
 @pytest.mark.parametrize("word", [*ELSEWHERE, *SHELL, *LINES, LONG])
-def test_a_block_is_named_by_its_name_alone(word: str) -> None:
-    """Refused before anybody is asked: there is no server here."""
+def test_invalid_block_name_is_rejected(word: str) -> None:
+    """It is rejected before any request: there is no server here."""
     for load, slug, field in (
         (load_cloud, "local-cloud", "clouds"),
         (load_remote, "rclone-remote", "remote"),
@@ -46,13 +46,13 @@ def test_a_block_is_named_by_its_name_alone(word: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["https://a\nb", "https://a\tb", "https://a b", "https://a\x00b", "https://a\u202eb"])
-def test_an_address_is_one_word(url: str) -> None:
+def test_invalid_address_is_rejected(url: str) -> None:
     with pytest.raises(ValueError, match="is not a valid address"):
         checked(url)
 
 
 @pytest.mark.parametrize("name", ["../outside", "a/../../outside", "/etc/passwd", "a\nb"])
-def test_a_manifest_does_not_lead_out_of_its_generation(name: str, tmp_path: Path) -> None:
+def test_manifest_paths_stay_in_generation(name: str, tmp_path: Path) -> None:
     (tmp_path / "outside").write_text("not yours")
     folder = tmp_path / "001-00001"
     folder.mkdir()
@@ -74,8 +74,8 @@ def test_a_manifest_does_not_lead_out_of_its_generation(name: str, tmp_path: Pat
     [*ELSEWHERE[:-2], *(word for word in SHELL if word != "BRIEF"), *LINES, LONG, "-x" * 40, "sw-0123456789ab/../x"],
 )
 @pytest.mark.parametrize("field", ["project", "continue_job"])
-def test_a_project_and_an_earlier_job_are_names(field: str, word: str, tmp_path: Path) -> None:
-    """They become a file's name in the ledger and a folder's on the remote."""
+def test_invalid_project_or_job_name_is_rejected(field: str, word: str, tmp_path: Path) -> None:
+    """They become the name of a file in the ledger and of a folder on the remote."""
     usual = Job(
         key="sw-111111111111",
         flow_run_id=uuid4(),
@@ -88,6 +88,6 @@ def test_a_project_and_an_earlier_job_are_names(field: str, word: str, tmp_path:
         store="snapshot-store/here",
         results=tmp_path,
     )
-    told = check_job.fn(usual.model_copy(update={field: word}), [])
-    assert told is not None
-    assert clear(ValueError(told), field), told
+    problem = check_job.fn(usual.model_copy(update={field: word}), [])
+    assert problem is not None
+    assert clear(ValueError(problem), field), problem

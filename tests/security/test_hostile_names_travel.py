@@ -1,6 +1,6 @@
-"""Files under every kind of name and of every kind: those that can travel come home whatever lies beside them.
+"""Files with unusual names and of unusual types: valid files are transferred, whatever other files are in the folder.
 
-Each trip is made once, with all of its rows in one folder, and each row then looks for what became of its own.
+Each transfer is made once, with the files of all rows in one folder; each row then checks its own file.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from tests.security.tried import params, rows_of
 from tests.tasks.test_quote import a_job
 
 HOME = "it comes home"
-LEFT = "it is left out and named, and the rest comes home"
+LEFT = "left out and reported, the other files are downloaded"
 GONE = "nothing is written outside of the results, and the rest comes home"
-FIRST = "one of the two comes home, the other is named"
+FIRST = "one of the two is downloaded, the other is reported"
 
 OUTPUT = "name of a program's file"
 NAMES: list[tuple[str, bytes, str]] = [
@@ -40,17 +40,17 @@ NAMES: list[tuple[str, bytes, str]] = [
     ("an escape sequence of a terminal", b"a\x1b[2Jb", LEFT),
     ("a tab", b"a\tb", LEFT),
     ("a line end", b"a\nb", LEFT),
-    ("a line end, and then the name of our result", b"a\nresult.json", LEFT),
+    ("a line end, and then the name of the result file", b"a\nresult.json", LEFT),
     ("a folder with a line end", b"fol\nder/file", LEFT),
     ("a no-break space", "a\u00a0b".encode(), LEFT),
     ("a line separator of Unicode", "a\u2028b".encode(), LEFT),
     ("text from right to left", "a\u202eb".encode(), LEFT),
     ("Latin-1", "größe".encode("latin-1"), LEFT),
     ("half a surrogate", b"\xed\xa0\x80", LEFT),
-    ("a space in front", b" a", LEFT),
-    ("a space at the end", b"a ", LEFT),
-    ("a dot at the end", b"a.", LEFT),
-    ("the mark that rclone quotes by", "\u201bq".encode(), LEFT),
+    ("a leading space", b" a", LEFT),
+    ("a trailing space", b"a ", LEFT),
+    ("a trailing dot", b"a.", LEFT),
+    ("rclone's quoting character", "\u201bq".encode(), LEFT),
     ("what rclone takes for a slash", "\uff0fetc\uff0fpasswd".encode(), LEFT),
     ("what rclone takes for two dots", "\uff0e\uff0e/up".encode(), LEFT),
     ("what rclone takes for a control character", "\u240a".encode(), LEFT),
@@ -59,8 +59,8 @@ NAMES: list[tuple[str, bytes, str]] = [
     ("a path of 800 bytes", b"/".join([b"z" * 200] * 4), LEFT),
     ("40 folders deep", b"d/" * 40 + b"file", LEFT),
     (f"{MOST_LEVELS} folders deep", b"e/" * MOST_LEVELS + b"file", HOME),
-    ("every letter there is", "größe/名前 🧪 é".encode(), HOME),
-    ("what a shell would run", b"$(touch pwned); `touch pwned`", HOME),
+    ("non-ASCII letters and an emoji", "größe/名前 🧪 é".encode(), HOME),
+    ("shell commands", b"$(touch pwned); `touch pwned`", HOME),
     ("an option of rclone", b"--config=x", HOME),
     ("patterns of rclone", b"{a,b} [a-z] * ?? **", HOME),
     ("a comment of rclone's lists", b"# x", HOME),
@@ -69,29 +69,29 @@ NAMES: list[tuple[str, bytes, str]] = [
     ("a hidden file", b".hidden", HOME),
 ]
 KINDS: list[tuple[str, str, str]] = [
-    ("a link that leads outside", "link", LEFT),
+    ("a link to a file outside", "link", LEFT),
     ("a link to a folder outside", "linked", LEFT),
     ("a link to itself", "loop", LEFT),
-    ("a pipe that nobody writes to", "pipe", LEFT),
+    ("a pipe without a writer", "pipe", LEFT),
     ("a socket", "socket", LEFT),
     ("a device", "device", LEFT),
     ("a thousand GB of holes", "sparse", LEFT),
-    ("1500 folders within each other", "deep", LEFT),
-    ("an empty folder", "empty", "nothing of it travels, and nothing is said"),
+    ("1500 nested folders", "deep", LEFT),
+    ("an empty folder", "empty", "not sent, without a message"),
 ]
 CASES: list[tuple[str, tuple[str, str], str]] = [
     ("two names that differ in case", ("CASE.txt", "case.txt"), FIRST),
     ("two names that differ in case by folders", ("Dir/file", "dir/file"), FIRST),
     ("two names that differ in an accent's encoding", ("e\u0301.txt", "\u00e9.txt"), FIRST),
-    ("our result's name in capitals", ("result.json", "RESULT.JSON"), FIRST),
-    ("a folder with our result's name in capitals", ("result.json", "Result.JSON/file"), FIRST),
+    ("the result file's name in capitals", ("result.json", "RESULT.JSON"), FIRST),
+    ("a folder with the result file's name in capitals", ("result.json", "Result.JSON/file"), FIRST),
     ("a file and a folder that differ in case", ("mixed/file", "MIXED"), FIRST),
 ]
 
 
 @dataclass
 class Trip:
-    """A machine's output, its remote, and what was brought home."""
+    """A machine's output, its remote, and the downloaded files."""
 
     output: Path
     remote: Path
@@ -112,7 +112,7 @@ def put(folder: Path, name: bytes) -> None:
 
 @pytest.fixture(scope="module")
 def trip(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trip]:
-    """One machine whose output holds all of these, one last copy, and one collection."""
+    """Transfer the output of one machine with all of these files to the remote and to the controller."""
     base = tmp_path_factory.mktemp("trip")
     work = base / "work"
     output = work / OUTPUT_DIR
@@ -131,31 +131,31 @@ def trip(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trip]:
     (output / "loop").symlink_to(output / "loop")
     os.mkfifo(output / "pipe")
     here = os.getcwd()
-    os.chdir(output)  # a socket's path may have 107 bytes
+    os.chdir(output)  # a socket's path may have at most 107 bytes
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind("socket")
     os.chdir(here)
     if os.geteuid() == 0:
-        os.mknod(output / "device", 0o600 | 0o020000, os.makedev(1, 5))  # /dev/zero: no end of it
+        os.mknod(output / "device", 0o600 | 0o020000, os.makedev(1, 5))  # /dev/zero, which is endless
     with (output / "sparse").open("wb") as file:
         file.truncate(10**12)
     put_deep(output / "deep", 1500)
     (output / "empty").mkdir()
     remote = base / "remote"
     brief = Brief("sw-0123456789ab", 1, str(remote), "lease", 1, 1.0, time.time() + 600)
-    begun = time.monotonic()
+    started = time.monotonic()
     sync = Syncer(Remote(RCLONE, None, str(remote)), work, brief, retry_s=1.0)
     assert sync.finish(time.time() + 60) is None
     assert "left out: attempts/1/left_out.txt" in sync.remarks[0]
     (base / "left_out.txt").write_text((remote / "attempts/1" / LEFT_OUT_FILE).read_text())
     job = a_job(results=base / "home")
     brought_home(Remote(RCLONE, None, str(remote)), job, [], None, logging.getLogger("test"))
-    yield Trip(output, remote, base / "home", time.monotonic() - begun)
+    yield Trip(output, remote, base / "home", time.monotonic() - started)
     remove_tree(work)
 
 
 @pytest.mark.parametrize(("row", "name"), params(rows_of(OUTPUT, NAMES), [one[1] for one in NAMES]))
-def test_a_name(trip: Trip, row: Row, name: bytes) -> None:
+def test_file_name(trip: Trip, row: Row, name: bytes) -> None:
     there, home = (os.path.lexists(os.fsencode(folder) + b"/output/" + name) for folder in (trip.remote, trip.home))
     assert there == home == (row.outcome == HOME)
     assert can_travel(os.fsdecode(name)) == (row.outcome == HOME)
@@ -164,7 +164,7 @@ def test_a_name(trip: Trip, row: Row, name: bytes) -> None:
 
 
 @pytest.mark.parametrize(("row", "name"), params(rows_of("program's file", KINDS), [one[1] for one in KINDS]))
-def test_a_kind_of_file(trip: Trip, row: Row, name: str) -> None:
+def test_file_type(trip: Trip, row: Row, name: str) -> None:
     if name == "device" and os.geteuid() != 0:
         pytest.skip("only root can make one")
     assert os.path.lexists(trip.output / name)
@@ -175,7 +175,7 @@ def test_a_kind_of_file(trip: Trip, row: Row, name: str) -> None:
 
 
 @pytest.mark.parametrize(("row", "pair"), params(rows_of(OUTPUT, CASES), [one[1] for one in CASES]))
-def test_of_two_names_for_one_place(trip: Trip, row: Row, pair: tuple[str, str]) -> None:
+def test_conflicting_names(trip: Trip, row: Row, pair: tuple[str, str]) -> None:
     keep, drop = pair
     for folder in (trip.remote, trip.home):
         names = {path.relative_to(folder / "output").as_posix() for path in (folder / "output").rglob("*")}
@@ -184,7 +184,7 @@ def test_of_two_names_for_one_place(trip: Trip, row: Row, pair: tuple[str, str])
     assert repr(drop)[1:-1] in trip.left_out
 
 
-def test_the_trip_was_short_and_the_result_is_ours(trip: Trip) -> None:
+def test_transfer_is_fast_and_result_is_unchanged(trip: Trip) -> None:
     assert trip.seconds < 60
     assert json.loads((trip.home / "output/result.json").read_text())["total_energy"] == -1.0
     assert json.loads((trip.home / "result.json").read_text())["job_key"] == "sw-0123456789ab"
@@ -208,7 +208,7 @@ SEALED_ROWS = rows_of("name of a checkpoint's file", SEALED)
 
 @pytest.fixture(scope="module")
 def sealed(tmp_path_factory: pytest.TempPathFactory) -> checkpoint.Manifest:
-    """A checkpoint with all of these names beside two good ones, sealed, sent, and restored on another machine."""
+    """Seal a checkpoint with all of these names and two valid ones, send it, and restore it on another machine."""
     base = tmp_path_factory.mktemp("sealed")
     (base / "file").write_text("state")
     files = {name: base / "file" for _, name, _ in SEALED} | {"scf.chk": base / "file", "program/wave": base / "file"}
@@ -223,7 +223,7 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> checkpoint.Manifest:
 @pytest.mark.parametrize(
     ("row", "name"), params(rows_of("name of a checkpoint's file", SEALED), [one[1] for one in SEALED])
 )
-def test_a_checkpoint_is_sent_and_restored_without_what_cannot_travel(
+def test_checkpoint_is_sent_and_restored_without_invalid_names(
     sealed: checkpoint.Manifest, row: Row, name: str
 ) -> None:
     if row.outcome == FIRST:

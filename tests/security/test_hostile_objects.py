@@ -1,6 +1,6 @@
-"""Names that no disk has: an object store takes any. What stands there in the output's or a checkpoint's folder.
+"""Object names that are not possible on a disk, in the output's or a checkpoint's folder of an object store.
 
-moto's S3, into which they are put from behind, since no client would send them; read by the real rclone.
+They are put into moto's S3 directly, since no client would send them, and read with the real rclone.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ from tests.security.rows import Row
 from tests.security.tried import params
 from tests.tasks.test_quote import a_job
 
-LEFT = "it stays on the remote and is named, and the results come home"
+LEFT = "stays on the remote and is reported, the results are downloaded"
 WHERE = "object of the remote"
 OBJECTS: list[tuple[str, str]] = [
     ("output/..", "../evil"),
-    ("a folder and out of it again", "dir/../../evil"),
+    ("into a folder and out of it", "dir/../../evil"),
     ("all the way up to the root", "../../../../../../../../tmp/evil"),
-    ("our receipt's place, from below", "../receipt.json"),
+    ("the receipt's place, by a relative path", "../receipt.json"),
     ("the folder itself", "./dot"),
     ("an empty folder's name", "//double"),
-    ("a name that ends as a folder does", "closed/"),
+    ("a name that ends with a slash", "closed/"),
     ("a line end", "a\nb"),
     ("a control character", "a\x01b"),
     ("255 bytes", "y" * 255),
     ("900 bytes", "z" * 900),
-    ("our result's name in capitals", "RESULT.json"),
-    ("an object below our result's name", "result.json/below"),
+    ("the result file's name in capitals", "RESULT.json"),
+    ("an object below the result file's name", "result.json/below"),
 ]
 ROWS = [Row(WHERE, attack, LEFT) for attack, _ in OBJECTS]
 
 
 @dataclass
 class Store:
-    """A bucket, and how rclone reaches it."""
+    """A bucket, and rclone's configuration for it."""
 
     bucket: str
     config: Path
@@ -85,7 +85,7 @@ class Collected:
 
 @pytest.fixture(scope="module")
 def collected(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Collected:
-    """One collection of an output that has all of them."""
+    """Collect an output with all of these objects once."""
     base = tmp_path_factory.mktemp("collected")
     home = base / "results" / "sw-0123456789ab"
     home.mkdir(parents=True)
@@ -104,7 +104,7 @@ def collected(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Collect
 
 
 @pytest.mark.parametrize(("row", "name"), params(ROWS, (name for _, name in OBJECTS)))
-def test_an_object_stays_where_it_is(collected: Collected, row: Row, name: str) -> None:
+def test_object_stays_on_remote(collected: Collected, row: Row, name: str) -> None:
     found = {path.relative_to(collected.base).as_posix() for path in collected.base.rglob("*") if path.is_file()}
     below = "results/sw-0123456789ab"
     assert found == {f"{below}/{one}" for one in ("receipt.json", "result.json", "output/result.json",
@@ -117,8 +117,8 @@ def test_an_object_stays_where_it_is(collected: Collected, row: Row, name: str) 
     assert shown[:100] in collected.told
 
 
-def test_objects_beside_a_checkpoint_do_not_keep_it_from_being_restored(store: Store, tmp_path: Path) -> None:
-    """The remote's folder of a generation is not copied as it is: only what the manifest names."""
+def test_checkpoint_is_restored_despite_other_objects(store: Store, tmp_path: Path) -> None:
+    """Only the files in the manifest are copied, not the whole folder of the generation."""
     remote = store.remote("other")
     (tmp_path / "state").write_text("state")
     checkpoint.seal(tmp_path / CHECKPOINT_DIR, "001-00001", {"state": tmp_path / "state"}, step="run_shci")
@@ -136,7 +136,7 @@ def test_objects_beside_a_checkpoint_do_not_keep_it_from_being_restored(store: S
     assert not list(tmp_path.rglob("evil"))
 
 
-def test_a_result_that_is_none_is_told_in_a_line(tmp_path: Path) -> None:
+def test_invalid_result_gives_one_line(tmp_path: Path) -> None:
     remote = Remote(RCLONE, None, str(tmp_path / "remote"))
     (tmp_path / "remote/output/result.json/below").mkdir(parents=True)
     (tmp_path / "remote/output/result.json/below/file").touch()
@@ -149,8 +149,8 @@ def test_a_result_that_is_none_is_told_in_a_line(tmp_path: Path) -> None:
             brought_home(remote, a_job(results=tmp_path / f"home-{number}"), [], None, logging.getLogger("test"))
 
 
-def test_what_does_not_fit_on_the_disk_is_not_begun(tmp_path: Path) -> None:
-    """A file of holes takes nothing on the remote's disk, and would be written out at home."""
+def test_download_larger_than_disk_is_not_started(tmp_path: Path) -> None:
+    """A sparse file needs no space on the remote's disk, but would be written in full on the controller."""
     output = tmp_path / "remote/output"
     output.mkdir(parents=True)
     (output / "result.json").write_text("{}")
@@ -166,7 +166,7 @@ def test_what_does_not_fit_on_the_disk_is_not_begun(tmp_path: Path) -> None:
     require_room(1000, 1, home)
 
 
-def test_so_many_files_at_most_come_home_and_the_rest_is_counted(tmp_path: Path) -> None:
+def test_number_of_downloaded_files_is_limited(tmp_path: Path) -> None:
     folder = tmp_path / "remote/output"
     folder.mkdir(parents=True)
     for number in range(MOST_FILES + 500):

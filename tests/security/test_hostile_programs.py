@@ -1,6 +1,6 @@
-"""Programs that look at what is not theirs, and that destroy or replace what is ours: the job's own machine.
+"""Programs that look for secrets, or that destroy or replace Spotwave's files on the job's machine.
 
-Part runs a program as a job does; part lets a real agent go through the end of a machine whose folders were hurt.
+Some tests run a program as a job does; others let a real agent end a machine with damaged folders.
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ KEPT_AWAY = "the program does not see it"
 SECRETS = {
     "the key of the Prefect API": "PREFECT_API_AUTH_STRING",
     "the key of Prefect Cloud": "PREFECT_API_KEY",
-    "where Prefect lies": "PREFECT_HOME",
-    "where the job's secrets lie": "SPOTWAVE_SECRETS",
+    "the folder of Prefect": "PREFECT_HOME",
+    "the folder of the job's secrets": "SPOTWAVE_SECRETS",
     "the key of an AWS account": "AWS_SECRET_ACCESS_KEY",
     "the token of an AWS session": "AWS_SESSION_TOKEN",
     "the key of a Google account": "GOOGLE_APPLICATION_CREDENTIALS",
     "the key of an Azure account": "AZURE_CLIENT_SECRET",
-    "where Azure's identity answers": "IDENTITY_ENDPOINT",
+    "the address of Azure's identity endpoint": "IDENTITY_ENDPOINT",
     "a remote's password": "RCLONE_CONFIG_DRIVE_TOKEN",
     "the user's own SSH agent": "SSH_AUTH_SOCK",
     "a database's password": "PGPASSWORD",
-    "a token of GitHub's": "GITHUB_TOKEN",
+    "a GitHub token": "GITHUB_TOKEN",
     "the settings file that PySCF executes": "PYSCF_CONFIG_FILE",
-    "the part that it plays in another MPI job": "PMIX_RANK",
-    "a library to be loaded first": "LD_PRELOAD",
+    "its rank in another MPI job": "PMIX_RANK",
+    "a library to preload": "LD_PRELOAD",
 }
 NEEDED = {
     "PATH": os.environ["PATH"],
@@ -73,7 +73,7 @@ ENVIRONMENT = [Row("program", f"looks for {attack} in its environment", KEPT_AWA
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What a program finds whose parent has all of these."""
+    """Return the environment of a program whose parent process has all of these variables."""
     with pytest.MonkeyPatch.context() as patch:
         for name in SECRETS.values():
             patch.setenv(name, "a secret word" if name != "LD_PRELOAD" else "")
@@ -87,15 +87,15 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("row", "name"), params(ENVIRONMENT, SECRETS.values()))
-def test_a_program_inherits_no_secret(seen: dict[str, str], row: Row, name: str) -> None:
+def test_program_inherits_no_secret(seen: dict[str, str], row: Row, name: str) -> None:
     assert name not in seen
     assert "a secret word" not in seen.values()
 
 
-def test_a_program_inherits_what_it_needs(seen: dict[str, str]) -> None:
+def test_program_inherits_what_it_needs(seen: dict[str, str]) -> None:
     assert {name: seen.get(name) for name in NEEDED} == NEEDED
     assert seen["OMP_NUM_THREADS"] == "2"
-    assert "PYTHONPATH" in seen, "our own programs are found by it"
+    assert "PYTHONPATH" in seen, "needed to find Spotwave's own programs"
     assert inherited({"A": "1", "PATHS": "1", "XLC_ALL": "1"}) == {}
 
 
@@ -168,7 +168,7 @@ def folders_for_notes(work: Path) -> None:
         (work / name).mkdir()
 
 
-def whom_to_signal(work: Path) -> None:
+def foreign_process(work: Path) -> None:
     (work / ENGINE_PID_FILE).write_text("1")
 
 
@@ -177,7 +177,7 @@ ENDS = "the machine ends at once"
 HURTS: list[tuple[str, Callable[[Path], None], str]] = [
     ("a checkpoint file's name has a tab and Latin-1", bad_name, SENT),
     ("removes output, checkpoints and scratch", removes_all, SENT),
-    ("output and checkpoints are gone at the end", no_folders, ENDS),
+    ("output and checkpoints are missing at the end", no_folders, ENDS),
     ("output and checkpoints are files", folders_are_files, ENDS),
     ("output and checkpoints are links to /etc", folders_are_links, ENDS),
     ("writes into a sealed checkpoint", damaged, SENT),
@@ -186,7 +186,7 @@ HURTS: list[tuple[str, Callable[[Path], None], str]] = [
     ("pipes in the place of a checkpoint's files", pipe_in_checkpoint, SENT),
     ("pipes in the place of the agent's notes", pipes_for_notes, SENT),
     ("folders in the place of the agent's notes", folders_for_notes, SENT),
-    ("another process in the place of its engine", whom_to_signal, SENT),
+    ("another process in the place of its engine", foreign_process, SENT),
 ]
 HURT_ROWS = rows_of("program", HURTS)
 
@@ -195,8 +195,8 @@ HURT_ROWS = rows_of("program", HURTS)
     ("row", "hurt"),
     [pytest.param(row, hurt, id=row.attack) for row, (_, hurt, _) in zip(HURT_ROWS, HURTS, strict=True)],
 )
-def test_a_machine_whose_folders_were_hurt_ends(row: Row, hurt: Callable[[Path], None], api: Api, agent: Start) -> None:
-    """A deadline far away: what is tried again until then does not end within the test."""
+def test_machine_with_damaged_folders_ends(row: Row, hurt: Callable[[Path], None], api: Api, agent: Start) -> None:
+    """The deadline is far away, so that a step that retries until then would not end within the test."""
     machine = agent(deadline=time.time() + 3600)
     until((machine.work / "worker.log").exists)
     (machine.work / RESULT_FILE).write_text("{}")
@@ -218,7 +218,7 @@ def assert_ended(machine: Running, row: Row) -> None:
     if row.outcome == SENT:
         assert (machine.remote / RESULT_FILE).exists()
     if row.attack.startswith("makes folders"):
-        assert machine.outcome.generation == "001-00001", "the real one is sent"
+        assert machine.outcome.generation == "001-00001", "the valid checkpoint is sent"
     assert not (machine.remote / "output/passwd").exists()
     assert (machine.remote / "attempts/1/agent.log").exists()
 

@@ -1,4 +1,4 @@
-"""What PySCF would execute: a basis set's file, settings beside a program, the molecule of a checkpoint's file."""
+"""Inputs that PySCF would execute: a basis set file, a settings file, the molecule in a checkpoint file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.security.tried import params
 
 Hurt = Callable[[h5py.File, Path], None]
 
-EVALUATED = "nothing of it is executed, and it is refused in one line"
+EVALUATED = "not executed, and rejected in one line"
 BASES = {
     "a file, by @ and a contraction": "evil.nw@1s",
     "a file in a folder": "folder/evil.nw@1s",
@@ -52,7 +52,7 @@ BASIS_ROWS = [Row("basis", attack, EVALUATED) for attack in BASES]
     ("row", "name"),
     [pytest.param(row, name, id=row.attack) for row, name in zip(BASIS_ROWS, BASES.values(), strict=True)],
 )
-def test_a_basis_set_is_a_name_or_numbers(row: Row, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_basis_set_is_rejected(row: Row, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     evil = "BASIS\nH S\n 1.0 __import__('os').system('touch pwned')\nEND\n"
     (tmp_path / "folder").mkdir()
     for path in (tmp_path / "evil.nw", tmp_path / "folder/evil.nw"):
@@ -66,7 +66,7 @@ def test_a_basis_set_is_a_name_or_numbers(row: Row, name: str, tmp_path: Path, m
 
 
 def test_pyscf_itself_evaluates_nothing(tmp_path: Path) -> None:
-    """Behind the check too, and whoever imported it first."""
+    """Even without Spotwave's validation, and independent of the import order."""
     (tmp_path / "evil.nw").write_text(f"H S\n 1.0 __import__('os').system('touch {tmp_path}/pwned')\n")
     with pytest.raises(ValueError, match="parse"):
         gto.basis.load(str(tmp_path / "evil.nw"), "H")
@@ -86,8 +86,8 @@ SETTINGS_ROWS = [Row("settings of PySCF", attack, "it is not executed") for atta
 @pytest.mark.parametrize(
     "module", ["spotwave.node.jobs.shci.calculation", "spotwave.node.jobs.shci.programs.pyscf_program"]
 )
-def test_no_settings_file_of_somebody_else_is_executed(module: str, tmp_path: Path) -> None:
-    """All three at once: PySCF takes the first that there is."""
+def test_foreign_settings_file_is_not_executed(module: str, tmp_path: Path) -> None:
+    """All three files exist: PySCF uses the first that it finds."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
     for changes, name in SETTINGS.values():
         path = tmp_path / name
@@ -144,9 +144,7 @@ STORED: dict[str, Hurt] = {
     "a link to another file": _elsewhere,
     "orbitals of 800 TB, all zero": _zeros,
 }
-STORED_ROWS = [
-    Row("checkpoint of the SCF", attack, "nothing is executed; the run ends with one line") for attack in STORED
-]
+STORED_ROWS = [Row("checkpoint of the SCF", attack, "not executed; the run ends with one line") for attack in STORED]
 
 
 @pytest.fixture(scope="module")
@@ -155,12 +153,12 @@ def chkfile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(("row", "hurt"), params(STORED_ROWS, STORED.values()))
-def test_a_checkpoint_of_the_scf_is_numbers(row: Row, hurt: Hurt, chkfile: Path, tmp_path: Path) -> None:
+def test_scf_checkpoint_is_not_executed(row: Row, hurt: Hurt, chkfile: Path, tmp_path: Path) -> None:
     path = Path(shutil.copy(chkfile, tmp_path / "scf.chk"))
     with h5py.File(path, "r+") as file:
         hurt(file, tmp_path / "pwned")
     before = load_hartree_fock(WATER, chkfile).energy
-    # That which is evaluated is not looked at any more: then the rest is whole, and taken.
+    # If the evaluated field is not read any more, the rest is valid and accepted.
     if hurt is _evaluated:
         assert load_hartree_fock(WATER, path).energy == before
     else:

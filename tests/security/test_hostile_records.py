@@ -1,4 +1,4 @@
-"""Events and log lines that a machine forges: the one judge of both ways, by the proxy and by letters on the remote."""
+"""Forged events and log lines: the validation is the same for the proxy and for messages on the remote."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.security.rows import Row
 
 RUN, OTHER, TASK, THEIRS = (str(uuid4()) for _ in range(4))
 OWN = {f"prefect.flow-run.{RUN}", f"prefect.task-run.{TASK}"}
-DROPPED = "is dropped, and nothing is recorded"
+DROPPED = "is dropped and not recorded"
 
 
 def event(**fields: Any) -> dict[str, Any]:
@@ -53,7 +53,7 @@ class Forged(Row):
 
 
 def forged(attack: str, **fields: Any) -> Forged:
-    """As a record's event is judged."""
+    """Return a row for an event that must be dropped."""
     told = event(**fields)
     return Forged("event", attack, DROPPED, lambda: checked(told, RUN, OWN & set(named(told)), kinds=("task-run",)))
 
@@ -75,16 +75,16 @@ FORGED = [
     forged("a payload with another task's id", **payload(id=THEIRS)),
     forged("a payload with a state", **payload(state_id=THEIRS)),
     forged("no payload", payload=None),
-    forged("a name of its own", event="prefect.deployment.ready"),
-    forged("a name that goes on", event="prefect.task-run.Completed.and.more"),
+    forged("an unknown name", event="prefect.deployment.ready"),
+    forged("an allowed name with a suffix", event="prefect.task-run.Completed.and.more"),
     forged("a name of 1000 letters", event="prefect.task-run." + "x" * 1000),
     forged("its own run's state", event="prefect.flow-run.Completed", resource=about(f"prefect.flow-run.{RUN}")),
-    forged("a heartbeat, by letter", event="prefect.flow-run.heartbeat", resource=about(f"prefect.flow-run.{RUN}")),
+    forged("a heartbeat, by remote", event="prefect.flow-run.heartbeat", resource=about(f"prefect.flow-run.{RUN}")),
     forged("a worker's end", event="prefect.worker.stopped", resource=about("prefect.worker.process.controller")),
     forged("1000 relations", related=[about(f"prefect.flow-run.{RUN}")] * 1000),
-    forged("a field more", account=THEIRS),
+    forged("an additional field", account=THEIRS),
     forged("a list for its subject", resource=[TASK]),
-    forged("a relation that is none", related=["x"]),
+    forged("an invalid relation", related=["x"]),
     forged("its task's id in capitals", resource=about(f"prefect.task-run.{TASK.upper()}X")),
     Forged("event", "a list for an event", DROPPED, lambda: checked([], RUN, OWN)),
     logged("of another run", flow_run_id=OTHER),
@@ -95,7 +95,7 @@ FORGED = [
     logged("true for its level", level=True),
     logged("a text for its level", level="20"),
     logged("a list for its message", message=["x"]),
-    logged("a time before there were machines", timestamp="0001-01-01T00:00:00+00:00"),
+    logged("a time in the distant past", timestamp="0001-01-01T00:00:00+00:00"),
     logged("a time in 9999", timestamp="9999-01-01T00:00:00+00:00"),
     logged("a time without its zone", timestamp="2026-11-20T12:00:00"),
     logged("no time", timestamp=None),
@@ -105,7 +105,7 @@ FORGED = [
 
 
 @pytest.mark.parametrize("row", FORGED, ids=str)
-def test_what_is_not_its_own_is_not_recorded(row: Forged) -> None:
+def test_records_of_other_runs_are_dropped(row: Forged) -> None:
     with pytest.raises(NotOwn) as refused:
         row.judged()
     said = str(refused.value)
@@ -113,7 +113,7 @@ def test_what_is_not_its_own_is_not_recorded(row: Forged) -> None:
     assert len(said) < 200
 
 
-def test_what_is_its_own_comes_through_and_plain() -> None:
+def test_own_records_are_kept_as_plain_text() -> None:
     told = event(payload={"validated_state": {"message": "a\x1b]0;x\x07b"}, "task_run": {"name": "n\u202e"}})
     assert checked(told, RUN, OWN)["payload"] == {
         "validated_state": {"message": "ab"},
@@ -127,7 +127,7 @@ def test_what_is_its_own_comes_through_and_plain() -> None:
     assert (kept["name"], kept["level"], kept["task_run_id"]) == ("n\N{REPLACEMENT CHARACTER}", 20, TASK)
 
 
-def test_an_event_nested_without_end_is_cut() -> None:
+def test_deeply_nested_event_is_cut() -> None:
     deep: Any = 1
     for _ in range(900):
         deep = {"a": deep}
@@ -135,13 +135,13 @@ def test_an_event_nested_without_end_is_cut() -> None:
     assert len(json.dumps(told)) < 2000
 
 
-def test_an_id_is_one_in_prefects_own_form() -> None:
+def test_id_must_have_prefects_form() -> None:
     assert is_id(TASK)
     assert not any(map(is_id, (TASK.upper(), TASK.replace("-", ""), f"{{{TASK}}}", 7, None, "")))
 
 
-class _Told:
-    """A Prefect API that knows one other run's task, and keeps what it is told."""
+class _RecordingApi:
+    """A Prefect API with a task of another run, which records what it receives."""
 
     def __init__(self) -> None:
         self.logs: list[Any] = []
@@ -176,8 +176,8 @@ def far(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def handed_on(far: Path, parts: int) -> tuple[records.Record, _Told]:
-    told = _Told()
+def forwarded(far: Path, parts: int) -> tuple[records.Record, _RecordingApi]:
+    told = _RecordingApi()
     with disable_run_logger():
         record = records.Record(told, UUID(RUN), "attempts/1")  # type: ignore[arg-type]
         record.hand_on(Remote(rclone_binary(), None, str(far)), parts)
@@ -190,39 +190,39 @@ def put(far: Path, number: int, *lines: dict[str, Any] | str) -> None:
 
 
 PARTS = [
-    Row("record", "10**9 parts in the lease", "no more is looked for than there is"),
-    Row("record", "a part of eight mebibytes", "passed over, and the next is read"),
-    Row("record", "100 000 lines in one part", "the first are read"),
-    Row("record", "lines that are no JSON, or nested without end", "passed over, and the others are read"),
-    Row("record", "another run's task among its own", "passed over, and the others are read"),
+    Row("record", "10**9 parts in the lease", "only existing parts are looked for"),
+    Row("record", "a part of eight mebibytes", "skipped, and the next is read"),
+    Row("record", "100 000 lines in one part", "only the first are read"),
+    Row("record", "lines that are not JSON or too deeply nested", "skipped, and the others are read"),
+    Row("record", "another run's task among its own", "skipped, and the others are read"),
 ]
 
 
-def test_10_9_parts_are_no_work(far: Path) -> None:
+def test_huge_number_of_parts_costs_no_work(far: Path) -> None:
     put(far, 1, {"log": line()})
     put(far, 2, {"log": line(message="second")})
-    record, told = handed_on(far, 10**9)
+    record, told = forwarded(far, 10**9)
     assert [log.message for log in told.logs] == ["m", "second"]
     assert record.parts == 2
 
 
-def test_a_part_beyond_measure_is_passed_over(far: Path) -> None:
+def test_oversized_part_is_skipped(far: Path) -> None:
     put(far, 1, "x" * 8 * 2**20)
     put(far, 2, {"log": line()})
-    record, told = handed_on(far, 2)
+    record, told = forwarded(far, 2)
     assert [log.message for log in told.logs] == ["m"]
     assert record.parts == 2
-    record, told = handed_on(far, 1)  # by itself it is read in another way
+    record, told = forwarded(far, 1)  # a single part takes another code path
     assert (record.parts, told.logs) == (1, [])
 
 
-def test_lines_without_number_are_cut_off(far: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_lines_is_limited(far: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(records, "MOST_LINES", 100)
     put(far, 1, *[{"log": line(message=str(number))} for number in range(1000)])
-    assert len(handed_on(far, 1)[1].logs) == 100
+    assert len(forwarded(far, 1)[1].logs) == 100
 
 
-def test_what_is_unfit_is_passed_over_and_the_rest_is_told(far: Path) -> None:
+def test_invalid_records_are_skipped_and_the_others_sent(far: Path) -> None:
     put(
         far, 1,
         "[" * 3000, "{", "[]", '"x"', '{"event": NaN}', "\x00", json.dumps({"log": line(level=-1)}),
@@ -232,12 +232,12 @@ def test_what_is_unfit_is_passed_over_and_the_rest_is_told(far: Path) -> None:
         {"event": event(related=[about(f"prefect.flow-run.{RUN}"), {"prefect.resource.id": "prefect.tag.x"}])},
         {"log": line(task_run_id=TASK)},
     )  # fmt: skip
-    _, told = handed_on(far, 1)
+    _, told = forwarded(far, 1)
     assert [log.message for log in told.logs] == ["m"]
     (kept,) = told.events
     assert kept["resource"]["prefect.resource.id"] == f"prefect.task-run.{TASK}"
     assert [one["prefect.resource.id"] for one in kept["related"]] == [f"prefect.flow-run.{RUN}"]
-    assert told.calls == 2, "each task run is asked for once"
+    assert told.calls == 2, "each task run is looked up once"
 
 
 ROWS: list[Row] = [*FORGED, *PARTS]

@@ -1,4 +1,4 @@
-"""What stands in a remote's path reaches rclone and a machine's shell as it is, or is refused by one line."""
+"""A remote's path reaches rclone and a machine's shell unchanged, or is rejected in one line."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tests.blocks.machine_kit import brief
 from tests.security.hostile import LINES, LONG, SHELL
 
 KEY = "sw-0123456789ab"
-# As `node/boot/bootstrap.sh` takes both markers; then it tells what it was given.
+# Replaces both markers as `node/boot/bootstrap.sh` does, and prints the received values.
 TEMPLATE = "set -eu\n@SETTINGS@\ncat >brief.json <<'BRIEF'\n@BRIEF@\nBRIEF\nenv -0 >environment\n"
 
 
 @pytest.mark.parametrize("path", [*LINES, LONG])
-def test_a_path_of_several_lines_or_with_control_characters_is_refused(path: str) -> None:
+def test_path_with_line_ends_or_control_characters_is_rejected(path: str) -> None:
     for whole in (path, f"drive:{path}"):
         with pytest.raises(ValidationError, match="path: give at most") as caught:
             RcloneRemote(path=whole)
@@ -40,13 +40,13 @@ def test_a_path_of_several_lines_or_with_control_characters_is_refused(path: str
         "drive:a/../../b",
     ],
 )
-def test_a_path_that_is_an_option_or_leads_elsewhere_is_refused(path: str) -> None:
+def test_path_that_is_an_option_or_leads_elsewhere_is_rejected(path: str) -> None:
     with pytest.raises(ValidationError, match="path:"):
         RcloneRemote(path=path)
 
 
-def test_rclone_is_given_the_path_as_it_is(tmp_path: Path) -> None:
-    """Real rclone: a folder within a folder of each of these names, on this computer and on a named remote."""
+def test_rclone_receives_unchanged_path(tmp_path: Path) -> None:
+    """With the real rclone: nested folders with each of these names, on this computer and on a named remote."""
     path = "/".join(word.strip() for word in SHELL)
     config = SecretStr(f"[drive]\ntype = alias\nremote = {tmp_path}/far\n")
     for block, folder in (
@@ -62,7 +62,7 @@ def test_rclone_is_given_the_path_as_it_is(tmp_path: Path) -> None:
     assert not Path("pwned").exists()
 
 
-def test_no_root_is_taken_for_an_option_and_nothing_leaves_it(tmp_path: Path) -> None:
+def test_root_is_never_an_option_and_paths_stay_below_it(tmp_path: Path) -> None:
     for root in ("-v", "--config=/etc/passwd", "a\x00b"):
         with pytest.raises(ValueError, match="is not a valid remote folder"):
             Remote(rclone_binary(), None, root)
@@ -77,8 +77,8 @@ def test_no_root_is_taken_for_an_option_and_nothing_leaves_it(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("word", [*SHELL, *(line for line in LINES if "\x00" not in line)])
-def test_a_machine_is_told_exactly_that_by_a_real_shell(word: str, tmp_path: Path) -> None:
-    """The block would refuse some of these; the script must not rely on it."""
+def test_shell_passes_unchanged_values_to_machine(word: str, tmp_path: Path) -> None:
+    """The block rejects some of these values, but the script must be safe without that."""
     told = brief().brief
     asked = Brief(**{**vars(told), "remote": f"drive:{word}/{KEY}", "lease_id": word})
     settings = {"SPOTWAVE_SECRET": word, "SPOTWAVE_SECRET_AT": f"https://vault{word}"}
@@ -92,7 +92,7 @@ def test_a_machine_is_told_exactly_that_by_a_real_shell(word: str, tmp_path: Pat
     assert {path.name for path in tmp_path.iterdir()} == {"script", "environment", "brief.json"}
 
 
-def test_a_name_of_a_setting_is_a_name() -> None:
+def test_invalid_setting_name_is_rejected() -> None:
     for name in ("A B", "A;touch pwned", "A=1\nexport B", "1A", ""):
         with pytest.raises(ValueError, match="cannot be an environment variable"):
             render(brief().brief, settings={name: "x"}, template=TEMPLATE)

@@ -1,4 +1,4 @@
-"""Words of a machine that a terminal would obey or a page would follow: they are shown as what they are, text."""
+"""Texts of a machine with terminal escapes or markup: terminal and UI show them as plain text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from spotwave.blocks.local.block import LocalCloud
 from spotwave.blocks.models import MachineState
 from spotwave.deployments.closing_table import closing_table
 from spotwave.deployments.machines import Found, as_table
-from spotwave.deployments.proxy.shown import Unfit, lease_artifact, node_artifact
+from spotwave.deployments.proxy.shown import BadArtifact, lease_artifact, node_artifact
 from spotwave.node.contract import Ending, Lease, Outcome, Phase, Progress
 from spotwave.node.jobs.shci.programs.base import last_lines
 from spotwave.node.untrusted.plain_text import markdown, plain
@@ -38,7 +38,7 @@ class Words(Row):
 
 
 def terminal(attack: str, text: str) -> Words:
-    return Words("terminal", attack, "nothing but printable characters", text)
+    return Words("terminal", attack, "only printable characters are shown", text)
 
 
 def page(attack: str, text: str) -> Words:
@@ -51,11 +51,11 @@ TERMINAL = [
     terminal("a link (OSC 8)", "a\x1b]8;;https://evil\x1b\\click\x1b]8;;\x1b\\b"),
     terminal("a cleared screen", "a\x1b[2J\x1b[Hb"),
     terminal("colours", "a\x1b[31;1mred\x1b[0mb"),
-    terminal("a report that is typed (DSR)", "a\x1b[6nb"),
+    terminal("a status report that is typed (DSR)", "a\x1b[6nb"),
     terminal("a reset", "a\x1bcb"),
     terminal("C1 controls", "a\x9b2J\x9d0;owned\x9cb"),
     terminal("a sequence without its end", "a\x1b]0;" + "x" * 1000),
-    terminal("a line written over", "harmless\rowned"),
+    terminal("an overwritten line", "harmless\rowned"),
     terminal("bells and backspaces", "a\x07\x08\x08b"),
     terminal("reversed writing (U+202E)", "a\u202egnp.exe"),
     terminal("hidden characters", "a\u200bb\u2066c\u2069\ufeff"),
@@ -87,7 +87,7 @@ PAGE = [
 
 
 @pytest.mark.parametrize("words", TERMINAL, ids=str)
-def test_a_terminal_is_told_nothing_but_text(words: Words) -> None:
+def test_terminal_shows_only_printable_text(words: Words) -> None:
     assert plain(words.text).isprintable()
     assert len(plain(words.text)) <= 500
     lines = plain(words.text, 2000, lines=True)
@@ -103,7 +103,7 @@ def test_a_terminal_is_told_nothing_but_text(words: Words) -> None:
 
 
 @pytest.mark.parametrize("words", PAGE, ids=str)
-def test_a_page_shows_the_words_themselves(words: Words) -> None:
+def test_page_shows_literal_text(words: Words) -> None:
     """A parser of GitHub's Markdown, with HTML allowed, finds one paragraph of text."""
     escaped = markdown(words.text)
     tokens = LINKS.parse(escaped)
@@ -111,14 +111,14 @@ def test_a_page_shows_the_words_themselves(words: Words) -> None:
     parts = tokens[1].children or []
     assert {part.type for part in parts} <= {"text", "text_special"}
     assert "".join(part.content for part in parts) == plain(words.text)
-    # What a parser that makes links of addresses would look for.
+    # Patterns that a parser turns into links.
     assert not re.search(r"(?<!\\)://|www\.|\w@", escaped)
     assert "|" not in escaped.replace("\\|", "")
     cells = LINKS.parse(f"| a | b |\n|--|--|\n| {escaped} | x |\n")
     assert sum(token.type == "td_open" for token in cells) == 2
 
 
-def test_honest_words_stay_as_they_are() -> None:
+def test_ordinary_text_is_unchanged() -> None:
     line = "run_shci: iteration 4, 12,334 determinants, -149.93537592 Ha (+/- 1e-5) in 3.5 s; größe 名前"
     assert plain(line) == markdown(line) == line
     assert plain("the end of its log:\n  a\n  b", lines=True) == "the end of its log:\n  a\n  b"
@@ -195,24 +195,24 @@ def in_a_table_through_the_proxy(_: Path) -> str:
 @dataclass(frozen=True)
 class Place(Row):
     shown: Callable[[Path], str]
-    page: bool = True  #: else a terminal, which follows no links
+    page: bool = True  #: False: a terminal, which has no links
 
 
 PLACES = [
     Place("lease in the UI", "escapes, a link, HTML", TEXT, in_the_lease),
     Place("attempts in the UI", "escapes, a link, HTML, a cell's end", TEXT, in_the_attempts),
     Place("closing table", "names of steps and machines with escapes", TEXT, in_the_closing_table, page=False),
-    Place("closing table", "a result that is none", "shown as missing", in_the_closing_table_of_no_result),
+    Place("closing table", "an invalid result", "shown as missing", in_the_closing_table_of_no_result),
     Place("list of machines", "tags with escapes and markup", TEXT, in_the_list_of_machines),
     Place("failure of a program", "a log with escapes", TEXT, in_the_end_of_a_log),
-    Place("proxy, lease", "a page in the place of its data", "in our own words", in_a_lease_through_the_proxy),
+    Place("proxy, lease", "a page instead of its data", "rebuilt by the proxy", in_a_lease_through_the_proxy),
     Place("proxy, artifact", "a page with links and pictures", TEXT, in_an_artifact_through_the_proxy),
     Place("proxy, table", "cells with links", TEXT, in_a_table_through_the_proxy),
 ]
 
 
 @pytest.mark.parametrize("place", PLACES, ids=str)
-def test_where_words_of_a_machine_are_shown(place: Place, tmp_path: Path) -> None:
+def test_machine_text_is_sanitized_everywhere(place: Place, tmp_path: Path) -> None:
     shown = place.shown(tmp_path)
     assert all(line.isprintable() for line in shown.split("\n")), repr(shown)
     for mark in ("\x1b", "owned\x07", "\u202e", "]52;"):
@@ -223,21 +223,21 @@ def test_where_words_of_a_machine_are_shown(place: Place, tmp_path: Path) -> Non
 
 REFUSED: list[tuple[Row, dict[str, Any]]] = [
     (Row("proxy, artifact", "a picture's address", "403"), {"type": "image", "data": "https://evil/x.png"}),
-    (Row("proxy, artifact", "a bar at NaN", "403"), {"type": "progress", "data": float("nan")}),
-    (Row("proxy, artifact", "a bar at 10**9", "403"), {"data": 10**9}),
+    (Row("proxy, artifact", "a progress of NaN", "403"), {"type": "progress", "data": float("nan")}),
+    (Row("proxy, artifact", "a progress of 10**9", "403"), {"data": 10**9}),
     (Row("proxy, artifact", "an object for its data", "403"), {"data": {"a": 1}}),
     (Row("proxy, artifact", "a list for its description", "403"), {"description": ["x"]}),
 ]
 
 
 @pytest.mark.parametrize(("row", "body"), REFUSED, ids=str)
-def test_what_no_artifact_of_a_machine_may_be(row: Row, body: dict[str, Any]) -> None:
-    with pytest.raises(Unfit) as refused:
+def test_invalid_artifact_is_rejected(row: Row, body: dict[str, Any]) -> None:
+    with pytest.raises(BadArtifact) as refused:
         node_artifact(body)
     assert str(refused.value).isprintable()
 
 
-def test_an_honest_lease_passes_the_proxy_unchanged() -> None:
+def test_valid_lease_passes_proxy_unchanged() -> None:
     lease = Lease(3, Phase.WORKING, Progress("run_shci", 40.0, "iteration 4"), "001-00002", Outcome(Ending.LOST, "x"))
     assert lease_artifact({"data": lease.for_people, "metadata_": lease.to_metadata()}) == {
         "data": lease.for_people,

@@ -1,4 +1,4 @@
-"""AWS: the policies to paste hold what is really asked, by whom it is asked, and no more."""
+"""AWS: the documented policies grant each caller exactly the rights that its calls need."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.blocks.machine_kit import until
 from tests.emulators.aws_cloud import cloud_at
 from tests.security.api_walkthroughs import MACHINE, billed, looked_at, removed
 from tests.security.aws_iam import GuardedAws, policy
-from tests.security.guard import Right, shows
+from tests.security.guard import Right, contains_secret
 from tests.security.iam_policy import actions, allows
 
 TAGS = {"spotwave": KEY, "spotwave-deadline": "1800000000"}
@@ -30,7 +30,7 @@ def aws(tmp_path: Path) -> Iterator[GuardedAws]:
         yield emulator
 
 
-def test_what_is_asked_is_what_is_granted(aws: GuardedAws) -> None:
+def test_policies_grant_exactly_the_used_rights(aws: GuardedAws) -> None:
     cloud = cloud_at(aws, attempts=2)
     assert [finding for finding in looked_at(cloud) if not finding.ok and "launch" in finding.what] == []
     aws.account.has_used_spot = False
@@ -40,7 +40,7 @@ def test_what_is_asked_is_what_is_granted(aws: GuardedAws) -> None:
     computer = aws.computers[machine.id]
     until((computer.work / "up").exists)
     assert (computer.work / "kept/rclone.conf").exists()
-    # By another process, which does not remember that the secret is written already.
+    # A new process does not know that the secret is written already.
     second = cloud_at(aws, attempts=2).machines(TEMPLATE).launch(offer(), brief(attempt=2))
     at.state(second)
     at.terminate(second)
@@ -53,12 +53,12 @@ def test_what_is_asked_is_what_is_granted(aws: GuardedAws) -> None:
     assert aws.unknown == []
     assert aws.lacked == {}
     # The job's secrets go to the vault, and nowhere else: not into user data, tags, or whatever a call says.
-    with_secret = {aws.name_of(one).partition(" ")[0] for one in aws.requests if shows(one, PLANTED)}
+    with_secret = {aws.name_of(one).partition(" ")[0] for one in aws.requests if contains_secret(one, PLANTED)}
     assert with_secret == {"CreateSecret", "PutSecretValue"}
     assert aws.used == {"launcher": actions(policy("launcher")), "machine": actions(policy("machine"))}
 
 
-def test_a_drill_takes_a_policy_of_its_own(aws: GuardedAws) -> None:
+def test_drill_needs_separate_policy(aws: GuardedAws) -> None:
     aws.has_used_fis = False
     role = "arn:aws:iam::123456789012:role/spotwave-fault"
     cloud = cloud_at(aws, attempts=1, fault_role=role)
@@ -66,7 +66,7 @@ def test_a_drill_takes_a_policy_of_its_own(aws: GuardedAws) -> None:
     cloud.force_interruption(machine)
     assert aws.lacked == {}
     assert aws.used["drill"] == actions(policy("drill"))
-    # What the experiment itself may, by the role that it is given.
+    # The rights of the experiment itself, by its role.
     instance = f"arn:aws:ec2:us-east-1:{ACCOUNT}:instance/{machine.id}"
     send = "ec2:SendSpotInstanceInterruptions"
     assert actions(policy("fault")) == {send}
@@ -78,8 +78,8 @@ def test_a_drill_takes_a_policy_of_its_own(aws: GuardedAws) -> None:
     assert aws.lacked == {"launcher": {"fis:CreateExperimentTemplate"}}
 
 
-def test_what_carries_no_tag_of_ours_cannot_be_ended(aws: GuardedAws) -> None:
-    """The launcher's credentials in the hands of a thief, or of a bug."""
+def test_untagged_resources_cannot_be_removed(aws: GuardedAws) -> None:
+    """In case of stolen launcher credentials, or a bug."""
     cloud = cloud_at(aws, attempts=1)
     for kind, row in LEFT.items():
         id_ = aws.fleet.leave(kind, "us-east-1", row, TAGS)
@@ -116,11 +116,11 @@ INSTANCE = f"arn:aws:ec2:us-east-1:{ACCOUNT}:instance/*"
         (Right("ec2:ModifyInstanceAttribute", INSTANCE), ""),
     ],
 )
-def test_what_the_launcher_may_not(right: Right, why: str) -> None:
+def test_launcher_lacks_right(right: Right, why: str) -> None:
     assert not allows(policy("launcher"), right), why
 
 
-def test_what_a_machine_may_not() -> None:
+def test_machine_lacks_rights() -> None:
     machine = policy("machine")
     secret = f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret"
     assert allows(machine, Right("secretsmanager:GetSecretValue", f"{secret}:spotwave/{KEY}-aBcDeF"))
@@ -129,8 +129,8 @@ def test_what_a_machine_may_not() -> None:
         assert not allows(machine, Right(action, f"{secret}:spotwave/{KEY}-aBcDeF"))
 
 
-def test_a_right_that_is_taken_away_is_missed(aws: GuardedAws) -> None:
-    """The guard really refuses: without this the first test would prove nothing."""
+def test_removed_right_is_detected(aws: GuardedAws) -> None:
+    """Control: the guard really rejects calls; otherwise the first test would prove nothing."""
     statements = aws.policies["launcher"]["Statement"]
     statements[:] = [one for one in statements if one["Sid"] != "TagWhatIsLaunched"]
     with pytest.raises(LaunchRefused, match=r"aws-launcher\.json"):

@@ -1,4 +1,4 @@
-"""Azure: the roles to paste hold what is really asked, in the scope where it is asked, and no more."""
+"""Azure: the documented roles grant exactly the actions that the calls need, in the scope of each call."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.emulators.azure_kit import block, emulated, offer
 from tests.emulators.azure_resources import Part, resource_id
 from tests.security.api_walkthroughs import MACHINE, billed, looked_at, removed
 from tests.security.azure_iam import DRILL, HOLDERS, GuardedAzure, granted, role
-from tests.security.guard import POLICIES, shows
+from tests.security.guard import POLICIES, contains_secret
 
 PLANTED = "planted-2b7d90"
 KEY = "sw-0123456789ab"
@@ -37,7 +37,7 @@ def brief(attempt: int = 1) -> LaunchBrief:
     return LaunchBrief(a_brief(attempt=attempt).brief, {"rclone.conf": SecretStr(PLANTED)})
 
 
-def test_what_is_asked_is_what_is_granted(azure: GuardedAzure) -> None:
+def test_roles_grant_exactly_the_used_actions(azure: GuardedAzure) -> None:
     cloud = block(azure)
     assert [finding for finding in looked_at(cloud) if not finding.ok] == []
     assert [finding for finding in block(azure, "eastus").check() if not finding.ok] == []
@@ -49,7 +49,7 @@ def test_what_is_asked_is_what_is_granted(azure: GuardedAzure) -> None:
     cloud.state(second)
     cloud.terminate(second)
     billed(cloud, second)
-    # A machine deletes itself; one that Azure does not let, deallocates itself.
+    # A machine deletes itself; if Azure does not permit it, it deallocates itself.
     azure.fail(instead("virtualMachines.delete", refused(409, "Conflict"), times=1))
     (computer.work / "end").touch()
     until(lambda: azure.resources.vms[machine.id].power == "deallocated" if machine.id in azure.resources.vms else True)
@@ -61,7 +61,7 @@ def test_what_is_asked_is_what_is_granted(azure: GuardedAzure) -> None:
     ):
         leave(azure, kind, type_)
     removed(cloud, "disk", "nic", "ip", "secret")
-    # A job that comes back finds its secret deleted but not purged.
+    # A resumed job finds its secret deleted but not purged.
     azure.vault.may_purge = False
     cloud.launch(offer(), brief(attempt=3))
     removed_machine = cloud.find()[0]
@@ -70,10 +70,10 @@ def test_what_is_asked_is_what_is_granted(azure: GuardedAzure) -> None:
     azure.vault.may_purge = True
     cloud.machines(IDLE).launch(offer(), brief(attempt=4))
     assert azure.unknown == []
-    # The SDK looks whether a secret is recovered by reading it, and takes a refusal for yes (403, in its
-    # keyvault/secrets/_shared/_polling.py): the launcher needs no right to read any secret.
+    # The SDK checks whether a secret is recovered by reading it, and treats 403 as success (in its
+    # keyvault/secrets/_shared/_polling.py): the launcher needs no right to read secrets.
     assert azure.lacked == {"launcher": {"Microsoft.KeyVault/vaults/secrets/getSecret/action"}}
-    with_secret = {(one.method, one.path) for one in azure.requests if shows(one, PLANTED)}
+    with_secret = {(one.method, one.path) for one in azure.requests if contains_secret(one, PLANTED)}
     assert with_secret == {("PUT", f"/secrets/spotwave-{KEY}")}
     assert azure.used == {name: granted(name) for names in HOLDERS.values() for name in names.values()}
 
@@ -83,7 +83,7 @@ def leave(azure: GuardedAzure, kind: str, type_: str) -> None:
     azure.resources.parts[id_] = Part(kind, id_, "eastus", {"spotwave": KEY}, None, delete_with_user=False)
 
 
-def test_a_drill_takes_a_role_of_its_own(azure: GuardedAzure) -> None:
+def test_drill_needs_separate_role(azure: GuardedAzure) -> None:
     cloud = block(azure)
     machine = cloud.machines(IDLE).launch(offer(), brief())
     cloud.force_interruption(machine)
@@ -94,7 +94,7 @@ def test_a_drill_takes_a_role_of_its_own(azure: GuardedAzure) -> None:
     assert azure.lacked == {"launcher": {"Microsoft.Compute/virtualMachines/simulateEviction/action"}}
 
 
-def test_roles_end_at_the_group_and_readers_write_nothing() -> None:
+def test_roles_are_limited_to_group_and_readers_cannot_write() -> None:
     group = "/subscriptions/SUBSCRIPTION/resourceGroups/spotwave"
     for name in ("launcher", "machine", "launcher-secrets", "machine-secrets", DRILL):
         assert role(name)["AssignableScopes"] == [group]
@@ -103,7 +103,7 @@ def test_roles_end_at_the_group_and_readers_write_nothing() -> None:
     assert not any("*" in action for names in HOLDERS.values() for name in names.values() for action in granted(name))
 
 
-def test_every_role_is_made_and_assigned_by_the_page() -> None:
+def test_docs_create_and_assign_every_role() -> None:
     page = DOCS.read_text()
     made = re.search(r"for who in ([^;]+); do", page)
     assert made is not None
@@ -112,7 +112,7 @@ def test_every_role_is_made_and_assigned_by_the_page() -> None:
         assert page.count(f'"{role(name)["Name"]}"') == 1, f"{name} is assigned once"
 
 
-def test_an_action_that_is_taken_away_is_missed(azure: GuardedAzure) -> None:
+def test_removed_action_is_detected(azure: GuardedAzure) -> None:
     azure.granted["launcher"].remove("Microsoft.Network/publicIPAddresses/join/action")
     with pytest.raises(LaunchRefused, match=r"azure-launcher\.json"):
         block(azure).launch(offer(), brief())

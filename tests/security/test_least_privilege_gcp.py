@@ -1,4 +1,4 @@
-"""Google: the roles to paste hold what is really asked, by whom it is asked, and no more."""
+"""Google: the documented roles grant each caller exactly the permissions that its calls need."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.emulators.gcp_cloud import cloud_at, offer
 from tests.emulators.gcp_routes import ADD_VERSION, route
 from tests.security.api_walkthroughs import MACHINE, billed, looked_at, removed
 from tests.security.gcp_iam import GuardedGcp, beside, condition_of_machines, permissions
-from tests.security.guard import shows
+from tests.security.guard import contains_secret
 
 PLANTED = "planted-2b7d90"
 OWN = "projects/spotwave-test/global/images"
@@ -34,7 +34,7 @@ def google(tmp_path: Path) -> Iterator[GuardedGcp]:
         yield emulator
 
 
-def test_what_is_asked_is_what_is_granted(google: GuardedGcp) -> None:
+def test_roles_grant_exactly_the_used_permissions(google: GuardedGcp) -> None:
     cloud = cloud_at(google.url, image=f"{OWN}/baked", image_arm64=f"{OWN}/family/baked-arm64")
     assert [finding for finding in looked_at(cloud) if not finding.ok] == []
     assert cloud.interruptions([offer()])
@@ -53,7 +53,7 @@ def test_what_is_asked_is_what_is_granted(google: GuardedGcp) -> None:
     removed(cloud, "disk", "secret")
     assert google.unknown == []
     assert google.lacked == {}
-    assert {route(one)[0] for one in google.requests if shows(one, PLANTED)} == {ADD_VERSION}
+    assert {route(one)[0] for one in google.requests if contains_secret(one, PLANTED)} == {ADD_VERSION}
     assert google.used == {
         "launcher": permissions("launcher"),
         "beside": beside(),
@@ -61,7 +61,7 @@ def test_what_is_asked_is_what_is_granted(google: GuardedGcp) -> None:
     }
 
 
-def test_a_drill_takes_a_role_of_its_own(google: GuardedGcp) -> None:
+def test_drill_needs_separate_role(google: GuardedGcp) -> None:
     cloud = cloud_at(google.url)
     machine = cloud.machines("@SETTINGS@\n@BRIEF@\n").launch(offer(), brief())
     cloud.force_interruption(machine)
@@ -72,7 +72,7 @@ def test_a_drill_takes_a_role_of_its_own(google: GuardedGcp) -> None:
     assert google.lacked == {"launcher": {"compute.instances.simulateMaintenanceEvent"}}
 
 
-def test_the_machines_condition_opens_ours_alone() -> None:
+def test_machine_condition_allows_only_own_resources() -> None:
     for resource, may in {
         "projects/1/secrets/spotwave-sw-0123456789ab/versions/latest": True,
         "projects/1/secrets/database-password/versions/latest": False,
@@ -82,7 +82,7 @@ def test_the_machines_condition_opens_ours_alone() -> None:
         assert condition_of_machines(resource) is may, resource
 
 
-def test_a_permission_that_is_taken_away_is_missed(google: GuardedGcp) -> None:
+def test_removed_permission_is_detected(google: GuardedGcp) -> None:
     google.granted["launcher"].remove("compute.subnetworks.useExternalIp")
     with pytest.raises(LaunchRefused, match="give the launcher its role"):
         cloud_at(google.url).launch(offer(), brief())

@@ -1,6 +1,6 @@
-"""What is installed is what the lock file names, by hash, and a machine installs no other versions.
+"""Installed packages match the lock file, with hashes, and machines install the same versions.
 
-Whether any of it has a known vulnerability, `make audit` asks of a service in the network.
+`make audit` looks up known vulnerabilities with a service on the internet.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 LOCKS = ("requirements.lock", "node/requirements.lock")
-# Ours, and what makes an environment: `python -m venv` brings them.
+# Spotwave itself, and the packages that `python -m venv` installs.
 BESIDE = {"spotwave", "pip", "setuptools"}
 _PIN = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(\[[^\]]*\])?==(?P<version>[^\s;]+)(\s*;\s*(?P<marker>[^\\]+?))?\s*\\?$")
 
@@ -36,7 +36,7 @@ class Pin:
 
 
 def pins(lock: str) -> list[Pin]:
-    """Fails for a line that is no pin, hash or comment: an address, an index, an option."""
+    """Return the pins. Fails for a line that is not a pin, hash or comment, such as an address, index or option."""
     found: list[tuple[re.Match[str], list[str]]] = []
     for line in (ROOT / lock).read_text().splitlines():
         text = line.strip()
@@ -59,7 +59,7 @@ def wanted() -> list[Requirement]:
 
 
 @pytest.mark.parametrize("lock", LOCKS)
-def test_every_line_is_a_version_with_its_hashes(lock: str) -> None:
+def test_every_line_is_a_version_with_hashes(lock: str) -> None:
     found = pins(lock)
     assert len(found) > 50
     assert [pin.name for pin in found if not pin.hashes] == []
@@ -67,28 +67,28 @@ def test_every_line_is_a_version_with_its_hashes(lock: str) -> None:
     assert len(here) == len(set(here)), "one version each"
 
 
-def test_the_lock_is_what_the_project_asks_for() -> None:
+def test_lock_matches_project_requirements() -> None:
     locked = {pin.name: pin for pin in pins("requirements.lock") if pin.is_for_here}
     for one in wanted():
         if one.marker is not None and not one.marker.evaluate():
             continue
-        assert one.url is None, f"{one} is from an address, which nobody has locked"
+        assert one.url is None, f"{one} is from an address, which cannot be locked"
         pin = locked.get(canonicalize_name(one.name))
         assert pin is not None, f"{one} is not locked; run make lock"
         assert one.specifier.contains(pin.version, prereleases=True), f"{one}, but {pin.version} is locked"
 
 
-def test_what_is_installed_is_what_is_locked() -> None:
+def test_installed_packages_match_lock() -> None:
     installed = {str(canonicalize_name(one.metadata["Name"])): one.version for one in distributions()}
     locked = {pin.name: pin.version for pin in pins("requirements.lock") if pin.is_for_here}
     differing = {name: (installed.get(name), version) for name, version in locked.items()
                  if installed.get(name) != version}  # fmt: skip
     assert differing == {}, "(installed, locked); run make env"
-    assert set(installed) - set(locked) - BESIDE == set(), "installed, and nobody has locked it"
+    assert set(installed) - set(locked) - BESIDE == set(), "installed, but not locked"
 
 
-def test_a_machine_installs_the_same_versions_from_the_same_files() -> None:
+def test_machine_installs_same_versions_and_files() -> None:
     locked = {(pin.name, pin.version): set(pin.hashes) for pin in pins("requirements.lock")}
     for pin in pins("node/requirements.lock"):
-        assert (pin.name, pin.version) in locked, f"{pin.name}=={pin.version} is not what the controller has"
+        assert (pin.name, pin.version) in locked, f"{pin.name}=={pin.version} differs from the controller's version"
         assert set(pin.hashes) <= locked[pin.name, pin.version]

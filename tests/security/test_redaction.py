@@ -1,4 +1,4 @@
-"""Secrets in what programs say: none of them shows, however it is written, and ordinary words stay."""
+"""Secrets in output of programs: none of them shows, however it is written, and ordinary words stay."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def b64(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
-# How a known secret may be written: name -> (the text, what must not be left of it).
+# Encodings of a known secret: name -> (the text, parts that must not remain).
 WRITTEN: dict[str, tuple[str, list[str]]] = {
     "as it is": (SECRET, [SECRET]),
     "quoted for a path": (quote(SECRET), ["S3cret", "5c"]),
@@ -54,7 +54,7 @@ WRITTEN: dict[str, tuple[str, list[str]]] = {
 }  # fmt: skip
 # Names of options in an rclone.conf.
 NAMES = ["bearer_token", "sas_url", "private_key", "client_secret", "access_grant", "connection_string", "mnemonic"]
-# What is known by its form: text -> what must not be left of it.
+# Secrets recognized by their form: name -> (the text, the part that must not remain).
 FORMS: dict[str, tuple[str, str]] = {
     "a web hook": (f"Post https://hooks.slack.example/services/T000/B000/{TOKEN}: no route", "B000"),
     "a bot's address": (f"GET https://api.chat.example/bot123456:{TOKEN}/send", TOKEN),
@@ -64,17 +64,17 @@ FORMS: dict[str, tuple[str, str]] = {
     "an old signed address": (f"https://b.s3.amazonaws.com/k?AWSAccessKeyId={TOKEN}&Signature=5c1f77", TOKEN),
     "a JSON Web Token": (f"the token {JWT} is over", "cGxhbn"),
     "a bearer's header": (f"Authorization: Bearer {TOKEN}", TOKEN),
-    "a basic header in a request's print": (f"{{'Authorization': 'Basic {b64('u:planted')}'}}", b64("u:planted")),
+    "a basic header in a printed request": (f"{{'Authorization': 'Basic {b64('u:planted')}'}}", b64("u:planted")),
     "a key file": (f"cannot parse {PEM}", "planted"),
     "half a key file": (f"cannot parse {PEM[:60]}", "MIIEv"),
     "a key file in JSON": (json.dumps({"private_key": PEM}), "planted"),
-    "an exception's print": (f"ClientSecretCredential(client_secret='{TOKEN}')", TOKEN),
+    "the text of an exception": (f"ClientSecretCredential(client_secret='{TOKEN}')", TOKEN),
     "a JSON answer": (f'{{"access_token": "{TOKEN}", "expires_in": 3599}}', TOKEN),
     "Prefect's key": (f"key pnu_{TOKEN} is unknown", TOKEN),
     "a user in an address": (f"https://machine:{TOKEN}@prefect.example/api", TOKEN),
     "an environment": (f"PREFECT_API_AUTH_STRING=machine:{TOKEN}", TOKEN),
 }  # fmt: skip
-# Ordinary lines, which stay as they are.
+# Ordinary lines, which must not be changed.
 ORDINARY = [
     "exit status 3: basic authentication failed, the bearer token has expired",
     "the access key is unknown; give another password or token",
@@ -109,12 +109,12 @@ _ROWS = {
     **{f"rclone.conf: its option {name}": name for name in NAMES},
     **{f"unknown secret: {name}": name for name in FORMS},
 }
-ROWS = [Row("what programs say", attack, "*** in its place, the rest of the line stays") for attack in _ROWS]
+ROWS = [Row("output of programs", attack, "replaced by ***, the rest of the line is kept") for attack in _ROWS]
 ROWS += [
-    Row("what programs say", "1 MB of half secrets, quotes and beginnings of keys", "read within seconds"),
-    Row("rclone.conf", "every option that rclone itself calls a password", "is taken for a secret"),
-    Row("agent's log", "the attempt's token in an exception", "*** in its place, in agent.log too"),
-    Row("SDK's exception", "a signed address in what a cloud refuses", "*** in its place"),
+    Row("output of programs", "1 MB of half secrets, quotes and beginnings of keys", "read within seconds"),
+    Row("rclone.conf", "every option that rclone itself calls a password", "is treated as a secret"),
+    Row("agent's log", "the attempt's token in an exception", "replaced by ***, also in agent.log"),
+    Row("SDK's exception", "a signed address in a cloud's error", "replaced by ***"),
 ]
 
 
@@ -126,61 +126,61 @@ def config(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", WRITTEN)
-def test_a_known_secret_is_found(name: str, config: Path) -> None:
+def test_known_secret_is_redacted(name: str, config: Path) -> None:
     text, gone = WRITTEN[name]
-    told = redactor(config)(f"Failed to copy: {text} is refused by dav.example")
-    assert told.startswith("Failed to copy: "), told
-    assert told.endswith(" is refused by dav.example"), told
-    assert "***" in told
-    assert not [one for one in gone if one in told], told
+    redacted = redactor(config)(f"Failed to copy: {text} is refused by dav.example")
+    assert redacted.startswith("Failed to copy: "), redacted
+    assert redacted.endswith(" is refused by dav.example"), redacted
+    assert "***" in redacted
+    assert not [one for one in gone if one in redacted], redacted
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_of_an_option_of_this_name(name: str, tmp_path: Path) -> None:
+def test_rclone_option_is_redacted(name: str, tmp_path: Path) -> None:
     value = {
         "sas_url": f"https://a.blob.core.windows.net/c?sv=2024&sig={TOKEN}",
         "connection_string": f"AccountName=somebody;AccountKey={TOKEN};Suffix=core",
     }.get(name, TOKEN)
     (tmp_path / "rclone.conf").write_text(f"[it]\ntype = any\n{name} = {value}\n")
-    told = redactor(tmp_path / "rclone.conf")(f"it says {TOKEN} is stale")
-    assert told == "it says *** is stale"
+    redacted = redactor(tmp_path / "rclone.conf")(f"it says {TOKEN} is stale")
+    assert redacted == "it says *** is stale"
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_an_unknown_secret_is_known_by_its_form(name: str) -> None:
+def test_unknown_secret_is_redacted_by_its_form(name: str) -> None:
     text, gone = FORMS[name]
-    told = without_secrets(text)
-    assert gone not in told, told
-    assert "***" in told
+    redacted = without_secrets(text)
+    assert gone not in redacted, redacted
+    assert "***" in redacted
 
 
 @pytest.mark.parametrize("text", ORDINARY)
-def test_ordinary_words_stay(text: str, config: Path) -> None:
+def test_ordinary_text_is_unchanged(text: str, config: Path) -> None:
     switches = secrets_of({"pass": "on", "token": "true", "key_file": "/home/me/key.pem"})
     assert redactor(config, switches)(text) == text
 
 
-def test_what_rclone_calls_a_password_is_one() -> None:
-    told = subprocess.run([rclone_binary(), "config", "providers"], capture_output=True, check=True, timeout=60)
-    options = [option for provider in json.loads(told.stdout) for option in provider["Options"]]
+def test_rclone_password_options_are_secrets() -> None:
+    redacted = subprocess.run([rclone_binary(), "config", "providers"], capture_output=True, check=True, timeout=60)
+    options = [option for provider in json.loads(redacted.stdout) for option in provider["Options"]]
     passwords = {option["Name"] for option in options if option["IsPassword"]}
     assert len(passwords) > 10
     assert {name for name in passwords if not names_a_secret(name)} == set()
-    # Whose name says so, among what it calls sensitive: the others are users, addresses, ids of folders.
+    # Of the options that rclone calls sensitive, only those with such names: others are users, addresses, folder ids.
     words = ("secret", "token", "password", "private", "credential", "mnemonic", "grant", "pem", "cookie", "session")
     sensitive = {option["Name"] for option in options if option["Sensitive"]}
     by_name = {name for name in sensitive if any(word in name for word in words)}
     assert {name for name in by_name if not names_a_secret(name)} == set()
 
 
-def test_a_megabyte_of_half_secrets_is_read_in_time(config: Path) -> None:
+def test_redaction_of_a_megabyte_is_fast(config: Path) -> None:
     text = "".join(one * (1_000_000 // len(HALF) // len(one)) for one in HALF)
-    scrub, begun = redactor(config), time.process_time()
+    scrub, started = redactor(config), time.process_time()
     scrub(text)
-    assert time.process_time() - begun < 10, "linear: a second or two"
+    assert time.process_time() - started < 10, "linear: a second or two"
 
 
-def test_no_secret_of_the_api_is_in_an_agents_log(config: Path) -> None:
+def test_agent_log_has_no_api_secret(config: Path) -> None:
     scrub = redactor(
         config, secrets_of({"PREFECT_API_AUTH_STRING": f"machine:{TOKEN}", "PREFECT_API_URL": "https://x"})
     )
@@ -189,13 +189,13 @@ def test_no_secret_of_the_api_is_in_an_agents_log(config: Path) -> None:
     except OSError:
         record = logging.LogRecord("agent", logging.ERROR, "", 1, "told %s", (TOKEN,), sys.exc_info())
     assert RedactedLog(scrub).filter(record)
-    told = logging.Formatter("%(message)s").format(record)
-    assert told.startswith("told ***")
-    assert "401 for ***" in told
-    assert TOKEN not in told
-    assert b64(f"machine:{TOKEN}")[12:24] not in told
+    redacted = logging.Formatter("%(message)s").format(record)
+    assert redacted.startswith("told ***")
+    assert "401 for ***" in redacted
+    assert TOKEN not in redacted
+    assert b64(f"machine:{TOKEN}")[12:24] not in redacted
 
 
-def test_a_clouds_refusal_quotes_no_signed_address() -> None:
+def test_cloud_error_has_no_signed_address() -> None:
     refused = Misconfigured(f"403 for https://s.example/k?X-Amz-Signature={TOKEN}&x=1: not allowed")
     assert str(refused) == refused.reason == "403 for https://s.example/k?X-Amz-Signature=***&x=1: not allowed"

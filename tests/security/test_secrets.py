@@ -1,4 +1,4 @@
-"""Planted secrets, and everywhere that a person or another process may look: none of them shows."""
+"""Planted secrets must not appear anywhere that a person or another process can read."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.blocks.machine_kit import brief, until
 from tests.emulators.gcp_cloud import cloud_at
 
 PLANTED = "planted-5c1f77"
-# Names that mean a secret, and fields of such names that hold none: what public keys are called, and addresses.
+# Names that indicate a secret, and fields with such names without secrets: names of public keys, and addresses.
 WORDS = ("pass", "secret", "token", "key", "auth", "conf", "credential")
 NONE_OF_THEM = {
     "aws_access_key_id",
@@ -43,13 +43,13 @@ NONE_OF_THEM = {
     "TokenCode",
     "service_account_file",
 }
-# Prefect's own AWS block keeps it in clear text; docs/security.md says so. It ends within hours.
+# Prefect's own AWS block stores it in clear text (docs/security.md). It expires within hours.
 NOT_OURS = {"aws_session_token"}
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"
 
 
 def fields_of(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, str, set[Any]]]:
-    """(its path, its name, the types it may have) of every field, also of nested models."""
+    """Yield (path, name, possible types) of every field, also of nested models."""
     for name, field in model.model_fields.items():
         types = {field.annotation, *get_args(field.annotation)}
         yield f"{path}{name}", name, types
@@ -58,7 +58,7 @@ def fields_of(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, str
                 yield from fields_of(one, f"{path}{name}.")
 
 
-def test_every_field_that_may_hold_a_secret_is_one() -> None:
+def test_fields_for_secrets_have_secret_types() -> None:
     open_fields = {
         (block.__name__, path)
         for block in block_types()
@@ -68,12 +68,12 @@ def test_every_field_that_may_hold_a_secret_is_one() -> None:
         if not any(isinstance(one, type) and issubclass(one, BaseModel) for one in types)
     }
     assert open_fields == set()
-    # The one `config` of ours is a whole rclone.conf; the other is botocore's.
+    # One `config` is a whole rclone.conf; the other is botocore's.
     assert SecretStr in get_args(RcloneRemote.model_fields["config"].annotation)
 
 
 def blocks() -> list[Block]:
-    """Every block, with something planted in each of its secrets."""
+    """Return every block, with planted values in all its secrets."""
     secret = SecretStr(PLANTED)
     azure = AzureCredentials(subscription_id=SUBSCRIPTION, tenant_id="t", client_id="c", client_secret=secret)
     keys = AwsCredentials(aws_access_key_id="AKIDEXAMPLE", aws_secret_access_key=secret)
@@ -90,7 +90,7 @@ def blocks() -> list[Block]:
     ]
 
 
-def test_no_block_tells_its_secrets() -> None:
+def test_blocks_do_not_show_secrets() -> None:
     found = blocks()
     planted = {type(block) for block in found}
     kinds = {SecretStr, SecretDict}
@@ -121,20 +121,20 @@ def test_no_block_tells_its_secrets() -> None:
         (AzureCredentials, {"client_secret": PLANTED, "subscription_id": SUBSCRIPTION}),
     ],
 )
-def test_a_form_that_is_refused_does_not_quote_them(block: type[Block], given: dict[str, Any]) -> None:
+def test_validation_errors_do_not_show_secrets(block: type[Block], given: dict[str, Any]) -> None:
     with pytest.raises(ValidationError) as caught:
         block(**given)
     assert PLANTED not in "".join(traceback.format_exception(caught.value))
 
 
-def test_what_a_machine_is_given_tells_nothing_but_to_the_vault() -> None:
+def test_launch_data_has_secrets_only_in_vault() -> None:
     secrets = {"rclone.conf": SecretStr(PLANTED), "api.json": SecretStr(PLANTED)}
     what = LaunchBrief(brief().brief, secrets)
     assert PLANTED not in repr(what) + str(what) + what.brief.to_json() + render(what.brief, settings={}, cloud="aws")
     assert PLANTED in what.secret_text()
 
 
-# Each ends at once in an error of rclone's own, some of which quote what they were given.
+# Each fails immediately with an error of rclone; some errors quote the given values.
 BROKEN = {
     "address": f"type = webdav\nurl = http://me:{PLANTED}@127.0.0.1:9/dav\n",
     "headers": f"type = webdav\nurl = http://127.0.0.1:9/dav\nheaders = {PLANTED}\n",
@@ -148,7 +148,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_what_rclone_says_is_told_without_them(name: str) -> None:
+def test_rclone_errors_are_redacted(name: str) -> None:
     block = RcloneRemote(config=SecretStr(f"[away]\n{BROKEN[name]}"), path="away:bucket/folder")
     with block._remote(block.root(), call_s=60.0) as remote, pytest.raises(RemoteError) as caught:
         remote._checked("lsf", [remote.root, "--retries=1", "--low-level-retries=1"], 60.0)
@@ -156,8 +156,8 @@ def test_what_rclone_says_is_told_without_them(name: str) -> None:
     assert PLANTED not in "".join(traceback.format_exception(caught.value))
 
 
-def test_no_process_carries_them_where_others_can_read() -> None:
-    """While rclone waits for a server that takes the call and never answers."""
+def test_secrets_are_not_visible_in_process_list() -> None:
+    """Checked while rclone waits for a server that accepts the connection and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         config = f"[away]\ntype = webdav\nurl = http://127.0.0.1:{port}/dav\nbearer_token = {PLANTED}\n"
@@ -172,7 +172,7 @@ def test_no_process_carries_them_where_others_can_read() -> None:
         asking.start()
         connection, _ = silent.accept()
         with connection:
-            assert PLANTED in connection.recv(4096).decode()  # it does hold it
+            assert PLANTED in connection.recv(4096).decode()  # control: rclone does send it
             (rclone,) = set(psutil.Process().children(recursive=True)) - before
             shown = [*rclone.cmdline(), *rclone.environ().values()]
             config_file = next(word.partition("=")[2] for word in rclone.cmdline() if word.startswith("--config="))

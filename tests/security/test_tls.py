@@ -1,5 +1,7 @@
-"""A Prefect server with an auth string behind a real nginx that does TLS with a certificate of an authority of our own:
-what a machine is given reaches it, by HTTP and by websockets, and nothing else does."""
+"""A Prefect server with an auth string behind a real nginx that does TLS with a certificate of a private authority.
+
+A machine reaches it with its settings by HTTP and websockets; other clients do not.
+"""
 
 from __future__ import annotations
 
@@ -54,10 +56,10 @@ def tiny() -> int:
 
 @dataclass(frozen=True)
 class Line:
-    """A server, and the nginx in front of it."""
+    """A server with an nginx in front of it."""
 
-    server: str  #: plain http on the loopback, without /api
-    url: str  #: as machines see it
+    server: str  #: address with plain HTTP on the loopback interface, without /api
+    url: str  #: address for machines
     own: Authority
 
     def access(self, **changes: Any) -> PrefectAccess:
@@ -75,7 +77,7 @@ def line(embedded: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture
 def client(line: Line) -> Iterator[SyncPrefectClient]:
-    """The controller, on its loopback."""
+    """Yield the controller's client, on the loopback interface."""
     settings = {
         PREFECT_API_URL: f"{line.server}/api",
         PREFECT_API_AUTH_STRING: AUTH,
@@ -87,18 +89,18 @@ def client(line: Line) -> Iterator[SyncPrefectClient]:
 
 
 def given(access: PrefectAccess, folder: Path, **attempt: Any) -> dict[str, str]:
-    """The settings of a machine's processes, by the files that its cloud's vault hands it."""
+    """Return the settings of a machine's processes, from the files in its cloud's vault."""
     lease = "0193aaaa-0000-7000-8000-00000000000a"
     told = {"job_key": "sw-0123456789ab", "attempt": 1, "lease_id": lease, "deadline": time.time() + 600, **attempt}
     write_secrets(folder / "secrets", access.secrets(**told))
     return api_settings(folder / "secrets")
 
 
-def test_both_sides_name_the_same_file() -> None:
+def test_both_sides_use_same_file_name() -> None:
     assert trust.FILE == machine_side.CA_FILE
 
 
-def test_the_check_says_what_is_wrong(line: Line, tmp_path: Path) -> None:
+def test_check_reports_problem(line: Line, tmp_path: Path) -> None:
     other = authority(tmp_path / "other")
     assert line.access().reached() is None
     for changes, said in (
@@ -116,20 +118,20 @@ def test_the_check_says_what_is_wrong(line: Line, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["x", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----", "x" * 20_000])
-def test_what_is_no_certificate_is_refused(text: str) -> None:
+def test_invalid_certificate_is_rejected(text: str) -> None:
     with pytest.raises(ValidationError, match="ca: "):
         PrefectAccess(ca=text)
 
 
-def test_a_private_key_is_never_taken(line: Line) -> None:
+def test_private_key_is_rejected(line: Line) -> None:
     with pytest.raises(ValidationError, match="private key") as caught:
         PrefectAccess(ca=line.own.pem + (line.own.folder / "privkey.pem").read_text())
     assert "BEGIN" not in str(caught.value).replace("-----BEGIN CERTIFICATE-----", "")
 
 
 @pytest.mark.thorough
-def test_a_run_from_behind_tls(line: Line, client: SyncPrefectClient, tmp_path: Path) -> None:
-    """The worker that an agent starts, its engine, and a flow: run, logs and, by websocket, the events of its task."""
+def test_run_through_tls(line: Line, client: SyncPrefectClient, tmp_path: Path) -> None:
+    """Tests the worker that an agent starts, its engine and a flow: run, logs, and events of its task by websocket."""
     (tmp_path / "tiny.py").write_text(TINY)
     name = "sw-0123456789ab-1"
     flow_id = client.create_flow_from_name("tiny")
@@ -167,10 +169,8 @@ def _final(client: SyncPrefectClient, run_id: Any) -> str | None:
     return state.name if state is not None and state.is_final() else None
 
 
-def test_an_empty_block_sends_machines_the_authority_that_the_controller_believes(
-    line: Line, client: SyncPrefectClient, tmp_path: Path
-) -> None:
-    """As on a computer where PREFECT_API_SSL_CERT_FILE is set, and nothing else was said."""
+def test_empty_block_uses_controllers_authority(line: Line, client: SyncPrefectClient, tmp_path: Path) -> None:
+    """The controller has only PREFECT_API_SSL_CERT_FILE set."""
     lease_id = open_lease(client, "sw-0123456789ad", 1)
     settings = {PREFECT_API_URL: f"{line.url}/api", PREFECT_API_SSL_CERT_FILE: str(line.own.file)}
     with temporary_settings(settings):
@@ -180,7 +180,7 @@ def test_an_empty_block_sends_machines_the_authority_that_the_controller_believe
     LeaseClient(settings_there, lease_id).renew(Lease(beat=1, phase=Phase.WORKING))
 
 
-def test_without_the_auth_string_nothing_is_opened(line: Line) -> None:
+def test_no_access_without_auth_string(line: Line) -> None:
     verify = context(line.own)
     for headers in ({}, {"Authorization": basic("controller:guessed")}):
         answer = httpx.post(f"{line.url}/api/flow_runs/filter", json={}, headers=headers, verify=verify)
@@ -194,8 +194,8 @@ def test_without_the_auth_string_nothing_is_opened(line: Line) -> None:
         httpx.get(f"{line.url}/api/health")
 
 
-def test_the_proxy_behind_nginx(line: Line, client: SyncPrefectClient, tmp_path: Path) -> None:
-    """A machine's token opens its own run, over TLS, and by websocket; the server's own auth string opens nothing."""
+def test_proxy_behind_nginx(line: Line, client: SyncPrefectClient, tmp_path: Path) -> None:
+    """A machine's token gives access to its own run by TLS and websocket; the server's auth string gives none."""
     front = authority(tmp_path / "front")
     with serving() as proxy, behind_nginx(proxy, front) as url:
         access = PrefectAccess(way="proxy", proxy_url=url, proxy_key=SecretStr(KEY), ca=front.pem)

@@ -1,4 +1,4 @@
-"""An authority of one's own, a real nginx as docs/access.md sets it up, and a Prefect server that asks who is there."""
+"""A private certificate authority, a real nginx as in docs/access.md, and a Prefect server with a password."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Authority:
-    """Signs certificates for 127.0.0.1; its own is `pem`, which is also in `file`."""
+    """Signs certificates for 127.0.0.1; its own certificate is `pem`, also in `file`."""
 
     folder: Path
 
@@ -47,19 +47,23 @@ class Authority:
 
 
 def authority(folder: Path) -> Authority:
-    """A fresh one, with the server's certificate and key in `fullchain.pem` and `privkey.pem`."""
+    """Create an authority, and the server's certificate and key in `fullchain.pem` and `privkey.pem`."""
     folder.mkdir(exist_ok=True)
     own, its = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "an authority of one's own")])
     server = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
     ca = x509.BasicConstraints(ca=True, path_length=0)
-    signs = x509.KeyUsage(False, False, False, False, False, True, True, False, False)  # certificates, and no more
+    signs = x509.KeyUsage(False, False, False, False, False, True, True, False, False)  # signs certificates only
     here = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
     key_id = x509.SubjectKeyIdentifier.from_public_key(own.public_key())
     issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(own.public_key())
-    root = _begun(name, name, own).add_extension(ca, critical=True).add_extension(signs, critical=True)
+    root = _certificate_builder(name, name, own).add_extension(ca, critical=True).add_extension(signs, critical=True)
     root = root.add_extension(key_id, critical=False)
-    leaf = _begun(server, name, its).add_extension(here, critical=False).add_extension(issuer, critical=False)
+    leaf = (
+        _certificate_builder(server, name, its)
+        .add_extension(here, critical=False)
+        .add_extension(issuer, critical=False)
+    )
     found = Authority(folder)
     pem = serialization.Encoding.PEM
     found.file.write_bytes(root.sign(own, hashes.SHA256()).public_bytes(pem))
@@ -69,15 +73,17 @@ def authority(folder: Path) -> Authority:
     return found
 
 
-def _begun(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+def _certificate_builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey
+) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
-    begun = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
-    return begun.serial_number(x509.random_serial_number()).not_valid_before(now - _DAY).not_valid_after(now + _DAY)
+    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
+    return builder.serial_number(x509.random_serial_number()).not_valid_before(now - _DAY).not_valid_after(now + _DAY)
 
 
 @contextmanager
 def behind_nginx(url: str, own: Authority) -> Iterator[str]:
-    """The address of an nginx that does TLS in front of `url` (without a path), set up as docs/access.md says."""
+    """Run an nginx that does TLS in front of `url` (without a path), as in docs/access.md; yield its address."""
     page = (ROOT / "docs/access.md").read_text()
     found = re.search(r"```nginx\nserver \{\n(.*?)\n\}\n```", page, re.DOTALL)
     assert found is not None
@@ -96,7 +102,7 @@ def context(own: Authority) -> ssl.SSLContext:
 
 @contextmanager
 def guarded_server(embedded: Embedded, home: Path) -> Iterator[str]:
-    """A Prefect server with an auth string, its address without /api; a copied database spares it the migrations."""
+    """Run a Prefect server with an auth string; yield its address without /api. A copied database saves migrations."""
     home.mkdir()
     with (
         closing(sqlite3.connect(embedded.home.prefect / "prefect.db")) as from_,

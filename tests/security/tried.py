@@ -1,4 +1,4 @@
-"""A row and what it is tried with, as the parameters of one test."""
+"""Test parameters from rows and their inputs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.security.rows import Row
 
 
 def rows_of(where: str, cases: Sequence[tuple[str, object, str]]) -> list[Row]:
-    """cases: attack, what it is tried with, outcome."""
+    """Return rows for `cases`: (attack, input, outcome)."""
     return [Row(where, attack, outcome) for attack, _, outcome in cases]
 
 

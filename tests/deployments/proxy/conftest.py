@@ -1,4 +1,4 @@
-"""Fixtures of the proxy's tests."""
+"""Fixtures for the proxy's tests."""
 
 from __future__ import annotations
 

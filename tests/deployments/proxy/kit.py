@@ -1,4 +1,4 @@
-"""Attempts as the controller opens them, and the proxy in front of a real server, for the tests of the proxy."""
+"""Helpers for the proxy's tests: attempts as the controller creates them, and the proxy in front of a real server."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ KEY = "the key of the proxy in these tests, long enough"
 
 
 def eventually(what: str, look: Callable[[], T | None], within_s: float = 30.0) -> T:
-    """The first true value of `look`; fails when the time is over."""
+    """Return the first true value of `look`; fails after `within_s` seconds."""
     limit = time.monotonic() + within_s
     while not (found := look()):
         assert time.monotonic() < limit, f"not within {within_s:.0f} s: {what}"
@@ -45,8 +45,8 @@ def eventually(what: str, look: Callable[[], T | None], within_s: float = 30.0) 
     return found
 
 
-class Patient(httpx.HTTPTransport):
-    """Asks again, as Prefect's client does, when SQLite is busy: 503."""
+class RetryTransport(httpx.HTTPTransport):
+    """Transport that retries on 503 (SQLite is busy), as Prefect's client does."""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         for _ in range(20):
@@ -59,12 +59,12 @@ class Patient(httpx.HTTPTransport):
 
 
 def plain(url: str, **headers: str) -> httpx.Client:
-    """Plain HTTP to an address that ends in /api."""
-    return httpx.Client(base_url=url, headers=headers, transport=Patient(), timeout=30)
+    """Return a plain HTTP client for an address that ends in /api."""
+    return httpx.Client(base_url=url, headers=headers, transport=RetryTransport(), timeout=30)
 
 
 def as_controller(url: str) -> httpx.Client:
-    """The same, with the auth string of the caller's Prefect settings."""
+    """Return a plain HTTP client with the auth string of the caller's Prefect settings."""
     auth = get_current_settings().api.auth_string
     return plain(url, **({"Authorization": basic(auth.get_secret_value())} if auth else {}))
 
@@ -76,7 +76,7 @@ def serving(
     cert: Path | None = None,
     cert_key: Path | None = None,
 ) -> Iterator[str]:
-    """The proxy in a thread, in front of the API of the caller's Prefect settings; its address without /api."""
+    """Run the proxy in a thread, in front of the API of the caller's settings; yield its address without /api."""
     server = make_server(key, cert=cert, key=cert_key, limits=limits)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         # Prefect's settings are a context variable, which a thread does not inherit.
@@ -111,7 +111,7 @@ class Opened:
         return self.settings["PREFECT_API_AUTH_STRING"]
 
     def client(self) -> httpx.Client:
-        """Plain HTTP, as whoever stole the machine would speak it."""
+        """Return a plain HTTP client, as an attacker on the machine could use."""
         return plain(self.settings["PREFECT_API_URL"], Authorization=basic(self.auth))
 
 
@@ -120,7 +120,7 @@ def new_job_key() -> str:
 
 
 def open_lease(client: SyncPrefectClient, job_key: str, attempt: int) -> str:
-    """As tasks.api.create_lease makes it, under a parent run of its own."""
+    """Create a lease as tasks.api.create_lease does, with its own parent run."""
     parent = client.create_flow_run(Flow(lambda: None, name="proxy-test-parent"))
     artifact = client.create_artifact(
         ArtifactCreate(
@@ -133,7 +133,7 @@ def open_lease(client: SyncPrefectClient, job_key: str, attempt: int) -> str:
 def settings_of(
     proxy: str, job_key: str, attempt: int, lease_id: str, deadline: float | None = None, key: str = KEY
 ) -> dict[str, str]:
-    """What the block puts into the machine's api.json."""
+    """Return the content of the machine's api.json as the block writes it."""
     access = PrefectAccess(way="proxy", proxy_url=proxy, proxy_key=SecretStr(key))
     deadline = time.time() + 600 if deadline is None else deadline
     secrets = access.secrets(job_key=job_key, attempt=attempt, lease_id=lease_id, deadline=deadline)
@@ -141,7 +141,7 @@ def settings_of(
 
 
 def open_attempt(client: SyncPrefectClient, proxy: str, job_key: str | None = None, attempt: int = 1) -> Opened:
-    """Lease, queue and scheduled node run, as the controller makes them; nobody executes the run."""
+    """Create lease, queue and scheduled node run as the controller does; the run is not executed."""
     job_key = job_key or new_job_key()
     name = attempt_name(job_key, attempt)
     lease_id = open_lease(client, job_key, attempt)
@@ -157,15 +157,15 @@ def open_attempt(client: SyncPrefectClient, proxy: str, job_key: str | None = No
 
 
 def close_attempt(client: SyncPrefectClient, opened: Opened) -> None:
-    """Leave nothing of an attempt on a server that other tests use, too."""
+    """Remove an attempt from the server, which other tests use too."""
     client.delete_flow_run(UUID(opened.run_id))
     with as_controller(str(client.api_url)) as api:
-        api.delete(f"/artifacts/{opened.lease_id}")  # it may be gone
+        api.delete(f"/artifacts/{opened.lease_id}")  # it may be deleted already
         api.delete(f"/work_pools/{MACHINES_POOL}/queues/{opened.name}").raise_for_status()
 
 
 def event_about(kind: str, id_: str, run_id: str, name: str, **more: Any) -> dict[str, Any]:
-    """An event as Prefect's client sends it."""
+    """Return an event as Prefect's client sends it."""
     return {
         "occurred": datetime.now(UTC).isoformat(),
         "event": name,
@@ -178,18 +178,18 @@ def event_about(kind: str, id_: str, run_id: str, name: str, **more: Any) -> dic
 
 
 def task_run_event(task_run_id: str, run_id: str, **task_run: Any) -> dict[str, Any]:
-    """A running task run, with a payload that the server's recorder accepts."""
+    """Return an event of a running task run, with a payload that the server's recorder accepts."""
     payload = {
         "validated_state": {"type": "RUNNING", "name": "Running", "message": "", "state_details": {}},
         "task_run": {"name": "taken", "task_key": f"key-{task_run_id[:8]}", "dynamic_key": task_run_id} | task_run,
     }
     event = event_about("task-run", task_run_id, run_id, "prefect.task-run.Running", payload=payload)
-    event["resource"]["prefect.orchestration"] = "client"  # else the recorder leaves it alone
+    event["resource"]["prefect.orchestration"] = "client"  # otherwise the recorder ignores it
     return event
 
 
 def events_known(api: httpx.Client, ids: list[str]) -> set[str]:
-    """Which of these events the server has stored."""
+    """Return the events that the server has stored."""
     answer = api.post("/events/filter", json={"filter": {"id": {"id": ids}}, "limit": 50})
     answer.raise_for_status()
     return {event["id"] for event in answer.json()["events"]}
@@ -197,14 +197,14 @@ def events_known(api: httpx.Client, ids: list[str]) -> set[str]:
 
 @dataclass
 class World:
-    """Two attempts on one server: what is `own` is the caller's, what is `other` is not."""
+    """Two attempts on one server: `own` is the caller's, `other` is not."""
 
     client: SyncPrefectClient
     proxy: str
     own: Opened
     other: Opened
     api: httpx.Client  #: without the proxy
-    ids: dict[str, str]  #: what the table's words in <> stand for
+    ids: dict[str, str]  #: values of the placeholders in <> in the table
 
     def filled(self, thing: Any) -> Any:
         text = json.dumps(thing)
@@ -219,7 +219,7 @@ def claims(world: World, **other: Any) -> dict[str, Any]:
 
 
 def forged(world: World) -> dict[str, str]:
-    """Tokens that are none."""
+    """Return invalid tokens by description."""
     good = jwt.encode(claims(world), KEY, algorithm="HS256")
     head, body, signature = good.split(".")
     none = base64.urlsafe_b64encode(b'{"alg":"none","typ":"JWT"}').rstrip(b"=").decode()
@@ -244,7 +244,7 @@ def forged(world: World) -> dict[str, str]:
 
 
 def socket_of(opened: Opened, path: str, token: str | None = None) -> ClientConnection:
-    """A websocket that has shown its token."""
+    """Open a websocket and send its token."""
     url = opened.settings["PREFECT_API_URL"].replace("http", "ws", 1) + path
     with ExitStack() as unless_accepted:
         socket = unless_accepted.enter_context(connect(url, subprotocols=[Subprotocol("prefect")], proxy=None))

@@ -1,4 +1,4 @@
-"""What a machine's token does not open: each call is refused by the proxy, and works without it."""
+"""Calls that a machine's token does not allow: the proxy rejects each of them, and without the proxy they succeed."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ PARAMETERS = {"job_key": "sw-0123456789ab", "attempt": 1, "calculation": {}}
 CANCELLED = {"type": "CANCELLED", "name": "Cancelled"}
 
 
-# (what, method, path, body, how to undo it when it was done without the proxy); <words> of World.ids.
-# What would harm the other tests' server is marked `not tried`: there, the status without the proxy is not looked at.
+# (description, method, path, body, how to undo the call without the proxy); <placeholders> are keys of World.ids.
+# Calls that would harm the server of other tests are marked `not tried`: they are not made without the proxy.
 FORBIDDEN: list[tuple[str, str, str, Any, str | None]] = [
     ("secrets of blocks", "POST", "/block_documents/filter", {"include_secrets": True}, None),
     ("a block", "GET", "/block_types/slug/prefect-access/block_documents/name/here?include_secrets=true", None, None),
@@ -124,7 +124,7 @@ FORBIDDEN: list[tuple[str, str, str, Any, str | None]] = [
 
 
 @pytest.mark.parametrize("case", FORBIDDEN, ids=[case[0] for case in FORBIDDEN])
-def test_refused_by_the_proxy_alone(world: World, case: tuple[str, str, str, Any, str | None]) -> None:
+def test_call_is_rejected_by_proxy_only(world: World, case: tuple[str, str, str, Any, str | None]) -> None:
     _, method, path, body, undo = case
     path, body = world.filled(path), world.filled(body)
     with world.own.client() as machine:
@@ -140,7 +140,7 @@ def test_refused_by_the_proxy_alone(world: World, case: tuple[str, str, str, Any
         world.api.delete(what if "<" in undo else f"{what}{done.json()['id']}").raise_for_status()
 
 
-def test_what_is_its_own_is_let_through(world: World) -> None:
+def test_own_resources_are_accessible(world: World) -> None:
     ids = world.ids
     scheduled = {"work_queue_names": [world.own.name]}
     calls: list[tuple[str, str, Any]] = [
@@ -167,14 +167,14 @@ def test_what_is_its_own_is_let_through(world: World) -> None:
 
 
 def raw(world: World, method: str, path: str, headers: dict[str, str] | None = None) -> int:
-    """The status of a request whose path goes out as it is written."""
+    """Return the status of a request whose path is sent without normalization."""
     connection = http.client.HTTPConnection(world.proxy.removeprefix("http://"), timeout=30)
     with contextlib.closing(connection):
         connection.request(method, path, headers={"Authorization": basic(world.own.auth)} | (headers or {}))
         return connection.getresponse().status
 
 
-def test_paths_are_taken_literally(world: World) -> None:
+def test_paths_are_not_normalized(world: World) -> None:
     own, other = world.own.run_id, world.other.run_id
     assert raw(world, "GET", f"/api/flow_runs/{own}") == 200
     for path in (
@@ -203,11 +203,11 @@ def test_paths_are_taken_literally(world: World) -> None:
     assert world.api.get(f"/flow_runs/{own}").status_code == 200
 
 
-def test_bodies_are_bounded_and_parsed(world: World) -> None:
+def test_bodies_are_limited_and_parsed(world: World) -> None:
     with world.own.client() as machine:
         line = LOG | {"flow_run_id": world.own.run_id}
         assert machine.post("/logs/", json=[line | {"message": "x" * 500_000}]).status_code == 201
-        # It may be cut off before all of it was sent.
+        # The connection may be closed before the whole body is sent.
         with contextlib.suppress(httpx.WriteError):
             assert machine.post("/logs/", content=b" " * (MOST_BODY_BYTES + 1)).status_code == 403
         for body in (b"{", b"[" * 100_000, b"\xff", b'{"a": 1}', b"7", b"null", b"[[]]", b'[{"flow_run_id": {}}]'):
@@ -218,13 +218,13 @@ def test_bodies_are_bounded_and_parsed(world: World) -> None:
         assert machine.post("/artifacts/", json={"flow_run_id": world.own.run_id}).status_code == 403
 
 
-def test_another_attempt_of_the_job_is_another(world: World) -> None:
+def test_other_attempt_of_same_job_has_no_access(world: World) -> None:
     with world.other.client() as machine:
         assert machine.get(f"/flow_runs/{world.other.run_id}").status_code == 200
         assert machine.get(f"/flow_runs/{world.own.run_id}").status_code == 403
 
 
-def test_before_its_run_exists_a_machine_has_nothing(world: World) -> None:
+def test_machine_has_no_access_before_its_run_exists(world: World) -> None:
     job_key = new_job_key()
     lease_id = open_lease(world.client, job_key, 1)
     early = Opened(job_key, 1, lease_id, "", settings_of(world.proxy, job_key, 1, lease_id))

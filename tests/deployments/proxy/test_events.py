@@ -1,4 +1,4 @@
-"""The websockets: which are there, for whom, and what goes through them."""
+"""The proxy's websockets: which exist, who may open them, and which events are forwarded."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.deployments.proxy.kit import (
 
 
 @pytest.mark.parametrize("path", ["/events/in", "/events/out"])
-def test_a_websocket_needs_a_good_token(world: World, path: str) -> None:
+def test_websocket_needs_valid_token(world: World, path: str) -> None:
     with socket_of(world.own, path):
         pass
     for what, token in forged(world).items():
@@ -47,12 +47,12 @@ def test_a_websocket_needs_a_good_token(world: World, path: str) -> None:
 @pytest.mark.parametrize(
     "path", ["/work_pools/machines/workers/connect", "/work_pools/controller/workers/connect", "/logs/out", "/x"]
 )
-def test_other_websockets_are_not_there(world: World, path: str) -> None:
+def test_other_websockets_do_not_exist(world: World, path: str) -> None:
     with pytest.raises(InvalidStatus, match="403"):
         socket_of(world.own, path)
 
 
-def test_events_on_what_is_not_its_own_are_dropped(world: World) -> None:
+def test_events_about_other_resources_are_dropped(world: World) -> None:
     own, other = world.own.run_id, world.other.run_id
     beat, running = "prefect.flow-run.heartbeat", "prefect.task-run.Running"
     tagged = [{"prefect.resource.id": "prefect.tag.theirs", "prefect.resource.role": "tag"}]
@@ -90,12 +90,12 @@ def test_events_on_what_is_not_its_own_are_dropped(world: World) -> None:
             socket.send(json.dumps(event))
         let_in = {event["id"] for event in allowed}
         eventually("the allowed events arrive", lambda: events_known(world.api, list(let_in)) == let_in)
-    # In order, over one connection: what came before and is not there will not come.
+    # Events are processed in order: if the last one is stored, the earlier missing ones were dropped.
     ids = {event["id"]: what for what, event in forbidden.items()}
     assert [ids[id_] for id_ in events_known(world.api, list(ids))] == []
     eventually("its task run is recorded", lambda: world.api.get(f"/task_runs/{taken}").is_success)
     assert world.api.get(f"/task_runs/{taken}").json()["flow_run_id"] == own
-    # The server itself would have believed it.
+    # Without the proxy, the server accepts it.
     payload = task_run_event(world.ids["other task run"], own)
     world.api.post("/events", json=[payload]).raise_for_status()
     others = f"/task_runs/{world.ids['other task run']}"
@@ -104,7 +104,7 @@ def test_events_on_what_is_not_its_own_are_dropped(world: World) -> None:
     eventually("and the other way round", lambda: world.api.get(others).json()["flow_run_id"] == other)
 
 
-def test_it_hears_of_its_own_cancelling_alone(world: World) -> None:
+def test_machine_receives_only_own_cancellation(world: World) -> None:
     running = {"state": {"type": "RUNNING", "name": "Running"}, "force": True}
     cancelling = {"state": {"type": "CANCELLING", "name": "Cancelling"}, "force": True}
     occurred = {"since": "2020-01-01T00:00:00Z", "until": "2100-01-01T00:00:00Z"}
@@ -113,7 +113,7 @@ def test_it_hears_of_its_own_cancelling_alone(world: World) -> None:
         socket.send(json.dumps(asked))
 
         def told() -> Any | None:
-            # Again and again: what happens between the request and the server's subscription is lost.
+            # Repeated, because events between the request and the server's subscription are lost.
             for run_id in (world.other.run_id, world.own.run_id):
                 for state in (running, cancelling):
                     done = world.api.post(f"/flow_runs/{run_id}/set_state", json=state)

@@ -1,4 +1,4 @@
-"""A server that asks for basic authentication and CSRF tokens: both are the proxy's business, and no machine's."""
+"""A server that requires basic authentication and CSRF tokens: the proxy provides both, machines have neither."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ AUTH = "controller:its own secret"
 
 @pytest.fixture(scope="module")
 def guarded(embedded: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Its address; a copy of the embedded database spares it the migrations."""
+    """Run such a server and yield its address; a copy of the embedded database saves the migrations."""
     home = tmp_path_factory.mktemp("guarded")
     with (
         closing(sqlite3.connect(embedded.home.prefect / "prefect.db")) as from_,
@@ -59,23 +59,23 @@ def guarded(embedded: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Ite
             process.wait(20)
 
 
-def test_the_machines_token_is_exchanged_for_the_controllers_credentials(guarded: str) -> None:
+def test_proxy_replaces_token_with_controller_credentials(guarded: str) -> None:
     settings = {PREFECT_API_URL: guarded, PREFECT_API_AUTH_STRING: AUTH, PREFECT_CLIENT_MAX_RETRIES: 0}
     with temporary_settings(settings), get_client(sync_client=True) as client, serving() as proxy:
         own = open_attempt(client, proxy)
         with own.client() as machine:
             assert machine.get(f"/flow_runs/{own.run_id}").status_code == 200
             state = {"state": {"type": "PENDING", "name": "Pending"}, "force": False}
-            # A change, for which the server wants a CSRF token; the machine is told that there is no such thing.
+            # The server requires a CSRF token for changes; the proxy tells the machine that CSRF is disabled.
             assert machine.post(f"/flow_runs/{own.run_id}/set_state", json=state).status_code == 201
-            told = machine.get("/csrf-token", params={"client": "x"})
-            assert (told.status_code, told.json()) == (422, {"detail": "CSRF protection is disabled."})
+            response = machine.get("/csrf-token", params={"client": "x"})
+            assert (response.status_code, response.json()) == (422, {"detail": "CSRF protection is disabled."})
         with socket_of(own, "/events/in") as events:
             events.send(json.dumps(event_about("flow-run", own.run_id, own.run_id, "prefect.flow-run.heartbeat")))
             events.ping().wait(30)
         with socket_of(own, "/events/out"):
             pass
-        # At the server itself the machine's token is worth nothing.
+        # The server itself does not accept the machine's token.
         own.settings["PREFECT_API_URL"] = guarded
         with own.client() as machine:
             assert machine.get(f"/flow_runs/{own.run_id}").status_code == 401
@@ -83,7 +83,7 @@ def test_the_machines_token_is_exchanged_for_the_controllers_credentials(guarded
             socket_of(own, "/events/in")
 
 
-def test_a_proxy_that_the_server_does_not_let_in_says_so(guarded: str) -> None:
+def test_proxy_reports_rejected_credentials(guarded: str) -> None:
     right = {PREFECT_API_URL: guarded, PREFECT_API_AUTH_STRING: AUTH}
     with temporary_settings(right), get_client(sync_client=True) as client:
         own = open_attempt(client, "http://127.0.0.1:1")
@@ -91,7 +91,7 @@ def test_a_proxy_that_the_server_does_not_let_in_says_so(guarded: str) -> None:
     with temporary_settings(wrong), serving() as proxy:
         own.settings["PREFECT_API_URL"] = f"{proxy}/api"
         with own.client() as machine:
-            # 502, which a machine's client takes for a server that is away, and tries again.
+            # 502, on which a machine's client retries.
             assert machine.get(f"/flow_runs/{own.run_id}").status_code == 502
         with pytest.raises(ConnectionClosed) as closed:
             socket_of(own, "/events/in")

@@ -1,4 +1,4 @@
-"""A machine's own flow run, wholly through the proxy of `spotwave proxy`: a real worker, engine and server."""
+"""A machine's flow run through the proxy of `spotwave proxy`, with a real worker, engine and server."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def client(prefect_api: Api) -> Iterator[SyncPrefectClient]:
 
 @contextmanager
 def command(embedded: Embedded, access: str, log: Path, *more: str) -> Iterator[str]:
-    """`spotwave proxy` on a free port, until the end; the address that it tells when it is ready."""
+    """Run `spotwave proxy` on a free port, and yield the address that it prints when it is ready."""
     home = {"SPOTWAVE_HOME": str(embedded.home.path), "PREFECT_HOME": os.environ["PREFECT_HOME"]}
     plain = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "SPOTWAVE_"))}
     with log.open("wb") as errors:
@@ -78,7 +78,7 @@ def command(embedded: Embedded, access: str, log: Path, *more: str) -> Iterator[
 
 @contextmanager
 def worker(name: str, work: Path, settings: dict[str, str]) -> Iterator[None]:
-    """The worker that a machine's agent starts; ended with everything that it started."""
+    """Run the worker that a machine's agent starts; at the end, end it and its child processes."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "SPOTWAVE_"))}
     environment |= SETTINGS | settings | {"PREFECT_HOME": str(work / "prefect"), ENV_WORK: str(work)}
     environment["PYTHONPATH"] = str(ROOT / "src")
@@ -99,13 +99,15 @@ def worker(name: str, work: Path, settings: dict[str, str]) -> Iterator[None]:
             process.wait(20)
 
 
-def test_a_node_run_through_the_proxy(embedded: Embedded, client: SyncPrefectClient, tmp_path: Path) -> None:
+def test_node_run_through_proxy(embedded: Embedded, client: SyncPrefectClient, tmp_path: Path) -> None:
     job_key, log = new_job_key(), tmp_path / "proxy.log"
     lease_id = open_lease(client, job_key, 1)
     PrefectAccess(proxy_key=SecretStr(KEY)).save("proxy-test", overwrite=True)
     brief = Brief(job_key, 1, "nowhere:", lease_id, 1, 2.0, time.time() + 600)
     brief.write(tmp_path / BRIEF_FILE)
-    (tmp_path / PUSHED_FILE).write_text("all that there will be")  # in the agent's place: no remote is needed
+    (tmp_path / PUSHED_FILE).write_text(
+        "all that there will be"
+    )  # written instead of the agent, so that no remote is needed
     with command(embedded, "prefect-access/proxy-test", log) as proxy:
         settings = settings_of(proxy, job_key, 1, lease_id)
         access = PrefectAccess(way="proxy", proxy_url=proxy, proxy_key=SecretStr(KEY))
@@ -115,12 +117,12 @@ def test_a_node_run_through_the_proxy(embedded: Embedded, client: SyncPrefectCli
             eventually("the worker is online", lambda: _online(client, brief.name), 90)
             run_id = _submit(job_key, brief.name)
             state = eventually("the run ends", lambda: _ended(client, run_id), 90)
-            # Within: a worker that is told to end kills a run that has ended before it has told all of its log.
+            # Inside the context: on exit, the worker would end a run that has not sent all of its log yet.
             logs = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run_id]))
             first = f"attempt 1 of {job_key}"
             eventually("its logs", lambda: any(line.message.startswith(first) for line in client.read_logs(logs)))
-        said = (tmp_path / "worker.log").read_text()
-        assert state == "Completed", said
+        output = (tmp_path / "worker.log").read_text()
+        assert state == "Completed", output
         by_run_too = TaskRunFilter(flow_run_id=TaskRunFilterFlowRunId(any_=[run_id]))
         eventually(
             "all task runs are recorded, from events",
@@ -140,25 +142,25 @@ def test_a_node_run_through_the_proxy(embedded: Embedded, client: SyncPrefectCli
         client.delete_artifact(UUID(lease_id))
         with pytest.raises(Fenced):
             LeaseClient(settings, lease_id).renew(Lease(beat=8, phase=Phase.WORKING))
-    # All that was refused was asked after the end: what a run needs is on the list.
+    # Calls were rejected only after the end of the run: all calls that a run needs are allowed.
     refused = [line for line in log.read_text().splitlines() if "refused" in line and lease_id not in line]
     assert refused == []
-    assert settings["PREFECT_API_AUTH_STRING"].split(":")[1] not in log.read_text() + said
+    assert settings["PREFECT_API_AUTH_STRING"].split(":")[1] not in log.read_text() + output
 
 
-def test_the_command_says_what_is_missing(embedded: Embedded) -> None:
+def test_command_reports_invalid_options(embedded: Embedded) -> None:
     for access, host, cert, told in (
-        ("prefect-access/here", "127.0.0.1", None, "proxy_key: the block prefect-access/here has none"),
-        ("prefect-access/nowhere", "127.0.0.1", None, "--access prefect-access/nowhere: there is no such block"),
+        ("prefect-access/here", "127.0.0.1", None, "proxy_key: not set in the block prefect-access/here"),
+        ("prefect-access/nowhere", "127.0.0.1", None, "--access prefect-access/nowhere: the block does not exist"),
         ("here", "127.0.0.1", None, "--access here: write it as prefect-access/"),
-        ("prefect-access/here", "0.0.0.0", None, "--host 0.0.0.0: without --cert and --key"),
+        ("prefect-access/here", "0.0.0.0", None, "--host 0.0.0.0: needs --cert and --key"),
         ("prefect-access/here", "127.0.0.1", Path("cert.pem"), "--cert, --key: give both"),
     ):
         with pytest.raises(ValueError, match=told):
             serve(embedded.home, access, host, 0, cert, None, print)
 
 
-def test_with_a_certificate_of_its_own(embedded: Embedded, prefect_api: Api, tmp_path: Path) -> None:
+def test_proxy_with_own_certificate(embedded: Embedded, prefect_api: Api, tmp_path: Path) -> None:
     cert, key = certificate(tmp_path)
     PrefectAccess(proxy_key=SecretStr(KEY)).save("proxy-test", overwrite=True)
     files = ("--cert", str(cert), "--key", str(key))
@@ -171,7 +173,7 @@ def test_with_a_certificate_of_its_own(embedded: Embedded, prefect_api: Api, tmp
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:
-    """One signed by itself, for 127.0.0.1."""
+    """Create a self-signed certificate for 127.0.0.1."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "proxy-test")])
     now = datetime.now(UTC)
@@ -186,7 +188,7 @@ def certificate(folder: Path) -> tuple[Path, Path]:
     return folder / "cert.pem", folder / "key.pem"
 
 
-def test_reached_tells_one_trouble_from_another(embedded: Embedded, prefect_api: Api) -> None:
+def test_reached_distinguishes_problems(embedded: Embedded, prefect_api: Api) -> None:
     assert PrefectAccess().reached() is None
     gone = PrefectAccess(api_url="http://127.0.0.1:9/api").reached()
     assert gone is not None
@@ -201,7 +203,7 @@ def _online(client: SyncPrefectClient, name: str) -> bool:
 
 
 def _submit(job_key: str, name: str) -> UUID:
-    """As tasks.machine.submit does: from within a story's flow, so that the run is the child of another."""
+    """Submit a run as tasks.machine.submit does, from a story's flow, so that it is a child run."""
 
     @flow(name="proxy-test-story")
     def story() -> UUID:

@@ -1,4 +1,4 @@
-"""Who is let in, and for how long."""
+"""Which tokens are accepted, and for how long."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.deployments.proxy.kit import (
 )
 
 
-def test_only_a_good_token_opens(world: World) -> None:
+def test_only_valid_tokens_are_accepted(world: World) -> None:
     url = f"{world.proxy}/api/flow_runs/{world.own.run_id}"
     good = jwt.encode(claims(world), KEY, algorithm="HS256")
     with httpx.Client(trust_env=False) as machine:
@@ -40,7 +40,7 @@ def test_only_a_good_token_opens(world: World) -> None:
         assert machine.get(f"{world.proxy}/health", headers={"Authorization": basic("machine:x")}).status_code == 403
 
 
-def test_a_token_ends_with_its_deadline_and_is_the_same_for_the_same_attempt(world: World) -> None:
+def test_token_expires_and_is_the_same_for_same_attempt(world: World) -> None:
     own = world.own
     first, second = (settings_of(world.proxy, own.job_key, 1, own.lease_id, deadline=1000.0) for _ in range(2))
     assert first == second
@@ -48,7 +48,7 @@ def test_a_token_ends_with_its_deadline_and_is_the_same_for_the_same_attempt(wor
     assert jwt.decode(token, options={"verify_signature": False})["exp"] == 1000 + MARGIN_S
 
 
-def test_deleting_the_lease_takes_everything_back(world: World) -> None:
+def test_deleting_lease_revokes_token(world: World) -> None:
     job_key = new_job_key()
     opened = open_attempt(world.client, world.proxy, job_key)
     lease = LeaseClient(opened.settings, opened.lease_id)
@@ -56,10 +56,10 @@ def test_deleting_the_lease_takes_everything_back(world: World) -> None:
         lease.renew(Lease(beat=1, phase=Phase.WORKING))
         assert machine.get(f"/flow_runs/{opened.run_id}").status_code == 200
         world.api.delete(f"/artifacts/{opened.lease_id}").raise_for_status()
-        with pytest.raises(Fenced):  # at once: the API itself says it
+        with pytest.raises(Fenced):  # immediately, with direct access to the API
             lease.renew(Lease(beat=2, phase=Phase.WORKING))
         eventually("refused", lambda: machine.get(f"/flow_runs/{opened.run_id}").status_code == 403)
-        with pytest.raises(Fenced):  # and the proxy in its place
+        with pytest.raises(Fenced):  # and through the proxy
             lease.renew(Lease(beat=3, phase=Phase.WORKING))
         with pytest.raises(ConnectionClosed) as closed:
             events.recv(timeout=30)
