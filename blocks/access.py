@@ -121,10 +121,13 @@ class PrefectAccess(Block):
         """Whether machines do without the Prefect API."""
         return self.way == "detached"
 
-    def secrets(self, *, job_key: str, attempt: int, lease_id: str, deadline: float) -> dict[str, SecretStr]:
+    def secrets(
+        self, *, job_key: str, attempt: int, lease_id: str, deadline: float, node: int = 0
+    ) -> dict[str, SecretStr]:
         """File name in a machine's secrets folder -> content: the PREFECT_* settings of one attempt, as JSON.
 
-        deadline: Unix seconds by which the machine must have ended. The same for the same attempt.
+        deadline: Unix seconds by which the machine must have ended. lease_id: the node's. The same for the same
+        attempt and node.
         Raises ValueError when the block lacks what its way needs.
         """
         match self.way:
@@ -132,7 +135,7 @@ class PrefectAccess(Block):
                 settings = {}
             case "proxy":
                 url, key = self._proxy()
-                token = AttemptToken(job_key, attempt, UUID(lease_id), int(deadline + MARGIN_S)).signed(key)
+                token = AttemptToken(job_key, attempt, UUID(lease_id), int(deadline + MARGIN_S), node).signed(key)
                 # Prefect's client sends an auth string with HTTP and in its websockets, an API key with HTTP alone.
                 settings = {"PREFECT_API_URL": f"{url}/api", "PREFECT_API_AUTH_STRING": f"{USER}:{token}"}
             case "direct":

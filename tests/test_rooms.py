@@ -20,7 +20,7 @@ MAY_IMPORT = {
 # All that the controller's side may know of the machine's: the contract, the remote's wrapper and its manifest, the
 # patterns of secrets, and, for a story, what describes its input and its result (its kind's folder in node/jobs, see
 # `test_a_kind_of_job_is_known_to_its_own_story_alone`). Both sides read what others wrote (node/untrusted) in one way.
-BOTH = {"node.contract", "node.input_error", "node.untrusted"}
+BOTH = {"node.contract", "node.identity", "node.input_error", "node.untrusted"}
 OF_NODE = {
     "flows": {
         "node.jobs.shci.calculation",

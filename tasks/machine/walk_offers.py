@@ -66,8 +66,8 @@ class Walk:
     tries: int = 0
     patience: Patience = field(default_factory=Patience)
 
-    def down(self, ranked: list[Ranked], brief_for: BriefFor) -> Machine | None:
-        """The first machine that a cloud grants, or None.
+    def down(self, ranked: list[Ranked], brief_for: BriefFor) -> list[Machine]:
+        """The machines of the first offer that a cloud grants, in the order of their node index; [] if none does.
 
         Raises Misconfigured: then no other offer would do better; Suspended, and whatever `carried` raises.
         """
@@ -82,19 +82,19 @@ class Walk:
                 continue
             self.tries += 1
             try:
-                machine = launch(self.clouds[offer.cloud], offer, brief, self.patience, self.carried)
+                machines = launch(self.clouds[offer.cloud], offer, brief, self.patience, self.carried)
             except LaunchRefused as refused:
                 self.refusals.append(refusal_of(offer, refused))
                 self.log.warning("%s refused, %s: %s", offer.label, self.refusals[-1].kind, refused.reason)
                 if isinstance(refused, Misconfigured):
                     raise
                 continue
-            self.log.info("launched %s as %s", offer.label, machine.id)
-            return machine
-        return None
+            self.log.info("launched %s as %s", offer.label, ", ".join(machine.id for machine in machines))
+            return machines
+        return []
 
 
-def launch(cloud: Cloud, offer: Offer, brief: LaunchBrief, patience: Patience, carried: Carried) -> Machine:
+def launch(cloud: Cloud, offer: Offer, brief: LaunchBrief, patience: Patience, carried: Carried) -> list[Machine]:
     """Launch; where the cloud asks for time, again with the same token as long as the region's patience lasts.
 
     Raises a LaunchRefused, Suspended, and whatever `carried` raises.
@@ -103,7 +103,7 @@ def launch(cloud: Cloud, offer: Offer, brief: LaunchBrief, patience: Patience, c
         if not carried():
             raise Suspended
         try:
-            return cloud.launch(offer, brief)
+            return cloud.launch(offer, brief, brief.brief.nodes)
         except Throttled as refused:
             if (wait_s := patience.wait_s(offer, refused)) is None:
                 raise

@@ -142,7 +142,7 @@ def up(place: Path) -> None:
 def running(folder: Path, template: str) -> tuple[Machines, Machine]:
     """A local machine that is up."""
     machines = Machines(folder, template)
-    machine = machines.launch(offer(), brief())
+    [machine] = machines.launch(offer(), brief())
     up(machines.place(machine))
     return machines, machine
 

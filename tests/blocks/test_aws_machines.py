@@ -71,7 +71,7 @@ def test_a_walk_asks_for_image_network_and_secret_once(aws: AwsEmulator) -> None
     for wanted in offers[:-1]:
         with pytest.raises(Capacity):
             cloud.launch(wanted, told)
-    machine = cloud.launch(offers[-1], told)
+    [machine] = cloud.launch(offers[-1], told)
     assert machine.zone == "us-east-1b"
     asked = ("GetParameter", "DescribeImages", "DescribeSubnets", "CreateSecret", "PutSecretValue", "RunInstances")
     assert [aws.count(action) for action in asked] == [1, 1, 1, 1, 0, 6]
@@ -107,7 +107,7 @@ def test_an_image_of_ones_own_is_taken_by_architecture_and_its_disks_go_too(aws:
     )
     aws.account.images["us-east-1"] += [image_row("ami-1", "x86_64"), baked]
     at = machines(aws, image="ami-1, ami-2")
-    machine = at.launch(offer("m6g.large"), brief())
+    [machine] = at.launch(offer("m6g.large"), brief())
     assert aws.fleet.asked[0]["ImageId"] == "ami-2"
     disks = {one["DeviceName"]: one["Ebs"]["VolumeSize"] for one in aws.fleet.asked[0]["BlockDeviceMapping"]}
     assert disks == {"/dev/sda1": "50", "/dev/sdf": "5"}  # no smaller than the image
@@ -127,8 +127,8 @@ def test_subnets_of_ones_own_are_used_where_they_are(aws: AwsEmulator) -> None:
 def test_settings_that_changed_since_the_launch_adopt_its_machine(aws: AwsEmulator) -> None:
     """A newer image, a fresher price: after a restart of the controller the parameters may not be the same."""
     what = brief()
-    first = machines(aws).launch(offer(), what)
-    again = machines(aws, image="al2023").launch(offer(spot_usd_h=0.03), what)
+    [first] = machines(aws).launch(offer(), what)
+    [again] = machines(aws, image="al2023").launch(offer(spot_usd_h=0.03), what)
     assert again == first  # at the price of its launch
     assert len(aws.fleet.instances) == 1
     aws.fleet.lose(first.id)
@@ -139,7 +139,7 @@ def test_settings_that_changed_since_the_launch_adopt_its_machine(aws: AwsEmulat
 
 def test_a_token_never_brings_a_dead_machine_back(aws: AwsEmulator) -> None:
     what = brief()
-    aws.fleet.lose(machines(aws).launch(offer(), what).id)
+    aws.fleet.lose(machines(aws).launch(offer(), what)[0].id)
     with pytest.raises(Capacity, match=r"^aws us-east-1a: the machine of this attempt was lost"):
         machines(aws).launch(offer(), what)
 

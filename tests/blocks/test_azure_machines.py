@@ -77,7 +77,7 @@ def test_an_image_and_a_network_of_ones_own(azure: AzureEmulator) -> None:
 
 
 def test_a_regional_offer_names_no_zone(azure: AzureEmulator) -> None:
-    machine = block(azure).launch(offer(zone=None, region="brazilsouth"), brief())
+    [machine] = block(azure).launch(offer(zone=None, region="brazilsouth"), brief())
     assert "zones" not in azure.arm.puts[0]
     assert (machine.region, machine.zone) == ("brazilsouth", None)
 
@@ -92,9 +92,9 @@ def test_a_network_is_made_once_for_a_region(azure: AzureEmulator) -> None:
 
 def test_a_machines_own_vcpus_are_no_reason_to_refuse_its_launch_again(azure: AzureEmulator) -> None:
     cloud, told = block(azure), brief()
-    first = cloud.launch(offer(), told)
+    [first] = cloud.launch(offer(), told)
     azure.settings.spot_vcpus["eastus"] = 2
-    assert cloud.launch(offer(), told) == first
+    assert cloud.launch(offer(), told)[0] == first
     assert len(azure.arm.puts) == azure.count("virtualMachines.put") == 1
 
 
@@ -105,7 +105,7 @@ def test_a_launch_that_cannot_be_watched_is_adopted(azure: AzureEmulator, fault_
     cloud = block(azure)
     cloud.launch(offer(), brief())  # makes the network
     azure.fail(fault_)
-    machine = cloud.launch(offer(), brief(attempt=2))
+    [machine] = cloud.launch(offer(), brief(attempt=2))
     assert list(azure.resources.vms)[1:] == [machine.id]
 
 
@@ -115,14 +115,14 @@ def test_a_machine_that_is_not_known_everywhere_yet_is_waited_for(azure: AzureEm
         bool(azure.arm.puts) and "/virtualMachines/" in request.path and request.method == "GET"
     )
     azure.fail(unknown)
-    machine = block(azure).launch(offer(), brief())
+    [machine] = block(azure).launch(offer(), brief())
     assert unknown.times == 0
     assert list(azure.resources.vms) == [machine.id]
 
 
 def test_a_machine_of_the_same_name_that_is_not_ours_is_left_alone(azure: AzureEmulator) -> None:
     cloud = block(azure)
-    machine = cloud.launch(offer(), brief())
+    [machine] = cloud.launch(offer(), brief())
     del azure.resources.vms[machine.id].tags[JOB]
     with pytest.raises(Misconfigured, match="not ours"):
         cloud.launch(offer(), brief())
@@ -132,7 +132,7 @@ def test_a_machine_of_the_same_name_that_is_not_ours_is_left_alone(azure: AzureE
 
 def test_termination_takes_along_what_was_only_detached(azure: AzureEmulator) -> None:
     cloud = block(azure)
-    machine = cloud.launch(offer(), brief())
+    [machine] = cloud.launch(offer(), brief())
     for part in azure.resources.parts.values():
         part.delete_with_user = False
     cloud.terminate(machine)
@@ -141,7 +141,7 @@ def test_termination_takes_along_what_was_only_detached(azure: AzureEmulator) ->
 
 def test_an_interface_that_azure_still_holds_is_tried_again(azure: AzureEmulator) -> None:
     cloud = block(azure)
-    machine = cloud.launch(offer(), brief())
+    [machine] = cloud.launch(offer(), brief())
     for part in azure.resources.parts.values():
         part.delete_with_user = False
     azure.fail(instead("networkInterfaces.delete", refused(409, "NicReservedForAnotherVm"), times=1))
@@ -165,7 +165,7 @@ def test_a_machine_that_may_not_delete_itself_at_least_stops_billing(
     with emulated(monkeypatch, AzureEmulator(folder=tmp_path)) as azure:
         azure.fail(instead("virtualMachines.delete", refused(403, "AuthorizationFailed")))
         ends = CLOUD_HEAD + 'python3 -c "import cloud; cloud.PAUSES_S = (); cloud.end()"\n'
-        machine = block(azure).machines(ends).launch(offer(), brief())
+        [machine] = block(azure).machines(ends).launch(offer(), brief())
         until(lambda: azure.left() == ["disk", "ip", "nic", "secret"])
         azure.heal()
         cloud = block(azure)

@@ -79,7 +79,7 @@ def test_a_vault_that_is_not_there_and_secrets_too_long_for_one(azure: AzureEmul
 
 def test_an_interface_and_an_address_that_were_left_know_their_deadline(azure: AzureEmulator) -> None:
     cloud = block(azure)
-    machine = cloud.launch(offer(), brief())
+    [machine] = cloud.launch(offer(), brief())
     for part in azure.resources.parts.values():
         part.delete_with_user = False
     azure.resources.delete(azure.resources.vms[machine.id])
@@ -97,7 +97,7 @@ def test_an_answer_that_is_not_a_list_is_not_taken_for_an_empty_one(azure: Azure
 
 def test_the_parts_of_a_machine_that_is_being_made_are_no_leftovers(azure: AzureEmulator) -> None:
     cloud = block(azure)
-    machine = cloud.launch(offer(), brief())
+    [machine] = cloud.launch(offer(), brief())
     for part in azure.resources.parts.values():
         part.user = None
     assert kinds(cloud.leftovers()) == ["secret"]
@@ -106,7 +106,7 @@ def test_the_parts_of_a_machine_that_is_being_made_are_no_leftovers(azure: Azure
 
 def test_what_is_not_ours_is_no_leftover(azure: AzureEmulator) -> None:
     cloud = block(azure)
-    machine = cloud.launch(offer(), brief())
+    [machine] = cloud.launch(offer(), brief())
     for part in azure.resources.parts.values():
         part.delete_with_user, part.tags = False, {"team": "other"}
     azure.resources.delete(azure.resources.vms[machine.id])

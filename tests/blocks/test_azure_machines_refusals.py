@@ -105,7 +105,7 @@ def test_a_creation_that_fails_later_is_deleted_with_its_parts(
     assert {item.kind for item in azure.ledger.items()} == {"machine", "disk", "nic", "ip", "secret"}
     assert set(azure.left()) <= {"secret"}
     assert cloud.find() == []
-    assert cloud.launch(offer(zone="eastus-2"), brief()).zone == "eastus-2"
+    assert cloud.launch(offer(zone="eastus-2"), brief())[0].zone == "eastus-2"
 
 
 def test_a_failed_creation_whose_answer_was_lost_tells_why_all_the_same(azure: AzureEmulator) -> None:
@@ -171,7 +171,7 @@ def test_a_region_that_is_closed_leaves_the_others(azure: AzureEmulator, code: s
     assert words in found.reason
     assert found.lasting
     assert set(azure.left()) <= {"secret"}
-    assert block(azure).launch(offer(region="westeurope", zone="westeurope-1"), brief()).region == "westeurope"
+    assert block(azure).launch(offer(region="westeurope", zone="westeurope-1"), brief())[0].region == "westeurope"
 
 
 def test_an_identity_that_was_made_a_moment_ago_is_waited_for(

@@ -37,7 +37,7 @@ def brief() -> LaunchBrief:
 def test_what_is_launched_is_a_spot_vm_that_leaves_nothing_behind(
     google: GcpEmulator, cloud: GcpCloud, brief: LaunchBrief
 ) -> None:
-    machine = cloud.launch(offer(), brief)
+    [machine] = cloud.launch(offer(), brief)
     (sent,) = google.compute.inserts
     body = sent.body
     assert (sent.zone, body["name"]) == (A, machine.id)
@@ -152,15 +152,15 @@ def test_network_address_and_service_account_come_from_the_block(google: GcpEmul
 def test_a_name_that_is_taken_by_this_attempt_is_adopted(
     google: GcpEmulator, cloud: GcpCloud, brief: LaunchBrief
 ) -> None:
-    first = cloud.launch(offer(), brief)
+    [first] = cloud.launch(offer(), brief)
     google.compute.forget_requests()
-    again = cloud.launch(offer(), brief)
+    [again] = cloud.launch(offer(), brief)
     assert (again.id, again.offer, again.attempt) == (first.id, first.offer, first.attempt)
     assert len(google.ledger.items("machine")) == 1
 
 
 def test_a_name_that_is_taken_by_another_is_not(google: GcpEmulator, cloud: GcpCloud, brief: LaunchBrief) -> None:
-    first = cloud.launch(offer(), brief)
+    [first] = cloud.launch(offer(), brief)
     google.compute.forget_requests()
     google.compute.instances[A, first.id].tags["spotwave"] = "sw-somebody"
     with pytest.raises(Unclear, match="somebody else's"):
@@ -185,7 +185,7 @@ def test_a_launch_that_can_neither_be_heard_nor_undone_is_found_again(
     with pytest.raises(Throttled, match="may be running"):
         cloud.machines(patience_s=0.6).launch(offer(), brief)
     google.heal()
-    machine = cloud.launch(offer(), brief)
+    [machine] = cloud.launch(offer(), brief)
     assert cloud.state(machine) is MachineState.RUNNING
     assert len(google.ledger.items("machine")) == 1
 

@@ -28,7 +28,7 @@ def cloud(google: GcpEmulator) -> GcpCloud:
 def test_a_slow_deletion_is_left_to_finish(
     google: GcpEmulator, cloud: GcpCloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    machine = cloud.launch(offer(), brief())
+    [machine] = cloud.launch(offer(), brief())
     monkeypatch.setattr(machines, "DELETED_S", 0.2)
     google.compute.delay_s = 0.8
     cloud.terminate(machine)
@@ -49,7 +49,7 @@ def test_a_zone_that_is_not_seen_is_not_an_empty_one(google: GcpEmulator, cloud:
 
 
 def test_state_after_a_preemption_that_has_not_deleted_it(google: GcpEmulator, cloud: GcpCloud) -> None:
-    machine = cloud.launch(offer(), brief())
+    [machine] = cloud.launch(offer(), brief())
     instance = google.compute.instances[A, machine.id]
     instance.body["scheduling"]["instanceTerminationAction"] = "STOP"
     google.interrupt(machine.id, None)
@@ -60,7 +60,7 @@ def test_state_after_a_preemption_that_has_not_deleted_it(google: GcpEmulator, c
 
 
 def test_a_disk_that_was_left_behind_says_where_it_is(google: GcpEmulator, cloud: GcpCloud) -> None:
-    machine = cloud.launch(offer(), brief())
+    [machine] = cloud.launch(offer(), brief())
     google.compute.instances[A, machine.id].boot_disk["autoDelete"] = False
     cloud.terminate(machine)
     found = cloud.leftovers(JOB_KEY)
@@ -69,7 +69,7 @@ def test_a_disk_that_was_left_behind_says_where_it_is(google: GcpEmulator, cloud
 
 
 def test_a_disk_in_use_is_not_removed(google: GcpEmulator, cloud: GcpCloud) -> None:
-    machine = cloud.launch(offer(), brief())
+    [machine] = cloud.launch(offer(), brief())
     mistaken = Leftover(cloud="gcp", kind="disk", id=machine.id, region="us-central1", zone=A, job_key=JOB_KEY)
     with pytest.raises(Misconfigured):
         cloud.remove(mistaken)
@@ -84,7 +84,7 @@ def test_a_leftover_without_an_answer_is_throttled(google: GcpEmulator, cloud: G
 def test_compute_engine_itself_ends_a_machine_on_which_nothing_is_alive(tmp_path: Path) -> None:
     with GcpEmulator(folder=tmp_path) as google:
         idle = cloud_at(google.url).machines(CLOUD_HEAD + "touch up\nexec sleep 600\n")
-        machine = idle.launch(offer(), brief(deadline=time.time() - 600 + 5))
+        [machine] = idle.launch(offer(), brief(deadline=time.time() - 600 + 5))
         until(lambda: google.left() == ["secret"])
         assert not google.computers[machine.id].alive
         assert idle.find() == []

@@ -163,7 +163,7 @@ def test_a_quota_without_a_named_family_is_of_the_types_family(google: GcpEmulat
 def test_a_type_that_the_zone_does_not_have_leaves_the_other_zones(google: GcpEmulator, cloud: GcpCloud) -> None:
     google.world.zones[A] = [row for row in google.world.zones[A] if row["name"] != "n2-standard-4"]
     assert isinstance(_refused(cloud), Capacity)
-    assert cloud.launch(offer(zone=B), brief()).zone == B
+    assert cloud.launch(offer(zone=B), brief())[0].zone == B
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_a_wrong_setting_is_named_with_its_remedy(google: GcpEmulator, fields: d
 def test_a_policy_against_external_addresses_names_the_way_out(google: GcpEmulator) -> None:
     google.world.no_external_ip = True
     assert "Public IP" in _refused(cloud_at(google.url)).reason
-    assert cloud_at(google.url, public_ip=False).launch(offer(), brief()).zone == A
+    assert cloud_at(google.url, public_ip=False).launch(offer(), brief())[0].zone == A
 
 
 def test_a_disk_that_is_smaller_than_the_image(google: GcpEmulator, cloud: GcpCloud) -> None:

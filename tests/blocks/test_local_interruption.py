@@ -54,7 +54,7 @@ def test_shut_down_with_the_computer_is_not_taken_back(folder: Path) -> None:
     """Whether it heeds the notice or not; and a notice of the cloud's own says nothing any more."""
     heeding, deaf = Machines(folder, HEEDING), Machines(folder, WITH_DAEMON)
     for machines, attempt, notice_s in ((heeding, 1, 120.0), (deaf, 2, 0.5)):
-        machine = machines.launch(offer(), brief(attempt=attempt))
+        [machine] = machines.launch(offer(), brief(attempt=attempt))
         place = machines.place(machine)
         up(place)
         machines.shut_down(machine, notice_s)

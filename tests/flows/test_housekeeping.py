@@ -160,7 +160,7 @@ def launch(embedded: Embedded, job_key: str, deadline_s: float = 600) -> Machine
     # The real bootstrap would end for want of code on the remote; this one waits.
     return cloud.machines(template="sleep 600\nexit\n@SETTINGS@\n@BRIEF@\n").launch(
         offer, LaunchBrief(brief, {SECRET_API: SecretStr("{}")})
-    )
+    )[0]
 
 
 def test_reap_takes_what_no_living_job_wants(

@@ -39,7 +39,7 @@ def test_it_fetches_its_code_from_there_and_does_nothing_else(aws: AwsEmulator, 
         wheel.writestr("spotwave/node/__init__.py", "")
         wheel.writestr("spotwave/node/agent/__main__.py", AGENT)
     what = brief()
-    machine = machines(aws, None).launch(offer(), replace(what, brief=replace(what.brief, remote=str(remote))))
+    [machine] = machines(aws, None).launch(offer(), replace(what, brief=replace(what.brief, remote=str(remote))))
     computer = aws.computers[machine.id]
     until((computer.work / "told").exists)
     assert json.loads((computer.work / "told").read_text()) == {
