@@ -121,18 +121,20 @@ class PrefectAccess(Block):
         """Whether machines work without the Prefect API."""
         return self.way == "detached"
 
-    def secrets(self, *, job_key: str, attempt: int, lease_id: str, deadline: float) -> dict[str, SecretStr]:
-        """Return {file name in a machine's secrets folder: content}: the PREFECT_* settings of one attempt, as JSON.
+    def secrets(
+        self, *, job_key: str, attempt: int, lease_id: str, deadline: float, node: int = 0
+    ) -> dict[str, SecretStr]:
+        """Return {file name in a machine's secrets folder: content}: the PREFECT_* settings of one node, as JSON.
 
-        deadline: Unix seconds by which the machine must have ended. The result is the same for the same attempt.
-        Raises ValueError if the block lacks a field that its `way` needs.
+        deadline: Unix seconds by which the machine must have ended. lease_id: of the node. The result is the same for
+        the same attempt and node. Raises ValueError if the block lacks a field that its `way` needs.
         """
         match self.way:
             case "detached":
                 settings = {}
             case "proxy":
                 url, key = self._proxy()
-                token = AttemptToken(job_key, attempt, UUID(lease_id), int(deadline + MARGIN_S)).signed(key)
+                token = AttemptToken(job_key, attempt, UUID(lease_id), int(deadline + MARGIN_S), node).signed(key)
                 # Prefect's client sends an auth string over HTTP and websockets, but an API key over HTTP only.
                 settings = {"PREFECT_API_URL": f"{url}/api", "PREFECT_API_AUTH_STRING": f"{USER}:{token}"}
             case "direct":

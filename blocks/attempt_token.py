@@ -13,7 +13,7 @@ from uuid import UUID
 
 import jwt
 
-from spotwave.node.contract import attempt_name
+from spotwave.node.identity import MOST_NODES, node_name
 
 KEY_CHARS = 32  #: minimum length of the key; RFC 7518 section 3.2 requires 256 bits with HS256
 USER = "machine"  #: user name when a token is sent as the password of basic authentication
@@ -34,14 +34,18 @@ class AttemptToken:
     attempt: int
     lease_id: UUID  #: artifact that the machine renews
     expires: int  #: Unix seconds
+    node: int = 0  #: which of the attempt's machines
 
     @property
     def name(self) -> str:
-        return attempt_name(self.job_key, self.attempt)
+        """The machine's name, which for node 0 is the attempt's."""
+        return node_name(self.job_key, self.attempt, self.node)
 
     def signed(self, key: str) -> str:
         """Return the token as text; the same for the same attempt, so that a repeated launch changes nothing."""
         claims = {"job": self.job_key, "attempt": self.attempt, "lease": str(self.lease_id), "exp": self.expires}
+        if self.node:  # node 0's is the token of earlier versions
+            claims["node"] = self.node
         return jwt.encode(claims, key, algorithm=_ALGORITHM)
 
     @classmethod
@@ -51,8 +55,10 @@ class AttemptToken:
         job, attempt, lease = claims["job"], claims["attempt"], claims["lease"]
         if not isinstance(job, str) or not _JOB.fullmatch(job) or type(attempt) is not int or attempt < 1:
             raise BadToken("the token names no attempt")
+        if type(node := claims.get("node", 0)) is not int or not 0 <= node < MOST_NODES:
+            raise BadToken("the token names no node")
         try:
-            return cls(job, attempt, UUID(lease), int(claims["exp"]))
+            return cls(job, attempt, UUID(lease), int(claims["exp"]), node)
         except (ValueError, TypeError, AttributeError):
             raise BadToken("the token names no lease") from None
 

@@ -72,11 +72,12 @@ class Cloud(Block, ABC):
         return {}
 
     @abstractmethod
-    def launch(self, offer: Offer, brief: LaunchBrief) -> Machine:
-        """Start a machine for an attempt; idempotent by (job key, attempt, offer).
+    def launch(self, offer: Offer, brief: LaunchBrief, count: int = 1) -> list[Machine]:
+        """Start all `count` machines of an attempt in one zone, or none; idempotent by (job key, attempt, offer).
 
-        Writes the job's secret first if the cloud has a secret manager. A refused launch leaves nothing that bills.
-        Raises a `LaunchRefused`.
+        brief: of node 0, with `brief.brief.nodes == count`. Returns the machines in the order of their node index.
+        Writes the job's secret first if the cloud has a secret manager. A refused launch leaves nothing that bills,
+        however many machines had been created by then. Raises a `LaunchRefused`; ValueError for another count.
         """
 
     @classmethod

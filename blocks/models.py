@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 
 from spotwave.blocks.gpus import card
 from spotwave.blocks.interruption import Word, word_of
-from spotwave.node.contract import Brief, attempt_name
+from spotwave.node.contract import Brief
+from spotwave.node.identity import MOST_NODES, node_files, node_name
 
 Architecture = Literal["x86_64", "arm64"]
 
@@ -147,13 +148,14 @@ class Machine(BaseModel):
     offer: Offer
     job_key: str
     attempt: int
+    node: int = Field(default=0, ge=0, lt=MOST_NODES)  #: which of the attempt's machines; node 0 leads
     launched_at: datetime
     deadline: float | None = None  #: Unix seconds by which it ends itself; None if its tags do not hold it
     disk_gib: float = 0.0  #: size of the boot disk, if one is rented
 
     @property
     def name(self) -> str:
-        return attempt_name(self.job_key, self.attempt)
+        return node_name(self.job_key, self.attempt, self.node)
 
     @property
     def usd_h(self) -> float:
@@ -198,6 +200,15 @@ class LaunchBrief:
         """Suffix that makes tokens and names of later rounds unique; empty in the first round. With an old token a
         cloud repeats its old answer, even if capacity is available by now."""
         return f" round {self.round}" if self.round > 1 else ""
+
+    def of_node(self, node: int) -> LaunchBrief:
+        """For another machine of the attempt. Raises IndexError if there is no such node."""
+        return replace(self, brief=self.brief.of_node(node))
+
+    @property
+    def node_secrets(self) -> dict[str, SecretStr]:
+        """The secret files of the brief's node; a secret manager keeps those of all nodes together."""
+        return node_files(self.secrets, self.brief.node)
 
     @property
     def secret_digest(self) -> str:

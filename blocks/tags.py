@@ -2,6 +2,8 @@
 
 spotwave           the job key; resources without it were not created by Spotwave
 spotwave-attempt   the attempt's number
+spotwave-nodes     how many machines the attempt has
+spotwave-node      which of them this is, where each is created by a request of its own
 spotwave-deadline  Unix seconds by which the machine ends itself
 spotwave-disk      GiB of the boot disk
 spotwave-offer-0…  the offer as JSON in base64, in pieces
@@ -20,6 +22,8 @@ from spotwave.blocks.models import LaunchBrief, Machine, Offer
 
 JOB = "spotwave"
 ATTEMPT = "spotwave-attempt"
+NODES = "spotwave-nodes"
+NODE = "spotwave-node"
 DEADLINE = "spotwave-deadline"
 DISK = "spotwave-disk"
 OFFER = "spotwave-offer"
@@ -31,9 +35,15 @@ def tags_of(brief: LaunchBrief) -> dict[str, str]:
     return {
         JOB: brief.brief.job_key,
         ATTEMPT: str(brief.brief.attempt),
+        NODES: str(brief.brief.nodes),
         DEADLINE: str(int(brief.brief.deadline)),
         DISK: str(round(brief.disk_gib)),
     }
+
+
+def node_tags_of(brief: LaunchBrief) -> dict[str, str]:
+    """`tags_of`, and the node's index: for a cloud that creates each machine by a request of its own."""
+    return {**tags_of(brief), NODE: str(brief.brief.node)}
 
 
 def packed(offer: Offer) -> str:
@@ -60,10 +70,19 @@ def offer_in(tags: Mapping[str, str]) -> str:
 
 
 def machine_from(
-    tags: Mapping[str, str], offer: str, *, cloud: str, id_: str, region: str, zone: str | None, launched_at: datetime
+    tags: Mapping[str, str],
+    offer: str,
+    *,
+    cloud: str,
+    id_: str,
+    region: str,
+    zone: str | None,
+    launched_at: datetime,
+    node: int | None = None,
 ) -> Machine | None:
     """Build the machine from its tags and its packed offer.
 
+    node: its index, if the cloud reports it: machines created by one request carry the same tags.
     Returns None if Spotwave did not create it. A machine with damaged tags is still returned, since it bills; its
     offer then holds only the place.
     """
@@ -82,6 +101,7 @@ def machine_from(
         offer=its_offer,
         job_key=job_key,
         attempt=int(_number(tags.get(ATTEMPT)) or 0),
+        node=int(_number(tags.get(NODE)) or 0) if node is None else node,
         launched_at=launched_at,
         deadline=deadline_in(tags),
         disk_gib=_number(tags.get(DISK)) or 0.0,

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
-from hashlib import sha256
 from typing import Any, ClassVar
-from uuid import UUID
 
+from spotwave.node.identity import MOST_NODES, node_dir, node_name
+from spotwave.node.identity import attempt_dir as attempt_dir
+from spotwave.node.identity import attempt_name as attempt_name
+from spotwave.node.identity import job_key_of as job_key_of
 from spotwave.node.outcome import GENERATION as GENERATION
 from spotwave.node.outcome import Cause as Cause
 from spotwave.node.outcome import Ending as Ending
@@ -27,6 +29,7 @@ from spotwave.node.untrusted.strict_model import (
     StrictModel,
     each,
     exactly,
+    listed,
     maybe,
     named,
     number,
@@ -99,24 +102,6 @@ SECRET_RCLONE = "rclone.conf"
 SECRET_API = "api.json"  # the PREFECT_* settings that reach the API
 
 
-def job_key_of(flow_run_id: UUID) -> str:
-    """Return the job key of a parent flow run: DNS-safe, 15 characters, the same for a restarted run.
-
-    The id is hashed because time-ordered UUIDs of simultaneous runs begin with the same digits.
-    """
-    return f"sw-{sha256(flow_run_id.bytes).hexdigest()[:12]}"
-
-
-def attempt_name(job_key: str, attempt: int) -> str:
-    """Return the name of an attempt's work queue, Prefect worker and machine."""
-    return f"{job_key}-{attempt}"
-
-
-def attempt_dir(attempt: int) -> str:
-    """Return the attempt's folder on the remote."""
-    return f"attempts/{attempt}"
-
-
 @dataclass(frozen=True)
 class Brief(StrictModel):
     """Settings passed to a machine at launch. Holds no secrets, since it is part of the user data."""
@@ -137,6 +122,9 @@ class Brief(StrictModel):
     builds: bool = False  # the program is built on the machine: git and compilers are needed
     detached: bool = False  # no Prefect API within reach: report through the remote
     beat_s: float = 15.0  # lease period of a detached machine; a change of phase renews it at once
+    nodes: int = 1  # how many machines the attempt has
+    node: int = 0  # the index of this one; node 0 leads
+    node_leases: tuple[str, ...] = ()  # lease_id of node 1, 2, ..., for machines that find out their index themselves
 
     RULES: ClassVar[Mapping[str, Rule]] = {
         **dict.fromkeys(("job_key", "remote", "lease_id"), exactly()),
@@ -146,11 +134,26 @@ class Brief(StrictModel):
         ),
         **dict.fromkeys(("builds", "detached"), truth),
         "beat_s": number(),
+        "nodes": whole(1, MOST_NODES),
+        "node": whole(0, MOST_NODES - 1),
+        "node_leases": listed(exactly(), MOST_NODES),
     }
 
     @property
     def name(self) -> str:
-        return attempt_name(self.job_key, self.attempt)
+        """The machine's name."""
+        return node_name(self.job_key, self.attempt, self.node)
+
+    @property
+    def folder(self) -> str:
+        """Where the machine writes its logs and messages, below the job's folder on the remote."""
+        return node_dir(self.attempt, self.node)
+
+    def of_node(self, node: int) -> Brief:
+        """The brief of another machine of the attempt, out of node 0's. Raises IndexError if there is no such node."""
+        if not 0 <= node < self.nodes:
+            raise IndexError(f"node {node} of an attempt with {self.nodes}")
+        return replace(self, node=node, lease_id=(self.lease_id, *self.node_leases)[node])
 
 
 class Phase(StrEnum):

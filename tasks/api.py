@@ -12,7 +12,8 @@ from prefect.client.schemas.objects import FlowRun, State, StateType, WorkerStat
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Cancelled, Crashed
 
-from spotwave.node.contract import MACHINES_POOL, Lease, attempt_name
+from spotwave.node.contract import MACHINES_POOL, Lease
+from spotwave.node.identity import node_name
 
 
 def client() -> SyncPrefectClient:
@@ -20,9 +21,9 @@ def client() -> SyncPrefectClient:
     return get_client(sync_client=True)
 
 
-def create_lease(api: SyncPrefectClient, job_key: str, attempt: int, flow_run_id: UUID) -> str:
-    """Create the artifact that the attempt's agent renews; return its id."""
-    name = attempt_name(job_key, attempt)
+def create_lease(api: SyncPrefectClient, job_key: str, attempt: int, flow_run_id: UUID, node: int = 0) -> str:
+    """Create the artifact that the agent of this node renews; return its id."""
+    name = node_name(job_key, attempt, node)
     artifact = api.create_artifact(
         ArtifactCreate(
             key=f"lease-{name}",

@@ -20,7 +20,7 @@ MAY_IMPORT = {
 # Modules of `node` that the controller's code may import: the contract, the remote's wrapper and its manifest, the
 # patterns of secrets, and for a story the modules that describe its input and result (its kind's folder in node/jobs,
 # see `test_job_kind_is_imported_only_by_its_story`). Both sides parse untrusted data with node/untrusted.
-BOTH = {"node.contract", "node.input_error", "node.untrusted"}
+BOTH = {"node.contract", "node.identity", "node.input_error", "node.untrusted"}
 OF_NODE = {
     "flows": {
         "node.jobs.shci.calculation",

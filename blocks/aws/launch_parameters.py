@@ -21,14 +21,17 @@ def token_of(offer: Offer, brief: LaunchBrief) -> str:
 def launch_parameters(
     offer: Offer, brief: LaunchBrief, image: Image, subnet: str, setup: Setup, user_data: bytes
 ) -> dict[str, Any]:
-    """Return the parameters of RunInstances; identical for two calls with the same job, attempt and offer."""
+    """Return the parameters of RunInstances; identical for two calls with the same job, attempt and offer.
+
+    MinCount = MaxCount: EC2 launches all, or none if the zone has less capacity (EC2 API, RunInstances).
+    """
     sizes = {**image.disks, image.root: max(math.ceil(brief.disk_gib), image.disks.get(image.root, 1))}
     tags = tag_list({"Name": brief.brief.name, **tags_of(brief), **in_pieces(offer)})
     parameters = {
         "ImageId": image.id,
         "InstanceType": offer.instance_type,
-        "MinCount": 1,
-        "MaxCount": 1,
+        "MinCount": brief.brief.nodes,
+        "MaxCount": brief.brief.nodes,
         "ClientToken": token_of(offer, brief),
         "SubnetId": subnet,  # determines the zone
         "InstanceMarketOptions": {

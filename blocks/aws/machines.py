@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from spotwave.blocks.all_or_none import check_count, undo
 from spotwave.blocks.aws.all_regions import in_all_regions
 from spotwave.blocks.aws.billing import billed_until, prices_held
 from spotwave.blocks.aws.clients import Clients
@@ -44,12 +45,14 @@ class Machines:
         self._setup = setup
         self._recent = Recent() if recent is None else recent
 
-    def launch(self, offer: Offer, brief: LaunchBrief) -> Machine:
-        """Start the attempt's machine, or return the one that an earlier call with these arguments has started.
+    def launch(self, offer: Offer, brief: LaunchBrief, count: int = 1) -> list[Machine]:
+        """Start the attempt's machines, or return those that an earlier call with these arguments has started.
 
-        The job's secret is written last, when everything else is in order. It belongs to the job, so after a refusal it
+        One RunInstances starts all of them: they share tags and user data, and a node's index is its launch index. The
+        job's secret is written last, when everything else is in order. It belongs to the job, so after a refusal it
         stays for the next offer. Raises a LaunchRefused.
         """
+        check_count(brief, count)
         if offer.zone is None:
             raise Misconfigured(f"aws {offer.region}: an offer without a zone; read the market again")
         image, subnet = self._image(offer), self._subnet(offer.region, offer.zone)
@@ -57,14 +60,19 @@ class Machines:
         secret = ("secret", brief.brief.job_key, brief.secret_digest)
         with of_all_regions():
             self._recent.get(secret, lambda: write_secret(self._clients, brief))
-        row = self._run_with_profile(offer, wanted)
-        if row["State"]["Name"] not in ("pending", "running"):
-            raise Capacity(f"aws {offer.zone}: the machine of this attempt was interrupted right after its launch")
-        # If an earlier call launched it, its tags hold the parameters of that call.
-        tags = tag_dict(row.get("Tags") or wanted["TagSpecifications"][0]["Tags"])
-        machine = _machine(offer.region, row, tags)
-        assert machine is not None  # the parameters hold its job's tag
-        return machine
+        rows = self._run_with_profile(offer, wanted)
+        machines = []
+        for row in rows:
+            # If an earlier call launched it, its tags hold the parameters of that call.
+            tags = tag_dict(row.get("Tags") or wanted["TagSpecifications"][0]["Tags"])
+            machine = _machine(offer.region, row, tags)
+            assert machine is not None  # the parameters hold its job's tag
+            machines.append(machine)
+        if len(rows) < count or any(row["State"]["Name"] not in ("pending", "running") for row in rows):
+            lost = Capacity(f"aws {offer.zone}: a machine of this attempt was interrupted right after its launch")
+            undo(self.terminate, machines if count > 1 else [], lost)
+            raise lost
+        return sorted(machines, key=lambda machine: machine.node)
 
     def _image(self, offer: Offer) -> Image:
         wanted = (offer.region, offer.architecture, self._setup.image)
@@ -84,8 +92,8 @@ class Machines:
         }
         return of_cloud("aws", brief.brief, settings, self._setup.template)
 
-    def _run_with_profile(self, offer: Offer, wanted: dict[str, Any]) -> dict[str, Any]:
-        """Return the instance's row. Waits for an instance profile that was just created: EC2 takes about a minute to
+    def _run_with_profile(self, offer: Offer, wanted: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the instances' rows. Waits for an instance profile that was just created: EC2 takes about a minute to
         see it (IAM User Guide, changes are eventually consistent)."""
         for pause in pauses(first_s=PROFILE_PAUSE_S, longest_s=8.0, within_s=PROFILE_S):
             try:
@@ -122,32 +130,31 @@ class Machines:
             return code_behind(refused) != "NoSuchEntity"
         return True
 
-    def _run(self, region: str, wanted: dict[str, Any]) -> dict[str, Any]:
-        """Return the instance's row. After a lost answer, repeat the call with the same token: same instance."""
+    def _run(self, region: str, wanted: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the instances' rows. After a lost answer, repeat the call with the same token: same instances."""
         lost = Lost(f"aws {region}: RunInstances: an answer without an instance")
         for pause in pauses(first_s=0.3, most=MOST_LAUNCHES):
             try:
                 rows = self._clients.call("ec2", region, "run_instances", once=True, **wanted).get("Instances")
                 if rows:
-                    return dict(rows[0])
+                    return list(rows)
             except Lost as error:
                 lost = error
             except Misconfigured as refused:
                 # A parameter may have changed since, e.g. the newest image: then find the instance by its token.
                 if code_behind(refused) != "IdempotentParameterMismatch":
                     raise
-                if (made := self._made(region, wanted["ClientToken"])) is None:
+                if not (made := self._made(region, wanted["ClientToken"])):
                     raise
                 return made
             pause()
-        if (made := self._made(region, wanted["ClientToken"])) is not None:
+        if made := self._made(region, wanted["ClientToken"]):
             return made
         lost.repeated = True
         raise lost
 
-    def _made(self, region: str, token: str) -> dict[str, Any] | None:
-        rows = self._rows(region, [{"Name": "client-token", "Values": [token]}])
-        return rows[0] if rows else None
+    def _made(self, region: str, token: str) -> list[dict[str, Any]]:
+        return self._rows(region, [{"Name": "client-token", "Values": [token]}])
 
     def _rows(self, region: str, filters: list[dict[str, Any]]) -> list[dict[str, Any]]:
         reservations = self._clients.listed("ec2", region, "describe_instances", "Reservations", Filters=filters)
@@ -162,7 +169,7 @@ class Machines:
         machines = [_machine(region, row, tag_dict(row.get("Tags"))) for region, rows in found.items() for row in rows]
         return sorted(
             (machine for machine in machines if machine is not None and job_key in (None, machine.job_key)),
-            key=lambda machine: (machine.job_key, machine.attempt),
+            key=lambda machine: (machine.job_key, machine.attempt, machine.node),
         )
 
     def state(self, machine: Machine) -> MachineState:
@@ -245,4 +252,5 @@ def _machine(region: str, row: dict[str, Any], tags: dict[str, str]) -> Machine 
         region=region,
         zone=row.get("Placement", {}).get("AvailabilityZone"),
         launched_at=row["LaunchTime"],
+        node=int(row.get("AmiLaunchIndex", 0)),  # 0, 1, ... of the instances of one request
     )

@@ -194,8 +194,8 @@ class AzureCloud(Cloud):
 
         return Machines(*self._access(), template, self._recent)
 
-    def launch(self, offer: Offer, brief: LaunchBrief) -> Machine:
-        return self.machines().launch(offer, brief)
+    def launch(self, offer: Offer, brief: LaunchBrief, count: int = 1) -> list[Machine]:
+        return self.machines().launch(offer, brief, count)
 
     @classmethod
     def quotas_of(cls, offer: Offer) -> Mapping[str, float]:

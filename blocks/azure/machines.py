@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from azure.core import MatchConditions
 from azure.core.exceptions import AzureError, ResourceNotFoundError
 
+from spotwave.blocks.all_or_none import check_count, launch_each
 from spotwave.blocks.azure.account import Account, client_id, subnet_for
 from spotwave.blocks.azure.changes import deleted_at
 from spotwave.blocks.azure.clients import POLL_S, Clients
@@ -70,11 +72,21 @@ class Machines:
         self._parts = Parts(clients, account.resource_group)
         self._vault = Vault(clients)
 
-    def launch(self, offer: Offer, brief: LaunchBrief) -> Machine:
+    def launch(self, offer: Offer, brief: LaunchBrief, count: int = 1) -> list[Machine]:
         """See `Cloud.launch`. The name of the VM is the token: a repeated PUT finds what the first one created.
 
-        Waits for an identity that was just created: Resource Manager takes about a minute to see it.
+        Each machine is a PUT of its own. Waits for an identity that was just created: Resource Manager takes about a
+        minute to see it.
         """
+        check_count(brief, count)
+        if count > 1:  # once, and not by each of the threads
+            with asked("the launch"):
+                if self._get(vm_name(brief, offer)) is None:
+                    self._check_quota(offer, count)
+            self._write_secret(brief)
+        return launch_each(partial(self._launch, offer), self.terminate, brief)
+
+    def _launch(self, offer: Offer, brief: LaunchBrief) -> Machine:
         for pause_s in IDENTITY_PAUSES_S:
             try:
                 return self._launched(offer, brief)
@@ -88,9 +100,7 @@ class Machines:
             raise Unfit(f"image: the block has its own images, but none for {offer.architecture}")
         with asked("the launch"):
             there = self._get(name)
-        secret = ("secret", self._account.vault_url, brief.brief.job_key, brief.secret_digest)
-        with of_all_regions():
-            self._recent.get(secret, lambda: self._vault.write(brief))
+        self._write_secret(brief)
         if there is not None:
             return self._adopted(name, brief)
         with asked("the launch"):
@@ -117,11 +127,17 @@ class Machines:
                 raise self._withdrawn(name, refusal(error, "the launch")) from error
         return self._adopted(name, brief, accepted=True)
 
+    def _write_secret(self, brief: LaunchBrief) -> None:
+        secret = ("secret", self._account.vault_url, brief.brief.job_key, brief.secret_digest)
+        with of_all_regions():
+            self._recent.get(secret, lambda: self._vault.write(brief))
+
     def find(self, job_key: str | None = None) -> list[Machine]:
         """See `Cloud.find`. Uses List All instead of Resource Graph, which lags by up to minutes."""
         with asked("listing the machines"):
             found = [self._machine(vm) for vm in self._clients.compute.virtual_machines.list_all()]
-        return [one for one in found if one is not None and job_key in (None, one.job_key)]
+        machines = [one for one in found if one is not None and job_key in (None, one.job_key)]
+        return sorted(machines, key=lambda machine: (machine.job_key, machine.attempt, machine.node))
 
     def state(self, machine: Machine) -> MachineState:
         """See `Cloud.state`. An evicted machine is deleted by its policy, as is one that deletes itself, and Azure
@@ -142,11 +158,12 @@ class Machines:
         LaunchRefused."""
         return deleted_at(self._clients, machine)
 
-    def _check_quota(self, offer: Offer) -> None:
+    def _check_quota(self, offer: Offer, machines: int = 1) -> None:
+        """Raises Quota if there is no room for so many."""
         for row in self._clients.compute.usage.list(offer.region):
             if row.name is not None and row.name.value == SPOT_QUOTA:
                 left = row.limit - row.current_value
-                if left < quotas_of(offer)[SPOT_QUOTA]:
+                if left < machines * quotas_of(offer)[SPOT_QUOTA]:
                     said = f"quota of spot vCPUs in {offer.region}: {left} of {row.limit} left"
                     raise Quota(said, "region", SPOT_QUOTA, max(0.0, left))
 
@@ -202,7 +219,7 @@ class Machines:
                     raise refused
                 raise self._withdrawn(name, Unclear("the launch failed: the machine disappeared during its creation"))
             machine = self._machine(vm)
-            if machine is None or (machine.job_key, machine.attempt) != (brief.brief.job_key, brief.brief.attempt):
+            if machine is None or machine.name != brief.brief.name:
                 raise Misconfigured(f"the launch failed: {name} in {self._group} was not created by Spotwave")
             state = vm.properties.provisioning_state if vm.properties is not None else None
             if state in ("Failed", "Canceled"):

@@ -16,7 +16,7 @@ _ID = re.compile(
     r"/subscriptions/(?P<subscription>[^/]+)/resourcegroups/(?P<group>[^/]+)/providers/"
     r"(?P<type>[^/]+/[^/]+)/(?P<name>[^/]+)(/.*)?"
 )
-_PART = re.compile(r"(?P<job_key>[a-z0-9-]+)-\d+-[0-9a-f]{8}-(disk|nic|ip)\b")
+_PART = re.compile(r"(?P<job_key>[a-z0-9-]+)-\d+(-n\d+)?-[0-9a-f]{8}-(disk|nic|ip)\b")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from spotwave.blocks.azure.images import reference
 from spotwave.blocks.azure.resource_ids import part, vm_name, zone_number
 from spotwave.blocks.models import LaunchBrief, Offer
-from spotwave.blocks.tags import DISK, in_pieces, tags_of
+from spotwave.blocks.tags import DISK, in_pieces, node_tags_of
 
 _NETWORK_VERSION = "2022-11-01"  # the newest that the compute API's `networkApiVersion` accepts
 _DISK = "StandardSSD_LRS"
@@ -37,7 +37,7 @@ def body(offer: Offer, brief: LaunchBrief, place: Place, user_data: bytes) -> di
     (Detach), and an evicted machine would keep all three (Deallocate).
     """
     name, gib = vm_name(brief, offer), max(_LEAST_DISK_GIB, round(brief.disk_gib))
-    tags = {**tags_of(brief), DISK: str(gib)}  # the rented size, which is what bills
+    tags = {**node_tags_of(brief), DISK: str(gib)}  # the rented size, which is what bills
     address = {
         "name": part(name, "ip"),
         "sku": {"name": "Standard"},

@@ -218,8 +218,8 @@ class GcpCloud(Cloud):
             secret_locations=tuple(self.secret_locations),
         )
 
-    def launch(self, offer: Offer, brief: LaunchBrief) -> Machine:
-        return self.machines().launch(offer, brief)
+    def launch(self, offer: Offer, brief: LaunchBrief, count: int = 1) -> list[Machine]:
+        return self.machines().launch(offer, brief, count)
 
     @classmethod
     def quotas_of(cls, offer: Offer) -> Mapping[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -14,7 +15,7 @@ from spotwave.blocks.models import LaunchBrief, Offer
 from spotwave.blocks.tags import OFFER, packed, tags_of
 
 if TYPE_CHECKING:
-    from google.cloud.compute_v1 import Instance
+    from google.cloud.compute_v1 import BulkInsertInstanceResource, Instance
 
 _GRACE_S = 600  # after the deadline: time for the machine's own guard to end it and save its data
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"  # IAM restricts the service account's permissions
@@ -83,6 +84,35 @@ def instance_of(setup: Setup, offer: Offer, zone: str, brief: LaunchBrief, user_
         metadata=sdk.Metadata(
             items=[sdk.Items(key="startup-script", value=user_data), sdk.Items(key=OFFER, value=packed(offer))]
         ),
+    )
+
+
+def bulk_of(instance: Instance, names: Sequence[str]) -> BulkInsertInstanceResource:
+    """The same machine under several names, all of them or none.
+
+    minCount: "If min_count instances cannot be created, then no instances will be created and instances already created
+    will be deleted". The properties name types of machines and disks by their names, not by their paths (Compute Engine
+    API, BulkInsertInstanceResource, InstanceProperties).
+    """
+    from google.cloud import compute_v1 as sdk
+
+    properties = sdk.InstanceProperties(
+        machine_type=instance.machine_type.rpartition("/")[2],
+        labels=instance.labels,
+        scheduling=instance.scheduling,
+        disks=instance.disks,
+        network_interfaces=instance.network_interfaces,
+        service_accounts=instance.service_accounts,
+        metadata=instance.metadata,
+    )
+    for disk in properties.disks:
+        disk.initialize_params.disk_type = disk.initialize_params.disk_type.rpartition("/")[2]
+    each = sdk.BulkInsertInstanceResourcePerInstanceProperties
+    return sdk.BulkInsertInstanceResource(
+        count=len(names),
+        min_count=len(names),
+        per_instance_properties={name: each(name=name) for name in names},
+        instance_properties=properties,
     )
 
 

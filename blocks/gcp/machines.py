@@ -7,11 +7,12 @@ from typing import Any
 
 from google.api_core.exceptions import Conflict, NotFound
 
+from spotwave.blocks.all_or_none import check_count
 from spotwave.blocks.errors import LaunchRefused, Throttled, Unclear, Unfit, of_all_regions
 from spotwave.blocks.gcp import all_zones, secrets
 from spotwave.blocks.gcp.clients import FAILURES, Clients, in_doubt, is_lost
 from spotwave.blocks.gcp.images import image_of
-from spotwave.blocks.gcp.instance import Setup, instance_of, token_of
+from spotwave.blocks.gcp.instance import Setup, bulk_of, instance_of, name_of, token_of
 from spotwave.blocks.gcp.operations import DELETED, PREEMPTED, ended_at, endings_of, finished, is_done
 from spotwave.blocks.gcp.refusals import EXISTS, GONE, OverQuota, codes_in, refusal, refusal_in, refusing
 from spotwave.blocks.models import LaunchBrief, Machine, MachineState, Offer
@@ -19,6 +20,7 @@ from spotwave.blocks.recent_answers import Recent
 from spotwave.blocks.tags import ATTEMPT, JOB, OFFER, machine_from, packed, tags_of
 from spotwave.blocks.unlisted_machine import state_of_unlisted
 from spotwave.blocks.user_data import of_cloud
+from spotwave.node.identity import node_of
 
 CREATED_S = 300.0  #: a stockout is reported within seconds, bare metal takes minutes to create
 DELETED_S = 180.0  #: after this time the deletion is certainly in progress
@@ -55,58 +57,65 @@ class Machines:
         recent = Recent() if recent is None else recent
         self._secrets = secrets.Secrets(clients, setup.secret_locations, recent, patience_s)
 
-    def launch(self, offer: Offer, brief: LaunchBrief) -> Machine:
-        """Start a machine, or return the one that was started for this job, attempt and offer.
+    def launch(self, offer: Offer, brief: LaunchBrief, count: int = 1) -> list[Machine]:
+        """Start the attempt's machines, or return those that were started for this job, attempt and offer.
 
-        A request with a lost answer is repeated with the same token. Raises a LaunchRefused; then nothing bills.
+        Several machines are one bulkInsert: they share labels and user data, and a node's index is in its name. A
+        request with a lost answer is repeated with the same token. Raises a LaunchRefused; then nothing bills.
         """
+        check_count(brief, count)
         try:
             return self._launched(offer, brief)
         except OverQuota as refused:
             raise refused.of_type(offer.instance_type) from None
 
-    def _launched(self, offer: Offer, brief: LaunchBrief) -> Machine:
+    def _launched(self, offer: Offer, brief: LaunchBrief) -> list[Machine]:
         if offer.zone is None:
             raise Unfit(f"{offer.label}: the offer has no zone")
         image_of(self._setup.image, self._setup.image_arm64, offer.architecture)  # raises before a secret is written
         with of_all_regions(), refusing():
             secret = self._secrets.write(brief, offer.region)
         body = instance_of(self._setup, offer, offer.zone, brief, self._user_data(brief, secret))
+        names = [name_of(offer, brief.of_node(node)) for node in range(brief.brief.nodes)]
         try:
-            operation = self._insert(offer.zone, body, token_of(offer, brief))
+            operation = self._insert(offer.zone, body, names, token_of(offer, brief))
         except Conflict:
-            return self._adopted(offer.zone, brief, body.name)
+            return self._adopted(offer.zone, brief, names)
         except FAILURES as error:
             refused = refusal(error)
-            raise self._undone(offer.zone, body.name, refused) if in_doubt(error) else refused from None
+            raise self._undone(offer.zone, names, refused) if in_doubt(error) else refused from None
         try:
             operation = finished(self._clients, offer.zone, operation, CREATED_S)
         except FAILURES as error:
-            raise self._undone(offer.zone, body.name, refusal(error)) from None
+            raise self._undone(offer.zone, names, refusal(error)) from None
         if codes_in(operation) & EXISTS:
-            return self._adopted(offer.zone, brief, body.name)
+            return self._adopted(offer.zone, brief, names)
         if not is_done(operation):
-            raise self._undone(offer.zone, body.name, Unclear(f"not created within {CREATED_S:.0f} s"))
+            raise self._undone(offer.zone, names, Unclear(f"not created within {CREATED_S:.0f} s"))
         if (failed := refusal_in(operation)) is not None:
-            raise self._undone(offer.zone, body.name, failed)
-        machine = machine_from(
-            tags_of(brief),
-            packed(offer),
-            cloud=offer.cloud,
-            id_=body.name,
-            region=offer.region,
-            zone=offer.zone,
-            launched_at=_time(operation.end_time or operation.insert_time),  # it runs and bills once this is done
-        )
-        assert machine is not None
-        return machine
+            raise self._undone(offer.zone, names, failed)
+        launched_at = _time(operation.end_time or operation.insert_time)  # it runs and bills once this is done
+        found = [
+            machine_from(
+                tags_of(brief),
+                packed(offer),
+                cloud=offer.cloud,
+                id_=name,
+                region=offer.region,
+                zone=offer.zone,
+                launched_at=launched_at,
+                node=node_of(name),
+            )
+            for name in names
+        ]
+        return [machine for machine in found if machine is not None]  # all of them: the labels hold the job's key
 
     def find(self, job_key: str | None = None) -> list[Machine]:
         """Search all zones by label; includes stopped VMs, since their disks bill. Raises a LaunchRefused."""
         with refusing():
             found = all_zones.our_instances(self._clients, "instances", job_key, self._patience_s)
             machines = [machine for zone, instance in found if (machine := _machine(instance, zone)) is not None]
-        return sorted(machines, key=lambda machine: (machine.job_key, machine.attempt, machine.id))
+        return sorted(machines, key=lambda machine: (machine.job_key, machine.attempt, machine.node, machine.id))
 
     def state(self, machine: Machine) -> MachineState:
         """Return the state; for a deleted instance, the zone's log has preemptions. Raises a LaunchRefused."""
@@ -141,17 +150,35 @@ class Machines:
         }
         return of_cloud("gcp", brief.brief, settings, self._template).decode()
 
-    def _insert(self, zone: str, body: Any, token: str) -> Any:
+    def _insert(self, zone: str, body: Any, names: list[str], token: str) -> Any:
         """Start the insert and return its operation. Raises FAILURES."""
-        from google.cloud.compute_v1 import InsertInstanceRequest
+        from google.cloud import compute_v1 as sdk
 
-        request = InsertInstanceRequest(
-            project=self._clients.project, zone=zone, instance_resource=body, request_id=token
+        call, asked = (
+            Clients.call(self._patience_s, is_lost),
+            {"project": self._clients.project, "zone": zone, "request_id": token},
         )
-        return self._clients.instances.insert_unary(request, **Clients.call(self._patience_s, is_lost))
+        if len(names) == 1:
+            return self._clients.instances.insert_unary(
+                sdk.InsertInstanceRequest(instance_resource=body, **asked), **call
+            )
+        bulk = sdk.BulkInsertInstanceRequest(bulk_insert_instance_resource_resource=bulk_of(body, names), **asked)
+        return self._clients.instances.bulk_insert_unary(bulk, **call)
 
-    def _adopted(self, zone: str, brief: LaunchBrief, name: str) -> Machine:
-        """Return the machine that already has the name, if it belongs to this attempt."""
+    def _adopted(self, zone: str, brief: LaunchBrief, names: list[str]) -> list[Machine]:
+        """Return the machines that already have these names, if all of them exist and belong to this attempt."""
+        found: list[Machine] = []
+        refused: Unclear | None = None
+        for name in names:
+            try:
+                found.append(self._existing(zone, brief, name))
+            except Unclear as error:
+                refused = error
+        if refused is not None:
+            raise self._undone(zone, [machine.id for machine in found], refused)
+        return found
+
+    def _existing(self, zone: str, brief: LaunchBrief, name: str) -> Machine:
         with refusing():
             try:
                 instance = self._get(zone, name)
@@ -163,14 +190,15 @@ class Machines:
             raise Unclear(f"alreadyExists: {name} belongs to another owner")
         return machine
 
-    def _undone(self, zone: str, name: str, refused: LaunchRefused) -> LaunchRefused:
-        """Delete the remains of a failed launch, so that nothing bills, and return the error to raise. If the deletion
-        fails too, that is Throttled, so that the same token is tried again and finds the machine. If the deletion
-        succeeds after a lost answer, it is Throttled with `repeated`: no retry of the token, and the region is left."""
-        try:
-            self._delete(zone, name)
-        except (*FAILURES, LaunchRefused):
-            return Throttled(f"{refused.reason}; {name} may be running in {zone}")
+    def _undone(self, zone: str, names: list[str], refused: LaunchRefused) -> LaunchRefused:
+        """Delete the remains of a failed launch, so that nothing bills, and return the error to raise. If a deletion
+        fails too, that is Throttled, so that the same token is tried again and finds the machine. If the deletions
+        succeed after a lost answer, it is Throttled with `repeated`: no retry of the token, and the region is left."""
+        for name in names:
+            try:
+                self._delete(zone, name)
+            except (*FAILURES, LaunchRefused):
+                return Throttled(f"{refused.reason}; {name} may be running in {zone}")
         if isinstance(refused, Throttled):
             told = f"{refused.reason}, also after retries; anything that was created is deleted"
             return Throttled(told, repeated=True)
@@ -210,6 +238,7 @@ def _machine(instance: Any, zone: str) -> Machine | None:
         region=zone.rpartition("-")[0],
         zone=zone,
         launched_at=_time(instance.last_start_timestamp or instance.creation_timestamp),
+        node=node_of(instance.name),
     )
 
 

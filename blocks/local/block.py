@@ -90,8 +90,8 @@ class LocalCloud(Cloud):
         memory_gib = min(host_memory_gib(), self.max_memory_gib or host_memory_gib())
         return local_market(self.prices, self.notice_s, vcpus, memory_gib)
 
-    def launch(self, offer: Offer, brief: LaunchBrief) -> Machine:
-        return self.machines().launch(offer, brief)
+    def launch(self, offer: Offer, brief: LaunchBrief, count: int = 1) -> list[Machine]:
+        return self.machines().launch(offer, brief, count)
 
     def find(self, job_key: str | None = None) -> list[Machine]:
         return self.machines().find(job_key)

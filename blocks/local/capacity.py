@@ -24,14 +24,15 @@ class LocalCapacity:
         memory_gib = sum(min(max(0.0, one.offer.memory_gib), self.memory_gib) for one in held)
         return max(0, self.vcpus - vcpus), max(0.0, self.memory_gib - memory_gib)
 
-    def lacks(self, offer: Offer, held: Sequence[Machine]) -> str | None:
-        """Return why there is no room for the offer beside those machines; None if there is."""
+    def lacks(self, offer: Offer, held: Sequence[Machine], count: int = 1) -> str | None:
+        """Return why there is no room for `count` machines of the offer beside those; None if there is."""
         vcpus, memory_gib = self.free(held)
-        if offer.vcpus <= vcpus and offer.memory_gib <= memory_gib + 0.001:
+        if count * offer.vcpus <= vcpus and count * offer.memory_gib <= memory_gib + 0.001:
             return None
         names = ", ".join(one.id for one in held[:_SHOWN]) + (", ..." if len(held) > _SHOWN else "")
+        each = f"{count} x {offer.instance_type}, each with" if count > 1 else f"{offer.instance_type} takes"
         return (
-            f"local: {offer.instance_type} needs {offer.vcpus} vCPUs and {offer.memory_gib:.2f} GiB; of this "
+            f"local: {each} {offer.vcpus} vCPUs and {offer.memory_gib:.2f} GiB; of this "
             f"computer's {self.vcpus} and {self.memory_gib:.2f}, {vcpus} and {memory_gib:.2f} are free"
             + (f" beside {names}" if held else "")
         )

@@ -20,6 +20,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from spotwave.blocks.all_or_none import check_count
 from spotwave.blocks.errors import Capacity, Misconfigured
 from spotwave.blocks.local.capacity import LocalCapacity
 from spotwave.blocks.local.first_process import ENV_TAGS, Limits, environment_of, reap, start
@@ -71,41 +72,64 @@ class Machines:
             raise ValueError(f"{plain(machine.id, 60)!r} is not a valid machine id")
         return self.folder / machine.id
 
-    def launch(self, offer: Offer, brief: LaunchBrief) -> Machine:
-        """Start a machine, or return the one that was started for this job, attempt and offer.
+    def launch(self, offer: Offer, brief: LaunchBrief, count: int = 1) -> list[Machine]:
+        """Start the attempt's machines, or return those that were started for this job, attempt and offer.
 
         Safe to interrupt at any line: if the launcher is killed, the next launch completes the folder.
-        Raises Capacity if the running machines leave too little, Misconfigured.
+        Raises Capacity if the running machines leave too little, Misconfigured; then none of these machines runs.
         """
+        check_count(brief, count)
         bash = shutil.which("bash")
         if bash is None:
             raise Misconfigured("local: bash is not installed on this computer")
+        briefs = [brief.of_node(node) for node in range(count)]
+        places = [self.folder / f"{one.brief.name}-{offer.instance_type}" for one in briefs]
         try:
             rclone = rclone_binary()
-            script = render(brief.brief, settings={}, template=self._template)
+            scripts = [render(one.brief, settings={}, template=self._template) for one in briefs]
             self.folder.mkdir(parents=True, exist_ok=True)
-            place = self.folder / f"{brief.brief.name}-{offer.instance_type}"
             with counting(self.folder):
-                if (lacking := self._lacking(place, offer)) is not None:
+                if (lacking := self._lacking(places, offer)) is not None:
                     raise Capacity(lacking)
-                place.mkdir(exist_ok=True)
-                with locked(place):
-                    return self._launched(place, offer, brief, script, bash, rclone)
+                try:
+                    return [
+                        self._launched(place, offer, one, script, bash, rclone)
+                        for place, one, script in zip(places, briefs, scripts, strict=True)
+                    ]
+                except OSError:
+                    if count > 1:  # of a machine alone the next launch makes what is missing
+                        self._withdraw(places)
+                    raise
         except (OSError, ValueError) as error:
             raise Misconfigured(f"local: {error}") from error
 
-    def _lacking(self, place: Path, offer: Offer) -> str | None:
-        """Return why there is no room for it; None if there is, or if it was started before."""
-        if self._room is None or (place / ROOT_FILE).exists():
+    def _withdraw(self, places: list[Path]) -> None:
+        """End what a failed launch has started, and remove the folders: one that stays would count as launched."""
+        for place in places:
+            kill_marked(self._mark(place.name))
+            reap()
+            remove_tree(place)
+
+    def _lacking(self, places: list[Path], offer: Offer) -> str | None:
+        """Return why there is no room for them; None if there is, or if they were started before."""
+        new = [place for place in places if not (place / ROOT_FILE).exists()]
+        if self._room is None or not new:
             return None
         living = self.find()
-        return None if any(one.id == place.name for one in living) else self._room.lacks(offer, living)
+        ids = {one.id for one in living}
+        count = sum(place.name not in ids for place in new)
+        return self._room.lacks(offer, living, count) if count else None
 
     def _launched(self, place: Path, offer: Offer, brief: LaunchBrief, script: str, bash: str, rclone: str) -> Machine:
+        place.mkdir(exist_ok=True)
+        with locked(place):
+            return self._started(place, offer, brief, script, bash, rclone)
+
+    def _started(self, place: Path, offer: Offer, brief: LaunchBrief, script: str, bash: str, rclone: str) -> Machine:
         machine = _tags(place) or _new(place, offer, brief)
         if (place / ROOT_FILE).exists() or marked(self._mark(machine.id)):
             return machine  # started before, perhaps by a launcher that was killed right after
-        write_secrets(place / "secrets", brief.secrets)
+        write_secrets(place / "secrets", brief.node_secrets)
         write_text(place / "bootstrap.sh", script)
         environment = {**environment_of(place, machine, rclone), **self._mark(machine.id)}
         for folder in (environment["HOME"], environment[ENV_WORK], environment["TMPDIR"]):
@@ -136,7 +160,7 @@ class Machines:
             if machine is not None and machine.id not in found and self._root_alive(machine):
                 found[machine.id] = machine
         machines = [machine for machine in found.values() if job_key in (None, machine.job_key)]
-        return sorted(machines, key=lambda machine: (machine.job_key, machine.attempt))
+        return sorted(machines, key=lambda machine: (machine.job_key, machine.attempt, machine.node))
 
     def state(self, machine: Machine) -> MachineState:
         """Return RUNNING while the first process runs, as clouds do even during a notice; then by who ended it."""
@@ -248,6 +272,7 @@ def _new(place: Path, offer: Offer, brief: LaunchBrief) -> Machine:
         offer=offer,
         job_key=brief.brief.job_key,
         attempt=brief.brief.attempt,
+        node=brief.brief.node,
         launched_at=datetime.now(UTC),
         deadline=brief.brief.deadline,
     )

@@ -37,7 +37,6 @@ from spotwave.node.contract import (
     Outcome,
     Phase,
     Progress,
-    attempt_dir,
 )
 from spotwave.node.runtime.shortage import OomCounter, lacking
 from spotwave.node.storage import checkpoint
@@ -70,7 +69,7 @@ class Agent:
         self._oom = OomCounter()
         self._wake = threading.Event()
         letters = Remote(rclone, secrets / SECRET_RCLONE, brief.remote, call_s=CALL_S)
-        self._letters = AttemptLetters(letters, work, brief.attempt)
+        self._letters = AttemptLetters(letters, work, brief.folder)
         lease, self._worker = self._detached(letters) if brief.detached else self._attached(secrets)
         period_s = max(brief.lease_s, brief.beat_s) if brief.detached else brief.lease_s
         fallback = None if brief.detached else self._letters.heartbeat  # a detached machine's lease is there already
@@ -83,7 +82,7 @@ class Agent:
 
     def _detached(self, letters: Remote) -> tuple[Renews, Starter]:
         """Return lease and starter that use the remote instead of a Prefect API. letters: with a short timeout."""
-        lease = RemoteLease(letters, self._work, self._brief.attempt)
+        lease = RemoteLease(letters, self._work, self._brief.folder)
         return lease, DetachedStarter(self._brief, letters, self._work)
 
     def stop(self, ending: Ending, reason: str, cause: Cause | None = None) -> None:
@@ -204,7 +203,7 @@ class Agent:
             saved_at=self._sync.saved_at,
         )
         try:
-            self._remote.write(f"{attempt_dir(self._brief.attempt)}/{OUTCOME_FILE}", outcome.to_json().encode())
+            self._remote.write(f"{self._brief.folder}/{OUTCOME_FILE}", outcome.to_json().encode())
         except RemoteError as error:
             log.warning("outcome not written to the remote: %s", error)
         self._outcome, self._phase = outcome, Phase.ENDED

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from spotwave.node.contract import FENCE_FILE, HEARTBEAT_FILE, Fence, attempt_dir
+from spotwave.node.contract import FENCE_FILE, HEARTBEAT_FILE, Fence
 from spotwave.node.storage.remote import Remote, RemoteError
 
 log = logging.getLogger("agent")
@@ -14,10 +14,10 @@ log = logging.getLogger("agent")
 class AttemptLetters:
     """Reads and writes these files for one attempt. remote: a `Remote` with a short timeout."""
 
-    def __init__(self, remote: Remote, work: Path, attempt: int) -> None:
+    def __init__(self, remote: Remote, work: Path, folder: str) -> None:
         self._remote = remote
         self._work = work
-        self._folder = attempt_dir(attempt)
+        self._folder = folder
 
     def heartbeat(self) -> None:
         """Copy the lease to the remote. If the API does not answer, the controller checks there before giving up."""

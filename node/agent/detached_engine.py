@@ -26,7 +26,6 @@ from spotwave.node.contract import (
     Brief,
     Outcome,
     Submission,
-    attempt_dir,
     write_text,
 )
 from spotwave.node.runtime.shortage import OomCounter
@@ -111,7 +110,7 @@ class DetachedStarter:
     """Starts the engine of the run that the controller has written to the remote."""
 
     def __init__(self, brief: Brief, remote: Remote, work: Path) -> None:
-        self._path = f"{attempt_dir(brief.attempt)}/{RUN_FILE}"
+        self._path = f"{brief.folder}/{RUN_FILE}"
         self._remote = remote
         self._work = work
         self._prefect = OwnPrefect(work)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from spotwave.node.agent.lease import Fenced
-from spotwave.node.contract import FENCE_FILE, HEARTBEAT_FILE, RECORD_FILE, Lease, attempt_dir, record_part
+from spotwave.node.contract import FENCE_FILE, HEARTBEAT_FILE, RECORD_FILE, Lease, record_part
 from spotwave.node.storage.remote import Remote
 
 CALL_S = 30.0  # timeout of a call: if one hangs, the controller must not take the machine for lost
@@ -22,9 +22,9 @@ class RemoteLease:
 
     cheap = False
 
-    def __init__(self, remote: Remote, work: Path, attempt: int) -> None:
+    def __init__(self, remote: Remote, work: Path, folder: str) -> None:
         self._remote = remote
-        self._folder = attempt_dir(attempt)
+        self._folder = folder
         self._record = work / RECORD_FILE
         self._sent = 0  # bytes
         self._parts = 0

@@ -17,7 +17,6 @@ from spotwave.node.contract import (
     PUSHED_FILE,
     RESULT_FILE,
     Brief,
-    attempt_dir,
     write_text,
 )
 from spotwave.node.storage import checkpoint
@@ -165,7 +164,7 @@ class Syncer(threading.Thread):
         self._left_out = found
 
     def _push_notes(self) -> None:
-        folder = attempt_dir(self._brief.attempt)
+        folder = self._brief.folder
         self._notes_sent = False
         for name in (LEFT_OUT_FILE, AGENT_LOG, HEARTBEAT_FILE):
             file = self._work / name
@@ -224,9 +223,7 @@ class Syncer(threading.Thread):
         """Fill `remarks`. Return the reason if the results are not on the remote, else None."""
         if self._left_out.left_out_count:
             count = self._left_out.left_out_count
-            self.remarks.append(
-                f"{count} file{'s' * (count != 1)} left out: {attempt_dir(self._brief.attempt)}/{LEFT_OUT_FILE}"
-            )
+            self.remarks.append(f"{count} file{'s' * (count != 1)} left out: {self._brief.folder}/{LEFT_OUT_FILE}")
         if (error := failures.get("checkpoint")) is not None:
             self.remarks.append(f"the last checkpoint was not sent: {error}")
         if (error := failures.get("output")) is None:

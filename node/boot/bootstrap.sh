@@ -98,7 +98,9 @@ report() {
         mv bootstrap.told bootstrap.tail
     fi
     cat bootstrap.tail >&3
-    rclone copyto bootstrap.tail "$SPOTWAVE_REMOTE/attempts/$SPOTWAVE_ATTEMPT/bootstrap.log"
+    local node
+    node=$(sed -n 's/^ "node": \([1-9][0-9]*\).*/nodes\/\1\//p' brief.json)
+    rclone copyto bootstrap.tail "$SPOTWAVE_REMOTE/attempts/$SPOTWAVE_ATTEMPT/${node}bootstrap.log"
 }
 
 # Report why the machine cannot start, then end it.
@@ -114,6 +116,7 @@ if [[ ! -f brief.json ]]; then
     cat >brief.json.part <<'BRIEF'
 @BRIEF@
 BRIEF
+    [[ ! $cloud ]] || limited 300 python3 cloud.py node brief.json.part
     mv brief.json.part brief.json
 fi
 

@@ -116,6 +116,17 @@ def each(rule: Callable[[Any], T], most: int) -> Callable[[Any], dict[str, T]]:
     return checked
 
 
+def listed(rule: Callable[[Any], T], most: int) -> Callable[[Any], tuple[T, ...]]:
+    """A list of at most so many values of one kind."""
+
+    def checked(value: Any) -> tuple[T, ...]:
+        if not isinstance(value, list) or len(value) > most:
+            raise ValueError(f"not a list of at most {most} entries")
+        return tuple(rule(one) for one in value)
+
+    return checked
+
+
 def maybe(rule: Callable[[Any], T]) -> Callable[[Any], T | None]:
     return lambda value: None if value is None else rule(value)
 

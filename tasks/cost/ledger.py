@@ -22,6 +22,7 @@ from spotwave.blocks.models import Machine
 from spotwave.blocks.snapshots import SnapshotStore, StoreUnavailable
 from spotwave.blocks.validation import first_problem
 from spotwave.node.contract import Limit
+from spotwave.node.identity import node_name
 from spotwave.node.untrusted.plain_text import plain
 from spotwave.tasks.records import Amount, Bill, Cap, Job, Quote
 
@@ -33,12 +34,13 @@ State = Literal["reserved", "ended", "withdrawn"]
 
 
 class Entry(BaseModel):
-    """One attempt in the ledger."""
+    """One machine of an attempt in the ledger."""
 
     model_config = ConfigDict(frozen=True)
 
     job: str
     attempt: int
+    node: int = 0  #: which of the attempt's machines; node 0's entry also holds the reservation of the attempt
     project: str
     state: State
     cloud: str = ""  #: empty until a machine was launched
@@ -57,7 +59,7 @@ class Entry(BaseModel):
 
     @property
     def name(self) -> str:
-        return f"{self.job}-{self.attempt}"
+        return node_name(self.job, self.attempt, self.node)
 
     @property
     def order(self) -> tuple[datetime, str]:
@@ -144,6 +146,7 @@ def reservation(job: Job, attempt: int, usd: float, at: float, until: float, quo
 def ended(job: Job, machine: Machine, bill: Bill, at: float, quote: Quote | None) -> Entry:
     """Return the cost of an attempt's machine; it replaces the reservation made at `at` (Unix seconds)."""
     reserved = reservation(job, machine.attempt, 0.0, at, bill.ended_at.timestamp(), quote)
+    reserved = reserved.model_copy(update={"node": machine.node})
     return settled(reserved, machine.offer.cloud, machine.offer.label, bill)
 
 

@@ -175,7 +175,7 @@ def as_markdown(attempts: list[Attempt], quote: Quote | None, cost: dict[str, An
         prices = sorted({usd_h for _, usd_h in one.prices})
         held = f"{prices[0]:.4f}" if len(prices) == 1 else f"{prices[0]:.4f} to {prices[-1]:.4f}"
         cells = [
-            str(attempt.number),
+            f"{attempt.number}{f', node {attempt.machine.node}' if attempt.machine.node else ''}",
             markdown(attempt.machine.offer.label),
             f"{attempt.machine.launched_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
             f"{one.billed_s:.0f} s",
@@ -204,6 +204,7 @@ def attempt_to_dict(attempt: Attempt) -> dict[str, Any]:
     offer, one = attempt.machine.offer, attempt.bill
     return {
         "number": attempt.number,
+        "node": attempt.machine.node,
         "machine": attempt.machine.id,
         "cloud": offer.cloud,
         "instance_type": offer.instance_type,

@@ -96,17 +96,17 @@ def provision(
 
     walk = Walk(clouds, log, is_active)
     try:
-        machine = walk.down(choice.ranked, brief_for)
+        machines = walk.down(choice.ranked, brief_for)
     except Suspended:
         log.info("suspended before a machine was launched")
         return None
     except Misconfigured as refused:
         _show(walk.refusals, attempt, None)
         raise NoMachine(f"{walk.refusals[-1].offer.label}: {refused.reason}") from refused
-    _show(walk.refusals, attempt, machine)
-    if machine is None:
+    _show(walk.refusals, attempt, machines[0] if machines else None)
+    if not machines:
         return all_refused(walk.refusals)
-    return Placed(machine=machine, refusals=walk.refusals)
+    return Placed(machine=machines[0], refusals=walk.refusals)
 
 
 class _Unanswered(Exception):

@@ -66,8 +66,8 @@ class Walk:
     tries: int = 0
     patience: Patience = field(default_factory=Patience)
 
-    def down(self, ranked: list[Ranked], brief_for: BriefFor) -> Machine | None:
-        """Return the first machine that a cloud grants, or None.
+    def down(self, ranked: list[Ranked], brief_for: BriefFor) -> list[Machine]:
+        """Return the machines of the first offer that a cloud grants, by node index; [] if none does.
 
         Raises Misconfigured (no other offer could succeed), Suspended, and whatever `is_active` raises.
         """
@@ -82,19 +82,19 @@ class Walk:
                 continue
             self.tries += 1
             try:
-                machine = launch(self.clouds[offer.cloud], offer, brief, self.patience, self.is_active)
+                machines = launch(self.clouds[offer.cloud], offer, brief, self.patience, self.is_active)
             except LaunchRefused as refused:
                 self.refusals.append(refusal_of(offer, refused))
                 self.log.warning("%s refused, %s: %s", offer.label, self.refusals[-1].kind, refused.reason)
                 if isinstance(refused, Misconfigured):
                     raise
                 continue
-            self.log.info("launched %s as %s", offer.label, machine.id)
-            return machine
-        return None
+            self.log.info("launched %s as %s", offer.label, ", ".join(machine.id for machine in machines))
+            return machines
+        return []
 
 
-def launch(cloud: Cloud, offer: Offer, brief: LaunchBrief, patience: Patience, is_active: IsActive) -> Machine:
+def launch(cloud: Cloud, offer: Offer, brief: LaunchBrief, patience: Patience, is_active: IsActive) -> list[Machine]:
     """Launch an offer; if the cloud throttles, retry with the same token within the region's limits.
 
     Raises a LaunchRefused, Suspended, and whatever `is_active` raises.
@@ -103,7 +103,7 @@ def launch(cloud: Cloud, offer: Offer, brief: LaunchBrief, patience: Patience, i
         if not is_active():
             raise Suspended
         try:
-            return cloud.launch(offer, brief)
+            return cloud.launch(offer, brief, brief.brief.nodes)
         except Throttled as refused:
             if (wait_s := patience.wait_s(offer, refused)) is None:
                 raise

@@ -144,7 +144,7 @@ def up(place: Path) -> None:
 def running(folder: Path, template: str) -> tuple[Machines, Machine]:
     """Launch a local machine and wait until it is up."""
     machines = Machines(folder, template)
-    machine = machines.launch(offer(), brief())
+    [machine] = machines.launch(offer(), brief())
     up(machines.place(machine))
     return machines, machine
 

@@ -71,7 +71,7 @@ def test_placement_reads_image_network_and_secret_once(aws: AwsEmulator) -> None
     for wanted in offers[:-1]:
         with pytest.raises(Capacity):
             cloud.launch(wanted, what)
-    machine = cloud.launch(offers[-1], what)
+    [machine] = cloud.launch(offers[-1], what)
     assert machine.zone == "us-east-1b"
     asked = ("GetParameter", "DescribeImages", "DescribeSubnets", "CreateSecret", "PutSecretValue", "RunInstances")
     assert [aws.count(action) for action in asked] == [1, 1, 1, 1, 0, 6]
@@ -107,7 +107,7 @@ def test_own_image_is_chosen_by_architecture_and_its_disks_are_deleted(aws: AwsE
     )
     aws.account.images["us-east-1"] += [image_row("ami-1", "x86_64"), baked]
     at = machines(aws, image="ami-1, ami-2")
-    machine = at.launch(offer("m6g.large"), brief())
+    [machine] = at.launch(offer("m6g.large"), brief())
     assert aws.fleet.asked[0]["ImageId"] == "ami-2"
     disks = {one["DeviceName"]: one["Ebs"]["VolumeSize"] for one in aws.fleet.asked[0]["BlockDeviceMapping"]}
     assert disks == {"/dev/sda1": "50", "/dev/sdf": "5"}  # not smaller than the image
@@ -127,8 +127,8 @@ def test_own_subnets_are_used_in_their_zones(aws: AwsEmulator) -> None:
 def test_launch_with_changed_settings_adopts_the_machine(aws: AwsEmulator) -> None:
     """After a restart of the controller the parameters may differ, e.g. a newer image or a new price."""
     what = brief()
-    first = machines(aws).launch(offer(), what)
-    again = machines(aws, image="al2023").launch(offer(spot_usd_h=0.03), what)
+    [first] = machines(aws).launch(offer(), what)
+    [again] = machines(aws, image="al2023").launch(offer(spot_usd_h=0.03), what)
     assert again == first  # with the price of its launch
     assert len(aws.fleet.instances) == 1
     aws.fleet.lose(first.id)
@@ -139,7 +139,7 @@ def test_launch_with_changed_settings_adopts_the_machine(aws: AwsEmulator) -> No
 
 def test_repeated_token_does_not_relaunch_a_lost_machine(aws: AwsEmulator) -> None:
     what = brief()
-    aws.fleet.lose(machines(aws).launch(offer(), what).id)
+    aws.fleet.lose(machines(aws).launch(offer(), what)[0].id)
     with pytest.raises(Capacity, match=r"^aws us-east-1a: the machine of this attempt was interrupted"):
         machines(aws).launch(offer(), what)
 

@@ -24,8 +24,8 @@ TAGS = {"spotwave": KEY, "spotwave-deadline": "1800000000"}
 
 def test_leftovers_are_found_in_every_region_and_deleted(aws: AwsEmulator) -> None:
     at = machines(aws)
-    machine = at.launch(offer(), brief())
-    lost = at.launch(offer(zone="eu-west-1a"), brief("sw-lost"))
+    [machine] = at.launch(offer(), brief())
+    [lost] = at.launch(offer(zone="eu-west-1a"), brief("sw-lost"))
     aws.fleet.lose(lost.id)
     left = {
         aws.fleet.leave("disk", "eu-west-1", {"State": "available", "AvailabilityZone": "eu-west-1a"}, TAGS),

@@ -103,7 +103,7 @@ def state(aws: AwsEmulator, machine: Machine) -> MachineState:
 
 def test_notice_lets_the_machine_save_and_end_itself(aws: AwsEmulator, remote: Path) -> None:
     what = brief_at(remote)
-    machine = machines(aws, None).launch(offer(), what)
+    [machine] = machines(aws, None).launch(offer(), what)
     computer = aws.computers[machine.id]
     found = note(computer, "found.json")
     secret = what.secrets["rclone.conf"].get_secret_value()
@@ -128,7 +128,7 @@ def test_notice_lets_the_machine_save_and_end_itself(aws: AwsEmulator, remote: P
 
 def test_terminated_machine_can_save_and_leaves_nothing(aws: AwsEmulator, remote: Path) -> None:
     at = machines(aws, None)
-    machine = at.launch(offer(), brief_at(remote))
+    [machine] = at.launch(offer(), brief_at(remote))
     computer = aws.computers[machine.id]
     note(computer, "found.json")
     at.terminate(machine)
@@ -141,7 +141,7 @@ def test_terminated_machine_can_save_and_leaves_nothing(aws: AwsEmulator, remote
 def test_machine_that_cannot_read_its_secret_ends_itself(aws: AwsEmulator) -> None:
     quick = real_but("limited 900 python3 cloud.py secrets", "limited 1 python3 cloud.py secrets")
     aws.fleet.keys = lambda key: None  # type: ignore[method-assign]
-    machine = machines(aws, quick).launch(offer(), brief())
+    [machine] = machines(aws, quick).launch(offer(), brief())
     until(lambda: state(aws, machine) is MachineState.GONE)
     assert aws.left() == ["secret"]
 

@@ -41,7 +41,7 @@ def test_moto_launches_finds_and_terminates_a_machine(moto_url: str) -> None:
     # Of the public images, moto only has Amazon's own.
     block = cloud_at_url(moto_url, attempts=2, image="al2023")
     at = block.machines(TEMPLATE)
-    machine = at.launch(offer("m6g.large", "us-east-1b"), brief())
+    [machine] = at.launch(offer("m6g.large", "us-east-1b"), brief())
     ec2 = boto3.client("ec2", **account)
     row = ec2.describe_instances(InstanceIds=[machine.id])["Reservations"][0]["Instances"][0]
     assert (row["InstanceType"], row["InstanceLifecycle"]) == ("m6g.large", "spot")

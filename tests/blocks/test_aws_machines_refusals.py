@@ -148,7 +148,7 @@ def test_region_denied_by_the_organization_is_closed(aws: AwsEmulator, policy: s
     assert ("p-v4q" in error.reason) == bool(policy)
     assert aws.count("RunInstances") == 1
     another = brief(attempt=80 + bool(policy))  # with an old token EC2 would repeat its old answer
-    machines(aws).terminate(machines(aws).launch(offer(zone="eu-west-1b"), another))
+    machines(aws).terminate(machines(aws).launch(offer(zone="eu-west-1b"), another)[0])
 
 
 @pytest.mark.parametrize("action", ["GetParameter", "DescribeSubnets", "DescribeImages"])
@@ -257,7 +257,7 @@ def test_every_call_without_credentials_reports_the_block_to_fill_in(monkeypatch
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
     block = AwsCloud(credentials=AwsCredentials())
-    for call in (block.find, block.leftovers, lambda: block.launch(offer(), brief())):
+    for call in (block.find, block.leftovers, lambda: block.launch(offer(), brief())[0]):
         with pytest.raises(Misconfigured, match=r"^aws: no credentials; fill in the AWS Credentials block"):
             call()
     (finding,) = block.check()

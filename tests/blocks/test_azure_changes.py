@@ -32,7 +32,7 @@ def cloud(azure: AzureEmulator) -> AzureCloud:
 
 @pytest.fixture
 def machine(cloud: AzureCloud) -> Machine:
-    return cloud.launch(offer(), brief())
+    return cloud.launch(offer(), brief())[0]
 
 
 def ended_at(azure: AzureEmulator, machine: Machine) -> datetime:
@@ -52,7 +52,7 @@ def test_deletion_time_of_terminated_and_evicted_machines(
     assert cloud.billed_until(machine) is None, "it is still running"
     cloud.terminate(machine)
     assert near(cloud.billed_until(machine), ended_at(azure, machine))
-    evicted = cloud.launch(offer(), brief(attempt=2))
+    [evicted] = cloud.launch(offer(), brief(attempt=2))
     azure.interrupt(evicted.id, None)
     until(lambda: cloud.billed_until(evicted) is not None)
     assert near(cloud.billed_until(evicted), ended_at(azure, evicted))

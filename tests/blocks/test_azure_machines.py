@@ -77,7 +77,7 @@ def test_own_image_and_own_network(azure: AzureEmulator) -> None:
 
 
 def test_regional_offer_sets_no_zone(azure: AzureEmulator) -> None:
-    machine = block(azure).launch(offer(zone=None, region="brazilsouth"), brief())
+    [machine] = block(azure).launch(offer(zone=None, region="brazilsouth"), brief())
     assert "zones" not in azure.arm.puts[0]
     assert (machine.region, machine.zone) == ("brazilsouth", None)
 
@@ -92,9 +92,9 @@ def test_network_is_created_once_per_region(azure: AzureEmulator) -> None:
 
 def test_repeated_launch_is_not_refused_for_the_machines_own_vcpus(azure: AzureEmulator) -> None:
     cloud, what = block(azure), brief()
-    first = cloud.launch(offer(), what)
+    [first] = cloud.launch(offer(), what)
     azure.settings.spot_vcpus["eastus"] = 2
-    assert cloud.launch(offer(), what) == first
+    assert cloud.launch(offer(), what)[0] == first
     assert len(azure.arm.puts) == azure.count("virtualMachines.put") == 1
 
 
@@ -105,7 +105,7 @@ def test_launch_that_cannot_be_polled_is_adopted(azure: AzureEmulator, fault_: F
     cloud = block(azure)
     cloud.launch(offer(), brief())  # creates the network
     azure.fail(fault_)
-    machine = cloud.launch(offer(), brief(attempt=2))
+    [machine] = cloud.launch(offer(), brief(attempt=2))
     assert list(azure.resources.vms)[1:] == [machine.id]
 
 
@@ -115,14 +115,14 @@ def test_launch_waits_until_the_machine_is_listed(azure: AzureEmulator) -> None:
         bool(azure.arm.puts) and "/virtualMachines/" in request.path and request.method == "GET"
     )
     azure.fail(unknown)
-    machine = block(azure).launch(offer(), brief())
+    [machine] = block(azure).launch(offer(), brief())
     assert unknown.times == 0
     assert list(azure.resources.vms) == [machine.id]
 
 
 def test_machine_of_the_same_name_from_another_owner_is_kept(azure: AzureEmulator) -> None:
     cloud = block(azure)
-    machine = cloud.launch(offer(), brief())
+    [machine] = cloud.launch(offer(), brief())
     del azure.resources.vms[machine.id].tags[JOB]
     with pytest.raises(Misconfigured, match="not created by Spotwave"):
         cloud.launch(offer(), brief())
@@ -132,7 +132,7 @@ def test_machine_of_the_same_name_from_another_owner_is_kept(azure: AzureEmulato
 
 def test_termination_also_deletes_detached_parts(azure: AzureEmulator) -> None:
     cloud = block(azure)
-    machine = cloud.launch(offer(), brief())
+    [machine] = cloud.launch(offer(), brief())
     for part in azure.resources.parts.values():
         part.delete_with_user = False
     cloud.terminate(machine)
@@ -141,7 +141,7 @@ def test_termination_also_deletes_detached_parts(azure: AzureEmulator) -> None:
 
 def test_deletion_of_a_reserved_interface_is_retried(azure: AzureEmulator) -> None:
     cloud = block(azure)
-    machine = cloud.launch(offer(), brief())
+    [machine] = cloud.launch(offer(), brief())
     for part in azure.resources.parts.values():
         part.delete_with_user = False
     azure.fail(instead("networkInterfaces.delete", refused(409, "NicReservedForAnotherVm"), times=1))
@@ -163,7 +163,7 @@ def test_machine_that_may_not_delete_itself_is_deallocated(monkeypatch: pytest.M
     with emulated(monkeypatch, AzureEmulator(folder=tmp_path)) as azure:
         azure.fail(instead("virtualMachines.delete", refused(403, "AuthorizationFailed")))
         ends = CLOUD_HEAD + 'python3 -c "import cloud; cloud.PAUSES_S = (); cloud.end()"\n'
-        machine = block(azure).machines(ends).launch(offer(), brief())
+        [machine] = block(azure).machines(ends).launch(offer(), brief())
         until(lambda: azure.left() == ["disk", "ip", "nic", "secret"])
         azure.heal()
         cloud = block(azure)

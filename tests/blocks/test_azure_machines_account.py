@@ -79,7 +79,7 @@ def test_missing_vault_and_too_long_secrets(azure: AzureEmulator) -> None:
 
 def test_leftover_interface_and_address_have_the_deadline(azure: AzureEmulator) -> None:
     cloud = block(azure)
-    machine = cloud.launch(offer(), brief())
+    [machine] = cloud.launch(offer(), brief())
     for part in azure.resources.parts.values():
         part.delete_with_user = False
     azure.resources.delete(azure.resources.vms[machine.id])
@@ -97,7 +97,7 @@ def test_invalid_list_does_not_count_as_empty(azure: AzureEmulator, body: str) -
 
 def test_parts_of_a_machine_under_creation_are_no_leftovers(azure: AzureEmulator) -> None:
     cloud = block(azure)
-    machine = cloud.launch(offer(), brief())
+    [machine] = cloud.launch(offer(), brief())
     for part in azure.resources.parts.values():
         part.user = None
     assert kinds(cloud.leftovers()) == ["secret"]
@@ -106,7 +106,7 @@ def test_parts_of_a_machine_under_creation_are_no_leftovers(azure: AzureEmulator
 
 def test_resources_of_others_are_no_leftovers(azure: AzureEmulator) -> None:
     cloud = block(azure)
-    machine = cloud.launch(offer(), brief())
+    [machine] = cloud.launch(offer(), brief())
     for part in azure.resources.parts.values():
         part.delete_with_user, part.tags = False, {"team": "other"}
     azure.resources.delete(azure.resources.vms[machine.id])

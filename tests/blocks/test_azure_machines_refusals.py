@@ -103,7 +103,7 @@ def test_creation_that_fails_later_is_deleted_with_its_parts(azure: AzureEmulato
     assert {item.kind for item in azure.ledger.items()} == {"machine", "disk", "nic", "ip", "secret"}
     assert set(azure.left()) <= {"secret"}
     assert cloud.find() == []
-    assert cloud.launch(offer(zone="eastus-2"), brief()).zone == "eastus-2"
+    assert cloud.launch(offer(zone="eastus-2"), brief())[0].zone == "eastus-2"
 
 
 def test_failed_creation_with_a_lost_answer_reports_the_reason(azure: AzureEmulator) -> None:
@@ -169,7 +169,7 @@ def test_closed_region_does_not_affect_others(azure: AzureEmulator, code: str, w
     assert words in found.reason
     assert found.lasting
     assert set(azure.left()) <= {"secret"}
-    assert block(azure).launch(offer(region="westeurope", zone="westeurope-1"), brief()).region == "westeurope"
+    assert block(azure).launch(offer(region="westeurope", zone="westeurope-1"), brief())[0].region == "westeurope"
 
 
 def test_launch_waits_for_a_new_identity(azure: AzureEmulator, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,7 @@ def brief() -> LaunchBrief:
 def test_launch_request_is_a_spot_vm_that_leaves_nothing_behind(
     google: GcpEmulator, cloud: GcpCloud, brief: LaunchBrief
 ) -> None:
-    machine = cloud.launch(offer(), brief)
+    [machine] = cloud.launch(offer(), brief)
     (sent,) = google.compute.inserts
     body = sent.body
     assert (sent.zone, body["name"]) == (A, machine.id)
@@ -148,9 +148,9 @@ def test_network_address_and_service_account_come_from_the_block(google: GcpEmul
 
 
 def test_existing_machine_of_this_attempt_is_adopted(google: GcpEmulator, cloud: GcpCloud, brief: LaunchBrief) -> None:
-    first = cloud.launch(offer(), brief)
+    [first] = cloud.launch(offer(), brief)
     google.compute.forget_requests()
-    again = cloud.launch(offer(), brief)
+    [again] = cloud.launch(offer(), brief)
     assert (again.id, again.offer, again.attempt) == (first.id, first.offer, first.attempt)
     assert len(google.ledger.items("machine")) == 1
 
@@ -158,7 +158,7 @@ def test_existing_machine_of_this_attempt_is_adopted(google: GcpEmulator, cloud:
 def test_existing_machine_of_another_owner_is_not_adopted(
     google: GcpEmulator, cloud: GcpCloud, brief: LaunchBrief
 ) -> None:
-    first = cloud.launch(offer(), brief)
+    [first] = cloud.launch(offer(), brief)
     google.compute.forget_requests()
     google.compute.instances[A, first.id].tags["spotwave"] = "sw-somebody"
     with pytest.raises(Unclear, match="belongs to another owner"):
@@ -183,7 +183,7 @@ def test_launch_without_answer_or_deletion_is_found_by_the_next(
     with pytest.raises(Throttled, match="may be running"):
         cloud.machines(patience_s=0.6).launch(offer(), brief)
     google.heal()
-    machine = cloud.launch(offer(), brief)
+    [machine] = cloud.launch(offer(), brief)
     assert cloud.state(machine) is MachineState.RUNNING
     assert len(google.ledger.items("machine")) == 1
 

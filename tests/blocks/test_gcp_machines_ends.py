@@ -28,7 +28,7 @@ def cloud(google: GcpEmulator) -> GcpCloud:
 def test_slow_deletion_continues_after_the_call(
     google: GcpEmulator, cloud: GcpCloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    machine = cloud.launch(offer(), brief())
+    [machine] = cloud.launch(offer(), brief())
     monkeypatch.setattr(machines, "DELETED_S", 0.2)
     google.compute.delay_s = 0.8
     cloud.terminate(machine)
@@ -49,7 +49,7 @@ def test_unreadable_zone_does_not_count_as_empty(google: GcpEmulator, cloud: Gcp
 
 
 def test_state_of_a_preempted_machine_that_was_not_deleted(google: GcpEmulator, cloud: GcpCloud) -> None:
-    machine = cloud.launch(offer(), brief())
+    [machine] = cloud.launch(offer(), brief())
     instance = google.compute.instances[A, machine.id]
     instance.body["scheduling"]["instanceTerminationAction"] = "STOP"
     google.interrupt(machine.id, None)
@@ -60,7 +60,7 @@ def test_state_of_a_preempted_machine_that_was_not_deleted(google: GcpEmulator, 
 
 
 def test_leftover_disk_has_its_zone(google: GcpEmulator, cloud: GcpCloud) -> None:
-    machine = cloud.launch(offer(), brief())
+    [machine] = cloud.launch(offer(), brief())
     google.compute.instances[A, machine.id].boot_disk["autoDelete"] = False
     cloud.terminate(machine)
     found = cloud.leftovers(JOB_KEY)
@@ -69,7 +69,7 @@ def test_leftover_disk_has_its_zone(google: GcpEmulator, cloud: GcpCloud) -> Non
 
 
 def test_disk_in_use_is_not_deleted(google: GcpEmulator, cloud: GcpCloud) -> None:
-    machine = cloud.launch(offer(), brief())
+    [machine] = cloud.launch(offer(), brief())
     mistaken = Leftover(cloud="gcp", kind="disk", id=machine.id, region="us-central1", zone=A, job_key=JOB_KEY)
     with pytest.raises(Misconfigured):
         cloud.remove(mistaken)
@@ -84,7 +84,7 @@ def test_throttled_list_of_leftovers_is_retried(google: GcpEmulator, cloud: GcpC
 def test_compute_engine_ends_a_machine_that_does_not_end_itself(tmp_path: Path) -> None:
     with GcpEmulator(folder=tmp_path) as google:
         idle = cloud_at(google.url).machines(CLOUD_HEAD + "touch up\nexec sleep 600\n")
-        machine = idle.launch(offer(), brief(deadline=time.time() - 600 + 5))
+        [machine] = idle.launch(offer(), brief(deadline=time.time() - 600 + 5))
         until(lambda: google.left() == ["secret"])
         assert not google.computers[machine.id].alive
         assert idle.find() == []

@@ -161,7 +161,7 @@ def test_quota_without_a_family_applies_to_the_types_family(google: GcpEmulator,
 def test_type_missing_in_one_zone_does_not_affect_others(google: GcpEmulator, cloud: GcpCloud) -> None:
     google.world.zones[A] = [row for row in google.world.zones[A] if row["name"] != "n2-standard-4"]
     assert isinstance(_refused(cloud), Capacity)
-    assert cloud.launch(offer(zone=B), brief()).zone == B
+    assert cloud.launch(offer(zone=B), brief())[0].zone == B
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_wrong_setting_is_reported_with_its_remedy(google: GcpEmulator, fields: 
 def test_policy_against_external_addresses_has_a_remedy(google: GcpEmulator) -> None:
     google.world.no_external_ip = True
     assert "Public IP" in _refused(cloud_at(google.url)).reason
-    assert cloud_at(google.url, public_ip=False).launch(offer(), brief()).zone == A
+    assert cloud_at(google.url, public_ip=False).launch(offer(), brief())[0].zone == A
 
 
 def test_disk_smaller_than_the_image(google: GcpEmulator, cloud: GcpCloud) -> None:

@@ -41,8 +41,8 @@ def places(google: GcpEmulator, name: str) -> list[str]:
 def test_each_region_has_its_secret_if_a_policy_forbids_automatic_replication(google: GcpEmulator) -> None:
     google.world.closed = {"us-east1"}
     cloud = cloud_at(google.url)
-    first = cloud.launch(offer(zone=f"{HERE}-a"), brief())
-    second = cloud.launch(offer(zone=f"{THERE}-a"), brief(attempt=2, content="of the second"))
+    [first] = cloud.launch(offer(zone=f"{HERE}-a"), brief())
+    [second] = cloud.launch(offer(zone=f"{THERE}-a"), brief(attempt=2, content="of the second"))
     assert secret_of(google, first) == f"{EVERYWHERE}-{HERE}"
     assert secret_of(google, second) == f"{EVERYWHERE}-{THERE}"
     assert {name: places(google, name) for name in google.vault.living} == {
@@ -64,7 +64,7 @@ def test_each_region_has_its_secret_if_a_policy_forbids_automatic_replication(go
 def test_new_process_finds_the_regions_secret_again(google: GcpEmulator) -> None:
     google.world.closed = {THERE}
     cloud_at(google.url).launch(offer(zone=f"{HERE}-a"), brief())
-    again = cloud_at(google.url).launch(offer(zone=f"{HERE}-b"), brief(attempt=2, content="of the second"))
+    [again] = cloud_at(google.url).launch(offer(zone=f"{HERE}-b"), brief(attempt=2, content="of the second"))
     assert list(google.vault.living) == [secret_of(google, again)]
     assert json.loads(google.secrets[secret_of(google, again)]) == {"api.json": "of the second"}
 
@@ -83,7 +83,7 @@ def test_locations_set_in_the_block(google: GcpEmulator) -> None:
     google.world.closed = {HERE}
     with pytest.raises(Misconfigured, match=f"secret_locations: .* forbids {HERE}; choose locations that it allows"):
         cloud_at(google.url, secret_locations=[HERE]).launch(offer(zone=f"{THERE}-a"), brief())
-    machine = cloud_at(google.url, secret_locations=[THERE]).launch(offer(zone=f"{THERE}-a"), brief())
+    [machine] = cloud_at(google.url, secret_locations=[THERE]).launch(offer(zone=f"{THERE}-a"), brief())
     assert secret_of(google, machine) == EVERYWHERE, "one secret for all regions"
     assert places(google, EVERYWHERE) == [THERE]
     with pytest.raises(ValidationError, match="secret_locations: 'global' is not a region"):
@@ -93,7 +93,7 @@ def test_locations_set_in_the_block(google: GcpEmulator) -> None:
 def test_without_a_policy_one_secret_is_written_once_per_placement(google: GcpEmulator) -> None:
     cloud = cloud_at(google.url)
     for zone in (f"{HERE}-a", f"{HERE}-b", f"{THERE}-a"):
-        assert secret_of(google, cloud.launch(offer(zone=zone), brief())) == EVERYWHERE
+        assert secret_of(google, cloud.launch(offer(zone=zone), brief())[0]) == EVERYWHERE
     assert places(google, EVERYWHERE) == []
     assert google.count(CREATE_SECRET) == 1
     assert google.count(ADD_VERSION) == 2, "the first call finds no secret"

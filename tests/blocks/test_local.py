@@ -47,7 +47,7 @@ def test_terminated_machine_keeps_its_console_and_its_work(folder: Path) -> None
 
 def test_only_the_owner_can_read_secrets(folder: Path) -> None:
     machines = Machines(folder, IDLE)
-    machine = machines.launch(offer(), brief())
+    [machine] = machines.launch(offer(), brief())
     place = machines.place(machine)
     assert stat.S_IMODE((place / "secrets").stat().st_mode) == 0o700
     assert stat.S_IMODE((place / "secrets/api.json").stat().st_mode) == 0o600
@@ -62,7 +62,7 @@ def test_environment_has_no_settings_of_the_controller(folder: Path, monkeypatch
     monkeypatch.setenv("PREFECT_API_KEY", "the controller's")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "the controller's")
     machines = Machines(folder, IDLE)
-    machine = machines.launch(offer("local-2", vcpus=2), brief())
+    [machine] = machines.launch(offer("local-2", vcpus=2), brief())
     up(machines.place(machine))
     environment = processes(machines, machine)[0].environ()
     assert not [key for key in environment if key.startswith(("PREFECT_", "AWS_"))]
@@ -81,7 +81,7 @@ def test_proxies_and_certificates_are_inherited_and_the_temporary_folder_is_sepa
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
     monkeypatch.setenv("PREFECT_API_SSL_CERT_FILE", "/etc/ssl/own.pem")
     machines = Machines(folder, IDLE)
-    machine = machines.launch(offer("local-2", vcpus=2), brief())
+    [machine] = machines.launch(offer("local-2", vcpus=2), brief())
     up(machines.place(machine))
     environment = processes(machines, machine)[0].environ()
     assert environment["HTTPS_PROXY"] == "http://proxy.example:3128"
@@ -115,9 +115,9 @@ def test_machine_gets_signals_that_its_controller_ignores(folder: Path) -> None:
 def test_terminated_machine_is_not_launched_again(folder: Path) -> None:
     """Its token is used up, as in a cloud."""
     machines = Machines(folder, IDLE)
-    first = machines.launch(offer(), brief())
+    [first] = machines.launch(offer(), brief())
     machines.terminate(first)
-    assert machines.launch(offer(), brief()) == first
+    assert machines.launch(offer(), brief())[0] == first
     assert machines.state(first) is MachineState.GONE
 
 
@@ -127,7 +127,7 @@ def test_two_concurrent_launches_start_one_machine(folder: Path) -> None:
         "import sys; from pathlib import Path\n"
         "from spotwave.blocks.local.machines import Machines; from tests.blocks.machine_kit import brief, offer\n"
         "print('ready', flush=True); template = sys.stdin.read()\n"
-        "print(Machines(Path(sys.argv[1]), template).launch(offer(), brief()).model_dump_json())"
+        "print(Machines(Path(sys.argv[1]), template).launch(offer(), brief())[0].model_dump_json())"
     )
     outputs = set(race(code, [[str(folder)]] * 2, count))
     assert len(outputs) == 1
@@ -142,14 +142,14 @@ def test_interrupted_launch_is_completed_by_the_next(folder: Path) -> None:
     """The launcher was killed after it created the folder, or after it wrote the tags: no process ran yet."""
     machines = Machines(folder, IDLE)
     (folder / "sw-0123456789ab-1-local-1").mkdir(parents=True)
-    machine = machines.launch(offer(), brief())
+    [machine] = machines.launch(offer(), brief())
     machines.terminate(machine)
     place = folder / "sw-0123456789ab-2-local-1"
     place.mkdir()
     tags = machine.model_copy(update={"id": place.name, "attempt": 2})
     (place / "machine.json").write_text(tags.model_dump_json())
     assert machines.state(tags) is MachineState.GONE
-    assert machines.launch(offer(), brief(attempt=2)) == tags
+    assert machines.launch(offer(), brief(attempt=2))[0] == tags
     up(place)
 
 
@@ -158,7 +158,7 @@ def test_machine_is_adopted_if_its_launcher_was_killed_after_the_start(folder: P
     machines, machine = running(folder, IDLE)
     before = {process.pid for process in processes(machines, machine)} & {os.getpid(), *psutil.pids()}
     (machines.place(machine) / "root.json").unlink()
-    assert machines.launch(offer(), brief()) == machine
+    assert machines.launch(offer(), brief())[0] == machine
     assert machines.state(machine) is MachineState.RUNNING
     assert not (machines.place(machine) / "root.json").exists()
     assert before & {process.pid for process in processes(machines, machine)}
@@ -197,7 +197,7 @@ def test_killed_machine_is_gone(folder: Path) -> None:
 
 def test_machine_that_ends_itself_is_gone(folder: Path) -> None:
     machines = Machines(folder, HEAD)
-    machine = machines.launch(offer(), brief())
+    [machine] = machines.launch(offer(), brief())
     until(lambda: machines.state(machine) is MachineState.GONE)
     until(lambda: machines.find() == [])
 
@@ -213,7 +213,7 @@ def test_other_process_with_the_same_id_is_not_the_machine() -> None:
 
 def test_two_homes_are_independent(folder: Path, tmp_path: Path) -> None:
     here, there = Machines(folder, IDLE), Machines(tmp_path.resolve() / "other", IDLE)
-    machine, twin = here.launch(offer(), brief()), there.launch(offer(), brief())
+    machine, twin = here.launch(offer(), brief())[0], there.launch(offer(), brief())[0]
     try:
         here.terminate(machine)
         assert there.find() == [twin]

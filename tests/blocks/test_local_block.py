@@ -32,7 +32,7 @@ def test_block_launches_finds_and_terminates_its_machines(folder: Path) -> None:
     (only,) = offers_of(cloud.market().frame)
     assert (only.instance_type, only.vcpus, only.memory_gib, only.notice_s) == ("local-1", 1, 0.5, 7)
     assert only.spot_usd_h == only.on_demand_usd_h == 0.5
-    machine = cloud.machines(IDLE).launch(only, brief())
+    [machine] = cloud.machines(IDLE).launch(only, brief())
     assert cloud.find() == [machine]
     assert cloud.state(machine) is MachineState.RUNNING
     cloud.interrupt(machine, None)
@@ -45,7 +45,7 @@ def test_processes_are_limited_to_the_machines_memory(folder: Path) -> None:
     eats = 'python3 -c "bytes(3 << 29)" || echo "exit status $?"'
     machines = Machines(folder, HEAD + f'{eats}\ntouch "$SPOTWAVE_WORK/up"\nsleep 600\n')
     for gib, expected in ((1.0, "MemoryError"), (2.0, "")):
-        machine = machines.launch(offer(f"local-{gib:g}", memory_gib=gib), brief())
+        [machine] = machines.launch(offer(f"local-{gib:g}", memory_gib=gib), brief())
         until((machines.place(machine) / "work/up").exists)
         console = (machines.place(machine) / "console.log").read_text()
         assert expected in console

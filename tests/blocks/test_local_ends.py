@@ -63,7 +63,7 @@ def test_machine_that_ends_itself_records_the_time(folder: Path) -> None:
     assert machines.state(machine) is MachineState.GONE
     machines.terminate(machine)
     assert abs(end_of(machines, machine) - ends[0]) < NEAR_S
-    later = machines.launch(offer(), brief(attempt=2))
+    [later] = machines.launch(offer(), brief(attempt=2))
     up(machines.place(later))
     with watched(machines, later) as ends:
         pass
@@ -78,7 +78,7 @@ def test_end_is_recorded_on_a_full_or_read_only_disk(folder: Path, spoilt: str) 
     folder.mkdir()
     with mounted(folder, 1):
         machines = Machines(folder, ENDS_ITSELF)
-        machine = machines.launch(offer(), brief())
+        [machine] = machines.launch(offer(), brief())
         up(machines.place(machine))
         if spoilt == "full":
             fill(folder)
@@ -97,7 +97,7 @@ def test_end_is_recorded_on_a_full_or_read_only_disk(folder: Path, spoilt: str) 
 def test_real_bootstrap_records_its_end(folder: Path) -> None:
     """The machine finds no code on its remote, and gives up."""
     machines = Machines(folder)
-    machine = machines.launch(offer(), brief())
+    [machine] = machines.launch(offer(), brief())
     with watched(machines, machine) as ends:
         pass
     assert "bootstrap failed" in (machines.place(machine) / "console.log").read_text()

@@ -54,7 +54,7 @@ def test_shutdown_with_the_computer_is_no_interruption(folder: Path) -> None:
     """Whether or not the machine reacts to the notice."""
     heeding, ignoring = Machines(folder, HEEDING), Machines(folder, WITH_DAEMON)
     for machines, attempt, notice_s in ((heeding, 1, 120.0), (ignoring, 2, 0.5)):
-        machine = machines.launch(offer(), brief(attempt=attempt))
+        [machine] = machines.launch(offer(), brief(attempt=attempt))
         place = machines.place(machine)
         up(place)
         machines.shut_down(machine, notice_s)

@@ -21,7 +21,7 @@ TWO = LocalCapacity(2, 4.0)
 
 def launched(machines: Machines, *sizes: int) -> list[Machine]:
     """Launch one machine of each size, for different jobs."""
-    return [machines.launch(offer(f"local-{n}", n), brief(f"sw-{at:012x}")) for at, n in enumerate(sizes)]
+    return [machines.launch(offer(f"local-{n}", n), brief(f"sw-{at:012x}"))[0] for at, n in enumerate(sizes)]
 
 
 def test_capacity_of_a_machine_is_not_given_out_again(folder: Path) -> None:
@@ -30,13 +30,13 @@ def test_capacity_of_a_machine_is_not_given_out_again(folder: Path) -> None:
     first, *_ = launched(machines, 1)
     with pytest.raises(Capacity, match=rf"local-2 needs 2 vCPUs and .* 1 and 3\.00 are free beside {first.id}"):
         machines.launch(offer("local-2", 2), brief("sw-ffffffffffff"))
-    second = machines.launch(offer(), brief("sw-ffffffffffff"))
+    [second] = machines.launch(offer(), brief("sw-ffffffffffff"))
     with pytest.raises(Capacity, match=r"0 and 2\.00 are free"):
         machines.launch(offer(), brief("sw-eeeeeeeeeeee"))
-    assert machines.launch(offer(), brief("sw-ffffffffffff")) == second, "it already has its capacity"
+    assert machines.launch(offer(), brief("sw-ffffffffffff"))[0] == second, "it already has its capacity"
     assert sorted(path.name for path in folder.iterdir()) == sorted([first.id, second.id])
     machines.terminate(first)
-    assert machines.launch(offer(), brief("sw-eeeeeeeeeeee")).job_key == "sw-eeeeeeeeeeee"
+    assert machines.launch(offer(), brief("sw-eeeeeeeeeeee"))[0].job_key == "sw-eeeeeeeeeeee"
 
 
 def test_memory_is_not_given_out_twice() -> None:
@@ -62,7 +62,7 @@ def test_one_of_two_concurrent_launches_is_refused(folder: Path) -> None:
         "from tests.blocks.machine_kit import IDLE, brief, offer, race\n"
         "machines = Machines(Path(sys.argv[1]), IDLE, LocalCapacity(2, 4.0))\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
-        "try: print(machines.launch(offer('local-2', 2), brief(sys.argv[2])).id)\n"
+        "try: print(machines.launch(offer('local-2', 2), brief(sys.argv[2]))[0].id)\n"
         "except Capacity: print('refused')"
     )
     outputs = race(code, [[str(folder), f"sw-{number:012x}"] for number in range(2)], "go\n")
@@ -83,7 +83,7 @@ def test_capacity_is_the_computers_unless_the_block_pretends_more(folder: Path) 
     much = honest.model_copy(update={"pretend_vcpus": 10 * host_vcpus()})
     assert much.room.memory_gib == pytest.approx(10 * host_memory_gib())
     assert [one.vcpus for one in offers_of(much.market().frame)] == sizes, "no offer is larger than this computer"
-    assert honest.machines(IDLE).launch(offers_of(honest.market().frame)[-1], brief())
+    assert honest.machines(IDLE).launch(offers_of(honest.market().frame)[-1], brief())[0]
     (found, _) = honest.check()
     assert f"0 of {host_vcpus()} vCPUs" in found.said
     with pytest.raises(Capacity):

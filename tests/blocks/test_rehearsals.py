@@ -50,7 +50,7 @@ def aws_notice(aws: AwsEmulator, machine: Machine) -> str:
 
 
 def launched(aws: AwsEmulator, cloud: AwsCloud) -> Machine:
-    return cloud.machines(AWS_TEMPLATE).launch(aws_offer(zone="eu-west-1a"), aws_brief())
+    return cloud.machines(AWS_TEMPLATE).launch(aws_offer(zone="eu-west-1a"), aws_brief())[0]
 
 
 def test_aws_with_a_role_gives_notice_and_deletes_its_template(aws: AwsEmulator) -> None:
@@ -110,7 +110,7 @@ def test_drill_policy_allows_exactly_the_calls_made(aws: AwsEmulator) -> None:
 
 def test_google_preempts(google: GcpEmulator) -> None:
     cloud = gcp_cloud.cloud_at(google.url)
-    machine = cloud.launch(gcp_cloud.offer(), a_brief())
+    [machine] = cloud.launch(gcp_cloud.offer(), a_brief())
     (instance,) = google.compute.instances.values()
     cloud.force_interruption(machine)
     preempted, flavour = "/computeMetadata/v1/instance/preempted", {"metadata-flavor": "Google"}
@@ -122,7 +122,7 @@ def test_google_preempts(google: GcpEmulator) -> None:
 
 def test_azure_evicts(azure: AzureEmulator) -> None:
     cloud = azure_at(azure)
-    machine = cloud.launch(azure_offer(), a_brief())
+    [machine] = cloud.launch(azure_offer(), a_brief())
     name = machine.id.rpartition("/")[2]
     azure.fail(instead(f"virtualMachines.post {name}", refused(403, "AuthorizationFailed"), times=1))
     with pytest.raises(Misconfigured, match="the simulated eviction failed: 403"):
@@ -140,7 +140,7 @@ def test_azure_evicts(azure: AzureEmulator) -> None:
 def test_local_cloud_gives_notice_and_returns_at_once(tmp_path: Path) -> None:
     cloud = LocalCloud(folder=str(tmp_path / "machines"), notice_s=30)
     (offer, *_) = cloud.market().frame.to_dicts()
-    machine = cloud.machines(HEEDING).launch(Offer.model_validate(offer), a_brief())
+    [machine] = cloud.machines(HEEDING).launch(Offer.model_validate(offer), a_brief())
     place = cloud.machines().place(machine)
     until(lambda: (place / "work/up").exists())
     cloud.force_interruption(machine)

@@ -25,6 +25,10 @@ def denied_by(region: str, policy: str, action: str = "ec2:RunInstances") -> str
     )
 
 
+def no_capacity(name: str, zone: str) -> NotAllowed:
+    return NotAllowed("InsufficientInstanceCapacity", f"We do not have sufficient {name} capacity in {zone}", 500)
+
+
 class Admission:
     def __init__(self, world: World, account: Account) -> None:
         self._world, self._account = world, account
@@ -72,10 +76,10 @@ class Admission:
         if name not in self._world.offered[region] or "spot" not in shape["SupportedUsageClasses"]:
             raise NotAllowed("Unsupported", "Your requested instance type is not supported in your requested zone")
         if (name, zone) in exhausted:
-            raise NotAllowed(
-                "InsufficientInstanceCapacity", f"We do not have sufficient {name} capacity in {zone}", 500
-            )
-        if vcpus_in_use + shape["VCpuInfo"]["DefaultVCpus"] > self._account.spot_vcpus(region, class_of(name)):
+            raise no_capacity(name, zone)
+        if vcpus_in_use + int(asked["MinCount"]) * shape["VCpuInfo"]["DefaultVCpus"] > self._account.spot_vcpus(
+            region, class_of(name)
+        ):
             raise NotAllowed("MaxSpotInstanceCountExceeded", "Max spot instance count exceeded")
         return zone
 

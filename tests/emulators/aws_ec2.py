@@ -67,8 +67,9 @@ class Ec2:
         }
 
     def _run(self, region: str, asked: Row) -> bytes:
-        one = self._fleet.run(region, {name: part for name, part in asked.items() if name not in _COMMON})
-        return xml("RunInstances", "Instances", [fragment("RunInstances", "Instances", self._fleet.row(one))])
+        made = self._fleet.run(region, {name: part for name, part in asked.items() if name not in _COMMON})
+        rows = [fragment("RunInstances", "Instances", self._fleet.row(one)) for one in made]
+        return xml("RunInstances", "Instances", rows)
 
     def _instances(self, region: str, asked: Row) -> bytes:
         for id_ in asked.get("InstanceId", []):

@@ -17,7 +17,7 @@ from typing import Any
 from uuid import uuid4
 
 from tests.emulators.aws_account import PROFILE, Account
-from tests.emulators.aws_admission import Admission
+from tests.emulators.aws_admission import Admission, no_capacity
 from tests.emulators.aws_answers import NotAllowed
 from tests.emulators.aws_quotas import class_of
 from tests.emulators.aws_things import Thing, Things
@@ -58,33 +58,39 @@ class Fleet(Things, Life[Instance]):
         self.instances: dict[str, Instance] = {}
         self._world = world
         self._admission = Admission(world, account)
-        self._tokens: dict[tuple[str, str], tuple[str, str]] = {}
+        self._tokens: dict[tuple[str, str], tuple[list[str], str]] = {}
 
     def machine(self, id_: str) -> Instance:
         return self.instances[id_]
 
     # Calls.
 
-    def run(self, region: str, asked: dict[str, Any]) -> Instance:
-        """Execute RunInstances. Raises NotAllowed."""
+    def run(self, region: str, asked: dict[str, Any]) -> list[Instance]:
+        """Execute RunInstances: up to MaxCount, as many as there is room for, or none if that is below MinCount (EC2
+        API). Raises NotAllowed.
+        """
         with self.lock:
             self.asked.append(asked)
             told = json.dumps({name: part for name, part in asked.items() if name != "DryRun"}, sort_keys=True)
             token, print_ = asked.get("ClientToken", ""), hashlib.sha256(told.encode()).hexdigest()
             if token and (region, token) in self._tokens:
-                id_, first = self._tokens[region, token]
+                ids, first = self._tokens[region, token]
                 if first != print_:
                     raise NotAllowed(
                         "IdempotentParameterMismatch", "Arguments on this idempotent request are different"
                     )
-                return self.instances[id_]
+                return [self.instances[id_] for id_ in ids]
             zone = self._admission.zone_for(region, asked, self.exhausted, self._vcpus(region, asked["InstanceType"]))
-            made = self._make(region, zone, asked)
+            count = min(int(asked["MaxCount"]), self.room(asked["InstanceType"], zone))
+            if count < int(asked["MinCount"]):
+                raise no_capacity(asked["InstanceType"], zone)
+            made = [self._make(region, zone, asked, index) for index in range(count)]
             if token:
-                self._tokens[region, token] = (made.id, print_)
+                self._tokens[region, token] = ([one.id for one in made], print_)
             if self.boots and not self.closed:
-                self.boot(made, script_of(base64.b64decode(asked.get("UserData", ""))))
-                made.state = "running"
+                for one in made:
+                    self.boot(one, script_of(base64.b64decode(asked.get("UserData", ""))))
+                    one.state = "running"
             return made
 
     def _vcpus(self, region: str, name: str) -> int:
@@ -151,7 +157,7 @@ class Fleet(Things, Life[Instance]):
 
     # Creation.
 
-    def _make(self, region: str, zone: str, asked: dict[str, Any]) -> Instance:
+    def _make(self, region: str, zone: str, asked: dict[str, Any], index: int) -> Instance:
         def new(prefix: str) -> str:
             return f"{prefix}-{uuid4().hex[:17]}"
 
@@ -169,14 +175,17 @@ class Fleet(Things, Life[Instance]):
             "LaunchTime": now,
             "Placement": {"AvailabilityZone": zone},
             "ClientToken": asked.get("ClientToken", ""),
+            "AmiLaunchIndex": index,
             "InstanceLifecycle": "spot" if spot else None,
             "SpotInstanceRequestId": request,
         }
         role = asked.get("IamInstanceProfile", {}).get("Name")
-        metadata = AwsMetadata(id_, region=region, zone=zone, instance_type=name, role=PROFILE if role else None)
+        metadata = AwsMetadata(
+            id_, region=region, zone=zone, instance_type=name, role=PROFILE if role else None, launch_index=index
+        )
         made = Instance(
             id=id_,
-            tags=tags.get("instance", {}),
+            tags=dict(tags.get("instance", {})),
             metadata=metadata,
             launched_at=now,
             unseen=self.unseen,
@@ -193,7 +202,8 @@ class Fleet(Things, Life[Instance]):
         for one in asked.get("BlockDeviceMapping", []):
             mapped[one["DeviceName"]] = {**mapped.get(one["DeviceName"], {}), **one["Ebs"]}
         self.instances[id_] = made
-        self.ledger.open("machine", id_, self._usd_h(region, zone, name) if spot else 1000.0)
+        self.take_room(name, zone)
+        self.ledger.open("machine", id_, self._world.spot_usd_h(region, zone, name) if spot else 1000.0)
         for disk in mapped.values():
             volume, gib = new("vol"), int(disk["VolumeSize"])
             made.disks[volume] = str(disk["DeleteOnTermination"]).lower() == "true"
@@ -210,15 +220,6 @@ class Fleet(Things, Life[Instance]):
             self.things[request] = Thing("spot request", region, told, tags.get("spot-instances-request", {}))
             self.ledger.open("spot request", request)
         return made
-
-    def _usd_h(self, region: str, zone: str, name: str) -> float:
-        prices = [
-            (row["Timestamp"], row["SpotPrice"])
-            for row in self._world.history[region]
-            if (row["AvailabilityZone"], row["InstanceType"]) == (zone, name)
-            and row["ProductDescription"].startswith("Linux/UNIX")
-        ]
-        return float(max(prices)[1])
 
     # Ends.
 

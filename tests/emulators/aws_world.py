@@ -47,6 +47,16 @@ class World:
     def regions(self) -> list[str]:
         return list(self.zones)
 
+    def spot_usd_h(self, region: str, zone: str, name: str) -> float:
+        """The newest Linux price of a type in a zone."""
+        prices = [
+            (row["Timestamp"], row["SpotPrice"])
+            for row in self.history[region]
+            if (row["AvailabilityZone"], row["InstanceType"]) == (zone, name)
+            and row["ProductDescription"].startswith("Linux/UNIX")
+        ]
+        return float(max(prices)[1])
+
 
 def usual(world: World, terms: int) -> World:
     """Add a price in every zone, an on-demand price and an advisor's rate for every type that has spot."""

@@ -102,11 +102,12 @@ class Resources(Life[Vm]):
             self.vms[vm.id] = vm
             self.changes.note("Create", vm.id)
             self._make_parts(vm)
-            if (vm.size, vm.place) in self.exhausted:
+            if not self.room(vm.size, vm.place):
                 vm.provisioning, vm.power = "Failed", ""
                 vm.failure = "ZonalAllocationFailed" if body.get("zones") else "AllocationFailed"
                 self.ledger.open("machine", vm.id)
                 return vm
+            self.take_room(vm.size, vm.place)
             self.ledger.open("machine", vm.id, self._spot_usd_h(vm))
         if self.boots:
             self.boot(vm, script_of(base64.b64decode(body["properties"]["osProfile"]["customData"])))

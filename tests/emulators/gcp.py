@@ -23,6 +23,7 @@ from tests.emulators.gcp_routes import (
     ACCESS,
     ACCOUNT_PERMISSIONS,
     ADD_VERSION,
+    BULK_INSERT,
     CREATE_SECRET,
     DELETE,
     DELETE_DISK,
@@ -146,6 +147,7 @@ class GcpEmulator(EmulatedCloud):
         compute, vault, world = self.compute, self.vault, self.world
         return {
             INSERT: lambda: compute.insert(request, zone),
+            BULK_INSERT: lambda: compute.bulk_insert(request, zone),
             GET: lambda: compute.get(zone, name),
             DELETE: lambda: compute.delete(zone, name),
             SIMULATE: lambda: compute.simulate_maintenance(zone, name),

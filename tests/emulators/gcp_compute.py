@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.emulators.gcp_answers import error, reply, resource
 from tests.emulators.gcp_life import Instance, Instances
-from tests.emulators.gcp_operations import now
+from tests.emulators.gcp_operations import Failed, now
 from tests.emulators.gcp_rules import complaint
 from tests.emulators.gcp_world import World
 from tests.emulators.metadata import GcpMetadata
@@ -50,43 +50,93 @@ class Compute(Instances):
     def insert(self, request: Request, zone: str) -> Response:
         body, token = json.loads(request.body), request.query.get("requestId", "")
         with self.lock:
-            self.inserts.append(Insert(zone, token, body))
-            if token:
-                try:
-                    if uuid.UUID(token).int == 0:
-                        raise ValueError
-                except ValueError:
-                    return error(400, "invalid", "Invalid value for field 'requestId'")
-            if token in self._tokens:
-                return self.operations.show(self._tokens[token])
+            if (answered := self._received(zone, token, body)) is not None:
+                return answered
             if (wrong := complaint(self.world, zone, body)) is not None:
                 return wrong
             name = body["name"]
             if (zone, name) in self.instances:
                 where = resource(self.world.project, zone, "instances", name)
                 return error(409, "alreadyExists", f"The resource '{where}' already exists")
-            attributes = {item["key"]: item["value"] for item in body.get("metadata", {}).get("items", [])}
-            metadata = GcpMetadata(
-                name,
-                project=self.world.project,
-                zone=zone,
-                machine_type=body["machineType"].rpartition("/")[2],
-                attributes=attributes,
-                service_account=next((one["email"] for one in body.get("serviceAccounts", [])), None),
-            )
-            instance = Instance(
-                id=name,
-                tags=dict(body.get("labels", {})),
-                metadata=metadata,
-                unseen=self.unseen,
-                zone=zone,
-                body={**body, "creationTimestamp": now(), "zone": f"{ORIGIN}/zones/{zone}"},
-            )
-            self.instances[zone, name] = instance
+            instance = self._placed(zone, name, body)
             operation = self._begin(zone, "insert", name, lambda: self._make(instance))
             if token:
                 self._tokens[token] = operation
             return self.operations.show(operation)
+
+    def bulk_insert(self, request: Request, zone: str) -> Response:
+        """All of `perInstanceProperties`, whose keys are the names: "If min_count instances cannot be created, then no
+        instances will be created and instances already created will be deleted" (Compute Engine API,
+        BulkInsertInstanceResource). How a name that exists already is refused is not documented; here, as for what
+        cannot be created, by the operation.
+        """
+        asked, token = json.loads(request.body), request.query.get("requestId", "")
+        body, names = asked["instanceProperties"], sorted(asked.get("perInstanceProperties", {}))
+        count, least = int(asked["count"]), int(asked.get("minCount", asked["count"]))
+        with self.lock:
+            if (answered := self._received(zone, token, asked)) is not None:
+                return answered
+            if "/" in body["machineType"] or "/" in body["disks"][0]["initializeParams"].get("diskType", ""):
+                return error(400, "invalid", "Invalid value for field 'resource.instanceProperties': name it, no URL")
+            if count != len(names) or not 0 < least <= count <= 1000:
+                return error(400, "invalid", "Invalid value for field 'resource.count'")
+            for name in names:
+                if (wrong := complaint(self.world, zone, {**body, "name": name})) is not None:
+                    return wrong
+            operation = self._begin(zone, "bulkInsert", names[0], lambda: self._make_all(zone, names, body, least))
+            if token:
+                self._tokens[token] = operation
+            return self.operations.show(operation)
+
+    def _received(self, zone: str, token: str, body: dict[str, Any]) -> Response | None:
+        """The answer to a request that is refused for its token, or was answered before."""
+        self.inserts.append(Insert(zone, token, body))
+        if token:
+            try:
+                if uuid.UUID(token).int == 0:
+                    raise ValueError
+            except ValueError:
+                return error(400, "invalid", "Invalid value for field 'requestId'")
+        return self.operations.show(self._tokens[token]) if token in self._tokens else None
+
+    def _placed(self, zone: str, name: str, body: dict[str, Any]) -> Instance:
+        attributes = {item["key"]: item["value"] for item in body.get("metadata", {}).get("items", [])}
+        metadata = GcpMetadata(
+            name,
+            project=self.world.project,
+            zone=zone,
+            machine_type=body["machineType"].rpartition("/")[2],
+            attributes=attributes,
+            service_account=next((one["email"] for one in body.get("serviceAccounts", [])), None),
+        )
+        instance = Instance(
+            id=name,
+            tags=dict(body.get("labels", {})),
+            metadata=metadata,
+            unseen=self.unseen,
+            zone=zone,
+            body={**body, "name": name, "creationTimestamp": now(), "zone": f"{ORIGIN}/zones/{zone}"},
+        )
+        self.instances[zone, name] = instance
+        return instance
+
+    def _make_all(self, zone: str, names: list[str], body: dict[str, Any], least: int) -> None:
+        made: list[Instance] = []
+        failed: Failed | None = None
+        for name in names:
+            try:
+                with self.lock:
+                    if (zone, name) in self.instances:
+                        raise Failed("RESOURCE_ALREADY_EXISTS", f"The resource '{name}' already exists", 409)
+                    instance = self._placed(zone, name, json.loads(json.dumps(body)))
+                self._make(instance)
+                made.append(instance)
+            except Failed as error_:
+                failed = error_
+        if failed is not None and len(made) < least:
+            for instance in made:
+                self._remove(instance)
+            raise failed
 
     def get(self, zone: str, name: str) -> Response:
         with self.lock:

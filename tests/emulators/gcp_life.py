@@ -119,6 +119,7 @@ class Instances(Life[Instance]):
                 raise Failed(broken.code, broken.message, broken.status, broken.details)
             if (instance.zone, instance.id) not in self.instances:
                 raise Failed("RESOURCE_NOT_FOUND", "deleted while it was made", 404)
+            self.take_room(machine_type, instance.zone)
             self._bill(instance, machine_type)
             instance.status = "RUNNING"
             instance.body["lastStartTimestamp"] = now()
@@ -140,7 +141,7 @@ class Instances(Life[Instance]):
         types = [(one.body["machineType"].rpartition("/")[2], one.zone) for one in others]
         if (over := too_much(self.world, zone, machine_type, types)) is not None:
             return Broken("QUOTA_EXCEEDED", over[0], status=403, details=over[1])
-        if (machine_type, zone) in self.exhausted:
+        if not self.room(machine_type, zone):
             text = f"The zone '{zone}' does not have enough resources available to fulfill the request."
             return Broken("ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS", text)
         planned = next((one for one in self.broken if one.times > 0), None)

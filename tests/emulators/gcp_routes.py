@@ -7,7 +7,15 @@ import re
 from tests.emulators.server import Request
 
 MACHINE_TYPES, SKUS, HISTORY = "machineTypes", "skus", "capacityHistory"
-INSERT, GET, DELETE, INSTANCES, DISKS, DELETE_DISK = "insert", "get", "delete", "instances", "disks", "deleteDisk"
+INSERT, BULK_INSERT, GET, DELETE, INSTANCES, DISKS, DELETE_DISK = (
+    "insert",
+    "bulkInsert",
+    "get",
+    "delete",
+    "instances",
+    "disks",
+    "deleteDisk",
+)
 SIMULATE = "simulateMaintenanceEvent"
 WAIT, OPERATIONS = "wait", "operations"
 PROJECT, REGIONS, NETWORK, IMAGE = "project", "regions", "network", "image"
@@ -23,6 +31,7 @@ ROUTES: list[tuple[str, str, str]] = [
     ("POST", f"{_PROJECT}/regions/(?P<region>[^/]+)/advice/capacityHistory", HISTORY),
     ("GET", r"/v1/services/6F81-5844-456A/skus", SKUS),
     ("POST", f"{_ZONE}/instances", INSERT),
+    ("POST", f"{_ZONE}/instances/bulkInsert", BULK_INSERT),
     ("GET", f"{_ZONE}/instances/(?P<name>[^/]+)", GET),
     ("DELETE", f"{_ZONE}/instances/(?P<name>[^/]+)", DELETE),
     ("POST", f"{_ZONE}/instances/(?P<name>[^/]+)/simulateMaintenanceEvent", SIMULATE),

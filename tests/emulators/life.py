@@ -59,6 +59,7 @@ class Life(ABC, Generic[M]):
         self.folder = folder
         self.reach: set[int] = set()  #: ports of this computer that machines can connect to
         self.exhausted: set[tuple[str, str]] = set()  #: (type, zone or region) without capacity
+        self.capacity: dict[tuple[str, str], int] = {}  #: (type, zone or region): how many more machines fit
         self.unseen = 0  #: initial value for new machines
         self.computers: dict[str, Computer] = {}  #: all that were ever booted
         self.lock = threading.RLock()
@@ -66,6 +67,15 @@ class Life(ABC, Generic[M]):
         self._own_folder: tempfile.TemporaryDirectory[str] | None = None
         self._numbers = count()
         self._timers: list[threading.Timer] = []
+
+    def room(self, type_: str, place: str) -> int:
+        """For how many more machines; what it says is not taken yet."""
+        return 0 if (type_, place) in self.exhausted else self.capacity.get((type_, place), 10**6)
+
+    def take_room(self, type_: str, place: str) -> None:
+        """One more machine is there."""
+        if (type_, place) in self.capacity:
+            self.capacity[type_, place] -= 1
 
     @abstractmethod
     def machine(self, id_: str) -> M:

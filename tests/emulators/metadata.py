@@ -43,7 +43,9 @@ class AwsMetadata:
         zone: str,
         instance_type: str = "c7i.large",
         role: str | None = "spotwave-machine",  #: None: launched without an instance profile
+        launch_index: int = 0,  #: among the instances of one RunInstances
     ) -> None:
+        self.launch_index = launch_index
         self.id, self.region, self.zone, self.instance_type, self.role = id_, region, zone, instance_type, role
         self.credentials = {
             "AccessKeyId": f"ASIA{token_hex(8).upper()}",
@@ -73,6 +75,7 @@ class AwsMetadata:
             return Response(b"", 401, "text/html")
         known = {
             "meta-data/instance-id": self.id,
+            "meta-data/ami-launch-index": str(self.launch_index),
             "meta-data/instance-type": self.instance_type,
             "meta-data/placement/region": self.region,
             "meta-data/placement/availability-zone": self.zone,

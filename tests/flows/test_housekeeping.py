@@ -162,7 +162,7 @@ def launch(embedded: Embedded, job_key: str, deadline_s: float = 600) -> Machine
     # The real bootstrap would fail, since the remote has no code; this one waits.
     return cloud.machines(template="sleep 600\nexit\n@SETTINGS@\n@BRIEF@\n").launch(
         offer, LaunchBrief(brief, {SECRET_API: SecretStr("{}")})
-    )
+    )[0]
 
 
 def test_reap_removes_what_no_active_job_needs(

@@ -117,6 +117,7 @@ class Machine:
             "SPOTWAVE_SECRETS": str(folder / "secrets"),
             "SPOTWAVE_WORK": str(folder),
         }
+        (folder / "brief.json").write_text(brief().brief.to_json())  # it is there before any of these programs runs
         self.metadata, self.services = metadata, services
 
     def run(self, *arguments: str, stdin: str = "", hasty: bool = False) -> subprocess.CompletedProcess[str]:

@@ -119,6 +119,8 @@ class GuardedGcp(Guarded, GcpEmulator):
             yield Right(action, resource.format(**found))
         elif kind == at.INSERT:
             yield from self._of_an_insert(project, json.loads(request.body))
+        elif kind == at.BULK_INSERT:  # the same permissions (Compute Engine, "Create VMs in bulk")
+            yield from self._of_an_insert(project, json.loads(request.body)["instanceProperties"])
         elif kind == at.IMAGE:
             if self._is_own(found["name"]):
                 yield Right("compute.images.getFromFamily" if "/family/" in found["name"] else "compute.images.get")

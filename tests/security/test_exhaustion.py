@@ -78,7 +78,7 @@ def folder(tmp_path: Path) -> Path:
 
 def _started(folder: Path, template: str) -> tuple[Machines, Machine]:
     machines = Machines(folder, template)
-    machine = machines.launch(offer(), brief())
+    [machine] = machines.launch(offer(), brief())
     until((machines.place(machine) / "work/up").exists)
     return machines, machine
 
@@ -223,7 +223,7 @@ def test_launch_on_full_disk_is_rejected(disk: Path) -> None:
     assert clear(caught.value, "local")
     assert machines.find() == []
     free(disk)
-    machine = machines.launch(offer(), brief())
+    [machine] = machines.launch(offer(), brief())
     machines.terminate(machine)
 
 

@@ -39,7 +39,7 @@ def test_bootstrap_with_hostile_remote_path_only_fetches_code(aws: AwsEmulator, 
         wheel.writestr("spotwave/node/__init__.py", "")
         wheel.writestr("spotwave/node/agent/__main__.py", AGENT)
     what = brief()
-    machine = machines(aws, None).launch(offer(), replace(what, brief=replace(what.brief, remote=str(remote))))
+    [machine] = machines(aws, None).launch(offer(), replace(what, brief=replace(what.brief, remote=str(remote))))
     computer = aws.computers[machine.id]
     until((computer.work / "told").exists)
     assert json.loads((computer.work / "told").read_text()) == {

@@ -35,13 +35,13 @@ def test_policies_grant_exactly_the_used_rights(aws: GuardedAws) -> None:
     assert [finding for finding in looked_at(cloud) if not finding.ok and "launch" in finding.what] == []
     aws.account.has_used_spot = False
     at = cloud.machines(MACHINE)
-    machine = at.launch(offer(), brief())
+    [machine] = at.launch(offer(), brief())
     aws.account.has_used_spot = True
     computer = aws.computers[machine.id]
     until((computer.work / "up").exists)
     assert (computer.work / "kept/rclone.conf").exists()
     # A new process does not know that the secret is written already.
-    second = cloud_at(aws, attempts=2).machines(TEMPLATE).launch(offer(), brief(attempt=2))
+    [second] = cloud_at(aws, attempts=2).machines(TEMPLATE).launch(offer(), brief(attempt=2))
     at.state(second)
     at.terminate(second)
     billed(cloud, second)
@@ -62,7 +62,7 @@ def test_drill_needs_separate_policy(aws: GuardedAws) -> None:
     aws.has_used_fis = False
     role = "arn:aws:iam::123456789012:role/spotwave-fault"
     cloud = cloud_at(aws, attempts=1, fault_role=role)
-    machine = cloud.machines("@SETTINGS@\n@BRIEF@\n").launch(offer(), brief())
+    [machine] = cloud.machines("@SETTINGS@\n@BRIEF@\n").launch(offer(), brief())
     cloud.force_interruption(machine)
     assert aws.lacked == {}
     assert aws.used["drill"] == actions(policy("drill"))
@@ -88,7 +88,7 @@ def test_untagged_resources_cannot_be_removed(aws: GuardedAws) -> None:
         with pytest.raises(LaunchRefused, match=r"aws-launcher\.json"):
             cloud.remove(found)
         assert id_ in {item.id for item in aws.ledger.left()}
-    machine = cloud.machines(TEMPLATE).launch(offer(), brief())
+    [machine] = cloud.machines(TEMPLATE).launch(offer(), brief())
     aws.fleet.instances[machine.id].tags.clear()
     with pytest.raises(LaunchRefused, match=r"aws-launcher\.json"):
         cloud.terminate(machine)

@@ -41,11 +41,11 @@ def test_roles_grant_exactly_the_used_actions(azure: GuardedAzure) -> None:
     cloud = block(azure)
     assert [finding for finding in looked_at(cloud) if not finding.ok] == []
     assert [finding for finding in block(azure, "eastus").check() if not finding.ok] == []
-    machine = cloud.machines(MACHINE).launch(offer(), brief())
+    [machine] = cloud.machines(MACHINE).launch(offer(), brief())
     computer = azure.computers[machine.id]
     until((computer.work / "up").exists)
     assert (computer.work / "kept/rclone.conf").read_text() == PLANTED
-    second = cloud.machines(IDLE).launch(offer(), brief(attempt=2))
+    [second] = cloud.machines(IDLE).launch(offer(), brief(attempt=2))
     cloud.state(second)
     cloud.terminate(second)
     billed(cloud, second)
@@ -85,7 +85,7 @@ def leave(azure: GuardedAzure, kind: str, type_: str) -> None:
 
 def test_drill_needs_separate_role(azure: GuardedAzure) -> None:
     cloud = block(azure)
-    machine = cloud.machines(IDLE).launch(offer(), brief())
+    [machine] = cloud.machines(IDLE).launch(offer(), brief())
     cloud.force_interruption(machine)
     assert azure.used[DRILL] == granted(DRILL)
     azure.granted[DRILL].clear()

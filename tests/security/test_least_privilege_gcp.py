@@ -38,11 +38,11 @@ def test_roles_grant_exactly_the_used_permissions(google: GuardedGcp) -> None:
     cloud = cloud_at(google.url, image=f"{OWN}/baked", image_arm64=f"{OWN}/family/baked-arm64")
     assert [finding for finding in looked_at(cloud) if not finding.ok] == []
     assert cloud.interruptions([offer()])
-    machine = cloud.machines(MACHINE).launch(offer(), brief())
+    [machine] = cloud.machines(MACHINE).launch(offer(), brief())
     computer = google.computers[machine.id]
     until((computer.work / "up").exists)
     assert (computer.work / "kept/rclone.conf").read_text() == PLANTED
-    second = cloud.machines("@SETTINGS@\n@BRIEF@\n").launch(offer(), brief(attempt=2))
+    [second] = cloud.machines("@SETTINGS@\n@BRIEF@\n").launch(offer(), brief(attempt=2))
     cloud.state(second)
     cloud.terminate(second)
     cloud.state(second)
@@ -63,7 +63,7 @@ def test_roles_grant_exactly_the_used_permissions(google: GuardedGcp) -> None:
 
 def test_drill_needs_separate_role(google: GuardedGcp) -> None:
     cloud = cloud_at(google.url)
-    machine = cloud.machines("@SETTINGS@\n@BRIEF@\n").launch(offer(), brief())
+    [machine] = cloud.machines("@SETTINGS@\n@BRIEF@\n").launch(offer(), brief())
     cloud.force_interruption(machine)
     assert google.used["drill"] == permissions("drill")
     google.granted["drill"].clear()

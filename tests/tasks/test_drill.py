@@ -141,7 +141,8 @@ def test_report_of_a_passed_drill() -> None:
 
 
 def test_report_mentions_a_missing_notice() -> None:
-    quiet = replace(PROMISE, interruption_method=InterruptionMethod("terminated by Spotwave", notice=False, within_s=300.0))
+    ended = InterruptionMethod("terminated by Spotwave", notice=False, within_s=300.0)
+    quiet = replace(PROMISE, interruption_method=ended)
     assert "does not test how much time a notice leaves" in report(replace(PASSED, promise=quiet))
 
 

@@ -214,7 +214,7 @@ def test_new_round_does_not_get_an_old_operation(clouds: dict[str, Place]) -> No
     with pytest.raises(Capacity):
         google.cloud.launch(first.offer, google.brief(first.offer))
     google.round = 2
-    assert google.cloud.launch(first.offer, google.brief(first.offer)).offer.label == first.offer.label
+    assert google.cloud.launch(first.offer, google.brief(first.offer))[0].offer.label == first.offer.label
     assert google.machines == 1
 
 
@@ -236,7 +236,7 @@ def _impatient(cloud: Cloud) -> Cloud:
     class Impatient(GcpCloud):
         _block_type_slug = "impatient"
 
-        def launch(self, offer: Offer, brief: LaunchBrief) -> Machine:
-            return machines.launch(offer, brief)
+        def launch(self, offer: Offer, brief: LaunchBrief, count: int = 1) -> list[Machine]:
+            return machines.launch(offer, brief, count)
 
     return Impatient(**{name: getattr(cloud, name) for name in GcpCloud.model_fields})

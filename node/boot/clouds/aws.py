@@ -17,12 +17,21 @@ import urllib.parse
 from spotwave.node.boot.clouds.common import METADATA, ask, main
 
 
-def secret() -> str:
+def _metadata(path: str) -> str:
     token = ask(f"{METADATA}/latest/api/token", {"X-aws-ec2-metadata-token-ttl-seconds": "300"}, "PUT", timeout_s=5)
     shown = {"X-aws-ec2-metadata-token": token}
-    roles = f"{METADATA}/latest/meta-data/iam/security-credentials/"
-    role = ask(roles, shown, timeout_s=5).split()[0]
-    credentials = json.loads(ask(roles + role, shown, timeout_s=5))
+    return ask(f"{METADATA}/latest/meta-data/{path}", shown, timeout_s=5)
+
+
+def node() -> int:
+    """Among the instances of one request (EC2 User Guide, "Instance metadata categories": ami-launch-index)."""
+    return int(_metadata("ami-launch-index"))
+
+
+def secret() -> str:
+    roles = "iam/security-credentials/"
+    role = _metadata(roles).split()[0]
+    credentials = json.loads(_metadata(roles + role))
     url = os.environ["SPOTWAVE_SECRET_AT"] + "/"
     body = json.dumps({"SecretId": os.environ["SPOTWAVE_SECRET"]}).encode()
     now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
@@ -56,4 +65,4 @@ def end() -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main(secret, end))
+    sys.exit(main(secret, end, node))

@@ -57,4 +57,4 @@ def end() -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main(secret, end))
+    sys.exit(main(secret, end, lambda: None))

@@ -64,7 +64,7 @@ def _code(error: urllib.error.HTTPError) -> str:
     return str(code or "").rpartition("#")[2][:80]
 
 
-def patiently(action: Callable[[], str]) -> str:
+def patiently(action: Callable[[], Any]) -> Any:
     """Call `action`, with a retry after each pause. Raises the exception of the last try."""
     for pause_s in PAUSES_S:
         try:
@@ -75,9 +75,36 @@ def patiently(action: Callable[[], str]) -> str:
     return action()
 
 
+def assign(path: str, node: Callable[[], int | None]) -> None:
+    """Write the machine's index into its brief where several machines were given the same (node/contract.py, Brief).
+
+    node: None where each machine was given a brief of its own.
+    """
+    with open(path) as file:
+        brief = json.load(file)
+    if brief.get("nodes", 1) == 1 or (index := patiently(node)) is None:
+        return
+    if index:
+        brief.update(node=index, lease_id=brief["node_leases"][index - 1])
+        with open(path, "w") as file:
+            json.dump(brief, file, indent=1, sort_keys=True)
+
+
+def own_files(secret: str) -> dict[str, Any]:
+    """This node's files of the attempt's secret (node/identity.py, node_files). Raises ValueError."""
+    with open(os.path.join(os.environ["SPOTWAVE_WORK"], "brief.json")) as file:
+        node = json.load(file).get("node", 0)
+    files = json.loads(secret)
+    if not isinstance(files, dict):
+        raise ValueError("the job's secret is not a JSON object {file name: text}")
+    marked = {name: re.fullmatch(r"node-(\d+)\.(.+)", name) for name in files}
+    own = {name: files[name] for name, found in marked.items() if not found}
+    return {**own, **{found[2]: files[name] for name, found in marked.items() if found and int(found[1]) == node}}
+
+
 def keep(folder: str, secret: str) -> None:
     """Write the secret's files, readable only by this user. Raises ValueError if it is not {file name: text}."""
-    files = json.loads(secret)
+    files = own_files(secret)
     os.makedirs(folder, mode=0o700, exist_ok=True)
     os.chmod(folder, 0o700)
     for name, content in files.items():
@@ -165,12 +192,15 @@ def power_off() -> None:
             continue
 
 
-def main(secret: Callable[[], str], end: Callable[[], bool]) -> int:
-    """Run one command. `end` returns whether the cloud has accepted the request to delete the machine."""
+def main(secret: Callable[[], str], end: Callable[[], bool], node: Callable[[], int | None]) -> int:
+    """Run one command. `end` returns whether the cloud has accepted the request to delete the machine, `node` its
+    index (see `assign`)."""
     command, *arguments = sys.argv[1:]
     try:
         if command == "secrets":
             keep(arguments[0], patiently(secret))
+        elif command == "node":
+            assign(arguments[0], node)
         elif command == "uv":
             fetch_uv(arguments[0])
         elif command == "tell":

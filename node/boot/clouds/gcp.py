@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import sys
 
 from spotwave.node.boot.clouds.common import METADATA, Refused, ask, main, patiently
@@ -20,6 +21,12 @@ def _metadata(path: str) -> str:
 def _token() -> dict[str, str]:
     token = json.loads(_metadata("instance/service-accounts/default/token"))["access_token"]
     return {"Authorization": f"Bearer {token}"}
+
+
+def node() -> int:
+    """As the instance's name has it (node/identity.py)."""
+    found = re.search(r"-\d+-n([1-9]\d{0,2})(?=-|$)", _metadata("instance/name"))
+    return int(found[1]) if found else 0
 
 
 def secret() -> str:
@@ -45,4 +52,4 @@ def end() -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main(secret, end))
+    sys.exit(main(secret, end, node))

@@ -17,7 +17,7 @@ from tests.emulators.gcp import GcpEmulator
 from tests.emulators.gcp_answers import newer_error
 from tests.emulators.gcp_cloud import cloud_at
 from tests.emulators.gcp_cloud import offer as gcp_offer
-from tests.emulators.gcp_routes import DELETE_SECRET, DISKS
+from tests.emulators.gcp_routes import BULK_INSERT, DELETE_SECRET, DISKS
 
 PATIENCE_S = 0.6
 
@@ -40,6 +40,7 @@ class GcpWing(RentedWing):
     ]
     calls: ClassVar = {
         "launch": gcp.INSERT,
+        "launch of all": BULK_INSERT,
         "list": gcp.INSTANCES,
         "state": gcp.GET,
         "end": gcp.DELETE,
@@ -57,6 +58,7 @@ class GcpWing(RentedWing):
     remedies: ClassVar = {"": r"docs/accounts/gcp\.md", "identity": "check the GCP Credentials block"}
     server_error = staticmethod(gcp.server_error())
     throttled = staticmethod(gcp.throttled())
+    launch_of_all = "launch of all"
     most_tries = 10  # limited by time
     longest_token = 36  # a UUID
     secret_calls: ClassVar = {gcp.ADD_VERSION}

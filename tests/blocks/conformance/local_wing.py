@@ -30,8 +30,13 @@ class LocalWing(Wing):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+        self.vcpus = 16
+
     def block(self, **fields: Any) -> LocalCloud:
-        return LocalCloud(**{"folder": str(self.folder), "pretend_vcpus": 16, **fields})
+        return LocalCloud(**{"folder": str(self.folder), "pretend_vcpus": self.vcpus, **fields})
+
+    def capacity(self, machines: int) -> None:
+        self.vcpus = sum(one.offer.vcpus for one in self.block().find()) + machines * self.offer.vcpus
 
     def machines(self, template: str | None = None) -> MachinesLike:
         return self.block().machines(IDLE if template is None else template)

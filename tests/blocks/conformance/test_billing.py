@@ -53,7 +53,7 @@ def of_listed_price(cloud: Cloud, offer: Offer) -> Machine:
     """Launch a machine at the market's current price."""
     (found,) = cloud.market().frame.filter(instance_type=offer.instance_type, zone=offer.zone).to_dicts()
     prices = ("spot_usd_h", "disk_usd_gib_month", "ip_usd_h", "egress_usd_gib")
-    return cloud.launch(offer.model_copy(update={name: found[name] for name in prices}), brief())
+    return cloud.launch(offer.model_copy(update={name: found[name] for name in prices}), brief())[0]
 
 
 def aged(machine: Machine, seconds: float) -> Machine:

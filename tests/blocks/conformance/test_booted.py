@@ -51,7 +51,7 @@ PY
 
 
 def booted(booting: RentedWing, template: str) -> tuple[Machine, Computer]:
-    machine = booting.machines(template).launch(booting.offer, brief())
+    [machine] = booting.machines(template).launch(booting.offer, brief())
     return machine, booting.computer(machine)
 
 
@@ -124,7 +124,7 @@ def test_launch_with_a_lost_answer_boots_one_machine(booting: RentedWing) -> Non
     booting.spoil("launch", cut(), times=1)
     machine, computer = booted(booting, IDLE)
     assert list(booting.emulator.computers.values()) == [computer]
-    assert booting.machines(IDLE).launch(booting.offer, brief()).id == machine.id
+    assert booting.machines(IDLE).launch(booting.offer, brief())[0].id == machine.id
     assert list(booting.emulator.computers.values()) == [computer]
 
 
@@ -136,7 +136,7 @@ def test_guard_ends_a_machine_whose_agent_was_killed(booting: RentedWing) -> Non
         booting.emulator.reach.add(port)
         config = f"[silent]\ntype = http\nurl = http://127.0.0.1:{port}/\n"
         what = brief(secrets={"rclone.conf": config}, remote="silent:", deadline=time.time() - 300 + 20)
-        machine = booting.machines().launch(booting.offer, what)
+        [machine] = booting.machines().launch(booting.offer, what)
         computer = booting.computer(machine)
         silent.settimeout(60)
         rclone, _ = silent.accept()

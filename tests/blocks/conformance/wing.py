@@ -24,7 +24,7 @@ FOREVER = 10**9
 class MachinesLike(Protocol):
     """Machines of any provider: the same calls as a block's, with another bootstrap or shorter timeouts."""
 
-    def launch(self, offer: Offer, brief: LaunchBrief) -> Machine: ...
+    def launch(self, offer: Offer, brief: LaunchBrief, count: int = 1) -> list[Machine]: ...
     def find(self, job_key: str | None = None) -> list[Machine]: ...
     def state(self, machine: Machine) -> MachineState: ...
     def terminate(self, machine: Machine) -> None: ...
@@ -70,7 +70,14 @@ class Wing(ABC):
         """Interrupt the machine as the cloud does."""
 
     def launch(self, what: LaunchBrief | None = None, offer: Offer | None = None) -> Machine:
-        return self.machines().launch(offer or self.offer, what or brief())
+        return self.machines().launch(offer or self.offer, what or brief())[0]
+
+    def launch_all(self, what: LaunchBrief, offer: Offer | None = None) -> list[Machine]:
+        return self.machines().launch(offer or self.offer, what, what.brief.nodes)
+
+    @abstractmethod
+    def capacity(self, machines: int) -> None:
+        """The place of `offer` has room for so many more."""
 
 
 class RentedWing(Wing):
@@ -78,6 +85,7 @@ class RentedWing(Wing):
 
     emulator: EmulatedCloud
     calls: ClassVar[Mapping[str, str]]  #: launch, list, state, end, secret, identity, leftovers, remove
+    launch_of_all: ClassVar[str] = "launch"  #: the call of a launch of several machines
     next_zone: ClassVar[Offer]  #: the same type, in the same region
     denied: ClassVar[Mapping[str, Answer]]  #: answers for a missing permission; '': any other call
     remedies: ClassVar[Mapping[str, str]]  #: expected remedies; '': any other call
@@ -153,6 +161,9 @@ class RentedWing(Wing):
         tags = self.emulator.life.machine(machine.id).tags
         tags.clear()
         tags["team"] = "other"
+
+    def capacity(self, machines: int) -> None:
+        self.emulator.life.capacity[self.offer.instance_type, self.offer.zone or self.offer.region] = machines
 
     def refuse(self, call: str, answer: Answer, times: int = FOREVER) -> None:
         """Answer these calls (keys of `calls`) without executing them."""
