@@ -47,7 +47,7 @@ test: $(STAMP)  ## lint, types and the test suite
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not thorough"
+	@$(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder -m "not thorough"
 
 # One at a time: each has several jobs of its own, and two cores carry no more.
 SAMPLE ?= 4
