@@ -88,7 +88,7 @@ def processes_of(home: Home) -> list[str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the longest files first, so that two processes end at about the same time."""
+    """Run the longest tests first, so that two processes end at about the same time; a file stays in one process."""
 
     def minutes(item: pytest.Item) -> float:
         marked = item.get_closest_marker("slow")
@@ -96,6 +96,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     items.sort(key=minutes, reverse=True)
     for item in items:
+        # Starting the embedded default takes a minute of a core: one process does it and runs all tests that need it.
+        group = "embedded" if "embedded" in getattr(item, "fixturenames", ()) else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
         if minutes(item) and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(900))  # for hanging tests; Prefect's SQLite may block for minutes
 

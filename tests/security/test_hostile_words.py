@@ -19,7 +19,7 @@ from spotwave.blocks.local.block import LocalCloud
 from spotwave.blocks.models import MachineState
 from spotwave.deployments.closing_table import closing_table
 from spotwave.deployments.machines import Found, as_table
-from spotwave.deployments.proxy.shown import BadArtifact, lease_artifact, node_artifact
+from spotwave.deployments.proxy.artifacts import BadArtifact, lease_artifact, node_artifact
 from spotwave.node.contract import Ending, Lease, Outcome, Phase, Progress
 from spotwave.node.jobs.shci.programs.base import last_lines
 from spotwave.node.untrusted.plain_text import markdown, plain
