@@ -54,7 +54,7 @@ def drill(
     Parameters
     ----------
     cloud
-        A Cloud block, as '<block type>/<document>'; may be repeated. Default: local-cloud/here.
+        A Cloud block, such as aws-cloud/mine; may be repeated. Default: local-cloud/here.
     minutes
         Time limit for all machines of a drill together; it bounds the cost.
     yes

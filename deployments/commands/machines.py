@@ -39,7 +39,7 @@ def check(*block: str) -> None:
     Parameters
     ----------
     block
-        Check only these, as '<block type>/<document>'.
+        Check only these blocks, such as aws-cloud/mine.
     """
     from prefect.client.orchestration import get_client
 
@@ -60,7 +60,7 @@ def check(*block: str) -> None:
 
 
 def reap(*, dry_run: Annotated[bool, cyclopts.Parameter(negative="")] = False) -> None:
-    """Remove machines, disks, addresses and secrets whose job has ended or whose time is over.
+    """Remove machines, disks, addresses and secrets whose job has ended or whose deadline has passed.
 
     This also runs on a schedule; the command does it now.
 
