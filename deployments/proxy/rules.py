@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from spotwave.blocks.machine_events import NotOwn, is_id, log_line, task_run_of
-from spotwave.deployments.proxy.attempt import Attempt, Run
 from spotwave.deployments.proxy.artifacts import BadArtifact, lease_artifact, node_artifact
+from spotwave.deployments.proxy.attempt import Attempt, Run
 from spotwave.deployments.proxy.upstream import Method
 from spotwave.node.contract import MACHINES_POOL
 from spotwave.node.untrusted.plain_text import plain_all

@@ -8,7 +8,7 @@ from spotwave.blocks.models import Machine
 from spotwave.blocks.snapshots import SnapshotStore
 from spotwave.tasks.cost import ledger
 from spotwave.tasks.cost.billing_record import BillingRecord, MachineBill, not_ended
-from spotwave.tasks.cost.receipt import as_markdown, as_told, cost_of
+from spotwave.tasks.cost.receipt import as_markdown, attempt_to_dict, cost_of
 from spotwave.tasks.records import Attempt
 from tests.tasks.test_expected_cost import an_offer
 from tests.tasks.test_quote import a_job
@@ -64,7 +64,7 @@ def test_the_receipt_has_a_row_for_every_node_and_adds_them_up() -> None:
     assert cost["usd"] == round(sum(one.usd for one in attempts), 6)
     rows = [line.split(" | ")[0] for line in as_markdown(attempts, None, cost).splitlines() if "here t r" in line]
     assert rows == ["| 1", "| 1, node 1", "| 1, node 2"]
-    assert [as_told(one)["node"] for one in attempts] == [0, 1, 2]
+    assert [attempt_to_dict(one)["node"] for one in attempts] == [0, 1, 2]
 
 
 def test_a_machine_of_an_earlier_version_is_node_0() -> None:

@@ -55,7 +55,8 @@ class Place:
 
     def walk(self, ranked: list[Ranked] | None = None) -> tuple[Walk, Machine | None]:
         walk = Walk({self.cloud.kind: self.cloud}, LOG, lambda: True)
-        return walk, walk.down(self.ranked() if ranked is None else ranked, self.brief)
+        machines = walk.down(self.ranked() if ranked is None else ranked, self.brief)
+        return walk, machines[0] if machines else None
 
     def brief(self, offer: Offer) -> LaunchBrief:
         usual = a_brief()
@@ -199,7 +200,7 @@ def test_unresponsive_gcp_region_is_given_up_at_once(
     google.emulator.refuse(gcp.INSERT, error(503, "backendError", "Backend Error"))
     ranked = google.ranked()
     walk = Walk({"gcp": _impatient(google.cloud)}, LOG, lambda: True)
-    assert walk.down(ranked, google.brief) is None
+    assert walk.down(ranked, google.brief) == []
     assert walk.tries == len({one.offer.region for one in ranked})
 
 
