@@ -196,7 +196,7 @@ class LaunchBrief:
     round: int = 1  #: number of the pass over the offers within the attempt (flows.loop.placement_rounds)
 
     @property
-    def anew(self) -> str:
+    def round_suffix(self) -> str:
         """Suffix that makes tokens and names of later rounds unique; empty in the first round. With an old token a
         cloud repeats its old answer, even if capacity is available by now."""
         return f" round {self.round}" if self.round > 1 else ""

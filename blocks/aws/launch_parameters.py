@@ -15,7 +15,7 @@ from spotwave.blocks.tags import in_pieces, tags_of
 def token_of(offer: Offer, brief: LaunchBrief) -> str:
     """Return the client token, at most 64 characters. It differs per offer, since EC2 refuses a token with different
     parameters, and per round, since the deadline and the prices differ."""
-    return sha256(f"{brief.brief.name} {offer.label}{brief.anew}".encode()).hexdigest()
+    return sha256(f"{brief.brief.name} {offer.label}{brief.round_suffix}".encode()).hexdigest()
 
 
 def launch_parameters(

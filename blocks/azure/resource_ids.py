@@ -46,7 +46,7 @@ def vm_name(brief: LaunchBrief, offer: Offer) -> str:
     It depends on the pool, not on the whole offer, whose price and time change when the market is read again.
     """
     pool = "/".join(offer.pool)
-    return f"{brief.brief.name}-{sha256(f'{pool}{brief.anew}'.encode()).hexdigest()[:8]}"
+    return f"{brief.brief.name}-{sha256(f'{pool}{brief.round_suffix}'.encode()).hexdigest()[:8]}"
 
 
 def part(vm: str, kind: str) -> str:

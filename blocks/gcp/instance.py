@@ -38,12 +38,14 @@ def name_of(offer: Offer, brief: LaunchBrief) -> str:
     """Return the instance's name, which also ensures idempotency: the attempt's name and a short hash of the offer and
     the round, since a launch with another offer or in another round must not collide with remains of the first.
     DNS-safe, at most 63 characters."""
-    return f"{brief.brief.name}-{sha256(f'{offer.label}{brief.anew}'.encode()).hexdigest()[:6]}"
+    return f"{brief.brief.name}-{sha256(f'{offer.label}{brief.round_suffix}'.encode()).hexdigest()[:6]}"
 
 
 def token_of(offer: Offer, brief: LaunchBrief) -> str:
     """Return the requestId: Compute Engine answers a second request with the same id with the first one's operation."""
-    return str(uuid5(NAMESPACE_URL, f"spotwave:{brief.brief.job_key}:{brief.brief.attempt}:{offer.label}{brief.anew}"))
+    return str(
+        uuid5(NAMESPACE_URL, f"spotwave:{brief.brief.job_key}:{brief.brief.attempt}:{offer.label}{brief.round_suffix}")
+    )
 
 
 def instance_of(setup: Setup, offer: Offer, zone: str, brief: LaunchBrief, user_data: str) -> Instance:

@@ -10,7 +10,7 @@ from spotwave.tasks.load_blocks import load_budget
 from spotwave.tasks.records import Job, Question, Quote
 
 
-@task(name="ask", persist_result=True, cache_policy=ONCE - "quote")
+@task(name="ask_approval", persist_result=True, cache_policy=ONCE - "quote")
 def ask(job: Job, quote: Quote, round_: int = 1) -> Question | None:
     """Return the question, or None if the quote needs no approval. round_: see flows.loop.placement_rounds.
 

@@ -23,7 +23,7 @@ LEAST_WORK_S = 30.0  # minimum working time that justifies a boot
 LIKELY = 10  # leading offers of a ranking: the reservation covers the most expensive of them
 
 
-@task(name="allow", persist_result=True, cache_policy=ONCE)
+@task(name="reserve", persist_result=True, cache_policy=ONCE)
 def reserve(
     job: Job,
     attempt: int,

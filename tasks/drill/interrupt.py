@@ -124,7 +124,7 @@ def _counted(job: Job, generation: str) -> tuple[str, int]:
         raise _NotYet from error
 
 
-@task(name="remains", retries=3, retry_delay_seconds=[1, 5, 10])
+@task(name="find_remaining", retries=3, retry_delay_seconds=[1, 5, 10])
 def remains(job: Job) -> tuple[list[str], datetime]:
     """Return the job's resources that the clouds still list, one line each, and the time of that check.
 

@@ -193,7 +193,7 @@ class Mailbox:
             self._api.set_flow_run_state(run_id, state, force=True)
 
 
-@task(name="hand_over", retries=5, retry_delay_seconds=[1, 2, 5, 10, 30])
+@task(name="deliver_run", retries=5, retry_delay_seconds=[1, 2, 5, 10, 30])
 def write_run(job: Job, attempt: int, run_id: UUID) -> None:
     """Write run.json beside the attempt's other files: entrypoint and parameters of the run, as in Prefect.
 

@@ -80,7 +80,7 @@ def check_steps_and_artifacts(run: Job) -> None:
         return {task.name.rpartition("-")[0] for task in run.tasks_of(of)}
 
     expected = "check_job stage fetch_prices select open_lease provision await_boot watch terminate timeline collect"
-    wanted = {*expected.split(), "quote", "allow", "bill", "settle", "receipt"}
+    wanted = {*expected.split(), "quote", "reserve", "bill", "settle", "receipt"}
     # The server records task runs from events, and may lag behind on SQLite.
     eventually(f"{wanted} are recorded", lambda: steps_of(run.run) >= wanted, 60)
     (node_run,) = run.node_runs()
