@@ -15,7 +15,7 @@ from spotwave.blocks.endpoints import is_loopback
 FILE = "api-ca.pem"  #: in a machine's secrets folder; node/agent/api_settings.py looks for it
 _LONGEST = 10_000  # characters; the smallest secret manager limit is 25 kB for all secrets of a job
 _ANSWER_S = 10.0
-_UNTRUSTED = "has an untrusted certificate; ca: give the certificate of the authority that signed it"
+_UNTRUSTED = "its certificate is not trusted; ca: give the certificate of the authority that signed it"
 _REMEDY = "paste the PEM text of the authority's certificate (-----BEGIN CERTIFICATE-----)"
 
 
