@@ -30,7 +30,7 @@ class LocalCapacity:
         if count * offer.vcpus <= vcpus and count * offer.memory_gib <= memory_gib + 0.001:
             return None
         names = ", ".join(one.id for one in held[:_SHOWN]) + (", ..." if len(held) > _SHOWN else "")
-        each = f"{count} x {offer.instance_type}, each with" if count > 1 else f"{offer.instance_type} takes"
+        each = f"{count} x {offer.instance_type}, each with" if count > 1 else f"{offer.instance_type} needs"
         return (
             f"local: {each} {offer.vcpus} vCPUs and {offer.memory_gib:.2f} GiB; of this "
             f"computer's {self.vcpus} and {self.memory_gib:.2f}, {vcpus} and {memory_gib:.2f} are free"

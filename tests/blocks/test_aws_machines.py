@@ -140,7 +140,7 @@ def test_launch_with_changed_settings_adopts_the_machine(aws: AwsEmulator) -> No
 def test_repeated_token_does_not_relaunch_a_lost_machine(aws: AwsEmulator) -> None:
     what = brief()
     aws.fleet.lose(machines(aws).launch(offer(), what)[0].id)
-    with pytest.raises(Capacity, match=r"^aws us-east-1a: the machine of this attempt was interrupted"):
+    with pytest.raises(Capacity, match=r"^aws us-east-1a: a machine of this attempt was interrupted"):
         machines(aws).launch(offer(), what)
 
 

@@ -151,8 +151,10 @@ def test_default_parameters_would_leave_a_disk_that_bills(aws: AwsEmulator) -> N
     asked = {
         "ImageId": aws.account.images["us-east-1"][0]["ImageId"],
         "InstanceType": "c7i.large",
+        "MinCount": "1",
+        "MaxCount": "1",
         "UserData": base64.b64encode(b"#!/bin/sh\npoweroff\n").decode(),
     }
-    one = aws.fleet.run("us-east-1", asked)
+    [one] = aws.fleet.run("us-east-1", asked)
     until(lambda: one.state == "stopped")
     assert aws.left() == ["disk", "nic"]

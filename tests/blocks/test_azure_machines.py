@@ -8,7 +8,7 @@ import pytest
 from spotwave.blocks.azure.block import AzureCloud
 from spotwave.blocks.errors import Misconfigured, Unfit
 from spotwave.blocks.models import MachineState
-from spotwave.blocks.tags import DISK, JOB, tags_of
+from spotwave.blocks.tags import DISK, JOB, node_tags_of
 from tests.blocks.machine_kit import CLOUD_HEAD, brief, until
 from tests.emulators.azure import AzureEmulator, fault, instead, refused
 from tests.emulators.azure_account import CLIENT_ID, IDENTITY
@@ -34,7 +34,7 @@ def test_one_request_creates_everything_and_everything_is_deleted_with_the_machi
     assert nic["properties"]["deleteOption"] == address["properties"]["deleteOption"] == "Delete"
     assert address["sku"] == {"name": "Standard"}
     assert ip["properties"]["subnet"]["id"].endswith("/virtualNetworks/spotwave-eastus/subnets/default")
-    assert nic["tags"] == address["tags"] == tags_of(what) | {DISK: "30"}
+    assert nic["tags"] == address["tags"] == node_tags_of(what) | {DISK: "30"}
     assert vm["tags"].items() >= nic["tags"].items()
     linux = properties["osProfile"]["linuxConfiguration"]
     assert linux["disablePasswordAuthentication"] is True
