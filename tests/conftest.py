@@ -37,6 +37,7 @@ from spotwave.deployments.server import own_url  # noqa: E402
 from tests.database import fresh_database  # noqa: E402
 from tests.faults.hooked import Hooked  # noqa: E402
 from tests.processes import words  # noqa: E402
+from tests.thorough_cases import is_thorough  # noqa: E402
 
 _UP_S = 240.0
 MANY_VCPUS = 64  # number that the local cloud of the embedded servers here pretends to have
@@ -99,6 +100,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         # Starting the embedded default takes a minute of a core: one process does it and runs all tests that need it.
         group = "embedded" if "embedded" in getattr(item, "fixturenames", ()) else str(item.path)
         item.add_marker(pytest.mark.xdist_group(group))
+        if is_thorough(item.nodeid):
+            item.add_marker(pytest.mark.thorough)
         if minutes(item) and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(900))  # for hanging tests; Prefect's SQLite may block for minutes
 

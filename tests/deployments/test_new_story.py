@@ -6,20 +6,49 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from spotwave.deployments.home import Home
 from tests.conftest import processes_of
 from tests.installed import build, install
 
-pytestmark = pytest.mark.slow
-
 ROOT = Path(__file__).parents[2]
 TOY = ROOT / "tests" / "toy_story"
 
 
+FOLDERS = ("flows", "tasks", "blocks", "node", "deployments")
+
+
+def test_new_story_gets_its_deployments(tmp_path: Path) -> None:
+    """Copies the tree, adds the toy story's two files and changes nothing else."""
+    package = tmp_path / "spotwave"
+    shutil.copytree(ROOT / "src" / "spotwave", package, ignore=shutil.ignore_patterns(*FOLDERS, "__pycache__"))
+    for name in FOLDERS:
+        shutil.copytree(ROOT / name, package / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(TOY, package, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    code = "from spotwave.deployments.story_deployments import prefect_file; print(prefect_file())"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    deployments = {one["entrypoint"]: one for one in yaml.safe_load(done.stdout)["deployments"]}
+    assert deployments["spotwave.flows.toy.toy"]["name"] == "hello"
+    assert deployments["spotwave.flows.toy.toy"]["parameters"] == {"text": "hello"}
+    assert deployments["spotwave.node.jobs.toy.flow.toy_node"]["work_pool"]["name"] == "machines"
+    assert "spotwave.flows.shci.shci" in deployments
+
+
+@pytest.mark.thorough
+@pytest.mark.slow
 def test_new_story_runs_end_to_end(tmp_path: Path) -> None:
     home, elsewhere = Home(tmp_path / "home"), tmp_path / "elsewhere"
     elsewhere.mkdir()

@@ -18,7 +18,7 @@ from tests.database import fresh_database
 from tests.installed import Installed, build, install
 from tests.test_rooms import ROOT
 
-pytestmark = [pytest.mark.slow(minutes=3), pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.thorough, pytest.mark.slow(minutes=3), pytest.mark.timeout(1800)]
 
 TINY = ("-p", "molecule=H 0 0 0; H 0 0 0.74", "-p", "basis=sto-3g")
 
@@ -107,7 +107,6 @@ def test_up_jobs_and_down_from_any_folder(user: User) -> None:
     assert [path.name for path in user.home.path.iterdir()] == ["results"]
 
 
-@pytest.mark.thorough
 def test_state_of_checkout_is_moved_and_jobs_continue(user: User) -> None:
     """Its jobs, ledger, blocks and checkpoints exist afterwards, and an earlier job can be continued."""
     old = Home(user.project("checkout") / ".spotwave")

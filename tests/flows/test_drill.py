@@ -136,7 +136,5 @@ def test_without_a_terminal_nothing_is_started(embedded: Embedded) -> None:
     done = embedded.spotwave("drill")
     assert done.returncode == 1
     assert "local-cloud/here: 0.0000 USD at most: 60 minutes" in done.stdout
-    assert done.stderr.strip() == (
-        "spotwave: drill: no terminal to confirm a cost of up to 0.0000 USD; give --yes"
-    )
+    assert done.stderr.strip() == ("spotwave: drill: no terminal to confirm a cost of up to 0.0000 USD; give --yes")
     assert sorted(embedded.home.machines.iterdir()) == machines

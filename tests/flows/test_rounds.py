@@ -21,7 +21,7 @@ from spotwave.tasks import api
 from spotwave.tasks.machine.placement_rounds import read_round
 from spotwave.tasks.records import Job, Unplaced
 from spotwave.tasks.run_status import Ended
-from tests.database import prefect_server
+from tests.conftest import Embedded
 from tests.tasks.test_quote import a_job
 
 pytestmark = pytest.mark.slow
@@ -30,9 +30,9 @@ FULL = Unplaced(reason="NoOffer", said="no machine available: 18 offers tried")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def server() -> Iterator[None]:
+def server(embedded: Embedded) -> Iterator[None]:
     with (
-        prefect_server(),
+        embedded.api.in_use(embedded.home),
         temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
     ):
         yield

@@ -178,6 +178,7 @@ def test_an_unreachable_remote_does_not_end_a_machine_but_a_fence_does(boot: Boo
     assert not machine.is_in(Phase.ENDED)
 
 
+@pytest.mark.thorough
 def test_the_real_node_flow_in_a_minimal_basis(boot: Boot) -> None:
     machine = boot()
     machine.submit("spotwave.node.jobs.shci.flow.shci_node", calculation={"basis": "sto-3g"})

@@ -55,6 +55,7 @@ def chosen(calculation: Calculation, folder: Path, *, starts_anywhere: bool = Tr
 
 
 @on_linux
+@pytest.mark.thorough
 def test_a_lower_solution_is_not_followed_blindly(tmp_path: Path) -> None:
     """Triplet B2: an ROHF solution at -49.0697 exists, and SHCI from it ends 0.03 Hartree higher."""
     boron = Calculation(molecule="B 0 0 0; B 0 0 1.59", spin=2, basis="6-31g", eps1=1e-3, eps2=1e-4)
@@ -99,6 +100,7 @@ def test_a_single_solution_needs_no_pilot(tmp_path: Path) -> None:
 
 
 @on_linux
+@pytest.mark.thorough
 def test_open_shells_of_opposite_spin_are_found_for_a_broken_bond(tmp_path: Path) -> None:
     """CN at 4 Angstrom, doublet: from the ROHF determinant the result was -90.741870, 0.2 Hartree too high."""
     broken = Calculation(molecule="C 0 0 0; N 0 0 4.0", spin=1, basis="sto-3g", eps1=1e-3, eps2=1e-5)

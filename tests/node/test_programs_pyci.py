@@ -132,6 +132,7 @@ def test_a_restart_after_a_kill_gives_the_same_energies(
     assert [one.number for one in again.iterations] == [one.number for one in whole[0]]
 
 
+@pytest.mark.thorough
 def test_a_restart_in_the_correction_does_not_select_again(larger: tuple[IntegralsProof, Path]) -> None:
     proof, folder = larger
     task = task_for(proof, folder, eps1=2e-3, eps2=1e-6, name="pt2")

@@ -40,6 +40,7 @@ def test_a_tiny_threshold_gives_full_ci_and_a_note(folder: Path, proof: Integral
     assert any("is used instead of heat-bath CI" in line for line in lines)
 
 
+@pytest.mark.thorough
 def test_an_interrupted_run_resumes_from_its_checkpoint(tmp_path: Path) -> None:
     proof = dump(nitrogen("6-31g"), tmp_path)
     whole = solve(
@@ -63,6 +64,7 @@ def test_an_interrupted_run_resumes_from_its_checkpoint(tmp_path: Path) -> None:
     assert [one.determinants for one in again.iterations] == [one.determinants for one in whole.iterations]
 
 
+@pytest.mark.thorough
 def test_a_smaller_eps1_continues_a_finished_snapshot(tmp_path: Path) -> None:
     proof = dump(nitrogen("6-31g"), tmp_path)
     task = task_for(proof, tmp_path, eps1=1e-1, name="coarse, then fine")

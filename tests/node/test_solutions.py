@@ -105,6 +105,7 @@ def test_energies_of_other_determinants_agree_with_pyscf(tmp_path: Path) -> None
         assert np.count_nonzero(one.occupation == 1) == 1
 
 
+@pytest.mark.thorough
 def test_an_irrep_with_a_double_prime_can_be_reported(tmp_path: Path) -> None:
     """In a planar radical, the unpaired electron is out of the plane."""
     radical = Calculation(molecule="O 0 0 0; O 1.33 0 0; H -0.24 0.95 0", spin=1, basis="sto-3g")

@@ -36,7 +36,7 @@ def walk(launch: Launch, market: Market, wanted: Requirements) -> tuple[list[Off
         if any(covers(refusal, offer) for refusal in refusals):
             continue
         try:
-            return ranked, refusals, launch(offer, brief)
+            return ranked, refusals, launch(offer, brief)[0]
         except LaunchRefused as refused:
             if isinstance(refused, Misconfigured):
                 raise

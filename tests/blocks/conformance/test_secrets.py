@@ -8,7 +8,7 @@ import pytest
 
 from spotwave.blocks.errors import Misconfigured
 from tests.blocks.conformance.wing import PLANTED, SECRETS, RentedWing, brief
-from tests.security.guard import shows
+from tests.security.guard import contains_secret
 
 
 def test_every_attempt_writes_the_same_secret_of_the_job(rented: RentedWing) -> None:
@@ -22,7 +22,8 @@ def test_every_attempt_writes_the_same_secret_of_the_job(rented: RentedWing) -> 
 def test_secret_appears_nowhere_else(rented: RentedWing, caplog: pytest.LogCaptureFixture) -> None:
     what = brief()
     machine = rented.launch(what)
-    calls = [rented.emulator.name_of(one).partition(" ")[0] for one in rented.emulator.received if shows(one, PLANTED)]
+    sent = [one for one in rented.emulator.received if contains_secret(one, PLANTED)]
+    calls = [rented.emulator.name_of(one).partition(" ")[0] for one in sent]
     assert calls, "otherwise this test would detect nothing"
     assert set(calls) <= rented.secret_calls
     shown = [repr(machine), repr(what), repr(rented.block().leftovers()), caplog.text, rented.user_data(machine)]

@@ -1,0 +1,36 @@
+"""Parametrised cases that `make test` leaves out and `make test-all` runs.
+
+Each takes seconds or more, and another case of the same test, which stays, runs the same code. A test that takes
+minutes as a whole has the mark `thorough` itself.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+#: Test (file below tests/, and name): patterns of the cases' ids.
+THOROUGH: dict[str, tuple[str, ...]] = {
+    "blocks/conformance/test_booted.py::test_guard_ends_a_machine_whose_agent_was_killed": ("aws", "gcp"),
+    "deployments/test_other_computers.py::test_server_that_requires_password_gives_one_line": ("check", "down", "ls"),
+    "deployments/test_other_computers.py::test_incomplete_home_is_handled": ("down",),
+    "earlier_versions/test_checkpoints.py::test_current_node_code_continues": ("*-1.0",),
+    "node/test_degenerate_orbitals.py::test_rounding_does_not_decide_where_an_scf_ends": ("CN, *", "Mn"),
+    "node/test_orbitals.py::test_the_same_input_gives_the_same_integrals": ("benzene", "B(OH)3*", "H6", "NO", "N2 *"),
+    "node/test_pilot.py::test_a_lower_state_of_another_spin_is_not_chosen": ("C2",),
+    "node/test_solutions.py::test_the_lowest_solution_is_found": ("Sc *", "Mn *", "O 0 0 0; O *", "V *"),
+    "node/test_solutions.py::test_stability_is_the_lowest_eigenvalue_of_the_whole_hessian": ("Mn *", "N *"),
+    "security/test_hostile_checkpoints.py::test_files_of_program_do_not_end_calculation": ("a link*", "a file*"),
+    "security/test_hostile_programs.py::test_machine_with_damaged_folders_ends": (
+        "a checkpoint file's*",
+        "makes folders*",
+        "output and*",
+        "pipes in the place of a*",
+        "removes*",
+    ),
+}
+
+
+def is_thorough(nodeid: str) -> bool:
+    """Whether the list has this case; nodeid as pytest spells it, e.g. "tests/node/test_x.py::test_y[case]"."""
+    test, _, case = nodeid.removeprefix("tests/").partition("[")
+    return any(fnmatchcase(case.removesuffix("]"), pattern) for pattern in THOROUGH.get(test, ()))
