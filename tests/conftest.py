@@ -88,6 +88,7 @@ def processes_of(home: Home) -> list[str]:
     return [f"{process.pid} {' '.join(words(process))}" for process in found if process.is_running()]
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist and `-m` read the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the longest tests first, so that two processes end at about the same time; a file stays in one process."""
 
