@@ -26,6 +26,7 @@ import sys  # noqa: E402
 from collections.abc import Iterator, Mapping  # noqa: E402
 from contextlib import contextmanager  # noqa: E402
 from dataclasses import dataclass, field  # noqa: E402
+from typing import Any  # noqa: E402
 
 import pytest  # noqa: E402
 
@@ -36,6 +37,7 @@ from spotwave.deployments.processes import marked  # noqa: E402
 from spotwave.deployments.server import own_url  # noqa: E402
 from tests.database import fresh_database  # noqa: E402
 from tests.faults.hooked import Hooked  # noqa: E402
+from tests.one_server import OneServerScheduling, check_listed  # noqa: E402
 from tests.processes import words  # noqa: E402
 from tests.thorough_cases import is_thorough  # noqa: E402
 
@@ -88,9 +90,14 @@ def processes_of(home: Home) -> list[str]:
     return [f"{process.pid} {' '.join(words(process))}" for process in found if process.is_running()]
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist and `-m` read the marks in the same hook
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneServerScheduling:
+    return OneServerScheduling(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)  # `-m` reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the longest tests first, so that two processes end at about the same time; a file stays in one process."""
+    """Run the longest tests first, so that all processes end at about the same time; a file stays in one process."""
 
     def minutes(item: pytest.Item) -> float:
         marked = item.get_closest_marker("slow")
@@ -98,11 +105,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     items.sort(key=minutes, reverse=True)
     for item in items:
-        # Starting the embedded default takes a minute of a core: one process does it and runs all tests that need it.
-        group = "embedded" if "embedded" in getattr(item, "fixturenames", ()) else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
         if is_thorough(item.nodeid):
             item.add_marker(pytest.mark.thorough)
+        check_listed(item)
         if minutes(item) and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(900))  # for hanging tests; Prefect's SQLite may block for minutes
 

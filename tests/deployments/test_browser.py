@@ -161,6 +161,7 @@ def test_login_link_opens_working_ui(embedded: Embedded, chromium: Chrome) -> No
     assert "spotwave" not in chromium.execute_script("return document.cookie")
 
 
+@pytest.mark.thorough
 def test_run_graph_is_drawn(embedded: Embedded, client: SyncPrefectClient, chromium: Chrome) -> None:
     """The library that draws it compiles code, which the pages' content security policy must allow."""
     deployment = client.read_deployment_by_name("shci/water-dimer").id
