@@ -10,14 +10,11 @@ import pytest
 from xdist.scheduler import LoadFileScheduling
 
 FILES = {
-    "tests/blocks/test_blocks_on_server.py",
     "tests/deployments/proxy/test_calls.py",
     "tests/deployments/proxy/test_events.py",
-    "tests/deployments/proxy/test_guarded_server.py",
     "tests/deployments/proxy/test_run_through.py",
     "tests/deployments/proxy/test_tokens.py",
     "tests/deployments/test_browser.py",
-    "tests/deployments/test_earlier_version.py",
     "tests/deployments/test_other_user.py",
     "tests/deployments/test_run.py",
     "tests/deployments/test_schedule.py",

@@ -21,15 +21,15 @@ from spotwave.blocks.rclone import RcloneRemote
 from spotwave.blocks.registry import WINGS, block_types, register_all, wing
 
 
-@pytest.mark.usefixtures("prefect_api")
+@pytest.mark.usefixtures("api")
 def test_blocks_are_saved_loaded_and_masked() -> None:
     register_all()
     register_all()
-    LocalCloud(notice_s=5, prices={"local-1": 0.25}).save("saved-here")
+    LocalCloud(notice_s=5, prices={"local-1": 0.25}).save("here")
     RcloneRemote(config=SecretStr("[d]\npass = tOpSeCrEt\n"), path="d:spotwave").save("drive")
     PrefectAccess(api_key=SecretStr("pnu_tOpSeCrEt"), auth_string=SecretStr("u:tOpSeCrEt")).save("server")
 
-    cloud = Block.load("local-cloud/saved-here")
+    cloud = Block.load("local-cloud/here")
     assert isinstance(cloud, LocalCloud)
     assert (cloud.notice_s, cloud.prices) == (5, {"local-1": 0.25})
     remote = Block.load("rclone-remote/drive")
@@ -49,7 +49,7 @@ def test_blocks_are_saved_loaded_and_masked() -> None:
         assert f"from {block_type.__module__} import {block_type.__name__}" in registered["code_example"]
 
 
-@pytest.mark.usefixtures("prefect_api")
+@pytest.mark.usefixtures("api")
 @pytest.mark.parametrize("apart", [True, False], ids=["a block of their own", "inside"])
 def test_cloud_is_loaded_with_its_credentials_and_without_other_integrations(apart: bool) -> None:
     """Importing an integration takes seconds and memory."""

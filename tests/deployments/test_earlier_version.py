@@ -146,6 +146,7 @@ def test_only_deployments_without_code_are_removed(server: SyncPrefectClient) ->
         assert deployments(server) == {ours, anothers}
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_up_starts_no_worker_while_earlier_job_is_suspended(embedded: Embedded, tmp_path: Path) -> None:
     """A worker of this version would start the job when it is resumed, and the job would crash."""

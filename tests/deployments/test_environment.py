@@ -139,6 +139,7 @@ def make_env(folder: Path, python: str = sys.executable, **more: str) -> subproc
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(MAKE is None, reason="make is not on this computer")
 def test_environment_is_created_on_second_try(checkout: Path, index: Index) -> None:
     """Without ensurepip it prints one line and leaves no .venv. The second try replaces an environment without pip.

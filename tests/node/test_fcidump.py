@@ -108,6 +108,7 @@ print(1024 * int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_tex
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
 def test_memory_is_bounded(tmp_path: Path) -> None:
     """82 orbitals: three arrays of 46, 93 and 93 MB in memory, compared with blocks of a file."""

@@ -75,6 +75,7 @@ def test_a_lower_solution_is_not_followed_blindly(tmp_path: Path) -> None:
 
 
 @on_linux
+@pytest.mark.thorough
 def test_the_better_solution_is_kept(tmp_path: Path) -> None:
     """Manganese: the initial SCF solution is 0.27 Hartree too high, and so would be the result."""
     manganese = Calculation(molecule="Mn 0 0 0", spin=5, basis="sto-3g", frozen_core=True, eps1=1e-3, eps2=1e-4)
@@ -147,6 +148,7 @@ def test_a_lower_state_of_another_spin_is_not_chosen(
 
 
 @on_linux
+@pytest.mark.thorough
 def test_a_lower_determinant_is_reported_if_the_program_cannot_start_from_it(tmp_path: Path) -> None:
     broken = Calculation(molecule="C 0 0 0; N 0 0 4.0", spin=1, basis="sto-3g", eps1=1e-3, eps2=1e-5)
     _, report = chosen(broken, tmp_path, starts_anywhere=False)

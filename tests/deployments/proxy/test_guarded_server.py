@@ -59,6 +59,7 @@ def guarded(embedded: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Ite
             process.wait(20)
 
 
+@pytest.mark.thorough
 def test_proxy_replaces_token_with_controller_credentials(guarded: str) -> None:
     settings = {PREFECT_API_URL: guarded, PREFECT_API_AUTH_STRING: AUTH, PREFECT_CLIENT_MAX_RETRIES: 0}
     with temporary_settings(settings), get_client(sync_client=True) as client, serving() as proxy:
@@ -83,6 +84,7 @@ def test_proxy_replaces_token_with_controller_credentials(guarded: str) -> None:
             socket_of(own, "/events/in")
 
 
+@pytest.mark.thorough
 def test_proxy_reports_rejected_credentials(guarded: str) -> None:
     right = {PREFECT_API_URL: guarded, PREFECT_API_AUTH_STRING: AUTH}
     with temporary_settings(right), get_client(sync_client=True) as client:
