@@ -48,7 +48,7 @@ test: $(STAMP)  ## run the linter, the type checker and the test suite
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder -m "not thorough"
+	@$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m "not thorough"
 
 # One at a time: each of these tests runs several jobs, which is all that two cores can carry.
 SAMPLE ?= 4
