@@ -61,7 +61,7 @@ faults: $(STAMP)  ## test every fault at every step on every cloud; FAULTS="--on
 bench: $(STAMP)  ## run the benchmarks; each prints its figures as `name value`
 	@for benchmark in benchmarks/*.py; do \
 		case "$$benchmark" in */_* | */many_jobs.py | */accuracy.py | */same_twice.py) continue ;; esac; \
-		$(BIN)/python "$$benchmark" || exit 1; \
+		$(BIN)/python -m "benchmarks.$$(basename "$$benchmark" .py)" || exit 1; \
 	done
 
 accuracy: $(STAMP)  ## regenerate docs/accuracy.md: energies of 85 systems, compared with those of other programs

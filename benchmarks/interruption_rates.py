@@ -1,6 +1,6 @@
 """Measured interruption rates from recorded lifetimes and traces, compared with the rates that the clouds publish.
 
-    python benchmarks/interruption_rates.py [--data ../shared/data] [--table]
+    python -m benchmarks.interruption_rates [--data ../shared/data] [--table]
 
 Reads lifetimes of preemptible VMs (gcp_preemption_lifetimes_2019.csv.gz: 1,442 of GCP, each with the kind of its end)
 and traces of availability (skypilot_*.csv.gz: whether a spot GPU of AWS was available, every 195 or 600 s). Prints
