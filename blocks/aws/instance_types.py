@@ -145,7 +145,7 @@ def _no_use(row: Mapping[str, Any]) -> str | None:
 def boots(row: Mapping[str, Any]) -> bool:
     """Whether Spotwave's images boot on the type, by the type's own description. Missing fields count as fitting.
 
-    CurrentGeneration is no criterion: m4, c4 and r4 run current images, as do t2 and i3. A type that accepts
+    CurrentGeneration is not a criterion: m4, c4 and r4 run current images, as do t2 and i3. A type that accepts
     paravirtual images (c1, c3, m1, m2, m3, t1) is left out even if it also lists hvm: EC2's own matrix of Linux AMIs by
     instance type had only PV for most of them.
     """

@@ -209,7 +209,7 @@ class Machines:
         raise Throttled(f"aws {machine.region}: {machine.id} is still shutting down; terminate it again")
 
     def _end(self, machine: Machine) -> bool:
-        """Terminate it; return whether EC2 knows it. An already terminated one is no error."""
+        """Terminate it; return whether EC2 knows it. Terminating it twice is not an error."""
         try:
             self._clients.call("ec2", machine.region, "terminate_instances", InstanceIds=[machine.id])
         except LaunchRefused as refused:

@@ -154,10 +154,8 @@ class Machines:
         """Start the insert and return its operation. Raises FAILURES."""
         from google.cloud import compute_v1 as sdk
 
-        call, asked = (
-            Clients.call(self._patience_s, is_lost),
-            {"project": self._clients.project, "zone": zone, "request_id": token},
-        )
+        call = Clients.call(self._patience_s, is_lost)
+        asked = {"project": self._clients.project, "zone": zone, "request_id": token}
         if len(names) == 1:
             return self._clients.instances.insert_unary(
                 sdk.InsertInstanceRequest(instance_resource=body, **asked), **call
@@ -200,8 +198,8 @@ class Machines:
             except (*FAILURES, LaunchRefused):
                 return Throttled(f"{refused.reason}; {name} may be running in {zone}")
         if isinstance(refused, Throttled):
-            told = f"{refused.reason}, also after retries; anything that was created is deleted"
-            return Throttled(told, repeated=True)
+            message = f"{refused.reason}, also after retries; anything that was created is deleted"
+            return Throttled(message, repeated=True)
         return refused
 
     def _of_the_unseen(self, machine: Machine) -> MachineState:

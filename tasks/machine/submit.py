@@ -37,7 +37,7 @@ def _created(job: Job, attempt: int, name: str) -> UUID:
         tags=[job.key],
         timeout=0,
     )
-    assert isinstance(run, FlowRun)  # not a coroutine: this is no async context
+    assert isinstance(run, FlowRun)  # not a coroutine: this is not an async context
     return run.id
 
 

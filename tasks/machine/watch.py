@@ -84,7 +84,7 @@ class _Watch:
         self.stopping_since: float | None = None
         self.ended_early: float | None = None
         bar = create_progress_artifact(0.0, key="progress", description="Waiting for the machine")
-        assert isinstance(bar, UUID)  # not a coroutine: this is no async context
+        assert isinstance(bar, UUID)  # not a coroutine: this is not an async context
         self.bar = bar
         self.shown = Progress()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from typing import Any
 
 from tests.emulators.aws_account import NUMBER, Account
@@ -25,15 +26,11 @@ def denied_by(region: str, policy: str, action: str = "ec2:RunInstances") -> str
     )
 
 
-def no_capacity(name: str, zone: str) -> NotAllowed:
-    return NotAllowed("InsufficientInstanceCapacity", f"We do not have sufficient {name} capacity in {zone}", 500)
-
-
 class Admission:
     def __init__(self, world: World, account: Account) -> None:
         self._world, self._account = world, account
 
-    def zone_for(self, region: str, asked: dict[str, Any], exhausted: set[tuple[str, str]], vcpus_in_use: int) -> str:
+    def zone_for(self, region: str, asked: dict[str, Any], room: Callable[[str, str], int], vcpus_in_use: int) -> str:
         """Return the zone of the instance. Raises NotAllowed; also DryRunOperation for a successful dry run."""
         if region in self._account.closed:
             raise NotAllowed("UnauthorizedOperation", denied_by(region, self._account.closed[region]), 403)
@@ -75,8 +72,10 @@ class Admission:
             raise NotAllowed("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)
         if name not in self._world.offered[region] or "spot" not in shape["SupportedUsageClasses"]:
             raise NotAllowed("Unsupported", "Your requested instance type is not supported in your requested zone")
-        if (name, zone) in exhausted:
-            raise no_capacity(name, zone)
+        if room(name, zone) < int(asked["MinCount"]):
+            raise NotAllowed(
+                "InsufficientInstanceCapacity", f"We do not have sufficient {name} capacity in {zone}", 500
+            )
         if vcpus_in_use + int(asked["MinCount"]) * shape["VCpuInfo"]["DefaultVCpus"] > self._account.spot_vcpus(
             region, class_of(name)
         ):

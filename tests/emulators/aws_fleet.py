@@ -17,7 +17,7 @@ from typing import Any
 from uuid import uuid4
 
 from tests.emulators.aws_account import PROFILE, Account
-from tests.emulators.aws_admission import Admission, no_capacity
+from tests.emulators.aws_admission import Admission
 from tests.emulators.aws_answers import NotAllowed
 from tests.emulators.aws_quotas import class_of
 from tests.emulators.aws_things import Thing, Things
@@ -80,10 +80,8 @@ class Fleet(Things, Life[Instance]):
                         "IdempotentParameterMismatch", "Arguments on this idempotent request are different"
                     )
                 return [self.instances[id_] for id_ in ids]
-            zone = self._admission.zone_for(region, asked, self.exhausted, self._vcpus(region, asked["InstanceType"]))
+            zone = self._admission.zone_for(region, asked, self.room, self._vcpus(region, asked["InstanceType"]))
             count = min(int(asked["MaxCount"]), self.room(asked["InstanceType"], zone))
-            if count < int(asked["MinCount"]):
-                raise no_capacity(asked["InstanceType"], zone)
             made = [self._make(region, zone, asked, index) for index in range(count)]
             if token:
                 self._tokens[region, token] = ([one.id for one in made], print_)
