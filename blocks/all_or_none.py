@@ -25,15 +25,17 @@ def launch_each(
     Raises the first refusal, by node; `Throttled` if a machine that came could not be terminated: the same launch again
     finds it.
     """
-    nodes = range(brief.brief.nodes)
-    if len(nodes) == 1:
-        return [launch(brief.of_node(0))]
+    # Node 0 alone at first: what all share (secret, network, clients) is made once, and a full zone is known at once.
+    first = launch(brief.of_node(0))
+    others = range(1, brief.brief.nodes)
+    if not others:
+        return [first]
     with ThreadPoolExecutor(AT_ONCE) as threads:
-        launched = [threads.submit(launch, brief.of_node(node)) for node in nodes]
+        launched = [threads.submit(launch, brief.of_node(node)) for node in others]
     refusals = [error for one in launched if (error := one.exception()) is not None]
     if not refusals:
-        return [one.result() for one in launched]
-    undo(terminate, [one.result() for one in launched if one.exception() is None], refusals[0])
+        return [first, *(one.result() for one in launched)]
+    undo(terminate, [first, *(one.result() for one in launched if one.exception() is None)], refusals[0])
     raise refusals[0]
 
 

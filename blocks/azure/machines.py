@@ -79,11 +79,10 @@ class Machines:
         minute to see it.
         """
         check_count(brief, count)
-        if count > 1:  # once, and not by each of the threads
+        if count > 1:
             with asked("the launch"):
                 if self._get(vm_name(brief, offer)) is None:
                     self._check_quota(offer, count)
-            self._write_secret(brief)
         return launch_each(partial(self._launch, offer), self.terminate, brief)
 
     def _launch(self, offer: Offer, brief: LaunchBrief) -> Machine:
@@ -100,7 +99,9 @@ class Machines:
             raise Unfit(f"image: the block has its own images, but none for {offer.architecture}")
         with asked("the launch"):
             there = self._get(name)
-        self._write_secret(brief)
+        secret = ("secret", self._account.vault_url, brief.brief.job_key, brief.secret_digest)
+        with of_all_regions():
+            self._recent.get(secret, lambda: self._vault.write(brief))
         if there is not None:
             return self._adopted(name, brief)
         with asked("the launch"):
@@ -126,11 +127,6 @@ class Machines:
             if status_of(error) == 200 and code_of(error):  # the operation failed; otherwise only the polling
                 raise self._withdrawn(name, refusal(error, "the launch")) from error
         return self._adopted(name, brief, accepted=True)
-
-    def _write_secret(self, brief: LaunchBrief) -> None:
-        secret = ("secret", self._account.vault_url, brief.brief.job_key, brief.secret_digest)
-        with of_all_regions():
-            self._recent.get(secret, lambda: self._vault.write(brief))
 
     def find(self, job_key: str | None = None) -> list[Machine]:
         """See `Cloud.find`. Uses List All instead of Resource Graph, which lags by up to minutes."""
