@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-from prefect.blocks.core import Block
+if TYPE_CHECKING:  # Prefect takes two seconds to import, and many commands need only the clouds' names
+    from prefect.blocks.core import Block
 
-from spotwave.blocks.cloud import Cloud
+    from spotwave.blocks.cloud import Cloud
 
 # kind: (slug of its block type, module, class). Imported on demand: a cloud's SDK takes seconds to import.
 WINGS: dict[str, tuple[str, str, str]] = {

@@ -27,11 +27,11 @@ from prefect.settings import (
 
 from spotwave.blocks.home import ENV_HOME, ENV_RESULTS
 from spotwave.deployments import profile
-from spotwave.deployments.database import without_server_settings
 from spotwave.deployments.home import Home
 from spotwave.deployments.keys import auth_string, fingerprint, known_auth_string
 from spotwave.deployments.processes import ENV_MARK
 from spotwave.deployments.proxies import usable
+from spotwave.deployments.server_settings import without_server_settings
 from spotwave.deployments.unavailable import Unavailable as Unavailable
 from spotwave.deployments.unavailable import no_answer, plain_errors
 

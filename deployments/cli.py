@@ -43,6 +43,8 @@ def main() -> None:
     logging.getLogger("EventsWorker").setLevel(logging.ERROR)
     try:
         app()
+    except SystemExit:  # of `--help` and of commands with an exit code: without the imports of the next line
+        raise
     except _for_the_user() as error:
         errors.print(f"spotwave: {error}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)

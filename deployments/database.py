@@ -6,30 +6,16 @@ and so on), from any place where Prefect reads settings. The password is passed 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import asyncpg
 from prefect.settings import get_current_settings
 from pydantic import SecretStr
-from sqlalchemy import text
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from spotwave.deployments.home import Home
 
 SETTING = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 _SQLITE = "SQLite"
-# Settings that only a server needs: databases, queues and their passwords, and the password that clients must send.
-_SERVER_ONLY = (
-    "PREFECT_SERVER_API_AUTH_STRING",
-    "PREFECT_SERVER_DATABASE_",
-    "PREFECT_API_DATABASE_",
-    "PREFECT_SERVER_DOCKET_",
-    "PREFECT_REDIS_",
-    "PREFECT_MESSAGING_",
-)
 # Forty starting jobs use up Prefect's defaults of 5 and 10; a request that then waits for 30 s is answered with status
 # 500. PostgreSQL allows 100 connections by default. 50 s is less than the minute that clients wait.
 _CONNECTIONS = {
@@ -66,6 +52,10 @@ class Database:
 
 def chosen() -> Database:
     """Return the database in this process's settings. Raises Unusable if the address is not valid."""
+    # Imported here: takes half a second, and is needed only to start a server.
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
     url = get_current_settings().server.database.connection_url
     assert url is not None  # Prefect fills in the address of its SQLite file
     try:
@@ -82,16 +72,6 @@ def chosen() -> Database:
     return Database(f"PostgreSQL at {parsed.host or 'localhost'}:{parsed.port or 5432}/{parsed.database}", url)
 
 
-def is_server_only(name: str) -> bool:
-    """Return whether an environment variable is for the server only, not for clients."""
-    return name.startswith(_SERVER_ONLY)
-
-
-def without_server_settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment without the settings that are for the server only."""
-    return {name: value for name, value in environment.items() if not is_server_only(name)}
-
-
 async def check(database: Database) -> None:
     """Check that PostgreSQL answers, is new enough and has the extension that Prefect's migrations need.
 
@@ -99,8 +79,11 @@ async def check(database: Database) -> None:
     """
     if database.url is None:
         return
-    # Imported here: takes half a second, and is needed only to start a server.
+    # Imported here, as above.
+    import asyncpg
     from prefect.server.database.configurations import AsyncPostgresConfiguration
+    from sqlalchemy import text
+    from sqlalchemy.exc import SQLAlchemyError
 
     engine = await AsyncPostgresConfiguration(database.url.get_secret_value()).engine()  # with its TLS settings
     try:

@@ -19,9 +19,9 @@ from spotwave.blocks.models import Offer
 from spotwave.blocks.registry import WINGS, wing
 from spotwave.blocks.snapshots import SnapshotStore
 from spotwave.deployments.api import Unavailable
+from spotwave.deployments.existing_api import existing_api
 from spotwave.deployments.home import Home
 from spotwave.deployments.offer_options import OfferOptions
-from spotwave.deployments.up import existing_api
 from spotwave.flows.market_view import (
     Choice,
     Clouds,

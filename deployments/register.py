@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -12,22 +10,19 @@ from pathlib import Path
 from prefect.client.orchestration import SyncPrefectClient
 
 import spotwave
-from spotwave.deployments.api import Api, Unavailable
+from spotwave.deployments.api import Api
 from spotwave.deployments.deployed import our_deployments
 from spotwave.deployments.earlier_version import remove_deployments
 from spotwave.deployments.home import Home
-from spotwave.deployments.processes import PRIVATE, last_lines
 from spotwave.node.contract import write_text
 
-PREFECT_FILE = "prefect.yaml"
 _SOURCES = ("flows", "blocks", "node", "deployments")  # not tasks: deployments and blocks do not depend on their code
-_DEPLOY_S = 180
 
 
 def ensure_registered(home: Home, api: Api, client: SyncPrefectClient) -> bool:
     """Register blocks and deployments if the API does not have them yet; return whether it was necessary.
 
-    Raises Unavailable with the last log lines if Prefect rejects the deployments.
+    Raises Unavailable if Prefect rejects a deployment.
     """
     stamp = home.run / "registered.json"
     digest = _digest(api)
@@ -36,7 +31,7 @@ def ensure_registered(home: Home, api: Api, client: SyncPrefectClient) -> bool:
     stamp.unlink(missing_ok=True)
     # One after the other: two parallel writers save two seconds but may wait a minute, SQLite's busy timeout.
     _register_blocks(home, client)
-    _deploy(home, api)
+    _deploy(client)
     remove_deployments(client)
     write_text(stamp, json.dumps({"digest": digest, "deployments": sorted(_deployments(client))}))
     return True
@@ -47,7 +42,7 @@ def _digest(api: Api) -> str:
     hasher = sha256(f"{api.url} {version('prefect')}".encode())
     package = Path(spotwave.__file__).parent
     sources = [path for folder in _SOURCES for path in sorted((package / folder).resolve().rglob("*.py"))]
-    for path in [package / "deployments" / PREFECT_FILE, *sources]:
+    for path in [package / "deployments" / "prefect.yaml", *sources]:
         hasher.update(str(path).encode() + b"\0" + path.read_bytes())
     return hasher.hexdigest()
 
@@ -67,32 +62,12 @@ def _deployments(client: SyncPrefectClient) -> set[str]:
     return {str(deployment.id) for deployment in our_deployments(client)}
 
 
-def _deploy(home: Home, api: Api) -> None:
+def _deploy(client: SyncPrefectClient) -> None:
     # Imported here: it imports every story.
-    from spotwave.deployments.story_deployments import prefect_file
+    from spotwave.deployments.deploy import deploy_all
+    from spotwave.deployments.story_deployments import all_deployments
 
-    log, wanted = _log(home), home.run / PREFECT_FILE
-    write_text(wanted, prefect_file())
-    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(wanted)]
-    with log.open("wb") as output:
-        try:
-            done = subprocess.run(
-                command,
-                cwd=home.temporary,  # Prefect reads configuration files in the working directory
-                env=api.environment(home),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                timeout=_DEPLOY_S,
-                umask=PRIVATE,
-            )
-        except subprocess.TimeoutExpired:
-            why = f"took more than {_DEPLOY_S} s"
-        else:
-            if done.returncode == 0:
-                return
-            why = f"failed with exit code {done.returncode}"
-    raise Unavailable(f"`prefect deploy` {why}. Last lines of {log}:\n{last_lines(log, 12)}")
+    deploy_all(client, all_deployments())
 
 
 def _register_blocks(home: Home, client: SyncPrefectClient) -> None:
@@ -102,7 +77,3 @@ def _register_blocks(home: Home, client: SyncPrefectClient) -> None:
 
     register_all()
     create_default_blocks(home, client)
-
-
-def _log(home: Home) -> Path:
-    return home.logs / "deploy.log"

@@ -16,10 +16,11 @@ import httpx
 
 from spotwave.deployments import database, installation
 from spotwave.deployments.api import Api, Unavailable, base_environment
-from spotwave.deployments.database import Database, Unusable, is_server_only
+from spotwave.deployments.database import Database, Unusable
 from spotwave.deployments.home import Home
 from spotwave.deployments.keys import auth_string, encryption_key, fingerprint, forget_auth_string
 from spotwave.deployments.processes import Note, end, has_ended, last_lines, start
+from spotwave.deployments.server_settings import is_server_only
 
 _HOST = "127.0.0.1"
 _USUAL_PORT = 4200

@@ -113,14 +113,3 @@ def _wait_online(home: Home, client: SyncPrefectClient) -> None:
             return
         time.sleep(0.2)
     raise Unavailable(f"The controller's worker did not start. {worker.quoted_log(home)}")
-
-
-def existing_api(home: Home) -> Api:
-    """Return the API in use without starting anything. Raises Unavailable if none is configured or running."""
-    url = configured_url(server.own_url(home))
-    if url is not None:
-        return Api(url, embedded=False)
-    note = server.running(home)
-    if note is None:
-        raise Unavailable("Spotwave is not running: start it with `spotwave up`.")
-    return Api(note.url, embedded=True)

@@ -30,7 +30,7 @@ def down() -> None:
 def open_ui() -> None:
     """Open Prefect's UI in the browser, logged in. The address is also printed, and works once."""
     from spotwave.deployments.browser import link, open_in_browser
-    from spotwave.deployments.up import existing_api
+    from spotwave.deployments.existing_api import existing_api
 
     home = own_home()
     api = existing_api(home)

@@ -14,8 +14,8 @@ def ls() -> None:
     """List Spotwave's machines on all configured clouds: job, attempt, state, age, cost per hour and cost so far."""
     from prefect.client.orchestration import get_client
 
+    from spotwave.deployments.existing_api import existing_api
     from spotwave.deployments.machines import Found, Unreachable, as_table, find_all, total
-    from spotwave.deployments.up import existing_api
 
     home = own_home()
     with existing_api(home).in_use(home), get_client(sync_client=True) as client:
@@ -44,7 +44,7 @@ def check(*block: str) -> None:
     from prefect.client.orchestration import get_client
 
     from spotwave.deployments.check import findings, row, server_findings, table
-    from spotwave.deployments.up import existing_api
+    from spotwave.deployments.existing_api import existing_api
 
     home, listing, missing = own_home(), table(), 0
     api = existing_api(home)
@@ -69,8 +69,8 @@ def reap(*, dry_run: Annotated[bool, cyclopts.Parameter(negative="")] = False) -
     dry_run
         Only list all resources, and which of them would be removed.
     """
+    from spotwave.deployments.existing_api import existing_api
     from spotwave.deployments.reap import as_table
-    from spotwave.deployments.up import existing_api
     from spotwave.flows.housekeeping.reap import reap as reap_flow
     from spotwave.flows.housekeeping.reap import survey
 

@@ -15,13 +15,13 @@ from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, get_current_settings, t
 from spotwave.blocks.access import PrefectAccess
 from spotwave.blocks.load import load
 from spotwave.deployments.api import Unavailable, check
+from spotwave.deployments.existing_api import existing_api
 from spotwave.deployments.home import Home
 from spotwave.deployments.proxy.app import make_app
 from spotwave.deployments.proxy.listener import OneAnswer, Server, SocketConnection
 from spotwave.deployments.proxy.log_limit import LogLimit
 from spotwave.deployments.proxy.places import Limits, Places
 from spotwave.deployments.report import Report
-from spotwave.deployments.up import existing_api
 
 _SLUG = "prefect-access"
 

@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 from spotwave.deployments.home import Home
 from tests.conftest import processes_of
@@ -30,7 +29,10 @@ def test_new_story_gets_its_deployments(tmp_path: Path) -> None:
     for name in FOLDERS:
         shutil.copytree(ROOT / name, package / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(TOY, package, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-    code = "from spotwave.deployments.story_deployments import prefect_file; print(prefect_file())"
+    code = (
+        "import json; from spotwave.deployments.story_deployments import all_deployments;"
+        "print(json.dumps([one.model_dump(mode='json') for one in all_deployments()]))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
@@ -40,7 +42,7 @@ def test_new_story_gets_its_deployments(tmp_path: Path) -> None:
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    deployments = {one["entrypoint"]: one for one in yaml.safe_load(done.stdout)["deployments"]}
+    deployments = {one["entrypoint"]: one for one in json.loads(done.stdout)}
     assert deployments["spotwave.flows.toy.toy"]["name"] == "hello"
     assert deployments["spotwave.flows.toy.toy"]["parameters"] == {"text": "hello"}
     assert deployments["spotwave.node.jobs.toy.flow.toy_node"]["work_pool"]["name"] == "machines"

@@ -7,9 +7,12 @@ import time
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
+from prefect.client.schemas.schedules import CronSchedule
 from prefect.client.schemas.sorting import FlowRunSort
 
 from spotwave.deployments.api import Api
+from spotwave.deployments.deploy import deploy_all
+from spotwave.deployments.story_deployments import all_deployments
 
 _SCHEDULED = ("reconcile/every-5-minutes", "reap/every-10-minutes")
 
@@ -28,3 +31,26 @@ def test_schedules_create_runs(prefect_api: Api) -> None:
                     wanted.remove(run.deployment_id)
             time.sleep(0.2)
     assert not wanted
+
+
+@pytest.mark.slow
+def test_registering_again_keeps_what_the_user_changed(prefect_api: Api) -> None:
+    """A paused schedule stays paused, and a schedule of the user's own stays."""
+    known = [one for one in all_deployments() if one.entrypoint.endswith((".reap", ".costs.costs"))]
+    with get_client(sync_client=True) as client:
+        paused = client.read_deployment_by_name("reap/every-10-minutes")
+        client.update_deployment_schedule(paused.id, paused.schedules[0].id, active=False)
+        own = client.read_deployment_by_name("costs/now")
+        (added,) = client.create_deployment_schedules(own.id, [(CronSchedule(cron="0 6 * * 1", timezone="UTC"), True)])
+        try:
+            deploy_all(client, known)
+            (kept,) = client.read_deployment_schedules(paused.id)
+            assert (kept.active, kept.slug) == (False, "every-10-minutes")
+            assert [one.id for one in client.read_deployment_schedules(own.id)] == [added.id]
+            again = client.read_deployment_by_name("reap/every-10-minutes")
+            assert (again.id, again.entrypoint) == (paused.id, paused.entrypoint)
+            assert again.global_concurrency_limit is not None
+            assert (again.global_concurrency_limit.limit, again.work_queue_name) == (1, "housekeeping")
+        finally:
+            client.update_deployment_schedule(paused.id, paused.schedules[0].id, active=True)
+            client.delete_deployment_schedule(own.id, added.id)
