@@ -15,8 +15,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import polars as pl
-
 Word = Literal["low", "medium", "high", "unknown"]
 
 MONTH_H = 720.0  #: the Advisor's trailing month: 30 days
@@ -31,9 +29,6 @@ HIGH_FROM = 0.1  #: per hour: one in ten hours, 5 %
 # limit are left out): 0.031. AWS K80s and V100s in 2022 and 2023: 3,412 ends of availability in 9,050 h: 0.38.
 UNKNOWN_PER_H = 0.03
 UNKNOWN_GPU_PER_H = 0.4
-
-# Old snapshots, from before there were rates, have only a word, on a different scale.
-_PER_H_OF_WORD = {"low": 0.003, "medium": 0.03, "high": 0.2}
 
 
 @dataclass(frozen=True)
@@ -72,19 +67,3 @@ def of_stops(share: float, days: int) -> Rate:
 
 def _band(least: float, most: float) -> str:
     return f">{least:g} %" if most >= 100 else f"{least:g}-{most:g} %"
-
-
-def word() -> pl.Expr:
-    """Return the column `interruption`: the word for `interruptions_per_h`, or 'unknown' if that is null."""
-    rate = pl.col("interruptions_per_h")
-    known = pl.when(rate < MEDIUM_FROM).then(pl.lit("low")).when(rate < HIGH_FROM).then(pl.lit("medium"))
-    return (
-        pl.when(rate.is_null()).then(pl.lit("unknown")).otherwise(known.otherwise(pl.lit("high"))).alias("interruption")
-    )
-
-
-def rate() -> pl.Expr:
-    """Return the column `rate`: interruptions per hour as published, else as recorded for such machines."""
-    unknown = pl.when(pl.col("gpu_count") > 0).then(UNKNOWN_GPU_PER_H).otherwise(UNKNOWN_PER_H)
-    by_word = pl.col("interruption").replace_strict(_PER_H_OF_WORD, default=None, return_dtype=pl.Float64)
-    return pl.coalesce("interruptions_per_h", by_word, unknown).alias("rate")

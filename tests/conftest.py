@@ -35,11 +35,11 @@ from spotwave.deployments.api import Api  # noqa: E402
 from spotwave.deployments.home import Home  # noqa: E402
 from spotwave.deployments.processes import marked  # noqa: E402
 from spotwave.deployments.server import own_url  # noqa: E402
-from tests.database import fresh_database  # noqa: E402
+from tests.database import fresh_database, prefect_server  # noqa: E402
 from tests.faults.hooked import Hooked  # noqa: E402
 from tests.one_server import OneServerScheduling, check_listed  # noqa: E402
 from tests.processes import words  # noqa: E402
-from tests.thorough_cases import is_thorough  # noqa: E402
+from tests.thorough_cases import check_names, is_thorough  # noqa: E402
 
 _UP_S = 240.0
 MANY_VCPUS = 64  # number that the local cloud of the embedded servers here pretends to have
@@ -96,13 +96,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneServerSch
 
 
 @pytest.hookimpl(tryfirst=True)  # `-m` reads the marks in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Run the longest tests first, so that all processes end at about the same time; a file stays in one process."""
 
     def minutes(item: pytest.Item) -> float:
         marked = item.get_closest_marker("slow")
         return 0.0 if marked is None else float(marked.kwargs.get("minutes", 1.0))
 
+    if config.args_source is pytest.Config.ArgsSource.TESTPATHS:  # the whole suite
+        check_names({item.nodeid for item in items})
     items.sort(key=minutes, reverse=True)
     for item in items:
         if is_thorough(item.nodeid):
@@ -168,6 +170,13 @@ def embedded(spotwave_home: Home, hooked: Hooked) -> Iterator[Embedded]:
         with found.api.in_use(found.home):
             LocalCloud(pretend_vcpus=MANY_VCPUS).save("here", overwrite=True)  # jobs of several tests run at once
         yield found
+
+
+@pytest.fixture(scope="session")
+def plain_server() -> Iterator[None]:
+    """Run a Prefect server without worker and password, for all tests of this process that need no more."""
+    with prefect_server():
+        yield
 
 
 @pytest.fixture

@@ -6,16 +6,30 @@ minutes as a whole has the mark `thorough` itself.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from fnmatch import fnmatchcase
+
+import pytest
 
 #: Test (file below tests/, and name): patterns of the cases' ids.
 THOROUGH: dict[str, tuple[str, ...]] = {
     "blocks/conformance/test_booted.py::test_guard_ends_a_machine_whose_agent_was_killed": ("aws", "gcp"),
+    "blocks/test_blocks_on_server.py::test_cloud_is_loaded_with_its_credentials_and_without_other_integrations": (
+        "inside",
+    ),
+    "blocks/test_local_ends.py::test_end_is_recorded_if_the_terminating_process_was_killed": ("terminated again",),
     "deployments/test_other_computers.py::test_server_that_requires_password_gives_one_line": ("check", "down", "ls"),
     "deployments/test_other_computers.py::test_incomplete_home_is_handled": ("down",),
     "earlier_versions/test_checkpoints.py::test_current_node_code_continues": ("*-1.0",),
     "node/test_degenerate_orbitals.py::test_rounding_does_not_decide_where_an_scf_ends": ("CN, *", "Mn"),
-    "node/test_orbitals.py::test_the_same_input_gives_the_same_integrals": ("benzene", "B(OH)3*", "H6", "NO", "N2 *"),
+    "node/test_orbitals.py::test_the_same_input_gives_the_same_integrals": (
+        "benzene",
+        "B(OH)3*",
+        "CH4",
+        "H6",
+        "NO",
+        "N2 *",
+    ),
     "node/test_pilot.py::test_a_lower_state_of_another_spin_is_not_chosen": ("C2",),
     "node/test_solutions.py::test_the_lowest_solution_is_found": ("Sc *", "Mn *", "O 0 0 0; O *", "V *"),
     "node/test_solutions.py::test_stability_is_the_lowest_eigenvalue_of_the_whole_hessian": ("Mn *", "N *"),
@@ -34,3 +48,15 @@ def is_thorough(nodeid: str) -> bool:
     """Whether the list has this case; nodeid as pytest spells it, e.g. "tests/node/test_x.py::test_y[case]"."""
     test, _, case = nodeid.removeprefix("tests/").partition("[")
     return any(fnmatchcase(case.removesuffix("]"), pattern) for pattern in THOROUGH.get(test, ()))
+
+
+def check_names(nodeids: Collection[str]) -> None:
+    """Raise UsageError for a pattern that fits no test, such as one that was renamed. nodeids: of the whole suite."""
+    cases: dict[str, list[str]] = {}
+    for nodeid in nodeids:
+        test, _, case = nodeid.removeprefix("tests/").partition("[")
+        cases.setdefault(test, []).append(case.removesuffix("]"))
+    for test, patterns in THOROUGH.items():
+        for pattern in patterns:
+            if not any(fnmatchcase(case, pattern) for case in cases.get(test, ())):
+                raise pytest.UsageError(f"tests/thorough_cases.py: no case of {test} fits '{pattern}'")

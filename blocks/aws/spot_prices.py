@@ -15,7 +15,7 @@ from spotwave.blocks.aws import list_prices
 from spotwave.blocks.aws.clients import AT_MOST, Clients
 from spotwave.blocks.aws.table_part import Part
 from spotwave.blocks.concurrent import OnProgress, Unavailable, gather
-from spotwave.blocks.interruption import word
+from spotwave.blocks.interruption_columns import word
 
 SPOT: dict[str, pl.DataType] = {
     "region": pl.String(),

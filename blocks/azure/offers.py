@@ -19,7 +19,7 @@ from spotwave.blocks.azure.list_prices import (
 from spotwave.blocks.azure.shapes import shape
 from spotwave.blocks.azure.size_names import family
 from spotwave.blocks.azure.skus import SIZES
-from spotwave.blocks.interruption import word
+from spotwave.blocks.interruption_columns import word
 
 NO_SHAPE = "shape unknown without credentials"
 NOT_LISTED = "not among the sizes of its region"

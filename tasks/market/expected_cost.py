@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from spotwave.blocks.interruption import rate
+from spotwave.blocks.interruption_columns import rate
 from spotwave.blocks.models import HOURS_A_MONTH
 from spotwave.tasks.market.speed import with_speed
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from spotwave.blocks.cloud import Cloud
-from spotwave.blocks.interruption import word
+from spotwave.blocks.interruption_columns import word
 from spotwave.blocks.market import Market
 from spotwave.tasks.records import Choice
 

@@ -6,18 +6,10 @@ from pathlib import Path
 import pytest
 
 from spotwave.blocks.local.machines import Machines
-from tests.database import prefect_server
 from tests.emulators.aws import AwsEmulator
 from tests.emulators.azure import AzureEmulator
 from tests.emulators.azure_kit import emulated
 from tests.emulators.gcp import GcpEmulator
-
-
-@pytest.fixture(scope="session")
-def api() -> Iterator[None]:
-    """A real Prefect server, one for all tests of this folder."""
-    with prefect_server():
-        yield
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from pydantic import SecretStr, ValidationError
 
 from spotwave.blocks.access import MARGIN_S, PrefectAccess
 from spotwave.blocks.attempt_token import AttemptToken, BadToken
+from spotwave.blocks.basic_auth import basic, credentials
 from spotwave.blocks.tls import FILE
 from spotwave.node.contract import SECRET_API
 from tests.security.tls_kit import authority
@@ -233,3 +234,9 @@ def sent(access: PrefectAccess) -> str | None:
     """Return the certificates that machines get."""
     found = access.secrets(**ATTEMPT).get(FILE)
     return None if found is None else found.get_secret_value().strip()
+
+
+def test_auth_string_may_have_colons_and_spaces() -> None:
+    assert (
+        credentials(basic("controller:its secret, with a colon: in it")) == "controller:its secret, with a colon: in it"
+    )

@@ -21,7 +21,7 @@ from spotwave.blocks.rclone import RcloneRemote
 from spotwave.blocks.registry import WINGS, block_types, register_all, wing
 
 
-@pytest.mark.usefixtures("api")
+@pytest.mark.usefixtures("plain_server")
 def test_blocks_are_saved_loaded_and_masked() -> None:
     register_all()
     register_all()
@@ -49,7 +49,7 @@ def test_blocks_are_saved_loaded_and_masked() -> None:
         assert f"from {block_type.__module__} import {block_type.__name__}" in registered["code_example"]
 
 
-@pytest.mark.usefixtures("api")
+@pytest.mark.usefixtures("plain_server")
 @pytest.mark.parametrize("apart", [True, False], ids=["a block of their own", "inside"])
 def test_cloud_is_loaded_with_its_credentials_and_without_other_integrations(apart: bool) -> None:
     """Importing an integration takes seconds and memory."""

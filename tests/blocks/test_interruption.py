@@ -18,10 +18,9 @@ from spotwave.blocks.interruption import (
     of_hour,
     of_month,
     of_stops,
-    rate,
-    word,
     word_of,
 )
+from spotwave.blocks.interruption_columns import rate, word
 
 # From benchmarks/interruption_rates.py: recorded events and hours.
 N1_PREEMPTIONS, N1_VMS, N1_HOURS = 363, 1442, 11_847

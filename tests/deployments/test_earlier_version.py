@@ -22,7 +22,6 @@ from spotwave.deployments.keys import auth_string
 from spotwave.deployments.unavailable import Unavailable
 from spotwave.flows.housekeeping.reconcile import AGE
 from tests.conftest import Embedded, processes_of, run_spotwave
-from tests.database import prefect_server
 
 JOB = ("shci", "flows.shci.shci", ["spotwave", "chemistry"])  #: as version 0.1.0 deployed it
 NODE = ("shci-node", "node.shci.shci_node", ["spotwave", "node"])
@@ -34,8 +33,8 @@ TOMORROW = datetime.now(UTC) + timedelta(days=1)
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[SyncPrefectClient]:
-    with prefect_server(), get_client(sync_client=True) as client:
+def server(plain_server: None) -> Iterator[SyncPrefectClient]:
+    with get_client(sync_client=True) as client:
         yield client
 
 

@@ -42,6 +42,7 @@ def test_rounding_does_not_decide_where_an_scf_ends(name: str) -> None:
         assert np.abs(other_density - density).max() < 1e-4, "another component of the level is filled"
 
 
+@pytest.mark.thorough
 def test_in_pyscf_alone_rounding_decides() -> None:
     """Shows why the rule exists; if this test fails, the rule can be removed."""
     molecule = with_symmetry(build_molecule(SYSTEMS["Mn"]))

@@ -1,4 +1,4 @@
-"""A Prefect server with an auth string behind a real nginx that does TLS with a certificate of a private authority.
+"""The embedded server behind a real nginx that does TLS with a certificate of a private authority.
 
 A machine reaches it with its settings by HTTP and websockets; other clients do not.
 """
@@ -30,6 +30,7 @@ from websockets.typing import Subprotocol
 from spotwave.blocks import tls as trust
 from spotwave.blocks.access import PrefectAccess, basic
 from spotwave.blocks.rclone import write_secrets
+from spotwave.deployments.keys import auth_string
 from spotwave.node.agent import api_settings as machine_side
 from spotwave.node.agent.api_settings import api_settings, trusted
 from spotwave.node.agent.engine import Worker
@@ -37,7 +38,7 @@ from spotwave.node.agent.lease import LeaseClient
 from spotwave.node.contract import MACHINES_POOL, Brief, Lease, Phase
 from tests.conftest import Embedded
 from tests.deployments.proxy.kit import KEY, event_about, events_known, eventually, open_attempt, open_lease, serving
-from tests.security.tls_kit import AUTH, Authority, authority, behind_nginx, context, guarded_server
+from tests.security.tls_kit import Authority, authority, behind_nginx, context
 
 TINY = """
 from prefect import flow, task
@@ -60,10 +61,11 @@ class Line:
 
     server: str  #: address with plain HTTP on the loopback interface, without /api
     url: str  #: address for machines
+    auth: str  #: the server's auth string
     own: Authority
 
     def access(self, **changes: Any) -> PrefectAccess:
-        fields: dict[str, Any] = {"api_url": f"{self.url}/api", "auth_string": SecretStr(AUTH), "ca": self.own.pem}
+        fields: dict[str, Any] = {"api_url": f"{self.url}/api", "auth_string": SecretStr(self.auth), "ca": self.own.pem}
         return PrefectAccess(**{**fields, **changes})
 
 
@@ -71,8 +73,9 @@ class Line:
 def line(embedded: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     folder = tmp_path_factory.mktemp("tls")
     own = authority(folder / "own")
-    with guarded_server(embedded, folder / "home") as server, behind_nginx(server, own) as url:
-        yield Line(server, url, own)
+    server = embedded.api.url.removesuffix("/api")
+    with behind_nginx(server, own) as url:
+        yield Line(server, url, auth_string(embedded.home), own)
 
 
 @pytest.fixture
@@ -80,7 +83,7 @@ def client(line: Line) -> Iterator[SyncPrefectClient]:
     """Yield the controller's client, on the loopback interface."""
     settings = {
         PREFECT_API_URL: f"{line.server}/api",
-        PREFECT_API_AUTH_STRING: AUTH,
+        PREFECT_API_AUTH_STRING: line.auth,
         PREFECT_API_SSL_CERT_FILE: None,
         PREFECT_CLIENT_MAX_RETRIES: 0,
     }
@@ -148,7 +151,7 @@ def test_run_through_tls(line: Line, client: SyncPrefectClient, tmp_path: Path) 
     try:
         state = eventually("the run ends", lambda: _final(client, run.id), 120)
         assert state == "Completed", worker.last_lines()
-        with httpx.Client(base_url=f"{line.server}/api", headers={"Authorization": basic(AUTH)}) as api:
+        with httpx.Client(base_url=f"{line.server}/api", headers={"Authorization": basic(line.auth)}) as api:
             task_runs, logs = {"task_runs": by_run}, {"logs": by_run}
             eventually(
                 "its task is recorded, from events",
@@ -209,7 +212,7 @@ def test_proxy_behind_nginx(line: Line, client: SyncPrefectClient, tmp_path: Pat
             assert machine.get(f"/flow_runs/{own.run_id}").status_code == 200
             assert machine.post("/block_documents/filter", json={}).status_code == 403
             assert machine.get(f"/flow_runs/{own.run_id}/%2e%2e/filter").status_code == 403
-        with httpx.Client(base_url=f"{url}/api", headers={"Authorization": basic(AUTH)}, verify=verify) as thief:
+        with httpx.Client(base_url=f"{url}/api", headers={"Authorization": basic(line.auth)}, verify=verify) as thief:
             assert thief.get(f"/flow_runs/{own.run_id}").status_code == 403
         event = event_about("flow-run", own.run_id, own.run_id, "prefect.flow-run.heartbeat")
         socket = f"{url.replace('https', 'wss')}/api/events/in"
@@ -218,5 +221,5 @@ def test_proxy_behind_nginx(line: Line, client: SyncPrefectClient, tmp_path: Pat
             assert json.loads(events.recv(timeout=30)) == {"type": "auth_success"}
             events.send(json.dumps(event))
             events.ping().wait(30)
-        with httpx.Client(base_url=f"{line.server}/api", headers={"Authorization": basic(AUTH)}) as api:
+        with httpx.Client(base_url=f"{line.server}/api", headers={"Authorization": basic(line.auth)}) as api:
             eventually("the event is stored", lambda: events_known(api, [event["id"]]))

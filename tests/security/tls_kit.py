@@ -1,33 +1,23 @@
-"""A private certificate authority, a real nginx as in docs/access.md, and a Prefect server with a password."""
+"""A private certificate authority, and a real nginx as in docs/access.md."""
 
 from __future__ import annotations
 
-import os
 import re
-import socket
-import sqlite3
 import ssl
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 
-import httpx
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from spotwave.deployments.home import ROOT
-from spotwave.deployments.keys import encryption_key
-from tests.conftest import Embedded
-from tests.deployments.proxy.kit import eventually
 from tests.services import nginx
 
-AUTH = "controller:its own secret, with a colon: in it"  # ASCII: Prefect 3.9.1 answers 500 to anything else
 _DAY = timedelta(days=1)
 
 
@@ -98,41 +88,3 @@ def behind_nginx(url: str, own: Authority) -> Iterator[str]:
 
 def context(own: Authority) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=own.file)
-
-
-@contextmanager
-def guarded_server(embedded: Embedded, home: Path) -> Iterator[str]:
-    """Run a Prefect server with an auth string; yield its address without /api. A copied database saves migrations."""
-    home.mkdir()
-    with (
-        closing(sqlite3.connect(embedded.home.prefect / "prefect.db")) as from_,
-        closing(sqlite3.connect(home / "prefect.db")) as to,
-    ):
-        from_.backup(to)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "SPOTWAVE_"))}
-    environment |= {
-        "PREFECT_HOME": str(home),
-        "PREFECT_SERVER_API_AUTH_STRING": AUTH,
-        "PREFECT_SERVER_ENCRYPTION_KEY": encryption_key(embedded.home),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    }
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", port]
-    url = f"http://127.0.0.1:{port}"
-    with (home / "server.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=home, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        try:
-            eventually("the server answers", lambda: _healthy(url) or process.poll() is not None, 90)
-            assert process.poll() is None, (home / "server.log").read_text()
-            yield url
-        finally:
-            process.terminate()
-            process.wait(20)
-
-
-def _healthy(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/api/health", trust_env=False).is_success
-    except httpx.TransportError:
-        return False
