@@ -27,7 +27,7 @@ _suspended: set[UUID] = set()
 class RunStatus(StrEnum):
     """What should happen to a job."""
 
-    ACTIVE = "carried"  #: continue; also for a crashed run, which will be restarted
+    ACTIVE = "active"  #: continue; also for a crashed run, which will be restarted
     SUSPENDED = "suspended"  #: no machine until it is resumed
     CANCELLING = "being cancelled"  #: its process gets a signal
     ENDED = "ended"  #: Cancelled, Failed or Completed, from whatever side, or deleted

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from spotwave.node.agent.api_settings import api_settings
-from spotwave.node.agent.attempt_letters import AttemptLetters
+from spotwave.node.agent.attempt_files import AttemptFiles
 from spotwave.node.agent.detached_engine import DetachedStarter
 from spotwave.node.agent.engine import Engine, Starter, Worker
 from spotwave.node.agent.engine_exit import unreported_exit
@@ -68,11 +68,11 @@ class Agent:
         self._hinted = False
         self._oom = OomCounter()
         self._wake = threading.Event()
-        letters = Remote(rclone, secrets / SECRET_RCLONE, brief.remote, call_s=CALL_S)
-        self._letters = AttemptLetters(letters, work, brief.folder)
-        lease, self._worker = self._detached(letters) if brief.detached else self._attached(secrets)
+        mailbox = Remote(rclone, secrets / SECRET_RCLONE, brief.remote, call_s=CALL_S)
+        self._files = AttemptFiles(mailbox, work, brief.folder)
+        lease, self._worker = self._detached(mailbox) if brief.detached else self._attached(secrets)
         period_s = max(brief.lease_s, brief.beat_s) if brief.detached else brief.lease_s
-        fallback = None if brief.detached else self._letters.heartbeat  # a detached machine's lease is there already
+        fallback = None if brief.detached else self._files.heartbeat  # a detached machine's lease is there already
         self._lease = LeaseKeeper(lease, period_s, self._current_lease, self._on_fenced, fallback)
 
     def _attached(self, secrets: Path) -> tuple[Renews, Starter]:
@@ -80,10 +80,10 @@ class Agent:
         api = api_settings(secrets)
         return LeaseClient(api, self._brief.lease_id), Worker(self._brief, api, self._work)
 
-    def _detached(self, letters: Remote) -> tuple[Renews, Starter]:
-        """Return lease and starter that use the remote instead of a Prefect API. letters: with a short timeout."""
-        lease = RemoteLease(letters, self._work, self._brief.folder)
-        return lease, DetachedStarter(self._brief, letters, self._work)
+    def _detached(self, mailbox: Remote) -> tuple[Renews, Starter]:
+        """Return lease and starter that use the remote instead of a Prefect API. mailbox: with a short timeout."""
+        lease = RemoteLease(mailbox, self._work, self._brief.folder)
+        return lease, DetachedStarter(self._brief, mailbox, self._work)
 
     def stop(self, ending: Ending, reason: str, cause: Cause | None = None) -> None:
         """Ask the attempt to end early. Only the first call has an effect on the outcome."""
@@ -270,7 +270,7 @@ class Agent:
 
     def _on_fenced(self) -> None:
         """Stop after the lease was deleted. If the fence file on the remote allows time to save, save first."""
-        if save_s := self._letters.may_save_for():
+        if save_s := self._files.may_save_for():
             self._end_by = min(self._end_by, time.time() + save_s)
             self.stop(Ending.SUSPENDED, "the job was suspended")
             return

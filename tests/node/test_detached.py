@@ -72,17 +72,17 @@ class Machine:
     run_id: UUID
 
     @property
-    def letters(self) -> Path:
+    def mailbox(self) -> Path:
         return self.remote / attempt_dir(1)
 
     @property
     def lease(self) -> Lease | None:
-        path = self.letters / HEARTBEAT_FILE
+        path = self.mailbox / HEARTBEAT_FILE
         return Lease.from_json(path.read_text()) if path.exists() else None
 
     @property
     def outcome(self) -> Outcome:
-        return Outcome.from_json((self.letters / OUTCOME_FILE).read_text())
+        return Outcome.from_json((self.mailbox / OUTCOME_FILE).read_text())
 
     def is_in(self, phase: Phase) -> bool:
         lease = self.lease
@@ -91,14 +91,14 @@ class Machine:
     def submit(self, entrypoint: str, **parameters: Any) -> None:
         known = {"job_key": "sw-alone", "attempt": 1}
         submission = Submission(entrypoint, {**known, **parameters}, str(self.run_id))
-        submission.write(self.letters / RUN_FILE)
+        submission.write(self.mailbox / RUN_FILE)
 
     def ended(self, within_s: float = 60) -> None:
         assert self.process.wait(within_s) == 0, (self.work / "console.log").read_text()
 
     def record(self) -> list[dict[str, Any]]:
         """Return all lines of the record, after a check that the lease gives the number of its parts."""
-        parts = sorted((self.letters / RECORD_DIR).iterdir())
+        parts = sorted((self.mailbox / RECORD_DIR).iterdir())
         lease = self.lease
         assert lease is not None
         assert lease.records == len(parts) > 0
@@ -171,10 +171,10 @@ def test_an_unreachable_remote_does_not_end_a_machine_but_a_fence_does(boot: Boo
     assert machine.is_in(Phase.WORKING)
 
     engine = psutil.Process(int((machine.work / ENGINE_PID_FILE).read_text()))
-    (machine.letters / FENCE_FILE).write_text("{}")
+    (machine.mailbox / FENCE_FILE).write_text("{}")
     machine.ended()
     assert not engine.is_running()
-    assert not (machine.letters / OUTCOME_FILE).exists(), "it writes nothing more"
+    assert not (machine.mailbox / OUTCOME_FILE).exists(), "it writes nothing more"
     assert not machine.is_in(Phase.ENDED)
 
 

@@ -158,20 +158,20 @@ def test_machine_can_report_only_about_its_own_run(client: SyncPrefectClient, ru
 
 @pytest.fixture
 def job(client: SyncPrefectClient, tmp_path: Path) -> Iterator[Job]:
-    RcloneRemote(path=str(tmp_path / "remote")).save("letters", overwrite=True)
+    RcloneRemote(path=str(tmp_path / "remote")).save("mailbox", overwrite=True)
     yield Job(
-        key="sw-letters",
+        key="sw-mailbox",
         flow_run_id=client.create_flow_run(never_executed, state=Running()).id,
         node="shci-node/machine",
         parameters={},
         requirements=Requirements(),
         clouds=["local-cloud/here"],
-        remote="rclone-remote/letters",
+        remote="rclone-remote/mailbox",
         access="prefect-access/here",
         store="snapshot-store/here",
         results=tmp_path / "results",
     )
-    RcloneRemote.delete("letters")
+    RcloneRemote.delete("mailbox")
 
 
 def write_machine_files(job: Job, tmp_path: Path, outcome: Outcome, **lease: Any) -> Path:

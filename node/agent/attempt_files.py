@@ -11,7 +11,7 @@ from spotwave.node.storage.remote import Remote, RemoteError
 log = logging.getLogger("agent")
 
 
-class AttemptLetters:
+class AttemptFiles:
     """Reads and writes these files for one attempt. remote: a `Remote` with a short timeout."""
 
     def __init__(self, remote: Remote, work: Path, folder: str) -> None:
