@@ -36,7 +36,7 @@ class EmulatedMachine:
     id: str
     tags: dict[str, str]
     metadata: Metadata
-    launched_at: datetime = field(default_factory=lambda: datetime.now(UTC).replace(microsecond=0))
+    launched_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     unseen: int = 0  #: number of reads that do not list it yet
     computer: Computer | None = None
 
