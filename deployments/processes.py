@@ -1,7 +1,8 @@
 """Background processes: start them, find them again, end them.
 
-A process is identified by its pid *and* its start time, because the system may reuse the pid for another process. All
-processes started here and their children have the home's path in their environment (`ENV_MARK`), so that they are
+A process is identified by its pid *and* its start, because the system may reuse the pid for another process. The start
+is counted from the computer's boot: as a time of day it changes when the clock is set, on a laptop after each sleep.
+All processes started here and their children have the home's path in their environment (`ENV_MARK`), so that they are
 found even if a note is lost.
 """
 
@@ -30,13 +31,15 @@ PRIVATE = 0o077  #: umask of all of Spotwave's processes: no permissions for gro
 class Note:
     """A started process: pid, start time (Unix seconds), and address of the API that it was started with.
 
-    `auth` is the fingerprint of the API's auth string (keys.fingerprint); empty if there is none.
+    `auth` is the fingerprint of the API's auth string (keys.fingerprint); empty if there is none. `since_boot`: seconds
+    from the computer's boot to the start; None in a note of an earlier version.
     """
 
     pid: int
     started: float
     url: str
     auth: str = ""
+    since_boot: float | None = None
 
     @classmethod
     def read(cls, path: Path) -> Note | None:
@@ -53,10 +56,18 @@ class Note:
         """Return the process if it still runs, else None."""
         try:
             process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.started) < 0.5
+            known, now = self.started, process.create_time()
+            if self.since_boot is not None:
+                known, now = self.since_boot, _since_boot(process)
+            same = abs(now - known) < 0.5
             return process if same and process.status() != psutil.STATUS_ZOMBIE else None
         except psutil.NoSuchProcess:
             return None
+
+
+def _since_boot(process: psutil.Process) -> float:
+    """Return the seconds from boot to the start. psutil adds the boot time, which follows the clock, to get a time."""
+    return process.create_time() - psutil.boot_time()
 
 
 @contextmanager
@@ -96,7 +107,8 @@ def start(
     finally:
         os.close(descriptor)
     child.returncode = 0  # the child outlives this process: suppress the warning when the handle is dropped
-    return Note(child.pid, psutil.Process(child.pid).create_time(), url, auth)
+    process = psutil.Process(child.pid)
+    return Note(child.pid, process.create_time(), url, auth, _since_boot(process))
 
 
 def has_ended(note: Note) -> bool:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -149,7 +150,24 @@ def test_child_has_default_sigint_even_if_ignored_here(home: Home) -> None:
 
 
 def test_reused_pid_is_not_matched(sleeper: Note) -> None:
-    assert Note(sleeper.pid, sleeper.started - 60, sleeper.url).process() is None
+    assert Note(sleeper.pid, sleeper.started - 60, sleeper.url).process() is None  # as an earlier version wrote it
+    assert sleeper.since_boot is not None
+    assert replace(sleeper, since_boot=sleeper.since_boot - 60).process() is None
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux counts a process's start from the boot")
+def test_process_is_found_after_the_clock_was_set(
+    sleeper: Note, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel's boot time (btime in /proc/stat) follows the clock, and so does every start time made from it."""
+    before = psutil.Process(sleeper.pid).create_time()
+    lines = Path("/proc/stat").read_text().splitlines()
+    changed = [f"btime {int(line.split()[1]) + 3600}" if line.startswith("btime") else line for line in lines]
+    (tmp_path / "stat").write_text("\n".join([*changed, ""]))
+    (tmp_path / str(sleeper.pid)).symlink_to(f"/proc/{sleeper.pid}")
+    monkeypatch.setattr(psutil, "PROCFS_PATH", str(tmp_path))
+    assert psutil.Process(sleeper.pid).create_time() == pytest.approx(before + 3600, abs=2)
+    assert sleeper.process() is not None
 
 
 def test_incomplete_note_counts_as_missing(home: Home) -> None:
