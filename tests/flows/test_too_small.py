@@ -20,7 +20,8 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="a process's memory can be limited on Linux only"),
 ]
 
-# Two stages, as in heat-bath CI. The first one is saved; the second needs more memory than the smaller machine has.
+# Two stages, as in heat-bath CI, with plausible energies of H2. The first one is saved; the second needs more memory
+# than the smaller machine has.
 PROGRAM = """
 import pathlib, sys, time
 wave_function = pathlib.Path(sys.argv[1]) / "wave-function"
@@ -29,9 +30,9 @@ if wave_function.exists():
 else:
     wave_function.write_text("the first machine's")
     time.sleep(6)  # a file is saved when it has not changed for a while
-print("variational energy: -149.5", flush=True)
+print("variational energy: -1.13", flush=True)
 table = bytes(5 << 28)
-print("total energy: -149.6", flush=True)
+print("total energy: -1.137", flush=True)
 """
 
 
