@@ -127,7 +127,7 @@ def boot(tmp_path: Path, database: Path) -> Iterator[Boot]:
             ENV_SECRETS: str(secrets),
             ENV_RCLONE: rclone_binary(),
             ENV_NOTICE: str(work / "notice.json"),
-            "PYTHONPATH": str(ROOT / "src"),
+            "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}",  # `tests` has the small flow
         }
         with (work / "console.log").open("wb") as console:
             process = subprocess.Popen(
