@@ -40,7 +40,7 @@ _UP_S = 300.0
 _PAGE = 200
 _ROOT = Path(__file__).resolve().parents[1]
 # The package `benchmarks` is not installed: the processes that run its flows need the checkout on their path.
-_FINDS_US = {"env": {"PYTHONPATH": f"{_ROOT / 'src'}{os.pathsep}{_ROOT}"}}
+_WITH_CHECKOUT = {"env": {"PYTHONPATH": f"{_ROOT / 'src'}{os.pathsep}{_ROOT}"}}
 MANY_VCPUS = 4096
 
 
@@ -68,7 +68,7 @@ class Crowd:
             work_pool_name=CONTROLLER_POOL,
             work_queue_name=JOBS_QUEUE,
             parameters={"gate": str(gate)},
-            job_variables=_FINDS_US,
+            job_variables=_WITH_CHECKOUT,
         )
         node = client.create_deployment(
             flow_id=client.create_flow_from_name("crowd-node"),
@@ -76,7 +76,7 @@ class Crowd:
             entrypoint=f"{entry}.crowd_node",
             pull_steps=[],
             work_pool_name=MACHINES_POOL,
-            job_variables={"stream_output": False, **_FINDS_US},
+            job_variables={"stream_output": False, **_WITH_CHECKOUT},
         )
         return cls(home, client, gate, story, node)
 

@@ -12,7 +12,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import DeploymentScheduleCreate, DeploymentScheduleUpdate, DeploymentUpdate
 from prefect.client.schemas.objects import ConcurrencyOptions
 from prefect.client.schemas.schedules import CronSchedule
-from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound, PrefectHTTPStatusError
 from prefect.flows import Flow, load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 
@@ -29,7 +29,7 @@ def deploy_all(client: SyncPrefectClient, deployments: Iterable[Deployment]) -> 
     for wanted in deployments:
         try:
             _deploy(client, wanted)
-        except PrefectHTTPStatusError as error:
+        except (PrefectHTTPStatusError, ObjectAlreadyExists) as error:  # the client's name for any status 409
             raise Unavailable(f"Prefect rejects the deployment {wanted.entrypoint}/{wanted.name}: {error}") from error
 
 

@@ -46,17 +46,22 @@ THOROUGH: dict[str, tuple[str, ...]] = {
 
 def is_thorough(nodeid: str) -> bool:
     """Whether the list has this case; nodeid as pytest spells it, e.g. "tests/node/test_x.py::test_y[case]"."""
-    test, _, case = nodeid.removeprefix("tests/").partition("[")
-    return any(fnmatchcase(case.removesuffix("]"), pattern) for pattern in THOROUGH.get(test, ()))
+    test, case = _test_and_case(nodeid)
+    return any(fnmatchcase(case, pattern) for pattern in THOROUGH.get(test, ()))
 
 
 def check_names(nodeids: Collection[str]) -> None:
     """Raise UsageError for a pattern that fits no test, such as one that was renamed. nodeids: of the whole suite."""
     cases: dict[str, list[str]] = {}
     for nodeid in nodeids:
-        test, _, case = nodeid.removeprefix("tests/").partition("[")
-        cases.setdefault(test, []).append(case.removesuffix("]"))
+        test, case = _test_and_case(nodeid)
+        cases.setdefault(test, []).append(case)
     for test, patterns in THOROUGH.items():
         for pattern in patterns:
             if not any(fnmatchcase(case, pattern) for case in cases.get(test, ())):
                 raise pytest.UsageError(f"tests/thorough_cases.py: no case of {test} fits '{pattern}'")
+
+
+def _test_and_case(nodeid: str) -> tuple[str, str]:
+    test, _, case = nodeid.removeprefix("tests/").partition("[")
+    return test, case.removesuffix("]")

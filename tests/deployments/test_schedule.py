@@ -10,7 +10,7 @@ from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.client.schemas.sorting import FlowRunSort
 
-from spotwave.deployments.api import Api
+from spotwave.deployments.api import Api, Unavailable
 from spotwave.deployments.deploy import deploy_all
 from spotwave.deployments.story_deployments import all_deployments
 
@@ -54,3 +54,15 @@ def test_registering_again_keeps_what_the_user_changed(prefect_api: Api) -> None
         finally:
             client.update_deployment_schedule(paused.id, paused.schedules[0].id, active=True)
             client.delete_deployment_schedule(own.id, added.id)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_api")
+def test_rejected_deployment_is_named_in_one_line() -> None:
+    job = next(one for one in all_deployments() if one.entrypoint == "spotwave.flows.shci.shci")
+    wrong = job.model_copy(update={"name": "rejected", "parameters": {"max_hours": "many"}})
+    with (
+        get_client(sync_client=True) as client,
+        pytest.raises(Unavailable, match=r"^Prefect rejects the deployment spotwave\.flows\.shci\.shci/rejected: "),
+    ):
+        deploy_all(client, [wrong])
