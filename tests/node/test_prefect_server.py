@@ -40,7 +40,7 @@ result = []
 begins = threading.Event()
 
 def write():
-    begins.set()
+    other.set_trace_callback(lambda _: begins.set())  # called when SQLite starts the statement
     try:
         other.execute("INSERT INTO t VALUES (1)")
         result.append("written")
@@ -50,7 +50,7 @@ def write():
 writer = threading.Thread(target=write)
 writer.start()
 begins.wait()
-threading.Event().wait(0.5)  # until SQLite waits for the lock, which cannot be observed
+threading.Event().wait(0.5)  # from there until SQLite waits for the lock, which cannot be observed
 kept = [[] for _ in range(200_000)]  # triggers Python's own garbage collection, if it is enabled
 mine.execute("COMMIT")
 writer.join()
