@@ -26,7 +26,8 @@ SQLITE_JOBS = 8
 POSTGRESQL_JOBS = 40  # the tested number (docs/many-jobs.md); SPOTWAVE_JOBS_AT_ONCE allows more
 HOUSEKEEPING_AT_ONCE = 2
 
-_TYPE = "process"
+CONTROLLER_TYPE = "spotwave"  #: deployments.controller.worker_type
+_MACHINES_TYPE = "process"
 _JOB_MIB = 384  # memory of a job in a cloud: its run at the end and its share of the server (docs/many-jobs.md)
 _MOST = 100_000
 
@@ -96,7 +97,7 @@ def _controller_pool(at_once: int) -> WorkPoolCreate:
     del template["variables"]["properties"]["command"]
     return WorkPoolCreate(
         name=CONTROLLER_POOL,
-        type=_TYPE,
+        type=CONTROLLER_TYPE,
         description="Runs on the controller: the flow runs of jobs, which rent machines, watch them and collect "
         "results, and housekeeping.",
         concurrency_limit=at_once,
@@ -109,7 +110,7 @@ def _machines_pool(at_once: int) -> WorkPoolCreate:
     template["variables"]["properties"]["stream_output"]["default"] = False
     return WorkPoolCreate(
         name=MACHINES_POOL,
-        type=_TYPE,
+        type=_MACHINES_TYPE,
         description="Runs on rented machines, with one work queue and one worker per attempt. Do not start a worker "
         "for this pool yourself: it would take the work of all attempts.",
         concurrency_limit=at_once,

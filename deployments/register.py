@@ -59,7 +59,8 @@ def _is_current(stamp: Path, digest: str, client: SyncPrefectClient) -> bool:
 
 
 def _deployments(client: SyncPrefectClient) -> set[str]:
-    return {str(deployment.id) for deployment in our_deployments(client)}
+    """Return the ids of our deployments that have a pool; one whose pool was deleted must be registered again."""
+    return {str(deployment.id) for deployment in our_deployments(client) if deployment.work_pool_name}
 
 
 def _deploy(client: SyncPrefectClient) -> None:

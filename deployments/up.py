@@ -19,6 +19,7 @@ from spotwave.deployments.api import (
 )
 from spotwave.deployments.documents import follow_move
 from spotwave.deployments.earlier_home import move_earlier
+from spotwave.deployments.earlier_pool import move_controller_pool
 from spotwave.deployments.earlier_version import refuse_unfinished
 from spotwave.deployments.home import Home
 from spotwave.deployments.keys import auth_string
@@ -59,6 +60,8 @@ def up(home: Home, report: Report, reconcile: bool = True) -> Up:
         with api.in_use(home), get_client(sync_client=True) as client:
             # Before the worker starts: it would start runs of an earlier version, which would crash.
             refuse_unfinished(client)
+            if move_controller_pool(client):
+                report(f"pool {CONTROLLER_POOL}: moved to the worker type of this version")
             ensure_pools(client, limit)
             follow_move(home, client, report)  # before any block document is read
             registered = ensure_registered(home, api, client)

@@ -15,7 +15,6 @@ from spotwave.deployments.api import Api
 from spotwave.deployments.console import LastingConsole
 from spotwave.deployments.home import Home
 from spotwave.deployments.processes import Note, end, last_lines, marked, start
-from spotwave.node.contract import CONTROLLER_POOL
 
 #: Intervals of polls (each is one request to the API) and heartbeats in seconds, and the log handler.
 SETTINGS = {
@@ -48,8 +47,7 @@ def ensure(home: Home, api: Api) -> bool:
     if note is not None and (note.url, note.auth) == (api.url, auth):
         return False
     kill(home)
-    command = [sys.executable, "-m", "prefect", "worker", "start", "--no-create-pool-if-not-found"]
-    command += ["--pool", CONTROLLER_POOL, "--type", "process", "--name", name()]
+    command = [sys.executable, "-m", "spotwave.deployments.controller", name()]
     environment = api.environment(home) | SETTINGS
     start(command, environment, cwd=home.path, log=log_path(home), url=api.url, auth=auth).write(_note_path(home))
     installation.note(home, "worker")

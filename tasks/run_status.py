@@ -6,6 +6,8 @@ machine running polls it here, and every launch checks it first.
 
 from __future__ import annotations
 
+import logging
+import threading
 from datetime import timedelta
 from enum import StrEnum
 from uuid import UUID
@@ -16,8 +18,8 @@ from prefect.exceptions import ObjectNotFound
 
 from spotwave.tasks import api
 
-# A run that is being cancelled gets a signal at once. If none arrives for this long, none will: after an outage of the
-# server, Prefect stops observing cancellations (PrefectHQ/prefect#18840).
+# A run in a process of its own gets a signal when it is cancelled. If none arrives for this long, none will: after an
+# outage of the server, Prefect stops observing cancellations (PrefectHQ/prefect#18840). Threads get no signals.
 SIGNAL_S = 10.0
 
 
@@ -29,7 +31,7 @@ class RunStatus(StrEnum):
 
     ACTIVE = "active"  #: continue; also for a crashed run, which will be restarted
     SUSPENDED = "suspended"  #: no machine until it is resumed
-    CANCELLING = "being cancelled"  #: its process gets a signal
+    CANCELLING = "being cancelled"  #: its process gets a signal; a thread ends itself
     ENDED = "ended"  #: Cancelled, Failed or Completed, from whatever side, or deleted
 
 
@@ -39,6 +41,16 @@ class Ended(RuntimeError):
 
 class Superseded(RuntimeError):
     """Another engine executes this run, or is about to; this one must not change anything more."""
+
+
+def _without_trace(record: logging.LogRecord) -> bool:
+    """Log the end of a job by its user as one line: nothing has gone wrong in the code."""
+    if record.exc_info and isinstance(record.exc_info[1], (Ended, Superseded)):
+        record.exc_info = None
+    return True
+
+
+logging.getLogger("prefect.task_runs").addFilter(_without_trace)
 
 
 def run_of(prefect: SyncPrefectClient, flow_run_id: UUID) -> FlowRun | None:
@@ -84,7 +96,8 @@ def still_active(prefect: SyncPrefectClient, flow_run_id: UUID, run_count: int) 
         case RunStatus.CANCELLING:
             assert run is not None
             assert run.state is not None
-            if api.now() - run.state.timestamp > timedelta(seconds=SIGNAL_S):
+            no_signal = threading.current_thread() is not threading.main_thread()
+            if no_signal or api.now() - run.state.timestamp > timedelta(seconds=SIGNAL_S):
                 raise Ended("the run is being cancelled")
         case RunStatus.SUSPENDED:
             _suspended.add(flow_run_id)

@@ -36,6 +36,8 @@ FILES = {
     },
     "plain_server": {
         "tests/blocks/test_blocks_on_server.py",
+        "tests/deployments/test_controller.py",
+        "tests/deployments/test_earlier_pool.py",
         "tests/deployments/test_earlier_version.py",
     },
 }

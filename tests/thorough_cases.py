@@ -14,13 +14,16 @@ import pytest
 #: Test (file below tests/, and name): patterns of the cases' ids.
 THOROUGH: dict[str, tuple[str, ...]] = {
     "blocks/conformance/test_booted.py::test_guard_ends_a_machine_whose_agent_was_killed": ("aws", "gcp"),
+    "blocks/conformance/test_booted.py::test_machine_gets_a_notice_before_its_interruption": ("azure", "gcp"),
     "blocks/test_blocks_on_server.py::test_cloud_is_loaded_with_its_credentials_and_without_other_integrations": (
         "inside",
     ),
     "blocks/test_local_ends.py::test_end_is_recorded_if_the_terminating_process_was_killed": ("terminated again",),
     "deployments/test_other_computers.py::test_server_that_requires_password_gives_one_line": ("check", "down", "ls"),
     "deployments/test_other_computers.py::test_incomplete_home_is_handled": ("down",),
-    "earlier_versions/test_checkpoints.py::test_current_node_code_continues": ("*-1.0",),
+    "earlier_versions/test_checkpoints.py::test_current_node_code_continues": ("*-1.0", "ccd189d-capped-*"),
+    "node/test_basis_sweep.py::test_each_name_works_with_its_core_potential_or_is_refused_in_one_line": ("O",),
+    "node/test_checkpoint.py::test_a_new_machine_resumes_from_the_checkpoint": ("dav",),
     "node/test_degenerate_orbitals.py::test_rounding_does_not_decide_where_an_scf_ends": ("CN, *", "Mn"),
     "node/test_orbitals.py::test_the_same_input_gives_the_same_integrals": (
         "benzene",
@@ -31,16 +34,27 @@ THOROUGH: dict[str, tuple[str, ...]] = {
         "N2 *",
     ),
     "node/test_pilot.py::test_a_lower_state_of_another_spin_is_not_chosen": ("C2",),
+    "node/test_programs_pyci.py::test_a_restart_after_a_kill_gives_the_same_energies": ("2",),
     "node/test_solutions.py::test_the_lowest_solution_is_found": ("Sc *", "Mn *", "O 0 0 0; O *", "V *"),
     "node/test_solutions.py::test_stability_is_the_lowest_eigenvalue_of_the_whole_hessian": ("Mn *", "N *"),
-    "security/test_hostile_checkpoints.py::test_files_of_program_do_not_end_calculation": ("a link*", "a file*"),
+    "security/test_hostile_checkpoints.py::test_files_of_program_do_not_end_calculation": (
+        "a file*",
+        "a link*",
+        "a terabyte of holes",
+        "its checkpoint folder becomes a link*",
+        "removes*",
+    ),
     "security/test_hostile_programs.py::test_machine_with_damaged_folders_ends": (
         "a checkpoint file's*",
+        "another process*",
+        "folders*",
         "makes folders*",
         "output and*",
         "pipes in the place of a*",
         "removes*",
     ),
+    "tasks/test_refusals.py::test_aws_class_quota_leaves_other_classes_and_smaller_sizes": ("Standard-16",),
+    "tasks/test_reworded.py::test_reworded_messages_change_no_decision": ("of_outcomes-[Nt]*",),
 }
 
 

@@ -15,6 +15,9 @@ from prefect.settings import PREFECT_LOCAL_STORAGE_PATH
 WAIT_S = 600.0  # a job that was suspended and resumed at once must first save and terminate its machine
 
 
+_EXECUTION = "executing"
+
+
 class RunLocked(RuntimeError):
     """Another process on this host still executes the same run."""
 
@@ -37,10 +40,26 @@ def run_lock(job_key: str) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def executing(job_key: str) -> Iterator[None]:
+    """Show on this host that the run is being executed, from before its flow begins until its state is reported.
+
+    Needed for runs in threads: a thread, unlike a process, cannot be seen from outside. Shared, since a resumed run may
+    begin while its former thread still terminates its machine.
+    """
+    path = _lock_file(job_key, _EXECUTION)
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        try:
+            yield
+        finally:
+            if not _lock_file(job_key).exists():  # not a job, which may be restarted: one file less per run
+                path.unlink(missing_ok=True)
+
+
 def is_locked(job_key: str) -> bool:
-    """Whether a process on this host executes the job now."""
-    with try_lock(job_key) as free:
-        return not free
+    """Whether a process or thread on this host executes the job now."""
+    return _held(_lock_file(job_key)) or _held(_lock_file(job_key, _EXECUTION))
 
 
 @contextmanager
@@ -48,6 +67,14 @@ def try_lock(job_key: str) -> Iterator[bool]:
     """Yield whether no process on this host executes the job; if so, none can start to before the block ends."""
     with _lock_file(job_key).open("w") as lock:
         yield _taken(lock)
+
+
+def _held(path: Path) -> bool:
+    try:
+        with path.open() as lock:
+            return not _taken(lock)
+    except FileNotFoundError:
+        return False
 
 
 def _taken(lock: IO[str]) -> bool:
@@ -58,7 +85,7 @@ def _taken(lock: IO[str]) -> bool:
     return True
 
 
-def _lock_file(job_key: str) -> Path:
+def _lock_file(job_key: str, ending: str = "lock") -> Path:
     folder = Path(PREFECT_LOCAL_STORAGE_PATH.value()).parent / "engines"
     folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"{job_key}.lock"
+    return folder / f"{job_key}.{ending}"

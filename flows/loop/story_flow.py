@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -11,13 +12,14 @@ from uuid import UUID
 
 from prefect import Flow, flow
 from prefect.client.schemas.objects import State
+from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Failed
 from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
-from spotwave.blocks.home import results_folder
+from spotwave.blocks.home import ENV_RESULTS, ENV_RESULTS_HOST, results_folder
 from spotwave.blocks.models import Requirements
 from spotwave.blocks.validation import first_problem
 from spotwave.flows.loop.errors import JobFailed
@@ -155,8 +157,12 @@ def _job(story: AnyStory, needs: Needs, options: RunOptions) -> Job:
 
 
 def _results() -> Path:
+    """Return the folder of the results. The run's own job variables are read, since many runs share a process."""
+    context = FlowRunContext.get()
+    asked = (context.flow_run.job_variables or {}).get("env") if context and context.flow_run else None
+    own = {name: str(asked[name]) for name in (ENV_RESULTS, ENV_RESULTS_HOST) if name in asked} if asked else {}
     try:
-        return results_folder()
+        return results_folder({**os.environ, **own})
     except ValueError as error:  # SPOTWAVE_RESULTS in the job variables is invalid
         raise JobFailed(str(error)) from None
 

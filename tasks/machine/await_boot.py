@@ -36,9 +36,6 @@ def await_boot(job: Job, cloud: str, machine: Machine, run_count: int) -> Outcom
     _record(job, machine)
     limit, asked = time.monotonic() + BOOT_S, float("-inf")
     while time.monotonic() < limit:
-        if line.is_up():
-            log.info("%s is up", machine.name)
-            return None
         if time.monotonic() - asked >= STATE_S:
             asked = time.monotonic()
             if not still_active(prefect, job.flow_run_id, run_count):
@@ -50,6 +47,9 @@ def await_boot(job: Job, cloud: str, machine: Machine, run_count: int) -> Outcom
                     return outcome
                 ending = Ending.HOST_DOWN if state is MachineState.HOST_DOWN else Ending.LOST
                 return Outcome(ending, f"{machine.id} was {state} before it was up. {_bootstrap_log(job, machine)}")
+        if line.is_up():
+            log.info("%s is up", machine.name)
+            return None
         time.sleep(POLL_S)  # neither Prefect nor a remote can notify
     return Outcome(Ending.LOST, f"{machine.id} was not up after {BOOT_S:.0f} s. {_bootstrap_log(job, machine)}")
 

@@ -108,7 +108,7 @@ def test_killed_worker_is_replaced_once_by_concurrent_ups(embedded: Embedded) ->
     fresh = worker.running(embedded.home)
     assert fresh is not None
     assert fresh.pid != killed.pid
-    workers = [line for line in embedded.left() if " worker start " in line]
+    workers = [line for line in embedded.left() if "spotwave.deployments.controller" in line]
     assert len(workers) == 1
 
 

@@ -1,4 +1,5 @@
-"""Pauses one process of a real run at a named call until it may continue. Imported at the start of every Python.
+"""Pauses one process of a real run, or one thread of the controller, at a named call until it may continue. Imported at
+the start of every Python.
 
 A plan beside the interpreter (`tests.faults.hooked`) says which job pauses where. Without a plan nothing is changed,
 except that a machine finds none of Prefect's collections, like a machine with only node/requirements.lock.
@@ -22,6 +23,8 @@ from typing import Any
 from uuid import UUID
 
 PLANS = Path(sys.prefix) / "plans"
+CALLS = "calls.json"  #: file with the calls at which the controller's process may pause
+CONTROLLER = "spotwave.deployments.controller"
 LONGEST_S = 600.0
 CONTROLLERS_OWN = frozenset({"prefect_aws", "prefect_azure", "prefect_docker", "prefect_gcp", "prefect_redis"})
 
@@ -37,12 +40,26 @@ def job_and_attempt() -> tuple[str, int] | None:
             return None
         return brief["job_key"], brief["attempt"]
     if run := os.environ.get("PREFECT__FLOW_RUN_ID"):
-        return f"sw-{sha256(UUID(run).bytes).hexdigest()[:12]}", 0
+        return _key_of(UUID(run)), 0
     return None
+
+
+def _key_of(flow_run_id: UUID) -> str:
+    return f"sw-{sha256(flow_run_id.bytes).hexdigest()[:12]}"
+
+
+def key_of_thread() -> str:
+    """Return the key of the job that the current thread of the controller executes; empty outside a job."""
+    context = sys.modules["prefect.context"].FlowRunContext.get()
+    return _key_of(context.flow_run.id) if context is not None and context.flow_run is not None else ""
 
 
 def install() -> None:
     """Apply this process's plan, if there is one."""
+    if CONTROLLER in sys.orig_argv:  # it executes many jobs, whose plans are made later
+        calls = json.loads((PLANS / CALLS).read_text())
+        sys.meta_path[:0] = [_Hook(_plan_of_thread(call), call) for call in calls]
+        return
     me = job_and_attempt()
     if me is None:
         return
@@ -55,7 +72,19 @@ def install() -> None:
     if me[1] and plan["clock"]:
         _with_another_clock(plan["clock"], plan["clock_library"])
     if plan["attempt"] == me[1] and plan["call"]:
-        sys.meta_path.insert(0, _Hook(me[0], plan["call"], plan["when"], plan["dies"]))
+        sys.meta_path.insert(0, _Hook(lambda: (me[0], plan), plan["call"]))
+
+
+def _plan_of_thread(call: str) -> Callable[[], tuple[str, dict[str, Any]] | None]:
+    def find() -> tuple[str, dict[str, Any]] | None:
+        key = key_of_thread()
+        try:
+            plan = json.loads((PLANS / f"{key}.json").read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+        return (key, plan) if plan["call"] == call and plan["attempt"] == 0 else None
+
+    return find
 
 
 def _with_another_clock(ahead_s: int, library: str) -> None:
@@ -75,11 +104,11 @@ class _NotInstalled:
 
 
 class _Hook:
-    """Wraps one call of a module on import: 'package.module:Class.method'."""
+    """Wraps one call of a module on import: 'package.module:Class.method'. plan: finds (job key, plan) at the call."""
 
-    def __init__(self, job_key: str, call: str, when: str, dies: str) -> None:
+    def __init__(self, plan: Callable[[], tuple[str, dict[str, Any]] | None], call: str) -> None:
+        self._plan = plan
         self._module, _, self._path = call.partition(":")
-        self._stem, self._when, self._dies = PLANS / job_key, when, dies
 
     def find_spec(self, name: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
         if name != self._module:
@@ -104,26 +133,32 @@ class _Hook:
 
         @functools.wraps(call)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
-            if self._when == "before":
-                self._wait()
+            found = self._plan()
+            if found is None:
+                return call(*args, **kwargs)
+            key, plan = found
+            if plan["when"] == "before":
+                _wait(key, plan["dies"])
                 return call(*args, **kwargs)
             result = call(*args, **kwargs)
-            self._wait()
+            _wait(key, plan["dies"])
             return result
 
         setattr(owner, name, wrapped)
 
-    def _wait(self) -> None:
-        """Pause once per job: a process that replaces this one continues."""
-        try:
-            self._stem.with_suffix(".hit").touch(exist_ok=False)
-        except FileExistsError:
-            return
-        limit = time.monotonic() + LONGEST_S
-        while not self._stem.with_suffix(".go").exists() and time.monotonic() < limit:
-            time.sleep(0.02)  # the processes communicate by files only
-        if self._dies:
-            _die(self._dies)
+
+def _wait(job_key: str, dies: str) -> None:
+    """Pause once per job: a process that replaces this one continues."""
+    stem = PLANS / job_key
+    try:
+        stem.with_suffix(".hit").touch(exist_ok=False)
+    except FileExistsError:
+        return
+    limit = time.monotonic() + LONGEST_S
+    while not stem.with_suffix(".go").exists() and time.monotonic() < limit:
+        time.sleep(0.02)  # the processes communicate by files only
+    if dies:
+        _die(dies)
 
 
 def _die(how: str) -> None:

@@ -67,10 +67,6 @@ def _kills(words: str) -> Callable[[Live], None]:
     return lambda live: live.kill(words)
 
 
-def _kill_controller(live: Live) -> None:
-    live.controller().kill()
-
-
 def _vanish(live: Live) -> None:
     machine = live.machine
     live.testbed.interrupt(machine, None)
@@ -152,8 +148,7 @@ def _writable(live: Live) -> None:
 _BY_HAND = ("launch", "launched", "boot", "run_shci", "teardown")
 _FAULTS = (
     Fault("undisturbed", ("run_shci",), nothing),
-    Fault("kill the controller's run", CONTROLLER, _kill_controller),
-    Fault("kill the controller's worker", CONTROLLER, nothing, shared=True),
+    Fault("kill the controller", CONTROLLER, nothing, shared=True),
     Fault("kill the Prefect server", CONTROLLER, nothing, shared=True),
     Fault("Prefect server away for minutes", ("run_shci",), nothing, shared=True, down_s=150.0),
     Fault("kill the agent", MACHINE, _kills("spotwave.node.agent")),

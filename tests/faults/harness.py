@@ -26,6 +26,7 @@ from prefect.states import Cancelled, Scheduled
 from spotwave.blocks.access import PrefectAccess
 from spotwave.deployments import server, worker
 from spotwave.flows.housekeeping.reconcile import adopt
+from spotwave.flows.loop.run_lock import is_locked
 from tests.conftest import Embedded
 from tests.emulators.azure import AzureEmulator
 from tests.emulators.computer import Computer
@@ -108,7 +109,6 @@ class Harness:
                 raise AssertionError(f"it ended before {step.name}: {job.run.state}")
             held = time.monotonic()
             before = live.generations()
-            engine = live.controller() if fault.by_hand else None
             fault.strike(live)
             if together is not None:
                 together.barrier.wait(ARRIVES_S)
@@ -118,8 +118,8 @@ class Harness:
             if together is not None:
                 together.after()
             state = self._final(job)
-            if engine is not None:
-                engine.wait(ENDS_S)  # it first handles its machine and its receipt
+            if fault.by_hand:  # the job first handles its machine and its receipt
+                eventually(f"nothing executes {job.key}", lambda: not is_locked(job.key), ENDS_S)
             healing.join()
             verdict.seconds = time.monotonic() - begun - held
             judge(verdict, live, state, before)
@@ -153,7 +153,7 @@ class Harness:
         if state is None or not state.is_final() or state.is_crashed():
             client.set_flow_run_state(job.run_id, Cancelled(), force=True)
 
-    def kill_worker(self) -> None:
+    def kill_controller(self) -> None:
         note = worker.running(self.embedded.home)
         assert note is not None
         _kill(note.pid)
@@ -173,7 +173,7 @@ class Round:
     """Cases that one fault affects together: a barrier when all of them wait, and another when all continue."""
 
     def __init__(self, harness: Harness, fault: str, parties: int) -> None:
-        blow = harness.kill_worker if "worker" in fault else harness.kill_server
+        blow = harness.kill_controller if "controller" in fault else harness.kill_server
         self.barrier = threading.Barrier(parties, blow)
         self._down_s = FAULTS[fault].down_s
         self._ground = harness

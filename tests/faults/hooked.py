@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.faults import breakpoints
+from tests.faults.steps import STEPS
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class Hooked:
         borrowed = [path for path in site.getsitepackages() if Path(path).is_dir()]
         lines = [f"import site; site.addsitedir({path!r})" for path in borrowed]
         (packages / "hooked.pth").write_text("\n".join([*lines, "import breakpoints", ""]))
+        calls = sorted({step.call for step in STEPS.values() if step.attempt == 0})
+        (prefix / "plans" / breakpoints.CALLS).write_text(json.dumps(calls))
         clock_library(prefix)
         return cls(prefix)
 

@@ -6,8 +6,6 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from spotwave.node.contract import CHECKPOINT_DIR, LATEST_FILE
 from tests.faults.hooked import Plan
 from tests.faults.testbed import Testbed
@@ -41,11 +39,6 @@ class Live:
         found = self.testbed.find(self.machine, words)
         assert found, f"nothing runs '{words}'"
         kill_each(found)
-
-    def controller(self) -> psutil.Process:
-        """Return the process that executes the job's run."""
-        host_pid = eventually("the run's process is known", lambda: self.job.run.infrastructure_pid)
-        return psutil.Process(int(host_pid.rpartition(":")[2]))
 
     def generations(self) -> dict[str, int]:
         """Return the data size in bytes of every checkpoint on the remote that has a manifest."""

@@ -32,6 +32,8 @@ def test_cancelling_the_run_terminates_the_machine_and_bills_it(
     run.waits()
     command = [sys.executable, "-m", "prefect", "flow-run", "cancel", str(run.run_id)]
     subprocess.run(command, env=embedded.environment, check=True, capture_output=True, timeout=60)
+    assert run.plan is not None
+    run.plan.go_on()  # the controller ends a launch that it has begun
     assert run.finished().is_cancelled()
     receipt = receipt_in(run.home.results / run.key)
     assert [attempt["ending"] for attempt in receipt["attempts"]] == ["lost"]

@@ -28,13 +28,11 @@ def detached(client: SyncPrefectClient) -> Iterator[str]:
     PrefectAccess.delete("detached")
 
 
-def kill_controller(embedded: Embedded, run: Job) -> None:
-    """SIGKILL the controller's worker and the job's flow-run process."""
+def kill_controller(embedded: Embedded) -> None:
+    """SIGKILL the controller, which executes the job."""
     note = worker.running(embedded.home)
     assert note is not None
-    host_pid = eventually("the run's process is known", lambda: run.run.infrastructure_pid)
-    for pid in (note.pid, int(host_pid.rpartition(":")[2])):
-        psutil.Process(pid).kill()
+    psutil.Process(note.pid).kill()
 
 
 def working_lease(run: Job) -> Lease | None:
@@ -52,7 +50,7 @@ def test_detached_job_survives_its_machine_and_its_controller(
     eventually("the machine's progress is in Prefect", lambda: working_lease(run))
     (first,) = run.node_runs()
     assert first.state_name == "Running"
-    kill_controller(embedded, run)
+    kill_controller(embedded)
 
     # While no controller runs, the machine is interrupted: it saves its work and writes its outcome.
     local_cloud(run.home).interrupt(run.machine(), 20)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import psutil
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import State, StateType
 from prefect.states import Cancelled, Completed, Failed, Suspended
 
+from spotwave.flows.loop.run_lock import is_locked
 from spotwave.node.contract import OUTCOME_FILE, Ending, Outcome, attempt_dir
 from spotwave.tasks.cost.receipt import RECEIPT_FILE
 from tests.conftest import Embedded
@@ -20,8 +20,6 @@ pytestmark = [pytest.mark.thorough, pytest.mark.slow(minutes=2)]
 GONE_S = (
     60.0  # from the state to the end of its machine: usually some seconds, half a minute at most on an idle computer
 )
-
-processes: dict[str, int] = {}  #: of the jobs, by key
 
 
 @pytest.fixture(scope="module")
@@ -37,22 +35,16 @@ def jobs(early: Start) -> dict[str, Job]:
 
 
 def check_ended(embedded: Embedded, run: Job, machines: int) -> None:
-    """Check that it has no machine, had `machines` of them, its process is gone, and its bills are settled."""
+    """Check that it has no machine, had `machines` of them, nothing executes it, and its bills are settled."""
     eventually("its machine is gone", lambda: not local_cloud(run.home).find(run.key), GONE_S, 0.5)
-    pid = processes[run.key]
-    eventually("its process has ended", lambda: not psutil.pid_exists(pid))
+    with embedded.api.in_use(embedded.home):
+        eventually("nothing executes it", lambda: not is_locked(run.key))
     assert len(list(run.home.machines.glob(f"{run.key}-*"))) == machines
     assert list(run.home.path.rglob(f"accounts/{run.key}.json")) == []
     receipt = run.home.results / run.key / RECEIPT_FILE
     assert receipt.exists() == (machines > 0)
     if machines:
         assert [attempt["ending"] for attempt in receipt_in(receipt.parent)["attempts"]] == ["lost"]
-
-
-def waits(run: Job) -> None:
-    """Wait until its process waits, and record its pid, since the run may be deleted later."""
-    run.waits()
-    processes[run.key] = int(str(run.run.infrastructure_pid).rpartition(":")[2])
 
 
 @pytest.mark.parametrize(
@@ -67,7 +59,7 @@ def test_final_state_set_by_hand_ends_the_job_and_stays(
     embedded: Embedded, client: SyncPrefectClient, jobs: dict[str, Job], phase: str, state: State[None], machines: int
 ) -> None:
     run = jobs[phase]
-    waits(run)
+    run.waits()
     client.set_flow_run_state(run.run_id, state)
     if phase != "at work":  # there, a process of the machine waits, not of the controller
         assert run.plan is not None
@@ -81,7 +73,7 @@ def test_final_state_set_by_hand_ends_the_job_and_stays(
 
 def test_deleting_the_run_ends_the_job(embedded: Embedded, client: SyncPrefectClient, jobs: dict[str, Job]) -> None:
     run = jobs["at the boot"]
-    waits(run)
+    run.waits()
     client.delete_flow_run(run.run_id)
     run.deleted = True
     check_ended(embedded, run, 1)

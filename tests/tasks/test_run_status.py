@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from types import SimpleNamespace
@@ -71,6 +73,24 @@ def test_cancelling_without_a_signal_ends_the_job() -> None:
     long_ago = datetime.now(UTC) - timedelta(seconds=2 * SIGNAL_S)
     with pytest.raises(Ended, match="cancelled"):
         is_active(Cancelling(timestamp=long_ago))
+
+
+def test_cancelling_ends_a_job_in_a_thread_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A thread gets no signal. The end is one line in the log of its task, without a trace."""
+
+    def body() -> Any:
+        with pytest.raises(Ended, match="cancelled"):
+            is_active(Cancelling())
+        try:
+            is_active(Cancelling())
+        except Ended:
+            logging.getLogger("prefect.task_runs").exception("Task run failed")
+        return True
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(body).result()
+    (record,) = [record for record in caplog.records if record.message == "Task run failed"]
+    assert record.exc_info is None
 
 
 @pytest.mark.parametrize(("state", "run_count"), [(Running(), 2), (Completed(), 2), (Scheduled(), 1), (Pending(), 1)])

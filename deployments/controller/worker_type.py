@@ -1,0 +1,88 @@
+"""The worker of the controller's pool: it executes Spotwave's own flow runs in threads of its process.
+
+A job mostly waits, and a process for it costs more than a hundred MiB and three seconds of CPU. A crash of this process
+is a crash of all its runs, which `reconcile` starts again. Other runs in the pool, such as a user's own flow, and runs
+with environment variables of their own get a process each, as from Prefect's process worker.
+
+An entry point of the group `prefect.collections` names this module, so every Prefect worker and server imports it: it
+imports nothing that Prefect's process worker does not.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import anyio.abc
+from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import FlowRun, WorkerMetadata
+
+    from spotwave.deployments.controller.run_threads import RunThreads
+
+OWN_FLOWS = "spotwave.flows."
+# Read from the run by the flow itself (flows.loop.story_flow), so that they need no process.
+READ_BY_FLOW = frozenset({"SPOTWAVE_RESULTS", "SPOTWAVE_RESULTS_HOST"})
+
+
+class ControllerWorker(ProcessWorker):
+    """Prefect's process worker, except that Spotwave's own flows run in threads."""
+
+    type = "spotwave"
+    _description = "Executes Spotwave's jobs in threads of one process. Started by `spotwave up`."
+    _display_name = "Spotwave"
+    _documentation_url = ""
+    _logo_url = ""
+
+    _threads: RunThreads | None = None
+
+    async def run(
+        self,
+        flow_run: FlowRun,
+        configuration: ProcessJobConfiguration,
+        task_status: anyio.abc.TaskStatus[int] | None = None,
+    ) -> ProcessWorkerResult:
+        """Execute the run in a thread, or else in a process; return when it has ended."""
+        entrypoint = await self._own_entrypoint(flow_run, configuration)
+        if entrypoint is None:
+            return await super().run(flow_run, configuration, task_status)
+        if self._threads is None:
+            # Imported here, not by every Prefect worker.
+            from spotwave.deployments.controller.run_threads import RunThreads
+
+            self._threads = RunThreads(self._logger)
+        identifier = f"{socket.gethostname()}:{os.getpid()}"
+        status: Any = task_status or anyio.TASK_STATUS_IGNORED
+        code = await self._threads.execute(flow_run, entrypoint, lambda: status.started(identifier))
+        return ProcessWorkerResult(status_code=code, identifier=identifier)
+
+    async def _own_entrypoint(self, flow_run: FlowRun, configuration: ProcessJobConfiguration) -> str | None:
+        """Return the entrypoint of a flow of Spotwave that needs no process of its own, else None."""
+        if flow_run.deployment_id is None or configuration.working_dir is not None:
+            return None
+        deployment = await self.client.read_deployment(flow_run.deployment_id)
+        pool = self.work_pool.base_job_template.get("variables", {}).get("properties", {}).get("env", {})
+        environment = {
+            **(pool.get("default") or {}),
+            **_environment(deployment.job_variables),
+            **_environment(flow_run.job_variables),
+        }
+        if environment.keys() - READ_BY_FLOW:
+            return None
+        entrypoint = deployment.entrypoint or ""
+        return entrypoint if entrypoint.startswith(OWN_FLOWS) else None
+
+    async def _worker_metadata(self) -> WorkerMetadata | None:
+        """Return nothing: the versions of Prefect's collections, which would import every cloud's SDK."""
+        return None
+
+
+def _environment(job_variables: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the environment variables of job variables, which may be written as `env: {NAME: ...}` or `env.NAME`."""
+    given = job_variables or {}
+    found = given.get("env")
+    apart = {name.removeprefix("env."): value for name, value in given.items() if name.startswith("env.")}
+    return {**(found if isinstance(found, dict) else {}), **apart}
