@@ -24,7 +24,7 @@ _PROBE_S = 0.25
 _PATIENCE_S = 120.0
 STALL_S = 10.0
 #: The roles, in the order of the table.
-CONTROLLER = ("server", "PostgreSQL", "controller's worker", "controller run")
+CONTROLLER = ("server", "PostgreSQL", "controller", "other of the controller")
 MACHINE = ("agent", "machine's worker", "node run", "other on machines")
 ROLES = (*CONTROLLER, *MACHINE)
 
@@ -96,7 +96,7 @@ class Load:
 def _on_machine(command: list[str]) -> str:
     if "spotwave.node.agent" in command:
         return "agent"
-    if _is_call(command, "worker", "start"):
+    if "spotwave.node.agent.attempt_worker" in command:
         return "machine's worker"
     return "node run" if any(word.startswith("prefect.") for word in command) else "other on machines"
 
@@ -104,7 +104,7 @@ def _on_machine(command: list[str]) -> str:
 def _on_controller(command: list[str]) -> str:
     if _is_call(command, "server", "start"):
         return "server"
-    return "controller's worker" if _is_call(command, "worker", "start") else "controller run"
+    return "controller" if "spotwave.deployments.controller" in command else "other of the controller"
 
 
 def _is_call(command: list[str], *words: str) -> bool:

@@ -100,16 +100,15 @@ class Report:
 
     def _thousand(self) -> list[str]:
         """Return the controller's resources for 1,000 jobs on rented machines, extrapolated from this run."""
-        each = sum(self.pss.get("controller run", [])) / self.jobs
-        fixed = sum(sum(self.pss.get(role, [])) for role in CONTROLLER if role != "controller run")
+        fixed = sum(sum(self.pss.get(role, [])) for role in CONTROLLER)
         machine = sum(sum(self.pss.get(role, [])) for role in MACHINE) / self.jobs
         starting = sum(self.meter.cpu["start"].get(role, 0.0) for role in CONTROLLER) / self.jobs
+        cores = {role: self.load(role) * 1000 for role in CONTROLLER}
         return [
-            f"Extrapolated to 1,000 jobs at once on rented machines: {each * 1000 / 1024:.0f} GiB for the "
-            f"controller's runs and {fixed / 1024:.1f} GiB for server, database and worker; "
-            f"{sum(map(self.load, CONTROLLER)) * 1000:.1f} cores while they run, of which the server "
-            f"{self.load('server') * 1000:.1f}, the database {self.load('PostgreSQL') * 1000:.1f}, the controller's "
-            f"runs {self.load('controller run') * 1000:.1f}; {starting * 1000 / 60:.0f} CPU minutes to start them all. "
+            f"The controller with its server and database: {fixed / 1024:.1f} GiB. Extrapolated to 1,000 jobs at once "
+            f"on rented machines: {sum(cores.values()):.1f} cores while they run, of which the server "
+            f"{cores['server']:.1f}, the database {cores['PostgreSQL']:.1f}, the controller {cores['controller']:.1f}; "
+            f"{starting * 1000 / 60:.0f} CPU minutes to start them all. "
             f"Spotwave uses {machine:.0f} MiB on each machine."
         ]
 

@@ -7,13 +7,16 @@ from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import ArtifactCreate
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterId
-from prefect.client.schemas.objects import FlowRun, State, StateType, WorkerStatus
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterId, FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import Artifact, FlowRun, State, StateType, Worker, WorkerStatus
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Cancelled, Crashed
 
 from spotwave.node.contract import MACHINES_POOL, Lease
 from spotwave.node.identity import node_name
+from spotwave.tasks.batch import MOST, Batch
+
+MOST_WORKERS = 10_000  # of the machines' pool that are read: far more than machines at once
 
 
 def client() -> SyncPrefectClient:
@@ -41,11 +44,18 @@ def read_lease(api: SyncPrefectClient, lease_id: str) -> Lease | None:
 
     Raises ObjectNotFound if the artifact is gone.
     """
-    wanted = ArtifactFilter(id=ArtifactFilterId(any_=[UUID(lease_id)]))
-    found = api.read_artifacts(artifact_filter=wanted, limit=1)
-    if not found:
+    found = _artifacts.get(api, UUID(lease_id))
+    if found is None:
         raise ObjectNotFound(http_exc=LookupError(f"lease {lease_id} is gone"))
-    return Lease.from_metadata(found[0].metadata_)
+    return Lease.from_metadata(found.metadata_)
+
+
+def _read_artifacts(api: SyncPrefectClient, ids: list[UUID]) -> dict[UUID, Artifact]:
+    found = api.read_artifacts(artifact_filter=ArtifactFilter(id=ArtifactFilterId(any_=ids)), limit=len(ids))
+    return {one.id: one for one in found}
+
+
+_artifacts = Batch(_read_artifacts)
 
 
 def fence(api: SyncPrefectClient, lease_id: str) -> None:
@@ -58,8 +68,33 @@ def fence(api: SyncPrefectClient, lease_id: str) -> None:
 
 def worker_is_online(api: SyncPrefectClient, name: str) -> bool:
     """Whether the machine's Prefect worker polls its queue."""
-    workers = api.read_workers_for_work_pool(MACHINES_POOL)
-    return any(worker.name == name and worker.status == WorkerStatus.ONLINE for worker in workers)
+    return _online_workers.get(api, name) is not None
+
+
+def _read_online_workers(api: SyncPrefectClient, names: list[str]) -> dict[str, Worker]:
+    found: dict[str, Worker] = {}
+    for start in range(0, MOST_WORKERS, MOST):
+        page = api.read_workers_for_work_pool(MACHINES_POOL, offset=start, limit=MOST)
+        found |= {one.name: one for one in page if one.status == WorkerStatus.ONLINE}
+        if len(page) < MOST:
+            break
+    return found
+
+
+_online_workers = Batch(_read_online_workers)
+
+
+def newest_run(api: SyncPrefectClient, flow_run_id: UUID) -> FlowRun | None:
+    """Return the run; None if it was deleted. For loops: jobs that ask at the same time share a request."""
+    return _runs.get(api, flow_run_id)
+
+
+def _read_runs(api: SyncPrefectClient, ids: list[UUID]) -> dict[UUID, FlowRun]:
+    found = api.read_flow_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=ids)), limit=len(ids))
+    return {one.id: one for one in found}
+
+
+_runs = Batch(_read_runs)
 
 
 def settle_node_run(

@@ -87,7 +87,7 @@ def still_active(prefect: SyncPrefectClient, flow_run_id: UUID, run_count: int) 
     run_count: which start of the run this engine is. Raises Ended, Superseded, and the client's error if the API does
     not answer.
     """
-    run = run_of(prefect, flow_run_id)
+    run = api.newest_run(prefect, flow_run_id)
     if run is not None and (run.run_count or 0) > run_count:
         raise Superseded(f"flow run {flow_run_id} has a newer engine")
     match status_of(run):

@@ -39,6 +39,7 @@ FILES = {
         "tests/deployments/test_controller.py",
         "tests/deployments/test_earlier_pool.py",
         "tests/deployments/test_earlier_version.py",
+        "tests/deployments/test_gate.py",
     },
 }
 

@@ -25,6 +25,7 @@ WITHIN: dict[str, set[str]] = {
     "flows": {"flows.loop"},
     "flows.loop": set(),
     "flows.housekeeping": {"flows.loop"},
+    "flows.queue": set(),
     "tasks": set(),
     "tasks.market": {"tasks"},
     "tasks.cost": {"tasks", "tasks.market"},

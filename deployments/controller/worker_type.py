@@ -12,18 +12,25 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import anyio.abc
+from prefect.client.schemas.responses import WorkerFlowRunResponse
+from prefect.exceptions import ObjectNotFound
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
 if TYPE_CHECKING:
-    from prefect.client.schemas.objects import FlowRun, WorkerMetadata
+    from prefect.client.schemas.objects import FlowRun, WorkerMetadata, WorkPool
 
+    from spotwave.deployments.controller.gate import Gate
     from spotwave.deployments.controller.run_threads import RunThreads
 
 OWN_FLOWS = "spotwave.flows."
+JOBS_QUEUE = "jobs"  # flows.housekeeping.reconcile.JOBS_QUEUE
+SHOWN_S = 20.0
 # Read from the run by the flow itself (flows.loop.story_flow), so that they need no process.
 READ_BY_FLOW = frozenset({"SPOTWAVE_RESULTS", "SPOTWAVE_RESULTS_HOST"})
 
@@ -38,6 +45,9 @@ class ControllerWorker(ProcessWorker):
     _logo_url = ""
 
     _threads: RunThreads | None = None
+    _gate: Gate | None = None
+    _shown = float("-inf")  # when the queue of jobs was last polled as Prefect's workers do
+    _others: list[str] | None = None
 
     async def run(
         self,
@@ -56,8 +66,34 @@ class ControllerWorker(ProcessWorker):
             self._threads = RunThreads(self._logger)
         identifier = f"{socket.gethostname()}:{os.getpid()}"
         status: Any = task_status or anyio.TASK_STATUS_IGNORED
-        code = await self._threads.execute(flow_run, entrypoint, lambda: status.started(identifier))
+        try:
+            code = await self._threads.execute(flow_run, entrypoint, lambda: status.started(identifier))
+        finally:
+            if self._gate is not None:
+                self._gate.changed()
         return ProcessWorkerResult(status_code=code, identifier=identifier)
+
+    async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
+        """Return the runs to start now: jobs that the gate admits, and due runs of the pool's other queues."""
+        if self._gate is None:
+            from spotwave.blocks.home import home
+            from spotwave.deployments.controller.gate import Gate
+
+            self._gate = Gate(self._work_pool_name, home(), self._logger)
+        before = datetime.now(UTC) + timedelta(seconds=self._prefetch_seconds)
+        pool, ask = self.work_pool, self.client.get_scheduled_flow_runs_for_work_pool
+        try:
+            if time.monotonic() - self._shown >= SHOWN_S:
+                queues = await self.client.read_work_queues(work_pool_name=pool.name)
+                self._others = [queue.name for queue in queues if queue.name != JOBS_QUEUE]
+                # No run is due before 1970: asked for only so that the UI shows the queue as polled.
+                await ask(pool.name, work_queue_names=[JOBS_QUEUE], scheduled_before=datetime(1970, 1, 1, tzinfo=UTC))
+                self._shown = time.monotonic()
+            found = await ask(pool.name, work_queue_names=self._others, scheduled_before=before)
+        except ObjectNotFound:
+            return []
+        jobs = await self._gate.next(self.client, pool, before, self._submitting_flow_run_ids)
+        return [*found, *(_response(pool, run) for run in jobs)]
 
     async def _own_entrypoint(self, flow_run: FlowRun, configuration: ProcessJobConfiguration) -> str | None:
         """Return the entrypoint of a flow of Spotwave that needs no process of its own, else None."""
@@ -78,6 +114,11 @@ class ControllerWorker(ProcessWorker):
     async def _worker_metadata(self) -> WorkerMetadata | None:
         """Return nothing: the versions of Prefect's collections, which would import every cloud's SDK."""
         return None
+
+
+def _response(pool: WorkPool, run: FlowRun) -> WorkerFlowRunResponse:
+    assert run.work_queue_id is not None
+    return WorkerFlowRunResponse(work_pool_id=pool.id, work_queue_id=run.work_queue_id, flow_run=run)
 
 
 def _environment(job_variables: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from prefect.runtime import flow_run
 
 from spotwave.flows.loop.errors import JobFailed
 from spotwave.tasks import api
+from spotwave.tasks.batch import sleep_to_tick
 from spotwave.tasks.machine.no_machine import HELPS
 from spotwave.tasks.machine.placement_rounds import (
     WAITING,
@@ -31,6 +32,7 @@ FIRST_PAUSE_S = 30.0
 LONGEST_PAUSE_S = 600.0  # how long prices count as fresh (tasks.market.fetch_prices.FRESH_S)
 GROWTH = 1.5  # factor between pauses: the longest is reached after about twenty minutes
 LOOK_S = 5.0  # interval of the checks of the run itself
+TICK_S = 1.0  # jobs check at the same moments, so that they share the request (tasks.batch)
 LEAST_RUN_S = 240.0  # least time for a machine to boot and do any work before the job's deadline
 ENV_LONGEST_PAUSE = "SPOTWAVE_LONGEST_PAUSE_S"  # shortens all pauses; docs/machines.md
 
@@ -139,7 +141,11 @@ class Rounds:
     def _sleep(self, attempt: int, turn: Round, for_choice: bool) -> None:
         """Sleep until the round starts; a cancel or stop interrupts it by signal. Raises Held, Ended, Superseded."""
         while (left := turn.until - time.time()) > 0:
-            time.sleep(min(LOOK_S, left))  # neither markets nor clouds notify of new capacity
+            # Neither markets nor clouds notify of new capacity.
+            if left < LOOK_S:
+                time.sleep(left)
+            else:
+                sleep_to_tick(LOOK_S - TICK_S, TICK_S)
             try:
                 is_active = still_active(api.client(), self._job.flow_run_id, self.run_count)
             except (httpx.HTTPError, PrefectHTTPStatusError) as error:

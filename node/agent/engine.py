@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from spotwave.node.contract import ENGINE_PID_FILE, MACHINES_POOL, Brief, Outcome
+from spotwave.node.contract import ENGINE_PID_FILE, Brief, Outcome
 from spotwave.node.untrusted.own_files import read_regular
 
 log = logging.getLogger("agent.worker")
@@ -71,8 +71,7 @@ class Worker:
     def start(self) -> None:
         self._starts += 1
         name, work = self._brief.name, self._work
-        command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", MACHINES_POOL]
-        command += ["--work-queue", name, "--name", name, "--type", "process", "--limit", "1"]
+        command = [sys.executable, "-m", "spotwave.node.agent.attempt_worker", name]
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
                 command,

@@ -27,6 +27,7 @@ from spotwave.node.contract import Cause, Ending, Lease, Outcome, Phase, Progres
 from spotwave.node.storage.remote import RemoteError
 from spotwave.node.untrusted.plain_text import markdown, plain
 from spotwave.tasks import api
+from spotwave.tasks.batch import sleep_to_tick
 from spotwave.tasks.cache import ONCE
 from spotwave.tasks.cost.receipt import billed
 from spotwave.tasks.cost.reserve import TEARDOWN_S
@@ -36,10 +37,10 @@ from spotwave.tasks.machine.channel import channel_of
 from spotwave.tasks.machine.remote_heartbeat import RemoteHeartbeat
 from spotwave.tasks.machine.remote_outcome import remote_outcome
 from spotwave.tasks.records import Allowance, Job
-from spotwave.tasks.run_status import ended, run_of, still_active
+from spotwave.tasks.run_status import ended, still_active
 
 POLL_S = 2.0
-LONG_POLL_S = 5.0  # after ten minutes; every poll makes three requests to the server
+LONG_POLL_S = 5.0  # after ten minutes; a poll makes three requests, for all jobs of the controller together
 STATE_S = 5.0  # interval of the queries to the cloud
 EARLY_S = 20.0  # how long a machine may report booting after its run has ended
 STOPPING_S = 300.0  # how long a machine may be stopping
@@ -109,7 +110,7 @@ class _Watch:
             self.show(lease.progress)
             if lease.phase is Phase.ENDED and lease.outcome is not None:
                 return lease.outcome
-        run = run_of(self.api, self.node_run_id)
+        run = api.newest_run(self.api, self.node_run_id)
         if (run is None or run.state_type in (StateType.CANCELLED, StateType.CANCELLING)) and not ended(
             self.api, self.job.flow_run_id
         ):
@@ -257,4 +258,4 @@ def _until_it_has_ended(seen: _Watch) -> Outcome:
             seen.log.info("attempt %d %s: %s", seen.machine.attempt, outcome.ending, outcome.reason)
             return seen.with_lease_data(outcome)
         # Polling by design: the API and three clouds have no common event source.
-        time.sleep(min(LONG_POLL_S, max(POLL_S, (time.monotonic() - begun) / 120)))
+        sleep_to_tick(min(LONG_POLL_S, max(POLL_S, (time.monotonic() - begun) / 120)), POLL_S / 2)

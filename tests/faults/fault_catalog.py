@@ -63,8 +63,8 @@ class Fault:
     down_s: float = 2.0  #: downtime of a shared service, until `up` restarts it
 
 
-def _kills(words: str) -> Callable[[Live], None]:
-    return lambda live: live.kill(words)
+def _kills(module: str) -> Callable[[Live], None]:
+    return lambda live: live.kill(module)
 
 
 def _vanish(live: Live) -> None:
@@ -152,7 +152,11 @@ _FAULTS = (
     Fault("kill the Prefect server", CONTROLLER, nothing, shared=True),
     Fault("Prefect server away for minutes", ("run_shci",), nothing, shared=True, down_s=150.0),
     Fault("kill the agent", MACHINE, _kills("spotwave.node.agent")),
-    Fault("kill the machine's worker", ("hartree_fock", "write_fcidump", "run_shci", "saving"), _kills("worker start")),
+    Fault(
+        "kill the machine's worker",
+        ("hartree_fock", "write_fcidump", "run_shci", "saving"),
+        _kills("spotwave.node.agent.attempt_worker"),
+    ),
     Fault("kill the node run", WORK, _kills("prefect.engine")),
     Fault("kill the solver", ("run_shci",), _kills("spotwave.node.jobs.shci.programs.pyci_program")),
     Fault("kill the machine", MACHINE, _vanish, machines=2),

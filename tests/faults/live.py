@@ -34,10 +34,10 @@ class Live:
         """Return the newest machine's id."""
         return self.testbed.machine_ids(self.key)[-1]
 
-    def kill(self, words: str) -> None:
-        """SIGKILL the machine's processes with these words in their command lines."""
-        found = self.testbed.find(self.machine, words)
-        assert found, f"nothing runs '{words}'"
+    def kill(self, module: str) -> None:
+        """SIGKILL the machine's processes that run this module."""
+        found = self.testbed.find(self.machine, module)
+        assert found, f"nothing runs '{module}'"
         kill_each(found)
 
     def generations(self) -> dict[str, int]:

@@ -154,6 +154,6 @@ class Testbed(ABC):
     def wrong_receipt(self, receipt: dict[str, Any]) -> str | None:
         """Return the difference between the receipt and the cloud's bill, if any."""
 
-    def find(self, machine_id: str, part: str) -> list[psutil.Process]:
-        """Return the machine's processes with this text in their command lines."""
-        return [process for process in self.processes(machine_id) if part in " ".join(words(process))]
+    def find(self, machine_id: str, module: str) -> list[psutil.Process]:
+        """Return the machine's processes that run this module."""
+        return [process for process in self.processes(machine_id) if module in words(process)]

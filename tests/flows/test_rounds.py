@@ -42,6 +42,7 @@ def server(embedded: Embedded) -> Iterator[None]:
 def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ENV_LONGEST_PAUSE, "0.05")
     monkeypatch.setattr("spotwave.flows.loop.placement_rounds.LOOK_S", 0.02)
+    monkeypatch.setattr("spotwave.flows.loop.placement_rounds.TICK_S", 0.01)
 
 
 def within(folder: Path, body: Callable[[Job], Any], **limits: Any) -> Any:

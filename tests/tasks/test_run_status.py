@@ -12,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import State
 from prefect.exceptions import ObjectNotFound
 from prefect.states import (
@@ -35,6 +36,8 @@ RUN = uuid4()
 class FakePrefect:
     """Has one run, in a given state; None: the run was deleted."""
 
+    api_url = "http://prefect.test/api"
+
     def __init__(self, state: State[Any] | None, run_count: int = 1) -> None:
         self._state, self._run_count = state, run_count
 
@@ -42,7 +45,12 @@ class FakePrefect:
         assert run_id == RUN
         if self._state is None:
             raise ObjectNotFound(http_exc=LookupError("deleted"))
-        return SimpleNamespace(state=self._state, run_count=self._run_count)
+        return SimpleNamespace(id=RUN, state=self._state, run_count=self._run_count)
+
+    def read_flow_runs(self, flow_run_filter: FlowRunFilter, limit: int) -> list[SimpleNamespace]:
+        assert flow_run_filter.id is not None
+        assert flow_run_filter.id.any_ == [RUN]
+        return [] if self._state is None else [self.read_flow_run(RUN)]
 
 
 def is_active(state: State[Any] | None, run_count: int = 1) -> bool:

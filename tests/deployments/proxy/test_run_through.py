@@ -82,10 +82,9 @@ def worker(name: str, work: Path, settings: dict[str, str]) -> Iterator[None]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "SPOTWAVE_"))}
     environment |= SETTINGS | settings | {"PREFECT_HOME": str(work / "prefect"), ENV_WORK: str(work)}
     environment["PYTHONPATH"] = str(ROOT / "src")
-    arguments = ["--pool", MACHINES_POOL, "--work-queue", name, "--name", name, "--type", "process", "--limit", "1"]
     with (work / "worker.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "prefect", "worker", "start", *arguments],
+            [sys.executable, "-m", "spotwave.node.agent.attempt_worker", name],
             cwd=work,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -148,7 +147,7 @@ def test_node_run_through_proxy(embedded: Embedded, client: SyncPrefectClient, t
     assert settings["PREFECT_API_AUTH_STRING"].split(":")[1] not in log.read_text() + output
 
 
-def test_command_reports_invalid_options(embedded: Embedded) -> None:
+def test_command_reports_invalid_options(embedded: Embedded, prefect_api: Api) -> None:
     for access, host, cert, told in (
         ("prefect-access/here", "127.0.0.1", None, "proxy_key: not set in the block prefect-access/here"),
         ("prefect-access/nowhere", "127.0.0.1", None, "--access prefect-access/nowhere: the block does not exist"),
