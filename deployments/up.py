@@ -29,6 +29,7 @@ from spotwave.deployments.register import ensure_registered
 from spotwave.deployments.report import Report
 from spotwave.deployments.restart import restart_other
 from spotwave.flows.housekeeping.reconcile import adopt
+from spotwave.flows.queue.admission import InvalidLimits, read_limits
 from spotwave.node.contract import CONTROLLER_POOL
 
 _ONLINE_S = 60.0
@@ -100,8 +101,9 @@ def _api(home: Home, report: Report) -> tuple[Api, bool]:
 def _limit(home: Home, api: Api) -> Limit:
     """Return the maximum number of concurrent jobs. Raises Unavailable."""
     try:
+        read_limits(home.path)  # read again by the controller whenever the file changes
         return limit_for(server.on_sqlite(home) if api.embedded else None)
-    except BadLimit as error:
+    except (BadLimit, InvalidLimits) as error:
         raise Unavailable(str(error)) from error
 
 

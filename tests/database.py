@@ -18,7 +18,6 @@ from pathlib import Path
 from unittest.mock import patch
 
 from filelock import FileLock
-from prefect.testing.utilities import prefect_test_harness
 
 # Set by the first process, which ends last; those that pytest-xdist starts inherit it.
 _FOLDER = "TESTS_DATABASE_FOLDER"
@@ -43,6 +42,9 @@ def fresh_database(path: Path) -> None:
 @contextmanager
 def prefect_server() -> Iterator[None]:
     """Run Prefect's own test server with such a database, without worker and password."""
+    # Imported here: it imports Prefect's whole server, in each process of the tests.
+    from prefect.testing.utilities import prefect_test_harness
+
     folder = tempfile.mkdtemp(prefix="spotwave-tests-")  # the harness removes it
     fresh_database(Path(folder) / "prefect-test.db")  # the file name that the harness uses
     with patch("prefect.testing.utilities.mkdtemp", lambda: folder), prefect_test_harness(server_startup_timeout=240):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,11 @@ from tests.import_graph import cycle_in, graph_of, sources_of
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("flows", "tasks", "blocks", "node", "deployments")
-GRAPH = graph_of(sources_of(ROOT, FOLDERS))
+
+
+@functools.cache
+def graph() -> dict[str, set[str]]:
+    return graph_of(sources_of(ROOT, FOLDERS))
 
 
 def subfolders_of(folder: str) -> list[str]:
@@ -85,7 +90,7 @@ def test_every_subfolder_has_a_rule() -> None:
 
 
 def test_subfolder_imports_only_allowed_subfolders() -> None:
-    assert forbidden_imports(GRAPH) == []
+    assert forbidden_imports(graph()) == []
 
 
 @pytest.mark.parametrize(
@@ -111,7 +116,7 @@ def test_forbidden_import_is_detected(module: str, one: str) -> None:
 def test_clouds_are_not_imported_directly() -> None:
     wrong = [
         f"{module} imports {one}"
-        for module, one in imports(GRAPH)
+        for module, one in imports(graph())
         if subfolder_of(one) in CLOUDS
         and subfolder_of(module) != subfolder_of(one)
         and module not in MAY_IMPORT_A_CLOUD
@@ -121,7 +126,7 @@ def test_clouds_are_not_imported_directly() -> None:
 
 def test_job_kind_is_imported_only_by_its_story() -> None:
     wrong = []
-    for module, one in imports(GRAPH):
+    for module, one in imports(graph()):
         kind = one.removeprefix("node.jobs.").partition(".")[0]
         own = (f"flows.{kind}", f"node.jobs.{kind}")
         if one.startswith("node.jobs.") and not module.startswith(own):
@@ -130,7 +135,7 @@ def test_job_kind_is_imported_only_by_its_story() -> None:
 
 
 def test_there_is_no_import_cycle() -> None:
-    assert cycle_in(GRAPH) == []
+    assert cycle_in(graph()) == []
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,10 @@ def test_a_worker_that_ends_before_its_run_is_restarted_a_few_times(api: Api, ag
 
     def another() -> psutil.Process | None:
         children = psutil.Process(machine.process.pid).children()
-        return next((one for one in children if one.pid not in killed and "worker" in words(one)), None)
+        return next(
+            (one for one in children if one.pid not in killed and "spotwave.node.agent.attempt_worker" in words(one)),
+            None,
+        )
 
     for _ in range(MOST_STARTS):
         worker = until(another)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from prefect.server.schemas.core import Artifact
 
 from spotwave.node.contract import Cause, Ending, Lease, Limit, Outcome, Phase, Progress
 
@@ -11,6 +10,8 @@ from spotwave.node.contract import Cause, Ending, Lease, Limit, Outcome, Phase, 
 @pytest.mark.parametrize("length", [0, 80, 400, 449, 450, 451, 3000])
 def test_a_lease_with_a_long_reason_fits_an_artifacts_metadata(length: int) -> None:
     """Prefect truncates every value at 500 characters."""
+    from prefect.server.schemas.core import Artifact  # not above: each process of the tests imports that
+
     crash = {"cause": Cause.PROGRAM, "signal": 11, "step": "run_shci"}
     outcome = Outcome(Ending.LOST, "é" * length, sent_bytes=12, **crash)  # type: ignore[arg-type]
     lease = Lease(7, Phase.ENDED, Progress("run_shci", 40.0, "x" * length), "001-00002", outcome)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect.server.api.server import RequestLimitMiddleware
 
 from spotwave.node.agent.prefect_server import count_no_websockets
 
@@ -96,6 +95,8 @@ def test_objects_of_the_running_server_are_not_scanned_repeatedly() -> None:
 
 @pytest.mark.parametrize(("counted", "answered"), [(False, 3), (True, 0)])
 def test_open_websockets_do_not_block_requests(monkeypatch: pytest.MonkeyPatch, counted: bool, answered: int) -> None:
+    from prefect.server.api.server import RequestLimitMiddleware  # not above: each process of the tests imports that
+
     monkeypatch.setattr(RequestLimitMiddleware, "__call__", RequestLimitMiddleware.__call__)  # restored at the end
     if not counted:
         count_no_websockets()
@@ -104,6 +105,8 @@ def test_open_websockets_do_not_block_requests(monkeypatch: pytest.MonkeyPatch, 
 
 async def _answered(limit: int, websockets: int, requests: int) -> int:
     """Return how many requests are answered while websockets are open."""
+    from prefect.server.api.server import RequestLimitMiddleware
+
     opened, answers = [], []
 
     async def app(scope: dict[str, str], receive: Any, send: Any) -> None:
