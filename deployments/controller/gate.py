@@ -28,14 +28,23 @@ from prefect.client.schemas.filters import (
     WorkQueueFilter,
     WorkQueueFilterName,
 )
-from prefect.client.schemas.objects import FlowRun, State, StateDetails, StateType, WorkPool
+from prefect.client.schemas.objects import FlowRun, State, StateDetails, StateType, WorkPool, WorkQueue
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import Abort, ObjectNotFound
 from prefect.states import Pending
 from prefect.utilities.engine import propose_state
 
 from spotwave.flows.housekeeping.reconcile import JOBS_QUEUE
-from spotwave.flows.queue.admission import QUEUED, Claim, InvalidLimits, Limits, admit, claim_of, read_limits
+from spotwave.flows.queue.admission import (
+    LIMITS_FILE,
+    QUEUED,
+    Claim,
+    InvalidLimits,
+    Limits,
+    admit,
+    claim_of,
+    read_limits,
+)
 
 PAGE = 200  # runs in one answer of the API
 CLOCK_S = 60.0  # a queued run is asked again after this time, if nothing has happened
@@ -60,16 +69,13 @@ class Gate:
         self._changed = True
 
     async def next(
-        self, client: PrefectClient, pool: WorkPool, before: datetime, taken: Collection[UUID]
+        self, client: PrefectClient, pool: WorkPool, queue: WorkQueue, before: datetime, taken: Collection[UUID]
     ) -> list[FlowRun]:
         """Return the runs that may start now, in order, and queue those that may not.
 
-        before: a run is due if it was to start before. taken: runs that are being started, which are still due.
+        queue: the pool's queue of jobs. before: a run is due if it was to start before. taken: runs that are being
+        started, which are still due.
         """
-        try:
-            queue = await client.read_work_queue_by_name(JOBS_QUEUE, work_pool_name=self._pool)
-        except ObjectNotFound:
-            return []
         if pool.is_paused or queue.is_paused:
             return []
         most = min((one for one in (pool.concurrency_limit, queue.concurrency_limit) if one is not None), default=None)
@@ -99,7 +105,7 @@ class Gate:
     def _reread(self, most: int | None) -> None:
         """Read the limits again if their file has changed. An invalid file changes nothing."""
         try:
-            written = (self._home / "limits.yaml").stat().st_mtime
+            written = (self._home / LIMITS_FILE).stat().st_mtime
         except OSError:
             written = 0.0
         if written != self._read:

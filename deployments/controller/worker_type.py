@@ -23,14 +23,14 @@ from prefect.exceptions import ObjectNotFound
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
 if TYPE_CHECKING:
-    from prefect.client.schemas.objects import FlowRun, WorkerMetadata, WorkPool
+    from prefect.client.schemas.objects import FlowRun, WorkerMetadata, WorkPool, WorkQueue
 
     from spotwave.deployments.controller.gate import Gate
     from spotwave.deployments.controller.run_threads import RunThreads
 
 OWN_FLOWS = "spotwave.flows."
 JOBS_QUEUE = "jobs"  # flows.housekeeping.reconcile.JOBS_QUEUE
-SHOWN_S = 20.0
+QUEUES_S = 10.0  # how soon a change of a queue's settings takes effect; the UI shows a queue as idle after a minute
 # Read from the run by the flow itself (flows.loop.story_flow), so that they need no process.
 READ_BY_FLOW = frozenset({"SPOTWAVE_RESULTS", "SPOTWAVE_RESULTS_HOST"})
 
@@ -46,8 +46,8 @@ class ControllerWorker(ProcessWorker):
 
     _threads: RunThreads | None = None
     _gate: Gate | None = None
-    _shown = float("-inf")  # when the queue of jobs was last polled as Prefect's workers do
-    _others: list[str] | None = None
+    _queues: Mapping[str, WorkQueue] = {}
+    _queues_read = float("-inf")
 
     async def run(
         self,
@@ -83,16 +83,18 @@ class ControllerWorker(ProcessWorker):
         before = datetime.now(UTC) + timedelta(seconds=self._prefetch_seconds)
         pool, ask = self.work_pool, self.client.get_scheduled_flow_runs_for_work_pool
         try:
-            if time.monotonic() - self._shown >= SHOWN_S:
-                queues = await self.client.read_work_queues(work_pool_name=pool.name)
-                self._others = [queue.name for queue in queues if queue.name != JOBS_QUEUE]
+            if time.monotonic() - self._queues_read >= QUEUES_S:
+                self._queues = {one.name: one for one in await self.client.read_work_queues(work_pool_name=pool.name)}
                 # No run is due before 1970: asked for only so that the UI shows the queue as polled.
                 await ask(pool.name, work_queue_names=[JOBS_QUEUE], scheduled_before=datetime(1970, 1, 1, tzinfo=UTC))
-                self._shown = time.monotonic()
-            found = await ask(pool.name, work_queue_names=self._others, scheduled_before=before)
+                self._queues_read = time.monotonic()
+            others = [name for name in self._queues if name != JOBS_QUEUE]
+            found = await ask(pool.name, work_queue_names=others, scheduled_before=before)
         except ObjectNotFound:
             return []
-        jobs = await self._gate.next(self.client, pool, before, self._submitting_flow_run_ids)
+        if (queue := self._queues.get(JOBS_QUEUE)) is None:
+            return found
+        jobs = await self._gate.next(self.client, pool, queue, before, self._submitting_flow_run_ids)
         return [*found, *(_response(pool, run) for run in jobs)]
 
     async def _own_entrypoint(self, flow_run: FlowRun, configuration: ProcessJobConfiguration) -> str | None:

@@ -62,7 +62,8 @@ def created(client: SyncPrefectClient, count: int, **parameters: Any) -> list[UU
 def asked(gate: Gate, client: SyncPrefectClient, taken: tuple[UUID, ...] = ()) -> list[UUID]:
     async def ask() -> list[FlowRun]:
         async with get_client() as one:
-            return await gate.next(one, client.read_work_pool(CONTROLLER_POOL), datetime.now(UTC), taken)
+            queue = client.read_work_queue_by_name("jobs", work_pool_name=CONTROLLER_POOL)
+            return await gate.next(one, client.read_work_pool(CONTROLLER_POOL), queue, datetime.now(UTC), taken)
 
     return [run.id for run in asyncio.run(ask())]
 
