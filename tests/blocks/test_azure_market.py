@@ -150,6 +150,7 @@ def test_catalogue_without_credentials(azure: AzureEmulator) -> None:
     assert market.missing == {"azure sizes": BY_NAME}
 
 
+@pytest.mark.thorough
 def test_large_market_is_read_with_limited_concurrency() -> None:
     with AzureEmulator(big_world(regions=12, sizes=520), latency_s=0.005) as azure:
         market = public(azure).market()

@@ -22,6 +22,7 @@ TOY = ROOT / "tests" / "toy_story"
 FOLDERS = ("flows", "tasks", "blocks", "node", "deployments")
 
 
+@pytest.mark.thorough
 def test_new_story_gets_its_deployments(tmp_path: Path) -> None:
     """Copies the tree, adds the toy story's two files and changes nothing else."""
     package = tmp_path / "spotwave"

@@ -80,6 +80,7 @@ def test_a_refused_checkpoint_does_not_block_the_output(work: Path, tmp_path: Pa
     assert any("the last checkpoint was not sent" in remark for remark in sync.remarks)
 
 
+@pytest.mark.thorough
 def test_an_unreachable_remote_is_retried_until_the_end(work: Path, tmp_path: Path) -> None:
     (work / OUTPUT_DIR / "result.json").write_text("{}")
     (tmp_path / "remote").write_text("a file, so nothing can be below it")

@@ -157,6 +157,7 @@ def test_a_lower_determinant_is_reported_if_the_program_cannot_start_from_it(tmp
     assert "may end in a higher state" in report.note
 
 
+@pytest.mark.thorough
 @on_linux
 def test_the_lowest_irrep_is_found(tmp_path: Path) -> None:
     """Quartet CN: the initial SCF has another irrep and leads to -90.6305; full CI gives -90.635349 in A1."""

@@ -213,6 +213,7 @@ def test_the_input_equals_the_recorded_one(tmp_path: Path) -> None:
         assert file.readline().split()[0] == "&FCI"
 
 
+@pytest.mark.thorough
 def test_restart_files_may_be_rewritten_during_a_copy(tmp_path: Path) -> None:
     """Dice rewrites files in place, emptying them first. Such a copy is discarded."""
     path, target = tmp_path / "0-variational.bkp", tmp_path / "dice.tar"

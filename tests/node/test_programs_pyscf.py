@@ -30,6 +30,7 @@ def proof(folder: Path) -> IntegralsProof:
     return dump(nitrogen(), folder)
 
 
+@pytest.mark.thorough
 def test_a_tiny_threshold_gives_full_ci_and_a_note(folder: Path, proof: IntegralsProof) -> None:
     lines: list[str] = []
     task = task_for(proof, folder, eps1=1e-6, name="fci")

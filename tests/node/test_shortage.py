@@ -74,6 +74,7 @@ def test_the_oom_killer_is_detected(tmp_path: Path, victim: str) -> None:
     assert ended.value.signal == (9 if victim == "itself" else None)
 
 
+@pytest.mark.thorough
 def test_a_bundled_program_reports_its_shortage(tmp_path: Path) -> None:
     proof = dump(nitrogen(), tmp_path)
     task = task_for(proof, tmp_path, memory_gib=0.02)

@@ -159,6 +159,7 @@ def test_command_reports_invalid_options(embedded: Embedded, prefect_api: Api) -
             serve(embedded.home, access, host, 0, cert, None, print)
 
 
+@pytest.mark.thorough
 def test_proxy_with_own_certificate(embedded: Embedded, prefect_api: Api, tmp_path: Path) -> None:
     cert, key = certificate(tmp_path)
     PrefectAccess(proxy_key=SecretStr(KEY)).save("proxy-test", overwrite=True)
