@@ -33,8 +33,7 @@ from spotwave.deployments import server
 from spotwave.deployments.api import Api
 from spotwave.deployments.home import Home
 from spotwave.deployments.processes import marked
-from spotwave.flows.housekeeping.reconcile import JOBS_QUEUE
-from spotwave.node.contract import CONTROLLER_POOL, MACHINES_POOL, job_key_of
+from spotwave.node.contract import CONTROLLER_POOL, JOBS_QUEUE, MACHINES_POOL, job_key_of
 
 _UP_S = 300.0
 _PAGE = 200

@@ -9,13 +9,8 @@ wait for a better one. They start at once on an embedded server with SQLite of i
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import psutil
@@ -24,6 +19,7 @@ from prefect.client.schemas.actions import WorkPoolUpdate
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.states import Cancelled, Scheduled
 
+from benchmarks._own_home import first, own_home, quiet
 from spotwave.blocks.local.block import LocalCloud
 from spotwave.deployments import server, worker
 from spotwave.deployments.down import down
@@ -61,14 +57,6 @@ def waiting(client: SyncPrefectClient, ids: list[Any]) -> int:
     return sum(run.state_name == "Waiting" for run in found)
 
 
-def wait_for(what: str, look: Callable[[], bool], within_s: float) -> None:
-    limit = time.monotonic() + within_s
-    while not look():
-        if time.monotonic() > limit:
-            sys.exit(f"controller: not within {within_s:.0f} s: {what}")
-        time.sleep(1.0)
-
-
 def measured(home: Home, client: SyncPrefectClient, count: int) -> None:
     """Start the jobs, hold them, and print the figures. The first job is not measured: it imports the story."""
     client.update_work_pool(CONTROLLER_POOL, WorkPoolUpdate(concurrency_limit=count + 8))
@@ -76,17 +64,17 @@ def measured(home: Home, client: SyncPrefectClient, count: int) -> None:
     client.update_work_queue(queue.id, concurrency_limit=count + 4)
     notes = {"controller": worker.running(home), "server": server.running(home)}
     processes = {name: psutil.Process(note.pid) for name, note in notes.items() if note is not None}
-    first = start(client, 1)
-    wait_for("the first job waits", lambda: waiting(client, first) == 1, START_S)
+    warm = start(client, 1)
+    first("the first job waits", lambda: waiting(client, warm) == 1, START_S, 1.0)
     before = {name: (cpu_s(one), mib(one)) for name, one in processes.items()}
     begun = time.monotonic()
     ids = start(client, count)
-    wait_for("all jobs wait", lambda: waiting(client, ids) == count, START_S)
+    first("all jobs wait", lambda: waiting(client, ids) == count, START_S, 1.0)
     took = time.monotonic() - begun
     started = {name: (cpu_s(one), mib(one)) for name, one in processes.items()}
     time.sleep(HOLD_S)
     held = {name: cpu_s(one) for name, one in processes.items()}
-    for run_id in [*first, *ids]:
+    for run_id in [*warm, *ids]:
         client.set_flow_run_state(run_id, Cancelled(), force=True)
     print(f"controller_jobs {count}")
     print(f"controller_start_s {took:.1f}")
@@ -100,24 +88,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=20, help="number of jobs that wait at once")
     asked = parser.parse_args()
-    with TemporaryDirectory(prefix="spotwave-bench-") as folder:
-        home = Home(Path(folder).resolve())
-        home.create()
-        (home.run / "port").write_text("0")
-        os.environ.update(PREFECT_API_URL="", SPOTWAVE_HOME=str(home.path))
-        quiet: Callable[[str], None] = lambda line: None  # noqa: E731
-        try:
-            up(home, quiet)
-            down(home, quiet)
-            begun = time.perf_counter()
-            api = up(home, quiet).api
-            print(f"up_s {time.perf_counter() - begun:.1f}")
-            with api.in_use(home), get_client(sync_client=True) as client:
-                LocalCloud(folder=str(home.machines), prices={"local-1": 1.0, "local-2": 1.0}).save("dear")
-                measured(home, client, asked.jobs)
-        finally:
-            with suppress(OSError):
-                down(home, quiet)
+    with own_home() as home:
+        up(home, quiet)
+        down(home, quiet)
+        begun = time.perf_counter()
+        api = up(home, quiet).api
+        print(f"up_s {time.perf_counter() - begun:.1f}")
+        with api.in_use(home), get_client(sync_client=True) as client:
+            LocalCloud(folder=str(home.machines), prices={"local-1": 1.0, "local-2": 1.0}).save("dear")
+            measured(home, client, asked.jobs)
 
 
 if __name__ == "__main__":

@@ -6,23 +6,17 @@ start-up times of the necessary parts. Both are measured in this run, with a sep
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
-from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags, TaskRunFilter, TaskRunFilterFlowRunId
 from prefect.states import Scheduled
 
+from benchmarks._own_home import first, own_home, quiet
 from spotwave.deployments.api import Api
-from spotwave.deployments.down import down
-from spotwave.deployments.home import Home
 from spotwave.deployments.up import up
 from spotwave.node.contract import job_key_of
 
@@ -52,15 +46,6 @@ def bare() -> float:
     return total
 
 
-def first(what: str, look: Callable[[], Any], within_s: float = 120.0) -> Any:
-    limit = time.monotonic() + within_s
-    while time.monotonic() < limit:
-        if found := look():
-            return found
-        time.sleep(0.1)
-    sys.exit(f"engine_overhead: not within {within_s:.0f} s: {what}")
-
-
 def to_hartree_fock(client: SyncPrefectClient) -> float:
     """Return the seconds from the creation of the run to the start of its hartree_fock, as recorded by the server."""
     deployment = client.read_deployment_by_name("shci/water-dimer")
@@ -86,19 +71,11 @@ def to_hartree_fock(client: SyncPrefectClient) -> float:
 
 
 def main() -> None:
-    with TemporaryDirectory(prefix="spotwave-bench-") as folder:
-        home = Home(Path(folder).resolve())
-        home.create()
-        (home.run / "port").write_text("0")
-        os.environ.update(PREFECT_API_URL="", SPOTWAVE_HOME=str(home.path))
-        quiet: Callable[[str], None] = lambda line: None  # noqa: E731
-        try:
-            api: Api = up(home, quiet, reconcile=False).api
-            with api.in_use(home), get_client(sync_client=True) as client:
-                to_hartree_fock(client)  # warm up the page cache and compile byte code
-                seconds = median(to_hartree_fock(client) for _ in range(RUNS))
-        finally:
-            down(home, quiet)
+    with own_home() as home:
+        api: Api = up(home, quiet, reconcile=False).api
+        with api.in_use(home), get_client(sync_client=True) as client:
+            to_hartree_fock(client)  # warm up the page cache and compile byte code
+            seconds = median(to_hartree_fock(client) for _ in range(RUNS))
     parts = bare()
     print(f"engine_seconds {seconds:.2f}")
     print(f"engine_parts_seconds {parts:.2f}")

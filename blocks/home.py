@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from platformdirs import user_state_path
 
@@ -37,6 +38,15 @@ def results_folder(environment: Mapping[str, str] | None = None) -> Path:
     if not named or (host and host != socket.gethostname()):
         return home(asked) / "results"
     return checked_results(named)
+
+
+def environment_of(job_variables: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return the environment variables of a run's job variables: `env: {NAME: ...}`, or `env.NAME`; None: not set."""
+    given = job_variables or {}
+    found = given.get("env")
+    apart = {name.removeprefix("env."): value for name, value in given.items() if name.startswith("env.")}
+    both = {**(found if isinstance(found, dict) else {}), **apart}
+    return {name: str(value) for name, value in both.items() if value is not None}
 
 
 def checked_results(named: str) -> Path:

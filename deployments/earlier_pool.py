@@ -21,15 +21,15 @@ from prefect.client.schemas.filters import (
     WorkQueueFilter,
     WorkQueueFilterName,
 )
-from prefect.client.schemas.objects import TERMINAL_STATES, StateType
+from prefect.client.schemas.objects import StateType
 from prefect.exceptions import ObjectNotFound
 
 from spotwave.deployments.deployed import our_deployments
+from spotwave.deployments.earlier_version import UNFINISHED
 from spotwave.deployments.pools import CONTROLLER_TYPE
-from spotwave.flows.housekeeping.reconcile import AGE, JOBS_QUEUE
-from spotwave.node.contract import CONTROLLER_POOL
+from spotwave.flows.housekeeping.reconcile import AGE
+from spotwave.node.contract import CONTROLLER_POOL, JOBS_QUEUE
 
-_UNFINISHED = [state for state in StateType if state not in TERMINAL_STATES]
 _OF_POOL = WorkPoolFilter(name=WorkPoolFilterName(any_=[CONTROLLER_POOL]))
 
 
@@ -76,7 +76,7 @@ def _has_open_jobs(client: SyncPrefectClient) -> bool:
             client.read_flow_runs(flow_run_filter=wanted, work_pool_filter=_OF_POOL, work_queue_filter=queue, limit=1)
         )
 
-    return any_in(_UNFINISHED) or any_in([StateType.CRASHED], datetime.now(UTC) - AGE)
+    return any_in(UNFINISHED) or any_in([StateType.CRASHED], datetime.now(UTC) - AGE)
 
 
 def _is_used_by_others(client: SyncPrefectClient) -> bool:

@@ -29,7 +29,7 @@ from spotwave.flows.housekeeping.reconcile import AGE
 
 _PACKAGE = "spotwave."
 _NOT_JOBS = {"housekeeping", "market", "node"}  # tags; a node run is part of a job, which is counted already
-_UNFINISHED = [state for state in StateType if state not in TERMINAL_STATES]
+UNFINISHED = [state for state in StateType if state not in TERMINAL_STATES]
 _SHOWN = 3
 # The name and the state of each run, with the tags of its deployment as a JSON list.
 _IN_SQLITE = """
@@ -48,7 +48,7 @@ def refuse_unfinished(client: SyncPrefectClient) -> None:
     if not old:
         return
     since = datetime.now(UTC) - AGE
-    runs = [*_runs(client, old, _UNFINISHED), *_runs(client, old, [StateType.CRASHED], since)]
+    runs = [*_runs(client, old, UNFINISHED), *_runs(client, old, [StateType.CRASHED], since)]
     if runs:
         raise Unavailable(_refusal([run.name for run in runs]))
 
@@ -65,7 +65,7 @@ def refuse_unfinished_in(database: Path) -> None:
             names = [
                 str(name)
                 for name, state, tags in connection.execute(_IN_SQLITE)
-                if state in set(_UNFINISHED) and not _NOT_JOBS & set(json.loads(tags))
+                if state in set(UNFINISHED) and not _NOT_JOBS & set(json.loads(tags))
             ]
     except (sqlite3.Error, ValueError, TypeError):
         return

@@ -18,8 +18,7 @@ from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
 from prefect.exceptions import ObjectAlreadyExists
 
-from spotwave.flows.housekeeping.reconcile import HOUSEKEEPING_QUEUE, JOBS_QUEUE
-from spotwave.node.contract import CONTROLLER_POOL, MACHINES_POOL
+from spotwave.node.contract import CONTROLLER_POOL, HOUSEKEEPING_QUEUE, JOBS_QUEUE, MACHINES_POOL
 
 ENV_JOBS = "SPOTWAVE_JOBS_AT_ONCE"
 SQLITE_JOBS = 8

@@ -43,6 +43,8 @@ from spotwave.node.untrusted.strict_model import write_text as write_text
 
 MACHINES_POOL = "machines"
 CONTROLLER_POOL = "controller"
+JOBS_QUEUE = "jobs"  # of the controller's pool
+HOUSEKEEPING_QUEUE = "housekeeping"
 
 # The remote's layout, relative to <remote>/<job key>/ (docs/contracts.md draws it).
 JOB_FILE = "job.json"

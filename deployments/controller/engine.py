@@ -49,6 +49,6 @@ def execute(flow: Flow[Any, Any], run: FlowRun) -> None:
                     engine.call_flow_fn()
     except (Abort, Pause):
         return
-    except Exception:
+    except Exception:  # of the flow: its state is reported; re-raised if it is not, e.g. when the API does not answer
         if not engine.state.is_final():
             raise

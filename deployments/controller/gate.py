@@ -34,7 +34,6 @@ from prefect.exceptions import Abort, ObjectNotFound
 from prefect.states import Pending
 from prefect.utilities.engine import propose_state
 
-from spotwave.flows.housekeeping.reconcile import JOBS_QUEUE
 from spotwave.flows.queue.admission import (
     LIMITS_FILE,
     QUEUED,
@@ -45,6 +44,7 @@ from spotwave.flows.queue.admission import (
     claim_of,
     read_limits,
 )
+from spotwave.node.contract import JOBS_QUEUE
 
 PAGE = 200  # runs in one answer of the API
 CLOCK_S = 60.0  # a queued run is asked again after this time, if nothing has happened

@@ -5,7 +5,7 @@ is a crash of all its runs, which `reconcile` starts again. Other runs in the po
 with environment variables of their own get a process each, as from Prefect's process worker.
 
 An entry point of the group `prefect.collections` names this module, so every Prefect worker and server imports it: it
-imports nothing that Prefect's process worker does not.
+imports little that Prefect's process worker does not.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from prefect.client.schemas.responses import WorkerFlowRunResponse
 from prefect.exceptions import ObjectNotFound
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
+from spotwave.blocks.home import ENV_RESULTS, ENV_RESULTS_HOST, environment_of, home
+from spotwave.node.contract import JOBS_QUEUE
+
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun, WorkerMetadata, WorkPool, WorkQueue
 
@@ -29,10 +32,9 @@ if TYPE_CHECKING:
     from spotwave.deployments.controller.run_threads import RunThreads
 
 OWN_FLOWS = "spotwave.flows."
-JOBS_QUEUE = "jobs"  # flows.housekeeping.reconcile.JOBS_QUEUE
 QUEUES_S = 10.0  # how soon a change of a queue's settings takes effect; the UI shows a queue as idle after a minute
 # Read from the run by the flow itself (flows.loop.story_flow), so that they need no process.
-READ_BY_FLOW = frozenset({"SPOTWAVE_RESULTS", "SPOTWAVE_RESULTS_HOST"})
+READ_BY_FLOW = frozenset({ENV_RESULTS, ENV_RESULTS_HOST})
 
 
 class ControllerWorker(ProcessWorker):
@@ -76,7 +78,6 @@ class ControllerWorker(ProcessWorker):
     async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
         """Return the runs to start now: jobs that the gate admits, and due runs of the pool's other queues."""
         if self._gate is None:
-            from spotwave.blocks.home import home
             from spotwave.deployments.controller.gate import Gate
 
             self._gate = Gate(self._work_pool_name, home(), self._logger)
@@ -105,8 +106,8 @@ class ControllerWorker(ProcessWorker):
         pool = self.work_pool.base_job_template.get("variables", {}).get("properties", {}).get("env", {})
         environment = {
             **(pool.get("default") or {}),
-            **_environment(deployment.job_variables),
-            **_environment(flow_run.job_variables),
+            **environment_of(deployment.job_variables),
+            **environment_of(flow_run.job_variables),
         }
         if environment.keys() - READ_BY_FLOW:
             return None
@@ -121,11 +122,3 @@ class ControllerWorker(ProcessWorker):
 def _response(pool: WorkPool, run: FlowRun) -> WorkerFlowRunResponse:
     assert run.work_queue_id is not None
     return WorkerFlowRunResponse(work_pool_id=pool.id, work_queue_id=run.work_queue_id, flow_run=run)
-
-
-def _environment(job_variables: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the environment variables of job variables, which may be written as `env: {NAME: ...}` or `env.NAME`."""
-    given = job_variables or {}
-    found = given.get("env")
-    apart = {name.removeprefix("env."): value for name, value in given.items() if name.startswith("env.")}
-    return {**(found if isinstance(found, dict) else {}), **apart}

@@ -33,12 +33,10 @@ from prefect.states import Cancelled, Crashed, Failed, Scheduled
 from spotwave.flows.housekeeping.approval_timeout import end_unanswered_approvals
 from spotwave.flows.housekeeping.settle_bills import settle_bills
 from spotwave.flows.loop.run_lock import is_locked
-from spotwave.node.contract import CONTROLLER_POOL, job_key_of
+from spotwave.node.contract import CONTROLLER_POOL, HOUSEKEEPING_QUEUE, JOBS_QUEUE, job_key_of
 from spotwave.tasks import api
 from spotwave.tasks.run_status import run_of
 
-JOBS_QUEUE = "jobs"
-HOUSEKEEPING_QUEUE = "housekeeping"
 DELAY_S = 5.0
 PENDING_S = 60.0  # how long a run may take from worker to engine
 MOST_STARTS = 6  # a run whose engine keeps crashing is given up after this many starts

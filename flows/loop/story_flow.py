@@ -19,7 +19,7 @@ from prefect.states import Failed
 from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
-from spotwave.blocks.home import ENV_RESULTS, ENV_RESULTS_HOST, results_folder
+from spotwave.blocks.home import ENV_RESULTS, ENV_RESULTS_HOST, environment_of, results_folder
 from spotwave.blocks.models import Requirements
 from spotwave.blocks.validation import first_problem
 from spotwave.flows.loop.errors import JobFailed
@@ -159,8 +159,8 @@ def _job(story: AnyStory, needs: Needs, options: RunOptions) -> Job:
 def _results() -> Path:
     """Return the folder of the results. The run's own job variables are read, since many runs share a process."""
     context = FlowRunContext.get()
-    asked = (context.flow_run.job_variables or {}).get("env") if context and context.flow_run else None
-    own = {name: str(asked[name]) for name in (ENV_RESULTS, ENV_RESULTS_HOST) if name in asked} if asked else {}
+    asked = environment_of(context.flow_run.job_variables if context and context.flow_run else None)
+    own = {name: asked[name] for name in (ENV_RESULTS, ENV_RESULTS_HOST) if name in asked}
     try:
         return results_folder({**os.environ, **own})
     except ValueError as error:  # SPOTWAVE_RESULTS in the job variables is invalid

@@ -90,16 +90,15 @@ def _obstacle(claim: Claim, used: list[Claim], limits: Limits, most_jobs: int | 
     """
     if most_jobs is not None and len(used) >= most_jobs:
         return f"{Reason.JOBS}: {len(used)} of {most_jobs} jobs are running"
-    if limits.machines is not None and used and _total(used, "machines") + claim.machines > limits.machines:
-        return f"{Reason.JOBS}: {_total(used, 'machines'):g} of {limits.machines} machines are in use"
-    if limits.vcpus is not None and used and _total(used, "vcpus") + claim.vcpus > limits.vcpus:
-        return (
-            f"{Reason.VCPUS}: {_total(used, 'vcpus'):g} of {limits.vcpus} vCPUs are in use, {claim.vcpus} more needed"
-        )
+    if not used:
+        return ""
+    if limits.machines is not None and (machines := _total(used, "machines")) + claim.machines > limits.machines:
+        return f"{Reason.JOBS}: {machines:g} of {limits.machines} machines are in use"
+    if limits.vcpus is not None and (vcpus := _total(used, "vcpus")) + claim.vcpus > limits.vcpus:
+        return f"{Reason.VCPUS}: {vcpus:g} of {limits.vcpus} vCPUs are in use, {claim.vcpus} more needed"
     most = limits.usd_per_hour
-    if most is not None and used and _total(used, "usd_per_hour") + claim.usd_per_hour > most:
-        in_use = _total(used, "usd_per_hour")
-        return f"{Reason.USD_HOUR}: {in_use:.4g} of {most:g} USD/h are in use, {claim.usd_per_hour:.4g} more needed"
+    if most is not None and (usd_h := _total(used, "usd_per_hour")) + claim.usd_per_hour > most:
+        return f"{Reason.USD_HOUR}: {usd_h:.4g} of {most:g} USD/h are in use, {claim.usd_per_hour:.4g} more needed"
     return ""
 
 

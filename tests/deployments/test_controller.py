@@ -18,8 +18,8 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 from prefect.states import Cancelling
 
+from spotwave.blocks.home import environment_of
 from spotwave.deployments.controller.run_threads import FAILED, OK, RunThreads
-from spotwave.deployments.controller.worker_type import _environment
 from spotwave.flows.loop.run_lock import executing, is_locked, run_lock
 from spotwave.node.contract import job_key_of
 from tests.deployments import controller_flows
@@ -125,7 +125,7 @@ def test_execution_is_seen_from_outside() -> None:
     with executing(key):
         assert is_locked(key)
     assert not is_locked(key)
-    assert os.listdir(folder) == [], "a run that is no job leaves no file"
+    assert os.listdir(folder) == [], "a run that is not a job leaves no file"
     with run_lock(key):  # from here on it is a job
         pass
     with executing(key):
@@ -140,9 +140,11 @@ def test_execution_is_seen_from_outside() -> None:
     [
         (None, {}),
         ({"env": None}, {}),
+        ({"env": {"A": None}}, {}),
+        ({"env": "A=1"}, {}),
         ({"env": {"A": "1"}}, {"A": "1"}),
         ({"env.A": "1", "env": {"B": "2"}}, {"A": "1", "B": "2"}),
     ],
 )
 def test_environment_of_job_variables(job_variables: Any, expected: dict[str, str]) -> None:
-    assert _environment(job_variables) == expected
+    assert environment_of(job_variables) == expected

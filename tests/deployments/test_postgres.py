@@ -27,8 +27,7 @@ from spotwave.deployments.home import Home
 from spotwave.deployments.keys import auth_string, encryption_key
 from spotwave.deployments.pools import ENV_JOBS, BadLimit, Limit, limit_for
 from spotwave.deployments.processes import marked
-from spotwave.flows.housekeeping.reconcile import JOBS_QUEUE
-from spotwave.node.contract import CONTROLLER_POOL, MACHINES_POOL
+from spotwave.node.contract import CONTROLLER_POOL, JOBS_QUEUE, MACHINES_POOL
 from tests.flows.kit import eventually
 from tests.services import Postgres, free_port, postgres, redis
 

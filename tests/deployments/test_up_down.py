@@ -23,8 +23,7 @@ from spotwave.deployments import server, worker
 from spotwave.deployments.api import Api
 from spotwave.deployments.home import Home
 from spotwave.deployments.keys import auth_string
-from spotwave.flows.housekeeping.reconcile import HOUSEKEEPING_QUEUE, JOBS_QUEUE
-from spotwave.node.contract import CONTROLLER_POOL, MACHINES_POOL
+from spotwave.node.contract import CONTROLLER_POOL, HOUSEKEEPING_QUEUE, JOBS_QUEUE, MACHINES_POOL
 from tests.conftest import Embedded, processes_of, run_spotwave
 
 pytestmark = pytest.mark.slow

@@ -23,7 +23,7 @@ class Client:
 
 
 class Squares:
-    """A read whose requests are recorded; there is no square of 13."""
+    """Squares of numbers, except 13, which does not exist. Records its requests."""
 
     def __init__(self) -> None:
         self.requests: list[list[int]] = []
